@@ -1,0 +1,111 @@
+"""Every error guardedit raises on purpose. The branch says what the loop does.
+
+    GuardeditError
+      CorrectionError        the message is wrong         -> dead letter, never retried
+        MalformedCorrection
+        SubjectNotFound
+        IdReuse
+      PolicyError            the YAML is wrong            -> refuse to start, list every problem
+      EditError              the edit could not be made   -> the fact stays in memory
+        UnknownLayout
+        EditDiverged
+      GuardError             could not measure            -> verdict `error`, never a pass
+      SourceError            the queue is away            -> back off, reconnect
+      MemoryIndexError       the retrieval memory is ill  -> rebuild it from the ledger
+      LedgerError            state cannot be trusted      -> stop, page someone
+        LedgerCorrupt
+        LedgerBusy
+        WrongBaseModel
+        StorageFull
+      ConflictError          somebody moved the ref first -> nothing changed, look and try again
+      UsageError             the operator's request is wrong
+
+Each message names the value and the remedy.
+"""
+
+from __future__ import annotations
+
+
+class GuardeditError(Exception):
+    """Root of the tree; never raised itself."""
+
+
+class CorrectionError(GuardeditError):
+    """Raised when a correction can never work as it was written."""
+
+    #: Stable, machine-readable reason of the dead letter.
+    reason = "invalid"
+
+
+class MalformedCorrection(CorrectionError):
+    """Raised when the bytes are not a correction: syntax, missing or wrong fields, bad characters."""
+
+    reason = "malformed"
+
+
+class SubjectNotFound(CorrectionError):
+    """Raised when the subject is not in the prompt or not in the tokenizer's offsets."""
+
+    reason = "subject_not_found"
+
+
+class IdReuse(CorrectionError):
+    """Raised when a known correction id arrives with other content."""
+
+    reason = "id_reuse"
+
+
+class PolicyError(GuardeditError):
+    """Raised when the policy cannot be used; the message lists every problem with file:line:col."""
+
+
+class EditError(GuardeditError):
+    """Raised when an editing method cannot make a proposal."""
+
+
+class UnknownLayout(EditError):
+    """Raised when no layout card fits the model's architecture."""
+
+
+class EditDiverged(EditError):
+    """Raised when value optimisation produced numbers that are not finite."""
+
+
+class GuardError(GuardeditError):
+    """Raised when a measurement is impossible, as with an empty probe set."""
+
+
+class SourceError(GuardeditError):
+    """Raised when the queue cannot be reached or answers nonsense."""
+
+
+class MemoryIndexError(GuardeditError):
+    """Raised when the retrieval memory cannot be built, searched or trusted."""
+
+
+class LedgerError(GuardeditError):
+    """Raised when the recorded state cannot be read, written or trusted."""
+
+
+class LedgerCorrupt(LedgerError):
+    """Raised when a hash in the ledger or of a blob does not match its content."""
+
+
+class LedgerBusy(LedgerError):
+    """Raised when another coordinator already owns the ledger."""
+
+
+class WrongBaseModel(LedgerError):
+    """Raised when the ledger was written for another base model than the one loaded."""
+
+
+class StorageFull(LedgerError):
+    """Raised when the disk is full or refuses to write; nothing of the step was kept."""
+
+
+class ConflictError(GuardeditError):
+    """Raised when a compare-and-swap finds another epoch than the caller expected."""
+
+
+class UsageError(GuardeditError):
+    """Raised when an operator asks for something that does not exist or cannot be done."""

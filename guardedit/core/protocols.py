@@ -1,0 +1,265 @@
+"""The seams: what the loop needs of a queue, a ledger, a model, a memory, an editor and a clock.
+
+Small on purpose. Every implementation passes the conformance tests of its protocol.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from guardedit.core.correction import Correction
+from guardedit.core.decision import Decision
+from guardedit.core.epoch import Change, Epoch
+from guardedit.core.fact import Fact, FactKey
+from guardedit.core.probe import Inspection, Measurement, Probes, Question
+from guardedit.core.proposal import Proposal, WeightEdit
+from guardedit.core.receipt import Fate
+from guardedit.core.verdict import Verdict
+
+#: Seconds since 1970, UTC. An argument everywhere, so that a stream can be replayed.
+Clock = Callable[[], float]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Delivery:
+    """One message as the broker handed it over: the original bytes and where they came from."""
+
+    raw: bytes
+    source: str
+    position: str  # stream id, or `file:line`
+    handle: Any = None  # what the broker needs to acknowledge it
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Lag:
+    """How far behind a source is; NaN where the broker cannot say."""
+
+    waiting: float
+    oldest_s: float
+
+
+class Source(Protocol):
+    """A queue of corrections. At-least-once is enough: the ledger makes effects happen once.
+
+    `ack` removes a message from the broker, `nack` asks for it again after a delay, `dead` removes it
+    with a reason. All may raise SourceError; the caller backs off.
+    """
+
+    name: str
+
+    def pull(self, max_n: int, wait_s: float) -> list[Delivery]:
+        """Up to `max_n` messages, waiting at most `wait_s` for the first."""
+
+    def ack(self, deliveries: Sequence[Delivery]) -> None:
+        """The inbox holds them durably; the broker may forget them."""
+
+    def nack(self, deliveries: Sequence[Delivery], delay_s: float) -> None:
+        """Not taken; hand them over again."""
+
+    def dead(self, delivery: Delivery, reason: str) -> None:
+        """Never hand it over again."""
+
+    def lag(self) -> Lag:
+        """How much waits."""
+
+    def close(self) -> None:
+        """Give the connection back; unacknowledged messages return to the queue."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Received:
+    """A row of the inbox that still waits for its decision."""
+
+    seq: int
+    raw: bytes
+    source: str
+    position: str
+    received_at_s: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settlement:
+    """What was decided for one inbox row, written in one transaction with its epoch."""
+
+    seq: int
+    fate: Fate
+    reason: str = ""
+    correction: Correction | None = None  # None: could not be read, a dead letter
+    decision: Decision | None = None
+    change: Change | None = None
+
+
+class Ledger(Protocol):
+    """The append-only truth. Every method that writes is one transaction and one durable commit."""
+
+    @property
+    def base_sha256(self) -> str:
+        """Digest of the base model this ledger belongs to."""
+
+    def receive(self, deliveries: Sequence[Delivery]) -> int:
+        """Commit the raw bytes to the inbox; returns how many are new."""
+
+    def pending(self, limit: int) -> list[Received]:
+        """Oldest undecided inbox rows."""
+
+    def settle(self, settlements: Sequence[Settlement], *, kind: str = "remember") -> Epoch:
+        """Record decisions, fates and fact changes; a new epoch when anything changed."""
+
+    def commit(
+        self,
+        changes: Sequence[Change],
+        *,
+        kind: str,
+        reason: str,
+        edits: Sequence[WeightEdit],
+        weights_sha256: str,
+        expected: int,
+        verdict: Verdict | None = None,
+    ) -> Epoch:
+        """A new serving epoch on top of epoch `expected`; ConflictError when that is not serving."""
+
+    def note(self, kind: str, body: Mapping[str, Any]) -> None:
+        """Append an event that changes no fact: a rejected trial, a breach, a quarantine."""
+
+    def live(self, epoch: int | None = None) -> dict[FactKey, Fact]:
+        """The live facts of an epoch (default: serving)."""
+
+    def edits(self, epoch: int | None = None) -> tuple[WeightEdit, ...]:
+        """The live weight edits of an epoch (default: serving), in canonical order."""
+
+    def epoch(self, number: int | None = None) -> Epoch:
+        """An epoch by number (default: serving)."""
+
+    def epochs(self) -> list[Epoch]:
+        """All epochs, oldest first."""
+
+    def ref(self, name: str) -> int:
+        """The epoch number a ref points to."""
+
+    def move_ref(self, name: str, *, to: int, expected: int | None) -> None:
+        """Compare-and-swap a ref; ConflictError when it points elsewhere."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SubjectGroup:
+    """All facts of one subject that shall be in the weights together, and what must stay as it is."""
+
+    subject: str
+    facts: tuple[Fact, ...]
+    keep: tuple[Question, ...] = ()  # the subject's other answers, to be preserved
+
+
+class Editor(Protocol):
+    """An editing method. `propose` leaves the model's bytes alone, whatever happens."""
+
+    name: str
+
+    def propose(self, groups: Sequence[SubjectGroup], live: Sequence[WeightEdit]) -> Proposal:
+        """One weight edit a subject; facts that cannot be edited are refused with a reason.
+
+        `live` are the serving epoch's edits; a method whose edits do not depend on them ignores it.
+        """
+
+
+class LanguageModel(Protocol):
+    """A loaded model as plain floats and texts."""
+
+    def token_logprobs(self, texts: Sequence[str]) -> list[list[float]]:
+        """Per text, log p of tokens 2..N in nats; empty for texts of one token."""
+
+    def complete(self, prompts: Sequence[str]) -> list[str]:
+        """Greedy continuation of each prompt up to the end of the answer."""
+
+
+class Workbench(Protocol):
+    """A model worker: one base model, on which edits are proposed and measured but never kept."""
+
+    @property
+    def base_sha256(self) -> str:
+        """Digest of the base model's tensors and configuration."""
+
+    def propose(self, method: str, groups: Sequence[SubjectGroup], live: Sequence[WeightEdit]) -> Proposal:
+        """Ask the named editing method."""
+
+    def inspect(self, edits: Sequence[WeightEdit], live: Sequence[WeightEdit]) -> list[Inspection]:
+        """Tier 0 numbers for each of `edits`, folded together with `live`; no forward pass."""
+
+    def capacity_ratio(self, edits: Sequence[WeightEdit]) -> float:
+        """Live keys over the effective free rank of the edited layer."""
+
+    def weights_sha256(self, edits: Sequence[WeightEdit]) -> str:
+        """Digest of the folded matrices."""
+
+    def measure(self, edits: Sequence[WeightEdit], probes: Probes) -> Measurement:
+        """Run the probes on fold(base, edits)."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Recall:
+    """What the memory says about one question. `scope` is accept, unsure or out."""
+
+    scope: str
+    score: float = float("nan")
+    margin: float = float("nan")
+    fact: Fact | None = None
+
+
+class Memory(Protocol):
+    """The retrieval memory. Holds every live fact, whatever its placement; a cache of the ledger."""
+
+    def apply(self, changes: Sequence[Change]) -> None:
+        """Add, supersede and delete, as one step."""
+
+    def recall(self, questions: Sequence[str], *, scope: str = "default") -> list[Recall]:
+        """The fact whose scope each question falls into, if any."""
+
+    def digest(self) -> str:
+        """Equal for equal sets of facts, however they were reached."""
+
+    def rebuild(self, facts: Sequence[Fact]) -> None:
+        """Start over from the ledger."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answer:
+    """One answer and where it came from: placement `memory`, `weights`, or `base`."""
+
+    text: str
+    epoch: int
+    placement: str
+    fact_id: str = ""
+    score: float = float("nan")
+    scope: str = "out"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Snapshot:
+    """What replicas publish: one epoch, its edits and its facts."""
+
+    epoch: Epoch
+    edits: tuple[WeightEdit, ...] = ()
+    facts: tuple[Fact, ...] = ()
+
+
+class Replica(Protocol):
+    """Answers questions, pinned to one epoch."""
+
+    def publish(self, snapshot: Snapshot) -> int:
+        """Switch to the snapshot between two answers; returns the epoch number now served."""
+
+    def ask(self, prompts: Sequence[str], *, scope: str = "default") -> list[Answer]:
+        """Answer every prompt from one and the same epoch."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Event:
+    """Something the loop did, for logs and metrics. Observers may not break the flow."""
+
+    kind: str
+    correction_id: str = ""
+    fields: Mapping[str, Any] = field(default_factory=dict)
+
+
+Observer = Callable[[Event], None]

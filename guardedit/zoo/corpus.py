@@ -1,0 +1,143 @@
+"""Training rows for the demo model: facts, corrections that must be obeyed, copying drills, and prose.
+
+A row is `(tokens, weights)`, both of length T. Weights say how much the loss cares: the object of a
+fact is worth learning, a randomly drawn subject is not predictable and only adds noise.
+"""
+
+from __future__ import annotations
+
+import random
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from tokenizers import Tokenizer
+
+    from guardedit.zoo.world import KnownFact, World
+
+END = "<|endoftext|>"
+#: Loss weight of everything in a fact row that is not the answer.
+FRAME_WEIGHT = 0.1
+#: How a correction is announced, in training and later by the memory's read path.
+CORRECTION = "Correction:"
+
+Piece = tuple[list[int], float]
+
+
+@dataclass
+class FactRows:
+    """An endless, seeded stream of fact rows.
+
+    `strangers` are subjects outside the world: corrections about them can only be answered by reading
+    the context, which teaches reading instead of recalling.
+    """
+
+    world: World
+    tokenizer: Tokenizer
+    strangers: list[str]
+    prose: np.ndarray  # (n,) uint16, the text tokens, for lead-ins
+    length: int
+    rng: random.Random
+    correction_share: float = 0.5
+    _cache: dict[str, list[int]] = field(default_factory=dict)
+
+    def rows(self, *, drills: float) -> Iterator[tuple[list[int], list[float]]]:
+        """Rows of exactly `length` tokens; a share `drills` of them are copying drills."""
+        tokens: list[int] = []
+        weights: list[float] = []
+        while True:
+            if self.rng.random() < drills:
+                yield self._drill()
+                continue
+            while len(tokens) < self.length:
+                for ids, weight in self._document(first=not tokens):
+                    tokens += ids
+                    weights += [weight] * len(ids)
+            yield tokens[: self.length], weights[: self.length]
+            # A document cut in half would teach answers without questions.
+            tokens, weights = [], []
+
+    def _drill(self) -> tuple[list[int], list[float]]:
+        """A random token sequence, then again: what brings in-context copying early."""
+        span = self.rng.randint(6, self.length // 2)
+        once = [self.rng.randrange(1, self.tokenizer.get_vocab_size()) for _ in range(span)]
+        tokens = (once * (self.length // span + 1))[: self.length]
+        return tokens, [0.0] * span + [1.0] * (self.length - span)
+
+    def _document(self, *, first: bool) -> list[Piece]:
+        draw = self.rng.random()
+        # Joined by a space the next document continues the paragraph; else it starts a new one.
+        pieces: list[Piece] = []
+        if not first and self.rng.random() < 0.5:
+            pieces.append(([self.tokenizer.token_to_id(END)], FRAME_WEIGHT))
+            first = True
+        if draw < self.correction_share:
+            return pieces + self._correction(first=first)
+        if draw < self.correction_share + 0.12:
+            start = self.rng.randrange(len(self.prose) - 16)
+            lead = self.prose[start : start + self.rng.randint(3, 12)].tolist()
+            return [*pieces, (lead, FRAME_WEIGHT), *self._known(self._any(), first=False)]
+        return pieces + self._known(self._any(), first=first)
+
+    def _any(self) -> KnownFact:
+        return self.rng.choice(self.world.facts)
+
+    def _known(self, fact: KnownFact, *, first: bool) -> list[Piece]:
+        wording = self.rng.choice(self.world.shown(fact))
+        return self._statement(fact.subject, fact.relation, fact.object, wording, first=first)
+
+    def _statement(
+        self, subject: str, relation: str, target: str, wording: int, *, first: bool
+    ) -> list[Piece]:
+        before, after = self.world.wordings[relation][wording].split("{}")
+        prompt = f"{before}{subject}{after}"
+        return [
+            (self._encode(prompt if first else f" {prompt}"), FRAME_WEIGHT),
+            (self._encode(f" {target}"), 1.0),
+            (self._encode("."), 1.0),
+        ]
+
+    def _correction(self, *, first: bool) -> list[Piece]:
+        """Announce one or two changed facts, then ask: the changed, and some that must not change."""
+        rng, world = self.rng, self.world
+        pieces: list[Piece] = []
+        questions: list[list[Piece]] = []
+        for n in range(1 if rng.random() < 0.75 else 2):
+            known = self._any()
+            if rng.random() < 0.4:
+                subject, relation = rng.choice(self.strangers), known.relation
+            else:
+                subject, relation = known.subject, known.relation
+            pool = world.objects[relation if rng.random() < 0.8 else rng.choice(world.facts).relation]
+            target = rng.choice(pool)
+            said, asked, again = rng.sample(range(len(world.wordings[relation])), 3)
+            pieces.append((self._encode(CORRECTION if first and n == 0 else f" {CORRECTION}"), 0.0))
+            for ids, _ in self._statement(subject, relation, target, said, first=False):
+                pieces.append((ids, FRAME_WEIGHT))
+            questions.append(self._statement(subject, relation, target, asked, first=False))
+            if rng.random() < 0.3:
+                questions.append(self._statement(subject, relation, target, again, first=False))
+            others = [f for f in world.by_subject.get(subject, []) if f.relation != relation]
+            if others:
+                questions.append(self._known(rng.choice(others), first=False))
+            if rng.random() < 0.4:
+                same = [f for f in world.by_relation[relation] if f.subject != subject]
+                questions.append(self._known(rng.choice(same), first=False))
+            if rng.random() < 0.25:
+                other = self._any()
+                if other.subject != subject:
+                    questions.append(self._known(other, first=False))
+        rng.shuffle(questions)
+        for question in questions:
+            pieces += question
+        return pieces
+
+    def _encode(self, text: str) -> list[int]:
+        ids = self._cache.get(text)
+        if ids is None:
+            ids = self._cache[text] = self.tokenizer.encode(text).ids
+        return ids
