@@ -16,17 +16,22 @@ NAN = float("nan")
 class Counts:
     """Totals since the ledger was made, and a few present values. A missing key means zero.
 
+    `corrections`, `gates`, `rollbacks` and `trials` are shown as counters, so none of them may ever
+    fall: count recorded events, not the present state of rows that can change.
+
     Attributes:
-        corrections: (source, route, outcome) -> inbox rows. `source` is the delivery's source as
-            recorded; `route` a `Route` value, "" where nothing was decided; `outcome` a `Fate` value,
-            `received` for rows still waiting. The sum is the number of inbox rows.
-        gates: (gate, outcome) -> gates evaluated in recorded verdicts; `outcome` an `Outcome` value.
-        rollbacks: trigger -> serving epochs taken back. Triggers: `breach`, `operator`, `recovery`.
-        facts: placement -> live facts of the serving epoch.
-        trials: outcome -> recorded verdicts; `outcome` an `Outcome` value.
-        dead_letters: dead letters still listed (retried and dropped ones no longer count).
-        inbox_waiting: inbox rows without a decision.
-        inbox_oldest_s: age of the oldest of them, in seconds; NaN when the inbox is empty.
+        corrections: (source, route, outcome) -> settlements recorded. `source` is the delivery's
+            source; `route` a `Route` value, "" where nothing was decided; `outcome` a `Fate` value.
+            A correction that was held and later accepted is two settlements. Rows that still wait
+            (`received`) are not in here but in `inbox_waiting`.
+        gates: (gate, outcome) -> gates in recorded verdicts; `outcome` an `Outcome` value.
+        rollbacks: trigger -> rollbacks of the serving epoch. Triggers: `drift` (the watch saw a
+            breach), `manual` (an operator), `recovery` (damage found at a start), `gate`.
+        facts: `Placement` value -> live facts of the serving epoch.
+        trials: `Outcome` value -> recorded verdicts.
+        dead_letters: dead letters still listed; retried and dropped ones no longer count.
+        inbox_waiting: inbox rows without a settlement.
+        inbox_oldest_s: age of the oldest of them, in seconds; NaN when none waits.
         serving_epoch: number of the epoch behind the `serving` ref.
         epoch_created_at_s: when that epoch was made, seconds since 1970, UTC.
         edits_live: weight edits live in the serving epoch.
