@@ -1,0 +1,76 @@
+"""Taps: look at what enters and leaves a module, or replace it, for the length of a `with` block.
+
+Knows hooks only. Whatever happens in the block, the hook is gone afterwards.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from torch import Tensor, nn
+
+from guardedit.core.errors import EditError
+
+
+@dataclass(slots=True)
+class Tap:
+    """What the module saw in its latest forward pass; None before the first.
+
+    Neither tensor is detached: gradients flow through `output` and through a replacement.
+    """
+
+    input: Tensor | None = None
+    output: Tensor | None = None
+
+    def seen(self) -> tuple[Tensor, Tensor]:
+        """Input and output; EditError when the module has not run."""
+        if self.input is None or self.output is None:
+            raise EditError("the tapped module did not run: is it part of this model's forward pass?")
+        return self.input, self.output
+
+
+class _Stop(BaseException):
+    """Carries control from a tapped module out of the forward pass. Never leaves `tap`."""
+
+    def __init__(self, tap: Tap) -> None:
+        super().__init__()
+        self.tap = tap
+
+
+@contextmanager
+def tap(
+    module: nn.Module, *, replace: Callable[[Tensor], Tensor] | None = None, stop: bool = False
+) -> Iterator[Tap]:
+    """Record the module's input and output [batch, time, width], or change its output.
+
+    Args:
+        module: for the down projection, the input is the key and the output is the value.
+        replace: gets the output, returns what later modules shall see instead. `Tap.output` keeps
+            the replacement.
+        stop: leave the forward pass right after this module. The rest of the `with` block after the
+            model call is then skipped as well, so read the tap behind the block.
+    """
+    seen = Tap()
+
+    def hook(_: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], result: Any) -> Any:
+        # Some decoder layers return a tuple whose first entry is the hidden state.
+        whole, first = (result, result[0]) if isinstance(result, tuple) else (None, result)
+        if replace is not None:
+            first = replace(first)
+        seen.input = args[0] if args else next(iter(kwargs.values()))
+        seen.output = first
+        if stop:
+            raise _Stop(seen)
+        return first if whole is None else (first, *whole[1:])
+
+    handle = module.register_forward_hook(hook, with_kwargs=True)
+    try:
+        yield seen
+    except _Stop as signal:
+        if signal.tap is not seen:
+            raise
+    finally:
+        handle.remove()
