@@ -1,0 +1,160 @@
+"""Events in, numbers out: what this process has seen since it began, for the collector to read.
+
+Knows the event kinds and how each changes a number. Knows nothing of Prometheus' page and nothing that
+the ledger can count.
+"""
+
+from __future__ import annotations
+
+import threading
+from bisect import bisect_left
+from collections import Counter
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+from guardedit.core.protocols import Event, Lag
+from guardedit.core.verdict import Gate
+from guardedit.telemetry.events import KINDS
+from guardedit.telemetry.metrics import DURATION_BUCKETS_S, NONE, OTHER, SCOPES, STATES
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Durations:
+    """A histogram: `counts[i]` observations fell into bucket i, the last is above every bound."""
+
+    counts: tuple[int, ...] = (0,) * (len(DURATION_BUCKETS_S) + 1)
+    sum_s: float = 0.0
+
+    def plus(self, seconds: float) -> Durations:
+        """One observation more; a bucket includes its upper bound."""
+        at = bisect_left(DURATION_BUCKETS_S, seconds)
+        counts = tuple(n + (i == at) for i, n in enumerate(self.counts))
+        return Durations(counts=counts, sum_s=self.sum_s + seconds)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Seen:
+    """What was seen. As returned by `MetricsObserver.seen` it is a copy that nobody changes.
+
+    Attributes:
+        durations: (method, stage) -> histogram.
+        gates: gate -> (value, limit) of its last measurement.
+        perplexity: probe set -> (ratio to base, limit).
+        serving: replica -> epoch it answers from.
+        lookups: scope -> questions.
+        capacity: layer -> live keys over free rank.
+        lags: source -> lag.
+        errors: stage -> errors.
+        state: one of `STATES`, or empty before the first word.
+    """
+
+    durations: Mapping[tuple[str, str], Durations] = field(default_factory=dict)
+    gates: Mapping[str, tuple[float, float]] = field(default_factory=dict)
+    perplexity: Mapping[str, tuple[float, float]] = field(default_factory=dict)
+    serving: Mapping[str, int] = field(default_factory=dict)
+    lookups: Mapping[str, int] = field(default_factory=dict)
+    capacity: Mapping[str, float] = field(default_factory=dict)
+    lags: Mapping[str, Lag] = field(default_factory=dict)
+    errors: Mapping[str, int] = field(default_factory=dict)
+    state: str = ""
+
+
+class MetricsObserver:
+    """An `Observer` that keeps the numbers. Safe to call and to read from any thread.
+
+    Raises KeyError, TypeError or ValueError on an event that lacks a field it needs; `fan_out` logs that.
+    Kinds that change no number are ignored.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._durations: dict[tuple[str, str], Durations] = {}
+        self._gates: dict[str, tuple[float, float]] = {}
+        self._perplexity: dict[str, tuple[float, float]] = {}
+        self._serving: dict[str, int] = {}
+        self._lookups: Counter[str] = Counter()
+        self._capacity: dict[str, float] = {}
+        self._lags: dict[str, Lag] = {}
+        self._errors: Counter[str] = Counter()
+        self._state = ""
+        self._by_kind: dict[str, Callable[[Event], None]] = {
+            "judged": self._judged,
+            "watched": self._watched,
+            "published": self._published,
+            "retired": self._retired,
+            "memory_lookup": self._looked_up,
+            "capacity": self._filled,
+            "lag": self._lagged,
+            "error": self._failed,
+            "state": self._became,
+        }
+
+    def __call__(self, event: Event) -> None:
+        """Take one event in."""
+        with self._lock:
+            self._time(event)
+            if take := self._by_kind.get(event.kind):
+                take(event)
+
+    def seen(self) -> Seen:
+        """A consistent copy."""
+        with self._lock:
+            return Seen(
+                durations=dict(self._durations),
+                gates=dict(self._gates),
+                perplexity=dict(self._perplexity),
+                serving=dict(self._serving),
+                lookups=dict(self._lookups),
+                capacity=dict(self._capacity),
+                lags=dict(self._lags),
+                errors=dict(self._errors),
+                state=self._state,
+            )
+
+    def _time(self, event: Event) -> None:
+        kind = KINDS.get(event.kind)
+        if kind is None or not kind.stage or "seconds" not in event.fields:
+            return
+        key = (str(event.fields.get("method") or NONE), kind.stage)
+        self._durations[key] = self._durations.get(key, Durations()).plus(float(event.fields["seconds"]))
+
+    def _judged(self, event: Event) -> None:
+        for gate in event.fields["gates"]:
+            if not isinstance(gate, Gate):
+                raise TypeError(f"judged.gates holds a {type(gate).__name__}, expected core.verdict.Gate")
+            self._gates[gate.name] = (gate.value, gate.limit)
+
+    def _watched(self, event: Event) -> None:
+        fields = event.fields
+        self._perplexity[fields["probe_set"]] = (float(fields["perplexity_ratio"]), float(fields["limit"]))
+
+    def _published(self, event: Event) -> None:
+        self._serving[event.fields["replica"]] = int(event.fields["epoch"])
+
+    def _retired(self, event: Event) -> None:
+        # Else a replica that is gone would look like one that fell behind, for ever.
+        self._serving.pop(event.fields["replica"], None)
+
+    def _looked_up(self, event: Event) -> None:
+        scope = event.fields["scope"]
+        self._lookups[scope if scope in SCOPES else OTHER] += int(event.fields.get("count", 1))
+
+    def _filled(self, event: Event) -> None:
+        self._capacity[str(event.fields["layer"])] = float(event.fields["ratio"])
+
+    def _lagged(self, event: Event) -> None:
+        fields = event.fields
+        self._lags[fields["source"]] = Lag(
+            waiting=float(fields["waiting"]), oldest_s=float(fields["oldest_s"])
+        )
+
+    def _failed(self, event: Event) -> None:
+        known = {kind.stage for kind in KINDS.values()} | {"loop"}
+        stage = event.fields["stage"]
+        self._errors[stage if stage in known else OTHER] += 1
+
+    def _became(self, event: Event) -> None:
+        state = event.fields["state"]
+        if state not in STATES:
+            raise ValueError(f"unknown state {state!r}; known: {', '.join(STATES)}")
+        self._state = state

@@ -1,0 +1,177 @@
+"""`/metrics` and `/healthz` over HTTP, for Prometheus and for a container's health check.
+
+Knows addresses and status codes. Serves a registry it is given; asks for no password, and therefore
+listens on the loopback address unless told otherwise.
+"""
+
+from __future__ import annotations
+
+import errno
+import ipaddress
+import socket
+import threading
+from collections.abc import Callable
+from http import HTTPStatus
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from socketserver import TCPServer
+from typing import Any, Self
+
+from prometheus_client import CollectorRegistry
+from prometheus_client.exposition import choose_encoder
+
+from guardedit.core.errors import UsageError
+
+DEFAULT_HOST = "127.0.0.1"
+DEFAULT_PORT = 9464
+#: A client that has not finished its request by then is cut off.
+REQUEST_TIMEOUT_S = 10.0
+
+#: Says "" when all is well, else why not.
+Health = Callable[[], str]
+
+
+class MetricsServer:
+    """Serves from daemon threads until `close`. A context manager.
+
+    Args:
+        page: what `/metrics` shows.
+        health: what `/healthz` asks; 200 `ok`, or 503 and the reason.
+        host: the address to listen on. On a loopback address, requests that name another host are
+            refused, so that a web page cannot read the metrics through the reader's browser.
+        port: 0 picks a free one, see `port`.
+
+    Raises:
+        UsageError: when the address is in use, not allowed, or not one of this machine.
+    """
+
+    def __init__(
+        self,
+        page: CollectorRegistry,
+        *,
+        health: Health = lambda: "",
+        host: str = DEFAULT_HOST,
+        port: int = DEFAULT_PORT,
+    ) -> None:
+        self._server = _listen(host, port)
+        self._server.page = page
+        self._server.health = health
+        self._server.loopback_only = _is_loopback(host)
+        self.host = host
+        self.port: int = self._server.server_address[1]
+        self._thread = threading.Thread(
+            target=self._server.serve_forever, kwargs={"poll_interval": 0.1}, name="metrics", daemon=True
+        )
+        self._thread.start()
+
+    @property
+    def url(self) -> str:
+        """Where it listens, without a path."""
+        return f"http://[{self.host}]:{self.port}" if ":" in self.host else f"http://{self.host}:{self.port}"
+
+    def close(self) -> None:
+        """Stop listening and free the port. Closing twice is harmless."""
+        if self._thread.is_alive():
+            self._server.shutdown()
+            self._thread.join()
+        self._server.server_close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+class _Server(ThreadingHTTPServer):
+    page: CollectorRegistry
+    health: Health
+    loopback_only: bool
+    daemon_threads = True
+    block_on_close = False  # a slow reader must not keep the process from stopping
+
+    def server_bind(self) -> None:
+        # The inherited one asks DNS for this machine's name, which can take seconds and is never used.
+        TCPServer.server_bind(self)
+        self.server_name, self.server_port = str(self.server_address[0]), int(self.server_address[1])
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """A reader that hangs up is no news; the inherited method prints a traceback."""
+
+
+class _Server6(_Server):
+    address_family = socket.AF_INET6
+
+
+class _Handler(BaseHTTPRequestHandler):
+    server: _Server
+    timeout = REQUEST_TIMEOUT_S
+    server_version = "guardedit"
+    sys_version = ""
+
+    def do_GET(self) -> None:
+        path = self.path.partition("?")[0]
+        if self.server.loopback_only and not _is_loopback(_hostname(self.headers.get("Host", ""))):
+            self._answer(HTTPStatus.FORBIDDEN, b"this address answers to its own name only\n")
+        elif path == "/metrics":
+            self._metrics()
+        elif path == "/healthz":
+            trouble = self.server.health()
+            status = HTTPStatus.SERVICE_UNAVAILABLE if trouble else HTTPStatus.OK
+            self._answer(status, f"{trouble or 'ok'}\n".encode())
+        else:
+            self._answer(HTTPStatus.NOT_FOUND, b"there is /metrics and /healthz\n")
+
+    do_HEAD = do_GET  # noqa: N815 - the name is http.server's
+
+    def _metrics(self) -> None:
+        encode, content_type = choose_encoder(self.headers.get("Accept", ""))
+        try:
+            body = encode(self.server.page)
+        except Exception as error:  # noqa: BLE001 - a scrape that fails must say so, not hang up
+            self._answer(HTTPStatus.INTERNAL_SERVER_ERROR, f"cannot collect: {error}\n".encode())
+        else:
+            self._answer(HTTPStatus.OK, body, content_type)
+
+    def _answer(
+        self, status: HTTPStatus, body: bytes, content_type: str = "text/plain; charset=utf-8"
+    ) -> None:
+        self.send_response(status)
+        self.send_header("Content-Type", content_type)
+        self.send_header("Content-Length", str(len(body)))
+        self.send_header("X-Content-Type-Options", "nosniff")
+        self.end_headers()
+        if self.command != "HEAD":
+            self.wfile.write(body)
+
+    def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the name is http.server's
+        """A line per scrape would drown the lines about corrections."""
+
+
+def _listen(host: str, port: int) -> _Server:
+    kind = _Server6 if ":" in host else _Server
+    where = f"port {port} on {host}"
+    try:
+        return kind((host, port), _Handler)
+    except OverflowError as error:
+        raise UsageError(f"{where}: a port is a number from 0 (any free one) to 65535") from error
+    except OSError as error:
+        if error.errno == errno.EADDRINUSE:
+            remedy = "is in use: stop what listens there, or choose another metrics port (0 picks a free one)"
+            raise UsageError(f"{where} {remedy}") from error
+        if error.errno in (errno.EACCES, errno.EPERM):
+            raise UsageError(f"{where} is not allowed for this user: choose one above 1023") from error
+        raise UsageError(f"{where} cannot be used: {error.strerror}; is {host} this machine?") from error
+
+
+def _hostname(header: str) -> str:
+    """The host of a `Host:` header, without port and brackets."""
+    if header.startswith("["):
+        return header[1:].partition("]")[0]
+    return header.partition(":")[0]
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host.lower() == "localhost"
