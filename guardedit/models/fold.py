@@ -1,27 +1,46 @@
-"""The fold: base model and live weight edits to the edited matrices. A pure function, the same bytes every time.
+"""The fold: base model and live weight edits to edited matrices. A pure function, the same bytes every time.
 
 Knows canonical order, float64 and the one cast. Does not know where edits come from or whether they are good.
 """
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Mapping, Sequence
 
+import torch
 from torch import Tensor
 
+from guardedit.core.errors import EditDiverged, EditError
 from guardedit.core.probe import Inspection
 from guardedit.core.proposal import WeightEdit
+from guardedit.models.factors import Factors, from_payload
 from guardedit.models.host import ModelHost
+from guardedit.models.inspection import Contribution, inspection
+from guardedit.models.matrices import tensor_sha256, to_stored
+from guardedit.models.ridge import shares
+from guardedit.models.sites import Site, site_of
 from guardedit.models.statistics import SecondMoments
+from guardedit.models.threads import one_thread
+
+#: Solved keys kept for the next fold. Bounds memory only: a key solved again gives the same bytes.
+KEPT_KEYS = 4096
 
 
 class Fold:
     """fold(base, edits) for one base model, one set of second moments and one pair of weights.
 
     Per layer, with M = background_weight C + ridge I, keys K [f, n] and residuals R [d, n] of the live
-    `ridge` edits:  W = W0 + R (I + K^T M^-1 K)^-1 K^T M^-1,  which equals R K^T (M + K K^T)^-1 added to
-    W0 (MEMIT, Meng et al. 2023, eq. 14, with the history of all live edits). `direct` edits are added
-    after it, in canonical order.
+    `ridge` edits:  W = W0 + R (I + K^T M^-1 K)^-1 K^T M^-1  (MEMIT, Meng et al. 2023, eq. 14, with all live
+    edits as its history; see `ridge`). `direct` edits are added after it, in canonical order, which is the
+    order of digests. Keys and residuals refer to the base model, so nothing depends on the order of arrival.
+
+    Args:
+        host: the base model; read only, and never seen patched.
+        moments: by layer; layers without them take `direct` edits only.
+        background_weight: lambda, about how many background tokens one edit is weighed against.
+        ridge: added to the diagonal of lambda C; keeps it invertible.
     """
 
     def __init__(
@@ -31,7 +50,13 @@ class Fold:
         *,
         background_weight: float,
         ridge: float,
-    ) -> None: ...
+    ) -> None:
+        self._host = host
+        self._moments = dict(moments)
+        self._background_weight = background_weight
+        self._ridge = ridge
+        self._sites: dict[int, Site] = {}
+        self._spreads: dict[str, Tensor] = {}  # digest of a ridge edit -> M^-1 K [f, n]
 
     def fold(self, edits: Sequence[WeightEdit]) -> dict[str, Tensor]:
         """Parameter name to stored tensor, for `ModelHost.patched`; empty when there are no edits.
@@ -42,15 +67,136 @@ class Fold:
             EditDiverged: when a factor or a result is not finite.
             EditError: when an edit does not fit the model, or its layer has no second moments.
         """
+        parsed = {digest: (edit, from_payload(edit.payload)) for digest, edit in _canonical(edits).items()}
+        for edit, factors in parsed.values():
+            if not factors.finite:
+                raise EditDiverged(f"the edit of {edit.subject!r} holds numbers that are not finite: drop it")
+        parts = self._contributions({digest: factors for digest, (_, factors) in parsed.items()})
+        matrices = {}
+        for layer in sorted({part.factors.layer for part in parts.values()}):
+            here = [part for part in parts.values() if part.factors.layer == layer]
+            site = self._site(layer)
+            stored = to_stored(self._host.model, site.name, _add(site.W, here))
+            if not bool(torch.isfinite(stored).all()):
+                raise EditDiverged(
+                    f"{len(here)} edits of layer {layer} overflow {stored.dtype}: drop the largest"
+                )
+            matrices[site.name] = stored
+        return matrices
 
     def weights_sha256(self, edits: Sequence[WeightEdit]) -> str:
         """Digest of base and folded matrices; the base's own digest when there are no edits."""
+        digests = {name: tensor_sha256(stored) for name, stored in self.fold(edits).items()}
+        if not digests:
+            return self._host.base_sha256
+        body = json.dumps([self._host.base_sha256, digests], sort_keys=True)
+        return hashlib.sha256(body.encode()).hexdigest()
 
     def inspect(self, edits: Sequence[WeightEdit], live: Sequence[WeightEdit]) -> list[Inspection]:
         """Tier 0 numbers of each of `edits`, in their order, folded together with `live`.
 
         An edit that is not finite is reported as such, with NaN numbers, and left out of the others' fold.
+
+        Raises:
+            EditError: when an edit does not fit the model, or its layer has no second moments.
         """
+        parsed = {d: from_payload(edit.payload) for d, edit in _canonical([*edits, *live]).items()}
+        parts = self._contributions({d: factors for d, factors in parsed.items() if factors.finite})
+        found = []
+        for edit in edits:
+            part = parts.get(edit.digest)
+            site = None if part is None else self._site(part.factors.layer)
+            found.append(inspection(edit, part, site))
+        return found
 
     def capacity_ratio(self, edits: Sequence[WeightEdit]) -> float:
-        """Live keys over effective free rank, of the fullest layer; 0 without edits."""
+        """Live keys over effective free rank (`Ridge.free_rank`), of the fullest layer; 0 without edits.
+
+        Retention is good until this nears 1, where norm and background damage peak (the interpolation
+        threshold of least squares). A layer without second moments has its whole width f free.
+        """
+        keys: dict[int, int] = {}
+        for edit in _canonical(edits).values():
+            factors = from_payload(edit.payload)
+            keys[factors.layer] = keys.get(factors.layer, 0) + factors.right.shape[1]
+        return max((count / self._free_rank(layer) for layer, count in keys.items()), default=0.0)
+
+    def _contributions(self, edits: Mapping[str, Factors]) -> dict[str, Contribution]:
+        """Each edit's part of the joint solution; digests in canonical order in and out."""
+        for factors in edits.values():
+            self._check(factors)
+        parts = {
+            digest: Contribution(factors=factors, left=factors.left.double(), right=factors.right.double())
+            for digest, factors in edits.items()
+        }
+        for layer in {factors.layer for factors in edits.values() if factors.kind == "ridge"}:
+            here = {d: x for d, x in edits.items() if x.layer == layer and x.kind == "ridge"}
+            spreads = [self._spread(digest, factors) for digest, factors in here.items()]
+            R = torch.cat([factors.left.double() for factors in here.values()], dim=1)  # [d, n]
+            K = torch.cat([factors.right.double() for factors in here.values()], dim=1)  # [f, n]
+            solved = shares(R, K, torch.cat(spreads, dim=1))  # [d, n]
+            lefts = solved.split([spread.shape[1] for spread in spreads], dim=1)
+            for (digest, factors), left, spread in zip(here.items(), lefts, spreads, strict=True):
+                parts[digest] = Contribution(factors=factors, left=left, right=spread)
+        return parts
+
+    def _check(self, factors: Factors) -> None:
+        site = self._site(factors.layer)
+        d, f = site.W.shape
+        if factors.left.shape[0] != d or factors.right.shape[0] != f:
+            raise EditError(
+                f"the edit is for a matrix of {factors.left.shape[0]} x {factors.right.shape[0]}, "
+                f"{site.name} is {d} x {f}: it was made for another model"
+            )
+        if factors.kind == "ridge" and site.ridge is None:
+            known = ", ".join(map(str, sorted(self._moments))) or "none"
+            raise EditError(
+                f"layer {factors.layer} has no second moments (collected: {known}): collect them for it"
+            )
+
+    def _spread(self, digest: str, factors: Factors) -> Tensor:
+        if digest not in self._spreads:
+            if len(self._spreads) >= KEPT_KEYS:
+                self._spreads.clear()
+            ridge = self._site(factors.layer).ridge
+            assert ridge is not None
+            columns = [ridge.spread(key) for key in factors.right.double().t()]
+            self._spreads[digest] = torch.stack(columns, dim=1)
+        return self._spreads[digest]
+
+    def _site(self, layer: int) -> Site:
+        if layer not in self._sites:
+            self._sites[layer] = site_of(
+                self._host,
+                layer,
+                self._moments.get(layer),
+                background_weight=self._background_weight,
+                ridge=self._ridge,
+            )
+        return self._sites[layer]
+
+    def _free_rank(self, layer: int) -> float:
+        site = self._site(layer)
+        rank = float(site.W.shape[1]) if site.ridge is None else site.ridge.free_rank
+        return rank or float("nan")
+
+
+def _canonical(edits: Sequence[WeightEdit]) -> dict[str, WeightEdit]:
+    """By digest, each once, sorted."""
+    named = {edit.digest: edit for edit in edits}
+    return {digest: named[digest] for digest in sorted(named)}
+
+
+def _add(W: Tensor, parts: Sequence[Contribution]) -> Tensor:
+    """W0 [d, f] float64 with all contributions, ridge edits as one product, then direct ones one by one."""
+    solved = [part for part in parts if part.factors.kind == "ridge"]
+    with one_thread():
+        total = W.clone()
+        if solved:
+            left = torch.cat([part.left for part in solved], dim=1).contiguous()  # [d, n]
+            right = torch.cat([part.right for part in solved], dim=1).contiguous()  # [f, n]
+            total += left @ right.t()
+        for part in parts:
+            if part.factors.kind == "direct":
+                total += part.left @ part.right.t()
+    return total

@@ -5,6 +5,8 @@ Knows Hugging Face folders. Does not know edits: it is handed finished matrices.
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,9 +14,15 @@ from threading import RLock
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
 from torch import Tensor, nn
+from transformers import AutoModelForCausalLM, AutoTokenizer
 
-from guardedit.models.layouts import Layout
+from guardedit.core.errors import GuardError, UsageError
+from guardedit.models.generation import by_length, greedy
+from guardedit.models.layouts import layer_count, layout_of
+from guardedit.models.matrices import is_transposed, tensor_sha256, write
+from guardedit.models.tokens import encode, pad
 
 
 class ModelHost:
@@ -23,25 +31,37 @@ class ModelHost:
     All parameters have `requires_grad` off. `lock` is held by every method that runs the model and for
     the whole of a `patched` block, so that no answer mixes two sets of weights.
 
-    Attributes:
-        model: a Hugging Face causal language model in eval mode.
+    Args:
+        model: a Hugging Face causal language model; put into eval mode.
         tokenizer: its fast tokenizer.
-        layout: where its parts are.
+        batch_rows: most rows in one forward pass.
+
+    Attributes:
+        layout: where the model's parts are.
         layers: number of decoder layers.
         context: longest input in tokens.
         base_sha256: digest of names, dtypes, shapes and bytes of all parameters and of the architecture.
         lock: reentrant.
+
+    Raises:
+        UnknownLayout: when no layout card fits the model.
+        UsageError: when the tokenizer gives no offsets.
     """
 
-    model: nn.Module
-    tokenizer: Any
-    layout: Layout
-    layers: int
-    context: int
-    base_sha256: str
-    lock: RLock
-
-    def __init__(self, model: nn.Module, tokenizer: Any, *, batch_rows: int = 64) -> None: ...
+    def __init__(self, model: nn.Module, tokenizer: Any, *, batch_rows: int = 64) -> None:
+        if not getattr(tokenizer, "is_fast", False):
+            raise UsageError(
+                f"{type(tokenizer).__name__} gives no character offsets: use the model's fast tokenizer"
+            )
+        self.model: Any = model.eval().requires_grad_(requires_grad=False)
+        self.tokenizer = tokenizer
+        self.batch_rows = batch_rows
+        self.layout = layout_of(model)
+        self.layers = layer_count(model)
+        self.context = int(self.model.config.max_position_embeddings)
+        self.lock = RLock()
+        self._base: dict[str, Tensor] = {}  # what the outermost `patched` block took out
+        self.base_sha256 = self._digest()
 
     @classmethod
     def load(
@@ -58,42 +78,134 @@ class ModelHost:
             UsageError: when the folder cannot be loaded, naming it.
             UnknownLayout: when no layout card fits.
         """
+        folder = Path(path)
+        if not (folder / "config.json").is_file():
+            raise UsageError(f"{folder} is not a model folder: it has no config.json")
+        local = {"local_files_only": True, "trust_remote_code": False}
+        try:
+            tokenizer = AutoTokenizer.from_pretrained(folder, **local)
+            model = AutoModelForCausalLM.from_pretrained(folder, dtype=dtype, use_safetensors=True, **local)
+            return cls(model.to(device), tokenizer, batch_rows=batch_rows)
+        except (OSError, ValueError, KeyError, TypeError, RuntimeError, SafetensorError) as error:
+            raise UsageError(
+                f"cannot load the model in {folder}: {str(error) or type(error).__name__:.500}; "
+                "it must hold config.json, model.safetensors and a fast tokenizer"
+            ) from error
 
     @property
     def device(self) -> torch.device:
         """Where the model lives."""
-
-    def mlp_out(self, layer: int) -> nn.Module:
-        """The down projection of a decoder layer; UsageError when there is no such layer."""
+        return next(iter(self.model.parameters())).device
 
     def decoder_layer(self, layer: int) -> nn.Module:
         """A decoder layer; UsageError when there is no such layer."""
+        return self._module(self.layout.layer_name(self._known(layer)))
+
+    def mlp_out(self, layer: int) -> nn.Module:
+        """The down projection of a decoder layer; UsageError when there is no such layer."""
+        return self._module(self.layout.mlp_out_name(self._known(layer)))
 
     def base_matrix(self, layer: int) -> Tensor:
         """The base model's W of `layer`, math orientation [d, f], also inside a `patched` block."""
+        name = self.layout.matrix_name(self._known(layer))
+        with self.lock:
+            stored = self._base.get(name, self.model.get_parameter(name).data)
+        return stored.t() if is_transposed(self.model, name) else stored
 
     def tensor_sha256(self) -> dict[str, str]:
-        """Digest of each parameter as it is now."""
+        """Digest of each parameter as it is now; tied parameters appear once."""
+        with self.lock:
+            return {name: tensor_sha256(part) for name, part in sorted(self.model.named_parameters())}
 
     @contextmanager
     def patched(self, matrices: Mapping[str, Tensor]) -> Iterator[None]:
         """Run with other matrices (parameter name to stored tensor, as `Fold.fold` gives them).
 
         Pointers are swapped, never bytes; the former tensors come back whatever happens. Nests.
+
+        Raises:
+            EditError: when a name, shape or dtype is not the model's; nothing is changed then.
         """
+        with self.lock:
+            before: dict[str, Tensor] = {}
+            outermost: set[str] = set()
+            try:
+                for name, stored in matrices.items():
+                    before[name] = write(self.model, name, stored)
+                    if name not in self._base:
+                        self._base[name] = before[name]
+                        outermost.add(name)
+                yield
+            finally:
+                for name, stored in before.items():
+                    write(self.model, name, stored)
+                for name in outermost:
+                    del self._base[name]
 
     def token_logprobs(self, texts: Sequence[str]) -> list[list[float]]:
         """Per text log p of tokens 2..N in nats, from a float32 log_softmax; empty for one token.
 
         Raises:
             MalformedCorrection: when a text is longer than the context.
+            GuardError: when memory does not suffice.
         """
+        rows = [encode(self.tokenizer, text, context=self.context) for text in texts]
+        scores: list[list[float]] = [[] for _ in rows]
+        order = sorted((i for i, row in enumerate(rows) if len(row) > 1), key=lambda i: (len(rows[i]), i))
+        with self.lock, _memory_errors(self.batch_rows):
+            for start in range(0, len(order), self.batch_rows):
+                group = order[start : start + self.batch_rows]
+                found = self._score(pad([rows[i] for i in group], device=self.device))
+                for i, line in zip(group, found.tolist(), strict=True):
+                    scores[i] = line[: len(rows[i]) - 1]
+        return scores
 
     def complete(self, prompts: Sequence[str], *, max_new_tokens: int = 12) -> list[str]:
         """Greedy answer to each prompt, up to the end of the answer (`generation.answer_end`), without it.
 
-        Equal to asking one prompt at a time.
+        Prompts of equal length share a batch, so no padding can change an answer: asking many is asking
+        one at a time. Each different prompt is answered once.
 
         Raises:
             MalformedCorrection: when a prompt and its answer do not fit into the context.
+            GuardError: when memory does not suffice.
         """
+        different = list(dict.fromkeys(prompts))
+        room = self.context - max_new_tokens
+        rows = [encode(self.tokenizer, prompt, context=room) for prompt in different]
+        answers: dict[str, str] = {}
+        with self.lock, _memory_errors(self.batch_rows):
+            for group in by_length(rows, at_most=self.batch_rows):
+                ids = pad([rows[i] for i in group], device=self.device)
+                found = greedy(self.model, self.tokenizer, ids, max_new_tokens=max_new_tokens)
+                answers.update(zip((different[i] for i in group), found, strict=True))
+        return [answers[prompt] for prompt in prompts]
+
+    @torch.inference_mode()
+    def _score(self, ids: Tensor) -> Tensor:
+        """Token ids [B, T] -> log p of tokens 2..T [B, T-1], float32."""
+        logits = self.model(input_ids=ids, use_cache=False).logits[:, :-1].float()  # [B, T-1, vocabulary]
+        chosen = logits.gather(-1, ids[:, 1:, None])[..., 0]
+        return chosen - logits.logsumexp(dim=-1)
+
+    def _digest(self) -> str:
+        architecture = type(self.model).__name__
+        body = json.dumps([architecture, self.model.config.model_type, self.tensor_sha256()])
+        return hashlib.sha256(body.encode()).hexdigest()
+
+    def _module(self, name: str) -> nn.Module:
+        found: nn.Module = self.model.get_submodule(name)
+        return found
+
+    def _known(self, layer: int) -> int:
+        if not 0 <= layer < self.layers:
+            raise UsageError(f"layer {layer} does not exist: this model has layers 0 to {self.layers - 1}")
+        return layer
+
+
+@contextmanager
+def _memory_errors(batch_rows: int) -> Iterator[None]:
+    try:
+        yield
+    except (torch.OutOfMemoryError, MemoryError) as error:
+        raise GuardError(f"out of memory with {batch_rows} rows a batch: lower batch_rows") from error

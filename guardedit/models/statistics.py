@@ -1,18 +1,32 @@
-"""Second moments of the keys: what the background text looks like to a down projection.
+"""Second moments of the keys: what background text looks like to a down projection.
 
-C = E[k k^T] [f, f], mean over tokens (ROME, Meng et al. 2022, section 3.1; methods: FastMEMIT for how many
-tokens are needed). Knows how to collect and to cache them. Does not know edits.
+C = E[k k^T] [f, f], mean over tokens (ROME, Meng et al. 2022, section 3.1). A small multiple of f tokens is
+enough (FastMEMIT, arXiv 2506.04226); the default is 10 f. Knows how to collect and to cache them. Does not
+know edits.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+import hashlib
+import json
+import os
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, field
 from pathlib import Path
 
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
 from torch import Tensor
 
+from guardedit.core.errors import EditError, StorageFull
+from guardedit.models.hooks import Tap, tap
 from guardedit.models.host import ModelHost
+from guardedit.models.matrices import tensor_sha256
+from guardedit.models.threads import one_thread
+from guardedit.models.tokens import encode, pad
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,8 +43,8 @@ class SecondMoments:
     """
 
     layer: int
-    C: Tensor
-    spectrum: Tensor
+    C: Tensor = field(repr=False)
+    spectrum: Tensor = field(repr=False)
     value_norm: float
     tokens: int
     text_sha256: str
@@ -38,22 +52,56 @@ class SecondMoments:
     @property
     def condition(self) -> float:
         """Largest over smallest eigenvalue of C; infinite when C is singular."""
+        smallest, largest = float(self.spectrum[0]), float(self.spectrum[-1])
+        return largest / smallest if smallest > 0 else float("inf")
+
+    @property
+    def sha256(self) -> str:
+        """Digest of C: with base and edits it determines the folded bytes."""
+        return tensor_sha256(self.C)
+
+
+@dataclass(slots=True)
+class _Sum:
+    """What one layer has seen so far: the sum of k k^T and the norm of each value."""
+
+    outer: Tensor
+    value_norms: list[Tensor] = field(default_factory=list)
+
+    def add(self, keys: Tensor, values: Tensor) -> None:
+        """`keys` [t, f], `values` [t, d]."""
+        keys = keys.double()
+        self.outer += keys.t() @ keys
+        self.value_norms.append(values.double().norm(dim=1))
 
 
 def collect(
     host: ModelHost, texts: Sequence[str], layers: Sequence[int], *, min_tokens: int | None = None
 ) -> dict[int, SecondMoments]:
-    """One pass over the texts for all layers, in float64, ended by tokens.
+    """One pass over the texts for all layers, in float64 and on one thread, ended by tokens.
 
     Args:
         host: unpatched.
         texts: long ones are read in windows of the model's context; every token counts.
         layers: decoder layers.
-        min_tokens: default 10 f.
+        min_tokens: default 10 f, with f the largest key width of the layers.
 
     Raises:
         EditError: when the texts end before `min_tokens`.
     """
+    wanted = min_tokens or 10 * max((host.base_matrix(layer).shape[1] for layer in layers), default=0)
+    sums = {layer: _Sum(_zeros(host, layer)) for layer in layers}
+    tokens = 0
+    with host.lock, one_thread(), torch.inference_mode():
+        for rows in _batches(host, texts):
+            tokens += sum(map(len, rows))
+            _add(host, sums, rows)
+            if tokens >= wanted:
+                break
+    if tokens < wanted:
+        raise EditError(f"the background text has {tokens} tokens, {wanted} are needed: give more text")
+    digest = hashlib.sha256(json.dumps(list(texts)).encode()).hexdigest()
+    return {layer: _finish(layer, total, tokens, digest) for layer, total in sums.items()}
 
 
 def load_or_collect(
@@ -64,4 +112,102 @@ def load_or_collect(
     *,
     min_tokens: int | None = None,
 ) -> Mapping[int, SecondMoments]:
-    """`collect`, cached under `folder/base_sha256`; a damaged file is collected again."""
+    """`collect`, cached as `folder/base_sha256/moments-*.safetensors`; a damaged file is collected again.
+
+    Raises:
+        StorageFull: when the cache cannot be written.
+    """
+    digest = hashlib.sha256(json.dumps([min_tokens, *texts]).encode()).hexdigest()[:16]
+    paths = {n: folder / host.base_sha256 / f"moments-{digest}-layer{n}.safetensors" for n in layers}
+    known = {layer: found for layer, path in paths.items() if (found := read_moments(path)) is not None}
+    missing = [layer for layer in layers if layer not in known]
+    for layer, found in collect(host, texts, missing, min_tokens=min_tokens).items() if missing else ():
+        save_moments(found, paths[layer])
+        known[layer] = found
+    return known
+
+
+def save_moments(moments: SecondMoments, path: Path) -> None:
+    """Write aside, sync, rename: a reader sees the whole file or none.
+
+    Raises:
+        StorageFull: when the disk refuses.
+    """
+    header = {
+        "layer": moments.layer,
+        "value_norm": moments.value_norm,
+        "tokens": moments.tokens,
+        "text_sha256": moments.text_sha256,
+        "sha256": moments.sha256,
+    }
+    tensors = {"C": moments.C, "spectrum": moments.spectrum}
+    body = save(tensors, metadata={"moments": json.dumps(header, sort_keys=True)})
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.NamedTemporaryFile(dir=path.parent, suffix=".part", delete=False) as file:
+            file.write(body)
+            file.flush()
+            os.fsync(file.fileno())
+        Path(file.name).replace(path)
+    except OSError as error:
+        raise StorageFull(f"cannot write {path}: {error}; free some space or name another folder") from error
+
+
+def read_moments(path: Path) -> SecondMoments | None:
+    """The moments in a file; None when it is absent, truncated or its C is not what was written."""
+    try:
+        with safe_open(path, framework="pt") as file:
+            header = json.loads(file.metadata()["moments"])
+            written = header.pop("sha256")
+            moments = SecondMoments(C=file.get_tensor("C"), spectrum=file.get_tensor("spectrum"), **header)
+    except (OSError, SafetensorError, KeyError, TypeError, ValueError):
+        return None
+    return moments if moments.sha256 == written else None
+
+
+def _batches(host: ModelHost, texts: Sequence[str]) -> Iterator[list[list[int]]]:
+    """Windows of at most the context, `batch_rows` at a time, in the order of the texts."""
+    rows: list[list[int]] = []
+    for text in texts:
+        ids = encode(host.tokenizer, text)
+        rows += [ids[i : i + host.context] for i in range(0, len(ids), host.context)]
+        while len(rows) >= host.batch_rows:
+            yield rows[: host.batch_rows]
+            rows = rows[host.batch_rows :]
+    if rows:
+        yield rows
+
+
+def _add(host: ModelHost, sums: Mapping[int, _Sum], rows: list[list[int]]) -> None:
+    """Run the rows up to the deepest layer and add the keys of all tokens that are not padding."""
+    ids = pad(rows, device=host.device)  # [B, T]
+    lengths = torch.tensor([len(row) for row in rows], device=host.device)
+    real = torch.arange(ids.shape[1], device=host.device) < lengths[:, None]  # [B, T]
+    taps: dict[int, Tap] = {}
+    with ExitStack() as stack:
+        for layer in sorted(sums, reverse=True):  # the deepest first: its stop ends the whole stack
+            taps[layer] = stack.enter_context(tap(host.mlp_out(layer), stop=not taps))
+        host.model(input_ids=ids, use_cache=False)
+    for layer, seen in taps.items():
+        keys, values = seen.seen()
+        sums[layer].add(keys[real], values[real])
+
+
+def _zeros(host: ModelHost, layer: int) -> Tensor:
+    width = host.base_matrix(layer).shape[1]
+    return torch.zeros(width, width, dtype=torch.float64, device=host.device)
+
+
+def _finish(layer: int, total: _Sum, tokens: int, text_sha256: str) -> SecondMoments:
+    C = (total.outer / tokens).cpu()
+    C = (C + C.t()) / 2
+    with one_thread():
+        spectrum = torch.linalg.eigvalsh(C)
+    return SecondMoments(
+        layer=layer,
+        C=C,
+        spectrum=spectrum,
+        value_norm=float(torch.cat(total.value_norms).median()),
+        tokens=tokens,
+        text_sha256=text_sha256,
+    )

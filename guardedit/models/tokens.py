@@ -1,15 +1,29 @@
 """Texts to token ids: where the subject ends, where the answer begins, and what fits into the context.
 
-Knows tokenizers through their offset mapping only. Knows no model and no tensor of it.
+Knows tokenizers through their offset mapping only. Knows no model.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
+import torch
 from torch import Tensor
+
+from guardedit.core.errors import MalformedCorrection, SubjectNotFound
+
+#: Marks positions that no loss looks at, as in torch.nn.functional.cross_entropy.
+IGNORED = -100
+
+
+class _Encoding(NamedTuple):
+    """Token ids and, for each, its character span in the text; special tokens have an empty span."""
+
+    ids: list[int]
+    spans: list[tuple[int, int]]
 
 
 def encode(tokenizer: Any, text: str, *, context: int | None = None) -> list[int]:
@@ -18,6 +32,7 @@ def encode(tokenizer: Any, text: str, *, context: int | None = None) -> list[int
     Raises:
         MalformedCorrection: when `context` is given and the text has more tokens; nothing is cut silently.
     """
+    return _encode(tokenizer, text, context=context).ids
 
 
 def subject_last(tokenizer: Any, prompt: str, subject: str) -> int:
@@ -28,11 +43,20 @@ def subject_last(tokenizer: Any, prompt: str, subject: str) -> int:
     Raises:
         SubjectNotFound: when the prompt does not hold the subject, or no token covers it.
     """
+    start, end = _subject_span(prompt, subject)
+    spans = _encode(tokenizer, prompt).spans
+    covering = [i for i, (first, last) in enumerate(spans) if first < end and last > start]
+    if not covering:
+        raise SubjectNotFound(
+            f"no token of {prompt!r:.200} covers the subject {subject!r}: "
+            "the tokenizer drops its characters, send this fact to memory"
+        )
+    return covering[-1]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Batch:
-    """Prompts with their answers, padded on the right. B rows, T tokens, n answer tokens at most.
+    """Prompts with their answers, padded on the right: B rows, T tokens.
 
     A causal model needs no mask for right padding: no token sees what follows it.
 
@@ -40,8 +64,8 @@ class Batch:
         ids: [B, T] int64.
         lengths: [B] int64, tokens that are not padding.
         answer_starts: [B] int64, index of the first answer token; the model predicts it at index - 1.
-        targets: [B, T] int64; -100 everywhere but at index - 1 of each answer token, where the id of
-            that answer token stands, so that `targets` and `logits` line up position by position.
+        targets: [B, T] int64; where position t predicts an answer token, its id, elsewhere -100. Lines up
+            with the logits [B, T, vocabulary] position by position.
     """
 
     ids: Tensor
@@ -56,13 +80,76 @@ def batch(
     answers: Sequence[str] | None = None,
     *,
     context: int,
-    device: str = "cpu",
+    device: torch.device | str = "cpu",
 ) -> Batch:
     """Encode `prompt + " " + answer` as one text each, with answer positions from the offsets.
 
+    One text, because tokenizers that mark word starts or add BOS encode an answer on its own differently.
     The space is added when neither side has one. Without answers, `targets` is -100 everywhere and
     `answer_starts` equals `lengths`.
 
     Raises:
-        MalformedCorrection: when a row is longer than `context` tokens, naming both numbers.
+        MalformedCorrection: when a row is longer than `context` tokens, naming both numbers, or when an
+            answer has no token of its own.
     """
+    rows, starts = [], []
+    for prompt, answer in zip(prompts, answers or [""] * len(prompts), strict=True):
+        text = join(prompt, answer) if answer else prompt
+        ids, spans = _encode(tokenizer, text, context=context)
+        start = next((i for i, (_, end) in enumerate(spans) if end > len(prompt)), len(ids))
+        if answer and start in (0, len(ids)):
+            raise MalformedCorrection(f"the answer {answer!r} to {prompt!r:.200} has no token: reword it")
+        rows.append(ids)
+        starts.append(start)
+    ids = pad(rows, device=device)
+    lengths = torch.tensor([len(row) for row in rows], device=device)
+    answer_starts = torch.tensor(starts, device=device)
+    return Batch(
+        ids=ids,
+        lengths=lengths,
+        answer_starts=answer_starts,
+        targets=_targets(ids, lengths, answer_starts),
+    )
+
+
+def join(prompt: str, answer: str) -> str:
+    """Prompt and answer with a space between them, unless one of them brings it."""
+    return prompt + answer if prompt[-1:].isspace() or answer[:1].isspace() else f"{prompt} {answer}"
+
+
+def pad(rows: Sequence[Sequence[int]], *, device: torch.device | str = "cpu") -> Tensor:
+    """[B, T] int64, zeros on the right: causal attention never lets a real token see them."""
+    ids = torch.zeros(len(rows), max(map(len, rows), default=0), dtype=torch.int64)
+    for i, row in enumerate(rows):
+        ids[i, : len(row)] = torch.tensor(row, dtype=torch.int64)
+    return ids.to(device)
+
+
+def _encode(tokenizer: Any, text: str, *, context: int | None = None) -> _Encoding:
+    # verbose=False: a text longer than the tokenizer's own limit is judged below, not by a warning.
+    found = tokenizer(text, return_offsets_mapping=True, return_special_tokens_mask=True, verbose=False)
+    ids, spans, special = found["input_ids"], found["offset_mapping"], found["special_tokens_mask"]
+    while len(ids) > 1 and special[len(ids) - 1] and spans[len(ids) - 1][0] == spans[len(ids) - 1][1]:
+        ids = ids[:-1]
+    if context is not None and len(ids) > context:
+        raise MalformedCorrection(
+            f"{text!r:.60} has {len(ids)} tokens, the model's context holds {context}: shorten it"
+        )
+    return _Encoding(list(ids), [tuple(span) for span in spans[: len(ids)]])
+
+
+def _subject_span(prompt: str, subject: str) -> tuple[int, int]:
+    whole = list(re.finditer(rf"(?<!\w){re.escape(subject)}(?!\w)", prompt)) if subject else []
+    start = whole[-1].start() if whole else prompt.rfind(subject)
+    if not subject or start < 0:
+        raise SubjectNotFound(f"the prompt {prompt!r:.200} does not hold the subject {subject!r}")
+    return start, start + len(subject)
+
+
+def _targets(ids: Tensor, lengths: Tensor, answer_starts: Tensor) -> Tensor:
+    """[B, T]: ids shifted left by one, kept where position t predicts an answer token."""
+    targets = torch.full_like(ids, IGNORED)
+    following = torch.arange(1, ids.shape[1], device=ids.device)  # [T - 1]: the position predicted at t
+    wanted = (following >= answer_starts[:, None]) & (following < lengths[:, None])
+    targets[:, :-1] = torch.where(wanted, ids[:, 1:], IGNORED)
+    return targets

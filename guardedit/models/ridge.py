@@ -1,0 +1,84 @@
+"""The closed form of a ridge edit in its dual form. Tensors in, tensors out; no model and no edits here.
+
+With M = lambda C + rho I fixed and n keys K [f, n], residuals R [d, n]:
+
+    Delta = R (I + K^T M^-1 K)^-1 K^T M^-1      (dual: one n x n system)
+          = R K^T (M + K K^T)^-1                (primal; MEMIT, Meng et al. 2023, eq. 14)
+
+All float64 on the CPU, by Cholesky, on one thread.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from guardedit.core.errors import EditDiverged, EditError
+from guardedit.models.threads import one_thread
+
+
+class Ridge:
+    """M and its Cholesky factor for one layer.
+
+    Args:
+        C: [f, f] float64, second moment of the keys.
+        spectrum: [f] float64, eigenvalues of C.
+        background_weight: lambda, how many background tokens one edit is weighed against.
+        ridge: rho, added to the diagonal.
+
+    Raises:
+        EditError: when M is not positive definite.
+    """
+
+    def __init__(self, *, C: Tensor, spectrum: Tensor, background_weight: float, ridge: float) -> None:
+        M = background_weight * C + ridge * torch.eye(C.shape[0], dtype=torch.float64)
+        with one_thread():
+            factor, failed = torch.linalg.cholesky_ex(M)
+        if int(failed) or not bool(torch.isfinite(factor).all()):
+            raise EditError(
+                f"{background_weight} C + {ridge} I is not positive definite: raise the ridge, "
+                "or collect the second moments from more text"
+            )
+        self.C = C
+        self._factor = factor  # [f, f], lower triangle
+        self._c = spectrum.clamp(min=0)  # rounding may leave tiny negative eigenvalues
+        self._m = background_weight * self._c + ridge
+
+    def spread(self, key: Tensor) -> Tensor:
+        """M^-1 k for one key [f]: where writing at k spreads to. One key a call, so that its bytes never
+        depend on which other keys are live."""
+        with one_thread():
+            return torch.cholesky_solve(key[:, None], self._factor)[:, 0]
+
+    @property
+    def expected_length(self) -> float:
+        """E[k^T M^-1 k] over background keys, which is tr(C M^-1)."""
+        return float((self._c / self._m).sum())
+
+    @property
+    def free_rank(self) -> float:
+        """How many independent keys the layer has room for: sum over eigen-directions of s / (s + m).
+
+        m is M's eigenvalue there and s = tr(C) = E||k||^2. A lone key of ordinary length along that
+        direction gets the share s / (s + m) of its residual written, so a direction that the background
+        uses a lot counts as taken and an unused one as free. Between 0 and f.
+        """
+        s = float(self._c.sum())
+        return float((s / (s + self._m)).sum()) if s > 0 else 0.0
+
+
+def shares(R: Tensor, K: Tensor, U: Tensor) -> Tensor:
+    """R (I + K^T U)^-1 [d, n], with U = M^-1 K [f, n]: what each key gets when all are solved together.
+
+    The change is `shares @ U.T`, and column i with row i of it is what key i contributes.
+
+    Raises:
+        EditDiverged: when the system cannot be solved in float64.
+    """
+    with one_thread():
+        G = K.t() @ U  # [n, n], symmetric up to rounding
+        system = torch.eye(K.shape[1], dtype=torch.float64) + (G + G.t()) / 2
+        factor, failed = torch.linalg.cholesky_ex(system)
+        if int(failed):
+            raise EditDiverged(f"the {K.shape[1]} keys cannot be solved together: are they finite?")
+        return torch.cholesky_solve(R.t().contiguous(), factor).t()
