@@ -56,20 +56,17 @@ KINDS: Mapping[str, EventKind] = {
     ),
     "proposed": _step(
         "propose",
-        "an editing method answered for a batch",
+        "an editing method answered for a batch of subjects",
+        {"refused": "int, facts refused"},
         method="str",
-        facts="int, asked for",
         edits="int, weight edits proposed",
-        refused="int, facts refused",
     ),
     "inspected": _step("inspect", "tier 0 looked at proposed edits", edits="int", failed="int"),
     "judged": _step(
         "judge",
         "the guard gave its verdict on a candidate epoch",
-        {"reason": "str", "base_epoch": "int, the epoch compared with"},
-        outcome="str, an Outcome",
-        gates="sequence of core.verdict.Gate",
-        facts="int, facts on trial",
+        {"facts": "int, facts on trial"},
+        verdict="core.verdict.Verdict",
     ),
     "settled": _step(
         "settle",
@@ -93,8 +90,7 @@ KINDS: Mapping[str, EventKind] = {
         "the serving epoch was taken back",
         {"reason": "str"},
         trigger="str, one of metrics.TRIGGERS",
-        from_epoch="int",
-        to_epoch="int, whose state serves again",
+        to="int, the epoch whose weights serve again",
     ),
     # Looks at the whole.
     "watched": _step(

@@ -18,6 +18,7 @@ import structlog
 from structlog.typing import EventDict, Processor, WrappedLogger
 
 from guardedit.core.protocols import Clock, Event
+from guardedit.core.verdict import Verdict
 
 #: Longest text in a line, in characters.
 MAX_TEXT = 500
@@ -101,6 +102,8 @@ def plain(value: Any) -> Any:
     if isinstance(value, list | tuple | set | frozenset):
         items = [plain(item) for item in list(value)[:MAX_ITEMS]]
         return items if len(value) <= MAX_ITEMS else [*items, f"and {len(value) - MAX_ITEMS} more"]
+    if isinstance(value, Verdict):
+        return {"outcome": value.outcome.value, "reason": plain(value.reason), "gates": plain(value.gates)}
     return _cut(str(value))  # a Gate says `name value > limit` of itself
 
 

@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from guardedit.core.protocols import Event, Lag
-from guardedit.core.verdict import Gate
+from guardedit.core.verdict import Verdict
 from guardedit.telemetry.events import KINDS
 from guardedit.telemetry.metrics import DURATION_BUCKETS_S, NONE, OTHER, SCOPES, STATES
 
@@ -119,10 +119,10 @@ class MetricsObserver:
         self._durations[key] = self._durations.get(key, Durations()).plus(float(event.fields["seconds"]))
 
     def _judged(self, event: Event) -> None:
-        for gate in event.fields["gates"]:
-            if not isinstance(gate, Gate):
-                raise TypeError(f"judged.gates holds a {type(gate).__name__}, expected core.verdict.Gate")
-            self._gates[gate.name] = (gate.value, gate.limit)
+        verdict = event.fields["verdict"]
+        if not isinstance(verdict, Verdict):
+            raise TypeError(f"judged.verdict is a {type(verdict).__name__}, expected core.verdict.Verdict")
+        self._gates |= {gate.name: (gate.value, gate.limit) for gate in verdict.gates}
 
     def _watched(self, event: Event) -> None:
         fields = event.fields
