@@ -97,13 +97,17 @@ def plain(value: Any) -> Any:
         return None
     if value is None or isinstance(value, bool | int | float):
         return value
+    return _plain_collection(value)
+
+
+def _plain_collection(value: Any) -> Any:
+    if isinstance(value, Verdict):
+        value = {"outcome": value.outcome, "reason": value.reason, "gates": value.gates}
     if isinstance(value, Mapping):
         return {_cut(str(key)): plain(item) for key, item in list(value.items())[:MAX_ITEMS]}
     if isinstance(value, list | tuple | set | frozenset):
         items = [plain(item) for item in list(value)[:MAX_ITEMS]]
         return items if len(value) <= MAX_ITEMS else [*items, f"and {len(value) - MAX_ITEMS} more"]
-    if isinstance(value, Verdict):
-        return {"outcome": value.outcome.value, "reason": plain(value.reason), "gates": plain(value.gates)}
     return _cut(str(value))  # a Gate says `name value > limit` of itself
 
 
