@@ -18,7 +18,10 @@ class Outcome(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Gate:
-    """One measured value against its limit. `culprits` are fact ids the gate can name by itself."""
+    """One measured value against its limit. `culprits` are fact ids the gate can name by itself.
+
+    A `shadow` gate is measured and reported with its true outcome, but decides nothing.
+    """
 
     name: str
     value: float
@@ -27,6 +30,7 @@ class Gate:
     outcome: Outcome
     detail: str = ""
     culprits: tuple[str, ...] = ()
+    shadow: bool = False
 
     def __str__(self) -> str:
         """`perplexity_ratio 1.043 > 1.02`."""
@@ -48,7 +52,7 @@ class Verdict:
     @property
     def culprits(self) -> tuple[str, ...]:
         """Fact ids that failing gates name, sorted, each once."""
-        named = {f for g in self.gates if g.outcome is Outcome.REJECT for f in g.culprits}
+        named = {f for g in self.gates if g.outcome is Outcome.REJECT and not g.shadow for f in g.culprits}
         return tuple(sorted(named))
 
     def to_json(self) -> dict[str, Any]:
@@ -59,7 +63,7 @@ class Verdict:
 def combine(gates: tuple[Gate, ...], *, probe_sha256: str = "") -> Verdict:
     """The worst gate decides: error, then reject, then inconclusive; no gate at all is an error."""
     for outcome in (Outcome.ERROR, Outcome.REJECT, Outcome.INCONCLUSIVE):
-        hit = [gate for gate in gates if gate.outcome is outcome]
+        hit = [gate for gate in gates if gate.outcome is outcome and not gate.shadow]
         if hit:
             reason = "; ".join(f"{gate}{f' ({gate.detail})' if gate.detail else ''}" for gate in hit)
             break

@@ -1,0 +1,36 @@
+"""Guard against collapse: what to ask of a candidate epoch, what the answers mean, who is to blame."""
+
+from __future__ import annotations
+
+from guardedit.guard.bisection import Bisection, bisect
+from guardedit.guard.collapse_guard import CollapseGuard
+from guardedit.guard.cusum import Cusum
+from guardedit.guard.detector import Detector
+from guardedit.guard.drift import Breach, DriftWatch, Reading, usual_detectors
+from guardedit.guard.ewma import Ewma
+from guardedit.guard.limits import DriftLimits, GuardLimits
+from guardedit.guard.no_drift import NoDrift
+from guardedit.guard.no_guard import NoGuard
+from guardedit.guard.probes import ProbeSet
+
+#: Every detector there is; the conformance tests run over this tuple.
+DETECTORS: tuple[type[Detector], ...] = (Cusum, Ewma, NoDrift)
+
+__all__ = [
+    "DETECTORS",
+    "Bisection",
+    "Breach",
+    "CollapseGuard",
+    "Cusum",
+    "Detector",
+    "DriftLimits",
+    "DriftWatch",
+    "Ewma",
+    "GuardLimits",
+    "NoDrift",
+    "NoGuard",
+    "ProbeSet",
+    "Reading",
+    "bisect",
+    "usual_detectors",
+]

@@ -1,0 +1,44 @@
+"""The guard as one object for the loop: a probe set and limits. All thinking is in the modules it calls."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from guardedit.core.fact import Fact, FactKey
+from guardedit.core.probe import Inspection, Measurement, Probes
+from guardedit.core.verdict import Gate, Verdict
+from guardedit.guard.inspection import inspect_gates
+from guardedit.guard.judge import judge
+from guardedit.guard.limits import GuardLimits
+from guardedit.guard.probes import ProbeSet
+
+
+@dataclass(frozen=True)
+class CollapseGuard:
+    """Says what to ask, and what the answers mean. Stateless."""
+
+    probe_set: ProbeSet
+    limits: GuardLimits
+
+    def probes_for(self, batch: Sequence[Fact], live: Mapping[FactKey, Fact], *, seed: int) -> Probes:
+        """What to measure for a candidate that puts `batch` into the weights, see `ProbeSet.for_trial`."""
+        return self.probe_set.for_trial(
+            batch,
+            live,
+            seed=seed,
+            other_subject_sample=self.limits.other_subject_sample,
+            earlier_sample=self.limits.earlier_sample,
+        )
+
+    def inspect(
+        self, inspections: Sequence[Inspection], *, capacity_ratio: float
+    ) -> tuple[Verdict, dict[str, tuple[Gate, ...]]]:
+        """Tier 0, see `inspection.inspect_gates`."""
+        return inspect_gates(inspections, capacity_ratio=capacity_ratio, limits=self.limits)
+
+    def judge(
+        self, *, candidate: Measurement, serving: Measurement, base: Measurement, probes: Probes
+    ) -> Verdict:
+        """Tier 1, see `judge.judge`."""
+        return judge(candidate=candidate, serving=serving, base=base, probes=probes, limits=self.limits)

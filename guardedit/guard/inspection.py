@@ -1,0 +1,101 @@
+"""Tier 0: the proposed weight edits against their limits, before any forward pass. Pure.
+
+Knows `Inspection` records only; the linear algebra behind them belongs to the model worker.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+from guardedit.core.probe import Inspection
+from guardedit.core.verdict import Gate, Outcome, Verdict
+from guardedit.guard.gates import at_least, at_most, verdict_of
+from guardedit.guard.limits import GuardLimits
+
+_SEVERITY = (Outcome.ACCEPT, Outcome.INCONCLUSIVE, Outcome.REJECT, Outcome.ERROR)
+
+
+def inspect_gates(
+    inspections: Sequence[Inspection], *, capacity_ratio: float, limits: GuardLimits
+) -> tuple[Verdict, dict[str, tuple[Gate, ...]]]:
+    """The verdict on all edits together, and for every fact that a gate turns away those gates.
+
+    Each gate of the verdict carries the worst value among the edits and names the facts of every edit
+    that fails it. Capacity belongs to the whole proposal and names nobody. Shadow gates turn no fact away.
+    """
+    per_edit = [(inspection, edit_gates(inspection, limits)) for inspection in inspections]
+    by_name: dict[str, list[Gate]] = {}
+    failing: dict[str, tuple[Gate, ...]] = {}
+    for inspection, gates in per_edit:
+        for gate in gates:
+            by_name.setdefault(gate.name, []).append(gate)
+        bad = tuple(g for g in gates if g.outcome is not Outcome.ACCEPT and g.name not in limits.shadow)
+        for fact_id in inspection.facts if bad else ():
+            failing[fact_id] = (*failing.get(fact_id, ()), *bad)
+    worst = [_worst(gates) for gates in by_name.values()]
+    return verdict_of([*worst, _capacity_gate(capacity_ratio, limits)], limits), failing
+
+
+def edit_gates(inspection: Inspection, limits: GuardLimits) -> tuple[Gate, ...]:
+    """The gates of one weight edit. One that is not finite has no other numbers worth a look."""
+    edit = f"edit {inspection.digest[:12]}"
+    finite = at_least(
+        "finite",
+        float(inspection.finite),
+        1.0,
+        detail=f"{edit} is finite" if inspection.finite else f"{edit} holds a number that is not finite",
+        culprits=inspection.facts,
+    )
+    if not inspection.finite:
+        return (finite,)
+    rows = (
+        ("relative_size", limits.max_relative_size, "has the size of the base matrix times"),
+        ("value_ratio", limits.max_value_ratio, "has a new value of the usual length times"),
+        ("key_outlier", limits.max_key_outlier, "has a key of the expected length times"),
+        ("background_error", limits.max_background_error, "disturbs ordinary text by a relative error of"),
+    )
+    return (
+        finite,
+        *(
+            at_most(
+                name,
+                value := float(getattr(inspection, name)),
+                limit,
+                detail=f"{edit} {words} {value:.4g}, at most {limit:.4g} is allowed",
+                culprits=inspection.facts,
+            )
+            for name, limit, words in rows
+        ),
+    )
+
+
+def _capacity_gate(ratio: float, limits: GuardLimits) -> Gate:
+    limit = limits.max_capacity_ratio
+    return at_most(
+        "capacity_ratio",
+        ratio,
+        limit,
+        detail=f"{ratio:.4g} of the layer's free rank would be in use, at most {limit:.4g} is allowed",
+    )
+
+
+def _worst(gates: Sequence[Gate]) -> Gate:
+    """The gate that decides among several of one name, naming the culprits of all of them."""
+    decisive = max(
+        gates,
+        key=lambda gate: (
+            _SEVERITY.index(gate.outcome),
+            0.0 if math.isnan(gate.value) else gate.value if gate.at_most else -gate.value,
+        ),
+    )
+    named = {fact_id for gate in gates for fact_id in gate.culprits}
+    return Gate(
+        name=decisive.name,
+        value=decisive.value,
+        limit=decisive.limit,
+        at_most=decisive.at_most,
+        outcome=decisive.outcome,
+        detail=decisive.detail,
+        culprits=tuple(sorted(named)),
+    )

@@ -1,0 +1,120 @@
+"""Tier 1: a candidate epoch against the serving epoch and the base model. Pure.
+
+Knows measurements, probes and limits; loads no model and remembers nothing.
+
+The rule for perplexity. The same weights always give the same numbers, so the only doubt is whether
+the probe texts speak for all text. The point estimate decides whether an epoch may be served: at or below the
+limit it passes, even if the upper confidence bound is above, because holding those too would turn away
+every harmless edit that lands near the limit, and the budget against the base model and the drift
+watch catch what adds up. Above the limit it never passes: certain harm (lower bound above the limit) is
+rejected, anything else is inconclusive and held, to be tried again with other company or more texts.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+
+from guardedit.core.errors import GuardError
+from guardedit.core.probe import Measurement, Probes
+from guardedit.core.verdict import Gate, Verdict
+from guardedit.guard.answers import answer_gates
+from guardedit.guard.gates import at_most, undecided, unmeasured, verdict_of
+from guardedit.guard.limits import GuardLimits
+from guardedit.guard.perplexity import PairedRatio, mean_sentence_perplexity, paired_ratio, perplexity
+
+
+def judge(
+    *,
+    candidate: Measurement,
+    serving: Measurement,
+    base: Measurement,
+    probes: Probes,
+    limits: GuardLimits,
+) -> Verdict:
+    """Say what follows from three measurements on the same probes.
+
+    Gates: `perplexity_ratio_to_serving`, `perplexity_ratio_to_base`, `worst_sentence_ratio` against the
+    serving epoch, and those of `answers.answer_gates`. Whatever could not be measured (a NaN, an
+    infinite log-probability, a missing answer, texts that do not pair) is an error and never a pass.
+    """
+    gates = [
+        *_serving_gates(candidate, serving, probes, limits),
+        _base_gate(candidate, base, probes, limits),
+        *answer_gates(candidate, serving, base, probes, limits),
+    ]
+    verdict = verdict_of(gates, limits, probe_sha256=probes.sha256)
+    return replace(verdict, measured=verdict.measured | _numbers(candidate, serving, base))
+
+
+def _serving_gates(
+    candidate: Measurement, serving: Measurement, probes: Probes, limits: GuardLimits
+) -> list[Gate]:
+    limit, worst_limit = limits.max_ratio_to_serving, limits.max_worst_sentence_ratio
+    try:
+        pair = _pair(candidate, serving, probes)
+    except GuardError as error:
+        return [
+            unmeasured("perplexity_ratio_to_serving", limit, upper=True, detail=str(error)),
+            unmeasured("worst_sentence_ratio", worst_limit, upper=True, detail=str(error)),
+        ]
+    worst = at_most(
+        "worst_sentence_ratio",
+        pair.worst_text_ratio,
+        worst_limit,
+        detail=f"the perplexity of one text is {pair.worst_text_ratio:.4g} times that of the serving epoch",
+    )
+    return [_ratio_gate("perplexity_ratio_to_serving", pair, limit, "the serving epoch", limits), worst]
+
+
+def _base_gate(candidate: Measurement, base: Measurement, probes: Probes, limits: GuardLimits) -> Gate:
+    name, limit = "perplexity_ratio_to_base", limits.max_ratio_to_base
+    try:
+        pair = _pair(candidate, base, probes)
+    except GuardError as error:
+        return unmeasured(name, limit, upper=True, detail=str(error))
+    return _ratio_gate(name, pair, limit, "the base model", limits)
+
+
+def _ratio_gate(name: str, pair: PairedRatio, limit: float, against: str, limits: GuardLimits) -> Gate:
+    lower, upper = pair.bounds(limits.confidence)
+    gate = at_most(
+        name,
+        pair.ratio,
+        limit,
+        certain=lower > limit,
+        detail=f"perplexity is {pair.ratio:.4f} times that of {against}, between {lower:.4f} and {upper:.4f} "
+        f"over {pair.tokens} tokens of {pair.texts} texts",
+    )
+    if pair.texts < limits.min_texts or pair.tokens < limits.min_tokens:
+        why = (
+            f"{pair.tokens} predicted tokens in {pair.texts} texts, at least {limits.min_tokens} in "
+            f"{limits.min_texts} are needed: add texts to the probe set"
+        )
+        return undecided(gate, detail=why)
+    return gate
+
+
+def _pair(candidate: Measurement, reference: Measurement, probes: Probes) -> PairedRatio:
+    for who, measurement in (("candidate", candidate), ("reference", reference)):
+        if len(measurement.logprobs) != len(probes.texts):
+            raise GuardError(
+                f"the {who} was measured on {len(measurement.logprobs)} texts and the probes hold "
+                f"{len(probes.texts)}: measure it on these probes"
+            )
+        for index, text in enumerate(measurement.logprobs):
+            if not all(map(math.isfinite, text)):
+                raise GuardError(f"the {who} has a log-probability that is not finite, in text {index}")
+    return paired_ratio(candidate.logprobs, reference.logprobs)
+
+
+def _numbers(candidate: Measurement, serving: Measurement, base: Measurement) -> dict[str, float]:
+    """Recorded beside the gates, for charts and for the drift watch; NaN where undefined."""
+    now, before = mean_sentence_perplexity(candidate.logprobs), mean_sentence_perplexity(serving.logprobs)
+    return {
+        "perplexity": perplexity(candidate.logprobs),
+        "perplexity_serving": perplexity(serving.logprobs),
+        "perplexity_base": perplexity(base.logprobs),
+        "sentence_perplexity_ratio": now / before if before else math.nan,
+        "seconds": candidate.seconds,
+    }

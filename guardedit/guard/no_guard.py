@@ -1,0 +1,41 @@
+"""No guard at all, as a class: for the comparison that shows what the guard is for."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from guardedit.core.fact import Fact, FactKey
+from guardedit.core.probe import Inspection, Measurement, Probes
+from guardedit.core.verdict import Gate, Outcome, Verdict
+
+_REASON = "the guard is off"
+
+
+@dataclass(frozen=True)
+class NoGuard:
+    """Asks nothing and accepts everything, even what is not finite. Never for a model that is served."""
+
+    def probes_for(self, batch: Sequence[Fact], live: Mapping[FactKey, Fact], *, seed: int) -> Probes:  # noqa: ARG002 - the interface of CollapseGuard
+        """Nothing to measure."""
+        return Probes(texts=())
+
+    def inspect(
+        self,
+        inspections: Sequence[Inspection],  # noqa: ARG002 - as above
+        *,
+        capacity_ratio: float,  # noqa: ARG002 - as above
+    ) -> tuple[Verdict, dict[str, tuple[Gate, ...]]]:
+        """Accept, naming nobody."""
+        return Verdict(outcome=Outcome.ACCEPT, reason=_REASON), {}
+
+    def judge(
+        self,
+        *,
+        candidate: Measurement,  # noqa: ARG002 - as above
+        serving: Measurement,  # noqa: ARG002 - as above
+        base: Measurement,  # noqa: ARG002 - as above
+        probes: Probes,
+    ) -> Verdict:
+        """Accept."""
+        return Verdict(outcome=Outcome.ACCEPT, reason=_REASON, probe_sha256=probes.sha256)
