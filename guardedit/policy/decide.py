@@ -1,0 +1,118 @@
+"""Policy and correction to decision. Total and pure: no clock, no state, no exception.
+
+1. A correction that has already expired is rejected.
+2. The first rule that fires decides. A condition without a value holds the correction: fail closed.
+3. A retraction that may pass goes to memory, where facts are taken back; rules can still hold or reject it.
+4. A fact that is not valid yet, or that would exceed the subject's quota, is held.
+"""
+
+from __future__ import annotations
+
+from fnmatch import fnmatchcase
+
+from guardedit.core.correction import Correction, Op
+from guardedit.core.decision import Decision, Route, RuleTrace
+from guardedit.core.errors import PolicyError
+from guardedit.policy.schema import Match, Policy, Rule
+from guardedit.policy.variables import DecisionContext, read_variables
+
+__all__ = ["DecisionContext", "decide"]
+
+
+def decide(policy: Policy, correction: Correction, context: DecisionContext) -> Decision:
+    """What the policy says about one correction, with a trace of everything looked at."""
+    until_s = correction.valid_until_s
+    if until_s is not None and until_s <= context.now_s:
+        late_s = context.now_s - until_s
+        return _built_in(policy, (), Route.REJECT, "expired", f"expired {late_s:.0f} s ago")
+    values = read_variables(correction, context)
+    trace: list[RuleTrace] = []
+    for rule in policy.rules:
+        try:
+            fired, because = _fires(rule, correction, values)
+        except PolicyError as error:
+            trace.append(RuleTrace(rule=rule.id, matched=True, because=str(error)))
+            reason = f"held, since its condition {error}"
+            return _decision(policy, trace, route=Route.HOLD, rule=rule.id, reason=reason)
+        trace.append(RuleTrace(rule=rule.id, matched=fired, because=because))
+        if fired:
+            return _settle(policy, rule, correction, context, trace)
+    # Only for a policy built around validation: the schema demands a default rule.
+    return _decision(policy, trace, route=Route.HOLD, rule="", reason="no rule fired")
+
+
+def _fires(rule: Rule, correction: Correction, values: dict[str, object]) -> tuple[bool, str]:
+    """Whether the rule fires, and why or why not. PolicyError when its condition has no value."""
+    because = []
+    if rule.match is not None:
+        fits, text = _matches(rule.match, correction)
+        if not fits:
+            return False, text
+        because.append(text)
+    if rule.when is not None:
+        holds = rule.when.holds(values)
+        because.append(f"`{rule.when.text.strip()}` is {str(holds).lower()}")
+        return holds, "; ".join(because)
+    return True, "; ".join(because) or "no condition"
+
+
+def _matches(match: Match, correction: Correction) -> tuple[bool, str]:
+    values = {
+        "relation": (correction.relation,),
+        "source": (correction.provenance.source,),
+        "scope": (correction.scope,),
+        "tag": correction.tags,
+        "subject": (correction.subject,),
+        "op": (correction.op.value,),
+    }
+    because = []
+    for key, globs in match.given.items():
+        shown = ", ".join(repr(value) for value in values[key]) or "none"
+        hit = next((g for g in globs for value in values[key] if fnmatchcase(value, g)), None)
+        if hit is None:
+            wanted = " or ".join(globs[:3]) + (" or others" if len(globs) > 3 else "")
+            return False, f"{key} {shown} is not {wanted}"
+        because.append(f"{key} {shown} is {hit}")
+    return True, "; ".join(because)
+
+
+def _settle(
+    policy: Policy, rule: Rule, correction: Correction, context: DecisionContext, trace: list[RuleTrace]
+) -> Decision:
+    """The rule's route, or what is stronger than a rule that lets a correction pass."""
+    route = Route(rule.route)
+    if route in (Route.HOLD, Route.REJECT):
+        return _decision(policy, trace, route=route, rule=rule.id, reason=rule.why)
+    if correction.op is Op.RETRACT:
+        reason = f"a retraction is effective at once; rule {rule.id} lets it pass"
+        return _built_in(policy, trace, Route.MEMORY, "retract", reason)
+    from_s = correction.valid_from_s
+    if from_s is not None and from_s > context.now_s:
+        reason = f"valid only in {from_s - context.now_s:.0f} s"
+        return _built_in(policy, trace, Route.HOLD, "not-yet-valid", reason)
+    quota = policy.quota.subject_edits_per_day
+    if quota is not None and context.subject_edits_24h >= quota:
+        reason = f"{context.subject_edits_24h} corrections of this subject in 24 h, the quota is {quota}"
+        return _built_in(policy, trace, Route.HOLD, "quota", reason)
+    method = (rule.method or policy.editing.method) if route is Route.WEIGHTS else ""
+    return _decision(policy, trace, route=route, rule=rule.id, reason=rule.why, method=method)
+
+
+def _built_in(
+    policy: Policy, trace: list[RuleTrace] | tuple[()], route: Route, rule: str, reason: str
+) -> Decision:
+    steps = [*trace, RuleTrace(rule=rule, matched=True, because=reason)]
+    return _decision(policy, steps, route=route, rule=rule, reason=reason)
+
+
+def _decision(
+    policy: Policy, trace: list[RuleTrace], *, route: Route, rule: str, reason: str, method: str = ""
+) -> Decision:
+    return Decision(
+        route=route,
+        rule=rule,
+        reason=reason,
+        policy_sha256=policy.sha256,
+        method=method,
+        trace=tuple(trace),
+    )

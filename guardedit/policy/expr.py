@@ -1,0 +1,146 @@
+"""A `when:` condition: one CEL expression, compiled with declared types and evaluated once a correction.
+
+The only file that knows the CEL library. It knows the names and types that an expression may use, and
+not what the answer is used for.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from difflib import get_close_matches
+from typing import Any
+
+from cel_expr_python import cel
+from pydantic import GetCoreSchemaHandler
+from pydantic_core import CoreSchema, PydanticCustomError, core_schema
+
+from guardedit.core.errors import PolicyError
+from guardedit.policy.variables import VARIABLES, VariableType
+
+#: Longest accepted expression, in UTF-8 bytes. A longer one is a program and belongs in several rules.
+MAX_EXPRESSION_BYTES = 2_048
+
+_COMPLAINT = re.compile(r"<input>:(\d+):(\d+): (.*)")
+_UNDECLARED = re.compile(r"undeclared reference to '(\w+)'")
+
+
+class Condition:
+    """A compiled condition. Equal, hashed and pickled by its text, so a policy can travel.
+
+    Raises:
+        PolicyError: from the constructor, with a caret under every mistake.
+    """
+
+    __slots__ = ("_program", "text")
+
+    def __init__(self, text: str) -> None:
+        self.text = text
+        self._program = _compile(text)
+
+    def holds(self, values: Mapping[str, object]) -> bool:
+        """Whether the condition is true for these values of `VARIABLES`.
+
+        Raises:
+            PolicyError: when there is no answer, as with a division by zero or an index out of range.
+                The caller must fail closed.
+        """
+        try:
+            result = self._program.eval(data=dict(values))
+            value = result.value() if result.type() == cel.Type.BOOL else None
+        except RuntimeError as error:  # the library's one exception: budgets, texts it cannot encode
+            raise PolicyError(f"`{self.text.strip()}` has no value: {error}") from error
+        # The library returns an error as a value, and its text would read as true.
+        if not isinstance(value, bool):
+            raise PolicyError(f"`{self.text.strip()}` has no value: {result.value()}")
+        return value
+
+    def __repr__(self) -> str:
+        return f"Condition({self.text!r})"
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Condition) and other.text == self.text
+
+    def __hash__(self) -> int:
+        return hash(self.text)
+
+    def __reduce__(self) -> tuple[type[Condition], tuple[str]]:
+        return Condition, (self.text,)
+
+    @classmethod
+    def __get_pydantic_core_schema__(cls, _source: Any, _handler: GetCoreSchemaHandler) -> CoreSchema:
+        """Read from a text, written as a text."""
+        from_text = core_schema.no_info_after_validator_function(
+            _from_text, core_schema.str_schema(strict=True)
+        )
+        return core_schema.json_or_python_schema(
+            json_schema=from_text,
+            python_schema=core_schema.union_schema([core_schema.is_instance_schema(cls), from_text]),
+            serialization=core_schema.plain_serializer_function_ser_schema(
+                lambda condition: condition.text, return_schema=core_schema.str_schema()
+            ),
+        )
+
+
+def _from_text(text: str) -> Condition:
+    try:
+        return Condition(text)
+    except PolicyError as error:
+        raise PydanticCustomError("condition", "{problem}", {"problem": str(error)}) from error
+
+
+def _compile(text: str) -> Any:
+    if not text.strip():
+        raise PolicyError("the condition is empty: write one, or leave `when` out")
+    size = len(text.encode(errors="replace"))
+    if size > MAX_EXPRESSION_BYTES:
+        raise PolicyError(
+            f"the condition has {size} bytes, the limit is {MAX_EXPRESSION_BYTES}: split the rule"
+        )
+    environment = cel.NewEnv(
+        variables={name: _cel_type(variable.type) for name, variable in VARIABLES.items()}
+    )
+    try:
+        program = environment.compile(text)
+    except RuntimeError as error:
+        raise PolicyError(_explain(text, str(error))) from error
+    if program.return_type() != cel.Type.BOOL:
+        raise PolicyError(
+            f"the condition is a {str(program.return_type()).lower()}, not a bool: compare it with something"
+        )
+    return program
+
+
+def _cel_type(name: VariableType) -> Any:
+    types: dict[VariableType, Any] = {
+        "bool": cel.Type.BOOL,
+        "int": cel.Type.INT,
+        "double": cel.Type.DOUBLE,
+        "string": cel.Type.STRING,
+        "list(string)": cel.Type.List(cel.Type.STRING),
+    }
+    return types[name]
+
+
+def _explain(text: str, complaint: str) -> str:
+    """The library's complaints, each with its line, a caret and a suggestion."""
+    found = _COMPLAINT.findall(complaint)
+    if not found:
+        return complaint
+    lines = text.splitlines() or [text]
+    parts = []
+    for line, column, message in found:
+        source = lines[min(int(line), len(lines)) - 1]
+        caret = " " * (int(column) - 1) + "^"
+        plain = message.removesuffix(" [INVALID_ARGUMENT]").removesuffix(" (in container '')")
+        parts.append(f"{plain}{_hint(message)}\n    {source}\n    {caret}")
+    return "\n  ".join(parts)
+
+
+def _hint(message: str) -> str:
+    if unknown := _UNDECLARED.search(message):
+        close = get_close_matches(unknown[1], VARIABLES, n=1)
+        return f"; did you mean '{close[0]}'?" if close else f"; known: {', '.join(VARIABLES)}"
+    if "(double, int)" in message or "(int, double)" in message:
+        return "; write 1.0 for a double, 1 for an int"
+    return ""

@@ -1,0 +1,158 @@
+"""pydantic's findings in an operator's words, with the place in the file and a suggestion.
+
+Knows the shape of a policy and how pydantic complains; does not know how the text was read.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from difflib import get_close_matches
+from types import UnionType
+from typing import Annotated, Any, Union, get_args, get_origin
+
+from pydantic import BaseModel, ValidationError
+from pydantic_core import ErrorDetails
+
+from guardedit.policy.order import order_problems
+from guardedit.policy.read import Path, Place, Problem, Reading
+from guardedit.policy.schema import Policy
+
+#: Found again, with better places, by `rule_problems`.
+_FOUND_ELSEWHERE = frozenset({"rule_order"})
+#: Raised by the schema with a message that needs no translation.
+_OWN_WORDS = frozenset(
+    {
+        "built_in_rule",
+        "condition",
+        "drift_budget",
+        "empty_match",
+        "method_without_weights",
+        "threshold_order",
+    }
+)
+
+
+def schema_problems(error: ValidationError, reading: Reading) -> list[Problem]:
+    """One problem for each finding that the reading has not already explained."""
+    explained = [problem.path for problem in reading.problems if problem.path]
+    problems = []
+    for detail in error.errors(include_url=False):
+        path: Path = detail["loc"]
+        if detail["type"] in _FOUND_ELSEWHERE or any(path[: len(e)] == e for e in explained):
+            continue
+        if detail["type"] == "too_short" and detail["input"]:
+            continue  # the entries are there, but wrong, and reported one by one
+        written = reading.keys if detail["type"] == "extra_forbidden" else reading.values
+        problems.append(Problem(_nearest(path, written, reading), path, _message(detail)))
+    return problems
+
+
+def rule_problems(data: Mapping[str, Any], reading: Reading) -> list[Problem]:
+    """Problems of the rules taken together."""
+    rules = data.get("rules")
+    found = order_problems(rules) if isinstance(rules, list) else []
+    problems = []
+    for index, key, message in found:
+        path: Path = ("rules", index, key) if key else ("rules", index)
+        problems.append(Problem(_nearest(path, reading.values, reading), path, message))
+    return problems
+
+
+def key_text(path: Path) -> str:
+    """`rules[2].match.source`, or `policy` for the whole."""
+    text = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in path)
+    return text.removeprefix(".") or "policy"
+
+
+def suggestion(word: object, known: Sequence[str]) -> str:
+    """`; did you mean 'x'?` where something is close, else nothing."""
+    # Case is the commonest slip; difflib would count every letter of it.
+    lowered = {name.lower(): name for name in known}
+    close = get_close_matches(str(word).lower(), lowered, n=1)
+    return f"; did you mean '{lowered[close[0]]}'?" if close else ""
+
+
+def _nearest(path: Path, written: Mapping[Path, Place], reading: Reading) -> Place:
+    """Where the path stands, or the innermost part of it that is in the file."""
+    if path in written:
+        return written[path]
+    for length in range(len(path), -1, -1):
+        if place := reading.values.get(path[:length]):
+            return place
+    return Place(1, 1)
+
+
+def _message(detail: ErrorDetails) -> str:
+    path: Path = detail["loc"]
+    context = detail.get("ctx", {})
+    match detail["type"]:
+        case "missing":
+            return f"required but not given: {_description(path)}"
+        case "extra_forbidden":
+            known = sorted(_known_keys(path[:-1]))
+            return "unknown key" + (suggestion(path[-1], known) or f"; known: {', '.join(known)}")
+        case "literal_error":
+            options = _options(_annotation(path))
+            hint = suggestion(detail["input"], options)
+            return f"must be {context['expected']}, got {detail['input']!r:.60}{hint}"
+        case "too_short":
+            return "empty: give at least one entry, or leave the key out"
+        case kind if kind in _OWN_WORDS:
+            return detail["msg"]
+    text = detail["msg"].removeprefix("Input ").removeprefix("Value ")
+    return f"{text[0].lower()}{text[1:]}, got {detail['input']!r:.60}"
+
+
+def _description(path: Path) -> str:
+    model = _model_at(path[:-1])
+    for name, info in (model.model_fields if model else {}).items():
+        if path[-1] in (name, info.alias):
+            return info.description or ""
+    return "see the documentation"
+
+
+def _known_keys(path: Path) -> list[str]:
+    model = _model_at(path)
+    return [info.alias or name for name, info in model.model_fields.items()] if model else []
+
+
+def _model_at(path: Path) -> type[BaseModel] | None:
+    return next((t for t in _parts(_annotation(path)) if _is_model(t)), None)
+
+
+def _annotation(path: Path) -> Any:
+    """The declared type at a path of the policy, None where the path leaves it."""
+    annotation: Any = Policy
+    for part in path:
+        if isinstance(part, int):
+            annotation = _item(annotation)
+            continue
+        model = next((t for t in _parts(annotation) if _is_model(t)), None)
+        fields = model.model_fields if model else {}
+        info = next((i for name, i in fields.items() if part in (name, i.alias)), None)
+        if info is None:
+            return None
+        annotation = info.annotation
+    return annotation
+
+
+def _item(annotation: Any) -> Any:
+    return next((get_args(t)[0] for t in _parts(annotation) if get_origin(t) is tuple), None)
+
+
+def _parts(annotation: Any) -> list[Any]:
+    """The members of a union, without Annotated."""
+    origin = get_origin(annotation)
+    if origin is Annotated:
+        return _parts(get_args(annotation)[0])
+    if origin in (Union, UnionType):
+        return [part for member in get_args(annotation) for part in _parts(member)]
+    return [annotation]
+
+
+def _options(annotation: Any) -> list[str]:
+    return [str(option) for part in _parts(annotation) for option in get_args(part)]
+
+
+def _is_model(kind: Any) -> bool:
+    return isinstance(kind, type) and issubclass(kind, BaseModel)

@@ -1,0 +1,193 @@
+"""The sections of a policy beside its rules: editing, guard, drift, memory and quota.
+
+Each key says what it means and in which unit. What obeys a setting lives elsewhere.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal, Self, get_args
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic_core import PydanticCustomError
+
+#: The guard's gates that can be put into shadow. `finite` is not among them: NaN is never served.
+GateName = Literal[
+    "perplexity_ratio_to_serving",
+    "perplexity_ratio_to_base",
+    "reliability",
+    "paraphrase",
+    "other_subject",
+    "same_subject",
+    "earlier",
+    "relative_size",
+    "value_ratio",
+    "key_outlier",
+    "background_error",
+    "capacity_ratio",
+]
+GATES: tuple[str, ...] = get_args(GateName)
+
+
+def as_tuple(value: object) -> object:
+    """YAML's lists as tuples, for strict and immutable models."""
+    return tuple(value) if isinstance(value, list) else value
+
+
+PerplexityRatio = Annotated[float, Field(ge=1.0, le=1_000.0)]
+Share = Annotated[float, Field(ge=0.0, le=1.0)]
+Positive = Annotated[float, Field(gt=0.0)]
+Cosine = Annotated[float, Field(ge=-1.0, le=1.0)]
+MethodName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,31}$")]
+
+
+class Strict(BaseModel):
+    """Frozen, no coercion, no unknown keys, no NaN."""
+
+    model_config = ConfigDict(frozen=True, strict=True, extra="forbid", allow_inf_nan=False)
+
+
+class Editing(Strict):
+    """How facts are written into the weights. A method ignores what it has no use for."""
+
+    method: MethodName = Field("ridge", description="Editing method of rules that name none.")
+    batch: int = Field(24, ge=1, le=10_000, description="Most facts tried together in one epoch.")
+    max_batch_wait_s: float = Field(
+        2.0,
+        ge=0.0,
+        description="Seconds a batch may wait to fill; its facts are live in memory meanwhile.",
+    )
+    layer: int | None = Field(
+        None, ge=0, description="Layer to edit, counted from 0; null takes it from the model card."
+    )
+    steps: int = Field(30, ge=1, le=1_000, description="Most gradient steps for one fact's target value.")
+    learning_rate_ratio: Positive = Field(
+        0.1, description="Step of the value optimisation, as a share of the original value's norm."
+    )
+    clamp_ratio: Positive = Field(
+        4.0, description="Longest change of a value, in norms of the original value."
+    )
+    ridge: float = Field(
+        1e-3,
+        ge=0.0,
+        description="Added to the diagonal of the solve, in units of the mean diagonal of the background.",
+    )
+    background_weight: Positive = Field(
+        100.0, description="Lambda: how many tokens of background text one edit is weighed against."
+    )
+    contexts: int = Field(
+        5, ge=0, le=64, description="Left contexts over which keys and targets are averaged; 0: bare prompt."
+    )
+    preservation_weight: float = Field(
+        1.0, ge=0.0, description="Weight of the KL term that keeps the subject's other answers."
+    )
+
+
+class Guard(Strict):
+    """The limits of a trial. Shares are of questions, ratios of perplexity are 1 when nothing changed."""
+
+    perplexity_ratio_to_serving: PerplexityRatio = Field(
+        1.01, description="Highest perplexity of a trial over that of the serving epoch."
+    )
+    perplexity_ratio_to_base: PerplexityRatio = Field(
+        1.03, description="Highest perplexity of a trial over that of the unedited model."
+    )
+    reliability_min: Share = Field(
+        1.0,
+        description="Share of an edited fact's own questions that must be answered, judged fact by fact.",
+    )
+    paraphrase_min: Share = Field(0.8, description="Share of other wordings of the batch answered.")
+    other_subject_min: Share = Field(0.98, description="Share of other subjects' answers left unchanged.")
+    same_subject_min: Share = Field(
+        0.95, description="Share of edited subjects' other answers left unchanged."
+    )
+    earlier_min: Share = Field(0.97, description="Share of sampled earlier edits that still hold.")
+    relative_size_max: Positive = Field(
+        0.5, description="Frobenius norm of one edit's change over that of the base matrix."
+    )
+    value_ratio_max: Positive = Field(
+        8.0, description="Norm of a new value over the median norm of values at that place."
+    )
+    key_outlier_max: Positive = Field(
+        6.0, description="Length of a key under the background's second moments; 1 is ordinary."
+    )
+    background_error_max: Positive = Field(
+        0.05, description="Expected squared output error on background text, as a share of the output."
+    )
+    capacity_ratio_max: Share = Field(
+        0.3,
+        description="Live edits over the edited layer's effective free rank; above it nothing is promoted.",
+    )
+    other_subject_sample: int = Field(64, ge=0, description="Questions about other subjects in one trial.")
+    earlier_sample: int = Field(64, ge=0, description="Earlier edits asked again in one trial.")
+    min_probe_tokens: int = Field(
+        500, ge=1, description="Fewer predicted tokens than this make a perplexity inconclusive."
+    )
+    confidence_z: float = Field(
+        1.0,
+        ge=0.0,
+        le=10.0,
+        description="Standard errors of the paired mean log-probability difference; a perplexity ratio that "
+        "close to its limit is inconclusive. 0 takes the mean at its word.",
+    )
+    shadow: Annotated[tuple[GateName, ...], BeforeValidator(as_tuple)] = Field(
+        (), description="Gates that are measured and reported but do not decide."
+    )
+
+
+class Drift(Strict):
+    """The watch over serving epochs. A breach rolls back to the last good epoch."""
+
+    perplexity_ratio_to_base: PerplexityRatio = Field(
+        1.05, description="Budget: highest perplexity of the serving epoch over that of the unedited model."
+    )
+    perplexity_ratio_to_last_good: PerplexityRatio = Field(
+        1.03, description="Budget: highest perplexity of the serving epoch over that of the last good one."
+    )
+    cusum_slack_nats: float = Field(
+        0.001, ge=0.0, description="Rise of log perplexity per epoch that CUSUM forgives, in nats per token."
+    )
+    cusum_threshold_nats: Positive = Field(
+        0.03, description="Summed rise beyond the slack at which CUSUM alarms, in nats per token."
+    )
+    ewma_lambda: float = Field(
+        0.2, gt=0.0, le=1.0, description="Weight of the newest epoch in the moving average; 1 has no memory."
+    )
+    ewma_width: Positive = Field(
+        4.0, description="Standard deviations of the moving average at which EWMA alarms."
+    )
+
+
+class Memory(Strict):
+    """The retrieval memory's scope test: accept, unsure or out. Scores are cosine similarities."""
+
+    accept_threshold: Cosine | None = Field(
+        None, description="Score from which a fact is in scope; null takes the calibrated one."
+    )
+    unsure_threshold: Cosine | None = Field(
+        None, description="Score below which a question is out of scope; null takes the calibrated one."
+    )
+    unsure: Literal["answer_from_base", "use_fact"] = Field(
+        "answer_from_base", description="What to do between the two: leave the fact out, or use it."
+    )
+
+    @model_validator(mode="after")
+    def _thresholds_are_in_order(self) -> Self:
+        low, high = self.unsure_threshold, self.accept_threshold
+        if low is not None and high is not None and low > high:
+            raise PydanticCustomError(
+                "threshold_order",
+                "unsure_threshold {low} is above accept_threshold {high}: swap them",
+                {"low": low, "high": high},
+            )
+        return self
+
+
+class Quota(Strict):
+    """How much may change in how short a time."""
+
+    subject_edits_per_day: int | None = Field(
+        20,
+        ge=1,
+        description="Accepted corrections of one subject in 24 hours; further ones are held. null: no quota. "
+        "Retractions are never held by it.",
+    )

@@ -1,0 +1,88 @@
+"""What a `when:` expression may read: one table of names, types, meanings and how each is computed.
+
+Knows corrections and the little that the state tells about them; knows nothing of CEL or of YAML.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Final, Literal, NamedTuple
+
+from guardedit.core.correction import Correction
+
+VariableType = Literal["bool", "int", "double", "string", "list(string)"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DecisionContext:
+    """What the state knows at the moment of deciding.
+
+    Attributes:
+        now_s: seconds since 1970, UTC; the clock is an argument so that a stream can be replayed.
+        subject_edits_24h: corrections of this subject accepted in the last 24 hours, this one not counted.
+        known_subject: at least one fact about this subject is live.
+    """
+
+    now_s: float
+    subject_edits_24h: int = 0
+    known_subject: bool = False
+
+
+class Variable(NamedTuple):
+    """One name of the expression language."""
+
+    type: VariableType
+    meaning: str
+    read: Callable[[Correction, DecisionContext], object]
+
+
+def _age_s(correction: Correction, context: DecisionContext) -> float:
+    time_s = correction.provenance.time_s
+    return math.nan if time_s is None else context.now_s - time_s
+
+
+def _valid_for_s(correction: Correction, context: DecisionContext) -> float:
+    until_s = correction.valid_until_s
+    return math.inf if until_s is None else until_s - context.now_s
+
+
+VARIABLES: Final[Mapping[str, Variable]] = MappingProxyType(
+    {
+        "subject": Variable("string", "what the fact is about", lambda c, _: c.subject),
+        "relation": Variable(
+            "string", "relation, empty when the message named none", lambda c, _: c.relation
+        ),
+        "scope": Variable("string", "tenant or scope", lambda c, _: c.scope),
+        "source": Variable("string", "who sent it", lambda c, _: c.provenance.source),
+        "author": Variable("string", "who wrote it, may be empty", lambda c, _: c.provenance.author),
+        "op": Variable("string", "'upsert' or 'retract'", lambda c, _: c.op.value),
+        "tags": Variable("list(string)", "tags of the message", lambda c, _: list(c.tags)),
+        "target": Variable("string", "the new answer, empty for a retraction", lambda c, _: c.target_new),
+        "confidence": Variable(
+            "double", "in [0, 1], as the source says", lambda c, _: c.provenance.confidence
+        ),
+        "evidence_count": Variable("int", "pieces of evidence", lambda c, _: len(c.provenance.evidence)),
+        "target_words": Variable("int", "words of the new answer", lambda c, _: len(c.target_new.split())),
+        "target_characters": Variable("int", "characters of the answer", lambda c, _: len(c.target_new)),
+        "prompt_characters": Variable("int", "characters of the prompt", lambda c, _: len(c.prompt)),
+        "paraphrase_count": Variable("int", "further wordings", lambda c, _: len(c.paraphrases)),
+        "subject_is_first": Variable(
+            "bool", "the prompt begins with the subject", lambda c, _: c.prompt.lstrip().startswith("{}")
+        ),
+        "has_expiry": Variable("bool", "valid_until_s is given", lambda c, _: c.valid_until_s is not None),
+        "valid_for_s": Variable("double", "seconds until it expires, infinite without expiry", _valid_for_s),
+        "age_s": Variable("double", "seconds since the source's own time, NaN when unknown", _age_s),
+        "subject_edits_24h": Variable(
+            "int", "accepted corrections of this subject in 24 hours", lambda _, x: x.subject_edits_24h
+        ),
+        "known_subject": Variable("bool", "a fact about the subject is live", lambda _, x: x.known_subject),
+    }
+)
+
+
+def read_variables(correction: Correction, context: DecisionContext) -> dict[str, object]:
+    """Every variable's value for one correction."""
+    return {name: variable.read(correction, context) for name, variable in VARIABLES.items()}

@@ -1,0 +1,174 @@
+"""Where this process finds its things: addresses, folders, device. Read from the environment only.
+
+Never behaviour: what is done with a correction is in the policy. Nothing is opened or created here.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal, NamedTuple
+from urllib.parse import urlsplit
+
+from guardedit.core.errors import UsageError
+
+_DEVICE = re.compile(r"auto|cpu|mps|cuda(:[0-9]+)?")
+_PLAIN_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:-]{0,127}")
+
+
+class Address(NamedTuple):
+    """A host and a TCP port; port 0 lets the system choose."""
+
+    host: str
+    port: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """One process's surroundings.
+
+    Attributes:
+        home: folder of the ledger and its blobs. GUARDEDIT_HOME.
+        policy: the policy file. GUARDEDIT_POLICY.
+        model: folder or name of the base model; empty is the embedded demo model. GUARDEDIT_MODEL.
+        encoder: folder or name of the sentence encoder; empty is the packaged MiniLM. GUARDEDIT_ENCODER.
+        device: `auto`, `cpu`, `mps`, `cuda` or `cuda:N`. GUARDEDIT_DEVICE.
+        metrics: where `/metrics` listens, None for nowhere. GUARDEDIT_METRICS, `host:port` or `off`.
+        redis_url: the broker, empty for none; may hold a password, so it is not in the repr.
+            GUARDEDIT_REDIS_URL.
+        redis_stream: name of the stream. GUARDEDIT_REDIS_STREAM.
+        redis_group: name of the consumer group. GUARDEDIT_REDIS_GROUP.
+        runtime: `local` runs everything in this process, `ray` in actors. GUARDEDIT_RUNTIME.
+        ray_address: an existing cluster; empty starts one on this machine. GUARDEDIT_RAY_ADDRESS.
+        model_workers: how many model workers to start. GUARDEDIT_MODEL_WORKERS.
+    """
+
+    home: Path = Path(".guardedit")
+    policy: Path = Path("policies/default.yaml")
+    model: str = ""
+    encoder: str = ""
+    device: str = "auto"
+    metrics: Address | None = Address("127.0.0.1", 9108)
+    redis_url: str = field(default="", repr=False)
+    redis_stream: str = "guardedit:corrections"
+    redis_group: str = "guardedit"
+    runtime: Literal["local", "ray"] = "local"
+    ray_address: str = ""
+    model_workers: int = 1
+
+    @staticmethod
+    def from_environment(env: Mapping[str, str]) -> Settings:
+        """Read the GUARDEDIT_ variables; one that is unset or empty takes its default.
+
+        Raises:
+            UsageError: naming every variable that is wrong, its value and the remedy.
+        """
+        reader = _Reader(env)
+        default = Settings()
+        settings = Settings(
+            home=reader.path("GUARDEDIT_HOME", default.home),
+            policy=reader.path("GUARDEDIT_POLICY", default.policy),
+            model=reader.text("GUARDEDIT_MODEL"),
+            encoder=reader.text("GUARDEDIT_ENCODER"),
+            device=reader.shaped(
+                "GUARDEDIT_DEVICE", default.device, _DEVICE, "use auto, cpu, mps, cuda or cuda:0"
+            ),
+            metrics=reader.address("GUARDEDIT_METRICS", default.metrics),
+            redis_url=reader.redis_url("GUARDEDIT_REDIS_URL"),
+            redis_stream=reader.name("GUARDEDIT_REDIS_STREAM", default.redis_stream),
+            redis_group=reader.name("GUARDEDIT_REDIS_GROUP", default.redis_group),
+            runtime=reader.runtime("GUARDEDIT_RUNTIME", default.runtime),
+            ray_address=reader.text("GUARDEDIT_RAY_ADDRESS"),
+            model_workers=reader.count("GUARDEDIT_MODEL_WORKERS", default.model_workers),
+        )
+        if reader.problems:
+            raise UsageError("\n".join(reader.problems))
+        return settings
+
+
+class _Reader:
+    """Reads variables and gathers what is wrong; after a problem it hands out the default."""
+
+    def __init__(self, env: Mapping[str, str]) -> None:
+        self.env = env
+        self.problems: list[str] = []
+
+    def text(self, variable: str) -> str:
+        return self.env.get(variable, "").strip()
+
+    def path(self, variable: str, default: Path) -> Path:
+        text = self.text(variable)
+        if "\0" in text:
+            self._refuse(variable, text, "remove the NUL character")
+            return default
+        path = Path(text) if text else default
+        # expanduser asks the process's own environment; here only `env` counts.
+        home = self.text("HOME")
+        return Path(home, *path.parts[1:]) if path.parts[:1] == ("~",) and home else path
+
+    def shaped(self, variable: str, default: str, shape: re.Pattern[str], remedy: str) -> str:
+        text = self.text(variable)
+        if text and not shape.fullmatch(text):
+            self._refuse(variable, text, remedy)
+            return default
+        return text or default
+
+    def name(self, variable: str, default: str) -> str:
+        remedy = "use up to 128 letters, digits and . _ : -, beginning with a letter or digit"
+        return self.shaped(variable, default, _PLAIN_NAME, remedy)
+
+    def runtime(self, variable: str, default: Literal["local", "ray"]) -> Literal["local", "ray"]:
+        match self.text(variable):
+            case "":
+                return default
+            case "local":
+                return "local"
+            case "ray":
+                return "ray"
+            case other:
+                self._refuse(variable, other, "use local or ray")
+                return default
+
+    def count(self, variable: str, default: int) -> int:
+        text = self.text(variable)
+        if not text:
+            return default
+        if not re.fullmatch(r"[0-9]{1,4}", text) or int(text) < 1:
+            self._refuse(variable, text, "use a whole number from 1 to 9999")
+            return default
+        return int(text)
+
+    def address(self, variable: str, default: Address | None) -> Address | None:
+        text = self.text(variable)
+        if not text or text == "off":
+            return default if not text else None
+        host, colon, port = text.rpartition(":")
+        host = host.removeprefix("[").removesuffix("]")  # an IPv6 address
+        if not colon or not host or not re.fullmatch(r"[0-9]{1,5}", port) or int(port) > 65_535:
+            self._refuse(variable, text, "use host:port, such as 127.0.0.1:9108, or off")
+            return default
+        return Address(host, int(port))
+
+    def redis_url(self, variable: str) -> str:
+        text = self.text(variable)
+        if not text:
+            return ""
+        try:
+            parts = urlsplit(text)
+            fits = parts.scheme in {"redis", "rediss", "unix"} and bool(parts.hostname or parts.path)
+            _ = parts.port  # raises when it is not a port
+        except ValueError:
+            fits = False
+        if not fits:
+            # The value may hold a password, and errors end up in logs.
+            self.problems.append(
+                f"{variable} is not a Redis address: use redis://host:6379/0, rediss://... for TLS, "
+                "or unix:///path/to/socket"
+            )
+            return ""
+        return text
+
+    def _refuse(self, variable: str, value: str, remedy: str) -> None:
+        self.problems.append(f"{variable} is {value!r}: {remedy}")
