@@ -1,0 +1,1 @@
+"""Where corrections come from. Knows bytes and positions, never what a correction says."""

@@ -1,0 +1,36 @@
+"""What a stream entry says, as bytes. Knows field names, no server."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+
+#: Fields that may hold the message, in order of preference.
+BODY_FIELDS = (b"correction", b"data", b"body")
+
+#: Stands for an entry that was deleted or trimmed while it was pending; no correction reads like it.
+LOST = b'{"lost": "the entry was deleted from the stream before it was read"}'
+
+
+def message_body(fields: Mapping[bytes, bytes] | None) -> bytes:
+    """The message in an entry's fields, unchanged.
+
+    Without a field of a known name it is the JSON of all fields, bytes that are not UTF-8 as lone
+    surrogates; without any field it is `LOST`. Neither is a correction, so the ledger makes dead letters
+    of them and keeps them for people. (Fields named like those of a correction do make one.)
+
+    >>> message_body({b"trace": b"7", b"data": b"{}"})
+    b'{}'
+    >>> message_body({b"text": b"Paris"})
+    b'{"text": "Paris"}'
+    """
+    if not fields:
+        return LOST
+    for name in BODY_FIELDS:
+        if name in fields:
+            return fields[name]
+    return json.dumps({_text(name): _text(value) for name, value in fields.items()}).encode()
+
+
+def _text(raw: bytes) -> str:
+    return raw.decode("utf-8", "surrogateescape")

@@ -1,0 +1,245 @@
+"""A Redis or Valkey stream, read by a consumer group.
+
+At least once, by this order: the caller commits a message to its inbox, then `ack` sends XACK. Whatever
+happens in between, the message is still pending on the server and comes again. Knows streams and groups;
+reaching the server is the client module's business, and what a message says is nobody's here.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar
+
+from guardedit.core.errors import SourceError
+from guardedit.core.protocols import Delivery, Lag
+from guardedit.sources.redis_client import call, connect, describe, split_options
+from guardedit.sources.redis_lag import read_lag
+from guardedit.sources.redis_message import message_body
+
+T = TypeVar("T")
+_Found = dict[bytes, Delivery]
+
+#: Longest single blocking read, below the socket's timeout; between two, idle messages are looked for.
+BLOCK_S = 1.0
+
+_START = b"0-0"
+_OPTIONS = ("stream", "group", "consumer", "dead_stream", "min_idle_ms")
+
+
+class RedisStream:
+    """One consumer of one stream.
+
+    The object outlives its connection: after a restart of the server the next call reconnects. `pull`,
+    `ack`, `nack` and `dead` belong to one thread; `lag` may be called from any.
+
+    Args:
+        url: `redis://[user:password@]host[:port][/db]`; also rediss, valkey and valkeys.
+        stream: key of the stream; made when absent, together with the group.
+        group: consumer group. It starts at the stream's beginning.
+        consumer: name within the group. Keep it across restarts: what an earlier process of this name
+            left pending is handed over first. Two live processes must not share it.
+        dead_stream: where `dead` puts messages; default is the stream's key with `:dead`.
+        min_idle_ms: pending messages of other consumers are taken over after this long.
+        name: recorded as source; default is server and stream, without credentials. Positions are unique
+            per stream of a server only, so two streams must not have one name.
+        patience_s: how long `ack` and `dead` try to reconnect; `pull` tries for as long as it may wait.
+        clock: monotonic seconds.
+        sleep: waits that many seconds.
+
+    Raises:
+        SourceError: when redis-py is missing or the URL is unusable. The server is not contacted yet.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        *,
+        stream: str = "guardedit:corrections",
+        group: str = "guardedit",
+        consumer: str = "coordinator",
+        dead_stream: str | None = None,
+        min_idle_ms: int = 60_000,
+        name: str | None = None,
+        patience_s: float = 5.0,
+        clock: Callable[[], float] = time.monotonic,
+        sleep: Callable[[float], None] = time.sleep,
+    ) -> None:
+        url, _ = split_options(url, ())
+        self._client = connect(url)
+        self._address = describe(url)
+        self.name = name or f"{self._address}/{stream}"
+        self._stream, self._group, self._consumer = stream, group, consumer
+        self._dead_stream = dead_stream or f"{stream}:dead"
+        self._min_idle_ms = min_idle_ms
+        self._patience_s = patience_s
+        self._clock, self._sleep = clock, sleep
+        self._held: set[bytes] = set()  # handed over, neither acknowledged nor refused yet
+        self._delayed: dict[bytes, tuple[float, Delivery]] = {}  # refused, with the time when due
+        self._claim_from = _START
+        self._group_made = False
+        self._own_from: bytes | None = _START  # where to go on in the own pending list; None: at its end
+
+    def pull(self, max_n: int, wait_s: float) -> list[Delivery]:
+        """Up to `max_n` messages: refused and due, own pending, idle elsewhere, then new ones.
+
+        Waits at most `wait_s` for the first, reconnecting meanwhile when it must.
+        """
+        deadline_s = self._clock() + wait_s
+        while True:
+            left_s = max(0.0, deadline_s - self._clock())
+            found = self._call(lambda: self._gather(max_n, deadline_s), budget_s=left_s)
+            for entry_id in found:
+                self._held.add(entry_id)
+                self._delayed.pop(entry_id, None)
+            if found or max_n <= 0 or self._clock() >= deadline_s:
+                return list(found.values())
+
+    def ack(self, deliveries: Sequence[Delivery]) -> None:
+        """XACK. When it fails, the messages are handed over again."""
+        ids = [delivery.handle for delivery in deliveries]
+        if ids:
+            self._held.difference_update(ids)
+            self._call(lambda: self._client.xack(self._stream, self._group, *ids), budget_s=self._patience_s)
+
+    def nack(self, deliveries: Sequence[Delivery], delay_s: float) -> None:
+        """Keep them pending and hand them over again after `delay_s`; a restart forgets the delay."""
+        for delivery in deliveries:
+            self._held.discard(delivery.handle)
+            self._delayed[delivery.handle] = (self._clock() + delay_s, delivery)
+
+    def dead(self, delivery: Delivery, reason: str) -> None:
+        """XADD to the dead stream, then XACK: a crash in between leaves a second copy, never none."""
+        fields: dict[Any, Any] = {
+            "correction": delivery.raw,
+            "reason": reason,
+            "source": self.name,
+            "id": delivery.position,
+        }
+
+        def bury() -> None:
+            self._client.xadd(self._dead_stream, fields)
+            self._client.xack(self._stream, self._group, delivery.handle)
+
+        self._held.discard(delivery.handle)
+        self._call(bury, budget_s=self._patience_s)
+
+    def lag(self) -> Lag:
+        """Messages not acknowledged and the age of the oldest by its id; NaN where the server cannot say."""
+        return call(
+            lambda: read_lag(self._client, self._stream, self._group),
+            address=self._address,
+            budget_s=0.0,
+            clock=self._clock,
+            sleep=self._sleep,
+        )
+
+    def close(self) -> None:
+        """Close the connection. What is pending waits for the next consumer; a later call reconnects."""
+        self._client.close()
+        self._held.clear()
+        self._delayed.clear()
+        self._start_over()
+
+    def _call(self, work: Callable[[], T], *, budget_s: float) -> T:
+        try:
+            return call(work, address=self._address, budget_s=budget_s, clock=self._clock, sleep=self._sleep)
+        except SourceError:
+            self._start_over()
+            raise
+
+    def _start_over(self) -> None:
+        # A reply lost on its way leaves messages pending for this consumer that it never saw, so after
+        # any failure the own pending list is read from its beginning.
+        self._group_made = False
+        self._own_from = _START
+
+    def _gather(self, max_n: int, deadline_s: float) -> _Found:
+        """1 Group. 2 Due again. 3 Own pending. 4 Idle elsewhere. 5 New; only here it waits."""
+        try:
+            self._make_group()  # 1
+            found = self._due(max_n)  # 2
+            found |= self._own_pending(max_n - len(found))  # 3
+            found |= self._idle(max_n - len(found))  # 4
+            wait_s = 0.0 if found else deadline_s - self._clock()
+            found |= self._new(max_n - len(found), wait_s)  # 5
+        except Exception:
+            self._start_over()
+            raise
+        return found
+
+    def _make_group(self) -> None:
+        if self._group_made:
+            return
+        import redis
+
+        try:
+            self._client.xgroup_create(self._stream, self._group, id="0", mkstream=True)
+        except redis.ResponseError as error:
+            if not str(error).startswith("BUSYGROUP"):
+                raise
+        self._group_made = True
+
+    def _due(self, room: int) -> _Found:
+        now_s = self._clock()
+        due = sorted((at_s, key) for key, (at_s, _) in self._delayed.items() if at_s <= now_s)
+        return {key: self._delayed[key][1] for _, key in due[:room]}
+
+    def _own_pending(self, room: int) -> _Found:
+        found: _Found = {}
+        while self._own_from is not None and len(found) < room:
+            wanted = room - len(found)
+            entries = self._read(self._own_from, wanted, None)
+            self._own_from = entries[-1][0] if len(entries) == wanted else None
+            found |= self._unseen(entries)
+        return found
+
+    def _idle(self, room: int) -> _Found:
+        if room <= 0:
+            return {}
+        reply: list[Any] = self._client.xautoclaim(
+            self._stream, self._group, self._consumer, self._min_idle_ms, self._claim_from, count=room
+        )
+        self._claim_from, entries, *gone = reply
+        return self._unseen([*entries, *((entry_id, None) for entry_id in (gone[0] if gone else ()))])
+
+    def _new(self, room: int, wait_s: float) -> _Found:
+        if room <= 0:
+            return {}
+        due_s = min((at_s for at_s, _ in self._delayed.values()), default=float("inf")) - self._clock()
+        block_s = min(wait_s, due_s, BLOCK_S)
+        # Zero would mean for ever.
+        block_ms = max(1, int(block_s * 1000)) if block_s > 0.0 else None
+        return self._unseen(self._read(b">", room, block_ms))
+
+    def _read(self, after: bytes, count: int, block_ms: int | None) -> list[Any]:
+        reply: Any = self._client.xreadgroup(
+            self._group, self._consumer, {self._stream: after}, count=count, block=block_ms
+        )
+        return list(reply[0][1]) if reply else []
+
+    def _unseen(self, entries: Sequence[Any]) -> _Found:
+        """Deliveries of the (id, fields) pairs that are in nobody's hands yet."""
+        # Claiming idle messages may also return those that this consumer holds or delays itself.
+        return {
+            entry_id: Delivery(
+                raw=message_body(fields), source=self.name, position=entry_id.decode(), handle=entry_id
+            )
+            for entry_id, fields in entries
+            if entry_id is not None and entry_id not in self._held and entry_id not in self._delayed
+        }
+
+
+def open_redis(url: str) -> RedisStream:
+    """A stream from one URL; `?stream=&group=&consumer=&dead_stream=&min_idle_ms=` set the rest.
+
+    Raises:
+        SourceError: when the URL cannot be used or redis-py is missing.
+    """
+    clean, texts = split_options(url, _OPTIONS)
+    options: dict[str, Any] = dict(texts)
+    if idle_ms := texts.get("min_idle_ms"):
+        if not idle_ms.isdecimal():
+            raise SourceError(f"min_idle_ms must be a whole number of milliseconds, got {idle_ms!r}")
+        options["min_idle_ms"] = int(idle_ms)
+    return RedisStream(clean, **options)

@@ -1,0 +1,45 @@
+"""Which source a URL means. Names every source once and imports only the one that is asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from difflib import get_close_matches
+from importlib import import_module
+from types import MappingProxyType
+from typing import cast
+
+from guardedit.core.errors import SourceError
+from guardedit.core.protocols import Source
+
+#: URL scheme -> "module:callable", called with the URL.
+SCHEMES: Mapping[str, str] = MappingProxyType(
+    {
+        "file": "guardedit.sources.jsonl:open_file",
+        "redis": "guardedit.sources.redis_stream:open_redis",
+        "rediss": "guardedit.sources.redis_stream:open_redis",
+        "valkey": "guardedit.sources.redis_stream:open_redis",
+        "valkeys": "guardedit.sources.redis_stream:open_redis",
+    }
+)
+
+
+def open_source(url: str) -> Source:
+    """The source behind the URL; a broker is not contacted before the first pull.
+
+    Raises:
+        SourceError: when the scheme is unknown, the URL cannot be used, or an extra is not installed.
+    """
+    # Only the scheme is ever quoted: the rest of the URL may hold a password.
+    scheme, colon, _ = url.partition(":")
+    target = SCHEMES.get(scheme.lower()) if colon else None
+    if target is None:
+        raise SourceError(_unknown(scheme) if colon else f"{url!r} is not a URL: for a file write file:{url}")
+    module, _, attribute = target.partition(":")
+    opener = cast("Callable[[str], Source]", getattr(import_module(module), attribute))
+    return opener(url)
+
+
+def _unknown(scheme: str) -> str:
+    close = get_close_matches(scheme.lower(), SCHEMES, n=1)
+    hint = f"did you mean {close[0]}:? " if close else ""
+    return f"unknown kind of source {scheme!r}: {hint}known are {', '.join(f'{s}:' for s in SCHEMES)}"
