@@ -1,0 +1,1 @@
+"""The append-only truth: events with a hash chain, their tables, and content-addressed blobs beside them."""

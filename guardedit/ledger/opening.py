@@ -1,0 +1,55 @@
+"""The checks between opening the file and trusting it, and epoch 0 of a new ledger."""
+
+from __future__ import annotations
+
+from guardedit.core.epoch import state_sha256
+from guardedit.core.errors import LedgerCorrupt, UsageError, WrongBaseModel
+from guardedit.ledger import epochs
+from guardedit.ledger.database import Database
+from guardedit.ledger.projection import EPOCH, record
+from guardedit.ledger.state import State, state_at
+
+
+def begin(
+    database: Database, base_sha256: str | None, policy_sha256: str, weights_sha256: str, at_s: float
+) -> None:
+    """Write epoch 0 unless it is there."""
+    if epochs.refs(database):
+        return
+    if base_sha256 is None:
+        raise UsageError(f"{database.path} is new: give the digest of the base model it shall belong to")
+    step = epochs.genesis(
+        base_sha256=base_sha256, policy_sha256=policy_sha256, weights_sha256=weights_sha256, at_s=at_s
+    )
+    with database.transaction("ledger.begin") as connection:
+        record(connection, at_s=at_s, kind=EPOCH, body=step.body)
+
+
+def compare_base(database: Database, base_sha256: str) -> None:
+    """WrongBaseModel when the ledger belongs to another model than the one loaded."""
+    recorded = epochs.read_epoch(database, 0, {}).base_sha256
+    if recorded != base_sha256:
+        raise WrongBaseModel(
+            f"{database.path} belongs to base model {recorded}, the loaded one is {base_sha256}: "
+            "load that model, or give this one another folder"
+        )
+
+
+def trusted_state(database: Database) -> State:
+    """What is live in the serving epoch, after the checks that a start can afford.
+
+    Raises:
+        LedgerCorrupt: SQLite finds the file damaged, or the changes do not add up to the recorded hash.
+    """
+    if said := database.check():
+        raise LedgerCorrupt(f"{database.path} is damaged: {said[0]}; restore the folder from a backup")
+    number = epochs.read_ref(database, epochs.SERVING)
+    state = state_at(database, number)
+    epoch = epochs.read_epoch(database, number, state.edits)
+    found = state_sha256(epoch.base_sha256, epoch.weights_sha256, state.facts.values())
+    if found != epoch.state_sha256:
+        raise LedgerCorrupt(
+            f"{database.path}: the facts of epoch {number} have state hash {found[:12]}, recorded is "
+            f"{epoch.state_sha256[:12]}; run `guardedit verify` and restore the folder from a backup"
+        )
+    return state

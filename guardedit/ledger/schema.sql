@@ -1,0 +1,169 @@
+-- The ledger's tables, format 1. `events` is the truth. Every other table but `messages` follows from it:
+-- guardedit/ledger/projection.py writes them in the same transaction as the event, and `verify` replays
+-- all events into an empty database and compares.
+
+CREATE TABLE IF NOT EXISTS events (
+  seq       INTEGER PRIMARY KEY,
+  at_s      REAL NOT NULL,
+  kind      TEXT NOT NULL,
+  body      TEXT NOT NULL,  -- JSON
+  prev_hash TEXT NOT NULL,  -- hash of event seq - 1, '' for the first
+  hash      TEXT NOT NULL   -- sha256 over prev_hash and this row
+) STRICT;
+CREATE INDEX IF NOT EXISTS events_by_kind ON events (kind, seq);
+
+-- An insert trigger as well, because INSERT OR REPLACE deletes without asking the delete trigger.
+CREATE TRIGGER IF NOT EXISTS events_append BEFORE INSERT ON events
+WHEN NEW.seq <> (SELECT coalesce(max(seq), 0) + 1 FROM events)
+  OR NEW.prev_hash <> coalesce((SELECT hash FROM events ORDER BY seq DESC LIMIT 1), '')
+BEGIN SELECT RAISE(ABORT, 'events is append-only: the row does not follow the last one'); END;
+CREATE TRIGGER IF NOT EXISTS events_no_update BEFORE UPDATE ON events
+BEGIN SELECT RAISE(ABORT, 'events is append-only: no UPDATE'); END;
+CREATE TRIGGER IF NOT EXISTS events_no_delete BEFORE DELETE ON events
+BEGIN SELECT RAISE(ABORT, 'events is append-only: no DELETE'); END;
+
+-- The original bytes of every delivery, named by their digest.
+CREATE TABLE IF NOT EXISTS messages (
+  sha256 TEXT PRIMARY KEY,
+  raw    BLOB NOT NULL
+) STRICT;
+CREATE TRIGGER IF NOT EXISTS messages_no_update BEFORE UPDATE ON messages
+BEGIN SELECT RAISE(ABORT, 'messages is append-only: no UPDATE'); END;
+CREATE TRIGGER IF NOT EXISTS messages_no_delete BEFORE DELETE ON messages
+BEGIN SELECT RAISE(ABORT, 'messages is append-only: no DELETE'); END;
+
+CREATE TABLE IF NOT EXISTS epochs (
+  number         INTEGER PRIMARY KEY,
+  kind           TEXT NOT NULL,
+  reason         TEXT NOT NULL,
+  base_sha256    TEXT NOT NULL,
+  policy_sha256  TEXT NOT NULL,
+  weights_sha256 TEXT NOT NULL,
+  state_sha256   TEXT NOT NULL,
+  created_at_s   REAL NOT NULL
+) STRICT;
+
+CREATE TABLE IF NOT EXISTS refs (
+  name  TEXT PRIMARY KEY,
+  epoch INTEGER NOT NULL REFERENCES epochs (number)
+) STRICT;
+
+-- The present state of each message. `fate` is `received` while it waits.
+CREATE TABLE IF NOT EXISTS inbox (
+  seq            INTEGER PRIMARY KEY,
+  source         TEXT NOT NULL,
+  position       TEXT NOT NULL,
+  raw_sha256     TEXT NOT NULL REFERENCES messages (sha256),
+  received_at_s  REAL NOT NULL,
+  fate           TEXT NOT NULL DEFAULT 'received',
+  reason         TEXT NOT NULL DEFAULT '',
+  correction_id  TEXT,
+  content_sha256 TEXT,
+  settled_at_s   REAL,
+  epoch          INTEGER REFERENCES epochs (number),
+  released       INTEGER NOT NULL DEFAULT 0,
+  dropped        INTEGER NOT NULL DEFAULT 0,
+  -- The digest belongs to the key: a file that was edited and sent again is not a redelivery.
+  UNIQUE (source, position, raw_sha256)
+) STRICT;
+CREATE INDEX IF NOT EXISTS inbox_by_fate ON inbox (fate, seq);
+CREATE INDEX IF NOT EXISTS inbox_by_id ON inbox (correction_id);
+CREATE UNIQUE INDEX IF NOT EXISTS inbox_one_decided_row_an_id ON inbox (correction_id)
+  WHERE fate IN ('accepted', 'unchanged', 'held', 'rejected');
+
+-- One row a settlement; a message that was held and released has two.
+CREATE TABLE IF NOT EXISTS decisions (
+  event_seq     INTEGER PRIMARY KEY REFERENCES events (seq),
+  inbox_seq     INTEGER NOT NULL REFERENCES inbox (seq),
+  source        TEXT NOT NULL,
+  at_s          REAL NOT NULL,
+  fate          TEXT NOT NULL,
+  reason        TEXT NOT NULL,
+  correction_id TEXT,
+  route         TEXT NOT NULL,  -- '' where the policy was not asked
+  rule          TEXT NOT NULL,
+  method        TEXT NOT NULL,
+  policy_sha256 TEXT NOT NULL,
+  body          TEXT            -- the whole decision with its trace, JSON
+) STRICT;
+CREATE INDEX IF NOT EXISTS decisions_by_inbox ON decisions (inbox_seq);
+CREATE INDEX IF NOT EXISTS decisions_by_label ON decisions (source, route, fate);
+CREATE UNIQUE INDEX IF NOT EXISTS decisions_accept_an_id_once ON decisions (correction_id)
+  WHERE fate = 'accepted';
+
+-- What each epoch changed, in order. `fact` NULL: the key is gone.
+CREATE TABLE IF NOT EXISTS changes (
+  epoch         INTEGER NOT NULL REFERENCES epochs (number),
+  n             INTEGER NOT NULL,
+  subject       TEXT NOT NULL,
+  relation      TEXT NOT NULL,
+  scope         TEXT NOT NULL,
+  correction_id TEXT NOT NULL,  -- '' where no correction asked for it, as with an expiry
+  fact_id       TEXT,
+  version       INTEGER,
+  placement     TEXT,
+  fact          TEXT,           -- JSON
+  PRIMARY KEY (epoch, n)
+) STRICT;
+CREATE INDEX IF NOT EXISTS changes_by_key ON changes (subject, relation, scope, epoch, n);
+CREATE INDEX IF NOT EXISTS changes_by_fact ON changes (fact_id);
+
+CREATE VIEW IF NOT EXISTS live_facts AS
+SELECT * FROM changes c
+WHERE fact IS NOT NULL AND NOT EXISTS (
+  SELECT 1 FROM changes later
+  WHERE (later.subject, later.relation, later.scope) = (c.subject, c.relation, c.scope)
+    AND (later.epoch, later.n) > (c.epoch, c.n)
+);
+
+-- A weight edit is its payload (the blob `digest`) and the facts it stands for.
+CREATE TABLE IF NOT EXISTS edits (
+  digest      TEXT NOT NULL,
+  facts       TEXT NOT NULL,  -- JSON list of fact ids
+  subject     TEXT NOT NULL,
+  method      TEXT NOT NULL,
+  diagnostics TEXT NOT NULL,  -- JSON
+  PRIMARY KEY (digest, facts)
+) STRICT;
+
+-- Edits that became live (or, `facts` NULL, ceased to be) with an epoch.
+CREATE TABLE IF NOT EXISTS epoch_edits (
+  epoch  INTEGER NOT NULL REFERENCES epochs (number),
+  digest TEXT NOT NULL,
+  facts  TEXT,
+  PRIMARY KEY (epoch, digest),
+  FOREIGN KEY (digest, facts) REFERENCES edits (digest, facts)
+) STRICT;
+CREATE INDEX IF NOT EXISTS epoch_edits_by_digest ON epoch_edits (digest, epoch);
+
+-- Edits under the name of everything that their optimisation depended on.
+CREATE TABLE IF NOT EXISTS edit_cache (
+  content_key TEXT PRIMARY KEY,
+  digest      TEXT NOT NULL,
+  facts       TEXT NOT NULL,
+  FOREIGN KEY (digest, facts) REFERENCES edits (digest, facts)
+) STRICT;
+
+CREATE TABLE IF NOT EXISTS verdicts (
+  event_seq INTEGER PRIMARY KEY REFERENCES events (seq),
+  epoch     INTEGER REFERENCES epochs (number),  -- NULL: a trial that became no epoch
+  outcome   TEXT NOT NULL,
+  body      TEXT NOT NULL  -- JSON
+) STRICT;
+CREATE INDEX IF NOT EXISTS verdicts_by_epoch ON verdicts (epoch);
+
+CREATE TABLE IF NOT EXISTS gates (
+  event_seq  INTEGER NOT NULL REFERENCES verdicts (event_seq),
+  n          INTEGER NOT NULL,
+  gate       TEXT NOT NULL,
+  outcome    TEXT NOT NULL,
+  value      REAL,  -- NULL: undefined
+  gate_limit REAL,
+  PRIMARY KEY (event_seq, n)
+) STRICT;
+CREATE INDEX IF NOT EXISTS gates_by_label ON gates (gate, outcome);
+
+CREATE TABLE IF NOT EXISTS rollbacks (
+  epoch   INTEGER PRIMARY KEY REFERENCES epochs (number),
+  trigger TEXT NOT NULL
+) STRICT;

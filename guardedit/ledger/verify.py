@@ -1,0 +1,99 @@
+"""Is the ledger what it was when it was written? Finds out; repairs nothing, raises for nothing it finds."""
+
+from __future__ import annotations
+
+import hashlib
+import sqlite3
+from collections.abc import Iterator
+
+from guardedit.core.epoch import state_sha256
+from guardedit.core.errors import LedgerCorrupt
+from guardedit.ledger.blobs import Blobs
+from guardedit.ledger.chain import EventRow, broken_links
+from guardedit.ledger.database import Database, schema
+from guardedit.ledger.projection import TABLES, project
+from guardedit.ledger.state import states
+
+
+def problems(database: Database, blobs: Blobs) -> list[str]:
+    """Everything that does not fit, in sentences; empty for a sound ledger.
+
+    Looks at the file's structure, the hash chain, every table against a replay of the events, the
+    original messages, the state hash of every epoch, and every blob. The model and the memory are
+    not known here: their hashes are for others to compare.
+    """
+    with database.snapshot():
+        try:
+            return [
+                *(f"database: {said}" for said in database.check()),
+                *_events(database),
+                *_references(database),
+                *_messages(database),
+                *_epochs(database),
+                *_blobs(database, blobs),
+            ]
+        except LedgerCorrupt as error:
+            return [str(error)]
+
+
+def _events(database: Database) -> Iterator[str]:
+    events = [EventRow(*row) for row in database.rows("SELECT * FROM events ORDER BY seq")]
+    broken = list(broken_links(events))
+    yield from broken
+    # Tables can only be measured against events that can be trusted.
+    if not broken:
+        yield from _tables(database, events)
+
+
+def _tables(database: Database, events: list[EventRow]) -> Iterator[str]:
+    replay = sqlite3.connect(":memory:", isolation_level=None)
+    try:
+        replay.executescript(schema())
+        for event in events:
+            project(replay, event)
+        for table in TABLES:
+            query = f"SELECT * FROM {table}"  # noqa: S608 - own names
+            found, expected = set(database.rows(query)), set(replay.execute(query).fetchall())
+            for row in sorted(found - expected, key=repr):
+                yield f"{table}: the row {_short(row)} does not follow from the events"
+            for row in sorted(expected - found, key=repr):
+                yield f"{table}: the row {_short(row)} is missing"
+    finally:
+        replay.close()
+
+
+def _references(database: Database) -> Iterator[str]:
+    for table, row, parent, _ in database.rows("PRAGMA foreign_key_check"):
+        yield f"{table}: row {row} refers to a row of {parent} that is missing"
+
+
+def _messages(database: Database) -> Iterator[str]:
+    for digest, raw in database.rows("SELECT sha256, raw FROM messages"):
+        if hashlib.sha256(raw).hexdigest() != digest:
+            yield f"messages: the bytes of {digest[:12]} were changed"
+
+
+def _epochs(database: Database) -> Iterator[str]:
+    recorded = database.rows(
+        "SELECT number, base_sha256, weights_sha256, state_sha256 FROM epochs ORDER BY number"
+    )
+    every = states(database, len(recorded) - 1)
+    for (number, base, weights, expected), state in zip(recorded, every, strict=True):
+        if number != state.number:
+            yield f"epochs: epoch {state.number} is missing"
+            return
+        if state_sha256(base, weights, state.facts.values()) != expected:
+            yield f"epochs: the facts of epoch {number} do not have its state hash {expected[:12]}"
+
+
+def _blobs(database: Database, blobs: Blobs) -> Iterator[str]:
+    for (digest,) in database.rows("SELECT DISTINCT digest FROM edits ORDER BY digest"):
+        try:
+            blobs.get(digest)
+        except LedgerCorrupt as error:
+            yield str(error)
+
+
+def _short(row: tuple[object, ...]) -> str:
+    text = repr(row)
+    return text if len(text) <= 160 else f"{text[:160]}..."
