@@ -108,4 +108,6 @@ def _checked(factors: Factors) -> Factors:
     shapes = tuple(factors.left.shape), tuple(factors.right.shape)
     if factors.left.ndim != 2 or factors.right.ndim != 2 or shapes[0][1] != shapes[1][1]:
         raise EditError(f"left is {shapes[0]}, right is {shapes[1]}: both need one column a key")
+    if factors.key is not None and factors.key.shape[0] != shapes[1][0]:
+        raise EditError(f"key is {tuple(factors.key.shape)}, right is {shapes[1]}: both need f rows")
     return factors

@@ -135,7 +135,7 @@ class Fold:
             R = torch.cat([factors.left.double() for factors in here.values()], dim=1)  # [d, n]
             K = torch.cat([factors.right.double() for factors in here.values()], dim=1)  # [f, n]
             solved = shares(R, K, torch.cat(spreads, dim=1))  # [d, n]
-            lefts = solved.split([spread.shape[1] for spread in spreads], dim=1)
+            lefts = torch.split(solved, [spread.shape[1] for spread in spreads], dim=1)
             for (digest, factors), left, spread in zip(here.items(), lefts, spreads, strict=True):
                 parts[digest] = Contribution(factors=factors, left=left, right=spread)
         return parts

@@ -1,6 +1,7 @@
 """Taps: look at what enters and leaves a module, or replace it, for the length of a `with` block.
 
-Knows hooks only. Whatever happens in the block, the hook is gone afterwards.
+Knows hooks only. Whatever happens in the block, the hook is gone afterwards. Hold the host's lock while
+tapping: a hook sees every forward pass of the module, whoever started it.
 """
 
 from __future__ import annotations

@@ -17,6 +17,7 @@ import torch
 from safetensors import SafetensorError
 from torch import Tensor, nn
 from transformers import AutoModelForCausalLM, AutoTokenizer
+from transformers.utils import logging
 
 from guardedit.core.errors import GuardError, UsageError
 from guardedit.models.generation import by_length, greedy
@@ -48,12 +49,13 @@ class ModelHost:
         UsageError: when the tokenizer gives no offsets.
     """
 
-    def __init__(self, model: nn.Module, tokenizer: Any, *, batch_rows: int = 64) -> None:
+    def __init__(self, model: Any, tokenizer: Any, *, batch_rows: int = 64) -> None:
         if not getattr(tokenizer, "is_fast", False):
             raise UsageError(
                 f"{type(tokenizer).__name__} gives no character offsets: use the model's fast tokenizer"
             )
-        self.model: Any = model.eval().requires_grad_(requires_grad=False)
+        self.model: Any = model
+        self.model.eval().requires_grad_(requires_grad=False)
         self.tokenizer = tokenizer
         self.batch_rows = batch_rows
         self.layout = layout_of(model)
@@ -83,8 +85,11 @@ class ModelHost:
             raise UsageError(f"{folder} is not a model folder: it has no config.json")
         local = {"local_files_only": True, "trust_remote_code": False}
         try:
-            tokenizer = AutoTokenizer.from_pretrained(folder, **local)
-            model = AutoModelForCausalLM.from_pretrained(folder, dtype=dtype, use_safetensors=True, **local)
+            with _no_progress_bar():
+                tokenizer = AutoTokenizer.from_pretrained(folder, **local)
+                model: Any = AutoModelForCausalLM.from_pretrained(
+                    folder, dtype=dtype, use_safetensors=True, **local
+                )
             return cls(model.to(device), tokenizer, batch_rows=batch_rows)
         except (OSError, ValueError, KeyError, TypeError, RuntimeError, SafetensorError) as error:
             raise UsageError(
@@ -95,7 +100,8 @@ class ModelHost:
     @property
     def device(self) -> torch.device:
         """Where the model lives."""
-        return next(iter(self.model.parameters())).device
+        found: torch.device = next(self.model.parameters()).device
+        return found
 
     def decoder_layer(self, layer: int) -> nn.Module:
         """A decoder layer; UsageError when there is no such layer."""
@@ -109,7 +115,7 @@ class ModelHost:
         """The base model's W of `layer`, math orientation [d, f], also inside a `patched` block."""
         name = self.layout.matrix_name(self._known(layer))
         with self.lock:
-            stored = self._base.get(name, self.model.get_parameter(name).data)
+            stored: Tensor = self._base.get(name, self.model.get_parameter(name).data)
         return stored.t() if is_transposed(self.model, name) else stored
 
     def tensor_sha256(self) -> dict[str, str]:
@@ -186,7 +192,8 @@ class ModelHost:
         """Token ids [B, T] -> log p of tokens 2..T [B, T-1], float32."""
         logits = self.model(input_ids=ids, use_cache=False).logits[:, :-1].float()  # [B, T-1, vocabulary]
         chosen = logits.gather(-1, ids[:, 1:, None])[..., 0]
-        return chosen - logits.logsumexp(dim=-1)
+        scores: Tensor = chosen - logits.logsumexp(dim=-1)
+        return scores
 
     def _digest(self) -> str:
         architecture = type(self.model).__name__
@@ -201,6 +208,18 @@ class ModelHost:
         if not 0 <= layer < self.layers:
             raise UsageError(f"layer {layer} does not exist: this model has layers 0 to {self.layers - 1}")
         return layer
+
+
+@contextmanager
+def _no_progress_bar() -> Iterator[None]:
+    """Loading is silent; the process's own setting comes back."""
+    shown = logging.is_progress_bar_enabled()
+    logging.disable_progress_bar()  # type: ignore[no-untyped-call]  # transformers has no types
+    try:
+        yield
+    finally:
+        if shown:
+            logging.enable_progress_bar()  # type: ignore[no-untyped-call]  # as above
 
 
 @contextmanager

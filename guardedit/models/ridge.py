@@ -45,8 +45,10 @@ class Ridge:
         self._m = background_weight * self._c + ridge
 
     def spread(self, key: Tensor) -> Tensor:
-        """M^-1 k for one key [f]: where writing at k spreads to. One key a call, so that its bytes never
-        depend on which other keys are live."""
+        """M^-1 k for one key [f]: where writing at k spreads to.
+
+        One key a call, so that its bytes never depend on which other keys are live.
+        """
         with one_thread():
             return torch.cholesky_solve(key[:, None], self._factor)[:, 0]
 

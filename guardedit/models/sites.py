@@ -73,8 +73,9 @@ def site_of(
         W=W,
         bias=torch.zeros(W.shape[0], dtype=torch.float64) if bias is None else bias.detach().cpu().double(),
         moments=moments,
-        ridge=moments
-        and Ridge(C=moments.C, spectrum=moments.spectrum, background_weight=background_weight, ridge=ridge),
+        ridge=None
+        if moments is None
+        else Ridge(C=moments.C, spectrum=moments.spectrum, background_weight=background_weight, ridge=ridge),
         size=size,
         background=background,
     )

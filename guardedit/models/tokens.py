@@ -95,11 +95,11 @@ def batch(
     rows, starts = [], []
     for prompt, answer in zip(prompts, answers or [""] * len(prompts), strict=True):
         text = join(prompt, answer) if answer else prompt
-        ids, spans = _encode(tokenizer, text, context=context)
-        start = next((i for i, (_, end) in enumerate(spans) if end > len(prompt)), len(ids))
-        if answer and start in (0, len(ids)):
+        row, spans = _encode(tokenizer, text, context=context)
+        start = next((i for i, (_, end) in enumerate(spans) if end > len(prompt)), len(row))
+        if answer and start in (0, len(row)):
             raise MalformedCorrection(f"the answer {answer!r} to {prompt!r:.200} has no token: reword it")
-        rows.append(ids)
+        rows.append(row)
         starts.append(start)
     ids = pad(rows, device=device)
     lengths = torch.tensor([len(row) for row in rows], device=device)

@@ -1,0 +1,71 @@
+from __future__ import annotations
+
+import pytest
+import torch
+
+from guardedit.core.errors import EditError
+from guardedit.models.hooks import tap
+
+IDS = torch.tensor([[5, 6, 7, 8]])
+
+
+def hooks_of(model) -> int:
+    return sum(len(module._forward_hooks) for module in model.modules())
+
+
+def test_the_key_times_the_matrix_is_the_value(host):
+    module = host.mlp_out(1)
+    with tap(module) as seen:
+        host.model(input_ids=IDS)
+    key, value = seen.seen()
+    bias = 0 if getattr(module, "bias", None) is None else module.bias
+    assert key.shape == (1, 4, 24)
+    assert value.shape == (1, 4, 16)
+    assert torch.allclose(key @ host.base_matrix(1).t() + bias, value, atol=1e-4)
+
+
+def test_a_replaced_output_reaches_the_logits_and_gradients_flow_back(host):
+    delta = torch.zeros(16, requires_grad=True)
+    with tap(host.mlp_out(1), replace=lambda out: out + delta):
+        logits = host.model(input_ids=IDS).logits
+    logits[0, -1].logsumexp(0).backward()
+    assert delta.grad is not None
+    assert delta.grad.abs().max() > 0
+
+
+def test_a_decoder_layer_can_be_tapped_whatever_it_returns(host):
+    plain = host.model(input_ids=IDS).logits
+    with tap(host.decoder_layer(0), replace=lambda out: out * 2) as seen:
+        changed = host.model(input_ids=IDS).logits
+    assert seen.seen()[1].shape == (1, 4, 16)
+    assert not torch.allclose(plain, changed)
+
+
+def test_stop_skips_the_later_layers(host):
+    with tap(host.decoder_layer(2)) as later:
+        with tap(host.mlp_out(0), stop=True) as seen:
+            host.model(input_ids=IDS)
+        assert seen.input is not None
+    with pytest.raises(EditError, match="did not run"):
+        later.seen()
+
+
+def test_the_deepest_tap_ends_the_pass_for_all_inner_taps(gpt2):
+    with tap(gpt2.mlp_out(1), stop=True) as deep, tap(gpt2.mlp_out(0)) as shallow:
+        gpt2.model(input_ids=IDS)
+    assert deep.input is not None
+    assert shallow.input is not None
+    assert hooks_of(gpt2.model) == 0
+
+
+def test_hooks_are_gone_after_success_stop_and_errors(gpt2):
+    def fail(_):
+        raise RuntimeError("boom")
+
+    with tap(gpt2.mlp_out(0)):
+        assert hooks_of(gpt2.model) == 1
+    with tap(gpt2.mlp_out(0), stop=True):
+        gpt2.model(input_ids=IDS)
+    with pytest.raises(RuntimeError, match="boom"), tap(gpt2.mlp_out(0), replace=fail):
+        gpt2.model(input_ids=IDS)
+    assert hooks_of(gpt2.model) == 0
