@@ -124,7 +124,7 @@ class FactRows:
             others = [f for f in world.by_subject.get(subject, []) if f.relation != relation]
             if others:
                 questions.append(self._known(rng.choice(others), first=False))
-            if rng.random() < 0.4:
+            if rng.random() < 0.75:
                 same = [f for f in world.by_relation[relation] if f.subject != subject]
                 questions.append(self._known(rng.choice(same), first=False))
             if rng.random() < 0.25:

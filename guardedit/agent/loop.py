@@ -1,0 +1,272 @@
+"""The way of a correction, as five numbered steps. Open this file first.
+
+    1 Receive   source -> inbox (durable) -> ack the broker
+    2 Decide    bytes -> correction -> the policy's decision
+    3 Remember  accepted facts are live in memory, in one transaction with their decisions
+    4 Promote   a batch of facts: propose, try under the guard, commit, or leave them in memory
+    5 Watch     drift over epochs: back to last-good, find the culprits, keep the innocent
+
+A crash between any two steps is repaired by opening the ledger again: each step begins from what the
+ledger says and writes in one transaction.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+
+from guardedit.agent.deciding import Known, read, repeated, settle
+from guardedit.agent.parts import Parts, StepReport
+from guardedit.agent.promotion import Promotion, promote, waiting
+from guardedit.agent.reversal import redo, roll_back, undo
+from guardedit.agent.watching import Watch
+from guardedit.core.correction import Correction, Op, content_sha256
+from guardedit.core.decision import Route
+from guardedit.core.epoch import Change, Epoch
+from guardedit.core.errors import CorrectionError, EditError, GuardError, SourceError, UsageError
+from guardedit.core.fact import Fact, FactKey
+from guardedit.core.failpoints import failpoint
+from guardedit.core.probe import Kind, Probes, Question
+from guardedit.core.protocols import Event, Received, Settlement, Snapshot
+from guardedit.core.receipt import Fate
+
+
+class Agent:
+    """One turn of the loop is one call of `step`; everything it remembers is in the ledger."""
+
+    def __init__(self, parts: Parts) -> None:
+        self.parts = parts
+        self.watch = Watch(parts)
+        # Who was turned away, and why: from the ledger, so that a restart asks nobody twice.
+        self.turned_away: dict[str, str] = {}
+        for _, _, body in parts.journal.events(kinds=("turned_away",)):
+            self.turned_away |= body["reasons"]
+        self._filling_since_s: float | None = None
+        parts.memory.rebuild(list(parts.journal.live().values()))
+        self.publish()
+
+    def step(self) -> StepReport:
+        """Receive, decide, remember, promote, watch; then publish what changed."""
+        before = self.parts.journal.epoch().number
+        received = self.receive()  # 1
+        settlements = self.decide(self.parts.journal.pending(self.parts.limits.receive))  # 2
+        self.remember(settlements)  # 3
+        promotion = self.promote()  # 4
+        culprits = self.watch.look()  # 5
+        self._turn_away(culprits)
+        epoch = self.parts.journal.epoch()
+        if epoch.number != before:
+            self.publish()
+        return StepReport(
+            received=received,
+            settled=len(settlements),
+            promoted=len(promotion.promoted),
+            turned_away=len(promotion.turned_away),
+            waiting=promotion.waiting,
+            epoch=epoch,
+            breach="; ".join(sorted(set(culprits.values()))),
+        )
+
+    def receive(self) -> int:
+        """1. Every message is durable in the inbox before its broker hears of it."""
+        new = 0
+        for source in self.parts.sources:
+            try:
+                deliveries = source.pull(self.parts.limits.receive, 0.0)
+                fresh = self.parts.journal.receive(deliveries) if deliveries else 0
+                failpoint("source.ack")
+                if deliveries:
+                    source.ack(deliveries)
+                    self._tell("received", source=source.name, new=fresh)
+            except SourceError as error:
+                # The queue is away; what it gave us is safe, and it will be asked again next turn.
+                self._tell("error", stage="receive", error=type(error).__name__, message=str(error))
+                continue
+            new += fresh
+        return new
+
+    def decide(self, pending: Sequence[Received]) -> list[Settlement]:
+        """2. One settlement for each waiting message, in order; later ones see the earlier ones."""
+        live = dict(self.parts.journal.live())
+        seen: dict[str, str] = {}  # ids of this batch
+        versions: dict[FactKey, int] = {}
+        known = Known(
+            live=live,
+            latest=lambda key: versions.get(key, self.parts.journal.latest_version(key)),
+            content=lambda name: seen.get(name) or self.parts.journal.known(name),
+        )
+        corrections = [read(received, self.parts.check) for received in pending]
+        already = self._already([c for c in corrections if isinstance(c, Correction)], live)
+        settlements: list[Settlement] = []
+        for received, correction in zip(pending, corrections, strict=True):
+            if isinstance(correction, Settlement):
+                settlement = correction
+            else:
+                settlement = repeated(received, correction, known) or self._decided(
+                    received, correction, known, already=correction.id in already
+                )
+                seen.setdefault(correction.id, content_sha256(correction))
+                if change := settlement.change:
+                    _apply(live, change)
+                    if change.fact:
+                        versions[change.key] = change.fact.version
+            settlements.append(settlement)
+            if settlement.fate is Fate.DEAD:
+                code, _, detail = settlement.reason.partition(": ")
+                self._tell("dead_lettered", source=received.source, reason=code, detail=detail)
+        return settlements
+
+    def remember(self, settlements: Sequence[Settlement]) -> Epoch | None:
+        """3. Decisions, fates and facts in one transaction; then the memory, which is only a cache."""
+        changes = [s.change for s in settlements if s.change]
+        epoch = None
+        if settlements:
+            epoch = self.parts.journal.settle(settlements)
+            failpoint("memory.add")
+            self.parts.memory.apply(changes)
+        expired = [
+            Change(key, None)
+            for key, fact in self.parts.journal.live().items()
+            if fact.valid_until_s is not None and fact.valid_until_s <= self.parts.clock()
+        ]
+        if expired:
+            epoch = self._expire(expired)
+        if changes or expired:
+            self._tell(
+                "remembered", facts=len(changes) + len(expired), epoch=self.parts.journal.epoch().number
+            )
+        return epoch
+
+    def promote(self) -> Promotion:
+        """4. One batch; what cannot go to the weights stays in memory, with its reason on record."""
+        if self._batch_is_filling():
+            return Promotion(waiting=True)
+        try:
+            promotion = promote(self.parts, self.turned_away)
+        except (EditError, GuardError) as error:
+            self._tell("error", stage="propose", error=type(error).__name__, message=str(error))
+            return Promotion()
+        self._turn_away(promotion.turned_away)
+        if promotion.epoch:
+            facts = len(promotion.promoted)
+            self._tell("settled", epoch=promotion.epoch.number, change="promote", facts=facts)
+        return promotion
+
+    def publish(self) -> Epoch:
+        """Hand the serving epoch to every replica; each switches between two answers."""
+        epoch = self.parts.journal.epoch()
+        if self.parts.limits.shadow:
+            return epoch
+        snapshot = Snapshot(
+            epoch=epoch, edits=self.parts.journal.edits(), facts=tuple(self.parts.journal.live().values())
+        )
+        for index, replica in enumerate(self.parts.replicas):
+            served = replica.publish(snapshot)
+            self._tell("published", replica=str(index), epoch=served)
+        return epoch
+
+    def roll_back(self, to: int, *, facts_too: bool = False) -> Epoch:
+        """Operator: serve an earlier epoch again; facts promoted since go back to memory."""
+        epoch = roll_back(self.parts, to, trigger="manual", facts_too=facts_too)
+        self.publish()
+        return epoch
+
+    def undo(self, fact_id: str, *, regate: bool = True) -> Epoch:
+        """Operator: take back one fact, whatever came after it."""
+        epoch = undo(self.parts, self._find(fact_id), regate=regate)
+        self.publish()
+        return epoch
+
+    def redo(self, fact_id: str, *, regate: bool = True) -> Epoch:
+        """Operator: bring back a fact that was undone."""
+        epoch = redo(self.parts, self._find(fact_id), regate=regate)
+        self.publish()
+        return epoch
+
+    def _decided(
+        self, received: Received, correction: Correction, known: Known, *, already: bool
+    ) -> Settlement:
+        decision = self.parts.decide(correction, self._context(correction))
+        if decision.route is Route.HOLD and self.parts.journal.released(received.seq):
+            decision = replace(decision, route=Route.MEMORY, reason=f"released; was: {decision.reason}")
+        fields = {
+            "source": received.source,
+            "route": decision.route.value,
+            "rule": decision.rule,
+            "reason": decision.reason,
+        }
+        self.parts.observe(Event(kind="decided", correction_id=correction.id, fields=fields))
+        return settle(received, correction, decision, known, already=already)
+
+    def _batch_is_filling(self) -> bool:
+        """A small batch may wait a little for company: its facts are live in memory meanwhile."""
+        subjects = {f.key.subject for f in waiting(self.parts.journal.live(), self.turned_away)}
+        now = self.parts.clock()
+        if not subjects or len(subjects) >= self.parts.limits.batch:
+            self._filling_since_s = None
+            return False
+        if self._filling_since_s is None:
+            self._filling_since_s = now
+        if now - self._filling_since_s < self.parts.limits.batch_wait_s:
+            return True
+        self._filling_since_s = None
+        return False
+
+    def _context(self, correction: Correction) -> Mapping[str, object]:
+        now = self.parts.clock()
+        return {
+            "now_s": now,
+            "subject_edits_24h": self.parts.journal.subject_edits(correction.subject, since_s=now - 86_400),
+            "known_subject": bool(self.parts.known_questions(correction.subject)),
+        }
+
+    def _already(self, corrections: Iterable[Correction], live: Mapping[FactKey, Fact]) -> set[str]:
+        """Ids of corrections that the serving weights answer as wanted, in every wording."""
+        asked = [c for c in corrections if c.op is Op.UPSERT and c.key not in live]
+        questions = tuple(
+            Question(prompt=wording, kind=Kind.RELIABILITY) for c in asked for wording in c.wordings
+        )
+        if not questions:
+            return set()
+        try:
+            found = self.parts.workbench.measure(
+                self.parts.journal.edits(), Probes(texts=(), questions=questions)
+            ).answers
+        except (GuardError, CorrectionError):
+            return set()  # only a saving is lost: the corrections are settled as news
+        return {c.id for c in asked if all(found.get(w) == c.target_new for w in c.wordings)}
+
+    def _expire(self, expired: Sequence[Change]) -> Epoch:
+        epoch = self.parts.journal.commit(
+            expired,
+            kind="expire",
+            reason=f"{len(expired)} facts reached valid_until",
+            edits=self.parts.journal.edits(),
+            weights_sha256=self.parts.journal.epoch().weights_sha256,
+            expected=self.parts.journal.epoch().number,
+        )
+        self.parts.memory.apply(expired)
+        return epoch
+
+    def _turn_away(self, reasons: Mapping[str, str]) -> None:
+        new = {fact: reason for fact, reason in reasons.items() if fact not in self.turned_away}
+        if new:
+            self.parts.journal.note("turned_away", {"reasons": new})
+            self.turned_away |= new
+
+    def _find(self, fact_id: str) -> Fact:
+        found = self.parts.journal.find_fact(fact_id)
+        if len(found) != 1:
+            what = "no fact" if not found else f"{len(found)} facts"
+            raise UsageError(f"{what} for {fact_id!r}: `guardedit facts list` shows the ids")
+        return found[0]
+
+    def _tell(self, kind: str, **fields: object) -> None:
+        self.parts.observe(Event(kind=kind, fields=fields))
+
+
+def _apply(live: dict[FactKey, Fact], change: Change) -> None:
+    if change.fact is None:
+        live.pop(change.key, None)
+    else:
+        live[change.key] = change.fact

@@ -1,0 +1,157 @@
+"""What the loop is made of: the seams it was given, and the few settings it obeys."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from guardedit.core.correction import Correction
+from guardedit.core.decision import Decision
+from guardedit.core.drift import Breach, Reading
+from guardedit.core.epoch import Epoch
+from guardedit.core.fact import Fact, FactKey
+from guardedit.core.probe import Inspection, Measurement, Probes, Question
+from guardedit.core.proposal import WeightEdit
+from guardedit.core.protocols import Clock, Ledger, Memory, Observer, Replica, Source, Workbench
+from guardedit.core.verdict import Gate, Verdict
+
+
+class Guard(Protocol):
+    """The collapse guard as the loop sees it; `NoGuard` has the same face."""
+
+    def probes_for(self, batch: Sequence[Fact], live: Mapping[FactKey, Fact], *, seed: int) -> Probes:
+        """The texts and questions for one trial."""
+
+    def inspect(
+        self, inspections: Sequence[Inspection], *, capacity_ratio: float
+    ) -> tuple[Verdict, dict[str, tuple[Gate, ...]]]:
+        """Tier 0: without a forward pass; the failing gates by fact id."""
+
+    def judge(
+        self, *, candidate: Measurement, serving: Measurement, base: Measurement, probes: Probes
+    ) -> Verdict:
+        """Tier 1: candidate against serving epoch and base."""
+
+
+class Drift(Protocol):
+    """Watches the serving epochs."""
+
+    def update(self, reading: Reading) -> Breach | None:
+        """Take the next epoch; a breach when it is one too many."""
+
+
+class Bisected(Protocol):
+    """The outcome of a bisection; `verdict` is that of the trial that accepted `kept`."""
+
+    @property
+    def kept(self) -> tuple[str, ...]:
+        """Items that passed together."""
+
+    @property
+    def culprits(self) -> Mapping[str, Verdict]:
+        """Items that did not, each with the verdict that convicted it."""
+
+    @property
+    def verdict(self) -> Verdict | None:
+        """The accepting verdict; None when nothing was kept."""
+
+
+class Bisect(Protocol):
+    """Keeps as much of a batch as passes, and finds out what does not."""
+
+    def __call__(
+        self,
+        items: Sequence[str],
+        trial: Callable[[Sequence[str]], Verdict],
+        *,
+        names: Callable[[str], Collection[str]],
+    ) -> Bisected:
+        """`names` says by which fact ids a gate blames an item."""
+
+
+class Journal(Ledger, Protocol):
+    """The ledger with what the loop reads besides."""
+
+    def known(self, correction_id: str) -> str | None:
+        """Content digest of a settled correction of this id."""
+
+    def released(self, seq: int) -> bool:
+        """Whether an operator released this waiting row, so that it need not be held again."""
+
+    def latest_version(self, key: FactKey) -> int:
+        """The highest version a key ever had; 0 for none."""
+
+    def subject_edits(self, subject: str, *, since_s: float) -> int:
+        """Corrections of a subject accepted since then."""
+
+    def history(self, key: FactKey) -> Sequence[tuple[int, Fact | None, str]]:
+        """(epoch, fact, correction id) for each change of a key, oldest first."""
+
+    def find_fact(self, text: str) -> list[Fact]:
+        """Facts by id or subject."""
+
+    def recall_edit(self, content_key: str) -> WeightEdit | None:
+        """An edit that was optimised before, byte for byte."""
+
+    def remember_edit(self, content_key: str, edit: WeightEdit) -> None:
+        """Keep an edit under its content key."""
+
+    def events(
+        self, *, since: int = 0, kinds: Sequence[str] | None = None
+    ) -> Sequence[tuple[int, str, Mapping[str, Any]]]:
+        """(sequence number, kind, body) of recorded events."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """What of the policy the loop itself obeys."""
+
+    batch: int = 24  # subjects a trial
+    batch_wait_s: float = 0.0  # how long a batch may wait to fill
+    receive: int = 200  # messages a step
+    capacity_ratio: float = 0.3
+    drift_ratio: float = 1.05  # for the record; the drift watch enforces it
+    shadow: bool = False
+    trial_seed: int = 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Parts:
+    """Everything the loop talks to."""
+
+    sources: Sequence[Source]
+    journal: Journal
+    decide: Callable[[Correction, Mapping[str, Any]], Decision]
+    check: Callable[[Correction], None]  # raises CorrectionError for what only a tokenizer can tell
+    known_questions: Callable[[str], Sequence[Question]]  # what the base model knows of a subject
+    workbench: Workbench
+    memory: Memory
+    guard: Guard
+    bisect: Bisect
+    drift: Drift
+    replicas: Sequence[Replica]
+    observe: Observer
+    clock: Clock
+    limits: Limits
+    settings_sha256: str  # of the editing settings: part of every cached edit's name
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StepReport:
+    """What one turn of the loop did."""
+
+    received: int = 0
+    settled: int = 0
+    promoted: int = 0
+    turned_away: int = 0
+    waiting: bool = False  # a batch is filling
+    epoch: Epoch | None = None
+    breach: str = ""
+
+    @property
+    def idle(self) -> bool:
+        """Nothing came in, nothing changed and nothing waits."""
+        return not any(
+            (self.received, self.settled, self.promoted, self.turned_away, self.breach, self.waiting)
+        )

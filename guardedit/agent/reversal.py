@@ -1,0 +1,171 @@
+"""Rollback, undo, redo, retreat: each is a new epoch whose weights are folded anew, never subtracted.
+
+What the system should know is written down as changes to the live facts; the edits follow from the facts,
+byte for byte, because an optimised edit is kept under the hash of what it was made from.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from guardedit.agent.parts import Parts
+from guardedit.agent.proposing import edits_for, group_by_subject
+from guardedit.agent.trial import Trial
+from guardedit.core.epoch import Change, Epoch
+from guardedit.core.errors import UsageError
+from guardedit.core.fact import Fact, FactKey, Placement
+from guardedit.core.proposal import WeightEdit
+from guardedit.core.protocols import Event
+from guardedit.core.verdict import Outcome, Verdict
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """What the next epoch shall be: changes to facts, and the edits of the facts then in the weights."""
+
+    changes: tuple[Change, ...]
+    edits: tuple[WeightEdit, ...]
+
+
+def roll_back(parts: Parts, to: int, *, trigger: str, facts_too: bool = False) -> Epoch:
+    """Serve the weights of epoch `to` again; with `facts_too` everything it knew, and nothing else.
+
+    Facts accepted since stay live: those that lose their place in the weights answer from memory.
+    An epoch that was served passed its gates, so it is not tried again.
+    """
+    if not 0 <= to <= parts.journal.epoch().number:
+        raise UsageError(f"epoch {to} does not exist: epochs list shows 0 to {parts.journal.epoch().number}")
+    target = _everything(parts, to) if facts_too else _weights(parts, to)
+    before = parts.journal.epoch().number
+    epoch = _commit(parts, target, kind="rollback", reason=f"{trigger}: back to epoch {to}", verdict=None)
+    parts.observe(
+        Event(kind="rolled_back", fields={"trigger": trigger, "from_epoch": before, "to_epoch": to})
+    )
+    return epoch
+
+
+def undo(parts: Parts, fact: Fact, *, regate: bool = True) -> Epoch:
+    """Take back one version of a fact, out of any order; an older version becomes live again."""
+    if parts.journal.live().get(fact.key) != fact:
+        raise UsageError(f"fact {fact.id} ({fact.key}) is not live: only a live version can be undone")
+    before = _previous(parts, fact)
+    # An older version returns to memory; promotion may take it to the weights again.
+    change = Change(fact.key, before.placed(Placement.MEMORY) if before else None)
+    return change_facts(parts, [change], kind="undo", reason=f"undo of fact {fact.id}", regate=regate)
+
+
+def redo(parts: Parts, fact: Fact, *, regate: bool = True) -> Epoch:
+    """Bring back an undone version, in the placement it had."""
+    if parts.journal.live().get(fact.key) == fact:
+        raise UsageError(f"fact {fact.id} ({fact.key}) is live: there is nothing to redo")
+    return change_facts(
+        parts, [Change(fact.key, fact)], kind="redo", reason=f"redo of fact {fact.id}", regate=regate
+    )
+
+
+def retreat(parts: Parts, *, reason: str) -> Epoch:
+    """The safe ground: the base model's weights, every fact in memory. Nothing is lost, nothing is tried."""
+    live = parts.journal.live()
+    moves = tuple(
+        Change(key, fact.placed(Placement.MEMORY))
+        for key, fact in live.items()
+        if fact.placement is Placement.WEIGHTS
+    )
+    return _commit(parts, Target(moves, ()), kind="retreat", reason=reason, verdict=None)
+
+
+def change_facts(parts: Parts, changes: Sequence[Change], *, kind: str, reason: str, regate: bool) -> Epoch:
+    """A new epoch with these facts changed, its edits folded from what is then in the weights.
+
+    The trial is skipped where the same set of edits was served before: a hash says it passed.
+    When the guard refuses, the changes stand and every fact answers from memory.
+    """
+    target = _with(parts, changes)
+    verdict: Verdict | None = None
+    if regate and not _served_before(parts, target.edits):
+        trial = Trial(
+            parts,
+            serving=parts.journal.edits(),
+            others=target.edits,
+            facts={},
+            live=_after(parts.journal.live(), changes),
+            seed=parts.limits.trial_seed + parts.journal.epoch().number,
+        )
+        verdict = trial.judged([])
+        if verdict.outcome is not Outcome.ACCEPT:
+            _commit(parts, Target(tuple(changes), ()), kind=kind, reason=reason, verdict=None)
+            return retreat(parts, reason=f"{kind} refused by the guard: {verdict.reason}")
+    return _commit(parts, target, kind=kind, reason=reason, verdict=verdict)
+
+
+def _with(parts: Parts, changes: Sequence[Change]) -> Target:
+    live = _after(parts.journal.live(), changes)
+    touched = {change.key.subject for change in changes}
+    groups = group_by_subject(
+        parts,
+        [f for f in live.values() if f.placement is Placement.WEIGHTS and f.key.subject in touched],
+    )
+    others = [edit for edit in parts.journal.edits() if edit.subject not in touched]
+    proposed = edits_for(parts, groups, others)
+    # A fact that can no longer be edited stays live in memory.
+    demoted = [
+        Change(fact.key, fact.placed(Placement.MEMORY))
+        for fact in live.values()
+        if fact.id in proposed.refused
+    ]
+    return Target((*changes, *demoted), (*others, *proposed.edits.values()))
+
+
+def _weights(parts: Parts, to: int) -> Target:
+    live = parts.journal.live()
+    alive = {fact.id for fact in live.values()}
+    # An edit that also carries a fact superseded or retracted since would answer with it: it is left out.
+    edits = tuple(edit for edit in parts.journal.edits(to) if set(edit.facts) <= alive)
+    inside = {fact for edit in edits for fact in edit.facts}
+    return Target(_moves(live.values(), inside), edits)
+
+
+def _everything(parts: Parts, to: int) -> Target:
+    now, then = parts.journal.live(), parts.journal.live(to)
+    gone = [Change(key, None) for key in now if key not in then]
+    back = [Change(key, fact) for key, fact in then.items() if now.get(key) != fact]
+    return Target((*gone, *back), parts.journal.edits(to))
+
+
+def _moves(facts: Iterable[Fact], inside: set[str]) -> tuple[Change, ...]:
+    return tuple(
+        Change(fact.key, fact.placed(Placement.WEIGHTS if fact.id in inside else Placement.MEMORY))
+        for fact in facts
+        if (fact.placement is Placement.WEIGHTS) != (fact.id in inside)
+    )
+
+
+def _after(live: Mapping[FactKey, Fact], changes: Sequence[Change]) -> dict[FactKey, Fact]:
+    gone = {change.key for change in changes if change.fact is None}
+    new = {change.key: change.fact for change in changes if change.fact is not None}
+    return {key: fact for key, fact in {**live, **new}.items() if key not in gone}
+
+
+def _previous(parts: Parts, fact: Fact) -> Fact | None:
+    versions = [old for _, old, _ in parts.journal.history(fact.key) if old and old.version < fact.version]
+    return max(versions, key=lambda old: old.version, default=None)
+
+
+def _served_before(parts: Parts, edits: Sequence[WeightEdit]) -> bool:
+    wanted = tuple(sorted(edit.digest for edit in edits))
+    return any(epoch.edits == wanted for epoch in parts.journal.epochs())
+
+
+def _commit(parts: Parts, target: Target, *, kind: str, reason: str, verdict: Verdict | None) -> Epoch:
+    epoch = parts.journal.commit(
+        target.changes,
+        kind=kind,
+        reason=reason,
+        edits=target.edits,
+        weights_sha256=parts.workbench.weights_sha256(target.edits),
+        expected=parts.journal.epoch().number,
+        verdict=verdict,
+    )
+    parts.memory.apply(target.changes)
+    return epoch
