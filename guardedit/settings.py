@@ -25,6 +25,10 @@ class Address(NamedTuple):
     port: int
 
 
+#: On the loopback address, since the page asks for no password.
+DEFAULT_METRICS = Address("127.0.0.1", 9464)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
     """One process's surroundings.
@@ -50,7 +54,7 @@ class Settings:
     model: str = ""
     encoder: str = ""
     device: str = "auto"
-    metrics: Address | None = Address("127.0.0.1", 9108)
+    metrics: Address | None = DEFAULT_METRICS
     redis_url: str = field(default="", repr=False)
     redis_stream: str = "guardedit:corrections"
     redis_group: str = "guardedit"
@@ -147,7 +151,7 @@ class _Reader:
         host, colon, port = text.rpartition(":")
         host = host.removeprefix("[").removesuffix("]")  # an IPv6 address
         if not colon or not host or not re.fullmatch(r"[0-9]{1,5}", port) or int(port) > 65_535:
-            self._refuse(variable, text, "use host:port, such as 127.0.0.1:9108, or off")
+            self._refuse(variable, text, "use host:port, such as 127.0.0.1:9464, or off")
             return default
         return Address(host, int(port))
 

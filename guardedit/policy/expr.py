@@ -92,7 +92,12 @@ def _from_text(text: str) -> Condition:
 def _compile(text: str) -> Any:
     if not text.strip():
         raise PolicyError("the condition is empty: write one, or leave `when` out")
-    size = len(text.encode(errors="replace"))
+    try:
+        size = len(text.encode())
+    except UnicodeEncodeError as error:
+        raise PolicyError(
+            f"the condition is not valid Unicode at character {error.start}: remove it"
+        ) from error
     if size > MAX_EXPRESSION_BYTES:
         raise PolicyError(
             f"the condition has {size} bytes, the limit is {MAX_EXPRESSION_BYTES}: split the rule"

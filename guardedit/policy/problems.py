@@ -27,6 +27,7 @@ _OWN_WORDS = frozenset(
         "drift_budget",
         "empty_match",
         "method_without_weights",
+        "sample_too_small",
         "threshold_order",
     }
 )

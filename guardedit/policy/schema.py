@@ -116,9 +116,9 @@ class Policy(Strict):
     )
     editing: Editing = Field(Editing(), description="How facts are written into the weights.")
     guard: Guard = Field(Guard(), description="The limits of a trial.")
-    drift: Drift = Field(Drift(), description="The watch over serving epochs.")
+    drift: Drift = Field(Drift(), description="When to go back to the last good epoch.")
     memory: Memory = Field(Memory(), description="The retrieval memory's scope test.")
-    quota: Quota = Field(Quota(), description="How much may change in how short a time.")
+    quota: Quota = Field(Quota(), description="Limits on changes over time.")
 
     @model_validator(mode="after")
     def _rules_are_in_order(self) -> Self:

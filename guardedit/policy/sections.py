@@ -14,9 +14,11 @@ from pydantic_core import PydanticCustomError
 GateName = Literal[
     "perplexity_ratio_to_serving",
     "perplexity_ratio_to_base",
+    "worst_sentence_ratio",
     "reliability",
     "paraphrase",
     "other_subject",
+    "other_subject_to_base",
     "same_subject",
     "earlier",
     "relative_size",
@@ -36,7 +38,6 @@ def as_tuple(value: object) -> object:
 PerplexityRatio = Annotated[float, Field(ge=1.0, le=1_000.0)]
 Share = Annotated[float, Field(ge=0.0, le=1.0)]
 Positive = Annotated[float, Field(gt=0.0)]
-Cosine = Annotated[float, Field(ge=-1.0, le=1.0)]
 MethodName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,31}$")]
 
 
@@ -50,40 +51,44 @@ class Editing(Strict):
     """How facts are written into the weights. A method ignores what it has no use for."""
 
     method: MethodName = Field("ridge", description="Editing method of rules that name none.")
-    batch: int = Field(24, ge=1, le=10_000, description="Most facts tried together in one epoch.")
+    batch: int = Field(24, ge=1, le=10_000, description="Most subjects tried together in one epoch.")
     max_batch_wait_s: float = Field(
-        2.0,
+        0.0,
         ge=0.0,
-        description="Seconds a batch may wait to fill; its facts are live in memory meanwhile.",
+        description="Seconds a batch may wait to fill, its facts live in memory meanwhile; 0: never.",
     )
     layer: int | None = Field(
         None, ge=0, description="Layer to edit, counted from 0; null takes it from the model card."
     )
-    steps: int = Field(30, ge=1, le=1_000, description="Most gradient steps for one fact's target value.")
+    steps: int = Field(40, ge=1, le=1_000, description="Most gradient steps for one subject's target value.")
     learning_rate_ratio: Positive = Field(
-        0.1, description="Step of the value optimisation, as a share of the original value's norm."
+        0.3, description="First step of the value optimisation, as a share of the original value's norm."
     )
     clamp_ratio: Positive = Field(
-        4.0, description="Longest change of a value, in norms of the original value."
+        6.0, description="Longest change of a value, in norms of the original value."
     )
     ridge: float = Field(
-        1e-3,
-        ge=0.0,
-        description="Added to the diagonal of the solve, in units of the mean diagonal of the background.",
+        0.1, ge=0.0, description="Added to the diagonal of C in the solve, in units of C's mean diagonal."
     )
     background_weight: Positive = Field(
-        100.0, description="Lambda: how many tokens of background text one edit is weighed against."
+        20.0, description="Lambda: the tokens of background text that one edit is weighed against."
     )
     contexts: int = Field(
-        5, ge=0, le=64, description="Left contexts over which keys and targets are averaged; 0: bare prompt."
+        3,
+        ge=0,
+        le=64,
+        description="Prefixes beside the bare prompt over which keys and targets are averaged.",
     )
     preservation_weight: float = Field(
-        1.0, ge=0.0, description="Weight of the KL term that keeps the subject's other answers."
+        1.0, ge=0.0, description="Weight of the KL terms that keep the subject's other answers."
     )
 
 
 class Guard(Strict):
-    """The limits of a trial. Shares are of questions, ratios of perplexity are 1 when nothing changed."""
+    """The limits of a trial; a value equal to its limit passes.
+
+    Shares are of questions asked by free generation. A ratio of perplexities is 1 when nothing changed.
+    """
 
     perplexity_ratio_to_serving: PerplexityRatio = Field(
         1.01, description="Highest perplexity of a trial over that of the serving epoch."
@@ -91,47 +96,70 @@ class Guard(Strict):
     perplexity_ratio_to_base: PerplexityRatio = Field(
         1.03, description="Highest perplexity of a trial over that of the unedited model."
     )
+    worst_sentence_ratio: PerplexityRatio = Field(
+        1.5, description="The same for the single worst probe text, over the serving epoch."
+    )
     reliability_min: Share = Field(
         1.0,
         description="Share of an edited fact's own questions that must be answered, judged fact by fact.",
     )
     paraphrase_min: Share = Field(0.8, description="Share of other wordings of the batch answered.")
-    other_subject_min: Share = Field(0.98, description="Share of other subjects' answers left unchanged.")
+    other_subject_min: Share = Field(
+        0.98, description="Share of other subjects' answers unchanged against the serving epoch."
+    )
+    other_subject_to_base_min: Share = Field(
+        0.95, description="The same against the unedited model, so that many small losses add up."
+    )
     same_subject_min: Share = Field(
-        0.95, description="Share of edited subjects' other answers left unchanged."
+        0.95, description="Share of edited subjects' other answers that are unchanged."
     )
     earlier_min: Share = Field(0.97, description="Share of sampled earlier edits that still hold.")
     relative_size_max: Positive = Field(
         0.5, description="Frobenius norm of one edit's change over that of the base matrix."
     )
     value_ratio_max: Positive = Field(
-        8.0, description="Norm of a new value over the median norm of values at that place."
+        6.0, description="Norm of a new value over the median norm of values at that place."
     )
     key_outlier_max: Positive = Field(
-        6.0, description="Length of a key under the background's second moments; 1 is ordinary."
+        8.0, description="Length of a key under the background's second moments; 1 is ordinary."
     )
     background_error_max: Positive = Field(
-        0.05, description="Expected squared output error on background text, as a share of the output."
+        0.05, description="Expected squared output error of one edit on background text, over the output."
     )
     capacity_ratio_max: Share = Field(
-        0.3,
-        description="Live edits over the edited layer's effective free rank; above it nothing is promoted.",
+        0.3, description="Live keys over the edited layer's effective free rank; beyond it none is promoted."
     )
-    other_subject_sample: int = Field(64, ge=0, description="Questions about other subjects in one trial.")
-    earlier_sample: int = Field(64, ge=0, description="Earlier edits asked again in one trial.")
+    confidence: float = Field(
+        0.95,
+        ge=0.5,
+        lt=1.0,
+        description="One-sided level of the paired and binomial tests. Beyond its limit a value that is not "
+        "certain at this level is inconclusive instead of rejected; neither is served.",
+    )
+    min_probe_texts: int = Field(8, ge=1, description="Fewer probe texts make a perplexity inconclusive.")
     min_probe_tokens: int = Field(
-        500, ge=1, description="Fewer predicted tokens than this make a perplexity inconclusive."
+        200, ge=1, description="Fewer predicted tokens than this make a perplexity inconclusive."
     )
-    confidence_z: float = Field(
-        1.0,
-        ge=0.0,
-        le=10.0,
-        description="Standard errors of the paired mean log-probability difference; a perplexity ratio that "
-        "close to its limit is inconclusive. 0 takes the mean at its word.",
+    min_other_subject_questions: int = Field(
+        8, ge=0, description="Fewer questions about other subjects make locality inconclusive."
     )
+    other_subject_sample: int = Field(48, ge=0, description="Questions about other subjects in one trial.")
+    earlier_sample: int = Field(32, ge=0, description="Earlier edits asked again in one trial.")
     shadow: Annotated[tuple[GateName, ...], BeforeValidator(as_tuple)] = Field(
         (), description="Gates that are measured and reported but do not decide."
     )
+
+    @model_validator(mode="after")
+    def _sample_is_large_enough(self) -> Self:
+        asked, needed = self.other_subject_sample, self.min_other_subject_questions
+        if asked < needed:
+            raise PydanticCustomError(
+                "sample_too_small",
+                "other_subject_sample {asked} is below min_other_subject_questions {needed}: every "
+                "trial would be inconclusive; raise the one or lower the other",
+                {"asked": asked, "needed": needed},
+            )
+        return self
 
 
 class Drift(Strict):
@@ -141,29 +169,32 @@ class Drift(Strict):
         1.05, description="Budget: highest perplexity of the serving epoch over that of the unedited model."
     )
     perplexity_ratio_to_last_good: PerplexityRatio = Field(
-        1.03, description="Budget: highest perplexity of the serving epoch over that of the last good one."
+        1.04, description="Budget: highest perplexity of the serving epoch over that of the last good one."
     )
     cusum_slack_nats: float = Field(
-        0.001, ge=0.0, description="Rise of log perplexity per epoch that CUSUM forgives, in nats per token."
+        0.002, ge=0.0, description="Growth of log perplexity per epoch that is taken for noise, in nats."
     )
     cusum_threshold_nats: Positive = Field(
-        0.03, description="Summed rise beyond the slack at which CUSUM alarms, in nats per token."
+        0.03, description="Summed growth beyond the slack at which CUSUM alarms, in nats."
     )
     ewma_lambda: float = Field(
-        0.2, gt=0.0, le=1.0, description="Weight of the newest epoch in the moving average; 1 has no memory."
+        0.1, gt=0.0, le=1.0, description="Weight of the newest epoch in the moving average; 1 has no memory."
+    )
+    ewma_deviation_nats: Positive = Field(
+        0.005, description="Standard deviation of the growth per epoch while all is well, in nats."
     )
     ewma_width: Positive = Field(
-        4.0, description="Standard deviations of the moving average at which EWMA alarms."
+        4.0, description="Deviations of the moving average at which EWMA alarms; 2.5 to 4 are usual."
     )
 
 
 class Memory(Strict):
-    """The retrieval memory's scope test: accept, unsure or out. Scores are cosine similarities."""
+    """The retrieval memory's scope test, by its score in [0, 1]: accept, unsure or out."""
 
-    accept_threshold: Cosine | None = Field(
+    accept_threshold: Share | None = Field(
         None, description="Score from which a fact is in scope; null takes the calibrated one."
     )
-    unsure_threshold: Cosine | None = Field(
+    unsure_threshold: Share | None = Field(
         None, description="Score below which a question is out of scope; null takes the calibrated one."
     )
     unsure: Literal["answer_from_base", "use_fact"] = Field(

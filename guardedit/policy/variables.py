@@ -23,7 +23,8 @@ class DecisionContext:
     Attributes:
         now_s: seconds since 1970, UTC; the clock is an argument so that a stream can be replayed.
         subject_edits_24h: corrections of this subject accepted in the last 24 hours, this one not counted.
-        known_subject: at least one fact about this subject is live.
+        known_subject: the probe set holds answers about this subject, so that a trial can tell whether an
+            edit damages them.
     """
 
     now_s: float
@@ -78,7 +79,9 @@ VARIABLES: Final[Mapping[str, Variable]] = MappingProxyType(
         "subject_edits_24h": Variable(
             "int", "accepted corrections of this subject in 24 hours", lambda _, x: x.subject_edits_24h
         ),
-        "known_subject": Variable("bool", "a fact about the subject is live", lambda _, x: x.known_subject),
+        "known_subject": Variable(
+            "bool", "the guard can ask about other facts of the subject", lambda _, x: x.known_subject
+        ),
     }
 )
 

@@ -49,7 +49,7 @@ def test_keys_and_values_have_their_places() -> None:
         ('a: "\\ud800"\n', Place(1, 4), "U+D800"),
         ('a: "\\0"\n', Place(1, 4), "U+0000"),
         ("a: \x01", Place(1, 1), "not YAML"),
-        ("a: " + "[" * 40 + "]" * 40, Place(1, 19), "nested deeper"),
+        ("a: " + "[" * 40 + "]" * 40, Place(1, 20), "nested deeper"),
     ],
 )
 def test_what_a_policy_has_no_use_for_is_refused_where_it_stands(
@@ -67,7 +67,7 @@ def test_an_alias_bomb_is_refused_without_being_expanded() -> None:
     lines = ["a0: &a0 [x, x, x, x, x, x, x, x, x]"]
     lines += [f"a{i}: &a{i} [{', '.join([f'*a{i - 1}'] * 9)}]" for i in range(1, 9)]
     reading = read_yaml("\n".join(lines))
-    assert sum("alias" in p.message for p in reading.problems) == 72
+    assert sum(p.message.startswith("alias") for p in reading.problems) == 72
 
 
 @settings(max_examples=60, deadline=None)

@@ -1,0 +1,184 @@
+"""Deciding: first match wins, errors hold, built-in rules, and never an exception."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from guardedit.core.correction import Correction, Op, Provenance
+from guardedit.core.decision import Decision, Route
+from guardedit.policy.decide import DecisionContext, decide
+from guardedit.policy.load import parse_policy
+from guardedit.policy.schema import Policy
+
+NOW = DecisionContext(now_s=1_000.0)
+PLAIN = {"id": "1", "subject": "Ada", "prompt": "{} was born in", "target_new": "Paris"}
+
+
+def policy(*rules: str, extra: str = "") -> Policy:
+    lines = "".join(f"  - {{{rule}}}\n" for rule in (*rules, "id: default, route: weights, why: the rest"))
+    return parse_policy(f"apiVersion: guardedit/v1\nrules:\n{lines}{extra}", name="p.yaml")
+
+
+def correction(**changes: object) -> Correction:
+    return Correction(**{**PLAIN, **changes})  # type: ignore[arg-type]  # a test's shorthand
+
+
+def route(decision: Decision) -> tuple[str, str]:
+    return decision.rule, decision.route.value
+
+
+def test_the_first_rule_that_fires_wins_and_the_trace_ends_there() -> None:
+    rules = policy(
+        "id: a, match: {source: wiki}, route: hold, why: not yet",
+        "id: b, when: target_words == 1, route: memory, why: one word",
+        "id: c, when: 'true', route: reject, why: never reached",
+    )
+    decision = decide(rules, correction(), NOW)
+    assert route(decision) == ("b", "memory")
+    assert decision.reason == "one word"
+    assert decision.policy_sha256 == rules.sha256
+    assert [(t.rule, t.matched, t.because) for t in decision.trace] == [
+        ("a", False, "source 'unknown' is not wiki"),
+        ("b", True, "`target_words == 1` is true"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("match", "changes", "fires"),
+    [
+        ("source: 'wiki*'", {"provenance": Provenance(source="wikidata")}, True),
+        ("source: 'Wiki*'", {"provenance": Provenance(source="wikidata")}, False),
+        ("source: [x, 'wiki*']", {"provenance": Provenance(source="wikidata")}, True),
+        ("relation: 'P1?'", {"relation": "P19"}, True),
+        ("relation: 'P[23]*'", {"relation": "P19"}, False),
+        ("relation: '*'", {}, True),
+        ("relation: '?*'", {}, False),
+        ("tag: 'a*'", {"tags": ("x", "ab")}, True),
+        ("tag: '*'", {}, False),
+        ("scope: tenant-7", {"scope": "tenant-7"}, True),
+        ("subject: 'A*', tag: x", {"tags": ("x",)}, True),
+        ("subject: 'A*', tag: x", {"tags": ("y",)}, False),
+        ("op: retract", {}, False),
+        ("op: [upsert, retract]", {}, True),
+    ],
+)
+def test_globs_match_the_fields_of_a_correction(match: str, changes: dict[str, object], fires: bool) -> None:
+    rules = policy(f"id: a, match: {{{match}}}, route: hold, why: why")
+    assert (decide(rules, correction(**changes), NOW).rule == "a") is fires
+
+
+@pytest.mark.parametrize("route_of_rule", ["memory", "weights", "reject"])
+def test_a_condition_without_a_value_holds_whatever_its_rule_says(route_of_rule: str) -> None:
+    rules = policy(f"id: a, when: 'tags[0] == \"x\"', route: {route_of_rule}, why: why")
+    decision = decide(rules, correction(), NOW)
+    assert route(decision) == ("a", "hold")
+    assert "has no value" in decision.reason
+    assert "index=0" in decision.trace[-1].because
+
+
+def test_a_condition_is_not_evaluated_where_its_match_fails() -> None:
+    rules = policy("id: a, match: {source: other}, when: 1 / 0 == 1, route: hold, why: why")
+    assert decide(rules, correction(), NOW).rule == "default"
+
+
+def test_an_expired_correction_is_rejected_before_any_rule() -> None:
+    rules = policy("id: a, when: 'true', route: memory, why: why")
+    decision = decide(rules, correction(valid_until_s=940.0), NOW)
+    assert route(decision) == ("expired", "reject")
+    assert decision.reason == "expired 60 s ago"
+    assert decide(rules, correction(valid_until_s=1_000.0), NOW).rule == "expired"
+    assert decide(rules, correction(valid_until_s=1_000.5), NOW).rule == "a"
+
+
+def test_a_retraction_passes_whatever_route_its_rule_gives() -> None:
+    gone = correction(op=Op.RETRACT, target_new="")
+    decision = decide(policy(), gone, NOW)
+    assert route(decision) == ("retract", "memory")
+    assert decision.method == ""
+    assert "default" in decision.reason
+
+
+@pytest.mark.parametrize("stop", ["hold", "reject"])
+def test_a_rule_can_stop_a_retraction(stop: str) -> None:
+    rules = policy(f"id: a, match: {{op: retract}}, route: {stop}, why: ask first")
+    gone = correction(op=Op.RETRACT, target_new="")
+    assert route(decide(rules, gone, NOW)) == ("a", stop)
+
+
+def test_the_quota_holds_corrections_but_neither_retractions_nor_rejections() -> None:
+    rules = policy(
+        "id: a, match: {tag: bad}, route: reject, why: why", extra="quota: {subject_edits_per_day: 2}\n"
+    )
+    full = DecisionContext(now_s=1_000.0, subject_edits_24h=2)
+    assert route(decide(rules, correction(), full)) == ("quota", "hold")
+    assert route(decide(rules, correction(op=Op.RETRACT, target_new=""), full)) == ("retract", "memory")
+    assert route(decide(rules, correction(tags=("bad",)), full)) == ("a", "reject")
+    unlimited = policy(extra="quota: {subject_edits_per_day: null}\n")
+    many = DecisionContext(now_s=1_000.0, subject_edits_24h=10**6)
+    assert route(decide(unlimited, correction(), many)) == ("default", "weights")
+
+
+def test_a_fact_that_is_not_valid_yet_is_held() -> None:
+    assert route(decide(policy(), correction(valid_from_s=1_001.0), NOW)) == ("not-yet-valid", "hold")
+    assert route(decide(policy(), correction(valid_from_s=1_000.0), NOW)) == ("default", "weights")
+
+
+def test_only_the_weights_have_a_method_and_a_rule_may_name_it() -> None:
+    rules = policy(
+        "id: a, match: {tag: 'method:rome'}, route: weights, method: rome, why: why",
+        "id: b, match: {tag: m}, route: memory, why: why",
+    )
+    assert decide(rules, correction(tags=("method:rome",)), NOW).method == "rome"
+    assert decide(rules, correction(tags=("m",)), NOW).method == ""
+    assert decide(rules, correction(), NOW).method == "ridge"
+    assert rules.methods == ("ridge", "rome")
+
+
+TEXTS = st.text(max_size=12)
+TIMES = st.none() | st.floats()
+
+
+@settings(max_examples=100, deadline=None)
+@given(
+    correction=st.builds(
+        Correction,
+        id=TEXTS,
+        subject=TEXTS | st.just("\ud800"),
+        prompt=TEXTS,
+        target_new=TEXTS,
+        relation=TEXTS,
+        scope=TEXTS,
+        tags=st.lists(TEXTS, max_size=3).map(tuple),
+        valid_from_s=TIMES,
+        valid_until_s=TIMES,
+        op=st.sampled_from(Op),
+        provenance=st.builds(Provenance, source=TEXTS, time_s=TIMES, confidence=st.floats()),
+    ),
+    context=st.builds(
+        DecisionContext,
+        now_s=st.floats(),
+        subject_edits_24h=st.integers(0, 2**80),
+        known_subject=st.booleans(),
+    ),
+)
+def test_decide_has_an_answer_for_everything(correction: Correction, context: DecisionContext) -> None:
+    rules = policy(
+        "id: a, match: {source: '[!a]*', tag: '?'}, route: reject, why: why",
+        "id: b, when: 'subject.matches(\"^(a+)+$\") || confidence < 0.1', route: memory, why: why",
+        "id: c, when: 'tags[0] == relation && age_s / 0.0 > 1.0', route: reject, why: why",
+        "id: d, when: 'subject_edits_24h * 4611686018427387904 > 0', route: memory, why: why",
+    )
+    decision = decide(rules, correction, context)
+    assert decision.route in Route
+    assert decision.reason
+    assert decision.trace[-1].matched
+    assert decision == decide(rules, correction, context)
+    assert (decision.method != "") is (decision.route is Route.WEIGHTS)
+
+
+def test_a_time_that_is_not_a_number_never_counts_as_expired() -> None:
+    assert decide(policy(), correction(valid_until_s=math.nan), NOW).rule == "default"

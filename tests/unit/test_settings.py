@@ -1,0 +1,99 @@
+"""Settings come from the given environment, and errors name the variable and the remedy."""
+
+from __future__ import annotations
+
+from dataclasses import fields
+from pathlib import Path
+
+import pytest
+
+from guardedit.core.errors import UsageError
+from guardedit.settings import Address, Settings
+
+
+def test_an_empty_environment_gives_the_defaults() -> None:
+    assert Settings.from_environment({}) == Settings()
+    assert Settings.from_environment({"GUARDEDIT_HOME": " ", "GUARDEDIT_METRICS": ""}) == Settings()
+
+
+def test_every_setting_can_be_set() -> None:
+    settings = Settings.from_environment(
+        {
+            "GUARDEDIT_HOME": "/var/lib/guardedit",
+            "GUARDEDIT_POLICY": "/etc/policy.yaml",
+            "GUARDEDIT_MODEL": "/models/small",
+            "GUARDEDIT_ENCODER": "/models/encoder",
+            "GUARDEDIT_DEVICE": "cuda:1",
+            "GUARDEDIT_METRICS": "[::1]:9000",
+            "GUARDEDIT_REDIS_URL": "rediss://:secret@broker:6380/1",
+            "GUARDEDIT_REDIS_STREAM": "facts",
+            "GUARDEDIT_REDIS_GROUP": "team-a",
+            "GUARDEDIT_RUNTIME": "ray",
+            "GUARDEDIT_RAY_ADDRESS": "ray-head:6379",
+            "GUARDEDIT_MODEL_WORKERS": "4",
+        }
+    )
+    assert settings.home == Path("/var/lib/guardedit")
+    assert settings.metrics == Address("::1", 9000)
+    assert settings.model_workers == 4
+    default = Settings()
+    same = [f.name for f in fields(Settings) if getattr(settings, f.name) == getattr(default, f.name)]
+    assert same == []
+
+
+def test_metrics_can_be_off() -> None:
+    assert Settings.from_environment({"GUARDEDIT_METRICS": "off"}).metrics is None
+
+
+def test_a_tilde_is_the_home_of_the_given_environment() -> None:
+    settings = Settings.from_environment({"HOME": "/home/ada", "GUARDEDIT_HOME": "~/facts"})
+    assert settings.home == Path("/home/ada/facts")
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "remedy"),
+    [
+        ("GUARDEDIT_DEVICE", "gpu", "cuda:0"),
+        ("GUARDEDIT_METRICS", "9464", "host:port"),
+        ("GUARDEDIT_METRICS", "localhost:99999", "host:port"),
+        ("GUARDEDIT_METRICS", ":9464", "host:port"),
+        ("GUARDEDIT_METRICS", "host:٣", "host:port"),
+        ("GUARDEDIT_RUNTIME", "Ray", "local or ray"),
+        ("GUARDEDIT_MODEL_WORKERS", "0", "from 1"),
+        ("GUARDEDIT_MODEL_WORKERS", "two", "from 1"),
+        ("GUARDEDIT_REDIS_STREAM", "a b", "letters"),
+        ("GUARDEDIT_HOME", "a\0b", "NUL"),
+    ],
+)
+def test_a_wrong_value_names_variable_value_and_remedy(variable: str, value: str, remedy: str) -> None:
+    with pytest.raises(UsageError) as caught:
+        Settings.from_environment({variable: value})
+    assert str(caught.value).startswith(f"{variable} is {value!r}: ")
+    assert remedy in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "broker:6379",
+        "http://user:secret@broker",
+        "redis://user:secret@broker:x/0",
+        "redis://[secret",
+        "redis://",
+    ],
+)
+def test_a_wrong_redis_address_is_refused_without_repeating_a_password(url: str) -> None:
+    with pytest.raises(UsageError, match="GUARDEDIT_REDIS_URL is not a Redis address") as caught:
+        Settings.from_environment({"GUARDEDIT_REDIS_URL": url})
+    assert "secret" not in str(caught.value)
+
+
+def test_a_password_is_not_in_the_repr() -> None:
+    settings = Settings.from_environment({"GUARDEDIT_REDIS_URL": "redis://:secret@broker:6379/0"})
+    assert "secret" not in repr(settings)
+
+
+def test_all_problems_are_reported_at_once() -> None:
+    with pytest.raises(UsageError) as caught:
+        Settings.from_environment({"GUARDEDIT_DEVICE": "gpu", "GUARDEDIT_RUNTIME": "k8s"})
+    assert len(str(caught.value).splitlines()) == 2
