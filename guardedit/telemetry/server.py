@@ -22,7 +22,7 @@ from prometheus_client.exposition import choose_encoder
 from guardedit.core.errors import UsageError
 
 DEFAULT_HOST = "127.0.0.1"
-DEFAULT_PORT = 9464
+DEFAULT_PORT = 9108
 #: A client that has not finished its request by then is cut off.
 REQUEST_TIMEOUT_S = 10.0
 
@@ -156,7 +156,7 @@ def _listen(host: str, port: int) -> _Server:
         raise UsageError(f"{where}: a port is a number from 0 (any free one) to 65535") from error
     except OSError as error:
         if error.errno == errno.EADDRINUSE:
-            remedy = "is in use: stop what listens there, or choose another metrics port (0 picks a free one)"
+            remedy = "is in use: stop what listens there, or set GUARDEDIT_METRICS (port 0 is any free one)"
             raise UsageError(f"{where} {remedy}") from error
         if error.errno in (errno.EACCES, errno.EPERM):
             raise UsageError(f"{where} is not allowed for this user: choose one above 1023") from error
