@@ -61,8 +61,8 @@ def bisect(
     Every kept set was accepted by a trial as it is, so facts that fail only together are told apart
     deterministically: the earlier is kept. All but `accept` counts as failing; the verdicts of the
     culprits say whether they were rejected or could not be judged. A single culprit among n costs at
-    most 2 + ceil(log2 n) trials, one more when a wrong name was followed. Items must be hashable;
-    errors of `trial` pass through.
+    most 2 + ceil(log2 n) trials, 2 when it is named; every wrong name can cost one more. Items must be
+    hashable; errors of `trial` pass through.
     """
     search = _Search(items, trial, names, max_trials)
     with suppress(_OutOfTrials):
