@@ -27,7 +27,7 @@ PROMTOOL = shutil.which("promtool")
 
 needs_promtool = pytest.mark.skipif(
     PROMTOOL is None,
-    reason="promtool is not on PATH (without root: apt-get download prometheus; dpkg -x prometheus_*.deb DIR)",
+    reason="promtool is not on PATH; without root: apt-get download prometheus; dpkg -x prometheus_*.deb D",
 )
 
 
