@@ -90,7 +90,8 @@ KINDS: Mapping[str, EventKind] = {
         "the serving epoch was taken back",
         {"reason": "str"},
         trigger="str, one of metrics.TRIGGERS",
-        to="int, the epoch whose weights serve again",
+        from_epoch="int",
+        to_epoch="int, whose weights serve again",
     ),
     # Looks at the whole.
     "watched": _step(
