@@ -43,7 +43,7 @@ def _free_id(value: str) -> str:
 
 
 Glob = Annotated[str, Field(min_length=1, max_length=200)]
-Globs = Annotated[tuple[Glob, ...], Field(min_length=1, max_length=1_000), BeforeValidator(_one_or_many)]
+Globs = Annotated[tuple[Glob, ...], Field(min_length=1, max_length=200), BeforeValidator(_one_or_many)]
 Ops = Annotated[tuple[Literal["upsert", "retract"], ...], Field(min_length=1), BeforeValidator(_one_or_many)]
 
 
@@ -112,7 +112,7 @@ class Policy(Strict):
         description="`shadow` decides and measures trials, but serves no edit and no remembered fact.",
     )
     rules: Annotated[tuple[Rule, ...], BeforeValidator(as_tuple)] = Field(
-        min_length=1, max_length=1_000, description="Read from the top; the first that fires decides."
+        min_length=1, max_length=200, description="Read from the top; the first that fires decides."
     )
     editing: Editing = Field(Editing(), description="How facts are written into the weights.")
     guard: Guard = Field(Guard(), description="The limits of a trial.")

@@ -113,6 +113,12 @@ def test_a_wrong_section_is_explained(section: str, message: str) -> None:
     assert any(message in line for line in found), found
 
 
+def test_more_rules_than_a_person_can_read_are_refused() -> None:
+    rules = "".join(f"  - {{id: r{i}, match: {{tag: t{i}}}, route: hold, why: why}}\n" for i in range(200))
+    text = SMALLEST.replace("rules:\n", f"rules:\n{rules}")
+    assert any("at most 200 items" in line for line in complaints(text))
+
+
 def test_a_policy_that_is_no_mapping_says_what_one_is() -> None:
     for text in ("", "- 1\n", "just text", "~"):
         assert "begins with `apiVersion" in complaints(text)[0]
