@@ -1,4 +1,4 @@
-"""Trying again: capped exponential delays, and a loop that spends them within a budget.
+"""Trying again: capped exponential delays, within one call (`retry`) and from call to call (`Pause`).
 
 Knows no broker. Clock and sleep are arguments, so the arithmetic is tested without waiting.
 """
@@ -61,3 +61,34 @@ def retry(
             if delay_s > 0.0 and clock() + delay_s > end_s:
                 raise
         sleep(delay_s)
+
+
+class Pause:
+    """How long to leave a failing server alone, so that asking it again does not stall the caller.
+
+    Each failure in a row makes the pause longer; a success ends it.
+
+    Args:
+        clock: monotonic seconds.
+        delays: makes the sequence of pauses, in seconds; it must not end.
+    """
+
+    def __init__(
+        self, *, clock: Callable[[], float], delays: Callable[[], Iterator[float]] = delays_s
+    ) -> None:
+        self._clock = clock
+        self._delays = delays
+        self.succeeded()
+
+    def failed(self) -> None:
+        """Pause from now on, longer than the last time."""
+        self._until_s = self._clock() + next(self._row)
+
+    def succeeded(self) -> None:
+        """No pause, and a short one after the next failure."""
+        self._row = self._delays()
+        self._until_s = self._clock()
+
+    def left_s(self) -> float:
+        """Seconds until the server may be asked again."""
+        return max(0.0, self._until_s - self._clock())

@@ -20,6 +20,8 @@ T = TypeVar("T")
 
 #: A dead connection is noticed after this long; a blocking read must end sooner.
 SOCKET_TIMEOUT_S = 5.0
+#: An address that swallows packets stalls the caller for this long.
+CONNECT_TIMEOUT_S = 2.0
 
 _SCHEMES = {"redis": "redis", "valkey": "redis", "rediss": "rediss", "valkeys": "rediss"}
 _TLS_OPTIONS = ("ssl_ca_certs", "ssl_certfile", "ssl_keyfile", "ssl_cert_reqs", "ssl_check_hostname")
@@ -78,7 +80,7 @@ def connect(url: str) -> redis.Redis:
             url,
             retry=Retry(NoBackoff(), 0),
             socket_timeout=SOCKET_TIMEOUT_S,
-            socket_connect_timeout=SOCKET_TIMEOUT_S,
+            socket_connect_timeout=CONNECT_TIMEOUT_S,
         )
     except ValueError:
         raise SourceError(
@@ -128,12 +130,12 @@ def call(
 
 
 def is_transient(error: Exception) -> bool:
-    """Whether the same command may work a moment later."""
+    """Whether the same command may work a moment later; a timeout has already waited its moment."""
     import redis
 
     if isinstance(error, (redis.AuthenticationError, redis.exceptions.AuthorizationError)):
         return False  # redis-py counts them as connection errors
-    if isinstance(error, (redis.ConnectionError, redis.TimeoutError)):
+    if isinstance(error, redis.ConnectionError):
         return True
     # A server that came back without its data has no group; the next attempt makes it again.
     return isinstance(error, redis.ResponseError) and str(error).startswith("NOGROUP")

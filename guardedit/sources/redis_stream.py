@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 
 from guardedit.core.errors import SourceError
 from guardedit.core.protocols import Delivery, Lag
+from guardedit.sources.backoff import Pause
 from guardedit.sources.redis_client import call, connect, describe, split_options
 from guardedit.sources.redis_lag import read_lag
 from guardedit.sources.redis_message import message_body
@@ -74,6 +75,7 @@ class RedisStream:
         self._min_idle_ms = min_idle_ms
         self._patience_s = patience_s
         self._clock, self._sleep = clock, sleep
+        self._pause = Pause(clock=clock)
         self._held: set[bytes] = set()  # handed over, neither acknowledged nor refused yet
         self._delayed: dict[bytes, tuple[float, Delivery]] = {}  # refused, with the time when due
         self._claim_from = _START
@@ -83,9 +85,14 @@ class RedisStream:
     def pull(self, max_n: int, wait_s: float) -> list[Delivery]:
         """Up to `max_n` messages: refused and due, own pending, idle elsewhere, then new ones.
 
-        Waits at most `wait_s` for the first, reconnecting meanwhile when it must.
+        Waits at most `wait_s` for the first, reconnecting meanwhile when it must. A failure is raised
+        once; then pulls bring nothing until a pause is over that grows with every failure in a row.
         """
         deadline_s = self._clock() + wait_s
+        if pause_s := self._pause.left_s():
+            self._sleep(min(pause_s, wait_s))
+            if pause_s > wait_s:
+                return []
         while True:
             left_s = max(0.0, deadline_s - self._clock())
             found = self._call(lambda: self._gather(max_n, deadline_s), budget_s=left_s)
@@ -110,12 +117,8 @@ class RedisStream:
 
     def dead(self, delivery: Delivery, reason: str) -> None:
         """XADD to the dead stream, then XACK: a crash in between leaves a second copy, never none."""
-        fields: dict[Any, Any] = {
-            "correction": delivery.raw,
-            "reason": reason,
-            "source": self.name,
-            "id": delivery.position,
-        }
+        origin = {"source": self.name, "id": delivery.position}
+        fields: dict[Any, Any] = {"correction": delivery.raw, "reason": reason, **origin}
 
         def bury() -> None:
             self._client.xadd(self._dead_stream, fields)
@@ -126,13 +129,7 @@ class RedisStream:
 
     def lag(self) -> Lag:
         """Messages not acknowledged and the age of the oldest by its id; NaN where the server cannot say."""
-        return call(
-            lambda: read_lag(self._client, self._stream, self._group),
-            address=self._address,
-            budget_s=0.0,
-            clock=self._clock,
-            sleep=self._sleep,
-        )
+        return self._ask(lambda: read_lag(self._client, self._stream, self._group), budget_s=0.0)
 
     def close(self) -> None:
         """Close the connection. What is pending waits for the next consumer; a later call reconnects."""
@@ -141,12 +138,18 @@ class RedisStream:
         self._delayed.clear()
         self._start_over()
 
+    def _ask(self, work: Callable[[], T], *, budget_s: float) -> T:
+        return call(work, address=self._address, budget_s=budget_s, clock=self._clock, sleep=self._sleep)
+
     def _call(self, work: Callable[[], T], *, budget_s: float) -> T:
         try:
-            return call(work, address=self._address, budget_s=budget_s, clock=self._clock, sleep=self._sleep)
+            value = self._ask(work, budget_s=budget_s)
         except SourceError:
             self._start_over()
+            self._pause.failed()
             raise
+        self._pause.succeeded()
+        return value
 
     def _start_over(self) -> None:
         # A reply lost on its way leaves messages pending for this consumer that it never saw, so after

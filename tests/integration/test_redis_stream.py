@@ -227,6 +227,29 @@ def test_an_absent_server_is_named_without_the_password(valkey_server: Any):
         assert "secret" not in f"{hit.value} {hit.value.__cause__} {source.name} {source!r}"
 
 
+def test_a_loop_that_never_waits_is_told_seldom_and_not_stalled_while_the_server_is_away(
+    valkey_server: Any, client: redis.Redis
+):
+    source = RedisStream(valkey_server.url)
+    assert source.pull(1, 0.0) == []
+    valkey_server.kill()
+    told = turns = 0
+    start_s = time.monotonic()
+    while time.monotonic() - start_s < 1.0:
+        turns += 1
+        try:
+            assert source.pull(1, 0.0) == []
+        except SourceError:
+            told += 1
+        time.sleep(0.001)
+    assert told <= 7, "pauses of 0, 0.05, 0.1, 0.2, 0.4, 0.8 seconds"
+    assert turns > 10 * told
+    valkey_server.start()
+    client.connection_pool.disconnect()
+    send(client, 1)
+    assert [d.raw for d in source.pull(1, 10.0)] == [b"message 0"]
+
+
 def test_wrong_credentials_are_refused_at_once(valkey_server: Any):
     source = RedisStream(valkey_server.url.replace("//", "//me:secret@"))
     start_s = time.monotonic()

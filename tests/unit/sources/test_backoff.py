@@ -6,7 +6,7 @@ from itertools import islice
 
 import pytest
 
-from guardedit.sources.backoff import delays_s, retry
+from guardedit.sources.backoff import Pause, delays_s, retry
 
 
 class SleepingClock:
@@ -75,3 +75,27 @@ def test_an_error_that_will_not_pass_is_raised_at_once():
 def test_attempts_end_when_the_delays_do():
     with pytest.raises(OSError, match="away"):
         run(fail_until(3, OSError("away")), budget_s=100.0, delays=iter([0.0]))
+
+
+def test_a_pause_grows_with_every_failure_and_ends_with_a_success():
+    clock = SleepingClock()
+    pause = Pause(clock=lambda: clock.now_s, delays=lambda: delays_s(first_s=1.0, cap_s=2.0))
+    grown = []
+    for _ in range(4):
+        pause.failed()
+        grown.append(pause.left_s())
+    assert grown == [0.0, 1.0, 2.0, 2.0]
+    clock.sleep(1.5)
+    assert pause.left_s() == 0.5
+    pause.succeeded()
+    assert pause.left_s() == 0.0
+    pause.failed()
+    assert pause.left_s() == 0.0
+
+
+def test_a_pause_that_ran_out_is_not_negative():
+    clock = SleepingClock()
+    pause = Pause(clock=lambda: clock.now_s, delays=lambda: iter([3.0]))
+    pause.failed()
+    clock.sleep(10.0)
+    assert pause.left_s() == 0.0

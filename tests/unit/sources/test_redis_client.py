@@ -42,7 +42,7 @@ def test_an_error_of_our_own_code_is_not_hidden():
     ("error", "worth_it"),
     [
         (redis.ConnectionError("refused"), True),
-        (redis.TimeoutError("late"), True),
+        (redis.TimeoutError("late"), False),
         (redis.BusyLoadingError("loading"), True),
         (redis.ResponseError("NOGROUP No such key"), True),
         (redis.ResponseError("WRONGTYPE"), False),
