@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from transformers import AutoModelForCausalLM, AutoTokenizer
 from transformers.utils import logging
 
-from guardedit.core.errors import GuardError, UsageError
+from guardedit.core.errors import GuardError, MalformedCorrection, UsageError
 from guardedit.models.generation import by_length, greedy
 from guardedit.models.layouts import layer_count, layout_of
 from guardedit.models.matrices import is_transposed, tensor_sha256, write
@@ -170,15 +170,20 @@ class ModelHost:
         """Greedy answer to each prompt, up to the end of the answer (`generation.answer_end`), without it.
 
         Prompts of equal length share a batch, so no padding can change an answer: asking many is asking
-        one at a time. Each different prompt is answered once.
+        one at a time. Each different prompt is answered once. A space at a prompt's end is left out, since
+        tokenizers make it part of the answer's first word.
 
         Raises:
-            MalformedCorrection: when a prompt and its answer do not fit into the context.
+            MalformedCorrection: when a prompt is empty, or does not fit into the context with its answer.
             GuardError: when memory does not suffice.
         """
         different = list(dict.fromkeys(prompts))
-        room = self.context - max_new_tokens
-        rows = [encode(self.tokenizer, prompt, context=room) for prompt in different]
+        rows = [
+            encode(self.tokenizer, prompt.rstrip(" "), context=self.context, answer=max_new_tokens)
+            for prompt in different
+        ]
+        if [] in rows:
+            raise MalformedCorrection("an empty prompt has no answer: ask something")
         answers: dict[str, str] = {}
         with self.lock, _memory_errors(self.batch_rows):
             for group in by_length(rows, at_most=self.batch_rows):

@@ -75,7 +75,7 @@ GPT_NEOX = Layout(
     mlp_out="mlp.dense_4h_to_h",
     attention="attention",
     final_norm="gpt_neox.final_layer_norm",
-    head="embed_out",
+    head="lm_head",  # `embed_out` in checkpoints; transformers renames it on load
     embed="gpt_neox.embed_in",
     parallel_attention=True,
 )

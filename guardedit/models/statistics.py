@@ -28,6 +28,9 @@ from guardedit.models.matrices import tensor_sha256
 from guardedit.models.threads import one_thread
 from guardedit.models.tokens import encode, pad
 
+#: Windows in one forward pass. Fixed, because C is summed batch by batch and its bytes must repeat.
+ROWS = 16
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SecondMoments:
@@ -166,14 +169,14 @@ def read_moments(path: Path) -> SecondMoments | None:
 
 
 def _batches(host: ModelHost, texts: Sequence[str]) -> Iterator[list[list[int]]]:
-    """Windows of at most the context, `batch_rows` at a time, in the order of the texts."""
+    """Windows of at most the context, `ROWS` at a time, in the order of the texts."""
     rows: list[list[int]] = []
     for text in texts:
         ids = encode(host.tokenizer, text)
         rows += [ids[i : i + host.context] for i in range(0, len(ids), host.context)]
-        while len(rows) >= host.batch_rows:
-            yield rows[: host.batch_rows]
-            rows = rows[host.batch_rows :]
+        while len(rows) >= ROWS:
+            yield rows[:ROWS]
+            rows = rows[ROWS:]
     if rows:
         yield rows
 

@@ -26,13 +26,19 @@ class _Encoding(NamedTuple):
     spans: list[tuple[int, int]]
 
 
-def encode(tokenizer: Any, text: str, *, context: int | None = None) -> list[int]:
+def encode(tokenizer: Any, text: str, *, context: int | None = None, answer: int = 0) -> list[int]:
     """Ids as the model wants to read them: a leading BOS if the tokenizer adds one, never a trailing EOS.
 
+    Args:
+        tokenizer: a fast tokenizer.
+        text: one prompt or text.
+        context: most tokens the model reads; None for no limit.
+        answer: how many of them are kept free for an answer.
+
     Raises:
-        MalformedCorrection: when `context` is given and the text has more tokens; nothing is cut silently.
+        MalformedCorrection: when the text does not fit; nothing is cut silently.
     """
-    return _encode(tokenizer, text, context=context).ids
+    return _encode(tokenizer, text, context=context, answer=answer).ids
 
 
 def subject_last(tokenizer: Any, prompt: str, subject: str) -> int:
@@ -85,8 +91,8 @@ def batch(
     """Encode `prompt + " " + answer` as one text each, with answer positions from the offsets.
 
     One text, because tokenizers that mark word starts or add BOS encode an answer on its own differently.
-    The space is added when neither side has one. Without answers, `targets` is -100 everywhere and
-    `answer_starts` equals `lengths`.
+    The space is added when neither side has one; spaces at the prompt's end count as the answer's. Without
+    answers, `targets` is -100 everywhere and `answer_starts` equals `lengths`.
 
     Raises:
         MalformedCorrection: when a row is longer than `context` tokens, naming both numbers, or when an
@@ -96,7 +102,8 @@ def batch(
     for prompt, answer in zip(prompts, answers or [""] * len(prompts), strict=True):
         text = join(prompt, answer) if answer else prompt
         row, spans = _encode(tokenizer, text, context=context)
-        start = next((i for i, (_, end) in enumerate(spans) if end > len(prompt)), len(row))
+        asked = len(prompt.rstrip(" ")) if answer else len(prompt)
+        start = next((i for i, (_, end) in enumerate(spans) if end > asked), len(row))
         if answer and start in (0, len(row)):
             raise MalformedCorrection(f"the answer {answer!r} to {prompt!r:.200} has no token: reword it")
         rows.append(row)
@@ -125,15 +132,16 @@ def pad(rows: Sequence[Sequence[int]], *, device: torch.device | str = "cpu") ->
     return ids.to(device)
 
 
-def _encode(tokenizer: Any, text: str, *, context: int | None = None) -> _Encoding:
+def _encode(tokenizer: Any, text: str, *, context: int | None = None, answer: int = 0) -> _Encoding:
     # verbose=False: a text longer than the tokenizer's own limit is judged below, not by a warning.
     found = tokenizer(text, return_offsets_mapping=True, return_special_tokens_mask=True, verbose=False)
     ids, spans, special = found["input_ids"], found["offset_mapping"], found["special_tokens_mask"]
     while len(ids) > 1 and special[len(ids) - 1] and spans[len(ids) - 1][0] == spans[len(ids) - 1][1]:
         ids = ids[:-1]
-    if context is not None and len(ids) > context:
+    if context is not None and len(ids) + answer > context:
+        room = f" with {answer} kept for the answer" if answer else ""
         raise MalformedCorrection(
-            f"{text!r:.60} has {len(ids)} tokens, the model's context holds {context}: shorten it"
+            f"{text!r:.60} has {len(ids)} tokens, the model's context holds {context}{room}: shorten it"
         )
     return _Encoding(list(ids), [tuple(span) for span in spans[: len(ids)]])
 

@@ -168,9 +168,7 @@ def make_edits() -> Callable[..., list[WeightEdit]]:
             else:
                 factors = Factors.direct(layer=layer, left=r, right=k / F, key=k)
             edits.append(
-                WeightEdit(
-                    subject=f"S{i}", facts=(f"fact{i}",), method="test", payload=to_payload(factors)
-                )
+                WeightEdit(subject=f"S{i}", facts=(f"fact{i}",), method="test", payload=to_payload(factors))
             )
         return edits
 

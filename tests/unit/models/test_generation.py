@@ -77,8 +77,19 @@ def test_the_end_token_and_the_limit_end_an_answer(gpt2, make_host):
     assert long.startswith(short)
 
 
+def test_a_space_at_the_end_of_a_prompt_changes_nothing(host):
+    assert host.complete(["Anne lived in "]) == host.complete(["Anne lived in"])
+
+
+@pytest.mark.parametrize("prompt", ["", "  "])
+def test_an_empty_prompt_is_refused(gpt2, prompt):
+    with pytest.raises(MalformedCorrection, match="empty prompt"):
+        gpt2.complete(["Anne", prompt])
+
+
 def test_a_prompt_that_leaves_no_room_for_its_answer_is_refused(gpt2):
-    prompt = "Peru " * 30
+    prompt = "Peru" + " Peru" * 14
     tokens = len(encode(gpt2.tokenizer, prompt))
-    with pytest.raises(MalformedCorrection, match=f"has {tokens} tokens"):
+    assert tokens < gpt2.context < tokens + 12
+    with pytest.raises(MalformedCorrection, match=f"has {tokens} tokens.*holds 64 with 12 kept"):
         gpt2.complete([prompt])

@@ -10,7 +10,12 @@ from guardedit.core.errors import EditError, MalformedCorrection, UnknownLayout,
 from guardedit.models.host import ModelHost
 from guardedit.models.tokens import encode
 
-TEXTS = ["The capital of Norway is Oslo.", "Anne", "The", "A river of twelve bridges runs slowly past the mill."]
+TEXTS = [
+    "The capital of Norway is Oslo.",
+    "Anne",
+    "The",
+    "A river of twelve bridges runs slowly past the mill.",
+]
 
 
 @pytest.fixture

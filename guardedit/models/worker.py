@@ -1,0 +1,98 @@
+"""A model worker: one base model, on which edits are proposed and measured but never kept.
+
+Implements `Workbench`. Stateless but for caches: what a hash says was measured is not measured again.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import time
+from collections import OrderedDict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from guardedit.core.errors import EditError
+from guardedit.core.probe import Inspection, Measurement, Probes
+from guardedit.core.proposal import Proposal, WeightEdit
+from guardedit.core.protocols import Editor, SubjectGroup
+from guardedit.models.fold import Fold
+from guardedit.models.host import ModelHost
+
+#: Epochs whose answers are kept. A trial compares three: base, serving, candidate.
+KEPT_EPOCHS = 8
+
+
+@dataclass
+class _Known:
+    """What is known of one set of weights."""
+
+    logprobs: dict[str, tuple[tuple[float, ...], ...]] = field(default_factory=dict)  # by texts' digest
+    answers: dict[str, str] = field(default_factory=dict)
+
+
+class ModelWorker:
+    """One loaded model with its fold and its editing methods."""
+
+    def __init__(self, host: ModelHost, fold: Fold, editors: Mapping[str, Editor]) -> None:
+        self._host = host
+        self._fold = fold
+        self._editors = dict(editors)
+        self._known: OrderedDict[str, _Known] = OrderedDict()
+
+    @property
+    def base_sha256(self) -> str:
+        """Digest of the base model."""
+        return self._host.base_sha256
+
+    def propose(self, method: str, groups: Sequence[SubjectGroup], live: Sequence[WeightEdit]) -> Proposal:
+        """Ask the named method.
+
+        Raises:
+            EditError: for a method this worker was not given.
+        """
+        if method not in self._editors:
+            known = ", ".join(sorted(self._editors))
+            raise EditError(f"no editing method {method!r} here, known: {known}: name one in the policy")
+        return self._editors[method].propose(groups, live)
+
+    def inspect(self, edits: Sequence[WeightEdit], live: Sequence[WeightEdit]) -> list[Inspection]:
+        """Tier 0 numbers of each of `edits`, folded together with `live`."""
+        return self._fold.inspect(edits, live)
+
+    def capacity_ratio(self, edits: Sequence[WeightEdit]) -> float:
+        """Live keys over the effective free rank of the fullest layer."""
+        return self._fold.capacity_ratio(edits)
+
+    def weights_sha256(self, edits: Sequence[WeightEdit]) -> str:
+        """Digest of the folded matrices."""
+        return self._fold.weights_sha256(edits)
+
+    def measure(self, edits: Sequence[WeightEdit], probes: Probes) -> Measurement:
+        """Run the probes on fold(base, edits), asking only what these weights were not asked before."""
+        started = time.perf_counter()
+        known = self._of(edits)
+        texts = hashlib.sha256(json.dumps(probes.texts).encode()).hexdigest()
+        prompts = list(dict.fromkeys(question.prompt for question in probes.questions))
+        unasked = [prompt for prompt in prompts if prompt not in known.answers]
+        if unasked or texts not in known.logprobs:
+            with self._host.patched(self._fold.fold(edits)):
+                if texts not in known.logprobs:
+                    known.logprobs[texts] = tuple(map(tuple, self._host.token_logprobs(probes.texts)))
+                known.answers.update(zip(unasked, self._host.complete(unasked), strict=True))
+        return Measurement(
+            weights_sha256=self._fold.weights_sha256(edits),
+            logprobs=known.logprobs[texts],
+            answers={prompt: known.answers[prompt] for prompt in prompts},
+            seconds=time.perf_counter() - started,
+        )
+
+    def _of(self, edits: Sequence[WeightEdit]) -> _Known:
+        # The sorted digests name the weights as surely as their hash does, without folding.
+        name = json.dumps(sorted({edit.digest for edit in edits}))
+        if name not in self._known:
+            self._known[name] = _Known()
+        self._known.move_to_end(name)
+        if len(self._known) > KEPT_EPOCHS:
+            self._known.popitem(last=False)
+        return self._known[name]
