@@ -70,6 +70,10 @@ class Blobs:
             )
         return payload
 
+    def any(self) -> bool:
+        """Whether there is any file at all."""
+        return any(self._folder.glob("*/*"))
+
     def sweep(self) -> None:
         """Remove what a crash left half written. Only for the one process that writes."""
         for path in self._folder.glob(f"*/{_UNFINISHED}*"):

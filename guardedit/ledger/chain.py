@@ -13,6 +13,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 from guardedit.core.errors import UsageError
+from guardedit.ledger.database import read_json
 
 
 class EventRow(NamedTuple):
@@ -27,7 +28,7 @@ class EventRow(NamedTuple):
 
     def read(self) -> dict[str, Any]:
         """The body as plain data."""
-        body: dict[str, Any] = json.loads(self.body)
+        body: dict[str, Any] = read_json(self.body)
         return body
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import json
 import sqlite3
 import threading
 from collections.abc import Iterator, Sequence
@@ -22,6 +23,7 @@ BUSY_S = 30.0
 #: `PRAGMA user_version` of the files written here.
 FORMAT = 1
 
+_SMALLEST_BYTES = 512  # one page
 _FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO})
 _FAILED_SYNC = frozenset({sqlite3.SQLITE_IOERR_FSYNC, sqlite3.SQLITE_IOERR_DIR_FSYNC})
 
@@ -39,6 +41,9 @@ class Database:
         self._lock = threading.RLock()
         self._failed_sync = False
         with translated(path):
+            if path.exists() and 0 < path.stat().st_size < _SMALLEST_BYTES:
+                # SQLite would take it for an empty database and write over it.
+                raise LedgerCorrupt(f"{path} is damaged: it was cut off; restore the folder from a backup")
             self._connection = sqlite3.connect(
                 path, timeout=BUSY_S, isolation_level=None, check_same_thread=False
             )
@@ -123,6 +128,17 @@ class Database:
             self._connection.close()
 
 
+def read_json(text: str) -> Any:
+    """A recorded JSON value; LedgerCorrupt when the text is none."""
+    try:
+        return json.loads(text)
+    except ValueError as error:
+        raise LedgerCorrupt(
+            f"a recorded row cannot be read ({error}): {text[:120]!r}; run `guardedit verify` and "
+            "restore the folder from a backup"
+        ) from error
+
+
 def schema() -> str:
     """The text of schema.sql."""
     return files("guardedit.ledger").joinpath("schema.sql").read_text("utf-8")
@@ -146,6 +162,8 @@ def translated(path: Path) -> Iterator[None]:
 
 
 def _from_sqlite(error: sqlite3.Error, path: Path) -> Exception:
+    if "Could not decode to UTF-8" in str(error):
+        return LedgerCorrupt(f"{path} is damaged: {error}; restore the folder from a backup")
     # The low byte is the kind, the rest of the number says where it happened.
     match getattr(error, "sqlite_errorcode", 0) & 0xFF:
         case sqlite3.SQLITE_FULL | sqlite3.SQLITE_IOERR:

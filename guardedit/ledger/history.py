@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any, NamedTuple
 
 from guardedit.core.fact import Fact, FactKey
-from guardedit.ledger.database import Database
+from guardedit.ledger.database import Database, read_json
 from guardedit.ledger.state import read_fact
 
 
@@ -48,6 +47,16 @@ def latest_version(database: Database, key: FactKey) -> int:
     return int(row[0]) if row else 0
 
 
+def subject_edits(database: Database, subject: str, *, since_s: float) -> int:
+    """How many corrections of a subject were accepted at or after a time."""
+    row = database.row(
+        "SELECT count(*) FROM decisions WHERE fate = 'accepted' AND at_s >= ?"
+        " AND correction_id IN (SELECT correction_id FROM changes WHERE subject = ?)",
+        (since_s, subject),
+    )
+    return int(row[0]) if row else 0
+
+
 def decision(database: Database, correction_id: str) -> dict[str, Any] | None:
     """The latest decision about a correction with its trace, as it was recorded; None without one."""
     row = database.row(
@@ -55,10 +64,10 @@ def decision(database: Database, correction_id: str) -> dict[str, Any] | None:
         " ORDER BY event_seq DESC LIMIT 1",
         (correction_id,),
     )
-    return json.loads(row[0]) if row else None
+    return read_json(row[0]) if row else None
 
 
 def verdict(database: Database, epoch: int) -> dict[str, Any] | None:
     """The verdict that let an epoch be served, as it was recorded; None for epochs without a trial."""
     row = database.row("SELECT body FROM verdicts WHERE epoch = ?", (epoch,))
-    return json.loads(row[0]) if row else None
+    return read_json(row[0]) if row else None

@@ -6,6 +6,7 @@ the event, the rows that follow from it, and one commit that is on the disk when
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from sqlite3 import Connection
@@ -73,37 +74,34 @@ class SqliteLedger(InboxWriter):
         """
         with translated(folder):
             folder.mkdir(parents=True, exist_ok=True)
-        lock = CoordinatorLock(folder) if writer else None
-        ledger = None
-        try:
+        with contextlib.ExitStack() as undo:
+            lock = CoordinatorLock(folder) if writer else None
+            if lock is not None:
+                undo.callback(lock.release)
             database, blobs = Database(folder / "ledger.db"), Blobs(folder / "objects")
+            undo.callback(database.close)
             ledger = cls(database, blobs, clock=clock, policy_sha256=policy_sha256, lock=lock)
             if writer:
-                opening.begin(database, base_sha256, policy_sha256 or "", weights_sha256, clock())
+                opening.begin(
+                    database,
+                    blobs,
+                    base_sha256=base_sha256,
+                    policy_sha256=policy_sha256 or "",
+                    weights_sha256=weights_sha256,
+                    at_s=clock(),
+                )
+                ledger._serving = opening.trusted_state(database)
+                blobs.sweep()
             if base_sha256 is not None and ledger.refs():
                 opening.compare_base(database, base_sha256)
-            if writer:
-                blobs.sweep()
-                ledger._serving = opening.trusted_state(database)
-        except BaseException:
-            if ledger is not None:
-                ledger.close()
-            elif lock is not None:
-                lock.release()
-            raise
+            undo.pop_all()
         return ledger
 
     def close(self) -> None:
         """Give file and lock back."""
-        self._database.close()
+        super().close()
         if self._lock is not None:
             self._lock.release()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
 
     def settle(self, settlements: Sequence[Settlement], *, kind: str = "remember") -> Epoch:
         """Record decisions, fates and fact changes; a new epoch when anything changed.
@@ -208,8 +206,6 @@ class SqliteLedger(InboxWriter):
             if not self._database.row("SELECT 1 FROM edit_cache WHERE content_key = ?", (content_key,)):
                 body = {"content_key": content_key, "edit": described}
                 self._record(connection, projection.EDIT, body)
-
-    # Steps of the above.
 
     def _advance(
         self,

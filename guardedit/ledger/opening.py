@@ -5,17 +5,36 @@ from __future__ import annotations
 from guardedit.core.epoch import state_sha256
 from guardedit.core.errors import LedgerCorrupt, UsageError, WrongBaseModel
 from guardedit.ledger import epochs
+from guardedit.ledger.blobs import Blobs
 from guardedit.ledger.database import Database
 from guardedit.ledger.projection import EPOCH, record
 from guardedit.ledger.state import State, state_at
 
 
 def begin(
-    database: Database, base_sha256: str | None, policy_sha256: str, weights_sha256: str, at_s: float
+    database: Database,
+    blobs: Blobs,
+    *,
+    base_sha256: str | None,
+    policy_sha256: str,
+    weights_sha256: str,
+    at_s: float,
 ) -> None:
-    """Write epoch 0 unless it is there."""
+    """Write epoch 0 unless it is there.
+
+    Raises:
+        LedgerCorrupt: SQLite finds the file damaged, or blobs lie beside an empty one.
+        UsageError: the ledger is new and `base_sha256` is missing.
+    """
+    if said := database.check():
+        raise LedgerCorrupt(f"{database.path} is damaged: {said[0]}; restore the folder from a backup")
     if epochs.refs(database):
         return
+    if blobs.any():
+        raise LedgerCorrupt(
+            f"{database.path} knows no epoch but blobs lie beside it, so the database was lost: "
+            "restore the folder from a backup"
+        )
     if base_sha256 is None:
         raise UsageError(f"{database.path} is new: give the digest of the base model it shall belong to")
     step = epochs.genesis(
@@ -36,13 +55,7 @@ def compare_base(database: Database, base_sha256: str) -> None:
 
 
 def trusted_state(database: Database) -> State:
-    """What is live in the serving epoch, after the checks that a start can afford.
-
-    Raises:
-        LedgerCorrupt: SQLite finds the file damaged, or the changes do not add up to the recorded hash.
-    """
-    if said := database.check():
-        raise LedgerCorrupt(f"{database.path} is damaged: {said[0]}; restore the folder from a backup")
+    """What is live in the serving epoch; LedgerCorrupt when that does not have the recorded hash."""
     number = epochs.read_ref(database, epochs.SERVING)
     state = state_at(database, number)
     epoch = epochs.read_epoch(database, number, state.edits)

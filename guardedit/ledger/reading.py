@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Self
 
 from guardedit.core.counts import Counts
 from guardedit.core.epoch import Epoch
@@ -17,7 +17,7 @@ from guardedit.ledger import epochs, history, inbox
 from guardedit.ledger.blobs import Blobs
 from guardedit.ledger.chain import EventRow
 from guardedit.ledger.counts import read_counts
-from guardedit.ledger.database import Database
+from guardedit.ledger.database import Database, read_json
 from guardedit.ledger.state import State, edits_at, state_at
 from guardedit.ledger.verify import problems
 
@@ -35,6 +35,16 @@ class LedgerReader:
         self._clock = clock
         self._serving: State | None = None
         self._loaded: dict[tuple[str, str], WeightEdit] = {}
+
+    def close(self) -> None:
+        """Give the file back."""
+        self._database.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
 
     @property
     def base_sha256(self) -> str:
@@ -96,6 +106,10 @@ class LedgerReader:
     def latest_version(self, key: FactKey) -> int:
         """The highest version a key ever had; 0 for none."""
         return history.latest_version(self._database, key)
+
+    def subject_edits(self, subject: str, *, since_s: float) -> int:
+        """How many corrections of a subject were accepted at or after a time (seconds since 1970, UTC)."""
+        return history.subject_edits(self._database, subject, since_s=since_s)
 
     def receipt(self, correction_id: str) -> Receipt | None:
         """What became of a correction; None for an unknown id."""
@@ -190,8 +204,8 @@ class LedgerReader:
             )
         return WeightEdit(
             subject=row[0],
-            facts=tuple(json.loads(facts)),
+            facts=tuple(read_json(facts)),
             method=row[1],
             payload=self._blobs.get(digest),
-            diagnostics=json.loads(row[2]),
+            diagnostics=read_json(row[2]),
         )

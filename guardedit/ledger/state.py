@@ -6,7 +6,6 @@ its number.
 
 from __future__ import annotations
 
-import json
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -14,7 +13,7 @@ from dataclasses import dataclass
 from guardedit.core.epoch import Change
 from guardedit.core.errors import LedgerCorrupt
 from guardedit.core.fact import Fact, FactKey
-from guardedit.ledger.database import Database
+from guardedit.ledger.database import Database, read_json
 
 #: Digest -> the fact ids it stands for as JSON text; None: ceased to be live.
 Moves = Mapping[str, str | None]
@@ -84,7 +83,7 @@ def edits_of_all(database: Database, last: int) -> Iterator[dict[str, str]]:
 def read_fact(text: str) -> Fact:
     """A fact as it was recorded; LedgerCorrupt when the text is none."""
     try:
-        return Fact.from_json(json.loads(text))
+        return Fact.from_json(read_json(text))
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise LedgerCorrupt(
             f"a recorded fact cannot be read ({error!r}): {text[:120]!r}; run `guardedit verify` and "

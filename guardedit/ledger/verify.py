@@ -7,7 +7,7 @@ import sqlite3
 from collections.abc import Iterator
 
 from guardedit.core.epoch import state_sha256
-from guardedit.core.errors import LedgerCorrupt
+from guardedit.core.errors import LedgerCorrupt, LedgerError
 from guardedit.ledger.blobs import Blobs
 from guardedit.ledger.chain import EventRow, broken_links
 from guardedit.ledger.database import Database, schema
@@ -23,17 +23,27 @@ def problems(database: Database, blobs: Blobs) -> list[str]:
     not known here: their hashes are for others to compare.
     """
     with database.snapshot():
-        try:
-            return [
-                *(f"database: {said}" for said in database.check()),
-                *_events(database),
-                *_references(database),
-                *_messages(database),
-                *_epochs(database),
-                *_blobs(database, blobs),
-            ]
-        except LedgerCorrupt as error:
-            return [str(error)]
+        return [
+            *_found(_structure(database)),
+            *_found(_events(database)),
+            *_found(_references(database)),
+            *_found(_messages(database)),
+            *_found(_epochs(database)),
+            *_found(_blobs(database, blobs)),
+        ]
+
+
+def _found(said: Iterator[str]) -> Iterator[str]:
+    # What cannot even be read is a problem of its own, and hides none of the others.
+    try:
+        yield from said
+    except LedgerError as error:
+        yield str(error)
+
+
+def _structure(database: Database) -> Iterator[str]:
+    for said in database.check():
+        yield f"database: {said}"
 
 
 def _events(database: Database) -> Iterator[str]:
@@ -51,8 +61,10 @@ def _tables(database: Database, events: list[EventRow]) -> Iterator[str]:
         replay.executescript(schema())
         for event in events:
             project(replay, event)
-        for table in TABLES:
-            query = f"SELECT * FROM {table}"  # noqa: S608 - own names
+        # The last one: a dropped trigger or unique index is a change as well.
+        for table in (*TABLES, "sqlite_schema"):
+            columns = "type, name, sql" if table == "sqlite_schema" else "*"
+            query = f"SELECT {columns} FROM {table}"  # noqa: S608 - own names
             found, expected = set(database.rows(query)), set(replay.execute(query).fetchall())
             for row in sorted(found - expected, key=repr):
                 yield f"{table}: the row {_short(row)} does not follow from the events"
