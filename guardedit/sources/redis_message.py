@@ -9,7 +9,7 @@ from collections.abc import Mapping
 BODY_FIELDS = (b"correction", b"data", b"body")
 
 #: Stands for an entry that was deleted or trimmed while it was pending; no correction reads like it.
-LOST = b'{"lost": "the entry was deleted from the stream before it was read"}'
+LOST = b'{"lost": "the entry was deleted from the stream while it was pending"}'
 
 
 def message_body(fields: Mapping[bytes, bytes] | None) -> bytes:

@@ -155,6 +155,7 @@ def test_a_refused_message_waits_for_its_delay_and_then_comes_as_it_was(queue: Q
     again = source.pull(9, 5.0)
     assert 0.2 < time.monotonic() - start_s < 2.0
     assert seen(again) == seen(found[:1])
+    assert source.pull(9, 0.0) == []
     source.ack([*again, *found[1:]])
     source.close()
     assert drain(queue.reopen(source)) == []
@@ -177,11 +178,13 @@ def test_a_dead_message_never_comes_again(queue: Queue):
     ]
 
 
-def test_an_empty_source_waits_no_longer_than_told(queue: Queue):
+def test_an_empty_source_waits_no_longer_than_told_and_without_spinning(queue: Queue):
     source = queue.open([])
-    start_s = time.monotonic()
-    assert source.pull(5, 0.2) == []
-    assert time.monotonic() - start_s < 1.0
+    assert source.pull(5, 0.0) == []
+    start_s, worked_s = time.monotonic(), time.process_time()
+    assert source.pull(5, 0.4) == []
+    assert time.monotonic() - start_s < 1.5
+    assert time.process_time() - worked_s < 0.1
     assert source.pull(0, 0.2) == []
 
 
