@@ -115,6 +115,12 @@ def test_a_waiting_pull_survives_a_kill_and_restart_without_anyone_noticing(
     thread.join()
 
 
+def test_a_waiting_pull_leaves_the_waiting_to_the_server(valkey_server: Any, client: redis.Redis):
+    assert RedisStream(valkey_server.url).pull(1, 0.4) == []
+    stats: Any = client.info("commandstats")
+    assert stats["cmdstat_xreadgroup"]["calls"] <= 4
+
+
 def test_a_new_process_of_the_same_name_gets_exactly_what_the_dead_one_held(
     valkey_server: Any, client: redis.Redis
 ):
