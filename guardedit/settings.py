@@ -37,6 +37,7 @@ class Settings:
         home: folder of the ledger and its blobs. GUARDEDIT_HOME.
         policy: the policy file. GUARDEDIT_POLICY.
         model: folder or name of the base model; empty is the embedded demo model. GUARDEDIT_MODEL.
+        probes: the guard's probe set; None is the `probes.json` beside the model. GUARDEDIT_PROBES.
         encoder: folder or name of the sentence encoder; empty is the packaged MiniLM. GUARDEDIT_ENCODER.
         device: `auto`, `cpu`, `mps`, `cuda` or `cuda:N`. GUARDEDIT_DEVICE.
         metrics: where `/metrics` listens, None for nowhere. GUARDEDIT_METRICS, `host:port` or `off`.
@@ -52,6 +53,7 @@ class Settings:
     home: Path = Path(".guardedit")
     policy: Path = Path("policies/default.yaml")
     model: str = ""
+    probes: Path | None = None
     encoder: str = ""
     device: str = "auto"
     metrics: Address | None = DEFAULT_METRICS
@@ -75,6 +77,7 @@ class Settings:
             home=reader.path("GUARDEDIT_HOME", default.home),
             policy=reader.path("GUARDEDIT_POLICY", default.policy),
             model=reader.text("GUARDEDIT_MODEL"),
+            probes=reader.path("GUARDEDIT_PROBES", Path()) if reader.text("GUARDEDIT_PROBES") else None,
             encoder=reader.text("GUARDEDIT_ENCODER"),
             device=reader.shaped(
                 "GUARDEDIT_DEVICE", default.device, _DEVICE, "use auto, cpu, mps, cuda or cuda:0"

@@ -2,7 +2,7 @@
 
     1 Receive   source -> inbox (durable) -> ack the broker
     2 Decide    bytes -> correction -> the policy's decision
-    3 Remember  accepted facts are live in memory, in one transaction with their decisions
+    3 Remember  decisions and facts in one transaction; published, so live in memory
     4 Promote   a batch of facts: propose, try under the guard, commit, or leave them in memory
     5 Watch     drift over epochs: back to last-good, find the culprits, keep the innocent
 
@@ -42,21 +42,18 @@ class Agent:
         for _, _, body in parts.journal.events(kinds=("turned_away",)):
             self.turned_away |= body["reasons"]
         self._filling_since_s: float | None = None
-        parts.memory.rebuild(list(parts.journal.live().values()))
         self.publish()
 
     def step(self) -> StepReport:
         """Receive, decide, remember, promote, watch; then publish what changed."""
-        before = self.parts.journal.epoch().number
         received = self.receive()  # 1
         settlements = self.decide(self.parts.journal.pending(self.parts.limits.receive))  # 2
-        self.remember(settlements)  # 3
+        if self.remember(settlements):  # 3
+            self.publish()
         promotion = self.promote()  # 4
         culprits = self.watch.look()  # 5
         self._turn_away(culprits)
-        epoch = self.parts.journal.epoch()
-        if epoch.number != before:
-            self.publish()
+        epoch = self.publish() if promotion.epoch or culprits else self.parts.journal.epoch()
         return StepReport(
             received=received,
             settled=len(settlements),
@@ -116,26 +113,27 @@ class Agent:
                 self._tell("dead_lettered", source=received.source, reason=code, detail=detail)
         return settlements
 
-    def remember(self, settlements: Sequence[Settlement]) -> Epoch | None:
-        """3. Decisions, fates and facts in one transaction; then the memory, which is only a cache."""
-        changes = [s.change for s in settlements if s.change]
-        epoch = None
+    def remember(self, settlements: Sequence[Settlement]) -> bool:
+        """3. Decisions, fates and facts in one transaction; whether something is to be published."""
+        started = self.parts.clock()
+        changes = sum(settlement.change is not None for settlement in settlements)
         if settlements:
-            epoch = self.parts.journal.settle(settlements)
-            failpoint("memory.add")
-            self.parts.memory.apply(changes)
+            self.parts.journal.settle(settlements)
         expired = [
             Change(key, None)
             for key, fact in self.parts.journal.live().items()
             if fact.valid_until_s is not None and fact.valid_until_s <= self.parts.clock()
         ]
         if expired:
-            epoch = self._expire(expired)
+            self._expire(expired)
         if changes or expired:
             self._tell(
-                "remembered", facts=len(changes) + len(expired), epoch=self.parts.journal.epoch().number
+                "remembered",
+                facts=changes + len(expired),
+                epoch=self.parts.journal.epoch().number,
+                seconds=self.parts.clock() - started,
             )
-        return epoch
+        return bool(changes or expired)
 
     def promote(self) -> Promotion:
         """4. One batch; what cannot go to the weights stays in memory, with its reason on record."""
@@ -160,9 +158,11 @@ class Agent:
         snapshot = Snapshot(
             epoch=epoch, edits=self.parts.journal.edits(), facts=tuple(self.parts.journal.live().values())
         )
+        failpoint("publish.before")
         for index, replica in enumerate(self.parts.replicas):
+            started = self.parts.clock()
             served = replica.publish(snapshot)
-            self._tell("published", replica=str(index), epoch=served)
+            self._tell("published", replica=str(index), epoch=served, seconds=self.parts.clock() - started)
         return epoch
 
     def roll_back(self, to: int, *, facts_too: bool = False) -> Epoch:
@@ -236,17 +236,16 @@ class Agent:
             return set()  # only a saving is lost: the corrections are settled as news
         return {c.id for c in asked if all(found.get(w) == c.target_new for w in c.wordings)}
 
-    def _expire(self, expired: Sequence[Change]) -> Epoch:
-        epoch = self.parts.journal.commit(
+    def _expire(self, expired: Sequence[Change]) -> None:
+        epoch = self.parts.journal.epoch()
+        self.parts.journal.commit(
             expired,
             kind="expire",
             reason=f"{len(expired)} facts reached valid_until",
             edits=self.parts.journal.edits(),
-            weights_sha256=self.parts.journal.epoch().weights_sha256,
-            expected=self.parts.journal.epoch().number,
+            weights_sha256=epoch.weights_sha256,
+            expected=epoch.number,
         )
-        self.parts.memory.apply(expired)
-        return epoch
 
     def _turn_away(self, reasons: Mapping[str, str]) -> None:
         new = {fact: reason for fact, reason in reasons.items() if fact not in self.turned_away}

@@ -13,7 +13,7 @@ from guardedit.core.epoch import Epoch
 from guardedit.core.fact import Fact, FactKey
 from guardedit.core.probe import Inspection, Measurement, Probes, Question
 from guardedit.core.proposal import WeightEdit
-from guardedit.core.protocols import Clock, Ledger, Memory, Observer, Replica, Source, Workbench
+from guardedit.core.protocols import Clock, Ledger, Observer, Replica, Source, Workbench
 from guardedit.core.verdict import Gate, Verdict
 
 
@@ -126,7 +126,6 @@ class Parts:
     check: Callable[[Correction], None]  # raises CorrectionError for what only a tokenizer can tell
     known_questions: Callable[[str], Sequence[Question]]  # what the base model knows of a subject
     workbench: Workbench
-    memory: Memory
     guard: Guard
     bisect: Bisect
     drift: Drift

@@ -105,7 +105,6 @@ def promote(parts: Parts, turned_away: Mapping[str, str]) -> Promotion:
         expected=serving.number,
         verdict=trial.verdict,
     )
-    parts.memory.apply(moves)
     promoted = tuple(m.fact for m in moves if m.fact and m.fact.placement is Placement.WEIGHTS)
     return Promotion(epoch=epoch, promoted=promoted, turned_away=away)
 

@@ -158,7 +158,7 @@ def _served_before(parts: Parts, edits: Sequence[WeightEdit]) -> bool:
 
 
 def _commit(parts: Parts, target: Target, *, kind: str, reason: str, verdict: Verdict | None) -> Epoch:
-    epoch = parts.journal.commit(
+    return parts.journal.commit(
         target.changes,
         kind=kind,
         reason=reason,
@@ -167,5 +167,3 @@ def _commit(parts: Parts, target: Target, *, kind: str, reason: str, verdict: Ve
         expected=parts.journal.epoch().number,
         verdict=verdict,
     )
-    parts.memory.apply(target.changes)
-    return epoch

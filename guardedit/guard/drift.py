@@ -8,44 +8,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 
+from guardedit.core.drift import Breach, Reading
 from guardedit.core.errors import GuardError
 from guardedit.guard.cusum import Cusum
 from guardedit.guard.detector import Detector
 from guardedit.guard.ewma import Ewma
 from guardedit.guard.limits import DriftLimits
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Reading:
-    """One epoch on the probe texts, in nats per predicted token.
-
-    `restart` marks an epoch that returned to an older state (rollback, undo): its fall is no growth, so
-    the detectors start anew from its level.
-    """
-
-    epoch: int
-    log_ratio_to_base: float
-    log_ratio_to_last_good: float
-    restart: bool = False
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Breach:
-    """Why the watch wants to go back to last-good: a value over its limit, at an epoch.
-
-    `reason` is `ratio_to_base` or `ratio_to_last_good` (perplexity ratios), or the detector's name (nats).
-    """
-
-    reason: str
-    value: float
-    limit: float
-    epoch: int
-
-    def __str__(self) -> str:
-        """`Halt: ratio_to_base 1.061 > 1.05 at epoch 17`."""
-        return f"Halt: {self.reason} {self.value:.4g} > {self.limit:.4g} at epoch {self.epoch}"
 
 
 class DriftWatch:

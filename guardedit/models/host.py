@@ -16,7 +16,7 @@ from typing import Any
 import torch
 from safetensors import SafetensorError
 from torch import Tensor, nn
-from transformers import AutoModelForCausalLM, AutoTokenizer
+from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
 from transformers.utils import logging
 
 from guardedit.core.errors import GuardError, MalformedCorrection, UsageError
@@ -233,3 +233,19 @@ def _memory_errors(batch_rows: int) -> Iterator[None]:
         yield
     except (torch.OutOfMemoryError, MemoryError) as error:
         raise GuardError(f"out of memory with {batch_rows} rows a batch: lower batch_rows") from error
+
+
+def load_tokenizer(path: str | Path) -> tuple[Any, int]:
+    """The fast tokenizer of a model folder and the model's context in tokens, without its weights.
+
+    Raises:
+        UsageError: when the folder cannot be loaded, naming it.
+    """
+    folder = Path(path)
+    local = {"local_files_only": True, "trust_remote_code": False}
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(folder, **local)
+        config = AutoConfig.from_pretrained(folder, **local)
+        return tokenizer, int(config.max_position_embeddings)
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise UsageError(f"cannot load the tokenizer in {folder}: {error!s:.500}") from error

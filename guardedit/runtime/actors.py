@@ -1,0 +1,151 @@
+"""Plain classes made Ray actors, and the handles that look like the plain classes again.
+
+An actor is a shell: its constructor builds the plain object from settings and policy, so that Ray can
+run it again after a crash. A handle implements the protocol the object implements.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import ray
+
+from guardedit import assembly
+from guardedit.core.fact import Fact
+from guardedit.core.probe import Inspection, Measurement, Probes
+from guardedit.core.proposal import Proposal, WeightEdit
+from guardedit.core.protocols import Answer, Recall, Snapshot, SubjectGroup
+from guardedit.models.worker import ModelWorker
+from guardedit.policy.schema import Policy
+from guardedit.runtime.calls import call
+from guardedit.runtime.coordinator import Coordinator
+from guardedit.runtime.local import Extra
+from guardedit.serving.replica import ServingReplica
+from guardedit.serving.shard import MemoryShard
+from guardedit.settings import Settings
+
+NAMESPACE = "guardedit"
+COORDINATOR = "coordinator"
+#: Restart for ever: an actor that cannot start says why in every call.
+_LIFE: Mapping[str, Any] = {"max_restarts": -1, "num_cpus": 0}
+
+
+class WorkerShell(ModelWorker):
+    """A model worker that loads its own model."""
+
+    def __init__(self, settings: Settings, policy: Policy, extra: Extra | None, threads: int) -> None:
+        _threads(threads)
+        bench = assembly.load_bench(settings, policy, extra=extra)
+        super().__init__(bench.host, bench.fold, bench.editors)
+
+    def base(self) -> str:
+        """Properties cannot be called remotely."""
+        return self.base_sha256
+
+
+class ShardShell(MemoryShard):
+    """A memory shard that loads its own encoder; it comes back empty and is told what to hold."""
+
+    def __init__(self, settings: Settings, policy: Policy, threads: int) -> None:
+        _threads(threads)
+        super().__init__(assembly.load_memory(settings, policy))
+
+
+class ReplicaShell(ServingReplica):
+    """A serving replica that finds the serving epoch in the ledger when it starts."""
+
+    def __init__(
+        self, settings: Settings, policy: Policy, shards: Sequence[ShardHandle], threads: int
+    ) -> None:
+        _threads(threads)
+        bench = assembly.load_bench(settings, policy, methods=())
+        super().__init__(bench.host, bench.fold, shards, use_unsure=policy.memory.unsure == "use_fact")
+        snapshot = assembly.last_snapshot(settings)
+        if snapshot is not None and policy.mode != "shadow":
+            self.publish(snapshot)
+
+
+class CoordinatorShell(Coordinator):
+    """The coordinator with handles for what runs elsewhere."""
+
+
+class WorkerHandle:
+    """A `Workbench` in another process."""
+
+    def __init__(self, actor: Any) -> None:
+        self._actor = actor
+
+    @property
+    def base_sha256(self) -> str:
+        """Digest of the base model."""
+        return str(call(self._actor.base))
+
+    def propose(self, method: str, groups: Sequence[SubjectGroup], live: Sequence[WeightEdit]) -> Proposal:
+        """Ask the named editing method there."""
+        found: Proposal = call(self._actor.propose, method, groups, live)
+        return found
+
+    def inspect(self, edits: Sequence[WeightEdit], live: Sequence[WeightEdit]) -> list[Inspection]:
+        """Tier 0 numbers."""
+        found: list[Inspection] = call(self._actor.inspect, edits, live)
+        return found
+
+    def capacity_ratio(self, edits: Sequence[WeightEdit]) -> float:
+        """Live keys over free rank."""
+        return float(call(self._actor.capacity_ratio, edits))
+
+    def weights_sha256(self, edits: Sequence[WeightEdit]) -> str:
+        """Digest of the folded matrices."""
+        return str(call(self._actor.weights_sha256, edits))
+
+    def measure(self, edits: Sequence[WeightEdit], probes: Probes) -> Measurement:
+        """Run the probes there."""
+        found: Measurement = call(self._actor.measure, edits, probes)
+        return found
+
+
+class ShardHandle:
+    """A memory shard in another process."""
+
+    def __init__(self, actor: Any) -> None:
+        self._actor = actor
+
+    def hold(self, facts: Sequence[Fact]) -> str:
+        """Move to exactly these facts."""
+        return str(call(self._actor.hold, facts))
+
+    def recall(self, questions: Sequence[str], *, scope: str, digest: str) -> list[Recall] | None:
+        """What the memory says; None when it holds other facts."""
+        found: list[Recall] | None = call(self._actor.recall, questions, scope=scope, digest=digest)
+        return found
+
+
+class ReplicaHandle:
+    """A `Replica` in another process."""
+
+    def __init__(self, actor: Any) -> None:
+        self._actor = actor
+
+    def publish(self, snapshot: Snapshot) -> int:
+        """Switch to a snapshot."""
+        return int(call(self._actor.publish, snapshot))
+
+    def ask(self, prompts: Sequence[str], *, scope: str = "default") -> list[Answer]:
+        """Answer all prompts from one epoch."""
+        found: list[Answer] = call(self._actor.ask, prompts, scope=scope)
+        return found
+
+
+def make(kind: type, *args: Any, name: str | None = None, **kwargs: Any) -> Any:
+    """The one place where a class becomes an actor. A named one outlives the process that made it."""
+    options = dict(_LIFE)
+    if name is not None:
+        options |= {"name": name, "lifetime": "detached", "get_if_exists": True}
+    return ray.remote(**options)(kind).remote(*args, **kwargs)
+
+
+def _threads(count: int) -> None:
+    import torch
+
+    torch.set_num_threads(count)

@@ -1,0 +1,168 @@
+"""The same system on Ray: one coordinator, model workers, memory shards and serving replicas as actors."""
+
+from __future__ import annotations
+
+import logging
+import os
+import secrets
+from collections.abc import Sequence
+from typing import Any, Self
+
+import ray
+
+from guardedit.agent.parts import StepReport
+from guardedit.core.epoch import Epoch
+from guardedit.core.errors import UsageError
+from guardedit.core.proposal import WeightEdit
+from guardedit.core.protocols import Answer
+from guardedit.policy.schema import Policy
+from guardedit.runtime.actors import (
+    COORDINATOR,
+    NAMESPACE,
+    CoordinatorShell,
+    ReplicaHandle,
+    ReplicaShell,
+    ShardHandle,
+    ShardShell,
+    WorkerHandle,
+    WorkerShell,
+    make,
+)
+from guardedit.runtime.calls import call
+from guardedit.runtime.coordinator import Status
+from guardedit.runtime.local import Extra
+from guardedit.settings import Settings
+
+
+class RaySystem:
+    """A running guardedit on a Ray cluster, or on one started here. A context manager."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        policy: Policy,
+        *,
+        extra: Extra | None = None,
+        guarded: bool = True,
+        log: bool = False,
+        shards: int = 1,
+    ) -> None:
+        self.settings, self.policy = settings, policy
+        self._started = connect(settings)
+        threads = max(1, (os.cpu_count() or 2) // 2)
+        self.workers = [
+            make(WorkerShell, settings, policy, extra, os.cpu_count() or 1)
+            for _ in range(settings.model_workers)
+        ]
+        worker = WorkerHandle(self.workers[0])
+        # The first worker fills the cache of second moments that the replicas read.
+        _ = worker.base_sha256
+        self.shards = [make(ShardShell, settings, policy, threads) for _ in range(shards)]
+        handles = [ShardHandle(shard) for shard in self.shards]
+        self.replica = make(ReplicaShell, settings, policy, handles, threads)
+        self._worker, self._replica = worker, ReplicaHandle(self.replica)
+        self.coordinator = make(
+            CoordinatorShell,
+            settings,
+            policy,
+            worker,
+            [self._replica],
+            guarded=guarded,
+            log=log,
+            name=COORDINATOR,
+        )
+        call(self.coordinator.epoch)
+
+    def step(self) -> StepReport:
+        """One turn of the loop; a coordinator that dies in it is restarted and the turn taken again."""
+        report: StepReport = call(self.coordinator.step)
+        return report
+
+    def ask(self, prompts: Sequence[str], *, scope: str = "default") -> list[Answer]:
+        """Ask a replica."""
+        return self._replica.ask(prompts, scope=scope)
+
+    def status(self) -> Status:
+        """Where things stand."""
+        status: Status = call(self.coordinator.status)
+        return status
+
+    def epoch(self) -> Epoch:
+        """The serving epoch."""
+        epoch: Epoch = call(self.coordinator.epoch)
+        return epoch
+
+    def roll_back(self, to: int, *, facts_too: bool = False) -> Epoch:
+        """Serve an earlier epoch again."""
+        epoch: Epoch = call(self.coordinator.roll_back, to, facts_too=facts_too)
+        return epoch
+
+    def undo(self, fact_id: str) -> Epoch:
+        """Take one fact back."""
+        epoch: Epoch = call(self.coordinator.undo, fact_id)
+        return epoch
+
+    def redo(self, fact_id: str) -> Epoch:
+        """Bring one fact back."""
+        epoch: Epoch = call(self.coordinator.redo, fact_id)
+        return epoch
+
+    def weights_sha256(self, edits: Sequence[WeightEdit]) -> str:
+        """Fold on the worker."""
+        return self._worker.weights_sha256(edits)
+
+    def spent(self) -> dict[str, float]:
+        """Seconds by stage."""
+        spent: dict[str, float] = call(self.coordinator.spent)
+        return spent
+
+    def restart_coordinator(self) -> None:
+        """Kill the coordinator's process; Ray starts another, which reads the ledger."""
+        ray.kill(self.coordinator, no_restart=False)
+        call(self.coordinator.epoch)
+
+    def kill(self, actor: Any) -> None:
+        """Kill one actor's process; Ray starts another."""
+        ray.kill(actor, no_restart=False)
+
+    def close(self) -> None:
+        """Stop what this object started, and nothing else."""
+        for actor in (self.coordinator, self.replica, *self.shards, *self.workers):
+            ray.kill(actor, no_restart=True)
+        if self._started:
+            ray.shutdown()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+def connect(settings: Settings) -> bool:
+    """Join the cluster of the settings, or start one on the loopback address; whether one was started.
+
+    Raises:
+        UsageError: when the cluster cannot be reached.
+    """
+    if ray.is_initialized():
+        return False
+    os.environ.setdefault("RAY_AUTH_MODE", "token")
+    os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(32))
+    os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
+    try:
+        if settings.ray_address:
+            ray.init(address=settings.ray_address, namespace=NAMESPACE, log_to_driver=False)
+        else:
+            ray.init(
+                namespace=NAMESPACE,
+                include_dashboard=False,
+                _node_ip_address="127.0.0.1",
+                object_store_memory=128 * 2**20,
+                configure_logging=True,
+                logging_level=logging.ERROR,
+                log_to_driver=False,
+            )
+    except (ConnectionError, RuntimeError, ValueError) as error:
+        raise UsageError(f"Ray cannot be started or reached: {error}; try --runtime local") from error
+    return True
