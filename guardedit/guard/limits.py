@@ -93,9 +93,10 @@ class GuardLimits:
         _refuse_bad_numbers(self)
         if not 0.5 <= self.confidence < 1.0:
             raise GuardError(f"confidence must be in [0.5, 1), got {self.confidence}")
-        if unknown := sorted(self.shadow - {*INSPECTION_GATES, *TRIAL_GATES}):
-            known = ", ".join((*INSPECTION_GATES, *TRIAL_GATES))
-            raise GuardError(f"no gate is called {unknown[0]!r}; known: {known}")
+        # `finite` decides always: what is not finite is never served.
+        known = (*INSPECTION_GATES[1:], *TRIAL_GATES)
+        if unknown := sorted(self.shadow.difference(known)):
+            raise GuardError(f"no gate {unknown[0]!r} can be put into shadow; known: {', '.join(known)}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

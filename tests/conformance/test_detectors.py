@@ -74,7 +74,7 @@ def test_a_plain_rise_is_found_and_the_alarm_stays_until_reset(kind):
     assert 60 <= first < 70
     assert all(row[3] for row in states[first:])
     assert states[first][1] > states[first][2]
-    detector.update(-1.0)
+    detector.update(-1_000.0)
     assert detector.drift_detected
 
 

@@ -84,6 +84,16 @@ def test_the_victim_of_another_edit_is_not_condemned_for_being_named():
     assert found.kept == tuple(i for i in range(16) if i != 5)
 
 
+@pytest.mark.parametrize("culprit", range(1, 17))
+def test_a_wrong_name_condemns_nobody_and_costs_one_trial(culprit):
+    bench = Bench(lambda chosen: culprit in chosen, names=lambda chosen: chosen & {0})
+    found = bisect(range(17), bench)
+    assert set(found.culprits) == {culprit}
+    assert found.culprits[culprit].outcome is Outcome.REJECT
+    assert found.kept == tuple(i for i in range(17) if i != culprit)
+    assert found.trials <= 2 + math.log2(16) + 1
+
+
 def test_a_disabling_edit_that_fails_everybody_is_found_by_halving():
     bench = Bench(lambda chosen: 9 in chosen, names=lambda chosen: chosen)
     found = bisect(range(32), bench)

@@ -104,6 +104,16 @@ def test_replay_of_the_same_readings_gives_the_same_watch():
     assert _feed(first, following) == _feed(second, following)
 
 
+def test_replay_forgets_what_was_seen_before():
+    used, fresh, calm = _watch(), _watch(), _readings([0.001, 0.004])
+    _feed(used, _readings([0.01, 0.02]))
+    assert used.replay(calm) is None
+    _feed(fresh, calm)
+    assert [d.state for d in used.detectors] == [d.state for d in fresh.detectors]
+    assert used.replay([]) is None
+    assert [d.value for d in used.detectors] == [0.0, 0.0]
+
+
 @pytest.mark.parametrize("field", ["log_ratio_to_base", "log_ratio_to_last_good"])
 def test_an_epoch_that_was_not_measured_is_refused_and_changes_nothing(field):
     watch = _watch()

@@ -107,6 +107,13 @@ def test_only_facts_below_the_limit_are_named_for_their_wordings():
     assert _judge(_saying(answers), limits=replace(LIMITS, min_paraphrase=0.6)).outcome is Outcome.ACCEPT
 
 
+def test_a_fact_that_meets_the_limit_itself_is_not_named_when_the_batch_fails():
+    gone = {f"same {i}.{j}": "gone" for i, j in [(0, 0), *((i, j) for i in (1, 2) for j in range(3))]}
+    verdict = _judge(_saying(gone), limits=replace(LIMITS, min_same_subject=0.6))
+    assert _gate(verdict, "same_subject").value == pytest.approx(5 / 12)
+    assert verdict.culprits == ("f1", "f2")
+
+
 def test_damage_to_the_same_subject_blames_all_facts_of_its_edit():
     extra = _question("own 4", Kind.RELIABILITY, "new 4", fact_id="f4", subject="S1")
     probes = replace(PROBES, questions=(*PROBES.questions, extra))

@@ -77,6 +77,15 @@ def test_the_standard_error_agrees_with_a_bootstrap_over_texts():
     assert pair.standard_error == pytest.approx(float(means.std()), rel=0.08)
 
 
+def test_for_texts_of_equal_length_the_error_is_that_of_a_mean_of_text_means():
+    rng = np.random.default_rng(3)
+    means, within = rng.normal(0.01, 0.1, size=5), rng.normal(0, 0.3, size=(5, 8))
+    worse = means[:, None] + within
+    pair = paired_ratio((-3.0 - worse).tolist(), [[-3.0] * 8] * 5)
+    expected = worse.mean(axis=1).std(ddof=1) / math.sqrt(5)
+    assert pair.standard_error == pytest.approx(float(expected), rel=1e-12)
+
+
 def test_tokens_that_rise_together_make_the_error_larger_than_independent_ones_would():
     reference = [[-3.0] * 20 for _ in range(30)]
     rng = random.Random(8)
