@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from guardedit.core.drift import Breach, Reading
 from guardedit.guard.bisection import Bisection, bisect
 from guardedit.guard.collapse_guard import CollapseGuard
 from guardedit.guard.cusum import Cusum
 from guardedit.guard.detector import Detector
-from guardedit.guard.drift import Breach, DriftWatch, Reading, usual_detectors
+from guardedit.guard.drift import DriftWatch, usual_detectors
 from guardedit.guard.ewma import Ewma
 from guardedit.guard.limits import DriftLimits, GuardLimits
 from guardedit.guard.no_drift import NoDrift
