@@ -1,0 +1,120 @@
+"""The loss of value optimisation and its gradient, over many rows at once.
+
+Knows answers to bring about and answers to keep. Does not know steps, keys or matrices.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.nn.functional import kl_div
+
+from guardedit.core.errors import EditDiverged
+from guardedit.editing.rows import RowTensors
+from guardedit.editing.upper import UpperLayers
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Scores:
+    """What a change does to the rows that were looked at; elsewhere NaN and False.
+
+    Attributes:
+        loss_nats: [B] mean over answer tokens: negative log-likelihood, or KL(base || changed) for
+            rows to keep.
+        satisfied: [B] bool, every answer token is the most likely one (rows to keep: still the same).
+        hardest: [B] least probability of an answer token.
+    """
+
+    loss_nats: Tensor
+    satisfied: Tensor
+    hardest: Tensor
+
+
+class Objective:
+    """Per subject: mean over its rows to change, plus `preservation_weight` times that over its rows to keep.
+
+    Args:
+        upper: over the same rows.
+        rows: B rows of n subjects.
+        preservation_weight: of the KL terms.
+    """
+
+    def __init__(self, upper: UpperLayers, rows: RowTensors, *, preservation_weight: float) -> None:
+        self._upper, self._rows = upper, rows
+        self._preservation_weight = preservation_weight
+        self._reference: dict[int, Tensor] = {}
+        nothing = torch.zeros(1, upper.width)
+        with torch.no_grad():
+            for chunk in upper.chunks(rows.keep):
+                found = upper.logits(chunk, nothing.expand(len(chunk), -1)).log_softmax(-1)
+                owners = upper.owners(chunk)
+                self._reference |= {int(row): found[owners == i] for i, row in enumerate(chunk)}
+
+    def descend(self, change: Tensor, active: Tensor) -> tuple[Tensor, Scores]:
+        """Gradient of the summed subjects' losses, [n, d], and the rows' scores.
+
+        Args:
+            change: [n, d] float32.
+            active: [B] bool, rows to look at.
+
+        Raises:
+            EditDiverged: when a loss is not finite.
+        """
+        weight = self._weights(active, len(change))
+        gradient, parts = torch.zeros_like(change), []
+        for chunk in self._upper.chunks(active):
+            at = change.detach().requires_grad_()
+            scores = self._rows_of(chunk, at)
+            total = (scores.loss_nats * weight[chunk]).sum()
+            if not torch.isfinite(total):
+                raise EditDiverged("value optimisation gave a loss that is not finite: lower the step size")
+            gradient += torch.autograd.grad(total, at)[0]
+            parts.append((chunk, scores))
+        return gradient, self._joined(parts)
+
+    def score(self, change: Tensor, active: Tensor) -> Scores:
+        """The same without a gradient."""
+        with torch.no_grad():
+            parts = [(chunk, self._rows_of(chunk, change)) for chunk in self._upper.chunks(active)]
+        return self._joined(parts)
+
+    def _weights(self, active: Tensor, groups: int) -> Tensor:
+        """[B]: each subject's rows to change weigh one together, its rows to keep `preservation_weight`."""
+        weight = torch.zeros(len(active))
+        for kind, total in (
+            (active & ~self._rows.keep, 1.0),
+            (active & self._rows.keep, self._preservation_weight),
+        ):
+            count = torch.bincount(self._rows.group[kind], minlength=groups)
+            weight[kind] = total / count[self._rows.group[kind]]
+        return weight
+
+    def _rows_of(self, chunk: Tensor, change: Tensor) -> Scores:
+        logp = self._upper.logits(chunk, change[self._rows.group[chunk]]).log_softmax(-1)  # [m, V]
+        owners, tokens, keep = self._upper.owners(chunk), self._upper.answers(chunk), self._rows.keep[chunk]
+        said = logp.gather(1, tokens[:, None])[:, 0]
+        loss, best = -said, tokens
+        if keep.any():
+            mine = keep[owners]
+            reference = torch.cat([self._reference[int(row)] for row in chunk[keep]])
+            kl = kl_div(logp[mine], reference, log_target=True, reduction="none").sum(-1)
+            loss = loss.masked_scatter(mine, kl)
+            best = best.masked_scatter(mine, reference.argmax(-1))
+        count = torch.bincount(owners, minlength=len(chunk))
+        missed = torch.bincount(owners[logp.detach().argmax(-1) != best], minlength=len(chunk))
+        return Scores(
+            loss_nats=torch.zeros(len(chunk)).index_add(0, owners, loss) / count,
+            satisfied=missed == 0,
+            hardest=torch.ones(len(chunk)).scatter_reduce(0, owners, said.detach().exp(), "amin"),
+        )
+
+    def _joined(self, parts: list[tuple[Tensor, Scores]]) -> Scores:
+        rows = len(self._rows.keep)
+        loss, hardest = torch.full((rows,), torch.nan), torch.full((rows,), torch.nan)
+        satisfied = torch.zeros(rows, dtype=torch.bool)
+        for chunk, scores in parts:
+            loss[chunk] = scores.loss_nats.detach()
+            hardest[chunk], satisfied[chunk] = scores.hardest, scores.satisfied
+        return Scores(loss_nats=loss, satisfied=satisfied, hardest=hardest)

@@ -1,0 +1,210 @@
+"""The default editor: one ridge edit a subject, solved together with all live edits by `models.fold`.
+
+Keys and values belong to the base model, so an edit does not depend on what else is live, and undoing it
+is leaving it out (MEMIT with history; averaged keys everywhere as in r-ROME; MEMIT-Merge within a subject).
+Values are optimised through the solve: each position receives the share of the change that the edit alone
+would bring it, so that wordings whose key lies far from the mean count for what they will get.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+
+from guardedit.core.errors import CorrectionError, EditDiverged
+from guardedit.core.fact import Fact
+from guardedit.core.proposal import Proposal, WeightEdit
+from guardedit.core.protocols import SubjectGroup
+from guardedit.editing.cache import EditCache, RecentEdits
+from guardedit.editing.contexts import Contexts, sample_contexts
+from guardedit.editing.rows import fact_rows, row_tensors
+from guardedit.editing.settings import EditSettings
+from guardedit.editing.solution import Solution, solve_subjects
+from guardedit.models.factors import Factors, to_payload
+from guardedit.models.fold import Fold
+from guardedit.models.host import ModelHost
+from guardedit.models.ridge import Ridge
+from guardedit.models.statistics import SecondMoments
+
+#: Subjects optimised at once; bounds memory.
+SUBJECTS_AT_ONCE = 32
+
+
+class RidgeEditor:
+    """Proposes ridge edits of one layer of a base model.
+
+    Args:
+        host: the base model; read only, under its lock.
+        moments: of the layer to edit.
+        settings: the dials; `background_weight` and `ridge` must be those of the fold.
+        contexts: prefixes; default: sampled from the model, `settings.contexts` of them.
+        cache: of finished edits; default: in memory.
+        seed: for the prefixes.
+        anchor_norm: usual norm of an edited value (`anchor_norm`); NaN switches the rule off.
+        clock: seconds, for `Proposal.seconds`.
+    """
+
+    name = "ridge"
+
+    def __init__(
+        self,
+        host: ModelHost,
+        moments: SecondMoments,
+        *,
+        settings: EditSettings,
+        contexts: Contexts | None = None,
+        cache: EditCache | None = None,
+        seed: int = 0,
+        anchor_norm: float = math.nan,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.contexts = contexts or sample_contexts(host, count=settings.contexts, seed=seed)
+        self._host, self._layer, self._settings = host, moments.layer, settings
+        self._ridge = Ridge(
+            C=moments.C,
+            spectrum=moments.spectrum,
+            background_weight=settings.background_weight,
+            ridge=settings.ridge,
+        )
+        self._cache = RecentEdits() if cache is None else cache
+        self._anchor_norm, self._clock = anchor_norm, clock
+        site = [host.base_sha256, moments.layer, moments.sha256, self.contexts.sha256, settings.sha256]
+        self._site = json.dumps(site)
+
+    @classmethod
+    def build(
+        cls, host: ModelHost, fold: Fold, moments: SecondMoments, settings: EditSettings
+    ) -> RidgeEditor:
+        """As every editing method is built; the fold is not needed, for nothing depends on live edits."""
+        del fold
+        return cls(host, moments, settings=settings)
+
+    def content_key(self, group: SubjectGroup) -> str:
+        """Digest of everything the group's edit depends on."""
+        facts = sorted((fact.id, fact.wordings, fact.target) for fact in group.facts)
+        keep = sorted((q.prompt, q.expected or "") for q in group.keep)
+        body = json.dumps([self._site, group.subject, facts, keep])
+        return hashlib.sha256(body.encode()).hexdigest()
+
+    def propose(self, groups: Sequence[SubjectGroup], live: Sequence[WeightEdit]) -> Proposal:
+        """One edit a subject, made on the base model whatever is live.
+
+        A fact is refused when none of its wordings holds the subject, when its row cannot be encoded, when
+        its answer is not reached, when the value is longer than `anchor_ratio` anchors, or is not finite.
+        """
+        del live
+        start, refused, edits = self._clock(), dict[str, str](), list[WeightEdit]()
+        with self._host.lock:
+            usable = [self._usable(group, refused) for group in groups]
+            waiting = [group for group in usable if group.facts]
+            for at in range(0, len(waiting), SUBJECTS_AT_ONCE):
+                edits += self._edits(waiting[at : at + SUBJECTS_AT_ONCE], refused)
+        return Proposal(method=self.name, edits=tuple(edits), refused=refused, seconds=self._clock() - start)
+
+    def _usable(self, group: SubjectGroup, refused: dict[str, str]) -> SubjectGroup:
+        """The group without the facts that cannot be edited at all, and without questions they answer."""
+        facts = []
+        for fact in group.facts:
+            reason = self._unfit(fact, group.subject)
+            if reason:
+                refused[fact.id] = reason
+            else:
+                facts.append(fact)
+        changed = {wording for fact in group.facts for wording in fact.wordings}
+        keep = tuple(question for question in group.keep if question.prompt not in changed)
+        return replace(group, facts=tuple(facts), keep=keep)
+
+    def _unfit(self, fact: Fact, subject: str) -> str:
+        rows = fact_rows(0, fact, subject, self.contexts)
+        if not rows:
+            return f"no wording holds the subject {subject!r}"
+        try:
+            row_tensors(self._host.tokenizer, rows, context=self._host.context)
+        except CorrectionError as error:
+            return str(error)
+        return ""
+
+    def _edits(self, groups: Sequence[SubjectGroup], refused: dict[str, str]) -> list[WeightEdit]:
+        """Cached edits, and new ones for the rest; a fact that is not reached is left out once."""
+        known = {group.subject: self._cache.get(self.content_key(group)) for group in groups}
+        missing = [group for group in groups if known[group.subject] is None]
+        again = []
+        for group, solution in self._solve(missing, refused):
+            failed = [f for f in group.facts if solution.reached[f.id] < self._settings.least_reached]
+            for fact in failed:
+                refused[fact.id] = f"target {fact.target!r} is not reached in {solution.steps} steps"
+            if not failed:
+                known[group.subject] = self._accepted(group, solution, refused)
+            elif len(failed) < len(group.facts):
+                again.append(replace(group, facts=tuple(f for f in group.facts if f not in failed)))
+        # Each round leaves at least one fact out, so this ends.
+        rest = self._edits(again, refused) if again else []
+        return [*(edit for edit in known.values() if edit is not None), *rest]
+
+    def _solve(
+        self, groups: Sequence[SubjectGroup], refused: dict[str, str]
+    ) -> list[tuple[SubjectGroup, Solution]]:
+        """Solutions; where a batch diverges, of its halves, down to the subject that is to blame."""
+        if not groups:
+            return []
+        try:
+            found = solve_subjects(
+                self._host,
+                self._layer,
+                groups,
+                ridge=self._ridge,
+                contexts=self.contexts,
+                settings=self._settings,
+            )
+        except (EditDiverged, CorrectionError) as error:
+            if len(groups) == 1:
+                refused.update({fact.id: str(error) for fact in groups[0].facts})
+                return []
+            half = len(groups) // 2
+            return [*self._solve(groups[:half], refused), *self._solve(groups[half:], refused)]
+        return list(zip(groups, found, strict=True))
+
+    def _accepted(
+        self, group: SubjectGroup, solution: Solution, refused: dict[str, str]
+    ) -> WeightEdit | None:
+        """The edit, remembered; None when the value is not fit to be written."""
+        norm = float((solution.value + solution.change).norm())
+        limit = self._settings.anchor_ratio * self._anchor_norm
+        if not math.isfinite(norm) or norm > limit:
+            reason = f"value norm {norm:.3g} exceeds {limit:.3g}, {self._settings.anchor_ratio} anchors"
+            refused.update({fact.id: reason for fact in group.facts})
+            return None
+        factors = Factors.ridge(layer=self._layer, key=solution.key, residual=solution.change)
+        edit = WeightEdit(
+            subject=group.subject,
+            facts=tuple(sorted(fact.id for fact in group.facts)),
+            method=self.name,
+            payload=to_payload(factors),
+            diagnostics=diagnostics(solution),
+        )
+        self._cache.put(self.content_key(group), edit)
+        return edit
+
+
+def diagnostics(solution: Solution) -> dict[str, float]:
+    """Plain numbers for the ledger; norms are Euclidean, ratios are to ||v0||."""
+    scale = float(solution.value.norm())
+    return {
+        "key_norm": float(solution.key.norm()),
+        "value_norm": float((solution.value + solution.change).norm()),
+        "change_ratio": float(solution.change.norm()) / scale if scale else math.nan,
+        "steps": float(solution.steps),
+        "loss_nats": solution.loss_nats,
+        "kept": solution.kept,
+        "kept_kl_nats": solution.kept_kl_nats,
+    }
+
+
+def anchor_norm(edits: Sequence[WeightEdit]) -> float:
+    """Median norm of the values of some pilot edits (NAS, step 1); NaN without any."""
+    norms = sorted(edit.diagnostics["value_norm"] for edit in edits)
+    return norms[len(norms) // 2] if norms else math.nan

@@ -1,0 +1,110 @@
+"""The texts an edit is made from: wordings in contexts with their new answers, and answers to keep.
+
+Knows which text belongs to which subject, and where subject and answer stand in it. Runs no model.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from guardedit.core.errors import SubjectNotFound
+from guardedit.core.fact import Fact
+from guardedit.core.protocols import SubjectGroup
+from guardedit.editing.contexts import Contexts
+from guardedit.models.tokens import batch, subject_last
+
+#: Ends every answer, so that free generation stops where the target does.
+STOP = "."
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Row:
+    """One text: question and answer. `context` 0 is bare; `fact` is empty for an answer to keep."""
+
+    group: int
+    subject: str
+    prompt: str
+    answer: str
+    context: int = 0
+    fact: str = ""
+
+
+def fact_rows(group: int, fact: Fact, subject: str, contexts: Contexts) -> list[Row]:
+    """Every wording that holds the subject, in every context."""
+    return [
+        Row(group=group, subject=subject, prompt=text, answer=fact.target + STOP, context=n, fact=fact.id)
+        for wording in fact.wordings
+        if subject in wording
+        for n, text in enumerate(contexts.around(wording))
+    ]
+
+
+def keep_rows(number: int, group: SubjectGroup, answers: dict[str, str], *, limit: int) -> list[Row]:
+    """The subject's other answers, and what it is at all ("{subject} is a": the essence of ROME).
+
+    Args:
+        number: index of the group in the batch.
+        group: its `keep` questions without the subject in the prompt are left out.
+        answers: prompt to the base model's own answer, for questions that expect none.
+        limit: most questions used.
+    """
+    subject = group.subject
+    kept = [
+        Row(group=number, subject=subject, prompt=q.prompt, answer=(q.expected or answers[q.prompt]) + STOP)
+        for q in group.keep[:limit]
+        if subject in q.prompt
+    ]
+    return [*kept, Row(group=number, subject=subject, prompt=f"{subject} is a", answer=STOP)]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RowTensors:
+    """Rows as tensors. B rows, T tokens at most, padded on the right.
+
+    Attributes:
+        ids: [B, T] int64.
+        lengths: [B], tokens that are not padding.
+        subject_at: [B], index of the subject's last token.
+        first, last: [B], first and last position that predicts an answer token.
+        group, context: [B].
+        keep: [B] bool, an answer to preserve rather than to change.
+    """
+
+    ids: Tensor
+    lengths: Tensor
+    subject_at: Tensor
+    first: Tensor
+    last: Tensor
+    group: Tensor
+    context: Tensor
+    keep: Tensor
+
+
+def row_tensors(tokenizer: Any, rows: Sequence[Row], *, context: int) -> RowTensors:
+    """Encode rows; positions come from offset mappings.
+
+    Raises:
+        SubjectNotFound: when a subject is not in its prompt, or stands behind the answer's beginning.
+        MalformedCorrection: when a row is longer than `context` tokens.
+    """
+    texts = batch(tokenizer, [r.prompt for r in rows], [r.answer for r in rows], context=context)
+    at = torch.tensor([subject_last(tokenizer, row.prompt, row.subject) for row in rows])
+    first = texts.answer_starts - 1
+    for row, subject_at, predicts in zip(rows, at.tolist(), first.tolist(), strict=True):
+        if subject_at > predicts:
+            raise SubjectNotFound(f"{row.subject!r} shares a token with the answer in {row.prompt!r}")
+    return RowTensors(
+        ids=texts.ids,
+        lengths=texts.lengths,
+        subject_at=at,
+        first=first,
+        last=texts.lengths - 2,
+        group=torch.tensor([row.group for row in rows]),
+        context=torch.tensor([row.context for row in rows]),
+        keep=torch.tensor([not row.fact for row in rows]),
+    )

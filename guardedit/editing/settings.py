@@ -1,0 +1,48 @@
+"""The dials of the editing methods, as plain data. Knows no model and no tensor."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import asdict, dataclass
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EditSettings:
+    """How the ridge editor finds and solves for target values.
+
+    Attributes:
+        learning_rate_ratio: distance the first Adam step moves, as a share of ||v0||.
+        steps: most optimisation steps a subject gets.
+        extra_steps: steps in a row that must satisfy every row before a subject is done (MPES).
+        confidence: least probability of each target token that counts as satisfied.
+        clamp_ratio: largest ||delta|| as a multiple of ||v0||.
+        norm_penalty: weight of (||delta|| / ||v0||)^2 in the loss, in nats.
+        preservation_weight: weight of the KL terms that keep the subject's other answers.
+        keep_limit: most preserved questions used per subject.
+        background_weight: lambda, the pseudo-count of background tokens in the solve.
+        ridge: eps in lambda C + eps I.
+        contexts: number of prefixes beside the bare prompt.
+        least_reached: least share of a fact's wordings that must answer with the target, its own prompt
+            among them; below it the fact is refused.
+        anchor_ratio: a value longer than this multiple of the anchor norm is refused.
+    """
+
+    learning_rate_ratio: float = 0.3
+    steps: int = 40
+    extra_steps: int = 3
+    confidence: float = 0.5
+    clamp_ratio: float = 6.0
+    norm_penalty: float = 0.01
+    preservation_weight: float = 1.0
+    keep_limit: int = 12
+    background_weight: float = 20.0
+    ridge: float = 0.1
+    contexts: int = 3
+    least_reached: float = 0.75
+    anchor_ratio: float = 2.0
+
+    @property
+    def sha256(self) -> str:
+        """Digest of every dial; equal settings give equal digests."""
+        return hashlib.sha256(json.dumps(asdict(self), sort_keys=True).encode()).hexdigest()
