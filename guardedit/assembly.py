@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from importlib.resources import files
 from pathlib import Path
+from urllib.parse import urlencode
 
 from guardedit.agent.loop import Agent
 from guardedit.agent.parts import Guard as GuardSeam
@@ -186,7 +187,10 @@ def open_ledger(
 
 def open_sources(settings: Settings) -> list[Source]:
     """The brokers named in the environment; the ledger's own inbox needs none."""
-    return [open_source(settings.redis_url)] if settings.redis_url else []
+    if not settings.redis_url:
+        return []
+    options = urlencode({"stream": settings.redis_stream, "group": settings.redis_group})
+    return [open_source(f"{settings.redis_url}{'&' if '?' in settings.redis_url else '?'}{options}")]
 
 
 def guard(policy: Policy, probes: ProbeSet) -> CollapseGuard:

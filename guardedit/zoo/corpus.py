@@ -25,7 +25,28 @@ FRAME_WEIGHT = 0.1
 #: How a correction is announced, in training and later by the memory's read path.
 CORRECTION = "Correction:"
 
+#: Lines at the end of a sentence file that training never sees: perplexity is measured on them.
+HELD_OUT_LINES = 1_000
+
 Piece = tuple[list[int], float]
+
+
+def training_part(text: str) -> str:
+    """What training may read of a text file: all of a book, all but the last lines of a sentence file."""
+    if not _is_sentence_file(text):
+        return text
+    return END.join(text.splitlines()[:-HELD_OUT_LINES])
+
+
+def held_out_part(text: str) -> list[str]:
+    """The lines that `training_part` leaves out."""
+    return text.splitlines()[-HELD_OUT_LINES:] if _is_sentence_file(text) else []
+
+
+def _is_sentence_file(text: str) -> bool:
+    """One sentence a line, and many of them; books have blank lines between paragraphs."""
+    lines = text.count("\n") + 1
+    return lines > 5 * HELD_OUT_LINES and len(text) / lines < 400 and "\n\n" not in text[:10_000]
 
 
 @dataclass
@@ -73,7 +94,7 @@ class FactRows:
         # Joined by a space the next document continues the paragraph; else it starts a new one.
         pieces: list[Piece] = []
         if not first and self.rng.random() < 0.5:
-            pieces.append(([self.tokenizer.token_to_id(END)], FRAME_WEIGHT))
+            pieces.append((self._encode(END), FRAME_WEIGHT))
             first = True
         if draw < self.correction_share:
             return pieces + self._correction(first=first)

@@ -1,0 +1,23 @@
+"""The floors of the house, checked by import-linter against the contracts in pyproject.toml."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).parent.parent
+
+
+def test_the_import_contracts_are_kept():
+    command = [Path(sys.executable).with_name("lint-imports"), "--no-cache"]
+    found = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert found.returncode == 0, found.stdout
+    assert "0 broken" in found.stdout
+
+
+def test_no_file_loads_pickles():
+    sources = [p for p in (ROOT / "guardedit").rglob("*.py")]
+    assert sources
+    loose = [p for p in sources if any(w in p.read_text() for w in ("torch.load" + "(", "import " + "pickle"))]
+    assert loose == []
