@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import pytest
 import torch
@@ -140,6 +140,23 @@ def make_host(tokenizer) -> Callable[..., ModelHost]:
 
 
 @pytest.fixture
+def wide_host(tokenizer) -> ModelHost:
+    """One layer with 512 keys: wide enough for BLAS to split its sums over threads."""
+    torch.manual_seed(0)
+    config = GPT2Config(**{**_narrow(len(tokenizer)), "n_embd": 64, "n_inner": 512, "n_layer": 1})
+    # float64: a difference in the last bits of the solve must not vanish in a cast to float32.
+    return ModelHost(AutoModelForCausalLM.from_config(config, dtype=torch.float64), tokenizer)
+
+
+@pytest.fixture
+def threads() -> Iterator[Callable[[int], None]]:
+    """Set torch's number of threads; the former comes back."""
+    before = torch.get_num_threads()
+    yield torch.set_num_threads
+    torch.set_num_threads(before)
+
+
+@pytest.fixture
 def sentences() -> tuple[str, ...]:
     return SENTENCES
 
@@ -158,15 +175,17 @@ def folding(gpt2, moments) -> Fold:
 def make_edits() -> Callable[..., list[WeightEdit]]:
     """Seeded edits with random keys and residuals."""
 
-    def made(n: int, *, layer: int = 1, kind: str = "ridge", seed: int = 0) -> list[WeightEdit]:
+    def made(
+        n: int, *, layer: int = 1, kind: str = "ridge", seed: int = 0, d: int = D, f: int = F
+    ) -> list[WeightEdit]:
         generator = torch.Generator().manual_seed(seed)
         edits = []
         for i in range(n):
-            k, r = torch.randn(F, generator=generator), torch.randn(D, generator=generator)
+            k, r = torch.randn(f, generator=generator), torch.randn(d, generator=generator)
             if kind == "ridge":
                 factors = Factors.ridge(layer=layer, key=k, residual=r)
             else:
-                factors = Factors.direct(layer=layer, left=r, right=k / F, key=k)
+                factors = Factors.direct(layer=layer, left=r, right=k / f, key=k)
             edits.append(
                 WeightEdit(subject=f"S{i}", facts=(f"fact{i}",), method="test", payload=to_payload(factors))
             )

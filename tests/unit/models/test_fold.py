@@ -57,7 +57,13 @@ def test_no_edits_fold_to_nothing_and_the_digest_of_the_base(folding, gpt2):
     assert folding.inspect([], []) == []
 
 
-def test_the_order_of_arrival_and_repetitions_change_no_bit(folding, make_edits):
+def test_the_order_of_arrival_and_repetitions_change_no_bit(gpt2_float64, sentences, make_edits):
+    folding = Fold(
+        gpt2_float64,
+        collect(gpt2_float64, sentences, [0, 1], min_tokens=60),
+        background_weight=5.0,
+        ridge=0.01,
+    )
     edits = [*make_edits(8), *make_edits(3, layer=0, seed=3), *make_edits(3, kind="direct", seed=5)]
     wanted = digests(folding, edits)
     rng = random.Random(0)
@@ -66,7 +72,10 @@ def test_the_order_of_arrival_and_repetitions_change_no_bit(folding, make_edits)
         assert digests(folding, [*edits, edits[0]]) == wanted
 
 
-def test_undoing_and_redoing_any_edit_ends_in_the_bytes_of_never_and_always(gpt2, moments, make_edits):
+def test_undoing_and_redoing_any_edit_ends_in_the_bytes_of_never_and_always(
+    gpt2_float64, sentences, make_edits
+):
+    gpt2, moments = gpt2_float64, collect(gpt2_float64, sentences, [1], min_tokens=60)
     edits = make_edits(9)
     fold = Fold(gpt2, moments, background_weight=5.0, ridge=0.01)
     whole = digests(fold, edits)
@@ -77,19 +86,20 @@ def test_undoing_and_redoing_any_edit_ends_in_the_bytes_of_never_and_always(gpt2
         assert digests(fold, edits) == whole
 
 
-def test_a_restart_and_another_number_of_threads_give_the_same_bytes(make_host, sentences, make_edits):
-    edits = make_edits(12)
-    before = torch.get_num_threads()
+def test_a_restart_and_another_number_of_threads_give_the_same_bytes(
+    wide_host, sentences, make_edits, threads
+):
+    edits = [
+        *make_edits(40, layer=0, d=64, f=512),
+        *make_edits(3, layer=0, kind="direct", seed=1, d=64, f=512),
+    ]
     found = set()
-    try:
-        for threads in (1, 2, 1):
-            torch.set_num_threads(threads)
-            host = make_host()
-            moments = collect(host, sentences, [1], min_tokens=60)
-            fold = Fold(host, moments, background_weight=5.0, ridge=0.01)
-            found.add(fold.weights_sha256(edits))
-    finally:
-        torch.set_num_threads(before)
+    for count in (1, 2, 1):
+        threads(count)
+        moments = collect(wide_host, sentences, [0], min_tokens=60)
+        fold = Fold(wide_host, moments, background_weight=5.0, ridge=0.01)
+        found.add(fold.weights_sha256(edits))
+        assert torch.get_num_threads() == count
     assert len(found) == 1
 
 
@@ -97,6 +107,19 @@ def test_the_digest_differs_for_different_sets(folding, make_edits):
     edits = make_edits(4)
     sets = [edits[:i] for i in range(5)]
     assert len({folding.weights_sha256(some) for some in sets}) == 5
+
+
+def test_the_digest_tells_bases_apart_that_differ_only_outside_the_edited_matrix(
+    make_host, moments, make_edits
+):
+    found = set()
+    for bit in (0, 1):
+        host = make_host()
+        host.model.transformer.wte.weight.data.view(torch.int32)[0, 0] ^= bit
+        host = ModelHost(host.model, host.tokenizer)
+        fold = Fold(host, moments, background_weight=5.0, ridge=0.01)
+        found.add(fold.weights_sha256(make_edits(3)))
+    assert len(found) == 2
 
 
 def test_trying_a_fold_and_leaving_it_restores_the_base_bit_for_bit(folding, gpt2, make_edits):

@@ -88,7 +88,7 @@ def test_an_empty_prompt_is_refused(gpt2, prompt):
 
 
 def test_a_prompt_that_leaves_no_room_for_its_answer_is_refused(gpt2):
-    prompt = "Peru" + " Peru" * 14
+    prompt = "Peru" + " Peru" * 18
     tokens = len(encode(gpt2.tokenizer, prompt))
     assert tokens < gpt2.context < tokens + 12
     with pytest.raises(MalformedCorrection, match=f"has {tokens} tokens.*holds 64 with 12 kept"):

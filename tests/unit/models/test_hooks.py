@@ -58,6 +58,16 @@ def test_the_deepest_tap_ends_the_pass_for_all_inner_taps(gpt2):
     assert hooks_of(gpt2.model) == 0
 
 
+def test_an_inner_tap_does_not_catch_the_stop_of_an_outer_one(gpt2):
+    after_inner = after_outer = False
+    with tap(gpt2.mlp_out(1), stop=True):
+        with tap(gpt2.mlp_out(0)):
+            gpt2.model(input_ids=IDS)
+        after_inner = True
+    after_outer = True
+    assert (after_inner, after_outer) == (False, True)
+
+
 def test_hooks_are_gone_after_success_stop_and_errors(gpt2):
     def fail(_):
         raise RuntimeError("boom")
