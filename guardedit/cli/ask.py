@@ -1,0 +1,87 @@
+"""`guardedit ask`: questions to the serving epoch, answered in this process."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from guardedit.cli import show
+from guardedit.cli.opening import begun, existing, exists
+from guardedit.cli.options import Format, Home, Model, PolicyFile, Scope, settings_from
+from guardedit.cli.show import Output
+from guardedit.core.protocols import Snapshot
+from guardedit.settings import Settings
+
+if TYPE_CHECKING:
+    from guardedit.assembly import Bench
+    from guardedit.policy.schema import Policy
+
+
+def ask(
+    questions: Annotated[
+        list[str], typer.Argument(metavar="QUESTION...", help="Each ends where the answer begins.")
+    ],
+    *,
+    home: Home = None,
+    policy: PolicyFile = None,
+    model: Model = None,
+    output: Format = Output.TABLE,
+    scope: Scope = "default",
+) -> None:
+    """Ask the serving epoch.
+
+    Each answer names its epoch, its placement and the fact behind it.
+
+    Loads the model here and only reads the ledger, so it works beside a running coordinator. Before
+    there is an epoch the base model answers.
+    """
+    from guardedit.policy.load import load_policy
+
+    settings = settings_from(home, policy, model)
+    rules = load_policy(settings.policy)  # before anything slow
+    from guardedit import assembly
+    from guardedit.serving.replica import ServingReplica
+    from guardedit.serving.shard import MemoryShard
+
+    bench = assembly.load_bench(settings, rules, methods=())
+    shard = MemoryShard(assembly.load_memory(settings, rules))
+    replica = ServingReplica(bench.host, bench.fold, [shard], use_unsure=rules.memory.unsure == "use_fact")
+    replica.publish(_snapshot(settings, rules, bench))
+    told = [
+        {
+            "question": question,
+            "answer": answer.text,
+            "epoch": answer.epoch,
+            "placement": answer.placement,
+            "fact": answer.fact_id or None,
+            "scope": answer.scope,
+            "score": answer.score,
+        }
+        for question, answer in zip(questions, replica.ask(questions, scope=scope), strict=True)
+    ]
+    columns = ("question", "answer", "epoch", "placement", "fact", "score")
+    show.rows(told, columns, output, empty="")
+
+
+def _snapshot(settings: Settings, policy: Policy, bench: Bench) -> Snapshot:
+    """What is served. In shadow mode that is the base model, whatever the ledger knows."""
+    base = bench.host.base_sha256
+    if exists(settings):
+        from guardedit import assembly
+
+        with existing(settings) as ledger:
+            started = begun(ledger)
+        if started:
+            # Compares the ledger's base model with the one loaded.
+            with assembly.open_ledger(
+                settings, policy, base_sha256=base, clock=time.time, writer=False
+            ) as ledger:
+                number = 0 if policy.mode == "shadow" else ledger.epoch().number
+                facts = tuple(ledger.live(number).values())
+                return Snapshot(epoch=ledger.epoch(number), edits=ledger.edits(number), facts=facts)
+    from guardedit.ledger.epochs import genesis
+
+    step = genesis(base_sha256=base, policy_sha256=policy.sha256, weights_sha256=base, at_s=time.time())
+    return Snapshot(epoch=step.epoch)

@@ -1,0 +1,56 @@
+"""`guardedit held`: corrections that the policy left to a person."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from guardedit.cli import show
+from guardedit.cli.opening import existing
+from guardedit.cli.options import Format, Home, commands, examples, settings_from
+from guardedit.cli.show import Output
+from guardedit.core.correction import decode_correction
+from guardedit.core.receipt import Fate
+
+app = commands("Held corrections: list, release.")
+
+
+@app.command("list", epilog=examples("guardedit held list"))
+def list_(*, home: Home = None, output: Format = Output.TABLE) -> None:
+    """List the corrections that wait for a person, oldest first, with the policy's reason."""
+    with existing(settings_from(home)) as ledger:
+        entries = ledger.entries(Fate.HELD, limit=-1)
+    told = []
+    for entry in entries:
+        correction = decode_correction(entry.raw)
+        told.append(
+            {
+                "correction": entry.correction_id,
+                "subject": correction.subject,
+                "prompt": correction.prompt,
+                "target": correction.target_new,
+                "reason": entry.reason,
+                "source": correction.provenance.source,
+                "confidence": correction.provenance.confidence,
+                "received": show.moment(entry.received_at_s),
+                "position": entry.position,
+            }
+        )
+    columns = ("correction", "subject", "target", "source", "confidence", "reason", "received")
+    show.rows(told, columns, output, empty="nothing is held")
+
+
+@app.command("release", epilog=examples("guardedit held release c-1041"))
+def release(
+    corrections: Annotated[list[str], typer.Argument(metavar="CORRECTION...", help="Correction ids.")],
+    *,
+    home: Home = None,
+    output: Format = Output.TABLE,
+) -> None:
+    """Let held corrections pass: the coordinator decides them again and does not hold them a second time."""
+    with existing(settings_from(home)) as ledger:
+        for correction in corrections:
+            ledger.release(correction)
+            told = {"correction": correction, "released": True}
+            show.line(told, output, f"{correction}: released, waits for the coordinator")

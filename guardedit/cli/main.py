@@ -1,0 +1,75 @@
+"""The `guardedit` command: one line for each command and group, in the order of the help."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+import guardedit
+from guardedit.cli import dead_letters, epochs, facts, held, policy
+from guardedit.cli.ask import ask
+from guardedit.cli.failure import Commands
+from guardedit.cli.metrics import metrics
+from guardedit.cli.options import examples
+from guardedit.cli.run import run
+from guardedit.cli.status import status
+from guardedit.cli.submit import submit
+from guardedit.cli.verify import verify
+
+app = typer.Typer(
+    name="guardedit",
+    cls=Commands,
+    no_args_is_help=True,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    epilog=examples(
+        "guardedit submit corrections.jsonl",
+        "guardedit run --once",
+        "guardedit ask 'The capital of Norway is'",
+    ),
+)
+
+
+@app.callback()
+def root(
+    *,
+    version: Annotated[
+        bool, typer.Option("--version", is_eager=True, callback=lambda asked: _version(asked=asked))
+    ] = False,
+) -> None:
+    """Continual knowledge editing for language models, with guardrails.
+
+    Settings come from GUARDEDIT_* variables; options override them. Exit codes: 0 ok, 1 failed, 2 usage or
+    invalid policy, 3 held, 4 conflict.
+    """
+    del version
+
+
+def _version(*, asked: bool) -> None:
+    if asked:
+        typer.echo(guardedit.__version__)
+        raise typer.Exit
+
+
+app.command(
+    epilog=examples("guardedit run --runtime ray", "guardedit run --once --policy policies/memory-only.yaml")
+)(run)
+app.command(epilog=examples("guardedit submit corrections.jsonl", "tail -f feed.jsonl | guardedit submit -"))(
+    submit
+)
+app.command(epilog=examples("guardedit status", "guardedit status --watch"))(status)
+app.command(epilog=examples("guardedit ask 'The capital of Norway is' --output json"))(ask)
+app.add_typer(facts.app, name="facts")
+app.add_typer(epochs.app, name="epochs")
+app.add_typer(held.app, name="held")
+app.add_typer(dead_letters.app, name="dlq")
+app.add_typer(policy.app, name="policy")
+app.command(epilog=examples("guardedit verify", "guardedit verify --ledger-only"))(verify)
+app.command(epilog=examples("guardedit metrics | grep guardedit_corrections"))(metrics)
+
+
+def main() -> None:
+    """Entry point of the console script."""
+    app(prog_name="guardedit")

@@ -1,0 +1,60 @@
+"""Opening the ledger for a command: to read it, to hand in messages, or with the model beside it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from guardedit.core.errors import UsageError
+from guardedit.ledger.journal import SqliteLedger
+from guardedit.ledger.lock import CoordinatorLock
+from guardedit.settings import Settings
+
+LEDGER = "ledger.db"
+
+
+def exists(settings: Settings) -> bool:
+    """Whether the home folder holds a ledger."""
+    return (settings.home / LEDGER).is_file()
+
+
+@contextmanager
+def existing(settings: Settings) -> Iterator[SqliteLedger]:
+    """The ledger as anybody may use it, also while a coordinator runs; UsageError when there is none."""
+    if not exists(settings):
+        raise UsageError(
+            f"there is no ledger in {settings.home}: `guardedit submit` or `guardedit run` makes one, "
+            "or name its folder with --home"
+        )
+    with inbox(settings) as ledger:
+        yield ledger
+
+
+@contextmanager
+def inbox(settings: Settings) -> Iterator[SqliteLedger]:
+    """The ledger for handing in messages; made when missing.
+
+    A new ledger has no epoch yet and so belongs to no model: the first coordinator writes epoch 0 for the
+    model it has loaded. Until then messages wait, as they do whenever no coordinator runs.
+    """
+    with SqliteLedger.open(settings.home, clock=time.time, writer=False) as ledger:
+        yield ledger
+
+
+def begun(ledger: SqliteLedger) -> bool:
+    """Whether a coordinator has been here: there is an epoch to speak of."""
+    return bool(ledger.refs())
+
+
+def number_of(ledger: SqliteLedger, name: str) -> int:
+    """An epoch by number or by ref, such as `serving` or `last-good`; UsageError for an unknown one."""
+    if name.isdecimal() and begun(ledger):
+        return ledger.epoch(int(name)).number
+    return ledger.ref(name)
+
+
+def refuse_second(settings: Settings) -> None:
+    """LedgerBusy while a coordinator has the ledger: said before a model is loaded in vain."""
+    if settings.home.is_dir():
+        CoordinatorLock(settings.home).release()

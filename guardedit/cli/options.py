@@ -1,0 +1,49 @@
+"""The options that several commands share, and the settings that follow from them and the environment."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import replace
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from guardedit.cli.show import Output
+from guardedit.settings import Settings
+
+Home = Annotated[
+    Path | None, typer.Option("--home", help="Folder of the ledger; else GUARDEDIT_HOME.", show_default=False)
+]
+PolicyFile = Annotated[
+    Path | None, typer.Option("--policy", help="Policy file; else GUARDEDIT_POLICY.", show_default=False)
+]
+Model = Annotated[
+    Path | None,
+    typer.Option("--model", help="Folder of the base model; else GUARDEDIT_MODEL.", show_default=False),
+]
+Format = Annotated[Output, typer.Option("--output", "-o", help="For people, or for programs.")]
+Scope = Annotated[str, typer.Option("--scope", help="Tenant or scope whose facts count.")]
+
+
+def settings_from(
+    home: Path | None = None, policy: Path | None = None, model: Path | None = None, **others: Any
+) -> Settings:
+    """The environment's settings, overridden by the options that were given (not None).
+
+    Raises:
+        UsageError: a variable of the environment is wrong.
+    """
+    given = {"home": home, "policy": policy, "model": None if model is None else str(model), **others}
+    settings = Settings.from_environment(os.environ)
+    return replace(settings, **{name: value for name, value in given.items() if value is not None})
+
+
+def examples(*lines: str) -> str:
+    """The end of a command's help."""
+    return "\b\n" + "\n".join(["Example:" if len(lines) == 1 else "Examples:", *(f"  {x}" for x in lines)])
+
+
+def commands(text: str) -> typer.Typer:
+    """A group of commands about one noun, with plain help."""
+    return typer.Typer(help=text, no_args_is_help=True, rich_markup_mode=None, add_completion=False)

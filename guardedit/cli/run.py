@@ -1,0 +1,186 @@
+"""`guardedit run`: the coordinator and everything it needs, until it is told to stop."""
+
+from __future__ import annotations
+
+import signal
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from enum import StrEnum
+from typing import TYPE_CHECKING, Annotated, Any, Protocol, Self
+
+import typer
+
+from guardedit.agent.parts import StepReport
+from guardedit.cli import show
+from guardedit.cli.opening import refuse_second
+from guardedit.cli.operator import DOOR, open_door
+from guardedit.cli.options import Format, Home, Model, PolicyFile, settings_from
+from guardedit.cli.show import Output
+from guardedit.core.epoch import Epoch
+from guardedit.core.errors import SourceError
+from guardedit.settings import Settings
+
+if TYPE_CHECKING:
+    from guardedit.policy.schema import Policy
+
+#: How long an idle loop sleeps before it looks into the inbox again; it grows while nothing comes.
+SHORT_S, LONG_S = 0.05, 0.5
+#: How long after a broker failed before the next turn.
+BACK_OFF_S = 1.0
+
+
+class Runtime(StrEnum):
+    """Where the parts run."""
+
+    LOCAL = "local"
+    RAY = "ray"
+
+
+class Log(StrEnum):
+    """How the log lines look."""
+
+    TEXT = "text"
+    JSON = "json"
+
+
+class System(Protocol):
+    """`LocalSystem` and `RaySystem`, as far as a loop needs them."""
+
+    def step(self) -> StepReport:
+        """One turn."""
+
+    def epoch(self) -> Epoch:
+        """The serving epoch."""
+
+    def __enter__(self) -> Self: ...
+
+    def __exit__(self, *_: object) -> None: ...
+
+
+def run(
+    *,
+    home: Home = None,
+    policy: PolicyFile = None,
+    model: Model = None,
+    output: Format = Output.TABLE,
+    runtime: Annotated[
+        Runtime | None,
+        typer.Option(help="In this process, or in Ray actors; else GUARDEDIT_RUNTIME.", show_default=False),
+    ] = None,
+    once: Annotated[bool, typer.Option("--once", help="Stop when nothing is left to do.")] = False,
+    log: Annotated[
+        Log | None, typer.Option(help="A structured line per step on stderr.", show_default=False)
+    ] = None,
+) -> None:
+    """Run the coordinator until it is told to stop.
+
+    Takes corrections from the inbox and the broker, decides, remembers, promotes and watches.
+
+    Prints a line per change. SIGTERM or Ctrl-C finishes the step in hand and stops; killed harder, the next
+    start goes on from the ledger. One coordinator per ledger: a second one is refused.
+    """
+    from guardedit.policy.load import load_policy
+
+    settings = settings_from(home, policy, model, runtime=runtime.value if runtime else None)
+    rules = load_policy(settings.policy)
+    if not (settings.runtime == "ray" and settings.ray_address):
+        # On a cluster the coordinator outlives its driver, and a new driver finds it there.
+        refuse_second(settings)
+        (settings.home / DOOR).unlink(missing_ok=True)
+    if log is not None:
+        from guardedit.telemetry.logs import configure_logging
+
+        configure_logging(log is Log.JSON, sys.stderr)
+    with ExitStack() as stack:
+        system = stack.enter_context(_system(settings, rules, log=log is not None))
+        if settings.runtime == "ray" and not settings.ray_address:
+            stack.enter_context(open_door(settings))
+        stop = stack.enter_context(_stop_on_signals())
+        epoch = system.epoch().number
+        where = f"{settings.metrics.host}:{settings.metrics.port}" if settings.metrics else None
+        told = {"event": "ready", "epoch": epoch, "runtime": settings.runtime, "metrics": where}
+        show.line(told, output, f"ready: epoch {epoch}, runtime {settings.runtime}, metrics {where or 'off'}")
+        drive(system, stop, once=once, tell=lambda report: _tell(report, output))
+        epoch = system.epoch().number
+        show.line({"event": "stopped", "epoch": epoch}, output, f"stopped: epoch {epoch}")
+
+
+def drive(system: System, stop: threading.Event, *, once: bool, tell: Callable[[StepReport], None]) -> None:
+    """Turn after turn until `stop` is set or, with `once`, until nothing is left to do.
+
+    A broker that is away is complained of once and asked again; every other error ends the loop.
+    """
+    pause_s, said = SHORT_S, ""
+    while not stop.is_set():
+        try:
+            report = system.step()
+        except SourceError as error:
+            if str(error) != said:
+                show.warn(f"warning: {error}")
+            said = str(error)
+            stop.wait(BACK_OFF_S)
+            continue
+        said = ""
+        if _changed(report):
+            tell(report)
+            pause_s = SHORT_S
+            continue
+        if once and report.idle:
+            return
+        stop.wait(pause_s)
+        pause_s = min(LONG_S, pause_s * 1.5)
+
+
+def _changed(report: StepReport) -> bool:
+    return bool(report.received or report.settled or report.promoted or report.turned_away or report.breach)
+
+
+def _tell(report: StepReport, output: Output) -> None:
+    fields: dict[str, Any] = {
+        "event": "step",
+        "epoch": report.epoch.number if report.epoch else None,
+        "kind": report.epoch.kind if report.epoch else None,
+        "received": report.received,
+        "settled": report.settled,
+        "promoted": report.promoted,
+        "turned_away": report.turned_away,
+        "breach": report.breach,
+    }
+    numbers = [
+        f"{fields[name]} {name.replace('_', ' ')}"
+        for name in ("received", "settled", "promoted", "turned_away")
+        if fields[name]
+    ]
+    text = ", ".join([*numbers, *([report.breach] if report.breach else [])])
+    show.line(fields, output, f"epoch {fields['epoch']} ({fields['kind']}): {text}")
+
+
+def _system(settings: Settings, policy: Policy, *, log: bool) -> System:
+    if settings.runtime == "ray":
+        from guardedit.runtime.cluster import RaySystem
+
+        return RaySystem(settings, policy, log=log)
+    from guardedit.runtime.local import LocalSystem
+
+    return LocalSystem(settings, policy, log=log)
+
+
+@contextmanager
+def _stop_on_signals() -> Iterator[threading.Event]:
+    """An event that SIGTERM and SIGINT set. A second one ends the process as usual."""
+    stop = threading.Event()
+    before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
+
+    def set_stop(number: int, _frame: object) -> None:
+        stop.set()
+        signal.signal(number, before[signal.Signals(number)])
+
+    for number in before:
+        signal.signal(number, set_stop)
+    try:
+        yield stop
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

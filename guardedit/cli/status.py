@@ -1,0 +1,107 @@
+"""`guardedit status`: where things stand, from the ledger alone."""
+
+from __future__ import annotations
+
+import math
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Annotated, Any
+
+import typer
+
+from guardedit.cli import show
+from guardedit.cli.opening import begun, existing
+from guardedit.cli.options import Format, Home, settings_from
+from guardedit.cli.show import Output
+from guardedit.core.fact import Placement
+from guardedit.core.receipt import Fate
+from guardedit.ledger.journal import SqliteLedger
+
+
+def status(
+    *,
+    home: Home = None,
+    output: Format = Output.TABLE,
+    watch: Annotated[bool, typer.Option("--watch", "-w", help="Show it again whenever it changes.")] = False,
+    every_s: Annotated[float, typer.Option("--every", min=0.1, help="Seconds between two looks.")] = 1.0,
+) -> None:
+    """Show where things stand.
+
+    The serving epoch, facts by placement, what waits, and what the guard and the drift watch did.
+    """
+    with existing(settings_from(home)) as ledger:
+        if not watch:
+            show.record(state_of(ledger), output)
+            return
+        try:
+            _watch(ledger, output, every_s=every_s)
+        except KeyboardInterrupt:
+            return  # the usual way to end it
+
+
+def state_of(ledger: SqliteLedger) -> dict[str, Any]:
+    """What an operator wants to know at a glance; None for what is not known yet."""
+    counts = ledger.counts()
+    epoch = ledger.epoch() if begun(ledger) else None
+    refs = ledger.refs()
+    away = {fact for _, _, body in ledger.events(kinds=("turned_away",)) for fact in body["reasons"]}
+    live = ledger.live().values() if epoch else ()
+    return {
+        "epoch": epoch.number if epoch else None,
+        "since": show.moment(epoch.created_at_s) if epoch else None,
+        "last_good": refs.get("last-good"),
+        "facts": {place.value: counts.facts.get(place, 0) for place in Placement},
+        "kept_in_memory": sum(fact.id in away and fact.placement is Placement.MEMORY for fact in live),
+        "weight_edits": counts.edits_live,
+        "perplexity_ratio": _last_ratio(ledger),
+        "waiting": counts.inbox_waiting,
+        "oldest_s": counts.inbox_oldest_s,
+        "held": len(ledger.entries(Fate.HELD, limit=-1)),
+        "dead_letters": counts.dead_letters,
+        "trials": dict(counts.trials),
+        "rollbacks": dict(counts.rollbacks),
+    }
+
+
+def _last_ratio(ledger: SqliteLedger) -> float:
+    readings = ledger.events(kinds=("reading",))
+    return math.exp(readings[-1][2]["log_ratio_to_base"]) if readings else math.nan
+
+
+def _watch(ledger: SqliteLedger, output: Output, *, every_s: float) -> None:
+    with _screen(output) as draw:
+        shown: dict[str, Any] = {}
+        while True:
+            state = state_of(ledger)
+            # Its age changes with every look and is no news.
+            if {**state, "oldest_s": 0.0} != shown or draw.live:
+                draw(state)
+                shown = {**state, "oldest_s": 0.0}
+            time.sleep(every_s)
+
+
+class _Draw:
+    """In a terminal the same lines are drawn anew; elsewhere every change is printed below the last."""
+
+    def __init__(self, output: Output, live: Any = None, text: Callable[[str], Any] = str) -> None:
+        self.output, self.live, self.text = output, live, text
+
+    def __call__(self, state: dict[str, Any]) -> None:
+        if self.live is not None:
+            self.live.update(self.text(show.as_text(state)), refresh=True)
+        else:
+            show.line(state, self.output, "  ".join(f"{k}={show.cell(v)}" for k, v in state.items()))
+
+
+@contextmanager
+def _screen(output: Output) -> Iterator[_Draw]:
+    if output is Output.JSON or not sys.stdout.isatty():
+        yield _Draw(output)
+        return
+    from rich.live import Live
+    from rich.text import Text
+
+    with Live(auto_refresh=False) as live:
+        yield _Draw(output, live, Text)

@@ -1,0 +1,76 @@
+"""`guardedit submit`: corrections from files or standard input into the inbox."""
+
+from __future__ import annotations
+
+import sys
+import uuid
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from itertools import islice
+from typing import Annotated, BinaryIO
+
+import typer
+
+from guardedit.cli import show
+from guardedit.cli.opening import inbox
+from guardedit.cli.options import Format, Home, settings_from
+from guardedit.cli.show import Output
+from guardedit.core.errors import SourceError
+from guardedit.core.protocols import Delivery
+from guardedit.sources.jsonl import read_lines
+
+#: Lines a transaction. What was counted is on the disk.
+CHUNK = 500
+
+
+def submit(
+    files: Annotated[list[str], typer.Argument(metavar="FILE...", help="JSON Lines; - is standard input.")],
+    *,
+    home: Home = None,
+    output: Format = Output.TABLE,
+    submission: Annotated[
+        str,
+        typer.Option(
+            "--submission",
+            help="Name of this submission. The same lines under the same name count once, so an "
+            "interrupted submission can be repeated. Default: a fresh name.",
+            show_default=False,
+        ),
+    ] = "",
+) -> None:
+    """Put corrections into the inbox, one JSON object a line.
+
+    Works with and without a running coordinator. A line that cannot be read is taken as well, and becomes
+    a dead letter with its original bytes.
+    """
+    settings = settings_from(home)
+    name = submission or uuid.uuid4().hex
+    with inbox(settings) as ledger:
+        for file in files:
+            lines = new = 0
+            with _opened(file) as stream:
+                for chunk in _chunks(read_lines(stream, name=file, submission=name)):
+                    new += ledger.receive(chunk)
+                    lines += len(chunk)
+            told = {"file": file, "lines": lines, "new": new, "redelivered": lines - new, "submission": name}
+            show.line(told, output, f"{file}: {new} new, {lines - new} redelivered")
+
+
+@contextmanager
+def _opened(file: str) -> Iterator[BinaryIO]:
+    if file == "-":
+        yield sys.stdin.buffer
+        return
+    try:
+        stream = open(file, "rb")  # noqa: SIM115, PTH123 - closed below; errors of the body are not ours
+    except (OSError, ValueError) as error:
+        why = getattr(error, "strerror", None) or error
+        raise SourceError(f"cannot read {file}: {why}; give a readable JSON Lines file, or -") from error
+    with stream:
+        yield stream
+
+
+def _chunks(deliveries: Iterable[Delivery]) -> Iterator[list[Delivery]]:
+    deliveries = iter(deliveries)
+    while chunk := list(islice(deliveries, CHUNK)):
+        yield chunk
