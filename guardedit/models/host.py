@@ -231,7 +231,11 @@ def _no_progress_bar() -> Iterator[None]:
 def _memory_errors(batch_rows: int) -> Iterator[None]:
     try:
         yield
-    except (torch.OutOfMemoryError, MemoryError) as error:
+    except (RuntimeError, MemoryError) as error:
+        # The CPU allocator has no exception class of its own.
+        known = isinstance(error, (torch.OutOfMemoryError, MemoryError))
+        if not known and "can't allocate memory" not in str(error):
+            raise
         raise GuardError(f"out of memory with {batch_rows} rows a batch: lower batch_rows") from error
 
 

@@ -6,7 +6,8 @@ import threading
 import pytest
 import torch
 
-from guardedit.core.errors import EditError, MalformedCorrection, UnknownLayout, UsageError
+from guardedit.core.errors import EditError, GuardError, MalformedCorrection, UnknownLayout, UsageError
+from guardedit.models.hooks import tap
 from guardedit.models.host import ModelHost
 from guardedit.models.tokens import encode
 
@@ -100,6 +101,29 @@ def test_a_text_of_one_token_and_no_text_have_no_scores(gpt2):
 def test_a_text_longer_than_the_context_is_refused_not_cut(gpt2):
     with pytest.raises(MalformedCorrection, match="context holds 64"):
         gpt2.token_logprobs(["Peru " * 100])
+
+
+@pytest.mark.parametrize(
+    "error", [torch.OutOfMemoryError("cuda"), "DefaultCPUAllocator: can't allocate memory"]
+)
+def test_running_out_of_memory_is_a_failed_measurement_with_a_remedy(make_host, error):
+    def fail(_):
+        raise error if isinstance(error, RuntimeError) else RuntimeError(error)
+
+    host = make_host()
+    with tap(host.mlp_out(0), replace=fail):
+        for ask in (host.token_logprobs, host.complete):
+            with pytest.raises(GuardError, match="4 rows a batch: lower batch_rows"):
+                ask(TEXTS)
+
+
+def test_another_runtime_error_keeps_its_name(make_host):
+    def fail(_):
+        raise RuntimeError("boom")
+
+    host = make_host()
+    with tap(host.mlp_out(0), replace=fail), pytest.raises(RuntimeError, match="boom"):
+        host.complete(TEXTS)
 
 
 def other(host, layer: int) -> dict[str, torch.Tensor]:
