@@ -40,7 +40,7 @@ from guardedit.memory.store import RetrievalMemory
 from guardedit.models.background import background_texts
 from guardedit.models.fold import Fold
 from guardedit.models.host import ModelHost, load_tokenizer
-from guardedit.models.statistics import load_or_collect
+from guardedit.models.statistics import SecondMoments, load_or_collect
 from guardedit.models.tokens import encode, subject_last
 from guardedit.models.worker import ModelWorker
 from guardedit.policy.decide import DecisionContext, decide
@@ -51,6 +51,10 @@ from guardedit.sources.registry import open_source
 #: Files beside a model's weights.
 EDIT_CARD = "edit_card.json"
 PROBES = "probes.json"
+
+
+#: Makes an editing method, as the registered classes' `build` does.
+Builder = Callable[[ModelHost, Fold, SecondMoments, EditSettings], Editor]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -128,7 +132,7 @@ def load_bench(
     policy: Policy,
     *,
     methods: Sequence[str] | None = None,
-    extra: Mapping[str, Callable[[ModelHost, Fold, int], Editor]] | None = None,
+    extra: Mapping[str, Builder] | None = None,
 ) -> Bench:
     """Load the model, its second moments and editing methods (default: all that are registered).
 
@@ -149,7 +153,7 @@ def load_bench(
         name: registry.resolve(name).build(host, fold, moments[layer], dials)
         for name in (registry.names if methods is None else methods)
     }
-    editors |= {name: build(host, fold, layer) for name, build in (extra or {}).items()}
+    editors |= {name: build(host, fold, moments[layer], dials) for name, build in (extra or {}).items()}
     return Bench(host, fold, editors)
 
 

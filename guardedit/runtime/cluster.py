@@ -14,7 +14,7 @@ from guardedit.agent.parts import StepReport
 from guardedit.core.epoch import Epoch
 from guardedit.core.errors import UsageError
 from guardedit.core.proposal import WeightEdit
-from guardedit.core.protocols import Answer
+from guardedit.core.protocols import Answer, Workbench
 from guardedit.policy.schema import Policy
 from guardedit.runtime.actors import (
     COORDINATOR,
@@ -54,18 +54,18 @@ class RaySystem:
             make(WorkerShell, settings, policy, extra, os.cpu_count() or 1)
             for _ in range(settings.model_workers)
         ]
-        worker = WorkerHandle(self.workers[0])
+        self.workbench: Workbench = WorkerHandle(self.workers[0])
         # The first worker fills the cache of second moments that the replicas read.
-        _ = worker.base_sha256
+        _ = self.workbench.base_sha256
         self.shards = [make(ShardShell, settings, policy, threads) for _ in range(shards)]
         handles = [ShardHandle(shard) for shard in self.shards]
         self.replica = make(ReplicaShell, settings, policy, handles, threads)
-        self._worker, self._replica = worker, ReplicaHandle(self.replica)
+        self._replica = ReplicaHandle(self.replica)
         self.coordinator = make(
             CoordinatorShell,
             settings,
             policy,
-            worker,
+            self.workbench,
             [self._replica],
             guarded=guarded,
             log=log,
@@ -109,7 +109,7 @@ class RaySystem:
 
     def weights_sha256(self, edits: Sequence[WeightEdit]) -> str:
         """Fold on the worker."""
-        return self._worker.weights_sha256(edits)
+        return self.workbench.weights_sha256(edits)
 
     def spent(self) -> dict[str, float]:
         """Seconds by stage."""

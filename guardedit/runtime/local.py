@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Self
 
 from guardedit import assembly
 from guardedit.agent.parts import StepReport
 from guardedit.core.epoch import Epoch
 from guardedit.core.proposal import WeightEdit
-from guardedit.core.protocols import Answer, Editor
-from guardedit.models.fold import Fold
-from guardedit.models.host import ModelHost
+from guardedit.core.protocols import Answer, Workbench
 from guardedit.policy.schema import Policy
 from guardedit.runtime.coordinator import Coordinator, Status
 from guardedit.serving.replica import ServingReplica
@@ -19,7 +17,7 @@ from guardedit.serving.shard import MemoryShard
 from guardedit.settings import Settings
 
 #: name -> builder of an editing method that no registry offers.
-Extra = Mapping[str, Callable[[ModelHost, Fold, int], Editor]]
+Extra = Mapping[str, assembly.Builder]
 
 
 class LocalSystem:
@@ -37,7 +35,7 @@ class LocalSystem:
         self.settings, self.policy = settings, policy
         self._guarded, self._log = guarded, log
         self.bench = assembly.load_bench(settings, policy, extra=extra)
-        self.worker = assembly.worker(self.bench)
+        self.workbench: Workbench = assembly.worker(self.bench)
         self._shard = MemoryShard(assembly.load_memory(settings, policy))
         self.replica = ServingReplica(
             self.bench.host, self.bench.fold, [self._shard], use_unsure=policy.memory.unsure == "use_fact"
@@ -46,7 +44,7 @@ class LocalSystem:
 
     def _start(self) -> Coordinator:
         return Coordinator(
-            self.settings, self.policy, self.worker, [self.replica], guarded=self._guarded, log=self._log
+            self.settings, self.policy, self.workbench, [self.replica], guarded=self._guarded, log=self._log
         )
 
     def step(self) -> StepReport:
@@ -79,7 +77,7 @@ class LocalSystem:
 
     def weights_sha256(self, edits: Sequence[WeightEdit]) -> str:
         """Fold on the worker."""
-        return self.worker.weights_sha256(edits)
+        return self.workbench.weights_sha256(edits)
 
     def spent(self) -> dict[str, float]:
         """Seconds by stage."""
