@@ -2,13 +2,29 @@
 
 from __future__ import annotations
 
+import json
+import random
+import shutil
 import socket
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
+
+from guardedit.core.protocols import Delivery
+from guardedit.policy.load import load_policy
+from guardedit.policy.schema import Policy
+from guardedit.settings import Settings
+from guardedit.zoo.world import KnownFact, World
+
+if TYPE_CHECKING:
+    from guardedit.runtime.local import LocalSystem
+
+ROOT = Path(__file__).parent.parent
 
 
 class ValkeyServer:
@@ -67,3 +83,113 @@ def valkey_server(tmp_path: Path) -> Iterator[ValkeyServer]:
     server.start()
     yield server
     server.kill()
+
+
+@dataclass(frozen=True)
+class Change:
+    """A counterfactual correction of a known fact, and how to ask about it."""
+
+    id: str
+    known: KnownFact
+    target: str
+    prompt: str
+    raw: bytes
+
+
+@pytest.fixture(scope="session")
+def world() -> World:
+    return World.load()
+
+
+@pytest.fixture(scope="session")
+def policy() -> Policy:
+    return load_policy(ROOT / "policies" / "default.yaml")
+
+
+@pytest.fixture(scope="session")
+def warm_home(tmp_path_factory: pytest.TempPathFactory, policy: Policy) -> Path:
+    from guardedit import assembly
+
+    home = tmp_path_factory.mktemp("warm")
+    assembly.load_bench(Settings(home=home, metrics=None), policy, methods=())
+    return home
+
+
+@pytest.fixture
+def settings(tmp_path: Path, warm_home: Path) -> Settings:
+    shutil.copytree(warm_home / "moments", tmp_path / "home" / "moments")
+    return Settings(home=tmp_path / "home", metrics=None)
+
+
+@pytest.fixture(scope="session")
+def changes(world: World) -> Callable[..., list[Change]]:
+    """Seeded corrections of different subjects, in wordings the model was shown."""
+
+    def make(count: int, *, seed: int = 0, prefix: str = "c", **extra: object) -> list[Change]:
+        rng = random.Random(seed)
+        subjects = rng.sample(sorted(world.by_subject), count)
+        made = []
+        for n, subject in enumerate(subjects):
+            known = rng.choice(world.by_subject[subject])
+            target = rng.choice([o for o in world.objects[known.relation] if o != known.object])
+            said = rng.sample(world.wordings[known.relation], 4)
+            body = {
+                "id": f"{prefix}{n}",
+                "subject": subject,
+                "relation": known.relation,
+                "prompt": said[0],
+                "paraphrases": said[1:],
+                "target_new": target,
+                "provenance": {"source": "test", "confidence": 0.9},
+                **extra,
+            }
+            raw = json.dumps(body).encode()
+            made.append(Change(f"{prefix}{n}", known, target, said[0].format(subject), raw))
+        return made
+
+    return make
+
+
+@pytest.fixture
+def system(settings: Settings, policy: Policy) -> Iterator[LocalSystem]:
+    from guardedit.runtime.local import LocalSystem
+
+    with LocalSystem(settings, policy) as running:
+        yield running
+
+
+def deliver(rows: Sequence[bytes], *, name: str = "test") -> list[Delivery]:
+    return [Delivery(raw=raw, source="submit", position=f"{name}:{n}") for n, raw in enumerate(rows)]
+
+
+@pytest.fixture(scope="session")
+def submit() -> Callable[..., int]:
+    """Put raw messages into the inbox of a running system."""
+
+    def put(running: LocalSystem, rows: Sequence[bytes], *, name: str = "test") -> int:
+        return running.coordinator.receive(deliver(rows, name=name))
+
+    return put
+
+
+@pytest.fixture(scope="session")
+def settle() -> Callable[[LocalSystem], None]:
+    """Step until nothing is left to do."""
+
+    def run(running: LocalSystem, limit: int = 40) -> None:
+        for _ in range(limit):
+            if running.step().idle:
+                return
+        raise AssertionError(f"not idle after {limit} steps: {running.status()}")
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def tightened(policy: Policy) -> Callable[..., Policy]:
+    """The default policy with another section."""
+
+    def change(**sections: object) -> Policy:
+        return policy.model_copy(update=sections)
+
+    return change
