@@ -46,10 +46,10 @@ LONG = replace(PLAIN, target_new="a house with seven doors and no windows")
 
 def test_every_shipped_policy_is_tested_here() -> None:
     names = {path.stem for path in POLICIES.glob("*.yaml")}
-    assert names == {"default", "conservative", "memory-only", "shadow"}
+    assert names == {"default", "conservative", "memory-only", "shadow", "demo"}
 
 
-@pytest.mark.parametrize("name", ["default", "conservative", "memory-only", "shadow"])
+@pytest.mark.parametrize("name", ["default", "conservative", "memory-only", "shadow", "demo"])
 def test_every_rule_has_a_comment_above_it(name: str) -> None:
     lines = (POLICIES / f"{name}.yaml").read_text().splitlines()
     policy = shipped(name)
@@ -87,6 +87,17 @@ def test_the_default_policy_names_ridge_and_rome_and_nothing_else() -> None:
     rome = decide(shipped("default"), replace(PLAIN, tags=("method:rome",)), DecisionContext(now_s=NOW_S))
     assert rome.method == "rome"
     assert decide(shipped("default"), PLAIN, DecisionContext(now_s=NOW_S)).method == "ridge"
+
+
+def test_the_demo_policy_is_the_default_one_plus_the_rule_that_injects_faults() -> None:
+    default, demo = shipped("default"), shipped("demo")
+    added = [rule for rule in demo.rules if rule not in default.rules]
+    assert [rule.id for rule in added] == ["inject-faults"]
+    rest = tuple(rule for rule in demo.rules if rule not in added)
+    assert demo.model_copy(update={"rules": rest}) == default
+    poisoned = decide(demo, replace(PLAIN, tags=("method:poisoned",)), DecisionContext(now_s=NOW_S))
+    assert (poisoned.route, poisoned.method) == (Route.WEIGHTS, "poisoned")
+    assert said(demo, PLAIN) == ("default", "weights")
 
 
 def test_the_default_policy_holds_a_subject_that_is_edited_all_day() -> None:
