@@ -13,6 +13,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 from guardedit.agent.parts import Parts
+from guardedit.core.errors import EditError
 from guardedit.core.fact import Fact
 from guardedit.core.proposal import WeightEdit
 from guardedit.core.protocols import Event, SubjectGroup
@@ -57,7 +58,12 @@ def edits_for(parts: Parts, groups: Sequence[SubjectGroup], live: Sequence[Weigh
             found[group.subject] = edit
     refused: dict[str, str] = {}
     for method, wanted in missing.items():
-        proposal = parts.workbench.propose(method, wanted, live)
+        try:
+            proposal = parts.workbench.propose(method, wanted, live)
+        except EditError as error:
+            # As with a method that no worker offers: asking again would hold up everyone behind.
+            refused |= {fact.id: str(error) for group in wanted for fact in group.facts}
+            continue
         refused |= proposal.refused
         by_subject = {group.subject: group for group in wanted}
         for edit in proposal.edits:
