@@ -15,7 +15,7 @@ from guardedit.cli import show
 from guardedit.cli.opening import inbox
 from guardedit.cli.options import Format, Home, settings_from
 from guardedit.cli.show import Output
-from guardedit.core.errors import SourceError
+from guardedit.core.errors import GuardeditError, SourceError
 from guardedit.core.protocols import Delivery
 from guardedit.sources.jsonl import read_lines
 
@@ -48,10 +48,15 @@ def submit(
     with inbox(settings) as ledger:
         for file in files:
             lines = new = 0
-            with _opened(file) as stream:
-                for chunk in _chunks(read_lines(stream, name=file, submission=name)):
-                    new += ledger.receive(chunk)
-                    lines += len(chunk)
+            try:
+                with _opened(file) as stream:
+                    for chunk in _chunks(read_lines(stream, name=file, submission=name)):
+                        new += ledger.receive(chunk)
+                        lines += len(chunk)
+            except GuardeditError:
+                if lines:
+                    show.warn(f"{file}: {lines} lines are in the inbox; to go on, add --submission {name}")
+                raise
             told = {"file": file, "lines": lines, "new": new, "redelivered": lines - new, "submission": name}
             show.line(told, output, f"{file}: {new} new, {lines - new} redelivered")
 

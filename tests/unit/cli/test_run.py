@@ -1,0 +1,109 @@
+from __future__ import annotations
+
+import threading
+from dataclasses import replace
+
+import pytest
+
+from guardedit.agent.parts import StepReport
+from guardedit.cli.run import drive
+from guardedit.core.epoch import Epoch
+from guardedit.core.errors import SourceError, StorageFull
+from guardedit.ledger.journal import SqliteLedger
+
+EPOCH = Epoch(
+    number=4,
+    kind="remember",
+    base_sha256="b",
+    policy_sha256="p",
+    weights_sha256="w",
+    edits=(),
+    state_sha256="s",
+    created_at_s=0.0,
+)
+IDLE = StepReport(epoch=EPOCH)
+
+
+class Script:
+    """A system whose steps are written down; after the last one it stops the loop."""
+
+    def __init__(self, *steps):
+        self.steps, self.stop, self.taken = list(steps), threading.Event(), 0
+
+    def step(self):
+        self.taken += 1
+        step = self.steps.pop(0) if self.steps else IDLE
+        if not self.steps:
+            self.stop.set()
+        if isinstance(step, Exception):
+            raise step
+        return step
+
+    def drive(self, *, once=False):
+        told = []
+        drive(self, self.stop, once=once, tell=told.append)
+        return told
+
+
+def test_a_line_is_told_for_every_change_and_none_for_an_idle_turn():
+    changes = [replace(IDLE, received=2), replace(IDLE, settled=2), replace(IDLE, breach="Halt")]
+
+    told = Script(changes[0], IDLE, changes[1], changes[2], IDLE).drive()
+
+    assert told == changes
+
+
+def test_once_ends_when_nothing_is_left_to_do():
+    script = Script(replace(IDLE, settled=1), IDLE, replace(IDLE, settled=9))
+
+    assert [report.settled for report in script.drive(once=True)] == [1]
+    assert script.taken == 2
+
+
+def test_once_waits_for_a_batch_that_is_filling():
+    script = Script(replace(IDLE, waiting=True), replace(IDLE, promoted=1), IDLE)
+
+    assert [report.promoted for report in script.drive(once=True)] == [1]
+
+
+def test_a_broker_that_is_away_is_complained_of_once_and_asked_again(monkeypatch, capsys):
+    monkeypatch.setattr("guardedit.cli.run.BACK_OFF_S", 0.001)
+    away = SourceError("redis is away: start it")
+
+    told = Script(away, away, replace(IDLE, received=1), IDLE).drive()
+
+    assert [report.received for report in told] == [1]
+    assert capsys.readouterr().err == "warning: redis is away: start it\n"
+
+
+def test_a_ledger_that_cannot_be_written_ends_the_loop():
+    with pytest.raises(StorageFull):
+        Script(StorageFull("disk"), IDLE).drive()
+
+
+def test_a_second_coordinator_is_refused_before_a_model_is_loaded(guardedit, home, ledger_file, monkeypatch):
+    monkeypatch.setenv("GUARDEDIT_MODEL", "/nowhere")
+    with SqliteLedger.open(home, base_sha256="b" * 64, policy_sha256="p", clock=lambda: 1.0):
+        said = guardedit("run")
+
+    assert (said.code, said.out) == (4, "")
+    assert said.err.startswith(f"error: {home} already has a coordinator, process ")
+    assert "stop that one, or give this one another folder" in said.err
+
+
+@pytest.mark.parametrize("arguments", [("facts", "undo", "Land 1"), ("epochs", "rollback", "1")])
+def test_changes_beside_a_coordinator_that_cannot_be_reached_name_the_remedy(
+    guardedit, home, ledger_file, arguments
+):
+    with SqliteLedger.open(home, base_sha256="b" * 64, policy_sha256="p", clock=lambda: 1.0):
+        said = guardedit(*arguments)
+
+    assert said.code == 4
+    assert "guardedit run --runtime ray" in said.err
+
+
+def test_a_policy_that_cannot_be_used_stops_the_start(guardedit, tmp_path):
+    said = guardedit("run", "--policy", tmp_path / "none.yaml")
+
+    assert said.code == 2
+    assert said.err.startswith(f"error: {tmp_path}/none.yaml: cannot be read (No such file")
