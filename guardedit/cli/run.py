@@ -141,7 +141,6 @@ def _tell(report: StepReport, output: Output) -> None:
     fields: dict[str, Any] = {
         "event": "step",
         "epoch": report.epoch.number if report.epoch else None,
-        "kind": report.epoch.kind if report.epoch else None,
         "received": report.received,
         "settled": report.settled,
         "promoted": report.promoted,
@@ -154,7 +153,7 @@ def _tell(report: StepReport, output: Output) -> None:
         if fields[name]
     ]
     text = ", ".join([*numbers, *([report.breach] if report.breach else [])])
-    show.line(fields, output, f"epoch {fields['epoch']} ({fields['kind']}): {text}")
+    show.line(fields, output, f"epoch {fields['epoch']}: {text}")
 
 
 def _system(settings: Settings, policy: Policy, *, log: bool) -> System:
