@@ -1,0 +1,168 @@
+"""The picture of a run: perplexity over epochs with every verdict, facts by placement, and the unguarded model.
+
+Knows points and curves; reads no ledger.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from guardedit.evaluation.timeline import Point
+
+_INK, _QUIET, _GRID = "#1f2430", "#6b7280", "#e5e7eb"
+_BLUE, _RED, _GREEN, _AMBER = "#2563eb", "#dc2626", "#15803d", "#d97706"
+
+
+def draw(
+    path: Path,
+    points: Sequence[Point],
+    *,
+    title: str,
+    limits: Mapping[str, float],
+    unguarded: Sequence[float] = (),
+) -> None:
+    """Write a PNG.
+
+    Args:
+        path: where to.
+        points: of the ledger, see `timeline`.
+        title: of the whole picture.
+        limits: name -> perplexity ratio, drawn as lines.
+        unguarded: perplexity ratio after each unguarded edit; its panel is left out when there is none.
+    """
+    import matplotlib as mpl
+
+    mpl.use("agg")
+    from matplotlib import pyplot as plt
+
+    style = {"font.size": 10, "axes.edgecolor": _QUIET, "text.color": _INK, "axes.labelcolor": _INK}
+    with plt.rc_context(style):
+        wide = bool(unguarded)
+        figure = plt.figure(figsize=(14 if wide else 9.5, 6.6), layout="constrained")
+        grid = figure.add_gridspec(
+            2, 2 if wide else 1, height_ratios=(3, 1.5), width_ratios=[2, 1][: 1 + wide]
+        )
+        above = figure.add_subplot(grid[0, 0])
+        _ratios(above, points, limits)
+        _placements(figure.add_subplot(grid[1, 0], sharex=above), points)
+        if wide:
+            _unguarded(figure.add_subplot(grid[:, 1]), unguarded)
+        figure.suptitle(title, x=0.01, ha="left", fontsize=13, fontweight="bold")
+        figure.savefig(path, dpi=130)
+        plt.close(figure)
+
+
+def _ratios(axes: Any, points: Sequence[Point], limits: Mapping[str, float]) -> None:
+    epochs = [point for point in points if point.kind != "trial"]
+    top = _top(points, limits)
+    axes.step([p.at for p in epochs], [p.ratio for p in epochs], where="post", color=_BLUE, lw=1.6, zorder=3)
+    for name, limit in limits.items():
+        axes.axhline(limit, color=_RED, lw=1, ls=(0, (5, 3)), zorder=2)
+        axes.annotate(
+            f"{name} {limit:g}",
+            (1, limit),
+            xycoords=("axes fraction", "data"),
+            xytext=(-4, 3),
+            textcoords="offset points",
+            ha="right",
+            color=_RED,
+            fontsize=9,
+        )
+    marks = (
+        ("accepted", "o", _GREEN, "accepted, served from here on"),
+        ("rejected", "x", _RED, "rejected by the guard, never served"),
+        ("rolled_back", "D", _AMBER, "rolled back, undone or redone"),
+    )
+    for mark, shape, colour, label in marks:
+        chosen = [p for p in points if p.mark == mark and not _beyond(p, top)]
+        axes.scatter(
+            [p.at for p in chosen],
+            [p.ratio for p in chosen],
+            marker=shape,
+            s=34,
+            color=colour,
+            label=f"{label} ({sum(p.mark == mark for p in points)})",
+            zorder=4,
+            linewidths=1.5,
+        )
+    far = [p for p in points if p.mark == "rejected" and _beyond(p, top)]
+    if far:
+        axes.scatter(
+            [p.at for p in far],
+            [top] * len(far),
+            marker="^",
+            s=46,
+            color=_RED,
+            zorder=4,
+            clip_on=False,
+            label=f"of those, not finite or refused unmeasured ({len(far)})",
+        )
+    axes.set_ylim(_bottom(epochs), top)
+    if top > 1.5:
+        axes.set_yscale("log")
+    axes.set_ylabel("perplexity over the base model's")
+    axes.set_title("What was served, and what the guard kept out", loc="left", fontsize=11)
+    axes.legend(loc="upper left", fontsize=9, frameon=False)
+    _tidy(axes)
+    axes.tick_params(labelbottom=False)
+
+
+def _placements(axes: Any, points: Sequence[Point]) -> None:
+    epochs = [point for point in points if point.kind != "trial"]
+    at, weights = [p.at for p in epochs], [p.weights for p in epochs]
+    total = [p.weights + p.memory for p in epochs]
+    axes.fill_between(at, weights, step="post", color=_BLUE, alpha=0.75, label="in the weights")
+    axes.fill_between(at, weights, total, step="post", color=_BLUE, alpha=0.22, label="in memory")
+    axes.set_ylabel("live facts")
+    axes.set_xlabel("epoch")
+    axes.legend(loc="upper left", fontsize=9, frameon=False)
+    axes.margins(x=0.01)
+    _tidy(axes)
+
+
+def _unguarded(axes: Any, curve: Sequence[float]) -> None:
+    at = range(1, len(curve) + 1)
+    finite = [value for value in curve if math.isfinite(value)]
+    top = max([*finite, 2.0]) * 1.5
+    axes.plot(at, [min(value, top) for value in curve], color=_RED, lw=1.6)
+    axes.axhline(1.0, color=_QUIET, lw=1)
+    axes.set_yscale("log")
+    axes.set_ylim(0.9, top)
+    axes.set_xlabel("corrections written")
+    axes.set_title("The same stream without a guard (original ROME)", loc="left", fontsize=11)
+    first = next((n for n, value in enumerate(curve, 1) if not value <= 2.0), None)
+    if first is not None:
+        axes.axvline(first, color=_QUIET, lw=1, ls=":")
+        axes.annotate(
+            f"twice the base's\nafter {first}",
+            (first, 2.0),
+            xytext=(8, -4),
+            textcoords="offset points",
+            color=_INK,
+            fontsize=9,
+            va="top",
+        )
+    _tidy(axes)
+
+
+def _tidy(axes: Any) -> None:
+    axes.grid(axis="y", color=_GRID, lw=0.8)
+    axes.set_axisbelow(True)
+    for side in ("top", "right"):
+        axes.spines[side].set_visible(False)
+
+
+def _beyond(point: Point, top: float) -> bool:
+    return not point.ratio < top
+
+
+def _top(points: Sequence[Point], limits: Mapping[str, float]) -> float:
+    seen = [p.ratio for p in points if math.isfinite(p.ratio)]
+    return max([*seen, *limits.values(), 1.02]) ** 1.15
+
+
+def _bottom(epochs: Sequence[Point]) -> float:
+    return min([1.0, *(p.ratio for p in epochs if math.isfinite(p.ratio))]) * 0.995

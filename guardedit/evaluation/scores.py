@@ -1,0 +1,145 @@
+"""The questions after everything: are the live facts answered, and is all else as it was.
+
+Free generation of whole answers, as they are served, memory and weights together. Knows how to ask and how
+to count; how the facts came to be live is not its concern. Undefined is NaN.
+"""
+
+from __future__ import annotations
+
+import math
+import random
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from guardedit.core.fact import FactKey
+from guardedit.evaluation.expected import ExpectedFact
+from guardedit.guard.perplexity import Logprobs, paired_ratio
+from guardedit.zoo.world import World
+
+#: Questions in, answers out.
+Ask = Callable[[Sequence[str]], list[str]]
+#: Questions about other subjects.
+OTHER_SUBJECTS = 300
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Scores:
+    """Shares of answers that are as they should be, and how many were asked."""
+
+    exact_match: float  # the corrections' own questions
+    given: float  # every wording the corrections brought
+    paraphrase: float  # wordings that nobody was told
+    locality_other_subject: float
+    locality_same_subject: float
+    gone: float  # retracted and expired facts: the base model's answer is back
+    asked: Mapping[str, int]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Known:
+    """A question about something no live fact says, with the base model's right answer."""
+
+    prompt: str
+    answer: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Questions:
+    """What is asked once a stream is through."""
+
+    live: tuple[ExpectedFact, ...]
+    other_subject: tuple[Known, ...]
+    same_subject: tuple[Known, ...]
+    gone: tuple[Known, ...]
+
+
+def questions_after(
+    world: World,
+    base: Ask,
+    *,
+    live: Mapping[FactKey, ExpectedFact],
+    gone: Mapping[FactKey, str],
+    seed: int,
+) -> Questions:
+    """Which questions to ask, with the base model's answers where they must come back.
+
+    Localities count only what the base model answers rightly: what was never known cannot be lost.
+
+    Args:
+        world: what the base model knows.
+        base: the base model, without memory.
+        live: facts that must be live.
+        gone: a question for each key that was live once.
+        seed: of the sample of other subjects and of all wordings.
+    """
+    rng = random.Random(seed)
+    subjects = {key.subject for key in live}
+    untold = [fact for fact in world.facts if FactKey(fact.subject, fact.relation) not in live]
+    others = [fact for fact in untold if fact.subject not in subjects]
+    others = rng.sample(others, min(OTHER_SUBJECTS, len(others)))
+    near = [fact for fact in untold if fact.subject in subjects]
+    worded = [(world.prompt(f, rng.choice(world.shown(f))), f.object) for f in (*others, *near)]
+    answers = dict(zip((p for p, _ in worded), base([p for p, _ in worded]), strict=True))
+    right = [Known(prompt=p, answer=a) if answers[p] == a else None for p, a in worded]
+    returned = [prompt for key, prompt in gone.items() if key not in live]
+    return Questions(
+        live=tuple(live.values()),
+        other_subject=_present(right[: len(others)]),
+        same_subject=_present(right[len(others) :]),
+        gone=tuple(Known(prompt=p, answer=a) for p, a in zip(returned, base(returned), strict=True)),
+    )
+
+
+def score(ask: Ask, questions: Questions) -> Scores:
+    """Ask everything in one go and count."""
+    rows: dict[str, list[tuple[str, str]]] = {
+        "exact_match": [(fact.given[0], fact.target) for fact in questions.live],
+        "given": [(text, fact.target) for fact in questions.live for text in fact.given],
+        "paraphrase": [(text, fact.target) for fact in questions.live for text in fact.kept],
+        "locality_other_subject": [(k.prompt, k.answer) for k in questions.other_subject],
+        "locality_same_subject": [(k.prompt, k.answer) for k in questions.same_subject],
+        "gone": [(k.prompt, k.answer) for k in questions.gone],
+    }
+    prompts = list(dict.fromkeys(prompt for pairs in rows.values() for prompt, _ in pairs))
+    answers = dict(zip(prompts, ask(prompts), strict=True))
+    shares = {name: share(answers[p] == wanted for p, wanted in pairs) for name, pairs in rows.items()}
+    return Scores(**shares, asked={name: len(pairs) for name, pairs in rows.items()})
+
+
+def wrong(ask: Ask, pairs: Iterable[tuple[str, str]]) -> list[tuple[str, str, str]]:
+    """(question, expected, answered) for each wrong answer: for a closer look."""
+    rows = list(pairs)
+    said = ask([prompt for prompt, _ in rows])
+    return [(p, wanted, a) for (p, wanted), a in zip(rows, said, strict=True) if a != wanted]
+
+
+def share(hits: Iterable[bool]) -> float:
+    """Share of true; NaN of nothing.
+
+    >>> share([True, False]), share([])
+    (0.5, nan)
+    """
+    rows = list(hits)
+    return sum(rows) / len(rows) if rows else math.nan
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fluency:
+    """Perplexity over the base model's on the same tokens, between `lower` and `upper` at 95 % each."""
+
+    ratio: float
+    lower: float
+    upper: float
+    tokens: int
+    texts: int
+
+
+def fluency(now: Logprobs, base: Logprobs) -> Fluency:
+    """Compare by pairs of tokens. NaN where either model has no perplexity."""
+    pair = paired_ratio(now, base)
+    lower, upper = pair.bounds(0.95)
+    return Fluency(ratio=pair.ratio, lower=lower, upper=upper, tokens=pair.tokens, texts=pair.texts)
+
+
+def _present(rows: Collection[Known | None]) -> tuple[Known, ...]:
+    return tuple(row for row in rows if row is not None)
