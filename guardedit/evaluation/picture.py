@@ -1,4 +1,4 @@
-"""The picture of a run: perplexity over epochs with every verdict, facts by placement, and the unguarded model.
+"""The picture of a run: perplexity over epochs, every verdict, facts by placement, the unguarded model.
 
 Knows points and curves; reads no ledger.
 """
@@ -38,7 +38,7 @@ def draw(
     mpl.use("agg")
     from matplotlib import pyplot as plt
 
-    style = {"font.size": 10, "axes.edgecolor": _QUIET, "text.color": _INK, "axes.labelcolor": _INK}
+    style: Any = {"font.size": 10, "axes.edgecolor": _QUIET, "text.color": _INK, "axes.labelcolor": _INK}
     with plt.rc_context(style):
         wide = bool(unguarded)
         figure = plt.figure(figsize=(14 if wide else 9.5, 6.6), layout="constrained")
@@ -161,7 +161,7 @@ def _beyond(point: Point, top: float) -> bool:
 
 def _top(points: Sequence[Point], limits: Mapping[str, float]) -> float:
     seen = [p.ratio for p in points if math.isfinite(p.ratio)]
-    return max([*seen, *limits.values(), 1.02]) ** 1.15
+    return float(max([*seen, *limits.values(), 1.02]) ** 1.15)
 
 
 def _bottom(epochs: Sequence[Point]) -> float:
