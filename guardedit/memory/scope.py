@@ -82,7 +82,7 @@ class ScopeThresholds:
     """A fitted logistic score, its two cuts, and where it comes from.
 
     `alias_cosine` is the whole-question cosine from which a question that does not name the subject is
-    unsure instead of out.
+    unsure instead of out. Two cuts in the wrong order raise MemoryIndexError.
     """
 
     weights: tuple[float, ...]
@@ -92,6 +92,13 @@ class ScopeThresholds:
     alias_cosine: float
     encoder_sha256: str
     examples_sha256: str
+
+    def __post_init__(self) -> None:
+        if len(self.weights) != N_FEATURES or not 0 <= self.reject <= self.accept <= 1:
+            raise MemoryIndexError(
+                f"scope thresholds need {N_FEATURES} weights and 0 <= reject <= accept <= 1, "
+                f"got {len(self.weights)} weights, reject {self.reject}, accept {self.accept}"
+            )
 
     def score(self, features: Features) -> float:
         """Probability-like number in [0, 1]; 0 where the subject is not named."""
@@ -112,18 +119,12 @@ class ScopeThresholds:
         """
         try:
             body = json.loads(path.read_text(encoding="utf-8"))
-            thresholds = ScopeThresholds(**{**body, "weights": tuple(body["weights"])})
+            return ScopeThresholds(**{**body, "weights": tuple(body["weights"])})
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise MemoryIndexError(
                 f"scope thresholds {path} cannot be read ({error}): make them with "
                 "`python -m guardedit.memory.calibrate --examples FILE --out FILE`"
             ) from error
-        if len(thresholds.weights) != N_FEATURES or not 0 <= thresholds.reject <= thresholds.accept <= 1:
-            raise MemoryIndexError(
-                f"scope thresholds {path}: expected {N_FEATURES} weights and 0 <= reject <= accept <= 1, "
-                f"got {len(thresholds.weights)}, {thresholds.reject}, {thresholds.accept}"
-            )
-        return thresholds
 
 
 class ScopeVerdict(NamedTuple):

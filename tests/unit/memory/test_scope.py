@@ -77,7 +77,8 @@ def test_unreadable_thresholds_name_the_remedy(tmp_path: Path, body: str):
         ScopeThresholds.load(path)
 
 
-def test_thresholds_in_the_wrong_order_are_refused(shipped, tmp_path: Path):
-    replace(shipped, accept=0.1, reject=0.9).save(tmp_path / "t.json")
+def test_thresholds_in_the_wrong_order_are_refused(shipped):
     with pytest.raises(MemoryIndexError, match="reject <= accept"):
-        ScopeThresholds.load(tmp_path / "t.json")
+        replace(shipped, accept=0.1, reject=0.9)
+    with pytest.raises(MemoryIndexError, match="8 weights"):
+        replace(shipped, weights=(1.0,))
