@@ -53,7 +53,7 @@ class Recipe:
     rows: int = 26
     prose_share: float = 1 / 3
     correction_share: float = 0.5  # of the documents in fact rows
-    steps: int = 4_500
+    steps: int = 4_000
     muon_rate: float = 0.015
     adam_rate: float = 3e-3
     weight_decay: float = 0.1
@@ -144,7 +144,6 @@ class Trainer:
 
     def __init__(self, recipe: Recipe, device: str) -> None:
         torch.manual_seed(recipe.seed)
-        torch.set_flush_denormal(True)  # denormal floats slow CPU training several times
         self.recipe, self.device, self.step = recipe, device, 0
         self.model: Any = AutoModelForCausalLM.from_config(  # type: ignore[no-untyped-call]  # foreign
             GPT2Config(
@@ -241,6 +240,7 @@ class Trainer:
 
 def run(trainer: Trainer, corpus: Corpus, *, work: Path, out: Path, every: int = 500) -> None:
     """Train to the end of the recipe, saving every `every` steps."""
+    torch.set_flush_denormal(True)  # denormal floats slow CPU training several times; a switch of the process
     prose = facts = math.nan
     started, first = time.monotonic(), trainer.step
     columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.completed}/{task.total}"))
