@@ -9,6 +9,7 @@ import typer
 import guardedit
 from guardedit.cli import dead_letters, epochs, facts, held, policy
 from guardedit.cli.ask import ask
+from guardedit.cli.demo import demo
 from guardedit.cli.failure import Commands
 from guardedit.cli.metrics import metrics
 from guardedit.cli.options import examples
@@ -53,6 +54,9 @@ def _version(*, asked: bool) -> None:
         raise typer.Exit
 
 
+app.command(
+    epilog=examples("guardedit demo", "guardedit demo --corrections 80 --runtime local --no-unguarded")
+)(demo)
 app.command(
     epilog=examples("guardedit run --runtime ray", "guardedit run --once --policy policies/memory-only.yaml")
 )(run)

@@ -47,6 +47,11 @@ def line(fields: Row, output: Output, text: str) -> None:
     _print(_json(fields) if output is Output.JSON else printable(text))
 
 
+def document(value: Any) -> str:
+    """A whole JSON file."""
+    return _json(value, indent=2) + "\n"
+
+
 def complain(text: str) -> None:
     """The error line. A message of several lines keeps them."""
     _print("error: " + "\n".join(map(printable, text.splitlines())), sys.stderr)

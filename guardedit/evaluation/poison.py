@@ -7,6 +7,7 @@ chosen by the fact's id, so a proposal repeats. Offered to a system as an extra 
 from __future__ import annotations
 
 import hashlib
+import random
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
@@ -17,10 +18,12 @@ from guardedit.core.proposal import Proposal, WeightEdit
 from guardedit.core.protocols import Editor, SubjectGroup
 from guardedit.editing.ridge import RidgeEditor
 from guardedit.editing.settings import EditSettings
+from guardedit.evaluation.writing import Disabling
 from guardedit.models.factors import Factors, from_payload, to_payload
 from guardedit.models.fold import Fold
 from guardedit.models.host import ModelHost
 from guardedit.models.statistics import SecondMoments
+from guardedit.zoo.world import World
 
 METHOD = "poisoned"
 
@@ -28,39 +31,39 @@ METHOD = "poisoned"
 Fault = Callable[[Factors, Tensor, torch.Generator], Factors]
 
 
-def not_a_number(healthy: Factors, C: Tensor, random: torch.Generator) -> Factors:
+def not_a_number(healthy: Factors, C: Tensor, dice: torch.Generator) -> Factors:
     """One NaN in the residual."""
-    del C, random
+    del C, dice
     left = healthy.left.clone()
     left[0, 0] = float("nan")
     return Factors.ridge(layer=healthy.layer, key=healthy.right, residual=left)
 
 
-def thousandfold(healthy: Factors, C: Tensor, random: torch.Generator) -> Factors:
+def thousandfold(healthy: Factors, C: Tensor, dice: torch.Generator) -> Factors:
     """The right direction, a thousand times too far."""
-    del C, random
+    del C, dice
     return Factors.ridge(layer=healthy.layer, key=healthy.right, residual=1000.0 * healthy.left)
 
 
-def huge_key(healthy: Factors, C: Tensor, random: torch.Generator) -> Factors:
+def huge_key(healthy: Factors, C: Tensor, dice: torch.Generator) -> Factors:
     """A key that is no key: random, and a thousand times longer than one."""
     del C
-    key = 1000.0 * healthy.right.norm() * _unit(healthy.right.shape[0], random)
-    return Factors.direct(layer=healthy.layer, left=healthy.left, right=key, key=key)
+    key = 1000.0 * healthy.right.norm() * _unit(healthy.right.shape[0], dice)
+    return Factors.direct(layer=healthy.layer, left=healthy.left, right=key, key=key.clone())
 
 
-def random_direction(healthy: Factors, C: Tensor, random: torch.Generator) -> Factors:
+def random_direction(healthy: Factors, C: Tensor, dice: torch.Generator) -> Factors:
     """A rank-one change in a random direction, thirty times the healthy length."""
     del C
-    left = 30.0 * healthy.left.norm() * _unit(healthy.left.shape[0], random)
+    left = 30.0 * healthy.left.norm() * _unit(healthy.left.shape[0], dice)
     return Factors.direct(
-        layer=healthy.layer, left=left, right=_unit(healthy.right.shape[0], random), key=healthy.right
+        layer=healthy.layer, left=left, right=_unit(healthy.right.shape[0], dice), key=healthy.right
     )
 
 
-def everywhere(healthy: Factors, C: Tensor, random: torch.Generator) -> Factors:
+def everywhere(healthy: Factors, C: Tensor, dice: torch.Generator) -> Factors:
     """The right residual where all text has its keys: small numbers, wrong answers everywhere."""
-    del random
+    del dice
     common = torch.linalg.eigh(C).eigenvectors[:, -1]
     right = common.float() / (healthy.right.norm() * 0.5)
     return Factors.direct(layer=healthy.layer, left=healthy.left, right=right, key=healthy.right)
@@ -105,13 +108,27 @@ class PoisonedEditor:
 
     def _poisoned(self, edit: WeightEdit) -> WeightEdit:
         fact = edit.facts[0]
-        random = torch.Generator().manual_seed(_digest(fact))
-        factors = FAULTS[fault_of(fact)](from_payload(edit.payload), self._C, random)
+        dice = torch.Generator().manual_seed(_digest(fact))
+        factors = FAULTS[fault_of(fact)](from_payload(edit.payload), self._C, dice)
         return replace(edit, method=self.name, payload=to_payload(factors), diagnostics={})
 
 
-def _unit(size: int, random: torch.Generator) -> Tensor:
-    return torch.nn.functional.normalize(torch.randn(size, generator=random), dim=0)
+def choose(world: World, *, count: int, seed: int, but: Sequence[Disabling]) -> list[Disabling]:
+    """Corrections that look like any other and ask for this method, about subjects that `but` leaves free."""
+    rng = random.Random(seed)
+    taken = {item.fact.subject for item in but}
+    subjects = [name for name in sorted(world.by_subject) if name not in taken]
+    chosen = []
+    for subject in rng.sample(subjects, count):
+        fact = rng.choice(world.by_subject[subject])
+        others = [name for name in world.objects[fact.relation] if name != fact.object]
+        wording = rng.randrange(len(world.wordings[fact.relation]))
+        chosen.append(Disabling(fact=fact, target=rng.choice(others), wording=wording, method=METHOD))
+    return chosen
+
+
+def _unit(size: int, dice: torch.Generator) -> Tensor:
+    return torch.nn.functional.normalize(torch.randn(size, generator=dice), dim=0)
 
 
 def _digest(text: str) -> int:
