@@ -147,7 +147,8 @@ class FactRows:
                 questions.append(self._known(rng.choice(others), first=False))
             if rng.random() < 0.75:
                 same = [f for f in world.by_relation[relation] if f.subject != subject]
-                questions.append(self._known(rng.choice(same), first=False))
+                if same:
+                    questions.append(self._known(rng.choice(same), first=False))
             if rng.random() < 0.25:
                 other = self._any()
                 if other.subject != subject:
