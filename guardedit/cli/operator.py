@@ -62,6 +62,15 @@ def operating(settings: Settings) -> Iterator[Operator]:
         yield system
 
 
+def use_token(token: str) -> None:
+    """Have Ray ask for a token, this one unless the environment names another. Before it is imported.
+
+    Ray reads these variables once, at its import.
+    """
+    os.environ.setdefault("RAY_AUTH_MODE", "token")
+    os.environ.setdefault("RAY_AUTH_TOKEN", token)
+
+
 @contextmanager
 def open_door(settings: Settings) -> Iterator[None]:
     """Let other processes of this user reach the cluster that this process has started."""
@@ -98,8 +107,7 @@ def _through_the_door(path: Path) -> str:
         body: dict[str, str] = json.loads(path.read_text("utf-8"))
     except (OSError, ValueError):
         return ""
-    os.environ.setdefault("RAY_AUTH_MODE", "token")
-    os.environ.setdefault("RAY_AUTH_TOKEN", body.get("token", ""))
+    use_token(body.get("token", ""))
     return body.get("address", "")
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 import signal
 import sys
 import threading
@@ -15,7 +16,7 @@ import typer
 from guardedit.agent.parts import StepReport
 from guardedit.cli import show
 from guardedit.cli.opening import refuse_second
-from guardedit.cli.operator import DOOR, open_door
+from guardedit.cli.operator import DOOR, open_door, use_token
 from guardedit.cli.options import Format, Home, Model, PolicyFile, settings_from
 from guardedit.cli.show import Output
 from guardedit.core.epoch import Epoch
@@ -158,6 +159,7 @@ def _tell(report: StepReport, output: Output) -> None:
 
 def _system(settings: Settings, policy: Policy, *, log: bool) -> System:
     if settings.runtime == "ray":
+        use_token(secrets.token_hex(32))
         from guardedit.runtime.cluster import RaySystem
 
         return RaySystem(settings, policy, log=log)
