@@ -1,0 +1,137 @@
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+
+import pytest
+
+from guardedit.core.correction import Op, decode_correction
+from guardedit.core.errors import CorrectionError, UsageError
+from guardedit.core.receipt import Fate
+from guardedit.evaluation.expected import Kind
+from guardedit.evaluation.malformed import malformed_line
+from guardedit.evaluation.stream import FOLLOWING, make_stream, shares
+from guardedit.evaluation.writing import Disabling
+
+NOW_S = 1_700_000_000.0
+
+
+@pytest.fixture(scope="module")
+def disabling(world):
+    return [Disabling(fact=fact, target="nowhere", wording=0, method="rome") for fact in world.facts[:12:2]]
+
+
+@pytest.fixture(scope="module")
+def stream(world, disabling):
+    return make_stream(world, corrections=100, seed=3, disabling=disabling, now_s=NOW_S)
+
+
+def read(line):
+    try:
+        return decode_correction(line.raw)
+    except CorrectionError:
+        return None
+
+
+def test_equal_seeds_give_equal_streams_and_others_do_not(world, disabling, stream):
+    again = make_stream(world, corrections=100, seed=3, disabling=disabling, now_s=NOW_S)
+    other = make_stream(world, corrections=100, seed=4, disabling=disabling, now_s=NOW_S)
+    assert again == stream
+    assert again.raw == stream.raw
+    assert other.raw != stream.raw
+
+
+def test_it_has_exactly_as_many_lines_as_were_asked_for_and_every_kind(stream):
+    assert len(stream.lines) == len(stream.raw.splitlines()) == 100
+    assert set(stream.counts) == {kind.value for kind in Kind}
+    assert stream.counts["disabling"] == len(stream.disabling) == 6
+    assert 40 <= stream.counts["update"] <= 60
+
+
+def test_shares_are_complete_and_refuse_a_stream_that_is_too_short():
+    assert all(count >= 1 for count in shares(26).values())
+    assert sum(shares(131).values()) == 131
+    with pytest.raises(UsageError, match="at least 26"):
+        shares(25)
+
+
+def test_a_world_too_small_for_the_stream_is_named(world, disabling):
+    with pytest.raises(UsageError, match="too few facts"):
+        make_stream(world, corrections=400, seed=0, disabling=disabling, now_s=NOW_S)
+
+
+def test_following_the_lines_one_by_one_leads_to_every_fate_and_the_expected_end(stream):
+    """A reader that knows nothing of kinds: ids, keys and times only."""
+    seen, live, gone = {}, {}, set()
+    for line in stream.lines:
+        correction = read(line)
+        if correction is None:
+            fate = Fate.DEAD
+        elif correction.id in seen:
+            fate = Fate.DUPLICATE if seen[correction.id] == line.raw else Fate.DEAD
+        elif correction.valid_until_s is not None and correction.valid_until_s <= NOW_S:
+            fate = Fate.REJECTED
+        elif correction.provenance.confidence < 0.4:
+            fate = Fate.HELD
+        elif correction.target_true is None and correction.op is Op.UPSERT:
+            fate = Fate.UNCHANGED
+        else:
+            fate = Fate.ACCEPTED
+            if correction.op is Op.RETRACT:
+                assert correction.key in live  # never before what it takes back
+                del live[correction.key]
+                gone.add(correction.key)
+            elif correction.valid_until_s and correction.valid_until_s <= stream.settled_by_s:
+                gone.add(correction.key)
+            else:
+                live[correction.key] = correction.target_new
+        if correction is not None:
+            seen.setdefault(correction.id, line.raw)
+        assert fate is line.fate, line
+    assert live == {key: fact.target for key, fact in stream.live.items()}
+    assert gone == set(stream.gone)
+
+
+def test_only_kinds_that_say_so_come_back_to_a_key(stream):
+    kinds = defaultdict(list)
+    for line in stream.lines:
+        if (correction := read(line)) is not None:
+            kinds[correction.key].append(line.kind)
+    for found in kinds.values():
+        assert len(found) == 1 or (found[0] is Kind.UPDATE and found[1] in FOLLOWING and len(found) == 2)
+
+
+def test_wordings_that_are_kept_for_asking_were_never_given(world, stream):
+    told = defaultdict(set)
+    for line in stream.lines:
+        if line.fate is Fate.ACCEPTED and (correction := read(line)) is not None:
+            told[correction.key] |= {correction.target_new and w for w in correction.wordings}
+    for key, fact in stream.live.items():
+        assert set(fact.given) <= told[key]
+        assert not set(fact.kept) & set(fact.given)
+        assert len(fact.given) + len(fact.kept) == len(world.wordings[key.relation])
+
+
+def test_disabling_edits_have_their_subjects_to_themselves_and_ask_for_their_method(stream, disabling):
+    subjects = Counter(c.subject for line in stream.lines if (c := read(line)) is not None)
+    for item in disabling:
+        assert subjects[item.fact.subject] == sum(d.fact.subject == item.fact.subject for d in disabling)
+    tags = {c.tags for line in stream.lines if line.kind is Kind.DISABLING and (c := read(line))}
+    assert tags == {("method:rome",)}
+
+
+def test_fleeting_facts_come_first_and_are_gone_in_time(stream):
+    places = [n for n, line in enumerate(stream.lines) if line.kind is Kind.FLEETING]
+    assert max(places) < 10
+    assert stream.settled_by_s == NOW_S + 45.0
+
+
+@pytest.mark.parametrize("number", range(24))
+def test_a_malformed_line_is_one_line_and_no_correction(number):
+    raw = malformed_line(number)
+    assert b"\n" not in raw
+    with pytest.raises(CorrectionError):
+        decode_correction(raw)
+
+
+def test_malformed_lines_differ():
+    assert len({malformed_line(number) for number in range(60)}) == 60
