@@ -113,7 +113,7 @@ class Limits:
     capacity_ratio: float = 0.3
     drift_ratio: float = 1.05  # for the record; the drift watch enforces it
     shadow: bool = False
-    trial_seed: int = 0
+    trial_seed: int = 0  # of the guard's samples; the same in every trial, so that numbers compare
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -11,14 +11,11 @@ from dataclasses import dataclass, field
 from guardedit.agent.parts import Parts
 from guardedit.agent.proposing import edits_for, group_by_subject, stale
 from guardedit.agent.reversal import retreat
-from guardedit.agent.trial import Trial
+from guardedit.agent.trial import FULL, Trial
 from guardedit.core.epoch import Change, Epoch
 from guardedit.core.fact import Fact, FactKey, Placement
 from guardedit.core.proposal import WeightEdit
 from guardedit.core.verdict import Outcome
-
-#: Reason code of a fact that waits in memory because the edited layer is full.
-FULL = "full"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,7 +78,7 @@ def promote(parts: Parts, turned_away: Mapping[str, str]) -> Promotion:
         others=[edit for edit in edits if edit.subject not in subjects],
         facts=facts,
         live=live,
-        seed=parts.limits.trial_seed + serving.number,
+        seed=parts.limits.trial_seed,
     )
     kept = trial.run(proposed.edits)
     new = {fact.id for fact in candidates}

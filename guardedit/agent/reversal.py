@@ -90,7 +90,7 @@ def change_facts(parts: Parts, changes: Sequence[Change], *, kind: str, reason: 
             others=target.edits,
             facts={},
             live=_after(parts.journal.live(), changes),
-            seed=parts.limits.trial_seed + parts.journal.epoch().number,
+            seed=parts.limits.trial_seed,
         )
         verdict = trial.judged([])
         if verdict.outcome is not Outcome.ACCEPT:

@@ -11,12 +11,22 @@ from guardedit.core.proposal import WeightEdit
 from guardedit.core.protocols import Event
 from guardedit.core.verdict import Outcome, Verdict
 
+#: Reason code of a fact that stays in memory because the edited layer has no room for it.
+FULL = "full"
+#: Gates of budgets that all edits share.
+BUDGETS = frozenset({"perplexity_ratio_to_base", "other_subject_to_base"})
+
 
 @dataclass
 class Trial:
     """Tries sets of edits on top of `others`, the edits that stay.
 
     A set that was not itself measured is never called accepted: `verdict` belongs to what `run` returned.
+
+    Two questions are kept apart when a set fails. Is an edit harmful? It is tried alone on the base
+    model, which depends on nothing else, and turned away for good if it fails there. Is there room? An
+    edit that passes alone but not beside others waits for the next batch, or, when the budgets against the
+    base model are spent or it fails beside the serving edits alone, is turned away because the layer is full.
     """
 
     parts: Parts
@@ -29,15 +39,20 @@ class Trial:
     verdict: Verdict | None = None
 
     def run(self, edits: Mapping[str, WeightEdit]) -> dict[str, WeightEdit]:
-        """Tier 0, then tier 1 with bisection; returns the accepted edits by subject."""
+        """Tier 0, then tier 1, alone and by bisection where a batch fails; the accepted edits by subject."""
         innocent = self._inspected([edits[subject] for subject in sorted(edits)])
+        if innocent and self.judged(list(innocent.values())).outcome is not Outcome.ACCEPT:
+            innocent = {subject: edit for subject, edit in innocent.items() if self._stands_alone(edit)}
         found = self.parts.bisect(
             list(innocent),
             lambda subjects: self.judged([innocent[subject] for subject in subjects]),
             names=lambda subject: innocent[subject].facts,
         )
         for subject, guilty in found.culprits.items():
-            self._blame(innocent[subject], guilty.reason)
+            if not found.kept or _over_budget(guilty):
+                self._blame(
+                    innocent[subject], f"{FULL}: passes alone, not beside the others: {guilty.reason}"
+                )
         self.verdict = found.verdict
         if not found.kept and self._others_changed():
             # Nothing new is wanted, but something old is to go: that is a change too.
@@ -46,13 +61,30 @@ class Trial:
 
     def judged(self, edits: Sequence[WeightEdit]) -> Verdict:
         """Tier 1: candidate, serving epoch and base under the same probes."""
+        return self._judged(edits, others=self.others, serving=self.serving, live=self.live)
+
+    def _stands_alone(self, edit: WeightEdit) -> bool:
+        """Whether an edit passes every gate alone on the base model; blamed if it does not."""
+        verdict = self._judged([edit], others=(), serving=(), live={})
+        if verdict.outcome is not Outcome.ACCEPT:
+            self._blame(edit, verdict.reason)
+        return verdict.outcome is Outcome.ACCEPT
+
+    def _judged(
+        self,
+        edits: Sequence[WeightEdit],
+        *,
+        others: Sequence[WeightEdit],
+        serving: Sequence[WeightEdit],
+        live: Mapping[FactKey, Fact],
+    ) -> Verdict:
         bench, guard = self.parts.workbench, self.parts.guard
         batch = [self.facts[fact] for edit in edits for fact in edit.facts]
-        probes = guard.probes_for(batch, self.live, seed=self.seed)
+        probes = guard.probes_for(batch, live, seed=self.seed)
         started = self.parts.clock()
         verdict = guard.judge(
-            candidate=bench.measure([*self.others, *edits], probes),
-            serving=bench.measure(self.serving, probes),
+            candidate=bench.measure([*others, *edits], probes),
+            serving=bench.measure(serving, probes),
             base=bench.measure((), probes),
             probes=probes,
         )
@@ -66,12 +98,16 @@ class Trial:
         return verdict
 
     def _inspected(self, edits: Sequence[WeightEdit]) -> dict[str, WeightEdit]:
-        """Tier 0: drop edits whose numbers alone convict them; no forward pass."""
+        """Tier 0: drop edits whose numbers alone convict them; no forward pass.
+
+        Each is looked at alone on the base model: what edits do to each other is for tier 1 to measure.
+        """
         if not edits:
             return {}
         bench = self.parts.workbench
         verdict, failing = self.parts.guard.inspect(
-            bench.inspect(edits, self.others), capacity_ratio=bench.capacity_ratio([*self.others, *edits])
+            [found for edit in edits for found in bench.inspect([edit], ())],
+            capacity_ratio=bench.capacity_ratio([*self.others, *edits]),
         )
         innocent: dict[str, WeightEdit] = {}
         for edit in edits:
@@ -93,3 +129,8 @@ class Trial:
     def _blame(self, edit: WeightEdit, reason: str) -> None:
         for fact in edit.facts:
             self.reasons[fact] = reason
+
+
+def _over_budget(verdict: Verdict) -> bool:
+    failing = {gate.name for gate in verdict.gates if gate.outcome is not Outcome.ACCEPT and not gate.shadow}
+    return bool(failing & BUDGETS)

@@ -113,8 +113,8 @@ class Watch:
             seed=self.parts.limits.trial_seed,
         )
         known = {edit.subject: edit for edit in added if set(edit.facts) <= trial.facts.keys()}
-        kept = trial.run(known)
-        guilty = [edit for subject, edit in known.items() if subject not in kept]
+        trial.run(known)
+        guilty = [edit for edit in known.values() if trial.reasons.keys() & set(edit.facts)]
         if not guilty and known:
             # Each is harmless beside the others' absence: the one with the largest change goes.
             guilty = [max(known.values(), key=lambda edit: edit.diagnostics.get("relative_size", 0.0))]

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from guardedit.agent.promotion import FULL
+from guardedit.agent.trial import FULL
 from guardedit.core.correction import Correction, Op, decode_correction
 from guardedit.core.fact import Fact, Placement
 from guardedit.core.protocols import Delivery
@@ -132,9 +132,14 @@ def placements(ledger: LedgerReader) -> Placements:
         memory=len(live) - weights,
         weights=weights,
         to_weights=weights + len(in_memory),
-        turned_away=sum(reason != FULL for reason in reasons),
-        turned_away_full=sum(reason == FULL for reason in reasons),
+        turned_away=sum(not is_full(reason) for reason in reasons),
+        turned_away_full=sum(is_full(reason) for reason in reasons),
     )
+
+
+def is_full(reason: str) -> bool:
+    """Whether a fact was turned away because the layer had no room for it."""
+    return reason.partition(":")[0] == FULL
 
 
 def turned_away(ledger: LedgerReader) -> dict[str, str]:

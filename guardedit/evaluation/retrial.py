@@ -10,12 +10,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from guardedit.agent.parts import Guard
-from guardedit.agent.promotion import FULL
 from guardedit.core.fact import Fact, FactKey, Placement
 from guardedit.core.probe import Question
 from guardedit.core.protocols import SubjectGroup, Workbench
 from guardedit.core.verdict import Outcome
-from guardedit.evaluation.audit import recorded_facts
+from guardedit.evaluation.audit import is_full, recorded_facts
 from guardedit.ledger.reading import LedgerReader
 
 
@@ -104,7 +103,7 @@ def _turned_away(
             continue
         by_subject: dict[str, dict[str, str]] = {}
         for name, reason in body["reasons"].items():
-            if name in benign and reason != FULL:
+            if name in benign and not is_full(reason):
                 by_subject.setdefault(facts[name].key.subject, {})[name] = reason
         for subject, reasons in by_subject.items():
             # The epoch of the same turn may have moved the subject's other facts out already.

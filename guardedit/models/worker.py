@@ -19,8 +19,9 @@ from guardedit.core.protocols import Editor, SubjectGroup
 from guardedit.models.fold import Fold
 from guardedit.models.host import ModelHost
 
-#: Epochs whose answers are kept. A trial compares three: base, serving, candidate.
-KEPT_EPOCHS = 8
+#: Sets of edits whose answers are kept. A trial compares three: base, serving, candidate; a failing batch
+#: is tried edit by edit.
+KEPT_EPOCHS = 64
 
 
 @dataclass

@@ -90,7 +90,7 @@ def test_placements_tell_the_full_layer_from_the_guards_no(story, make):
     memory_only = story.accept(make.correction(9), method="")
     story.promote(facts[0])
     story.reject(facts[1], "reliability 0 < 1")
-    story.reject(facts[2], "full")
+    story.reject(facts[2], "full: passes alone, not beside the others")
     found = audit.placements(story.ledger)
     assert (found.memory, found.weights, found.to_weights) == (4, 1, 4)
     assert (found.turned_away, found.turned_away_full) == (1, 1)
