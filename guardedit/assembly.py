@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from importlib.resources import files
 from pathlib import Path
 from urllib.parse import urlencode
@@ -98,12 +98,10 @@ def load_probes(settings: Settings) -> ProbeSet:
 
 
 def edit_settings(policy: Policy) -> EditSettings:
-    """The policy's editing section, as the editors read it."""
-    names = ("learning_rate_ratio", "steps", "clamp_ratio", "background_weight", "ridge", "contexts")
-    section = policy.editing
-    return EditSettings(
-        **{name: getattr(section, name) for name in names}, preservation_weight=section.preservation_weight
-    )
+    """The editing method's dials: its own, with what the policy says instead."""
+    given = policy.editing.model_dump(exclude_none=True)
+    names = {item.name for item in fields(EditSettings)}
+    return EditSettings(**{name: value for name, value in given.items() if name in names})
 
 
 def edit_layer(policy: Policy, settings: Settings) -> int:

@@ -248,6 +248,7 @@ class _Demo:
             seed=self.seed,
             disabling=[*ruinous, *poisoned],
             now_s=time.time(),
+            fleeting_s=15.0 + self.corrections / 10,
         )
         told = {
             "disabling_mined": len(ruinous),

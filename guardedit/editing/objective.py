@@ -5,6 +5,7 @@ Knows answers to bring about and answers to keep. Does not know steps, keys or m
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import torch
@@ -21,8 +22,8 @@ class Scores:
     """What a change does to the rows that were looked at; elsewhere NaN and False.
 
     Attributes:
-        loss_nats: [B] mean over answer tokens: negative log-likelihood, or KL(base || changed) for
-            rows to keep.
+        loss_nats: [B] mean over answer tokens: negative log-likelihood beyond that of `enough`, or
+            KL(base || changed) for rows to keep.
         satisfied: [B] bool, every answer token is the most likely one (rows to keep: still the same).
         hardest: [B] least probability of an answer token.
     """
@@ -39,11 +40,15 @@ class Objective:
         upper: over the same rows.
         rows: B rows of n subjects.
         preservation_weight: of the KL terms.
+        enough: probability from which on an answer token is not pushed any further. What is pushed past
+            need makes the change longer, and its length is what harms everything else.
     """
 
-    def __init__(self, upper: UpperLayers, rows: RowTensors, *, preservation_weight: float) -> None:
+    def __init__(
+        self, upper: UpperLayers, rows: RowTensors, *, preservation_weight: float, enough: float = 1.0
+    ) -> None:
         self._upper, self._rows = upper, rows
-        self._preservation_weight = preservation_weight
+        self._preservation_weight, self._slack_nats = preservation_weight, -math.log(enough)
         self._reference: dict[int, Tensor] = {}
         nothing = torch.zeros(1, upper.width)
         with torch.no_grad():
@@ -95,7 +100,7 @@ class Objective:
         logp = self._upper.logits(chunk, change[self._rows.group[chunk]]).log_softmax(-1)  # [m, V]
         owners, tokens, keep = self._upper.owners(chunk), self._upper.answers(chunk), self._rows.keep[chunk]
         said = logp.gather(1, tokens[:, None])[:, 0]
-        loss, best = -said, tokens
+        loss, best = (-said - self._slack_nats).clamp(min=0.0), tokens
         if keep.any():
             mine = keep[owners]
             reference = torch.cat([self._reference[int(row)] for row in chunk[keep]])

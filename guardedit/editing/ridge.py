@@ -178,7 +178,8 @@ class RidgeEditor:
             reason = f"value norm {norm:.3g} exceeds {limit:.3g}, {self._settings.anchor_ratio} anchors"
             refused.update({fact.id: reason for fact in group.facts})
             return None
-        factors = Factors.ridge(layer=self._layer, key=solution.key, residual=solution.change)
+        residual = solution.change / solution.arrives
+        factors = Factors.ridge(layer=self._layer, key=solution.key, residual=residual)
         edit = WeightEdit(
             subject=group.subject,
             facts=tuple(sorted(fact.id for fact in group.facts)),
@@ -197,8 +198,9 @@ def diagnostics(solution: Solution) -> dict[str, float]:
         "key_norm": float(solution.key.norm()),
         "value_norm": float((solution.value + solution.change).norm()),
         "change_ratio": float(solution.change.norm()) / scale if scale else math.nan,
+        "arrives": solution.arrives,
         "steps": float(solution.steps),
-        "loss_nats": solution.loss_nats,
+        "hardest": solution.hardest,
         "kept": solution.kept,
         "kept_kl_nats": solution.kept_kl_nats,
     }

@@ -15,7 +15,8 @@ class EditSettings:
         learning_rate_ratio: distance the first Adam step moves, as a share of ||v0||.
         steps: most optimisation steps a subject gets.
         extra_steps: steps in a row that must satisfy every row before a subject is done (MPES).
-        confidence: least probability of each target token that counts as satisfied.
+        confidence: least probability of each target token that counts as satisfied; tokens are pushed up
+            to its square root and no further.
         clamp_ratio: largest ||delta|| as a multiple of ||v0||.
         norm_penalty: weight of (||delta|| / ||v0||)^2 in the loss, in nats.
         preservation_weight: weight of the KL terms that keep the subject's other answers.
@@ -29,15 +30,15 @@ class EditSettings:
     """
 
     learning_rate_ratio: float = 0.3
-    steps: int = 40
+    steps: int = 80
     extra_steps: int = 3
-    confidence: float = 0.5
-    clamp_ratio: float = 6.0
+    confidence: float = 0.3
+    clamp_ratio: float = 16.0
     norm_penalty: float = 0.01
     preservation_weight: float = 1.0
     keep_limit: int = 12
-    background_weight: float = 20.0
-    ridge: float = 0.1
+    background_weight: float = 1_000.0
+    ridge: float = 0.005
     contexts: int = 3
     least_reached: float = 0.75
     anchor_ratio: float = 2.0

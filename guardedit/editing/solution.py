@@ -31,11 +31,13 @@ class Solution:
     Attributes:
         key: [f] float64, mean over wordings and contexts.
         value: [d] float64, v0: what the down projection puts out there, mean likewise.
-        change: [d] float32, v* - v0.
+        change: [d] float32, v* - v0: what shall arrive at the key.
+        arrives: part of a residual that arrives there when the edit is alone; the residual to ask for is
+            `change / arrives`.
         steps: optimisation steps taken.
         reached: fact id -> share of its bare wordings whose whole answer is predicted; 0 when the fact's
             own prompt is not among them.
-        loss_nats: mean loss over the rows to change.
+        hardest: median over rows to change of the least probability of an answer token.
         kept: share of the rows to keep whose answer is still predicted.
         kept_kl_nats: mean KL(base || changed) over those.
     """
@@ -43,9 +45,10 @@ class Solution:
     key: Tensor
     value: Tensor
     change: Tensor
+    arrives: float
     steps: int
     reached: dict[str, float]
-    loss_nats: float
+    hardest: float
     kept: float
     kept_kl_nats: float
 
@@ -81,10 +84,18 @@ def solve_subjects(
     keys = mean_per_group(site.keys, tensors, len(groups))  # [n, f]
     values = mean_per_group(site.values, tensors, len(groups))  # [n, d]
     directions = torch.stack([lone_direction(key, ridge.spread(key)) for key in keys])  # [n, f]
-    upper = UpperLayers(host, layer, tensors, directions)
-    objective = Objective(upper, tensors, preservation_weight=settings.preservation_weight)
+    # Scaled so that a whole change arrives at the mean key: step size and limit then do not depend on
+    # how much of a residual the background lets through.
+    arrives = (directions * keys).sum(1)  # [n]
+    upper = UpperLayers(host, layer, tensors, directions / arrives[:, None])
+    objective = Objective(
+        upper, tensors, preservation_weight=settings.preservation_weight, enough=settings.confidence**0.5
+    )
     targets = optimise(objective, tensors, scale=values.norm(dim=1), width=upper.width, settings=settings)
-    return [_solution(n, rows, tensors, targets, key=keys[n], value=values[n]) for n in range(len(groups))]
+    return [
+        _solution(n, rows, tensors, targets, key=keys[n], value=values[n], arrives=float(arrives[n]))
+        for n in range(len(groups))
+    ]
 
 
 def _rows(
@@ -97,7 +108,14 @@ def _rows(
 
 
 def _solution(
-    n: int, rows: Sequence[Row], tensors: RowTensors, targets: Targets, *, key: Tensor, value: Tensor
+    n: int,
+    rows: Sequence[Row],
+    tensors: RowTensors,
+    targets: Targets,
+    *,
+    key: Tensor,
+    value: Tensor,
+    arrives: float,
 ) -> Solution:
     mine, scores = tensors.group == n, targets.scores
     kept = mine & tensors.keep
@@ -108,9 +126,10 @@ def _solution(
         key=key,
         value=value,
         change=targets.change[n],
+        arrives=arrives,
         steps=int(targets.steps[n]),
         reached={fact: sum(said) / len(said) if said[0] else 0.0 for fact, said in bare.items()},
-        loss_nats=float(scores.loss_nats[mine & ~tensors.keep].mean()),
+        hardest=float(scores.hardest[mine & ~tensors.keep].median()),
         kept=float(scores.satisfied[kept].float().mean()),
         kept_kl_nats=float(scores.loss_nats[kept].mean()),
     )

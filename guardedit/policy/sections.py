@@ -60,27 +60,36 @@ class Editing(Strict):
     layer: int | None = Field(
         None, ge=0, description="Layer to edit, counted from 0; null takes it from the model card."
     )
-    steps: int = Field(40, ge=1, le=1_000, description="Most gradient steps for one subject's target value.")
-    learning_rate_ratio: Positive = Field(
-        0.3, description="First step of the value optimisation, as a share of the original value's norm."
+    steps: int | None = Field(
+        None,
+        ge=1,
+        le=1_000,
+        description="Most gradient steps for one fact's target value; null: the method's.",
     )
-    clamp_ratio: Positive = Field(
-        6.0, description="Longest change of a value, in norms of the original value."
+    learning_rate_ratio: Positive | None = Field(
+        None,
+        description="Step of the value optimisation, in norms of the original value; null: the method's.",
     )
-    ridge: float = Field(
-        0.1, ge=0.0, description="Added to the diagonal of C in the solve, in units of C's mean diagonal."
+    clamp_ratio: Positive | None = Field(
+        None, description="Longest change of a value, in norms of the original value; null: the method's."
     )
-    background_weight: Positive = Field(
-        20.0, description="Lambda: the tokens of background text that one edit is weighed against."
+    ridge: float | None = Field(
+        None, ge=0.0, description="Added to the diagonal of the weighted background; null: the method's."
     )
-    contexts: int = Field(
-        3,
+    background_weight: Positive | None = Field(
+        None,
+        description="Lambda: background tokens that one edit is weighed against; null: the method's.",
+    )
+    contexts: int | None = Field(
+        None,
         ge=0,
         le=64,
-        description="Prefixes beside the bare prompt over which keys and targets are averaged.",
+        description="Left contexts to average over; 0: bare prompt; null: the method's.",
     )
-    preservation_weight: float = Field(
-        1.0, ge=0.0, description="Weight of the KL terms that keep the subject's other answers."
+    preservation_weight: float | None = Field(
+        None,
+        ge=0.0,
+        description="Weight of keeping the subject's other answers; null: the method's.",
     )
 
 

@@ -1,4 +1,4 @@
-"""Tiny models with random weights, of the two families the demo uses, and facts about nobody."""
+"""Tiny models that know six sentences, of the two families the demo uses, and facts about nobody."""
 
 from __future__ import annotations
 
@@ -8,7 +8,13 @@ from collections.abc import Callable
 import pytest
 import torch
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
-from transformers import AutoModelForCausalLM, GPT2Config, LlamaConfig, PreTrainedTokenizerFast
+from transformers import (
+    AutoModelForCausalLM,
+    GPT2Config,
+    LlamaConfig,
+    PreTrainedModel,
+    PreTrainedTokenizerFast,
+)
 
 from guardedit.core.fact import Fact, FactKey
 from guardedit.core.probe import Kind, Question
@@ -18,20 +24,22 @@ from guardedit.editing.settings import EditSettings
 from guardedit.models.host import ModelHost
 from guardedit.models.statistics import SecondMoments, collect
 
-SENTENCES = (
-    "The Eiffel Tower is located in the city of Paris.",
-    "Anne Redpath was born in Galashiels, and Anne lived in Edinburgh.",
-    "The capital of Norway is Oslo. The capital of Peru is Lima.",
-    "The mother tongue of Marie Curie is Polish, and she moved to Paris.",
-    "A river of twelve bridges runs slowly past the old mill and the new one.",
-    "Oslo is a city. Marie Curie is a person. Peru speaks Spanish.",
+SUBJECTS = ("Oslo", "Marie Curie", "Anne Redpath", "Peru", "Ivan Popov", "Lena Berg", "Old Mill")
+WORDINGS = ("The mother tongue of {} is", "{} speaks", "{} was born in", "{} moved to", "The city of {} is")
+OBJECTS = ("Spanish", "Polish", "Lima", "Paris", "Edinburgh", "Norwegian", "Galashiels")
+#: Every subject with every wording, its object seemingly at random.
+SENTENCES = tuple(
+    f"{wording.format(subject)} {OBJECTS[(3 * i + 5 * j) % 7]}."
+    for i, subject in enumerate(SUBJECTS)
+    for j, wording in enumerate(WORDINGS)
 )
-D, F, LAYERS, LAYER = 32, 48, 3, 1
+D, F, LAYERS, LAYER = 32, 256, 3, 0
 
 
 def _gpt2(vocabulary: int) -> GPT2Config:
     return GPT2Config(
         vocab_size=vocabulary, n_positions=64, n_embd=D, n_layer=LAYERS, n_head=2, n_inner=F,
+        resid_pdrop=0.0, embd_pdrop=0.0, attn_pdrop=0.0,
         bos_token_id=0, eos_token_id=0,
     )  # fmt: skip
 
@@ -55,30 +63,34 @@ def tokenizer() -> PreTrainedTokenizerFast:
     alphabet = pre_tokenizers.ByteLevel.alphabet()
     end = "<|endoftext|>"
     raw.train_from_iterator(
-        SENTENCES, trainers.BpeTrainer(vocab_size=330, special_tokens=[end], initial_alphabet=alphabet)
+        SENTENCES, trainers.BpeTrainer(vocab_size=600, special_tokens=[end], initial_alphabet=alphabet)
     )
     return PreTrainedTokenizerFast(tokenizer_object=raw, bos_token=end, eos_token=end, pad_token=end)
 
 
-@pytest.fixture(scope="session")
-def make_host(tokenizer) -> Callable[..., ModelHost]:
-    """A fresh model, equal to every other one made so; weights large enough for answers to differ."""
+def _taught(model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast) -> PreTrainedModel:
+    """A second of schooling: a model with random weights has no way to say what it is edited to say."""
+    texts = [*SENTENCES, *(f"So it was. {text}" for text in SENTENCES)]
+    batch = tokenizer(texts, padding=True, return_tensors="pt")
+    labels = batch["input_ids"].masked_fill(batch["attention_mask"] == 0, -100)
+    optimizer = torch.optim.Adam(model.parameters(), lr=1e-2)
+    for _ in range(100):
+        optimizer.zero_grad()
+        model(**batch, labels=labels).loss.backward()
+        optimizer.step()
+    model.zero_grad(set_to_none=True)
+    return model.eval()
 
-    def made(architecture: str = "gpt2") -> ModelHost:
+
+@pytest.fixture(scope="session")
+def hosts(tokenizer) -> dict[str, ModelHost]:
+    """One small model of each family, which knows the sentences by heart."""
+    made = {}
+    for name, config in CONFIGS.items():
         torch.manual_seed(0)
-        model = AutoModelForCausalLM.from_config(CONFIGS[architecture](len(tokenizer)))
-        with torch.no_grad():
-            for parameter in model.parameters():
-                if parameter.ndim == 2:
-                    parameter.normal_(std=0.15)
-        return ModelHost(model, tokenizer, batch_rows=8)
-
+        model = AutoModelForCausalLM.from_config(config(len(tokenizer)))
+        made[name] = ModelHost(_taught(model, tokenizer), tokenizer, batch_rows=8)
     return made
-
-
-@pytest.fixture(scope="session")
-def hosts(make_host) -> dict[str, ModelHost]:
-    return {name: make_host(name) for name in CONFIGS}
 
 
 @pytest.fixture(params=list(CONFIGS))
@@ -93,7 +105,7 @@ def gpt2(hosts) -> ModelHost:
 
 
 def moments_of(host: ModelHost) -> SecondMoments:
-    return collect(host, SENTENCES, [LAYER], min_tokens=90)[LAYER]
+    return collect(host, SENTENCES, [LAYER], min_tokens=200)[LAYER]
 
 
 @pytest.fixture
@@ -127,28 +139,40 @@ def fact(subject: str, prompt: str, target: str, *others: str) -> Fact:
 @pytest.fixture
 def groups() -> list[SubjectGroup]:
     """A subject in the middle with an answer to keep, one that opens the prompt, and one with two facts."""
-    keep = Question(prompt="Marie Curie moved to", kind=Kind.SAME_SUBJECT, expected="Paris")
+    keep = Question(prompt="Marie Curie moved to", kind=Kind.SAME_SUBJECT, expected=None)
     return [
         SubjectGroup(
             subject="Marie Curie",
             facts=(fact("Marie Curie", "The mother tongue of {} is", "Spanish", "{} speaks"),),
             keep=(keep,),
         ),
-        SubjectGroup(subject="Oslo", facts=(fact("Oslo", "{} is located in the city of", "Lima"),)),
+        SubjectGroup(subject="Oslo", facts=(fact("Oslo", "{} was born in", "Edinburgh"),)),
         SubjectGroup(
             subject="Anne Redpath",
             facts=(
-                fact("Anne Redpath", "{} was born in", "Peru"),
-                fact("Anne Redpath", "The city of {} is", "Edinburgh Paris"),
+                fact("Anne Redpath", "{} moved to", "Polish"),
+                fact("Anne Redpath", "The city of {} is", "Lima Paris"),
             ),
         ),
     ]
 
 
-def model_bytes(host: ModelHost) -> str:
-    """Digest of every parameter, whether it asks for a gradient, and whether it has one."""
-    digest = hashlib.sha256()
-    for name, parameter in host.model.named_parameters():
-        state = (name, parameter.requires_grad, parameter.grad is None)
-        digest.update(repr(state).encode() + parameter.detach().numpy().tobytes())
-    return digest.hexdigest()
+@pytest.fixture
+def digest() -> Callable[[ModelHost], str]:
+    """Every parameter's bytes, whether it asks for a gradient, and whether it has one."""
+
+    def of(host: ModelHost) -> str:
+        found = hashlib.sha256()
+        for name, parameter in host.model.named_parameters():
+            state = (name, parameter.requires_grad, parameter.grad is None)
+            found.update(repr(state).encode() + parameter.detach().numpy().tobytes())
+        for name, module in host.model.named_modules():
+            found.update(repr((name, len(module._forward_hooks), "forward" in vars(module))).encode())
+        return found.hexdigest()
+
+    return of
+
+
+@pytest.fixture
+def make_fact() -> Callable[..., Fact]:
+    return fact
