@@ -98,13 +98,11 @@ def _ratios(axes: Any, points: Sequence[Point], limits: Mapping[str, float]) -> 
             color=_RED,
             zorder=4,
             clip_on=False,
-            label=f"of those, not finite or refused unmeasured ({len(far)})",
+            label=f"of those, far above, or refused before any measurement ({len(far)})",
         )
     axes.set_ylim(_bottom(epochs), top)
-    if top > 1.5:
-        axes.set_yscale("log")
     axes.set_ylabel("perplexity over the base model's")
-    axes.set_title("What was served, and what the guard kept out", loc="left", fontsize=11)
+    axes.set_title("What was served, and what the guard kept out", loc="left", fontsize=11, pad=12)
     axes.legend(loc="upper left", fontsize=9, frameon=False)
     _tidy(axes)
     axes.tick_params(labelbottom=False)
@@ -120,6 +118,7 @@ def _placements(axes: Any, points: Sequence[Point]) -> None:
     axes.set_xlabel("epoch")
     axes.legend(loc="upper left", fontsize=9, frameon=False)
     axes.margins(x=0.01)
+    axes.xaxis.get_major_locator().set_params(integer=True)
     _tidy(axes)
 
 
@@ -160,8 +159,9 @@ def _beyond(point: Point, top: float) -> bool:
 
 
 def _top(points: Sequence[Point], limits: Mapping[str, float]) -> float:
-    seen = [p.ratio for p in points if math.isfinite(p.ratio)]
-    return float(max([*seen, *limits.values(), 1.02]) ** 1.15)
+    """A little above the limits and all that was served; rejected trials may be far beyond."""
+    served = [p.ratio for p in points if p.kind != "trial" and math.isfinite(p.ratio)]
+    return float(max([*served, *limits.values(), 1.02]) ** 1.7)
 
 
 def _bottom(epochs: Sequence[Point]) -> float:

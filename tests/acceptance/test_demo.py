@@ -30,7 +30,6 @@ def test_every_threshold_is_reported_and_the_exit_code_follows(demo):
     assert {threshold.name for threshold in THRESHOLDS} <= set(found)
     assert done.exit_code == (0 if reached(found) else 1)
     assert "exact_match" in done.output
-    print({threshold.name: found[threshold.name] for threshold in THRESHOLDS})
 
 
 def test_nothing_is_lost_or_applied_twice_and_every_line_has_its_fate(demo):
