@@ -65,8 +65,8 @@ class GuardLimits:
         GuardError: on a limit that is NaN or out of range, or an unknown gate in `shadow`.
     """
 
-    max_relative_size: float = 0.5
-    max_value_ratio: float = 6.0
+    max_relative_size: float = 8.0
+    max_value_ratio: float = 16.0
     max_key_outlier: float = 8.0
     max_background_error: float = 0.05
     max_capacity_ratio: float = 0.5

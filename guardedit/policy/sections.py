@@ -124,10 +124,10 @@ class Guard(Strict):
     )
     earlier_min: Share = Field(0.97, description="Share of sampled earlier edits that still hold.")
     relative_size_max: Positive = Field(
-        0.5, description="Frobenius norm of one edit's change over that of the base matrix."
+        8.0, description="Frobenius norm of one edit's change over that of the base matrix."
     )
     value_ratio_max: Positive = Field(
-        6.0, description="Norm of a new value over the median norm of values at that place."
+        16.0, description="Norm of a new value over the median norm of values at that place."
     )
     key_outlier_max: Positive = Field(
         8.0, description="Length of a key under the background's second moments; 1 is ordinary."
