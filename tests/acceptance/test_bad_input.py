@@ -164,11 +164,11 @@ def test_two_coordinators_on_one_ledger_the_second_is_refused(guardedit, home):
 def test_a_full_disk_stops_the_run_and_the_next_one_goes_on(guardedit):
     many = "".join(
         json.dumps({**GOOD, "id": f"c{n}", "subject": f"Land {n}", "target_new": "Lima " * 20}) + "\n"
-        for n in range(400)
+        for n in range(150)
     )
     guardedit("submit", "-", stdin=many)
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (600_000, hard))
+    resource.setrlimit(resource.RLIMIT_FSIZE, (300_000, hard))
     try:
         full = guardedit("run", "--once")
     finally:
@@ -179,7 +179,7 @@ def test_a_full_disk_stops_the_run_and_the_next_one_goes_on(guardedit):
     assert "free space" in full.err
     assert after.code == 0
     state = guardedit("status", "-o", "json").json
-    assert (state["waiting"], state["facts"]["memory"]) == (0, 400)
+    assert (state["waiting"], state["facts"]["memory"]) == (0, 150)
     assert guardedit("verify", "--ledger-only").code == 0
 
 
