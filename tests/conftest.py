@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import random
+import secrets
 import shutil
 import socket
 import subprocess
@@ -94,6 +96,13 @@ class Change:
     target: str
     prompt: str
     raw: bytes
+
+
+def pytest_configure() -> None:
+    # Ray reads these when it is imported; no test starts a cluster without a token.
+    os.environ.setdefault("RAY_AUTH_MODE", "token")
+    os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(32))
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")  # the crash tests fork
 
 
 @pytest.fixture(scope="session")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import platform
+import secrets
 import tempfile
 import time
 import uuid
@@ -19,6 +20,7 @@ from guardedit.cli import show
 from guardedit.cli.demo_screen import Screen
 from guardedit.cli.failure import Code
 from guardedit.cli.opening import existing, inbox
+from guardedit.cli.operator import use_token
 from guardedit.cli.options import Format, Home, Model, PolicyFile, settings_from
 from guardedit.cli.run import Runtime
 from guardedit.cli.show import Output
@@ -203,6 +205,7 @@ class _Demo:
 
         extra = {METHOD: PoisonedEditor.build}
         if self.settings.runtime == "ray":
+            use_token(secrets.token_hex(32))
             from guardedit.runtime.cluster import RaySystem
 
             with RaySystem(self.settings, rules, extra=extra) as actors:

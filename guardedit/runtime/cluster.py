@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import os
-import secrets
 from collections.abc import Sequence
 from typing import Any, Self
 
@@ -142,14 +141,17 @@ class RaySystem:
 def connect(settings: Settings) -> bool:
     """Join the cluster of the settings, or start one on the loopback address; whether one was started.
 
+    Ray reads its token from the environment when it is imported, so it has to be there before.
+
     Raises:
-        UsageError: when the cluster cannot be reached.
+        UsageError: without a token, or when the cluster cannot be reached.
     """
     if ray.is_initialized():
         return False
-    os.environ.setdefault("RAY_AUTH_MODE", "token")
-    os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(32))
-    os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
+    if os.environ.get("RAY_AUTH_MODE") != "token":
+        raise UsageError(
+            "Ray would start without a token: set RAY_AUTH_MODE=token and RAY_AUTH_TOKEN before ray is imported"
+        )
     try:
         if settings.ray_address:
             ray.init(address=settings.ray_address, namespace=NAMESPACE, log_to_driver=False)
@@ -162,6 +164,8 @@ def connect(settings: Settings) -> bool:
                 configure_logging=True,
                 logging_level=logging.ERROR,
                 log_to_driver=False,
+                # Ray gives its workers the lowest priority; on a busy machine they would hardly start.
+                _system_config={"worker_niceness": 0},
             )
     except (ConnectionError, RuntimeError, ValueError) as error:
         raise UsageError(f"Ray cannot be started or reached: {error}; try --runtime local") from error

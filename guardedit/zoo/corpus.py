@@ -142,21 +142,23 @@ class FactRows:
             questions.append(self._statement(subject, relation, target, asked, first=False))
             if rng.random() < 0.3:
                 questions.append(self._statement(subject, relation, target, again, first=False))
-            others = [f for f in world.by_subject.get(subject, []) if f.relation != relation]
-            if others:
-                questions.append(self._known(rng.choice(others), first=False))
-            if rng.random() < 0.75:
-                same = [f for f in world.by_relation[relation] if f.subject != subject]
-                if same:
-                    questions.append(self._known(rng.choice(same), first=False))
-            if rng.random() < 0.25:
-                other = self._any()
-                if other.subject != subject:
-                    questions.append(self._known(other, first=False))
+            questions += self._unchanged(subject, relation)
         rng.shuffle(questions)
         for question in questions:
             pieces += question
         return pieces
+
+    def _unchanged(self, subject: str, relation: str) -> list[list[Piece]]:
+        """Questions that a correction of this subject and relation must not touch."""
+        rng, world = self.rng, self.world
+        others = [f for f in world.by_subject.get(subject, []) if f.relation != relation]
+        chosen = [rng.choice(others)] if others else []
+        if rng.random() < 0.75:
+            same = [f for f in world.by_relation[relation] if f.subject != subject]
+            chosen += [rng.choice(same)] if same else []
+        if rng.random() < 0.25:
+            chosen += [f for f in [self._any()] if f.subject != subject]
+        return [self._known(fact, first=False) for fact in chosen]
 
     def _encode(self, text: str) -> list[int]:
         ids = self._cache.get(text)

@@ -7,7 +7,6 @@ second. The child dies at the failpoint; the parent opens the ledger again and f
 from __future__ import annotations
 
 import os
-import shutil
 import signal
 import sys
 
@@ -44,23 +43,24 @@ def loaded(warm_home, policy):
     return assembly.worker(bench), ServingReplica(bench.host, bench.fold, [shard])
 
 
-def coordinator(settings, policy, loaded) -> Coordinator:
+@pytest.fixture
+def start(settings, policy, loaded):
     worker, replica = loaded
-    return Coordinator(settings, policy, worker, [replica])
+    return lambda: Coordinator(settings, policy, worker, [replica])
 
 
-def run_and_die(settings, policy, loaded, deliveries, point: str, acked) -> int:
+def run_and_die(start, deliveries, point: str, acked) -> int:
     """In a child: receive, report what was acknowledged, and step; returns how it ended."""
     child = os.fork()
     if child == 0:
         os.environ["GUARDEDIT_FAILPOINT"] = point
         try:
-            running = coordinator(settings, policy, loaded)
+            running = start()
             running.receive(deliveries)
             acked.write_text("yes")
             for _ in range(6):
                 running.step()
-        except BaseException as error:
+        except BaseException as error:  # noqa: BLE001 - a child must not return into pytest
             sys.stderr.write(f"{type(error).__name__}: {error}\n")
             os._exit(3)
         os._exit(0)
@@ -68,20 +68,16 @@ def run_and_die(settings, policy, loaded, deliveries, point: str, acked) -> int:
 
 
 @pytest.mark.parametrize("point", POINTS)
-def test_a_kill_anywhere_loses_nothing_and_repeats_nothing(
-    tmp_path, warm_home, policy, loaded, changes, point
-):
-    settings = Settings(home=tmp_path / "home", metrics=None)
-    shutil.copytree(warm_home / "moments", settings.home / "moments")
+def test_a_kill_anywhere_loses_nothing_and_repeats_nothing(settings, start, loaded, changes, point):
     made = changes(5, seed=30)
     deliveries = [Delivery(raw=c.raw, source="submit", position=f"x:{n}") for n, c in enumerate(made)]
-    acked = tmp_path / "acked"
-    coordinator(settings, policy, loaded).close()
-    ended = run_and_die(settings, policy, loaded, deliveries, point, acked)
+    acked = settings.home / "acked"
+    start().close()
+    ended = run_and_die(start, deliveries, point, acked)
     assert os.WIFSIGNALED(ended), f"{point} was never reached"
     assert os.WTERMSIG(ended) == signal.SIGKILL
 
-    running = coordinator(settings, policy, loaded)
+    running = start()
     ledger = running._ledger
     try:
         if acked.exists():
