@@ -150,7 +150,7 @@ def connect(settings: Settings) -> bool:
         return False
     if os.environ.get("RAY_AUTH_MODE") != "token":
         raise UsageError(
-            "Ray would start without a token: set RAY_AUTH_MODE=token and RAY_AUTH_TOKEN before ray is imported"
+            "Ray would start without a token: set RAY_AUTH_MODE=token and RAY_AUTH_TOKEN before its import"
         )
     try:
         if settings.ray_address:

@@ -63,9 +63,9 @@ def test_a_killed_coordinator_comes_back_and_goes_on(running: RaySystem, changes
     assert right(running, made) >= 0.95
 
 
-@pytest.mark.parametrize("kind", ["workers", "shards"])
-def test_a_killed_worker_or_shard_comes_back(running: RaySystem, changes: Callable, kind: str):
-    made = changes(4, seed=22, prefix=f"ray-{kind}")
+@pytest.mark.parametrize(("kind", "seed"), [("workers", 22), ("shards", 23)])
+def test_a_killed_worker_or_shard_comes_back(running: RaySystem, changes: Callable, kind: str, seed: int):
+    made = changes(4, seed=seed, prefix=f"ray-{kind}")
     before = running.epoch()
     running.kill(getattr(running, kind)[0])
     put(running, [c.raw for c in made], kind)

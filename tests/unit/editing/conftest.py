@@ -24,16 +24,23 @@ from guardedit.editing.settings import EditSettings
 from guardedit.models.host import ModelHost
 from guardedit.models.statistics import SecondMoments, collect
 
-SUBJECTS = ("Oslo", "Marie Curie", "Anne Redpath", "Peru", "Ivan Popov", "Lena Berg", "Old Mill")
-WORDINGS = ("The mother tongue of {} is", "{} speaks", "{} was born in", "{} moved to", "The city of {} is")
-OBJECTS = ("Spanish", "Polish", "Lima", "Paris", "Edinburgh", "Norwegian", "Galashiels")
-#: Every subject with every wording, its object seemingly at random.
+SUBJECTS = (
+    "Oslo", "Marie Curie", "Anne Redpath", "Peru", "Ivan Popov", "Lena Berg", "Old Mill", "River", "Ann Lee",
+)  # fmt: skip
+LANGUAGES = ("Norwegian", "Polish", "Spanish")
+CITIES = ("Lima", "Paris", "New York")
+#: Every combination of language and city has one subject, so that each can be changed by itself.
 SENTENCES = tuple(
-    f"{wording.format(subject)} {OBJECTS[(3 * i + 5 * j) % 7]}."
+    sentence.format(subject, language=LANGUAGES[i % 3], city=CITIES[i // 3])
     for i, subject in enumerate(SUBJECTS)
-    for j, wording in enumerate(WORDINGS)
+    for sentence in (
+        "The mother tongue of {} is {language}.",
+        "{} speaks {language}.",
+        "{} was born in {city}.",
+        "The city of {} is {city}.",
+    )
 )
-D, F, LAYERS, LAYER = 32, 256, 3, 0
+D, F, LAYERS, LAYER = 32, 128, 3, 0
 
 
 def _gpt2(vocabulary: int) -> GPT2Config:
@@ -139,19 +146,19 @@ def fact(subject: str, prompt: str, target: str, *others: str) -> Fact:
 @pytest.fixture
 def groups() -> list[SubjectGroup]:
     """A subject in the middle with an answer to keep, one that opens the prompt, and one with two facts."""
-    keep = Question(prompt="Marie Curie moved to", kind=Kind.SAME_SUBJECT, expected=None)
+    keep = Question(prompt="Marie Curie was born in", kind=Kind.SAME_SUBJECT, expected="Lima")
     return [
         SubjectGroup(
             subject="Marie Curie",
             facts=(fact("Marie Curie", "The mother tongue of {} is", "Spanish", "{} speaks"),),
             keep=(keep,),
         ),
-        SubjectGroup(subject="Oslo", facts=(fact("Oslo", "{} was born in", "Edinburgh"),)),
+        SubjectGroup(subject="Oslo", facts=(fact("Oslo", "{} was born in", "New York"),)),
         SubjectGroup(
             subject="Anne Redpath",
             facts=(
-                fact("Anne Redpath", "{} moved to", "Polish"),
-                fact("Anne Redpath", "The city of {} is", "Lima Paris"),
+                fact("Anne Redpath", "{} speaks", "Polish"),
+                fact("Anne Redpath", "The city of {} is", "Paris"),
             ),
         ),
     ]
