@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 
 from guardedit.agent.parts import Parts
 from guardedit.agent.proposing import edits_for, group_by_subject, stale
-from guardedit.agent.reversal import retreat
+from guardedit.agent.reversal import change_facts
 from guardedit.agent.trial import FULL, Trial
 from guardedit.core.epoch import Change, Epoch
 from guardedit.core.fact import Fact, FactKey, Placement
@@ -88,8 +88,8 @@ def promote(parts: Parts, turned_away: Mapping[str, str]) -> Promotion:
     if trial.verdict is None or parts.limits.shadow:
         return Promotion(turned_away=away)
     if trial.verdict.outcome is not Outcome.ACCEPT:
-        # Old edits have to go, and not even their absence passes: answer everything from memory.
-        epoch = retreat(parts, reason=f"stale edits could not be removed: {trial.verdict.reason}")
+        # Old edits have to go, and the rest does not pass as it is: what their absence disturbs goes too.
+        epoch = change_facts(parts, [], kind="demote", reason="stale edits removed", worn=sorted(subjects))
         return Promotion(epoch=epoch, turned_away=away)
     moves = _moves(facts.values(), {fact for edit in kept.values() for fact in edit.facts})
     chosen = [*trial.others, *kept.values()]

@@ -1,4 +1,4 @@
-"""Rollback, undo, redo, retreat: each is a new epoch whose weights are folded anew, never subtracted.
+"""Rollback, undo, redo: each is a new epoch whose weights are folded anew, never subtracted.
 
 What the system should know is written down as changes to the live facts; the edits follow from the facts,
 byte for byte, because an optimised edit is kept under the hash of what it was made from.
@@ -6,18 +6,22 @@ byte for byte, because an optimised edit is kept under the hash of what it was m
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+import math
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from guardedit.agent.parts import Parts
 from guardedit.agent.proposing import edits_for, group_by_subject
-from guardedit.agent.trial import Trial
+from guardedit.agent.trial import Trial, without_budgets
 from guardedit.core.epoch import Change, Epoch
 from guardedit.core.errors import UsageError
 from guardedit.core.fact import Fact, FactKey, Placement
 from guardedit.core.proposal import WeightEdit
 from guardedit.core.protocols import Event
 from guardedit.core.verdict import Outcome, Verdict
+
+#: Trials that one removal may cost before everything answers from memory.
+LIGHTER = 6
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,44 +68,71 @@ def redo(parts: Parts, fact: Fact, *, regate: bool = True) -> Epoch:
     )
 
 
-def retreat(parts: Parts, *, reason: str) -> Epoch:
-    """The safe ground: the base model's weights, every fact in memory. Nothing is lost, nothing is tried."""
-    live = parts.journal.live()
-    moves = tuple(
-        Change(key, fact.placed(Placement.MEMORY))
-        for key, fact in live.items()
-        if fact.placement is Placement.WEIGHTS
-    )
-    return _commit(parts, Target(moves, ()), kind="retreat", reason=reason, verdict=None)
-
-
-def change_facts(parts: Parts, changes: Sequence[Change], *, kind: str, reason: str, regate: bool) -> Epoch:
+def change_facts(
+    parts: Parts,
+    changes: Sequence[Change],
+    *,
+    kind: str,
+    reason: str,
+    regate: bool = True,
+    worn: Collection[str] = (),
+) -> Epoch:
     """A new epoch with these facts changed, its edits folded from what is then in the weights.
 
-    The trial is skipped where the same set of edits was served before: a hash says it passed.
-    When the guard refuses, the changes stand and every fact answers from memory.
+    `worn` names subjects whose edit has to be made anew besides. The trial is skipped where the same set of
+    edits was served before: a hash says it passed. What a removal disturbs moves to memory with it.
     """
-    target = _with(parts, changes)
+    target = _with(parts, changes, worn)
     verdict: Verdict | None = None
-    if regate and not _served_before(parts, target.edits):
-        trial = Trial(
-            parts,
-            serving=parts.journal.edits(),
-            others=target.edits,
-            facts={},
-            live=_after(parts.journal.live(), changes),
-            seed=parts.limits.trial_seed,
-        )
-        verdict = trial.judged([])
-        if verdict.outcome is not Outcome.ACCEPT:
-            _commit(parts, Target(tuple(changes), ()), kind=kind, reason=reason, verdict=None)
-            return retreat(parts, reason=f"{kind} refused by the guard: {verdict.reason}")
+    if regate and target.edits and not _served_before(parts, target.edits):
+        target, verdict = _lightened(parts, target)
     return _commit(parts, target, kind=kind, reason=reason, verdict=verdict)
 
 
-def _with(parts: Parts, changes: Sequence[Change]) -> Target:
+def _lightened(parts: Parts, target: Target) -> tuple[Target, Verdict | None]:
+    """Take edits out until the guard accepts: first those that no longer hold, else the largest.
+
+    The budgets against the base model do not count here: they were spent by what stays, and taking something
+    out must not be refused for that. Without any edit there is nothing left to try.
+    """
+    edits = list(target.edits)
+    for attempt in range(LIGHTER):
+        live = _after(parts.journal.live(), [*target.changes, *_out(parts, target, edits)])
+        trial = Trial(
+            parts,
+            serving=parts.journal.edits(),
+            others=edits,
+            facts={},
+            live=live,
+            seed=parts.limits.trial_seed + parts.journal.epoch().number,
+        )
+        verdict = without_budgets(trial.judged([]))
+        if verdict.outcome is Outcome.ACCEPT:
+            return Target((*target.changes, *_out(parts, target, edits)), tuple(edits)), verdict
+        victims = set(verdict.culprits)
+        fallen = [edit for edit in edits if victims & set(edit.facts)]
+        fallen = fallen or sorted(edits, key=_size)[-(2**attempt) :]
+        edits = [edit for edit in edits if edit not in fallen]
+        if not edits:
+            break
+    return Target((*target.changes, *_out(parts, target, [])), ()), None
+
+
+def _out(parts: Parts, target: Target, edits: Sequence[WeightEdit]) -> list[Change]:
+    """Facts of the target's edits that answer from memory when only `edits` are in the weights."""
+    inside = {fact for edit in edits for fact in edit.facts}
+    gone = {fact for edit in target.edits for fact in edit.facts} - inside
+    live = _after(parts.journal.live(), target.changes)
+    return [Change(f.key, f.placed(Placement.MEMORY)) for f in live.values() if f.id in gone]
+
+
+def _size(edit: WeightEdit) -> float:
+    return edit.diagnostics.get("change_ratio", math.inf)
+
+
+def _with(parts: Parts, changes: Sequence[Change], worn: Collection[str]) -> Target:
     live = _after(parts.journal.live(), changes)
-    touched = {change.key.subject for change in changes}
+    touched = {*worn, *(change.key.subject for change in changes)}
     groups = group_by_subject(
         parts,
         [f for f in live.values() if f.placement is Placement.WEIGHTS and f.key.subject in touched],

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from guardedit.agent.parts import Parts
 from guardedit.core.fact import Fact, FactKey
 from guardedit.core.proposal import WeightEdit
 from guardedit.core.protocols import Event
-from guardedit.core.verdict import Outcome, Verdict
+from guardedit.core.verdict import Outcome, Verdict, combine
 
 #: Reason code of a fact that stays in memory because the edited layer has no room for it.
 FULL = "full"
@@ -56,7 +56,7 @@ class Trial:
         self.verdict = found.verdict
         if not found.kept and self._others_changed():
             # Nothing new is wanted, but something old is to go: that is a change too.
-            self.verdict = self.judged([])
+            self.verdict = without_budgets(self.judged([]))
         return {subject: innocent[subject] for subject in found.kept}
 
     def judged(self, edits: Sequence[WeightEdit]) -> Verdict:
@@ -134,3 +134,9 @@ class Trial:
 def _over_budget(verdict: Verdict) -> bool:
     failing = {gate.name for gate in verdict.gates if gate.outcome is not Outcome.ACCEPT and not gate.shadow}
     return bool(failing & BUDGETS)
+
+
+def without_budgets(verdict: Verdict) -> Verdict:
+    """The verdict with the shared budgets measured, but not decisive."""
+    gates = tuple(replace(gate, shadow=gate.shadow or gate.name in BUDGETS) for gate in verdict.gates)
+    return combine(gates, probe_sha256=verdict.probe_sha256)

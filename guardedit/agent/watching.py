@@ -16,7 +16,7 @@ from guardedit.core.proposal import WeightEdit
 from guardedit.core.protocols import Event
 
 #: Kinds of epochs that return to an older state: their fall in perplexity is not progress.
-RETURNS = frozenset({"rollback", "undo", "redo", "retreat"})
+RETURNS = frozenset({"rollback", "undo", "redo", "demote"})
 
 
 class Watch:

@@ -27,7 +27,7 @@ class Epoch:
     """
 
     number: int
-    kind: str  # base, remember, promote, demote, rollback, undo, retract, expire
+    kind: str  # base, remember, promote, demote, rollback, undo, redo, expire
     base_sha256: str
     policy_sha256: str
     weights_sha256: str

@@ -16,7 +16,7 @@ from guardedit.core.verdict import Outcome
 from guardedit.ledger.reading import LedgerReader
 
 #: Kinds of epochs that return to an older state.
-RETURNS = frozenset({"rollback", "retreat", "undo", "redo"})
+RETURNS = frozenset({"rollback", "demote", "undo", "redo"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

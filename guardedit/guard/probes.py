@@ -145,6 +145,7 @@ def _earlier(batch: Sequence[Fact], live: Mapping[FactKey, Fact], *, seed: int, 
             prompt=fact.prompt,
             kind=Kind.EARLIER,
             expected=fact.target,
+            fact_id=fact.id,
             subject=fact.key.subject,
             relation=fact.key.relation,
         )
