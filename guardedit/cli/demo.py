@@ -141,7 +141,7 @@ class _Demo:
         self.screen.stage("starting the system")
         with self._system(rules) as system, inbox(self.settings) as box, existing(self.settings) as ledger:
             world = self._world()
-            stream, mined = self._stream(system, world)
+            stream, mined = self._stream(system, world, rules)
             self.screen.stage("streaming")
             run = campaign.run_stream(
                 system,
@@ -225,7 +225,9 @@ class _Demo:
         questions = load_probes(self.settings).questions
         return known_world(World.load(), [(q.subject, q.relation, q.prompt) for q in questions])
 
-    def _stream(self, system: RaySystem | LocalSystem, world: World) -> tuple[DemoStream, dict[str, Any]]:
+    def _stream(
+        self, system: RaySystem | LocalSystem, world: World, rules: Policy
+    ) -> tuple[DemoStream, dict[str, Any]]:
         from guardedit.assembly import model_folder
         from guardedit.evaluation.miner import mine
         from guardedit.evaluation.poison import choose
@@ -241,6 +243,7 @@ class _Demo:
             read_texts("guard"),
             wanted=MINED,
             seed=self.seed,
+            limit=rules.guard.perplexity_ratio_to_base,
             tokens=lambda name: len(tokenizer(name)["input_ids"]),
         )
         ruinous = mining.found[:MINED]
@@ -255,6 +258,7 @@ class _Demo:
         )
         told = {
             "disabling_mined": len(ruinous),
+            "disabling_ratio_above": mining.limit,
             "disabling_poisoned": len(poisoned),
             "mining": [
                 {

@@ -57,8 +57,8 @@ def mine(
     wanted: int,
     seed: int,
     tokens: Callable[[str], int] = len,
-    limit: float = 1.2,
-    most: int = 24,
+    limit: float = 1.03,
+    most: int = 30,
 ) -> Mining:
     """Try subject-first edits until `wanted` of them multiply the perplexity by more than `limit`.
 
@@ -69,7 +69,8 @@ def mine(
         wanted: disabling edits to find.
         seed: of the order among equally long names, and of the new objects.
         tokens: length of a name.
-        limit: perplexity ratio above which an edit counts as disabling.
+        limit: perplexity ratio above which an edit counts as disabling. One fact of thousands that costs the
+            model more than all edits together may is no edit to serve, and such costs multiply.
         most: attempts after which the search ends with what it has.
 
     Raises:
