@@ -60,12 +60,29 @@ def undo(parts: Parts, fact: Fact, *, regate: bool = True) -> Epoch:
 
 
 def redo(parts: Parts, fact: Fact, *, regate: bool = True) -> Epoch:
-    """Bring back an undone version, in the placement it had."""
+    """Bring back an undone version, in the placement it had, and with it what its undo displaced.
+
+    The displaced facts return once the weights that they make together were served before.
+    """
     if parts.journal.live().get(fact.key) == fact:
         raise UsageError(f"fact {fact.id} ({fact.key}) is live: there is nothing to redo")
-    return change_facts(
-        parts, [Change(fact.key, fact)], kind="redo", reason=f"redo of fact {fact.id}", regate=regate
-    )
+    back = Change(fact.key, fact)
+    changes = [back, *_displaced(parts, back)]
+    if not _served_before(parts, _with(parts, changes, ()).edits):
+        changes = [back]
+    return change_facts(parts, changes, kind="redo", reason=f"redo of fact {fact.id}", regate=regate)
+
+
+def _displaced(parts: Parts, back: Change) -> list[Change]:
+    """Facts that were in the weights before the last run of undos and are in memory since."""
+    epochs = parts.journal.epochs()
+    before = next((e for e in reversed(epochs) if e.kind not in {"undo", "redo"}), epochs[0])
+    live = _after(parts.journal.live(), [back])
+    return [
+        Change(key, then)
+        for key, then in parts.journal.live(before.number).items()
+        if then.placement is Placement.WEIGHTS and live.get(key) == then.placed(Placement.MEMORY)
+    ]
 
 
 def change_facts(
