@@ -121,6 +121,7 @@ class Bench:
     """A loaded model with what edits need; shared by worker and replica where they share a process."""
 
     host: ModelHost
+    moments: SecondMoments  # of the layer that is edited
     fold: Fold
     editors: Mapping[str, Editor]
 
@@ -152,7 +153,7 @@ def load_bench(
         for name in (registry.names if methods is None else methods)
     }
     editors |= {name: build(host, fold, moments[layer], dials) for name, build in (extra or {}).items()}
-    return Bench(host, fold, editors)
+    return Bench(host, moments[layer], fold, editors)
 
 
 def worker(bench: Bench) -> ModelWorker:

@@ -1,4 +1,4 @@
-"""Tiny models that know six sentences, of the two families the demo uses, and facts about nobody."""
+"""The embedded model; tiny ones of two families that know some sentences by heart; facts about nobody."""
 
 from __future__ import annotations
 
@@ -16,6 +16,8 @@ from transformers import (
     PreTrainedTokenizerFast,
 )
 
+from guardedit import assembly
+from guardedit.assembly import Bench
 from guardedit.core.fact import Fact, FactKey
 from guardedit.core.probe import Kind, Question
 from guardedit.core.protocols import SubjectGroup
@@ -23,6 +25,7 @@ from guardedit.editing.contexts import Contexts
 from guardedit.editing.settings import EditSettings
 from guardedit.models.host import ModelHost
 from guardedit.models.statistics import SecondMoments, collect
+from guardedit.settings import Settings
 
 SUBJECTS = (
     "Oslo", "Marie Curie", "Anne Redpath", "Peru", "Ivan Popov", "Lena Berg", "Old Mill", "River", "Ann Lee",
@@ -37,6 +40,7 @@ SENTENCES = tuple(
         "The mother tongue of {} is {language}.",
         "{} speaks {language}.",
         "{} was born in {city}.",
+        "{} is a name.",
         "The city of {} is {city}.",
     )
 )
@@ -47,7 +51,7 @@ def _gpt2(vocabulary: int) -> GPT2Config:
     return GPT2Config(
         vocab_size=vocabulary, n_positions=64, n_embd=D, n_layer=LAYERS, n_head=2, n_inner=F,
         resid_pdrop=0.0, embd_pdrop=0.0, attn_pdrop=0.0,
-        bos_token_id=0, eos_token_id=0,
+        bos_token_id=0, eos_token_id=0, loss_type="ForCausalLM",
     )  # fmt: skip
 
 
@@ -55,7 +59,7 @@ def _llama(vocabulary: int) -> LlamaConfig:
     return LlamaConfig(
         vocab_size=vocabulary, hidden_size=D, intermediate_size=F, num_hidden_layers=LAYERS,
         num_attention_heads=2, num_key_value_heads=1, max_position_embeddings=64,
-        bos_token_id=0, eos_token_id=0,
+        bos_token_id=0, eos_token_id=0, loss_type="ForCausalLM",
     )  # fmt: skip
 
 
@@ -77,11 +81,11 @@ def tokenizer() -> PreTrainedTokenizerFast:
 
 def _taught(model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast) -> PreTrainedModel:
     """A second of schooling: a model with random weights has no way to say what it is edited to say."""
-    texts = [*SENTENCES, *(f"So it was. {text}" for text in SENTENCES)]
+    texts = [f"{lead}{text}" for lead in ("", "You see. ") for text in SENTENCES]
     batch = tokenizer(texts, padding=True, return_tensors="pt")
     labels = batch["input_ids"].masked_fill(batch["attention_mask"] == 0, -100)
-    optimizer = torch.optim.Adam(model.parameters(), lr=1e-2)
-    for _ in range(100):
+    optimizer = torch.optim.Adam(model.parameters(), lr=8e-3)
+    for _ in range(120):
         optimizer.zero_grad()
         model(**batch, labels=labels).loss.backward()
         optimizer.step()
@@ -126,20 +130,30 @@ def gpt2_moments(gpt2) -> SecondMoments:
 
 
 @pytest.fixture
+def llama(hosts) -> ModelHost:
+    return hosts["llama"]
+
+
+@pytest.fixture
+def llama_moments(llama) -> SecondMoments:
+    return moments_of(llama)
+
+
+@pytest.fixture
 def settings() -> EditSettings:
-    """Quick, and strong enough for a model that knows nothing."""
-    return EditSettings(background_weight=1.0, ridge=0.01, clamp_ratio=20.0, contexts=2)
+    """With room for the long changes that so small a model needs."""
+    return EditSettings(background_weight=0.01, ridge=0.1, clamp_ratio=20.0, contexts=1)
 
 
 @pytest.fixture
 def contexts() -> Contexts:
-    return Contexts(("So it was.", "You see."))
+    return Contexts(("You see.",))
 
 
-def fact(subject: str, prompt: str, target: str, *others: str) -> Fact:
-    """`prompt` and `others` are wordings with `{}` for the subject."""
-    wordings = tuple(text.replace("{}", subject) for text in (prompt, *others))
-    key = FactKey(subject, prompt)
+def fact(subject: str, *prompts: str, target: str) -> Fact:
+    """`prompts` are wordings with `{}` for the subject."""
+    wordings = tuple(text.replace("{}", subject) for text in prompts)
+    key = FactKey(subject, prompts[0])
     return Fact(key=key, version=1, correction_id="c", wordings=wordings, target=target)
 
 
@@ -150,15 +164,15 @@ def groups() -> list[SubjectGroup]:
     return [
         SubjectGroup(
             subject="Marie Curie",
-            facts=(fact("Marie Curie", "The mother tongue of {} is", "Spanish", "{} speaks"),),
+            facts=(fact("Marie Curie", "The mother tongue of {} is", "{} speaks", target="Spanish"),),
             keep=(keep,),
         ),
-        SubjectGroup(subject="Oslo", facts=(fact("Oslo", "{} was born in", "New York"),)),
+        SubjectGroup(subject="Oslo", facts=(fact("Oslo", "{} was born in", target="New York"),)),
         SubjectGroup(
             subject="Anne Redpath",
             facts=(
-                fact("Anne Redpath", "{} speaks", "Polish"),
-                fact("Anne Redpath", "The city of {} is", "Paris"),
+                fact("Anne Redpath", "{} speaks", target="Polish"),
+                fact("Anne Redpath", "The city of {} is", target="Paris"),
             ),
         ),
     ]
@@ -183,3 +197,32 @@ def digest() -> Callable[[ModelHost], str]:
 @pytest.fixture
 def make_fact() -> Callable[..., Fact]:
     return fact
+
+
+@pytest.fixture(scope="session")
+def demo(warm_home, policy) -> Bench:
+    """The embedded model: tiny ones know too little to be edited as a rule."""
+    return assembly.load_bench(Settings(home=warm_home, metrics=None), policy, methods=())
+
+
+@pytest.fixture
+def demo_groups(world) -> list[SubjectGroup]:
+    """A subject with answers to keep, one that opens the prompt, and one with two facts."""
+
+    def changed(subject: str, relation: str, target: str) -> Fact:
+        return fact(subject, *world.wordings[relation][:4], target=target)
+
+    keep = tuple(
+        Question(prompt=world.prompt(known, 0), kind=Kind.SAME_SUBJECT, expected=known.object)
+        for known in world.by_subject["Austria"]
+        if known.relation != "P37"
+    )
+    trousseau = (
+        changed("Armand Trousseau", "P103", "Spanish"),
+        changed("Armand Trousseau", "P101", "chemistry"),
+    )
+    return [
+        SubjectGroup(subject="Austria", facts=(changed("Austria", "P37", "French"),), keep=keep),
+        SubjectGroup(subject="Bern", facts=(changed("Bern", "P1376", "France"),)),
+        SubjectGroup(subject="Armand Trousseau", facts=trousseau),
+    ]

@@ -7,6 +7,7 @@ import pytest
 from guardedit.core.errors import UsageError
 from guardedit.editing.registry import Registry
 from guardedit.editing.ridge import RidgeEditor
+from guardedit.models.fold import Fold
 
 
 def test_a_name_resolves_to_its_class():
@@ -15,9 +16,7 @@ def test_a_name_resolves_to_its_class():
 
 
 def test_every_registered_method_is_built_alike_and_bears_its_name(gpt2, gpt2_moments, settings):
-    from guardedit.models.fold import Fold
-
-    fold = Fold(gpt2, {1: gpt2_moments}, background_weight=1.0, ridge=0.01)
+    fold = Fold(gpt2, {0: gpt2_moments}, background_weight=1.0, ridge=0.01)
     for name in Registry().names:
         assert Registry().resolve(name).build(gpt2, fold, gpt2_moments, settings).name == name
 

@@ -13,9 +13,12 @@ from guardedit.editing import ridge
 from guardedit.editing.cache import RecentEdits
 from guardedit.editing.contexts import Contexts
 from guardedit.editing.ridge import RidgeEditor, anchor_norm
+from guardedit.editing.settings import EditSettings
 from guardedit.editing.upper import UpperLayers
 from guardedit.models.factors import from_payload
 from guardedit.models.fold import Fold
+
+LAYER = 0  # of the tiny models
 
 
 @pytest.fixture
@@ -24,16 +27,15 @@ def editor(host, moments, settings, contexts) -> RidgeEditor:
 
 
 @pytest.fixture
-def gpt2_editor(gpt2, gpt2_moments, settings, contexts):
+def demo_editor(demo):
     return lambda **options: RidgeEditor(
-        gpt2, gpt2_moments, **{"settings": settings, "contexts": contexts, **options}
+        demo.host,
+        demo.moments,
+        **{"settings": EditSettings(contexts=1), "contexts": Contexts(("You see.",)), **options},
     )
 
 
-def test_an_edit_folded_alone_makes_the_model_say_the_whole_target_and_stop(
-    host, moments, settings, editor, groups
-):
-    fold = Fold(host, {1: moments}, background_weight=settings.background_weight, ridge=settings.ridge)
+def said_after_each_edit_alone(host, fold, editor, groups):
     proposal = editor.propose(groups, ())
     assert proposal.refused == {}
     for group, edit in zip(groups, proposal.edits, strict=True):
@@ -41,12 +43,25 @@ def test_an_edit_folded_alone_makes_the_model_say_the_whole_target_and_stop(
         assert edit.facts == tuple(sorted(fact.id for fact in group.facts))
         with host.patched(fold.fold([edit])):
             answers = host.complete([fact.prompt for fact in group.facts])
-        assert [answer.strip() for answer in answers] == [fact.target for fact in group.facts]
+        yield from zip([answer.strip() for answer in answers], group.facts, strict=True)
 
 
-def test_a_batch_equals_one_at_a_time(gpt2_editor, groups):
-    together, alone = gpt2_editor().propose(groups, ()), gpt2_editor()
-    for group, edit in zip(groups, together.edits, strict=True):
+def test_an_edit_folded_alone_makes_the_model_say_the_whole_target_and_stop(demo, demo_editor, demo_groups):
+    for answer, fact in said_after_each_edit_alone(demo.host, demo.fold, demo_editor(), demo_groups):
+        assert answer == fact.target
+
+
+def test_so_it_does_on_a_llama(llama, llama_moments, settings, contexts, groups):
+    free = replace(settings, preservation_weight=0.0, norm_penalty=0.0)
+    editor = RidgeEditor(llama, llama_moments, settings=free, contexts=contexts)
+    fold = Fold(llama, {LAYER: llama_moments}, background_weight=free.background_weight, ridge=free.ridge)
+    for answer, fact in said_after_each_edit_alone(llama, fold, editor, groups[:2]):
+        assert answer == fact.target
+
+
+def test_a_batch_equals_one_at_a_time(demo_editor, demo_groups):
+    together, alone = demo_editor().propose(demo_groups, ()), demo_editor()
+    for group, edit in zip(demo_groups, together.edits, strict=True):
         mine, other = (from_payload(e.payload) for e in (edit, alone.propose([group], ()).edits[0]))
         torch.testing.assert_close(mine.right, other.right, rtol=1e-4, atol=1e-5)
         # Adam divides by the gradient's size, which blows rounding up where a gradient is near zero.
@@ -75,66 +90,68 @@ def test_so_does_one_that_fails_midway(editor, groups, host, digest, monkeypatch
     assert digest(host) == before
 
 
-def test_what_is_live_makes_no_difference(gpt2_editor, groups):
-    first = gpt2_editor().propose(groups[:1], ())
-    second = gpt2_editor().propose(groups[:1], gpt2_editor().propose(groups[1:], ()).edits)
+def test_what_is_live_makes_no_difference(demo_editor, demo_groups):
+    first = demo_editor().propose(demo_groups[:1], ())
+    second = demo_editor().propose(demo_groups[:1], demo_editor().propose(demo_groups[1:], ()).edits)
     assert first.edits == second.edits
 
 
-def test_a_cached_edit_has_equal_bytes_and_costs_no_step(gpt2_editor, groups, monkeypatch):
+def test_a_cached_edit_has_equal_bytes_and_costs_no_step(demo_editor, demo_groups, monkeypatch):
     cache = RecentEdits()
-    first = gpt2_editor(cache=cache).propose(groups, ())
+    first = demo_editor(cache=cache).propose(demo_groups, ())
     monkeypatch.setattr(ridge, "solve_subjects", lambda *_, **__: pytest.fail("solved again"))
-    second = gpt2_editor(cache=cache).propose(groups[::-1], ())
+    second = demo_editor(cache=cache).propose(demo_groups[::-1], ())
     assert {edit.digest for edit in second.edits} == {edit.digest for edit in first.edits}
 
 
-def test_the_content_key_names_everything_an_edit_depends_on(gpt2_editor, groups, settings):
-    group = groups[0]
-    editor = gpt2_editor()
+def test_the_content_key_names_everything_an_edit_depends_on(demo_editor, demo_groups):
+    group = demo_groups[0]
+    editor = demo_editor()
     key = editor.content_key(group)
-    other_keep = Question(prompt="Marie Curie was", kind=Kind.SAME_SUBJECT, expected="Polish")
+    other_keep = Question(prompt="Austria is", kind=Kind.SAME_SUBJECT, expected="nice")
     changed = [
         editor.content_key(replace(group, keep=(*group.keep, other_keep))),
-        editor.content_key(replace(group, facts=(replace(group.facts[0], target="Polish"),))),
-        gpt2_editor(settings=replace(settings, steps=39)).content_key(group),
-        gpt2_editor(contexts=Contexts(("Indeed.",))).content_key(group),
+        editor.content_key(replace(group, facts=(replace(group.facts[0], target="Dutch"),))),
+        demo_editor(settings=EditSettings(contexts=1, steps=39)).content_key(group),
+        demo_editor(contexts=Contexts(("Indeed.",))).content_key(group),
     ]
     assert len({key, *changed}) == 5
-    facts = groups[2].facts
-    assert editor.content_key(groups[2]) == editor.content_key(replace(groups[2], facts=facts[::-1]))
+    facts = demo_groups[2].facts
+    assert editor.content_key(demo_groups[2]) == editor.content_key(
+        replace(demo_groups[2], facts=facts[::-1])
+    )
 
 
 def test_a_fact_that_no_wording_ties_to_its_subject_is_refused_and_the_others_are_not(
-    gpt2_editor, groups, make_fact
+    demo_editor, demo_groups, make_fact
 ):
-    stray = make_fact("She", "{} was born in", "Paris")
-    group = replace(groups[0], facts=(*groups[0].facts, stray))
-    proposal = gpt2_editor().propose([group], ())
+    stray = make_fact("She", "{} was born in", target="Paris")
+    group = replace(demo_groups[0], facts=(*demo_groups[0].facts, stray))
+    proposal = demo_editor().propose([group], ())
     assert list(proposal.refused) == [stray.id]
-    assert "no wording holds the subject 'Marie Curie'" in proposal.refused[stray.id]
-    assert [edit.facts for edit in proposal.edits] == [(groups[0].facts[0].id,)]
+    assert "no wording holds the subject 'Austria'" in proposal.refused[stray.id]
+    assert [edit.facts for edit in proposal.edits] == [(demo_groups[0].facts[0].id,)]
 
 
-def test_a_target_that_is_not_reached_is_refused(gpt2_editor, groups, settings):
-    proposal = gpt2_editor(settings=replace(settings, steps=1)).propose(groups[:1], ())
+def test_a_target_that_is_not_reached_is_refused(demo_editor, demo_groups):
+    proposal = demo_editor(settings=EditSettings(contexts=1, steps=1)).propose(demo_groups[:1], ())
     assert proposal.edits == ()
-    assert "target 'Spanish' is not reached" in proposal.refused[groups[0].facts[0].id]
+    assert "target 'French' is not reached" in proposal.refused[demo_groups[0].facts[0].id]
 
 
-def test_of_two_facts_that_contradict_each_other_not_both_are_edited(gpt2_editor, make_fact):
-    facts = tuple(make_fact("Oslo", "{} is located in the city of", target) for target in ("Lima", "Paris"))
-    proposal = gpt2_editor().propose([SubjectGroup(subject="Oslo", facts=facts)], ())
+def test_of_two_facts_that_contradict_each_other_not_both_are_edited(demo_editor, make_fact):
+    facts = tuple(make_fact("Bern", "The twin city of {} is", target=target) for target in ("Lima", "Paris"))
+    proposal = demo_editor().propose([SubjectGroup(subject="Bern", facts=facts)], ())
     edited = {fact for edit in proposal.edits for fact in edit.facts}
     assert len(edited) < 2
     assert edited | set(proposal.refused) == {fact.id for fact in facts}
 
 
-def test_a_value_far_beyond_the_anchor_is_refused(gpt2_editor, groups):
-    pilot = gpt2_editor().propose(groups, ())
+def test_a_value_far_beyond_the_anchor_is_refused(demo_editor, demo_groups):
+    pilot = demo_editor().propose(demo_groups, ())
     anchor = anchor_norm(pilot.edits)
-    assert gpt2_editor(anchor_norm=anchor).propose(groups, ()).refused == {}
-    proposal = gpt2_editor(anchor_norm=anchor / 10).propose(groups, ())
+    assert demo_editor(anchor_norm=anchor).propose(demo_groups, ()).refused == {}
+    proposal = demo_editor(anchor_norm=anchor / 10).propose(demo_groups, ())
     assert proposal.edits == ()
     assert all("anchors" in reason for reason in proposal.refused.values())
 
@@ -143,24 +160,26 @@ def test_the_anchor_of_no_pilot_is_undefined():
     assert math.isnan(anchor_norm([]))
 
 
-def test_a_subject_that_diverges_does_not_take_the_others_with_it(gpt2_editor, groups, monkeypatch):
+def test_a_subject_that_diverges_does_not_take_the_others_with_it(demo_editor, demo_groups, monkeypatch):
     solve = ridge.solve_subjects
 
     def diverging(host, layer, batch, **options):
-        if any(group.subject == "Oslo" for group in batch):
+        if any(group.subject == "Bern" for group in batch):
             raise EditDiverged("not finite")
         return solve(host, layer, batch, **options)
 
     monkeypatch.setattr(ridge, "solve_subjects", diverging)
-    proposal = gpt2_editor().propose(groups, ())
-    assert {edit.subject for edit in proposal.edits} == {"Marie Curie", "Anne Redpath"}
-    assert proposal.refused == {groups[1].facts[0].id: "not finite"}
+    proposal = demo_editor().propose(demo_groups, ())
+    assert {edit.subject for edit in proposal.edits} == {"Austria", "Armand Trousseau"}
+    assert proposal.refused == {demo_groups[1].facts[0].id: "not finite"}
 
 
-def test_answers_to_keep_change_less_when_they_weigh_more(gpt2_editor, groups, settings):
+def test_answers_to_keep_change_less_when_they_weigh_more(demo_editor, demo_groups, world):
+    near = world.wordings["P37"][5].format("Austria")
+    torn = replace(demo_groups[0], keep=(Question(prompt=near, kind=Kind.SAME_SUBJECT, expected="German"),))
     kl = [
-        gpt2_editor(settings=replace(settings, preservation_weight=weight))
-        .propose(groups[:1], ())
+        demo_editor(settings=EditSettings(contexts=1, preservation_weight=weight))
+        .propose([torn], ())
         .edits[0]
         .diagnostics["kept_kl_nats"]
         for weight in (0.0, 5.0)
@@ -168,7 +187,7 @@ def test_answers_to_keep_change_less_when_they_weigh_more(gpt2_editor, groups, s
     assert kl[1] < 0.7 * kl[0]
 
 
-def test_a_question_without_an_expected_answer_keeps_the_base_models_own(gpt2_editor, groups):
-    open_question = Question(prompt="Oslo is a", kind=Kind.SAME_SUBJECT)
-    edit = gpt2_editor().propose([replace(groups[1], keep=(open_question,))], ()).edits[0]
+def test_a_question_without_an_expected_answer_keeps_the_base_models_own(demo_editor, demo_groups):
+    open_question = Question(prompt="Bern is a", kind=Kind.SAME_SUBJECT)
+    edit = demo_editor().propose([replace(demo_groups[1], keep=(open_question,))], ()).edits[0]
     assert edit.diagnostics["kept_kl_nats"] >= 0.0

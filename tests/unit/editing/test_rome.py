@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
 
@@ -10,10 +12,12 @@ from guardedit.models.factors import from_payload
 from guardedit.models.fold import Fold
 from guardedit.models.matrices import read_matrix
 
+LAYER = 0
+
 
 @pytest.fixture
 def fold(gpt2, gpt2_moments) -> Fold:
-    return Fold(gpt2, {1: gpt2_moments}, background_weight=1.0, ridge=0.01)
+    return Fold(gpt2, {LAYER: gpt2_moments}, background_weight=1.0, ridge=0.01)
 
 
 @pytest.fixture
@@ -22,9 +26,7 @@ def editor(gpt2, fold, gpt2_moments, settings, contexts) -> RomeEditor:
 
 
 def test_one_edit_a_fact_and_none_for_a_prompt_without_the_subject(editor, groups, make_fact):
-    from dataclasses import replace
-
-    stray = make_fact("She", "{} was born in", "Paris")
+    stray = make_fact("She", "{} was born in", target="Paris")
     proposal = editor.propose([replace(groups[2], facts=(*groups[2].facts, stray))], ())
     assert [edit.facts for edit in proposal.edits] == [(fact.id,) for fact in groups[2].facts]
     assert list(proposal.refused) == [stray.id]
@@ -35,8 +37,8 @@ def test_the_update_hits_its_target_at_the_bare_key(gpt2, fold, editor, groups):
     factors = from_payload(edit.payload)
     assert factors.kind == "direct"
     with gpt2.patched(fold.fold([edit])):
-        W = read_matrix(gpt2.model, gpt2.layout.matrix_name(1))
-        moved = (W - gpt2.base_matrix(1)) @ factors.key[:, 0]
+        W = read_matrix(gpt2.model, gpt2.layout.matrix_name(LAYER))
+        moved = (W - gpt2.base_matrix(LAYER)) @ factors.key[:, 0]
     value = at_bare(gpt2, groups[0]).values[0]
     ratio = edit.diagnostics["change_ratio"]
     torch.testing.assert_close(float(moved.norm()), ratio * float(value.norm()), rtol=1e-3, atol=1e-4)
@@ -50,7 +52,7 @@ def test_the_direction_is_that_of_the_averaged_key_and_not_of_the_bare_one(
         Row(group=0, subject="Marie Curie", prompt=text, answer="Spanish.", fact="f")
         for text in contexts.around(fact.prompt)
     ]
-    keys = at_subject(gpt2, 1, row_tensors(gpt2.tokenizer, rows, context=64)).keys
+    keys = at_subject(gpt2, LAYER, row_tensors(gpt2.tokenizer, rows, context=64)).keys
     factors = from_payload(editor.propose(groups[:1], ()).edits[0].payload)
     averaged, bare = (torch.linalg.solve(gpt2_moments.C, key) for key in (keys.mean(0), keys[0]))
     cosine = torch.nn.functional.cosine_similarity
@@ -74,4 +76,4 @@ def test_a_proposal_leaves_the_models_bytes_gradients_and_hooks_alone(gpt2, edit
 
 def at_bare(host, group):
     row = Row(group=0, subject=group.subject, prompt=group.facts[0].prompt, answer="x.", fact="f")
-    return at_subject(host, 1, row_tensors(host.tokenizer, [row], context=64))
+    return at_subject(host, LAYER, row_tensors(host.tokenizer, [row], context=64))

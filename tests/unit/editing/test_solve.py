@@ -11,7 +11,7 @@ from guardedit.models.fold import Fold
 from guardedit.models.matrices import read_matrix
 from guardedit.models.ridge import Ridge, shares
 
-LAYER = 1
+LAYER = 0
 
 
 def random(*shape: int, seed: int = 0) -> torch.Tensor:
@@ -70,7 +70,7 @@ def test_sequential_edits_with_history_equal_the_batch_and_without_history_do_no
 
 def test_a_lone_edit_brings_each_key_the_share_that_its_direction_says(gpt2, gpt2_moments):
     ridge = ridge_of(gpt2_moments.C, 2.0, 0.05)
-    k, q, r = random(48), random(48, seed=3), random(32, seed=4)
+    k, q, r = random(128), random(128, seed=3), random(32, seed=4)
     k, r = k.float().double(), r.float().double()
     fold = Fold(gpt2, {LAYER: gpt2_moments}, background_weight=2.0, ridge=0.05)
     payload = to_payload(Factors.ridge(layer=LAYER, key=k, residual=r))

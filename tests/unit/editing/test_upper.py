@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import torch
 
 from guardedit.editing.contexts import Contexts
@@ -52,7 +54,7 @@ def test_the_upper_layers_give_the_whole_models_logits_whatever_else_is_in_the_b
 
 def test_with_directions_a_change_arrives_at_every_position_by_its_share(gpt2):
     rows, change = tensors(gpt2), changes(len(ROWS))
-    directions = torch.randn(3, 48, dtype=torch.float64, generator=torch.Generator().manual_seed(5))
+    directions = torch.randn(3, 128, dtype=torch.float64, generator=torch.Generator().manual_seed(5))
     upper = UpperLayers(gpt2, LAYER, rows, directions)
     found = upper.logits(torch.arange(4), change)
     for row in range(4):
@@ -114,8 +116,6 @@ def test_without_a_change_answers_to_keep_have_no_divergence(gpt2):
 
 
 def test_a_wording_without_the_subject_makes_no_row(groups):
-    from dataclasses import replace
-
     fact = replace(groups[0].facts[0], wordings=("Marie Curie speaks", "She speaks"))
     rows = fact_rows(0, fact, "Marie Curie", Contexts(("You see.",)))
     assert [(row.prompt, row.context) for row in rows] == [
