@@ -149,7 +149,7 @@ def changes(world: World) -> Callable[..., list[Change]]:
                 "prompt": said[0],
                 "paraphrases": said[1:],
                 "target_new": target,
-                "provenance": {"source": "test", "confidence": 0.9},
+                "provenance": {"source": "test", "confidence": 0.99},
                 **extra,
             }
             raw = json.dumps(body).encode()

@@ -19,6 +19,7 @@ from guardedit.agent.deciding import Known, read, repeated, settle
 from guardedit.agent.parts import Parts, StepReport
 from guardedit.agent.promotion import Promotion, promote, waiting
 from guardedit.agent.reversal import redo, roll_back, undo
+from guardedit.agent.turned_away import TurnedAway
 from guardedit.agent.watching import Watch
 from guardedit.core.correction import Correction, Op, content_sha256
 from guardedit.core.decision import Route
@@ -37,10 +38,7 @@ class Agent:
     def __init__(self, parts: Parts) -> None:
         self.parts = parts
         self.watch = Watch(parts)
-        # Who was turned away, and why: from the ledger, so that a restart asks nobody twice.
-        self.turned_away: dict[str, str] = {}
-        for _, _, body in parts.journal.events(kinds=("turned_away",)):
-            self.turned_away |= body["reasons"]
+        self.turned_away = TurnedAway(parts.journal)
         self._filling_since_s: float | None = None
         self.publish()
 
@@ -140,7 +138,7 @@ class Agent:
         if self._batch_is_filling():
             return Promotion(waiting=True)
         try:
-            promotion = promote(self.parts, self.turned_away)
+            promotion = promote(self.parts, self.turned_away.now())
         except (EditError, GuardError) as error:
             self._tell("error", stage="propose", error=type(error).__name__, message=str(error))
             return Promotion()
@@ -153,11 +151,7 @@ class Agent:
     def publish(self) -> Epoch:
         """Hand the serving epoch to every replica; each switches between two answers."""
         epoch = self.parts.journal.epoch()
-        if self.parts.limits.shadow:
-            return epoch
-        snapshot = Snapshot(
-            epoch=epoch, edits=self.parts.journal.edits(), facts=tuple(self.parts.journal.live().values())
-        )
+        snapshot = self._served()
         failpoint("publish.before")
         for index, replica in enumerate(self.parts.replicas):
             started = self.parts.clock()
@@ -200,7 +194,7 @@ class Agent:
 
     def _batch_is_filling(self) -> bool:
         """A small batch may wait a little for company: its facts are live in memory meanwhile."""
-        subjects = {f.key.subject for f in waiting(self.parts.journal.live(), self.turned_away)}
+        subjects = {f.key.subject for f in waiting(self.parts.journal.live(), self.turned_away.now())}
         now = self.parts.clock()
         if not subjects or len(subjects) >= self.parts.limits.batch:
             self._filling_since_s = None
@@ -248,10 +242,17 @@ class Agent:
         )
 
     def _turn_away(self, reasons: Mapping[str, str]) -> None:
-        new = {fact: reason for fact, reason in reasons.items() if fact not in self.turned_away}
+        known = self.turned_away.now()
+        new = {fact: reason for fact, reason in reasons.items() if fact not in known}
         if new:
             self.parts.journal.note("turned_away", {"reasons": new})
-            self.turned_away |= new
+
+    def _served(self) -> Snapshot:
+        """What replicas are to answer from: in shadow mode the base model, whatever was decided."""
+        journal = self.parts.journal
+        if self.parts.limits.shadow:
+            return Snapshot(epoch=journal.epochs()[0], edits=(), facts=())
+        return Snapshot(epoch=journal.epoch(), edits=journal.edits(), facts=tuple(journal.live().values()))
 
     def _find(self, fact_id: str) -> Fact:
         found = self.parts.journal.find_fact(fact_id)

@@ -11,7 +11,8 @@ from dataclasses import dataclass, field
 from guardedit.agent.parts import Parts
 from guardedit.agent.proposing import edits_for, group_by_subject, stale
 from guardedit.agent.reversal import change_facts
-from guardedit.agent.trial import FULL, Trial
+from guardedit.agent.trial import Trial
+from guardedit.agent.turned_away import FULL
 from guardedit.core.epoch import Change, Epoch
 from guardedit.core.fact import Fact, FactKey, Placement
 from guardedit.core.proposal import WeightEdit

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from guardedit.agent.parts import Parts
 from guardedit.agent.proposing import edits_for, group_by_subject
-from guardedit.agent.trial import Trial, without_budgets
+from guardedit.agent.trial import Trial
 from guardedit.core.epoch import Change, Epoch
 from guardedit.core.errors import UsageError
 from guardedit.core.fact import Fact, FactKey, Placement
@@ -109,8 +109,7 @@ def change_facts(
 def _lightened(parts: Parts, target: Target) -> tuple[Target, Verdict | None]:
     """Take edits out until the guard accepts: first those that no longer hold, else the largest.
 
-    The budgets against the base model do not count here: they were spent by what stays, and taking something
-    out must not be refused for that. Without any edit there is nothing left to try.
+    Without any edit there is nothing left to try.
     """
     edits = list(target.edits)
     for attempt in range(LIGHTER):
@@ -123,7 +122,7 @@ def _lightened(parts: Parts, target: Target) -> tuple[Target, Verdict | None]:
             live=live,
             seed=parts.limits.trial_seed + parts.journal.epoch().number,
         )
-        verdict = without_budgets(trial.judged([]))
+        verdict = trial.removal()
         if verdict.outcome is Outcome.ACCEPT:
             return Target((*target.changes, *_out(parts, target, edits)), tuple(edits)), verdict
         victims = set(verdict.culprits)

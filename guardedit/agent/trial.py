@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from guardedit.agent.parts import Parts
+from guardedit.agent.turned_away import FULL
 from guardedit.core.fact import Fact, FactKey
 from guardedit.core.proposal import WeightEdit
 from guardedit.core.protocols import Event
-from guardedit.core.verdict import Outcome, Verdict, combine
+from guardedit.core.verdict import Gate, Outcome, Verdict, combine
 
-#: Reason code of a fact that stays in memory because the edited layer has no room for it.
-FULL = "full"
 #: Gates of budgets that all edits share.
 BUDGETS = frozenset({"perplexity_ratio_to_base", "other_subject_to_base"})
 
@@ -56,12 +55,20 @@ class Trial:
         self.verdict = found.verdict
         if not found.kept and self._others_changed():
             # Nothing new is wanted, but something old is to go: that is a change too.
-            self.verdict = without_budgets(self.judged([]))
+            self.verdict = self.removal()
         return {subject: innocent[subject] for subject in found.kept}
 
     def judged(self, edits: Sequence[WeightEdit]) -> Verdict:
         """Tier 1: candidate, serving epoch and base under the same probes."""
         return self._judged(edits, others=self.others, serving=self.serving, live=self.live)
+
+    def removal(self) -> Verdict:
+        """Tier 1 on `others` alone, which are fewer than serve now: only what gets worse by that counts.
+
+        The shared budgets were spent by what stays, and taking something out must not be refused for that.
+        Nor for a gate that the serving epoch fails under the same probes, unless the gate names culprits.
+        """
+        return self._judged([], others=self.others, serving=self.serving, live=self.live, removal=True)
 
     def _stands_alone(self, edit: WeightEdit) -> bool:
         """Whether an edit passes every gate alone on the base model; blamed if it does not."""
@@ -77,17 +84,19 @@ class Trial:
         others: Sequence[WeightEdit],
         serving: Sequence[WeightEdit],
         live: Mapping[FactKey, Fact],
+        removal: bool = False,
     ) -> Verdict:
         bench, guard = self.parts.workbench, self.parts.guard
         batch = [self.facts[fact] for edit in edits for fact in edit.facts]
         probes = guard.probes_for(batch, live, seed=self.seed)
         started = self.parts.clock()
-        verdict = guard.judge(
-            candidate=bench.measure([*others, *edits], probes),
-            serving=bench.measure(serving, probes),
-            base=bench.measure((), probes),
-            probes=probes,
-        )
+        candidate, before, base = (bench.measure(these, probes) for these in ([*others, *edits], serving, ()))
+        verdict = guard.judge(candidate=candidate, serving=before, base=base, probes=probes)
+        if removal:
+            inherited = guard.judge(candidate=before, serving=before, base=base, probes=probes)
+            verdict = _excused(
+                verdict, BUDGETS | {gate.name for gate in _failing(inherited) if not gate.culprits}
+            )
         seconds = self.parts.clock() - started
         self.parts.observe(
             Event(kind="judged", fields={"verdict": verdict, "facts": len(batch), "seconds": seconds})
@@ -131,12 +140,15 @@ class Trial:
             self.reasons[fact] = reason
 
 
+def _failing(verdict: Verdict) -> list[Gate]:
+    return [gate for gate in verdict.gates if gate.outcome is not Outcome.ACCEPT and not gate.shadow]
+
+
 def _over_budget(verdict: Verdict) -> bool:
-    failing = {gate.name for gate in verdict.gates if gate.outcome is not Outcome.ACCEPT and not gate.shadow}
-    return bool(failing & BUDGETS)
+    return not BUDGETS.isdisjoint(gate.name for gate in _failing(verdict))
 
 
-def without_budgets(verdict: Verdict) -> Verdict:
-    """The verdict with the shared budgets measured, but not decisive."""
-    gates = tuple(replace(gate, shadow=gate.shadow or gate.name in BUDGETS) for gate in verdict.gates)
-    return combine(gates, probe_sha256=verdict.probe_sha256)
+def _excused(verdict: Verdict, names: Collection[str]) -> Verdict:
+    """The verdict with the gates of these names measured, but not decisive."""
+    gates = tuple(replace(gate, shadow=gate.shadow or gate.name in names) for gate in verdict.gates)
+    return replace(combine(gates, probe_sha256=verdict.probe_sha256), measured=verdict.measured)

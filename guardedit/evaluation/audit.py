@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from guardedit.agent.trial import FULL
+from guardedit.agent.turned_away import is_full
 from guardedit.core.correction import Correction, Op, decode_correction
 from guardedit.core.fact import Fact, Placement
 from guardedit.core.protocols import Delivery
@@ -135,11 +135,6 @@ def placements(ledger: LedgerReader) -> Placements:
         turned_away=sum(not is_full(reason) for reason in reasons),
         turned_away_full=sum(is_full(reason) for reason in reasons),
     )
-
-
-def is_full(reason: str) -> bool:
-    """Whether a fact was turned away because the layer had no room for it."""
-    return reason.partition(":")[0] == FULL
 
 
 def turned_away(ledger: LedgerReader) -> dict[str, str]:

@@ -10,11 +10,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from guardedit.agent.parts import Guard
+from guardedit.agent.turned_away import is_full
 from guardedit.core.fact import Fact, FactKey, Placement
 from guardedit.core.probe import Question
 from guardedit.core.protocols import SubjectGroup, Workbench
 from guardedit.core.verdict import Outcome
-from guardedit.evaluation.audit import is_full, recorded_facts
+from guardedit.evaluation.audit import recorded_facts
 from guardedit.ledger.reading import LedgerReader
 
 

@@ -141,7 +141,7 @@ class Coordinator:
             weights=sum(fact.placement is Placement.WEIGHTS for fact in live),
             waiting=counts.inbox_waiting,
             dead_letters=counts.dead_letters,
-            turned_away=len(self.agent.turned_away),
+            turned_away=len(self.agent.turned_away.now()),
             capacity_ratio=self._bench.capacity_ratio(self._ledger.edits()),
             perplexity_ratio=self._ratio,
             trials=dict(counts.trials),

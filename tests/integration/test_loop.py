@@ -126,7 +126,7 @@ def test_drift_beyond_the_budget_rolls_back_to_last_good_and_names_culprits(
         kinds = [epoch.kind for epoch in system.coordinator._ledger.epochs()]
         assert "rollback" in kinds
         assert system.status().rollbacks >= 1
-        assert system.coordinator.agent.turned_away
+        assert system.coordinator.agent.turned_away.now()
         assert answers(system, made) == [c.target for c in made]
 
 

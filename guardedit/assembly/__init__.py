@@ -1,0 +1,42 @@
+"""The one place that names concrete classes: settings and policy in, working parts out.
+
+Knows how the pieces are chosen and fitted together; does nothing with them.
+"""
+from __future__ import annotations
+
+from guardedit.assembly.bench import Bench, Builder, edit_settings, load_bench, worker
+from guardedit.assembly.limits import drift_watch, guard
+from guardedit.assembly.model_files import (
+    EDIT_CARD,
+    PROBES,
+    EditCard,
+    edit_layer,
+    known_questions,
+    load_probes,
+    model_folder,
+    tokenizer_check,
+)
+from guardedit.assembly.system import build_agent, last_snapshot, load_memory, open_ledger, open_sources
+
+__all__ = [
+    "EDIT_CARD",
+    "PROBES",
+    "Bench",
+    "Builder",
+    "EditCard",
+    "build_agent",
+    "drift_watch",
+    "edit_layer",
+    "edit_settings",
+    "guard",
+    "known_questions",
+    "last_snapshot",
+    "load_bench",
+    "load_memory",
+    "load_probes",
+    "model_folder",
+    "open_ledger",
+    "open_sources",
+    "tokenizer_check",
+    "worker",
+]

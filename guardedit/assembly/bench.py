@@ -1,0 +1,81 @@
+"""A loaded model with its second moments, its fold and its editing methods."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, fields
+
+from guardedit.assembly.model_files import edit_layer, load_probes, model_folder
+from guardedit.core.protocols import Editor
+from guardedit.editing.registry import Registry
+from guardedit.editing.settings import EditSettings
+from guardedit.models.background import background_texts
+from guardedit.models.fold import Fold
+from guardedit.models.host import ModelHost
+from guardedit.models.statistics import SecondMoments, load_or_collect
+from guardedit.models.worker import ModelWorker
+from guardedit.policy.schema import Policy
+from guardedit.settings import Settings
+
+#: Makes an editing method, as the registered classes' `build` does.
+Builder = Callable[[ModelHost, Fold, SecondMoments, EditSettings], Editor]
+
+
+@dataclass(frozen=True)
+class Bench:
+    """A loaded model with what edits need; shared by worker and replica where they share a process."""
+
+    host: ModelHost
+    moments: SecondMoments  # of the layer that is edited
+    fold: Fold
+    editors: Mapping[str, Editor]
+
+
+def load_bench(
+    settings: Settings,
+    policy: Policy,
+    *,
+    methods: Sequence[str] | None = None,
+    extra: Mapping[str, Builder] | None = None,
+) -> Bench:
+    """Load the model, its second moments and editing methods (default: all that are registered).
+
+    `extra` adds methods that no registry should offer, such as the demo's fault injection.
+    """
+    host = ModelHost.load(model_folder(settings), device=_device(settings))
+    layer = edit_layer(policy, settings)
+    dials = edit_settings(policy)
+    probes = load_probes(settings)
+    known = [f"{q.prompt} {q.answer}." for q in probes.questions]
+    cache = settings.home / "moments"
+    width = host.base_matrix(layer).shape[1]
+    texts = background_texts(host, [*probes.texts, *known], tokens=10 * width, folder=cache)
+    moments = load_or_collect(cache, host, texts, [layer])
+    fold = Fold(host, moments, background_weight=dials.background_weight, ridge=dials.ridge)
+    registry = Registry()
+    editors: dict[str, Editor] = {
+        name: registry.resolve(name).build(host, fold, moments[layer], dials)
+        for name in (registry.names if methods is None else methods)
+    }
+    editors |= {name: build(host, fold, moments[layer], dials) for name, build in (extra or {}).items()}
+    return Bench(host, moments[layer], fold, editors)
+
+
+def worker(bench: Bench) -> ModelWorker:
+    """A model worker on a loaded bench."""
+    return ModelWorker(bench.host, bench.fold, bench.editors)
+
+
+def edit_settings(policy: Policy) -> EditSettings:
+    """The editing method's dials: its own, with what the policy says instead."""
+    given = policy.editing.model_dump(exclude_none=True)
+    names = {item.name for item in fields(EditSettings)}
+    return EditSettings(**{name: value for name, value in given.items() if name in names})
+
+
+def _device(settings: Settings) -> str:
+    if settings.device != "auto":
+        return settings.device
+    import torch
+
+    return "cuda" if torch.cuda.is_available() else "cpu"

@@ -1,0 +1,52 @@
+"""From the policy's numbers to the guard and the drift watch that hold to them."""
+
+from __future__ import annotations
+
+from guardedit.guard import CollapseGuard, DriftLimits, DriftWatch, GuardLimits, ProbeSet, usual_detectors
+from guardedit.policy.schema import Policy
+
+
+def guard(policy: Policy, probes: ProbeSet) -> CollapseGuard:
+    """The collapse guard with the policy's limits."""
+    g = policy.guard
+    return CollapseGuard(
+        probes,
+        GuardLimits(
+            max_relative_size=g.relative_size_max,
+            max_value_ratio=g.value_ratio_max,
+            max_key_outlier=g.key_outlier_max,
+            max_background_error=g.background_error_max,
+            max_capacity_ratio=g.capacity_ratio_max,
+            max_ratio_to_serving=g.perplexity_ratio_to_serving,
+            max_ratio_to_base=g.perplexity_ratio_to_base,
+            max_worst_sentence_ratio=g.worst_sentence_ratio,
+            min_reliability=g.reliability_min,
+            min_paraphrase=g.paraphrase_min,
+            min_other_subject=g.other_subject_min,
+            min_other_subject_to_base=g.other_subject_to_base_min,
+            min_same_subject=g.same_subject_min,
+            min_earlier=g.earlier_min,
+            confidence=g.confidence,
+            min_texts=g.min_probe_texts,
+            min_tokens=g.min_probe_tokens,
+            min_other_subject_questions=g.min_other_subject_questions,
+            other_subject_sample=g.other_subject_sample,
+            earlier_sample=g.earlier_sample,
+            shadow=frozenset(g.shadow),
+        ),
+    )
+
+
+def drift_watch(policy: Policy) -> DriftWatch:
+    """Budgets and detectors with the policy's limits."""
+    d = policy.drift
+    limits = DriftLimits(
+        max_ratio_to_base=d.perplexity_ratio_to_base,
+        max_ratio_to_last_good=d.perplexity_ratio_to_last_good,
+        cusum_slack_nats=d.cusum_slack_nats,
+        cusum_threshold_nats=d.cusum_threshold_nats,
+        ewma_weight=d.ewma_lambda,
+        ewma_deviation_nats=d.ewma_deviation_nats,
+        ewma_limit_deviations=d.ewma_width,
+    )
+    return DriftWatch(limits, usual_detectors(limits))
