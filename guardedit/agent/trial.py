@@ -13,7 +13,7 @@ from guardedit.core.protocols import Event
 from guardedit.core.verdict import Gate, Outcome, Verdict, combine
 
 #: Gates of budgets that all edits share.
-BUDGETS = frozenset({"perplexity_ratio_to_base", "other_subject_to_base"})
+BUDGETS = frozenset({"perplexity_ratio_to_base", "other_subject_to_base", "remembered"})
 
 
 @dataclass

@@ -2,6 +2,7 @@
 
 Knows how the pieces are chosen and fitted together; does nothing with them.
 """
+
 from __future__ import annotations
 
 from guardedit.assembly.bench import Bench, Builder, edit_settings, load_bench, worker

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from guardedit.guard import CollapseGuard, DriftLimits, DriftWatch, GuardLimits, ProbeSet, usual_detectors
+from guardedit.memory.context import with_fact
 from guardedit.policy.schema import Policy
 
 
@@ -26,14 +27,17 @@ def guard(policy: Policy, probes: ProbeSet) -> CollapseGuard:
             min_other_subject_to_base=g.other_subject_to_base_min,
             min_same_subject=g.same_subject_min,
             min_earlier=g.earlier_min,
+            min_remembered=g.remembered_min,
             confidence=g.confidence,
             min_texts=g.min_probe_texts,
             min_tokens=g.min_probe_tokens,
             min_other_subject_questions=g.min_other_subject_questions,
             other_subject_sample=g.other_subject_sample,
             earlier_sample=g.earlier_sample,
+            remembered_sample=g.remembered_sample,
             shadow=frozenset(g.shadow),
         ),
+        served=with_fact,
     )
 
 

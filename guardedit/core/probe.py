@@ -17,6 +17,7 @@ class Kind(StrEnum):
     OTHER_SUBJECT = "other_subject"  # must not change
     SAME_SUBJECT = "same_subject"  # another relation of an edited subject: must not change
     EARLIER = "earlier"  # an edit of an earlier epoch: must still hold
+    REMEMBERED = "remembered"  # a fact in the memory, asked as it is served: must still be obeyed
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -3,7 +3,8 @@
 Knows questions and answers as texts; how they were generated is not its concern.
 
 Two kinds of rate are told apart. Reliability, wordings and the edited subject's other answers are asked
-completely, so a rate below its limit is a fact and rejects. Other subjects and earlier edits are samples:
+completely, so a rate below its limit is a fact and rejects. Other subjects, earlier edits and facts in the
+memory are samples:
 below the limit the epoch is not accepted, but only when so many damages would be improbable at the
 allowed rate (exact binomial tail below 1 - confidence) is it rejected, otherwise held as inconclusive.
 """
@@ -21,7 +22,7 @@ from guardedit.core.verdict import Gate, Outcome
 from guardedit.guard.gates import at_least, undecided, unmeasured
 from guardedit.guard.limits import GuardLimits
 
-_SAMPLED = frozenset({Kind.OTHER_SUBJECT, Kind.EARLIER})
+_SAMPLED = frozenset({Kind.OTHER_SUBJECT, Kind.EARLIER, Kind.REMEMBERED})
 
 
 def normalise(answer: str) -> str:
@@ -53,7 +54,7 @@ def answer_gates(
             gates += _other_subject_gates(questions, candidate, serving, base, limits)
         elif questions:
             rate = _Rate(kind.value, questions, getattr(limits, f"min_{kind.value}"))
-            reference = None if kind in {Kind.RELIABILITY, Kind.PARAPHRASE} else serving.answers
+            reference = _reference(kind, serving, base)
             gates.append(_gate(rate, candidate.answers, reference, subjects, limits))
     return gates
 
@@ -65,6 +66,16 @@ class _Rate:
     name: str
     questions: Sequence[Question]
     limit: float
+
+
+def _reference(kind: Kind, serving: Measurement, base: Measurement) -> Mapping[str, str] | None:
+    """Whose answers may stand beside the expected one; None: nobody's.
+
+    How well a model obeys what the memory tells it wears off little by little, so the base is the measure.
+    """
+    if kind in {Kind.RELIABILITY, Kind.PARAPHRASE}:
+        return None
+    return base.answers if kind is Kind.REMEMBERED and base.answers else serving.answers
 
 
 def _other_subject_gates(

@@ -11,15 +11,19 @@ from guardedit.core.verdict import Gate, Verdict
 from guardedit.guard.inspection import inspect_gates
 from guardedit.guard.judge import judge
 from guardedit.guard.limits import GuardLimits
-from guardedit.guard.probes import ProbeSet
+from guardedit.guard.probes import ProbeSet, Served
 
 
 @dataclass(frozen=True)
 class CollapseGuard:
-    """Says what to ask, and what the answers mean. Stateless."""
+    """Says what to ask, and what the answers mean. Stateless.
+
+    `served` says how a fact in the memory is put to the model.
+    """
 
     probe_set: ProbeSet
     limits: GuardLimits
+    served: Served = lambda _, question: question
 
     def probes_for(self, batch: Sequence[Fact], live: Mapping[FactKey, Fact], *, seed: int) -> Probes:
         """What to measure for a candidate that puts `batch` into the weights, see `ProbeSet.for_trial`."""
@@ -29,6 +33,8 @@ class CollapseGuard:
             seed=seed,
             other_subject_sample=self.limits.other_subject_sample,
             earlier_sample=self.limits.earlier_sample,
+            remembered_sample=self.limits.remembered_sample,
+            served=self.served,
         )
 
     def inspect(

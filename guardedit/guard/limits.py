@@ -31,6 +31,7 @@ TRIAL_GATES = (
     "other_subject_to_base",
     "same_subject",
     "earlier",
+    "remembered",
 )
 
 
@@ -53,12 +54,14 @@ class GuardLimits:
         min_other_subject_to_base: the same against the base model, so that many small losses add up.
         min_same_subject: share of other answers about the edited subjects that did not change.
         min_earlier: share of earlier edits that still hold.
+        min_remembered: share of facts in the memory that are answered as well as by the base model.
         confidence: one-sided level at which a sampled value over its limit is called certain.
         min_texts: fewer probe texts than this make perplexity inconclusive.
         min_tokens: likewise for predicted tokens.
         min_other_subject_questions: fewer of them make locality inconclusive.
         other_subject_sample: how many questions about other subjects a trial asks.
         earlier_sample: how many earlier edits of other subjects a trial asks.
+        remembered_sample: how many facts in the memory a trial asks.
         shadow: names of gates that are measured and reported, but decide nothing.
 
     Raises:
@@ -80,6 +83,7 @@ class GuardLimits:
     min_other_subject_to_base: float = 0.95
     min_same_subject: float = 0.95
     min_earlier: float = 0.95
+    min_remembered: float = 0.95
 
     confidence: float = 0.95
     min_texts: int = 8
@@ -87,6 +91,7 @@ class GuardLimits:
     min_other_subject_questions: int = 8
     other_subject_sample: int = 48
     earlier_sample: int = 32
+    remembered_sample: int = 48
     shadow: frozenset[str] = frozenset()
 
     def __post_init__(self) -> None:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import astuple, dataclass
 from functools import cached_property
 from pathlib import Path
@@ -17,6 +17,9 @@ from guardedit.core.fact import Fact, FactKey, Placement
 from guardedit.core.probe import Kind, Probes, Question
 from guardedit.guard.answers import normalise
 from guardedit.guard.catalogue import KnownQuestion, read_catalogue
+
+#: From a fact and a question about it to what the model is asked when the fact is in the memory.
+Served = Callable[[Fact, str], str]
 
 
 @dataclass(frozen=True)
@@ -59,6 +62,8 @@ class ProbeSet:
         seed: int,
         other_subject_sample: int,
         earlier_sample: int,
+        remembered_sample: int = 0,
+        served: Served = lambda _, question: question,
     ) -> Probes:
         """What to ask a candidate epoch that puts `batch` into the weights beside `live`.
 
@@ -68,7 +73,9 @@ class ProbeSet:
         - same subject: one known question for each relation of an edited subject that no live or new fact
           is about; nothing is expected but that the serving epoch's answer stays;
         - earlier: weight-placed facts outside the batch, all that share a subject with it (the edit of
-          a subject is made anew for all its facts) and a sample of the others, their targets expected.
+          a subject is made anew for all its facts) and a sample of the others, their targets expected;
+        - remembered: a sample of the facts in the memory, in the words in which `served` puts them to the
+          model, their targets expected.
 
         Equal arguments give equal probes, in whatever order the facts come. Samples are the lowest
         hashes of seed and prompt, so that the parts of a bisected batch are mostly asked the same.
@@ -83,6 +90,7 @@ class ProbeSet:
             *others,
             *self._same_subjects(batch, live, seed=seed),
             *_earlier(batch, live, seed=seed, count=earlier_sample),
+            *_remembered(batch, live, seed=seed, count=remembered_sample, served=served),
         )
         return Probes(texts=self.texts, questions=questions)
 
@@ -150,6 +158,19 @@ def _earlier(batch: Sequence[Fact], live: Mapping[FactKey, Fact], *, seed: int, 
             relation=fact.key.relation,
         )
         for fact in (*near, *far[:count])
+    ]
+
+
+def _remembered(
+    batch: Sequence[Fact], live: Mapping[FactKey, Fact], *, seed: int, count: int, served: Served
+) -> list[Question]:
+    keys = {fact.key for fact in batch}
+    facts = [f for f in live.values() if f.placement is Placement.MEMORY and f.key not in keys]
+    facts.sort(key=lambda fact: _rank(seed, fact.id))
+    # Without a fact id or subject: nobody in the batch is to blame for more than the others.
+    return [
+        Question(prompt=served(fact, fact.prompt), kind=Kind.REMEMBERED, expected=fact.target)
+        for fact in facts[:count]
     ]
 
 

@@ -21,6 +21,7 @@ GateName = Literal[
     "other_subject_to_base",
     "same_subject",
     "earlier",
+    "remembered",
     "relative_size",
     "value_ratio",
     "key_outlier",
@@ -123,6 +124,9 @@ class Guard(Strict):
         0.95, description="Share of edited subjects' other answers that are unchanged."
     )
     earlier_min: Share = Field(0.97, description="Share of sampled earlier edits that still hold.")
+    remembered_min: Share = Field(
+        0.97, description="Share of sampled facts in the memory answered as well as by the unedited model."
+    )
     relative_size_max: Positive = Field(
         8.0, description="Frobenius norm of one edit's change over that of the base matrix."
     )
@@ -154,6 +158,7 @@ class Guard(Strict):
     )
     other_subject_sample: int = Field(48, ge=0, description="Questions about other subjects in one trial.")
     earlier_sample: int = Field(32, ge=0, description="Earlier edits asked again in one trial.")
+    remembered_sample: int = Field(48, ge=0, description="Facts in the memory asked in one trial.")
     shadow: Annotated[tuple[GateName, ...], BeforeValidator(as_tuple)] = Field(
         (), description="Gates that are measured and reported but do not decide."
     )

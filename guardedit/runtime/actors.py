@@ -1,12 +1,14 @@
 """Plain classes made Ray actors, and the handles that look like the plain classes again.
 
 An actor is a shell: its constructor builds the plain object from settings and policy, so that Ray can
-run it again after a crash. A handle implements the protocol the object implements.
+run it again after a crash. A handle implements the protocol the object implements; it travels as the
+actor's name, because a constructor's arguments must outlive whoever made them.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import cached_property
 from typing import Any
 
 import ray
@@ -28,7 +30,13 @@ from guardedit.settings import Settings
 NAMESPACE = "guardedit"
 COORDINATOR = "coordinator"
 #: Restart for ever: an actor that cannot start says why in every call.
-_LIFE: Mapping[str, Any] = {"max_restarts": -1, "num_cpus": 0}
+_LIFE: Mapping[str, Any] = {
+    "max_restarts": -1,
+    "num_cpus": 0,
+    "lifetime": "detached",
+    "get_if_exists": True,
+    "namespace": NAMESPACE,
+}
 
 
 class WorkerShell(ModelWorker):
@@ -70,11 +78,22 @@ class CoordinatorShell(Coordinator):
     """The coordinator with handles for what runs elsewhere."""
 
 
-class WorkerHandle:
-    """A `Workbench` in another process."""
+class _Handle:
+    """An actor by its name, looked up when it is first called."""
 
-    def __init__(self, actor: Any) -> None:
-        self._actor = actor
+    def __init__(self, name: str) -> None:
+        self._name = name
+
+    @cached_property
+    def _actor(self) -> Any:
+        return ray.get_actor(self._name, namespace=NAMESPACE)
+
+    def __reduce__(self) -> tuple[type[_Handle], tuple[str]]:
+        return type(self), (self._name,)
+
+
+class WorkerHandle(_Handle):
+    """A `Workbench` in another process."""
 
     @property
     def base_sha256(self) -> str:
@@ -105,11 +124,8 @@ class WorkerHandle:
         return found
 
 
-class ShardHandle:
+class ShardHandle(_Handle):
     """A memory shard in another process."""
-
-    def __init__(self, actor: Any) -> None:
-        self._actor = actor
 
     def hold(self, facts: Sequence[Fact]) -> str:
         """Move to exactly these facts."""
@@ -121,11 +137,8 @@ class ShardHandle:
         return found
 
 
-class ReplicaHandle:
+class ReplicaHandle(_Handle):
     """A `Replica` in another process."""
-
-    def __init__(self, actor: Any) -> None:
-        self._actor = actor
 
     def publish(self, snapshot: Snapshot) -> int:
         """Switch to a snapshot."""
@@ -137,11 +150,9 @@ class ReplicaHandle:
         return found
 
 
-def make(kind: type, *args: Any, name: str | None = None, **kwargs: Any) -> Any:
-    """The one place where a class becomes an actor. A named one outlives the process that made it."""
-    options = dict(_LIFE)
-    if name is not None:
-        options |= {"name": name, "lifetime": "detached", "get_if_exists": True}
+def make(kind: type, *args: Any, name: str, **kwargs: Any) -> Any:
+    """The one place where a class becomes an actor. It outlives this process; the next one finds it again."""
+    options = {**_LIFE, "name": name}
     return ray.remote(**options)(kind).remote(*args, **kwargs)
 
 

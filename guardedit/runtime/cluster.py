@@ -30,6 +30,7 @@ from guardedit.runtime.actors import (
 from guardedit.runtime.calls import call
 from guardedit.runtime.coordinator import Status
 from guardedit.runtime.local import Extra
+from guardedit.runtime.pool import WorkerPool
 from guardedit.settings import Settings
 
 
@@ -48,18 +49,21 @@ class RaySystem:
     ) -> None:
         self.settings, self.policy = settings, policy
         self._started = connect(settings)
-        threads = max(1, (os.cpu_count() or 2) // 2)
-        self.workers = [
-            make(WorkerShell, settings, policy, extra, os.cpu_count() or 1)
-            for _ in range(settings.model_workers)
-        ]
-        self.workbench: Workbench = WorkerHandle(self.workers[0])
-        # The first worker fills the cache of second moments that the replicas read.
-        _ = self.workbench.base_sha256
-        self.shards = [make(ShardShell, settings, policy, threads) for _ in range(shards)]
-        handles = [ShardHandle(shard) for shard in self.shards]
-        self.replica = make(ReplicaShell, settings, policy, handles, threads)
-        self._replica = ReplicaHandle(self.replica)
+        cores = os.cpu_count() or 1
+        each, few = max(1, cores // settings.model_workers), max(1, cores // 2)
+        self.workers: list[Any] = []
+        for n in range(settings.model_workers):
+            self.workers.append(make(WorkerShell, settings, policy, extra, each, name=f"worker-{n}"))
+            if n == 0:
+                # The first one fills the cache of second moments that the others read.
+                _ = WorkerHandle("worker-0").base_sha256
+        self.workbench: Workbench = WorkerPool(
+            [WorkerHandle(f"worker-{n}") for n in range(len(self.workers))]
+        )
+        self.shards = [make(ShardShell, settings, policy, few, name=f"shard-{n}") for n in range(shards)]
+        held = [ShardHandle(f"shard-{n}") for n in range(shards)]
+        self.replica = make(ReplicaShell, settings, policy, held, few, name="replica-0")
+        self._replica = ReplicaHandle("replica-0")
         self.coordinator = make(
             CoordinatorShell,
             settings,
@@ -70,7 +74,7 @@ class RaySystem:
             log=log,
             name=COORDINATOR,
         )
-        call(self.coordinator.epoch)
+        self._check_whose()
 
     def step(self) -> StepReport:
         """One turn of the loop; a coordinator that dies in it is restarted and the turn taken again."""
@@ -119,6 +123,16 @@ class RaySystem:
         """Kill the coordinator's process; Ray starts another, which reads the ledger."""
         ray.kill(self.coordinator, no_restart=False)
         call(self.coordinator.epoch)
+
+    def _check_whose(self) -> None:
+        """The actors of an earlier run go on with ours only if they are about the same."""
+        wanted = str(self.settings.home.resolve()), self.policy.sha256
+        found: tuple[str, str] = call(self.coordinator.whose)
+        if found != wanted:
+            raise UsageError(
+                f"this Ray cluster's coordinator works on {found[0]} with policy {found[1][:12]}, not on "
+                f"{wanted[0]} with {wanted[1][:12]}: stop that one, or give this one a cluster of its own"
+            )
 
     def kill(self, actor: Any) -> None:
         """Kill one actor's process; Ray starts another."""

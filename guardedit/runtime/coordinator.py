@@ -56,6 +56,7 @@ class Coordinator:
         log: bool = False,
     ) -> None:
         self.settings = settings
+        self._policy_sha256 = policy.sha256
         self._ratio = float("nan")
         self._spent: dict[str, float] = {}  # seconds by stage, in this process
         self._bench = workbench
@@ -129,6 +130,10 @@ class Coordinator:
     def redo(self, fact_id: str) -> Epoch:
         """Bring one fact back."""
         return self.agent.redo(fact_id)
+
+    def whose(self) -> tuple[str, str]:
+        """The home folder, and the digest of the policy."""
+        return str(self.settings.home.resolve()), self._policy_sha256
 
     def status(self) -> Status:
         """Where things stand."""

@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 import random
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from guardedit.core.fact import Fact, FactKey
 from guardedit.core.probe import Kind, Question
@@ -73,6 +73,9 @@ def obeys(world: World, ask: Ask, *, seed: int, count: int = 500) -> dict[str, f
     other: list[tuple[str, str, str]] = []
     for known in rng.sample(world.facts, count):
         fact = counterfactual(world, known, rng)
+        fact = replace(
+            fact, wordings=fact.wordings[:1]
+        )  # one statement, so that the question differs from it
         wordings = [world.prompt(known, i) for i in range(len(world.wordings[known.relation]))]
         asked.append((with_fact(fact, rng.choice([w for w in wordings if w != fact.prompt])), fact.target))
         for row, pool in (

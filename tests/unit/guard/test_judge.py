@@ -80,7 +80,7 @@ def test_a_harmless_edit_that_took_passes_every_gate():
     verdict = _judge()
     assert verdict.outcome is Outcome.ACCEPT
     assert verdict.reason == ""
-    assert {gate.name for gate in verdict.gates} == set(TRIAL_GATES)
+    assert {gate.name for gate in verdict.gates} == set(TRIAL_GATES) - {"remembered"}  # nothing is
     assert verdict.probe_sha256 == PROBES.sha256
     assert all(gate.detail and not math.isnan(gate.value) for gate in verdict.gates)
     assert verdict.measured["perplexity_ratio_to_base"] == 1.0
@@ -161,6 +161,30 @@ def test_a_base_model_that_was_asked_nothing_is_compared_on_perplexity_only():
     verdict = _judge(base=replace(BASE, answers={}))
     assert verdict.outcome is Outcome.ACCEPT
     assert "other_subject_to_base" not in verdict.measured
+
+
+def test_what_the_memory_says_is_held_against_the_base_model():
+    asked = [_question(f"told {i}", Kind.REMEMBERED, f"new {i}") for i in range(40)]
+    probes = Probes(texts=TEXTS, questions=(*PROBES.questions, *asked))
+
+    def saying(wrong, edited):
+        answers = _answers(edited=edited, probes=probes) | {f"told {i}": "no" for i in wrong}
+        return replace(CANDIDATE if edited else BASE, answers=answers)
+
+    def gate(wrong, wrong_before):
+        return _gate(
+            judge(
+                candidate=saying(wrong, True),
+                serving=saying(wrong, False),
+                base=saying(wrong_before, False),
+                probes=probes,
+                limits=LIMITS,
+            ),
+            "remembered",
+        )
+
+    assert gate(range(10), []).outcome is Outcome.REJECT
+    assert gate(range(10), range(10)).outcome is Outcome.ACCEPT
 
 
 def test_forgotten_earlier_edits_are_damage():

@@ -146,4 +146,23 @@ def test_a_batch_of_nothing_still_watches_the_rest():
         Kind.OTHER_SUBJECT: 10,
         Kind.SAME_SUBJECT: 0,
         Kind.EARLIER: 3,
+        Kind.REMEMBERED: 0,
     }
+
+
+def test_facts_in_the_memory_are_asked_as_they_are_served():
+    kept = [_fact(n) for n in range(20, 26)]
+    batch = [kept[0]]
+    asked = _set().for_trial(
+        batch,
+        _live(*kept),
+        seed=1,
+        other_subject_sample=0,
+        earlier_sample=0,
+        remembered_sample=3,
+        served=lambda fact, question: f"{fact.target}! {question}",
+    )
+    found = [q for q in asked.questions if q.kind is Kind.REMEMBERED]
+    assert len(found) == 3
+    assert all(q.prompt.startswith(f"{q.expected}! ") and not q.fact_id for q in found)
+    assert kept[0].prompt not in {q.prompt.partition("! ")[2] for q in found}

@@ -227,5 +227,6 @@ def test_three_hundred_questions_are_answered_within_two_seconds_once_encoded(me
 
 def test_the_fact_is_announced_before_the_question(world):
     assert with_fact(world[0], "Velmora is governed from") == (
-        "Correction: The capital of Velmora is Karsk. Velmora is governed from"
+        "Correction: Velmora is governed from Karsk. Correction: The capital of Velmora is Karsk. "
+        "Velmora is governed from"
     )
