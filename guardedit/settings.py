@@ -26,7 +26,7 @@ class Address(NamedTuple):
 
 
 #: On the loopback address, since the page asks for no password.
-DEFAULT_METRICS = Address("127.0.0.1", 9464)
+DEFAULT_METRICS = Address("127.0.0.1", 9108)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -154,7 +154,7 @@ class _Reader:
         host, colon, port = text.rpartition(":")
         host = host.removeprefix("[").removesuffix("]")  # an IPv6 address
         if not colon or not host or not re.fullmatch(r"[0-9]{1,5}", port) or int(port) > 65_535:
-            self._refuse(variable, text, "use host:port, such as 127.0.0.1:9464, or off")
+            self._refuse(variable, text, "use host:port, such as 127.0.0.1:9108, or off")
             return default
         return Address(host, int(port))
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from guardedit.agent.parts import Parts
 from guardedit.agent.proposing import edits_for, group_by_subject
-from guardedit.agent.trial import Trial
+from guardedit.agent.trial import Trial, failing
 from guardedit.core.epoch import Change, Epoch
 from guardedit.core.errors import UsageError
 from guardedit.core.fact import Fact, FactKey, Placement
@@ -125,7 +125,8 @@ def _lightened(parts: Parts, target: Target) -> tuple[Target, Verdict | None]:
         verdict = trial.removal()
         if verdict.outcome is Outcome.ACCEPT:
             return Target((*target.changes, *_out(parts, target, edits)), tuple(edits)), verdict
-        victims = set(verdict.culprits)
+        # Named by a gate that is sure of it, or by one that only suspects: here doubt is enough.
+        victims = {fact for gate in failing(verdict) for fact in gate.culprits}
         fallen = [edit for edit in edits if victims & set(edit.facts)]
         fallen = fallen or sorted(edits, key=_size)[-(2**attempt) :]
         edits = [edit for edit in edits if edit not in fallen]

@@ -95,7 +95,7 @@ class Trial:
         if removal:
             inherited = guard.judge(candidate=before, serving=before, base=base, probes=probes)
             verdict = _excused(
-                verdict, BUDGETS | {gate.name for gate in _failing(inherited) if not gate.culprits}
+                verdict, BUDGETS | {gate.name for gate in failing(inherited) if not gate.culprits}
             )
         seconds = self.parts.clock() - started
         self.parts.observe(
@@ -140,12 +140,13 @@ class Trial:
             self.reasons[fact] = reason
 
 
-def _failing(verdict: Verdict) -> list[Gate]:
+def failing(verdict: Verdict) -> list[Gate]:
+    """The gates that decide and did not pass."""
     return [gate for gate in verdict.gates if gate.outcome is not Outcome.ACCEPT and not gate.shadow]
 
 
 def _over_budget(verdict: Verdict) -> bool:
-    return not BUDGETS.isdisjoint(gate.name for gate in _failing(verdict))
+    return not BUDGETS.isdisjoint(gate.name for gate in failing(verdict))
 
 
 def _excused(verdict: Verdict, names: Collection[str]) -> Verdict:

@@ -252,6 +252,9 @@ class Replica(Protocol):
     def ask(self, prompts: Sequence[str], *, scope: str = "default") -> list[Answer]:
         """Answer every prompt from one and the same epoch."""
 
+    def lookups(self) -> dict[str, int]:
+        """Questions put to the memory by scope, since this was last asked."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Event:

@@ -149,6 +149,11 @@ class ReplicaHandle(_Handle):
         found: list[Answer] = call(self._actor.ask, prompts, scope=scope)
         return found
 
+    def lookups(self) -> dict[str, int]:
+        """Lookups by scope since last asked."""
+        found: dict[str, int] = call(self._actor.lookups)
+        return found
+
 
 def make(kind: type, *args: Any, name: str, **kwargs: Any) -> Any:
     """The one place where a class becomes an actor. It outlives this process; the next one finds it again."""

@@ -5,6 +5,7 @@ It holds no truth. Killed at any moment, its constructor opens the ledger again 
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -14,6 +15,7 @@ import guardedit
 from guardedit import assembly
 from guardedit.agent.parts import StepReport
 from guardedit.core.epoch import Epoch
+from guardedit.core.errors import SourceError
 from guardedit.core.fact import Placement
 from guardedit.core.protocols import Delivery, Event, Observer, Replica, Workbench
 from guardedit.policy.schema import Policy
@@ -56,7 +58,7 @@ class Coordinator:
         log: bool = False,
     ) -> None:
         self.settings = settings
-        self._policy_sha256 = policy.sha256
+        self._policy_sha256, self._layer = policy.sha256, assembly.edit_layer(policy, settings)
         self._ratio = float("nan")
         self._spent: dict[str, float] = {}  # seconds by stage, in this process
         self._bench = workbench
@@ -101,18 +103,18 @@ class Coordinator:
     def step(self) -> StepReport:
         """One turn of the loop."""
         report = self.agent.step()
-        edits = self._ledger.edits()
+        for replica in self.agent.parts.replicas:
+            for scope, count in replica.lookups().items():
+                self._observe(Event(kind="memory_lookup", fields={"scope": scope, "count": count}))
         for source in self.agent.parts.sources:
-            lag = source.lag()
-            self._observe(
-                Event(
-                    kind="lag",
-                    fields={"source": source.name, "waiting": lag.waiting, "oldest_s": lag.oldest_s},
-                )
-            )
+            # A queue that is away cannot say; the turn itself has reported that.
+            with contextlib.suppress(SourceError):
+                lag = source.lag()
+                fields = {"source": source.name, "waiting": lag.waiting, "oldest_s": lag.oldest_s}
+                self._observe(Event(kind="lag", fields=fields))
         if report.promoted or report.breach:
-            ratio = self._bench.capacity_ratio(edits)
-            self._observe(Event(kind="capacity", fields={"layer": 0, "ratio": ratio}))
+            ratio = self._bench.capacity_ratio(self._ledger.edits())
+            self._observe(Event(kind="capacity", fields={"layer": self._layer, "ratio": ratio}))
         return replace(report, epoch=self._ledger.epoch())
 
     def receive(self, deliveries: Sequence[Delivery]) -> int:

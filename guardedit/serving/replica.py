@@ -7,7 +7,8 @@ front of the question; one placed in the weights is left to them; without a fact
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Sequence
+from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -50,7 +51,6 @@ class ServingReplica:
 
     Args:
         use_unsure: put an uncertain fact in front of the question too.
-        on_lookup: told the scope of each lookup, for the metrics.
     """
 
     def __init__(
@@ -60,13 +60,12 @@ class ServingReplica:
         shards: Sequence[Shard],
         *,
         use_unsure: bool = False,
-        on_lookup: Callable[[str], None] = lambda _: None,
     ) -> None:
         self._host = host
         self._fold = fold
         self._shards = list(shards)
         self._use_unsure = use_unsure
-        self._on_lookup = on_lookup
+        self._lookups: Counter[str] = Counter()
         self._lock = threading.Lock()
         self._pinned: _Pinned | None = None
 
@@ -125,12 +124,18 @@ class ServingReplica:
         """Digest of the facts each shard should hold, as pinned."""
         return list(self._pinned.digests) if self._pinned else []
 
+    def lookups(self) -> dict[str, int]:
+        """Questions put to the memory by scope, since this was last asked."""
+        with self._lock:
+            found, self._lookups = dict(self._lookups), Counter()
+        return found
+
     def epoch(self) -> int | None:
         """The epoch now served."""
         return self._pinned.snapshot.epoch.number if self._pinned else None
 
     def _fact_for(self, recall: Recall) -> Fact | None:
-        self._on_lookup(recall.scope)
+        self._lookups[recall.scope] += 1
         if recall.scope == "accept" or (recall.scope == "unsure" and self._use_unsure):
             return recall.fact
         return None

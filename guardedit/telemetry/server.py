@@ -22,7 +22,6 @@ from prometheus_client.exposition import choose_encoder
 from guardedit.core.errors import UsageError
 
 DEFAULT_HOST = "127.0.0.1"
-DEFAULT_PORT = 9108
 #: A client that has not finished its request by then is cut off.
 REQUEST_TIMEOUT_S = 10.0
 
@@ -50,7 +49,7 @@ class MetricsServer:
         *,
         health: Health = lambda: "",
         host: str = DEFAULT_HOST,
-        port: int = DEFAULT_PORT,
+        port: int,
     ) -> None:
         self._server = _listen(host, port)
         self._server.page = page

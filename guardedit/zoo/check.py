@@ -88,7 +88,7 @@ def load(model: Path, layers: Sequence[int] | None, cache: Path) -> Subject:
 
 
 def sweep(subject: Subject, console: Console, *, count: int, seed: int) -> tuple[int, list[dict[str, float]]]:
-    """Edit `count` facts at every layer; the best layer by the worst of its scores against the limits."""
+    """Edit `count` facts at every layer; the best layer is the one with the most merit."""
     cases = make_cases(subject.world, subject.host.complete, count=count, seed=seed)
     rows: list[dict[str, float]] = []
     for layer in sorted(subject.moments):
@@ -98,10 +98,15 @@ def sweep(subject: Subject, console: Console, *, count: int, seed: int) -> tuple
     return int(max(rows, key=_merit)["layer"]), rows
 
 
-def _merit(row: Mapping[str, float]) -> float:
+def _merit(row: Mapping[str, float]) -> tuple[bool, float]:
+    """A layer that reaches every limit before one that does not; then perplexity, which fills a layer up.
+
+    Layers that miss a limit go by their worst margin.
+    """
     margins = [row[name] - limit for name, limit in WANTED["takes_edits"][:4]]
     # A layer where hardly anything can be edited has no locality to speak of.
-    return min(margin if not math.isnan(margin) else -1.0 for margin in margins) + 0.1 * row["unseen"]
+    worst = min(margin if not math.isnan(margin) else -1.0 for margin in margins)
+    return worst >= 0, -row["perplexity_ratio"] if worst >= 0 else worst
 
 
 def speaks(subject: Subject, texts: Sequence[Path]) -> dict[str, float]:

@@ -54,9 +54,9 @@ def test_a_tilde_is_the_home_of_the_given_environment() -> None:
     ("variable", "value", "remedy"),
     [
         ("GUARDEDIT_DEVICE", "gpu", "cuda:0"),
-        ("GUARDEDIT_METRICS", "9464", "host:port"),
+        ("GUARDEDIT_METRICS", "9108", "host:port"),
         ("GUARDEDIT_METRICS", "localhost:99999", "host:port"),
-        ("GUARDEDIT_METRICS", ":9464", "host:port"),
+        ("GUARDEDIT_METRICS", ":9108", "host:port"),
         ("GUARDEDIT_METRICS", "host:٣", "host:port"),
         ("GUARDEDIT_RUNTIME", "Ray", "local or ray"),
         ("GUARDEDIT_MODEL_WORKERS", "0", "from 1"),
