@@ -6,6 +6,7 @@ Never behaviour: what is done with a correction is in the policy. Nothing is ope
 from __future__ import annotations
 
 import re
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -29,13 +30,23 @@ class Address(NamedTuple):
 DEFAULT_METRICS = Address("127.0.0.1", 9108)
 
 
+def shipped_policy(name: str) -> Path:
+    """A policy that comes with the project: in the working folder, the source tree, or where pip put it."""
+    folders = (
+        Path("policies"),
+        Path(__file__).parents[1] / "policies",
+        Path(sys.prefix) / "share" / "guardedit" / "policies",
+    )
+    return next((path for folder in folders if (path := folder / name).is_file()), folders[0] / name)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
     """One process's surroundings.
 
     Attributes:
         home: folder of the ledger and its blobs. GUARDEDIT_HOME.
-        policy: the policy file. GUARDEDIT_POLICY.
+        policy: the policy file; default: the shipped `default.yaml`. GUARDEDIT_POLICY.
         model: folder or name of the base model; empty is the embedded demo model. GUARDEDIT_MODEL.
         probes: the guard's probe set; None is the `probes.json` beside the model. GUARDEDIT_PROBES.
         encoder: folder or name of the sentence encoder; empty is the packaged MiniLM. GUARDEDIT_ENCODER.
@@ -51,7 +62,7 @@ class Settings:
     """
 
     home: Path = Path(".guardedit")
-    policy: Path = Path("policies/default.yaml")
+    policy: Path = field(default_factory=lambda: shipped_policy("default.yaml"))
     model: str = ""
     probes: Path | None = None
     encoder: str = ""

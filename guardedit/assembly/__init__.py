@@ -8,9 +8,11 @@ from __future__ import annotations
 from guardedit.assembly.bench import Bench, Builder, edit_settings, load_bench, worker
 from guardedit.assembly.limits import drift_watch, guard
 from guardedit.assembly.model_files import (
+    BACKGROUND,
     EDIT_CARD,
     PROBES,
-    EditCard,
+    PROSE,
+    background,
     edit_layer,
     known_questions,
     load_probes,
@@ -20,11 +22,13 @@ from guardedit.assembly.model_files import (
 from guardedit.assembly.system import build_agent, last_snapshot, load_memory, open_ledger, open_sources
 
 __all__ = [
+    "BACKGROUND",
     "EDIT_CARD",
     "PROBES",
+    "PROSE",
     "Bench",
     "Builder",
-    "EditCard",
+    "background",
     "build_agent",
     "drift_watch",
     "edit_layer",

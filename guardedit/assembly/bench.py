@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields
 
-from guardedit.assembly.model_files import edit_layer, load_probes, model_folder
+from guardedit.assembly.model_files import background, edit_layer, model_folder
 from guardedit.core.protocols import Editor
 from guardedit.editing.registry import Registry
 from guardedit.editing.settings import EditSettings
-from guardedit.models.background import background_texts
 from guardedit.models.fold import Fold
 from guardedit.models.host import ModelHost
 from guardedit.models.statistics import SecondMoments, load_or_collect
@@ -45,12 +44,7 @@ def load_bench(
     host = ModelHost.load(model_folder(settings), device=_device(settings))
     layer = edit_layer(policy, settings)
     dials = edit_settings(policy)
-    probes = load_probes(settings)
-    known = [f"{q.prompt} {q.answer}." for q in probes.questions]
-    cache = settings.home / "moments"
-    width = host.base_matrix(layer).shape[1]
-    texts = background_texts(host, [*probes.texts, *known], tokens=10 * width, folder=cache)
-    moments = load_or_collect(cache, host, texts, [layer])
+    moments = load_or_collect(settings.home / "moments", host, background(settings, host), [layer])
     fold = Fold(host, moments, background_weight=dials.background_weight, ridge=dials.ridge)
     registry = Registry()
     editors: dict[str, Editor] = {

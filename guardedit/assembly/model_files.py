@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable
 from importlib.resources import files
 from pathlib import Path
 
@@ -12,33 +11,17 @@ from guardedit.core.correction import Correction
 from guardedit.core.errors import PolicyError, UsageError
 from guardedit.core.probe import Kind, Question
 from guardedit.guard import ProbeSet
-from guardedit.models.host import load_tokenizer
+from guardedit.models.background import background_texts
+from guardedit.models.host import ModelHost, load_tokenizer
 from guardedit.models.tokens import encode, subject_last
 from guardedit.policy.schema import Policy
 from guardedit.settings import Settings
 
 EDIT_CARD = "edit_card.json"
 PROBES = "probes.json"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class EditCard:
-    """Where a base model is best edited, found by a sweep; `edit_card.json` in the model's folder."""
-
-    layer: int
-    settings: Mapping[str, float]
-
-    @staticmethod
-    def load(folder: Path) -> EditCard | None:
-        """The card of a model folder; None when it has none."""
-        path = folder / EDIT_CARD
-        if not path.is_file():
-            return None
-        try:
-            body = json.loads(path.read_text(encoding="utf-8"))
-            return EditCard(layer=int(body["layer"]), settings=dict(body.get("settings", {})))
-        except (ValueError, KeyError, TypeError) as error:
-            raise UsageError(f"{path} is not an edit card ({error}): it holds layer and settings") from error
+BACKGROUND = "background.json"
+#: Tokens of sampled prose for each dimension of a key.
+PROSE = 24
 
 
 def model_folder(settings: Settings) -> Path:
@@ -61,16 +44,40 @@ def load_probes(settings: Settings) -> ProbeSet:
     return ProbeSet.load(path)
 
 
+def background(settings: Settings, host: ModelHost) -> list[str]:
+    """Ordinary text for the second moments: the file beside the model, else what the model says by itself.
+
+    The file is a JSON list of texts. Sampled text, with the statements of the probe set in between, is kept
+    in the home folder; another platform may sample otherwise, so a file makes the folded bytes portable.
+
+    Raises:
+        UsageError: when the file is not a list of texts.
+    """
+    path = model_folder(settings) / BACKGROUND
+    if not path.is_file():
+        known = [f"{known.prompt} {known.answer}." for known in load_probes(settings).questions]
+        width = host.base_matrix(0).shape[1]
+        return background_texts(host, known, tokens=PROSE * width, folder=settings.home / "moments")
+    try:
+        texts = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise UsageError(f"{path} is not JSON ({error}): it holds a list of texts") from error
+    if not isinstance(texts, list) or not all(isinstance(text, str) for text in texts):
+        raise UsageError(f'{path} must hold a list of texts: ["One text.", ...]')
+    return texts
+
+
 def edit_layer(policy: Policy, settings: Settings) -> int:
-    """The layer to edit: the policy's, else the model card's."""
+    """The layer to edit: the policy's, else that of the edit card (`{"layer": 5}`) in the model's folder."""
     if policy.editing.layer is not None:
         return policy.editing.layer
-    card = EditCard.load(model_folder(settings))
-    if card is None:
-        raise PolicyError(
-            f"editing.layer is null and {model_folder(settings)} has no {EDIT_CARD}: set editing.layer"
-        )
-    return card.layer
+    card = model_folder(settings) / EDIT_CARD
+    if not card.is_file():
+        raise PolicyError(f"editing.layer is null and there is no {card}: set editing.layer")
+    try:
+        return int(json.loads(card.read_text(encoding="utf-8"))["layer"])
+    except (ValueError, KeyError, TypeError) as error:
+        raise UsageError(f"{card} is not an edit card ({error}): it names the layer to edit") from error
 
 
 def known_questions(probes: ProbeSet, subject: str) -> tuple[Question, ...]:

@@ -17,7 +17,7 @@ from guardedit.cli.failure import Code
 from guardedit.cli.options import Format, Home, Model, PolicyFile, settings_from
 from guardedit.cli.run import Runtime
 from guardedit.cli.show import Output
-from guardedit.core.errors import UsageError
+from guardedit.settings import shipped_policy
 
 POLICY = "demo.yaml"
 
@@ -46,7 +46,7 @@ def demo(
 
     with ExitStack() as stack:
         folder = home or Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="guardedit-demo-")))
-        settings = settings_from(folder, policy or _shipped(POLICY), model, runtime=runtime.value)
+        settings = settings_from(folder, policy or shipped_policy(POLICY), model, runtime=runtime.value)
         # The demo talks to nobody: no broker, no port.
         settings = replace(settings, metrics=None, redis_url="", ray_address="")
         screen = stack.enter_context(Screen(f"guardedit demo: {corrections} corrections, seed {seed}"))
@@ -70,17 +70,6 @@ def demo(
         show.line({}, output, _summary(found, report))
     if not reached(found):
         raise typer.Exit(Code.FAILED)
-
-
-def _shipped(name: str) -> Path:
-    """A policy of the source tree; UsageError where there is none."""
-    here = Path(__file__).parents[2] / "policies" / name
-    path = here if here.is_file() else Path("policies") / name
-    if not path.is_file():
-        raise UsageError(
-            f"there is no {path}: run the demo in the source tree, or name a policy with --policy"
-        )
-    return path
 
 
 def _summary(found: dict[str, Any], report: Path) -> str:

@@ -34,7 +34,7 @@ class EditSettings:
     extra_steps: int = 3
     confidence: float = 0.3
     clamp_ratio: float = 16.0
-    norm_penalty: float = 0.01
+    norm_penalty: float = 0.03
     preservation_weight: float = 1.0
     keep_limit: int = 12
     background_weight: float = 1_000.0

@@ -16,8 +16,9 @@ ANNOUNCED = 2
 def with_fact(fact: Fact, question: str) -> str:
     """The question with the fact announced before it, in two of its wordings where it has two.
 
-    The question's own wording comes first where the fact has it. Two beat one and three: the demo model
-    answers 0.98, 0.97 and 0.90 of the facts so announced (0.96, 0.94 and 0.88 with twenty weight edits).
+    Statements before questions, whose answers read badly as an announcement; then the question's own wording.
+    Two beat one and three: the demo model answers 0.98, 0.97 and 0.90 of the facts so announced (0.96, 0.94
+    and 0.88 with twenty weight edits).
 
     >>> from guardedit.core.fact import FactKey
     >>> wordings = ("The capital of Velmora is", "Velmora obeys", "Velmora is ruled from")
@@ -28,5 +29,5 @@ def with_fact(fact: Fact, question: str) -> str:
     >>> with_fact(fact, "Velmora obeys")
     'Correction: Velmora obeys Karsk. Correction: The capital of Velmora is Karsk. Velmora obeys'
     """
-    said = sorted(fact.wordings, key=lambda wording: wording != question)[:ANNOUNCED]
+    said = sorted(fact.wordings, key=lambda wording: ("?" in wording, wording != question))[:ANNOUNCED]
     return " ".join([*(f"{ANNOUNCEMENT} {wording} {fact.target}." for wording in said), question])

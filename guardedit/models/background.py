@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
+import random
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -24,6 +26,7 @@ def background_texts(
 ) -> list[str]:
     """Sampled prose and known statements in turn, `tokens` tokens of prose at least; kept in `folder`.
 
+    The statements are shuffled first, so that whoever reads only the beginning meets a fair sample of them.
     The same model, statements and seed give the same texts; a kept file is read instead of sampling.
     """
     name = hashlib.sha256(json.dumps([host.base_sha256, list(known), tokens, seed]).encode()).hexdigest()
@@ -32,7 +35,8 @@ def background_texts(
         kept: list[str] = json.loads(path.read_text(encoding="utf-8"))
         return kept
     prose = sample_prose(host, tokens=tokens, seed=seed)
-    share = max(1, len(known) // max(1, len(prose)))
+    known = random.Random(seed).sample(list(known), len(known))
+    share = math.ceil(len(known) / max(1, len(prose)))
     texts: list[str] = []
     for index, text in enumerate(prose):
         texts += [text, " ".join(known[index * share : (index + 1) * share])]

@@ -1,8 +1,8 @@
 """Second moments of the keys: what background text looks like to a down projection.
 
 C = E[k k^T] [f, f], mean over tokens (ROME, Meng et al. 2022, section 3.1). A small multiple of f tokens is
-enough (FastMEMIT, arXiv 2506.04226); the default is 10 f. Knows how to collect and to cache them. Does not
-know edits.
+enough (FastMEMIT, arXiv 2506.04226): at least 10 f, and beyond 40 f nothing is read. Knows how to collect
+and to cache them. Does not know edits.
 """
 
 from __future__ import annotations
@@ -28,6 +28,8 @@ from guardedit.models.matrices import tensor_sha256
 from guardedit.models.threads import one_thread
 from guardedit.models.tokens import encode, pad
 
+#: Tokens of background text for each dimension of a key: fewer are refused, more are not read.
+LEAST, MOST = 10, 40
 #: Windows in one forward pass. Fixed, because C is summed batch by batch and its bytes must repeat.
 ROWS = 16
 
@@ -87,19 +89,20 @@ def collect(
         host: unpatched.
         texts: long ones are read in windows of the model's context; every token counts.
         layers: decoder layers.
-        min_tokens: default 10 f, with f the largest key width of the layers.
+        min_tokens: default `LEAST` f, with f the largest key width of the layers; `MOST / LEAST` times as
+            many are read where there are so many.
 
     Raises:
         EditError: when the texts end before `min_tokens`.
     """
-    wanted = min_tokens or 10 * max((host.base_matrix(layer).shape[1] for layer in layers), default=0)
+    wanted = min_tokens or LEAST * max((host.base_matrix(layer).shape[1] for layer in layers), default=0)
     sums = {layer: _Sum(_zeros(host, layer)) for layer in layers}
     tokens = 0
     with host.lock, one_thread(), torch.inference_mode():
         for rows in _batches(host, texts):
             tokens += sum(map(len, rows))
             _add(host, sums, rows)
-            if tokens >= wanted:
+            if tokens * LEAST >= wanted * MOST:
                 break
     if tokens < wanted:
         raise EditError(f"the background text has {tokens} tokens, {wanted} are needed: give more text")

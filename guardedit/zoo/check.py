@@ -19,14 +19,14 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from guardedit.assembly import EDIT_CARD
+from guardedit.assembly import EDIT_CARD, background
 from guardedit.core.protocols import Editor
 from guardedit.editing.registry import Registry
 from guardedit.editing.settings import EditSettings
-from guardedit.models.background import background_texts
 from guardedit.models.fold import Fold
 from guardedit.models.host import ModelHost
 from guardedit.models.statistics import SecondMoments, load_or_collect
+from guardedit.settings import Settings
 from guardedit.zoo.corpus import held_out_part, training_part
 from guardedit.zoo.examine import knows, make_cases, obeys, perplexity, takes_edits
 from guardedit.zoo.ngrams import Ngrams, perplexities
@@ -80,11 +80,9 @@ def load(model: Path, layers: Sequence[int] | None, cache: Path) -> Subject:
     host = ModelHost.load(model)
     world = World.load()
     texts = tuple(json.loads((ZOO_FOLDER / "probe_texts.json").read_text(encoding="utf-8"))["evaluation"])
-    known = [f"{world.prompt(f, world.shown(f)[0])} {f.object}." for f in world.facts]
     chosen = list(range(host.layers)) if layers is None else list(layers)
-    width = host.base_matrix(chosen[0]).shape[1]
-    background = background_texts(host, known, tokens=10 * width, folder=cache)
-    return Subject(host, world, texts, load_or_collect(cache, host, background, chosen))
+    ordinary = background(Settings(home=cache, model=str(model)), host)
+    return Subject(host, world, texts, load_or_collect(cache, host, ordinary, chosen))
 
 
 def sweep(subject: Subject, console: Console, *, count: int, seed: int) -> tuple[int, list[dict[str, float]]]:

@@ -1,17 +1,23 @@
-"""The guard's probe set for the demo model: `python -m guardedit.zoo.probes --model DIR`.
+"""What the demo model needs beside its weights: `python -m guardedit.zoo.probes --model DIR`.
 
-Knows the world and the sentences; asks the model, so that only what it really knows counts as known.
+The guard's probe set, and ordinary text for the second moments. Knows the world and the sentences; asks the
+model, so that only what it really knows counts as known.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
-from guardedit.assembly import PROBES
+from guardedit.assembly import BACKGROUND, PROBES, PROSE
+from guardedit.models.background import background_texts
 from guardedit.models.host import ModelHost
+from guardedit.models.statistics import MOST
+from guardedit.models.tokens import encode
 from guardedit.zoo.world import ZOO_FOLDER, KnownFact, World
 
 TEXTS_FILE = ZOO_FOLDER / "probe_texts.json"
@@ -26,7 +32,7 @@ def probe_prompts(world: World, fact: KnownFact) -> tuple[str, ...]:
 
 def build_probes(
     world: World, texts: Sequence[str], ask: Callable[[Sequence[str]], list[str]]
-) -> dict[str, list[object]]:
+) -> dict[str, list[Any]]:
     """The probe set as plain data, see `guard.catalogue`: only questions that `ask` answers rightly."""
     rows = [(fact, prompt) for fact in world.facts for prompt in probe_prompts(world, fact)]
     answers = ask([prompt for _, prompt in rows])
@@ -60,15 +66,33 @@ def known_world(world: World, questions: Sequence[tuple[str, str, str]]) -> Worl
     return World(tuple(facts), world.wordings, world.names)
 
 
+def build_background(host: ModelHost, known: Sequence[str]) -> list[str]:
+    """What the model says by itself and statements it knows, as much of it as second moments read."""
+    width = host.base_matrix(0).shape[1]
+    with tempfile.TemporaryDirectory() as folder:
+        texts = background_texts(host, known, tokens=PROSE * width, folder=Path(folder))
+    read = 0
+    for count, text in enumerate(texts, start=1):
+        read += len(encode(host.tokenizer, text))
+        if read >= MOST * width:
+            return texts[:count]
+    return texts
+
+
 def main() -> None:
-    """Write `probes.json` beside a model."""
+    """Write `probes.json` and `background.json` beside a model."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--model", type=Path, default=ZOO_FOLDER / "model")
     arguments = parser.parse_args()
-    probes = build_probes(World.load(), read_texts("guard"), ModelHost.load(arguments.model).complete)
-    path = arguments.model / PROBES
-    path.write_text(json.dumps(probes, indent=0) + "\n", encoding="utf-8")
-    print(f"{path}: {len(probes['texts'])} texts, {len(probes['questions'])} questions")
+    host = ModelHost.load(arguments.model)
+    probes = build_probes(World.load(), read_texts("guard"), host.complete)
+    background = build_background(host, [f"{q['prompt']} {q['answer']}." for q in probes["questions"]])
+    for name, body in ((PROBES, probes), (BACKGROUND, background)):
+        (arguments.model / name).write_text(json.dumps(body, indent=0) + "\n", encoding="utf-8")
+    print(
+        f"{arguments.model}: {len(probes['texts'])} texts and {len(probes['questions'])} questions, "
+        f"{len(background)} texts of background"
+    )
 
 
 if __name__ == "__main__":

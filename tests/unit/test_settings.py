@@ -23,6 +23,7 @@ def test_every_setting_can_be_set() -> None:
             "GUARDEDIT_POLICY": "/etc/policy.yaml",
             "GUARDEDIT_MODEL": "/models/small",
             "GUARDEDIT_ENCODER": "/models/encoder",
+            "GUARDEDIT_PROBES": "/models/probes.json",
             "GUARDEDIT_DEVICE": "cuda:1",
             "GUARDEDIT_METRICS": "[::1]:9000",
             "GUARDEDIT_REDIS_URL": "rediss://:secret@broker:6380/1",
