@@ -12,24 +12,19 @@ ledger says and writes in one transaction.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Mapping, Sequence
 
-from guardedit.agent.deciding import Known, read, repeated, settle
+from guardedit.agent.decider import Decider
 from guardedit.agent.parts import Parts, StepReport
 from guardedit.agent.promotion import Promotion, promote, waiting
 from guardedit.agent.reversal import redo, roll_back, undo
 from guardedit.agent.turned_away import TurnedAway
 from guardedit.agent.watching import Watch
-from guardedit.core.correction import Correction, Op, content_sha256
-from guardedit.core.decision import Route
 from guardedit.core.epoch import Change, Epoch
-from guardedit.core.errors import CorrectionError, EditError, GuardError, SourceError, UsageError
-from guardedit.core.fact import Fact, FactKey
+from guardedit.core.errors import EditError, GuardError, SourceError, UsageError
+from guardedit.core.fact import Fact
 from guardedit.core.failpoints import failpoint
-from guardedit.core.probe import Kind, Probes, Question
 from guardedit.core.protocols import Event, Received, Settlement, Snapshot
-from guardedit.core.receipt import Fate
 
 
 class Agent:
@@ -37,7 +32,7 @@ class Agent:
 
     def __init__(self, parts: Parts) -> None:
         self.parts = parts
-        self.watch = Watch(parts)
+        self.decider, self.watch = Decider(parts), Watch(parts)
         self.turned_away = TurnedAway(parts.journal)
         self._filling_since_s: float | None = None
         self.publish()
@@ -81,35 +76,8 @@ class Agent:
         return new
 
     def decide(self, pending: Sequence[Received]) -> list[Settlement]:
-        """2. One settlement for each waiting message, in order; later ones see the earlier ones."""
-        live = dict(self.parts.journal.live())
-        seen: dict[str, str] = {}  # ids of this batch
-        versions: dict[FactKey, int] = {}
-        known = Known(
-            live=live,
-            latest=lambda key: versions.get(key, self.parts.journal.latest_version(key)),
-            content=lambda name: seen.get(name) or self.parts.journal.known(name),
-        )
-        corrections = [read(received, self.parts.check) for received in pending]
-        already = self._already([c for c in corrections if isinstance(c, Correction)], live)
-        settlements: list[Settlement] = []
-        for received, correction in zip(pending, corrections, strict=True):
-            if isinstance(correction, Settlement):
-                settlement = correction
-            else:
-                settlement = repeated(received, correction, known) or self._decided(
-                    received, correction, known, already=correction.id in already
-                )
-                seen.setdefault(correction.id, content_sha256(correction))
-                if change := settlement.change:
-                    _apply(live, change)
-                    if change.fact:
-                        versions[change.key] = change.fact.version
-            settlements.append(settlement)
-            if settlement.fate is Fate.DEAD:
-                code, _, detail = settlement.reason.partition(": ")
-                self._tell("dead_lettered", source=received.source, reason=code, detail=detail)
-        return settlements
+        """2. One settlement for each waiting message, in order."""
+        return self.decider.decide(pending)
 
     def remember(self, settlements: Sequence[Settlement]) -> bool:
         """3. Decisions, fates and facts in one transaction; whether something is to be published."""
@@ -177,21 +145,6 @@ class Agent:
         self.publish()
         return epoch
 
-    def _decided(
-        self, received: Received, correction: Correction, known: Known, *, already: bool
-    ) -> Settlement:
-        decision = self.parts.decide(correction, self._context(correction))
-        if decision.route is Route.HOLD and self.parts.journal.released(received.seq):
-            decision = replace(decision, route=Route.MEMORY, reason=f"released; was: {decision.reason}")
-        fields = {
-            "source": received.source,
-            "route": decision.route.value,
-            "rule": decision.rule,
-            "reason": decision.reason,
-        }
-        self.parts.observe(Event(kind="decided", correction_id=correction.id, fields=fields))
-        return settle(received, correction, decision, known, already=already)
-
     def _batch_is_filling(self) -> bool:
         """A small batch may wait a little for company: its facts are live in memory meanwhile."""
         subjects = {f.key.subject for f in waiting(self.parts.journal.live(), self.turned_away.now())}
@@ -205,30 +158,6 @@ class Agent:
             return True
         self._filling_since_s = None
         return False
-
-    def _context(self, correction: Correction) -> Mapping[str, object]:
-        now = self.parts.clock()
-        return {
-            "now_s": now,
-            "subject_edits_24h": self.parts.journal.subject_edits(correction.subject, since_s=now - 86_400),
-            "known_subject": bool(self.parts.known_questions(correction.subject)),
-        }
-
-    def _already(self, corrections: Iterable[Correction], live: Mapping[FactKey, Fact]) -> set[str]:
-        """Ids of corrections that the serving weights answer as wanted, in every wording."""
-        asked = [c for c in corrections if c.op is Op.UPSERT and c.key not in live]
-        questions = tuple(
-            Question(prompt=wording, kind=Kind.RELIABILITY) for c in asked for wording in c.wordings
-        )
-        if not questions:
-            return set()
-        try:
-            found = self.parts.workbench.measure(
-                self.parts.journal.edits(), Probes(texts=(), questions=questions)
-            ).answers
-        except (GuardError, CorrectionError):
-            return set()  # only a saving is lost: the corrections are settled as news
-        return {c.id for c in asked if all(found.get(w) == c.target_new for w in c.wordings)}
 
     def _expire(self, expired: Sequence[Change]) -> None:
         epoch = self.parts.journal.epoch()
@@ -263,10 +192,3 @@ class Agent:
 
     def _tell(self, kind: str, **fields: object) -> None:
         self.parts.observe(Event(kind=kind, fields=fields))
-
-
-def _apply(live: dict[FactKey, Fact], change: Change) -> None:
-    if change.fact is None:
-        live.pop(change.key, None)
-    else:
-        live[change.key] = change.fact

@@ -11,13 +11,10 @@ from typer.testing import CliRunner
 from guardedit.cli.main import app
 from guardedit.evaluation.expected import Kind
 from guardedit.evaluation.report import THRESHOLDS, reached
-from guardedit.zoo.world import ZOO_FOLDER
 
 
 @pytest.fixture(scope="module")
 def demo(tmp_path_factory: pytest.TempPathFactory):
-    if not (ZOO_FOLDER / "model" / "probes.json").is_file():
-        pytest.skip("the demo model is not there: python -m guardedit.zoo.train makes it")
     report = tmp_path_factory.mktemp("demo") / "demo.json"
     options = ["--corrections", "40", "--seed", "1", "--runtime", "local", "--no-unguarded"]
     done = CliRunner().invoke(app, ["demo", *options, "--report", str(report)])

@@ -11,7 +11,8 @@ import torch
 
 from guardedit.zoo.corpus import FactRows, held_out_part, training_part
 from guardedit.zoo.ngrams import Ngrams, perplexities
-from guardedit.zoo.train import Corpus, Recipe, Trainer, draw_batch, read_corpus
+from guardedit.zoo.train import Corpus, draw_batch, read_corpus
+from guardedit.zoo.trainer import Recipe, Trainer
 from guardedit.zoo.world import World
 
 RECIPE = Recipe(
