@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import math
 import sys
 import tempfile
 from collections.abc import Mapping, Sequence
@@ -53,6 +52,12 @@ WANTED: Mapping[str, tuple[tuple[str, float], ...]] = {
 }
 
 
+#: What single edits must reach for a layer to be chosen, on the few cases of a sweep.
+USABLE = {"efficacy": 0.9, "other_subject": 0.97, "same_subject": 0.92}
+#: What a sweep also measures with all edits in the weights at once.
+TOGETHER = ("efficacy", "unseen", "other_subject", "perplexity_ratio")
+
+
 @dataclass(frozen=True)
 class Subject:
     """The model under examination, with what edits need."""
@@ -86,25 +91,28 @@ def load(model: Path, layers: Sequence[int] | None, cache: Path) -> Subject:
 
 
 def sweep(subject: Subject, console: Console, *, count: int, seed: int) -> tuple[int, list[dict[str, float]]]:
-    """Edit `count` facts at every layer; the best layer is the one with the most merit."""
+    """Make `count` edits at every layer, one at a time and together; the best layer has the most merit."""
     cases = make_cases(subject.world, subject.host.complete, count=count, seed=seed)
     rows: list[dict[str, float]] = []
     for layer in sorted(subject.moments):
         with console.status(f"layer {layer}"):
             editor, fold = subject.editor(layer)
-            rows.append({"layer": layer, **takes_edits(subject.host, fold, editor, cases, subject.texts)})
+            alone, together = (
+                takes_edits(subject.host, fold, editor, cases, subject.texts, together=joint)
+                for joint in (False, True)
+            )
+            rows.append({"layer": layer, **alone, **{f"together_{k}": together[k] for k in TOGETHER}})
     return int(max(rows, key=_merit)["layer"]), rows
 
 
 def _merit(row: Mapping[str, float]) -> tuple[bool, float]:
-    """A layer that reaches every limit before one that does not; then perplexity, which fills a layer up.
+    """Share of facts answered together for each percent of perplexity, where single edits work at all.
 
-    Layers that miss a limit go by their worst margin.
+    Edits are served together, and it is perplexity that fills a layer up. NaN has no merit.
     """
-    margins = [row[name] - limit for name, limit in WANTED["takes_edits"][:4]]
-    # A layer where hardly anything can be edited has no locality to speak of.
-    worst = min(margin if not math.isnan(margin) else -1.0 for margin in margins)
-    return worst >= 0, -row["perplexity_ratio"] if worst >= 0 else worst
+    usable = all(row[name] >= limit for name, limit in USABLE.items())
+    percent = 100 * max(row["together_perplexity_ratio"] - 1, 1e-4)
+    return usable, row["together_efficacy"] / percent
 
 
 def speaks(subject: Subject, texts: Sequence[Path]) -> dict[str, float]:
@@ -214,8 +222,9 @@ def examine(
 
 
 def _sweep_table(rows: Sequence[Mapping[str, float]]) -> Table:
-    names = ("layer", "efficacy", "unseen", "other_subject", "same_subject", "perplexity_ratio")
-    table = Table(*names, title="24 single edits at each layer")
+    names = ["layer", "efficacy", "unseen", "other_subject", "same_subject", "perplexity_ratio"]
+    names += [f"together_{name}" for name in TOGETHER]
+    table = Table(*names, title="24 edits at each layer, one at a time and together")
     for row in rows:
         table.add_row(*(f"{row[name]:.4g}" for name in names))
     return table
