@@ -103,6 +103,7 @@ def pytest_configure() -> None:
     os.environ.setdefault("RAY_AUTH_MODE", "token")
     os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(32))
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")  # the crash tests fork
+    os.environ.setdefault("OMP_NUM_THREADS", "1")  # threads waiting for each other make small models slow
 
 
 @pytest.fixture(scope="session")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import tempfile
 from contextlib import ExitStack
 from dataclasses import replace
@@ -47,8 +48,10 @@ def demo(
     with ExitStack() as stack:
         folder = home or Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="guardedit-demo-")))
         settings = settings_from(folder, policy or shipped_policy(POLICY), model, runtime=runtime.value)
-        # The demo talks to nobody: no broker, no port.
-        settings = replace(settings, metrics=None, redis_url="", ray_address="")
+        # The demo talks to nobody: no broker, no port. One worker of one thread a core: threads of one
+        # process wait for each other at every operator, which is ten times slower beside other work.
+        workers = max(settings.model_workers, min(4, os.cpu_count() or 1))
+        settings = replace(settings, metrics=None, redis_url="", ray_address="", model_workers=workers)
         screen = stack.enter_context(Screen(f"guardedit demo: {corrections} corrections, seed {seed}"))
         found = DemoRun(settings, screen, corrections=corrections, seed=seed).run(report, unguarded=unguarded)
     report.write_text(show.document(found), encoding="utf-8")
