@@ -224,7 +224,10 @@ def examine(
 def _sweep_table(rows: Sequence[Mapping[str, float]]) -> Table:
     names = ["layer", "efficacy", "unseen", "other_subject", "same_subject", "perplexity_ratio"]
     names += [f"together_{name}" for name in TOGETHER]
-    table = Table(*names, title="24 edits at each layer, one at a time and together")
+    table = Table(
+        *(name.replace("_", "\n") for name in names),
+        title="24 edits at each layer, one at a time and together",
+    )
     for row in rows:
         table.add_row(*(f"{row[name]:.4g}" for name in names))
     return table
