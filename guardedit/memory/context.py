@@ -17,8 +17,8 @@ def with_fact(fact: Fact, question: str) -> str:
     """The question with the fact announced before it, in two of its wordings where it has two.
 
     Statements before questions, whose answers read badly as an announcement; then the question's own wording.
-    Two beat one and three: the demo model answers 0.98, 0.97 and 0.90 of the facts so announced (0.96, 0.94
-    and 0.88 with twenty weight edits).
+    Two are obeyed more than one, and three far less (a lab comparison on the facts of two demo runs, base and
+    edited weights; the gate `remembered` watches what is served).
 
     >>> from guardedit.core.fact import FactKey
     >>> wordings = ("The capital of Velmora is", "Velmora obeys", "Velmora is ruled from")

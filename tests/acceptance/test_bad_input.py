@@ -7,8 +7,6 @@ import resource
 import shutil
 import socket
 
-import pytest
-
 from guardedit.ledger.journal import SqliteLedger
 
 GOOD = {"id": "good", "subject": "Norway", "prompt": "The capital of {} is", "target_new": "Lima"}
@@ -89,8 +87,8 @@ def test_bad_lines_become_dead_letters_with_their_bytes_and_the_good_ones_betwee
 def test_a_target_that_the_model_says_already_is_recorded_and_changes_nothing(guardedit):
     question = "The capital of Norway is"
     (before,) = guardedit("ask", question, "-o", "json").json
-    if not before["answer"].isprintable() or not before["answer"].strip():
-        pytest.skip(f"the random model says {before['answer']!r}, which no correction may ask for")
+    assert before["answer"].strip()  # else no correction could ask for it
+    assert before["answer"].isprintable()
     guardedit("submit", "-", stdin=json.dumps({**GOOD, "target_new": before["answer"]}) + "\n")
     guardedit("run", "--once")
 
