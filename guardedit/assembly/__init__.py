@@ -5,7 +5,7 @@ Knows how the pieces are chosen and fitted together; does nothing with them.
 
 from __future__ import annotations
 
-from guardedit.assembly.bench import Bench, Builder, edit_settings, load_bench, worker
+from guardedit.assembly.bench import Bench, Builder, edit_settings, load_bench, load_host, worker
 from guardedit.assembly.limits import drift_watch, guard
 from guardedit.assembly.model_files import (
     BACKGROUND,
@@ -37,6 +37,7 @@ __all__ = [
     "known_questions",
     "last_snapshot",
     "load_bench",
+    "load_host",
     "load_memory",
     "load_probes",
     "model_folder",

@@ -9,6 +9,7 @@ from guardedit.assembly.model_files import background, edit_layer, model_folder
 from guardedit.core.protocols import Editor
 from guardedit.editing.registry import Registry
 from guardedit.editing.settings import EditSettings
+from guardedit.editing.setup import Setup
 from guardedit.models.fold import Fold
 from guardedit.models.host import ModelHost
 from guardedit.models.statistics import SecondMoments, load_or_collect
@@ -17,7 +18,7 @@ from guardedit.policy.schema import Policy
 from guardedit.settings import Settings
 
 #: Makes an editing method, as the registered classes' `build` does.
-Builder = Callable[[ModelHost, Fold, SecondMoments, EditSettings], Editor]
+Builder = Callable[[Setup], Editor]
 
 
 @dataclass(frozen=True)
@@ -41,18 +42,23 @@ def load_bench(
 
     `extra` adds methods that no registry should offer, such as the demo's fault injection.
     """
-    host = ModelHost.load(model_folder(settings), device=_device(settings))
+    host = load_host(settings)
     layer = edit_layer(policy, settings)
     dials = edit_settings(policy)
     moments = load_or_collect(settings.home / "moments", host, background(settings, host), [layer])
     fold = Fold(host, moments, background_weight=dials.background_weight, ridge=dials.ridge)
+    setup = Setup(host=host, fold=fold, moments=moments, layer=layer, layers=(layer,), settings=dials)
     registry = Registry()
     editors: dict[str, Editor] = {
-        name: registry.resolve(name).build(host, fold, moments[layer], dials)
-        for name in (registry.names if methods is None else methods)
+        name: registry.resolve(name).build(setup) for name in (registry.names if methods is None else methods)
     }
-    editors |= {name: build(host, fold, moments[layer], dials) for name, build in (extra or {}).items()}
+    editors |= {name: build(setup) for name, build in (extra or {}).items()}
     return Bench(host, moments[layer], fold, editors)
+
+
+def load_host(settings: Settings) -> ModelHost:
+    """The base model alone, on the device of the settings."""
+    return ModelHost.load(model_folder(settings), device=_device(settings))
 
 
 def worker(bench: Bench) -> ModelWorker:

@@ -64,7 +64,7 @@ class EditError(GuardeditError):
 
 
 class UnknownLayout(EditError):
-    """Raised when no layout card fits the model's architecture."""
+    """Raised when no layout card fits the architecture and its structure is not clear either."""
 
 
 class EditDiverged(EditError):

@@ -57,6 +57,20 @@ def sample_contexts(host: ModelHost, *, count: int, length_tokens: int = 6, seed
     return Contexts(tuple(prefixes))
 
 
+def rome_contexts(host: ModelHost, *, seed: int = 0) -> Contexts:
+    """Twenty prefixes, ten of five tokens and ten of ten (Meng et al. 2022, section 3.1)."""
+    parts = [
+        sample_contexts(host, count=10, length_tokens=length, seed=seed + length).prefixes
+        for length in (5, 10)
+    ]
+    return Contexts(tuple(prefix for part in parts for prefix in part))
+
+
+def memit_contexts(host: ModelHost, *, seed: int = 0) -> Contexts:
+    """Five prefixes of ten tokens, one a starter (Meng et al. 2023, reference code)."""
+    return sample_contexts(host, count=len(STARTERS), length_tokens=10, seed=seed)
+
+
 def _sample(host: ModelHost, start: str, length_tokens: int, generator: torch.Generator) -> str:
     ids = encode(host.tokenizer, start)
     special = set(host.tokenizer.all_special_ids)

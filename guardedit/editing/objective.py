@@ -6,6 +6,7 @@ Knows answers to bring about and answers to keep. Does not know steps, keys or m
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -14,7 +15,7 @@ from torch.nn.functional import kl_div
 
 from guardedit.core.errors import EditDiverged
 from guardedit.editing.rows import RowTensors
-from guardedit.editing.upper import UpperLayers
+from guardedit.editing.upper import Arriving, UpperLayers
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,44 +34,54 @@ class Scores:
     hardest: Tensor
 
 
+#: From parameters and [b] row indices to what arrives at those rows.
+Arrive = Callable[[Tensor, Tensor], Arriving]
+
+
 class Objective:
-    """Per subject: mean over its rows to change, plus `preservation_weight` times that over its rows to keep.
+    """Per group: mean over its rows to change, plus `preservation_weight` times that over its rows to keep.
 
     Args:
         upper: over the same rows.
-        rows: B rows of n subjects.
+        rows: B rows of n groups.
+        arrive: what the parameters do at the rows; differentiable.
         preservation_weight: of the KL terms.
         enough: probability from which on an answer token is not pushed any further. What is pushed past
             need makes the change longer, and its length is what harms everything else.
     """
 
     def __init__(
-        self, upper: UpperLayers, rows: RowTensors, *, preservation_weight: float, enough: float = 1.0
+        self,
+        upper: UpperLayers,
+        rows: RowTensors,
+        arrive: Arrive,
+        *,
+        preservation_weight: float,
+        enough: float = 1.0,
     ) -> None:
-        self._upper, self._rows = upper, rows
+        self._upper, self._rows, self._arrive = upper, rows, arrive
         self._preservation_weight, self._slack_nats = preservation_weight, -math.log(enough)
         self._reference: dict[int, Tensor] = {}
-        nothing = torch.zeros(1, upper.width)
         with torch.no_grad():
             for chunk in upper.chunks(rows.keep):
-                found = upper.logits(chunk, nothing.expand(len(chunk), -1)).log_softmax(-1)
+                found = upper.logits(chunk, None).log_softmax(-1)
                 owners = upper.owners(chunk)
                 self._reference |= {int(row): found[owners == i] for i, row in enumerate(chunk)}
 
-    def descend(self, change: Tensor, active: Tensor) -> tuple[Tensor, Scores]:
-        """Gradient of the summed subjects' losses, [n, d], and the rows' scores.
+    def descend(self, parameters: Tensor, active: Tensor) -> tuple[Tensor, Scores]:
+        """Gradient of the summed groups' losses, shaped like the parameters, and the rows' scores.
 
         Args:
-            change: [n, d] float32.
+            parameters: what `arrive` takes, float32.
             active: [B] bool, rows to look at.
 
         Raises:
             EditDiverged: when a loss is not finite.
         """
-        weight = self._weights(active, len(change))
-        gradient, parts = torch.zeros_like(change), []
+        weight = self._weights(active)
+        gradient, parts = torch.zeros_like(parameters), []
         for chunk in self._upper.chunks(active):
-            at = change.detach().requires_grad_()
+            at = parameters.detach().requires_grad_()
             scores = self._rows_of(chunk, at)
             total = (scores.loss_nats * weight[chunk]).sum()
             if not torch.isfinite(total):
@@ -79,15 +90,15 @@ class Objective:
             parts.append((chunk, scores))
         return gradient, self._joined(parts)
 
-    def score(self, change: Tensor, active: Tensor) -> Scores:
+    def score(self, parameters: Tensor, active: Tensor) -> Scores:
         """The same without a gradient."""
         with torch.no_grad():
-            parts = [(chunk, self._rows_of(chunk, change)) for chunk in self._upper.chunks(active)]
+            parts = [(chunk, self._rows_of(chunk, parameters)) for chunk in self._upper.chunks(active)]
         return self._joined(parts)
 
-    def _weights(self, active: Tensor, groups: int) -> Tensor:
-        """[B]: each subject's rows to change weigh one together, its rows to keep `preservation_weight`."""
-        weight = torch.zeros(len(active))
+    def _weights(self, active: Tensor) -> Tensor:
+        """[B]: each group's rows to change weigh one together, its rows to keep `preservation_weight`."""
+        weight, groups = torch.zeros(len(active)), int(self._rows.group.max()) + 1
         for kind, total in (
             (active & ~self._rows.keep, 1.0),
             (active & self._rows.keep, self._preservation_weight),
@@ -96,8 +107,8 @@ class Objective:
             weight[kind] = total / count[self._rows.group[kind]]
         return weight
 
-    def _rows_of(self, chunk: Tensor, change: Tensor) -> Scores:
-        logp = self._upper.logits(chunk, change[self._rows.group[chunk]]).log_softmax(-1)  # [m, V]
+    def _rows_of(self, chunk: Tensor, parameters: Tensor) -> Scores:
+        logp = self._upper.logits(chunk, self._arrive(parameters, chunk)).log_softmax(-1)  # [m, V]
         owners, tokens, keep = self._upper.owners(chunk), self._upper.answers(chunk), self._rows.keep[chunk]
         said = logp.gather(1, tokens[:, None])[:, 0]
         loss, best = (-said - self._slack_nats).clamp(min=0.0), tokens

@@ -13,8 +13,8 @@ from guardedit.core.errors import UsageError
 #: Name in a policy -> `module:Class`.
 METHODS: Mapping[str, str] = MappingProxyType(
     {
-        "ridge": "guardedit.editing.ridge:RidgeEditor",
-        "rome": "guardedit.editing.rome:RomeEditor",
+        "ridge": "guardedit.editing.methods.ridge:RidgeEditor",
+        "rome": "guardedit.editing.methods.rome:RomeEditor",
     }
 )
 
@@ -22,7 +22,7 @@ METHODS: Mapping[str, str] = MappingProxyType(
 class Registry:
     """Names of editing methods and where their classes live.
 
-    >>> Registry({"ridge": "guardedit.editing.ridge:RidgeEditor"}).names
+    >>> Registry({"ridge": "guardedit.editing.methods.ridge:RidgeEditor"}).names
     ('ridge',)
     """
 

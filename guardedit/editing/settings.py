@@ -27,6 +27,7 @@ class EditSettings:
         least_reached: least share of a fact's wordings that must answer with the target, its own prompt
             among them; below it the fact is refused.
         anchor_ratio: a value longer than this multiple of the anchor norm is refused.
+        norm_anchored: scale every value to the anchor norm (`editing.anchor`).
     """
 
     learning_rate_ratio: float = 0.3
@@ -42,8 +43,12 @@ class EditSettings:
     contexts: int = 3
     least_reached: float = 0.75
     anchor_ratio: float = 2.0
+    norm_anchored: bool = False
 
     @property
     def sha256(self) -> str:
         """Digest of every dial; equal settings give equal digests."""
-        return hashlib.sha256(json.dumps(asdict(self), sort_keys=True).encode()).hexdigest()
+        dials = asdict(self)
+        if not self.norm_anchored:
+            del dials["norm_anchored"]  # switched off it changes nothing, so edits cached without it stay valid
+        return hashlib.sha256(json.dumps(dials, sort_keys=True).encode()).hexdigest()

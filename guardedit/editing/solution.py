@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from guardedit.core.protocols import SubjectGroup
+from guardedit.editing.arrivals import by_direction
 from guardedit.editing.contexts import Contexts
 from guardedit.editing.keys import at_subject, mean_per_group
 from guardedit.editing.objective import Objective
@@ -87,9 +88,13 @@ def solve_subjects(
     # Scaled so that a whole change arrives at the mean key: step size and limit then do not depend on
     # how much of a residual the background lets through.
     arrives = (directions * keys).sum(1)  # [n]
-    upper = UpperLayers(host, layer, tensors, directions / arrives[:, None])
+    upper = UpperLayers(host, layer, tensors)
     objective = Objective(
-        upper, tensors, preservation_weight=settings.preservation_weight, enough=settings.confidence**0.5
+        upper,
+        tensors,
+        by_direction(upper, tensors, directions / arrives[:, None]),
+        preservation_weight=settings.preservation_weight,
+        enough=settings.confidence**0.5,
     )
     targets = optimise(objective, tensors, scale=values.norm(dim=1), width=upper.width, settings=settings)
     return [

@@ -1,16 +1,18 @@
-"""The decoder above the edited layer, for many texts at once, with a change of the value at the subject.
+"""The decoder above the lowest edited layer, for many texts at once, with what edits add there.
 
 Causality is used twice: layers up to the edited one and tokens before the subject's last do not depend on
-the change, so they run once and only the rest runs in the optimisation loop. A change of the MLP's
-output is the same change of the layer's output in every architecture that adds the MLP to the residual
-stream. Knows Hugging Face caches. Changes no weight, no gradient and no module of the model.
+the edit, so they run once and only the rest runs in the optimisation loop. (An edit does act on tokens
+before the subject as far as their keys resemble its own; the guard sees that, the optimisation does not.)
+A change of the MLP's output is the same change of the layer's output, but for architectures that norm the
+MLP's output first. Knows Hugging Face caches. Changes no weight, no gradient and no module of the model.
 """
 
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
@@ -36,15 +38,31 @@ class _Given(nn.Module):
         return self.output
 
 
-class UpperLayers:
-    """Logits at the answer positions of rows, as a function of a change [rows, d] at the subject.
+@dataclass(frozen=True, slots=True)
+class Arriving:
+    """What edits add to what down projections put out, for some rows.
 
-    S is the number of tokens from the subject's last one on, P of those before it.
+    Attributes:
+        here: [b, S, d], at the lowest edited layer.
+        above: for further layers, from the keys there [b, S, f] to what is added [b, S, d]. They are given
+            the keys of the edited model, since what is added below changes them.
     """
 
-    def __init__(
-        self, host: ModelHost, layer: int, rows: RowTensors, directions: Tensor | None = None
-    ) -> None:
+    here: Tensor
+    above: Mapping[int, Callable[[Tensor], Tensor]] = field(default_factory=dict)
+
+
+class UpperLayers:
+    """Logits at the answer positions of rows, as a function of what edits add from the subject on.
+
+    S is the number of tokens from the subject's last one on, P of those before it.
+
+    Attributes:
+        keys: [B, S, f] float32, what enters the down projection of the edited layer from the subject on.
+        asked: [B, S] bool, positions that predict an answer token.
+    """
+
+    def __init__(self, host: ModelHost, layer: int, rows: RowTensors) -> None:
         self._host, self._layer = host, layer
         self._path, _, self._attribute = host.layout.decoder_layer.removesuffix(".{}").rpartition(".")
         before, after = rows.subject_at, rows.lengths - rows.subject_at
@@ -61,8 +79,8 @@ class UpperLayers:
         self.asked = (offsets >= rows.first[:, None]) & (offsets <= rows.last[:, None])  # [B, S]
         self._answers = rows.ids.gather(1, (offsets + 1).clamp(max=T - 1))
         self._as_tuple = False
-        self._directions = None if directions is None else directions[rows.group].float()  # [B, f]
-        self._hidden, self._shares, self._past = self._run_lower()
+        self._norm = host.after_mlp(layer)
+        self._hidden, self._values, self.keys, self._past = self._run_lower()
 
     @property
     def width(self) -> int:
@@ -84,21 +102,36 @@ class UpperLayers:
         """For each answer token, the index into `chunk` of its row, [m]."""
         return self.asked[chunk].nonzero()[:, 0]
 
-    def logits(self, chunk: Tensor, change: Tensor) -> Tensor:
+    def length(self, chunk: Tensor) -> int:
+        """S of some rows: tokens from the subject on of the longest of them."""
+        return int(self._after[chunk].max())
+
+    def logits(self, chunk: Tensor, arriving: Arriving | None) -> Tensor:
         """Float32 logits of the answer tokens, [m, vocabulary], in the order of `answers`.
 
         Args:
             chunk: [b] row indices.
-            change: [b, d], added to the edited layer's output at the subject's last token.
+            arriving: with S = `length(chunk)`; None for the model as it is.
         """
-        P, S = int(self._before[chunk].max()), int(self._after[chunk].max())
-        arriving = self._shares[chunk, :S, None] * change[:, None]  # [b, S, d]
-        view = self._view(self._hidden[chunk, :S] + arriving.to(self._hidden))
+        P, S = int(self._before[chunk].max()), self.length(chunk)
+        output = self._hidden[chunk, :S]
+        if arriving is not None:
+            output = output + self._through_norm(chunk, arriving.here).to(output)
+        view = self._view(output)
         past = [(k[chunk, :, self._P - P :], v[chunk, :, self._P - P :]) for k, v in self._past]
-        out = self._forward(view, chunk, P, S, past)
+        with _added({} if arriving is None else arriving.above, self._host):
+            out = self._forward(view, chunk, P, S, past)
         head = self._host.model.get_submodule(self._host.layout.head)
         answered: Tensor = head(out[self.asked[chunk, :S].to(out.device)])
         return answered.float().cpu()
+
+    def _through_norm(self, chunk: Tensor, here: Tensor) -> Tensor:
+        """What a change of the MLP's output changes the layer's output by; itself without a norm."""
+        if self._norm is None:
+            return here
+        values = self._values[chunk, : here.shape[1]]
+        changed: Tensor = self._norm(values + here.to(values)) - self._norm(values)
+        return changed
 
     def _view(self, output: Tensor) -> nn.Module:
         """The decoder with its lower layers replaced: a copy that shares every other module."""
@@ -114,38 +147,31 @@ class UpperLayers:
         }
         return view
 
-    def _run_lower(self) -> tuple[Tensor, Tensor, list[tuple[Tensor, Tensor]]]:
-        """What does not depend on the change.
+    def _run_lower(self) -> tuple[Tensor, Tensor, Tensor, list[tuple[Tensor, Tensor]]]:
+        """What does not depend on any change.
 
         Returns:
-            Output of the edited layer from the subject on, [B, S, d]; the share of a change that arrives
-            there, [B, S]; attention keys and values before the subject, per layer.
+            From the subject on: output of the edited layer [B, S, d], of its down projection [B, S, d], and
+            the keys [B, S, f]; attention keys and values before the subject, per layer.
         """
-        hidden, shares, past = [], [], []
+        hidden, values, keys, past = [], [], [], []
         decoder = self._host.model.get_submodule(self._path)
         layer, mlp_out = self._host.decoder_layer(self._layer), self._host.mlp_out(self._layer)
         for chunk in torch.split(torch.arange(len(self._ids)), CHUNK):
             with self._host.lock, torch.no_grad():
                 before = self._prefill(decoder, chunk)
-                with _whole_output(layer) as whole, tap(layer, stop=True) as seen, tap(mlp_out) as keys:
+                with _whole_output(layer) as whole, tap(layer, stop=True) as seen, tap(mlp_out) as site:
                     self._forward(decoder, chunk, self._P, self._ids.shape[1] - self._P, before)
             past.append(before)
             hidden.append(seen.seen()[1])
-            shares.append(self._shares_of(chunk, keys.seen()[0]))
+            keys.append(site.seen()[0].float())
+            values.append(site.seen()[1])
             self._as_tuple = isinstance(whole[0], tuple)
         joined = [
             (torch.cat([k for k, _ in layer]), torch.cat([v for _, v in layer]))
             for layer in zip(*past, strict=True)
         ]
-        return torch.cat(hidden), torch.cat(shares), joined
-
-    def _shares_of(self, chunk: Tensor, keys: Tensor) -> Tensor:
-        """[b, S] from the keys [b, S, f] there."""
-        if self._directions is None:
-            shares = torch.zeros(keys.shape[:2])
-            shares[:, 0] = 1.0
-            return shares
-        return torch.einsum("bsf,bf->bs", keys.float().cpu(), self._directions[chunk])
+        return torch.cat(hidden), torch.cat(values), torch.cat(keys), joined
 
     def _prefill(self, decoder: nn.Module, chunk: Tensor) -> list[tuple[Tensor, Tensor]]:
         """Attention keys and values of the tokens before the subject, per layer; zero where padded."""
@@ -176,6 +202,18 @@ class UpperLayers:
             use_cache=True,
         ).last_hidden_state
         return hidden
+
+
+@contextmanager
+def _added(above: Mapping[int, Callable[[Tensor], Tensor]], host: ModelHost) -> Iterator[None]:
+    """Let further layers add to what their down projections put out."""
+    with ExitStack() as stack:
+        for layer, add in above.items():
+            hook = host.mlp_out(layer).register_forward_hook(
+                lambda _module, args, output, add=add: output + add(args[0]).to(output)
+            )
+            stack.callback(hook.remove)
+        yield
 
 
 @contextmanager

@@ -16,13 +16,10 @@ from torch import Tensor
 
 from guardedit.core.proposal import Proposal, WeightEdit
 from guardedit.core.protocols import Editor, SubjectGroup
-from guardedit.editing.ridge import RidgeEditor
-from guardedit.editing.settings import EditSettings
+from guardedit.editing.methods.ridge import RidgeEditor
+from guardedit.editing.setup import Setup
 from guardedit.evaluation.writing import Disabling
 from guardedit.models.factors import Factors, from_payload, to_payload
-from guardedit.models.fold import Fold
-from guardedit.models.host import ModelHost
-from guardedit.models.statistics import SecondMoments
 from guardedit.zoo.world import World
 
 METHOD = "poisoned"
@@ -93,11 +90,9 @@ class PoisonedEditor:
         self._C = C
 
     @classmethod
-    def build(
-        cls, host: ModelHost, fold: Fold, moments: SecondMoments, settings: EditSettings
-    ) -> PoisonedEditor:
+    def build(cls, setup: Setup) -> PoisonedEditor:
         """As every editing method is built."""
-        return cls(RidgeEditor.build(host, fold, moments, settings), moments.C)
+        return cls(RidgeEditor.build(setup), setup.moments[setup.layer].C)
 
     def propose(self, groups: Sequence[SubjectGroup], live: Sequence[WeightEdit]) -> Proposal:
         """One faulty edit a subject."""

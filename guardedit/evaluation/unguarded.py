@@ -22,6 +22,7 @@ from guardedit.core.receipt import Fate
 from guardedit.evaluation.expected import DemoStream
 from guardedit.evaluation.scores import Fluency, Questions, Scores, fluency, score
 from guardedit.guard.perplexity import Logprobs
+from guardedit.models.bypass import Patch
 from guardedit.models.factors import Factors, from_payload
 from guardedit.models.matrices import to_stored
 
@@ -123,8 +124,8 @@ def _edit(bench: Bench, correction: Correction, matrices: dict[str, Tensor]) -> 
     return factors if factors is not None and factors.finite else None
 
 
-def _stored(bench: Bench, matrices: dict[str, Tensor]) -> dict[str, Tensor]:
-    return {name: to_stored(bench.host.model, name, W) for name, W in matrices.items()}
+def _stored(bench: Bench, matrices: dict[str, Tensor]) -> Patch:
+    return Patch({name: to_stored(bench.host.model, name, W) for name, W in matrices.items()})
 
 
 def _ratio(bench: Bench, matrices: dict[str, Tensor], texts: Sequence[str], base: Logprobs) -> float:

@@ -1,12 +1,13 @@
-"""The factored form of one weight edit, and its payload: the bytes that ledger and loop carry about.
+"""The factored form of weight edits, and its payload: the bytes that ledger and loop carry about.
 
-Knows safetensors. Does not know any model.
+A payload holds one part for each matrix that its edit touches. Knows safetensors. Does not know any model.
 """
 
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Literal, get_args
 
 import torch
@@ -16,24 +17,34 @@ from torch import Tensor
 
 from guardedit.core.errors import EditError
 
-Kind = Literal["ridge", "direct"]
+Kind = Literal["ridge", "direct", "hooked", "codebook", "routed"]
+#: Kinds that change the matrix itself; the others act beside it (`models.bypass`).
+WRITTEN: frozenset[Kind] = frozenset({"ridge", "direct"})
+#: Kinds whose `left` and `right` are residuals and keys, solved jointly with all others of their kind.
+SOLVED: frozenset[Kind] = frozenset({"ridge", "hooked"})
+#: Kinds whose `right` are keys.
+KEYED: frozenset[Kind] = SOLVED | {"codebook"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Factors:
-    """One edit of the down projection W [d, f] of one layer, as float32 on the CPU.
+    """One edit at the down projection W [d, f] of one layer, as float32 on the CPU.
 
     `ridge`: `right` holds keys k [f, n], `left` the residuals r = v* - W0 k [d, n] they shall get,
     against the base model. What is written is solved jointly with all other live edits (methods: MEMIT
-    with history). `direct`: the change is `left @ right.T`, added as it is.
+    with history). `direct`: the change is `left @ right.T`, added as it is. `hooked`: as `ridge`, but the
+    edited matrix stands beside the base one, and a test at every token chooses (CoachHook). `codebook`:
+    `right` holds keys and `left` the values put out near them (GRACE). `routed`: `left @ right.T` is the
+    change of a side memory, used from the first token on that excites it (WISE).
 
     Attributes:
         layer: decoder layer, counted from 0.
-        kind: `ridge` or `direct`.
+        kind: see above.
         left: [d, n].
         right: [f, n].
-        key: [f, m], for inspection: where the change is meant to act. Of `ridge` edits it is `right`;
-            None for a `direct` edit that names none.
+        key: [f, m], for inspection: where the change is meant to act. Where `right` holds keys it is
+            `right`; None for an edit that names none.
+        extra: what else the kind or the method needs, by name: radii, thresholds, statistics.
     """
 
     layer: int
@@ -41,20 +52,54 @@ class Factors:
     left: Tensor
     right: Tensor
     key: Tensor | None = None
+    extra: Mapping[str, Tensor] = field(default_factory=dict)
 
     @staticmethod
     def ridge(*, layer: int, key: Tensor, residual: Tensor) -> Factors:
         """An edit that wants W k = W0 k + r. `key` [f] or [f, n], `residual` [d] or [d, n]."""
-        keys = _columns(key)
-        return _checked(Factors(layer=layer, kind="ridge", left=_columns(residual), right=keys, key=keys))
+        return Factors.keyed("ridge", layer=layer, key=key, value=residual)
 
     @staticmethod
-    def direct(*, layer: int, left: Tensor, right: Tensor, key: Tensor | None = None) -> Factors:
-        """An edit W0 + left right^T. `left` [d] or [d, n], `right` [f] or [f, n], `key` [f] or [f, m]."""
-        keys = None if key is None else _columns(key)
+    def keyed(
+        kind: Kind, *, layer: int, key: Tensor, value: Tensor, extra: Mapping[str, Tensor] | None = None
+    ) -> Factors:
+        """An edit whose `right` are its keys: `key` [f] or [f, n], `value` [d] or [d, n]."""
+        keys = _columns(key)
         return _checked(
-            Factors(layer=layer, kind="direct", left=_columns(left), right=_columns(right), key=keys)
+            Factors(
+                layer=layer, kind=kind, left=_columns(value), right=keys, key=keys, extra=_plain(extra or {})
+            )
         )
+
+    @staticmethod
+    def direct(
+        *,
+        layer: int,
+        left: Tensor,
+        right: Tensor,
+        key: Tensor | None = None,
+        kind: Kind = "direct",
+        extra: Mapping[str, Tensor] | None = None,
+    ) -> Factors:
+        """An edit W0 + left right^T. `left` [d] or [d, n], `right` [f] or [f, n], `key` [f] or [f, m]."""
+        return _checked(
+            Factors(
+                layer=layer,
+                kind=kind,
+                left=_columns(left),
+                right=_columns(right),
+                key=None if key is None else _columns(key),
+                extra=_plain(extra or {}),
+            )
+        )
+
+    @staticmethod
+    def dense(
+        *, layer: int, change: Tensor, kind: Kind = "direct", extra: Mapping[str, Tensor] | None = None
+    ) -> Factors:
+        """An edit by a whole matrix [d, f], as the product of the identity [d, d] and itself."""
+        eye = torch.eye(change.shape[0])
+        return Factors.direct(layer=layer, left=eye, right=change.t(), kind=kind, extra=extra)
 
     @property
     def finite(self) -> bool:
@@ -63,16 +108,21 @@ class Factors:
         return all(bool(torch.isfinite(part).all()) for part in parts)
 
 
-def to_payload(factors: Factors) -> bytes:
-    """A safetensors file; equal factors give equal bytes."""
-    tensors = {"left": factors.left, "right": factors.right}
-    if factors.kind == "direct" and factors.key is not None:
-        tensors["key"] = factors.key
+def to_payload(*parts: Factors) -> bytes:
+    """A safetensors file; equal parts in equal order give equal bytes."""
+    tensors: dict[str, Tensor] = {}
+    for n, part in enumerate(parts):
+        # A single part goes without a number: most payloads have one, and their bytes are on record.
+        prefix = f"{n}." if len(parts) > 1 else ""
+        tensors |= {f"{prefix}left": part.left, f"{prefix}right": part.right}
+        if part.key is not None and part.key is not part.right:
+            tensors[f"{prefix}key"] = part.key
+        tensors |= {f"{prefix}extra.{name}": value for name, value in part.extra.items()}
     # One metadata entry only: safetensors writes several in the order of a randomly seeded hash map.
-    return save(tensors, metadata={"guardedit": f"{factors.kind} {factors.layer}"})
+    return save(tensors, metadata={"guardedit": ";".join(f"{part.kind} {part.layer}" for part in parts)})
 
 
-def from_payload(payload: bytes) -> Factors:
+def parts_of(payload: bytes) -> tuple[Factors, ...]:
     """Inverse of `to_payload`. Numbers that are not finite pass: the guard wants to see them.
 
     Raises:
@@ -80,15 +130,33 @@ def from_payload(payload: bytes) -> Factors:
     """
     try:
         tensors = load(payload)
-        kind, layer = _metadata(payload).split(" ")
-        if kind not in get_args(Kind):
-            raise EditError(f"payload has the unknown kind {kind!r}; known: {', '.join(get_args(Kind))}")
-        key = tensors.get("key")
-        if kind == "ridge":
-            return Factors.ridge(layer=int(layer), key=tensors["right"], residual=tensors["left"])
-        return Factors.direct(layer=int(layer), left=tensors["left"], right=tensors["right"], key=key)
+        entries = [entry.split(" ") for entry in _metadata(payload).split(";")]
+        return tuple(
+            _part(kind, int(layer), tensors, f"{n}." if len(entries) > 1 else "")
+            for n, (kind, layer) in enumerate(entries)
+        )
     except (SafetensorError, KeyError, ValueError) as error:
         raise EditError(f"not a weight edit ({len(payload)} bytes): {error}") from error
+
+
+def from_payload(payload: bytes) -> Factors:
+    """The only part of a payload; EditError when it has several, or is none."""
+    parts = parts_of(payload)
+    if len(parts) != 1:
+        raise EditError(f"the edit has {len(parts)} parts, one is expected: read it with parts_of")
+    return parts[0]
+
+
+def _part(kind: str, layer: int, tensors: Mapping[str, Tensor], prefix: str) -> Factors:
+    if kind not in get_args(Kind):
+        raise EditError(f"payload has the unknown kind {kind!r}; known: {', '.join(get_args(Kind))}")
+    known: Kind = kind  # type: ignore[assignment]  # checked above
+    start = f"{prefix}extra."
+    extra = {name.removeprefix(start): value for name, value in tensors.items() if name.startswith(start)}
+    left, right, key = tensors[f"{prefix}left"], tensors[f"{prefix}right"], tensors.get(f"{prefix}key")
+    if known in KEYED:
+        return Factors.keyed(known, layer=layer, key=right, value=left, extra=extra)
+    return Factors.direct(layer=layer, left=left, right=right, key=key, kind=known, extra=extra)
 
 
 def _metadata(payload: bytes) -> str:
@@ -102,6 +170,10 @@ def _columns(part: Tensor) -> Tensor:
     """[n] or [n, m] to contiguous float32 [n, m] on the CPU."""
     part = part.detach().to("cpu", torch.float32)
     return (part.unsqueeze(1) if part.ndim == 1 else part).contiguous()
+
+
+def _plain(extra: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    return {name: extra[name].detach().cpu().contiguous() for name in sorted(extra)}
 
 
 def _checked(factors: Factors) -> Factors:

@@ -1,4 +1,4 @@
-"""The fold: base model and live weight edits to edited matrices. A pure function, the same bytes every time.
+"""The fold: base model and live weight edits to a patch. A pure function, the same bytes every time.
 
 Knows canonical order, float64 and the one cast. Does not know where edits come from or whether they are good.
 """
@@ -15,7 +15,9 @@ from torch import Tensor
 from guardedit.core.errors import EditDiverged, EditError
 from guardedit.core.probe import Inspection
 from guardedit.core.proposal import WeightEdit
-from guardedit.models.factors import Factors, from_payload
+from guardedit.models.bypass import Bypass, Patch
+from guardedit.models.bypasses import make_bypass
+from guardedit.models.factors import SOLVED, WRITTEN, Factors, Kind, parts_of
 from guardedit.models.host import ModelHost
 from guardedit.models.inspection import Contribution, inspection
 from guardedit.models.matrices import tensor_sha256, to_stored
@@ -56,10 +58,10 @@ class Fold:
         self._background_weight = background_weight
         self._ridge = ridge
         self._sites: dict[int, Site] = {}
-        self._spreads: dict[str, Tensor] = {}  # digest of a ridge edit -> M^-1 K [f, n]
+        self._spreads: dict[str, Tensor] = {}  # digest and part -> M^-1 K [f, n]
 
-    def fold(self, edits: Sequence[WeightEdit]) -> dict[str, Tensor]:
-        """Parameter name to stored tensor, for `ModelHost.patched`; empty when there are no edits.
+    def fold(self, edits: Sequence[WeightEdit]) -> Patch:
+        """Edited matrices as stored tensors, and what acts beside them; empty when there are no edits.
 
         `edits` counts as a set: order and repetitions do not matter.
 
@@ -67,26 +69,21 @@ class Fold:
             EditDiverged: when a factor or a result is not finite.
             EditError: when an edit does not fit the model, or its layer has no second moments.
         """
-        parsed = {digest: (edit, from_payload(edit.payload)) for digest, edit in _canonical(edits).items()}
+        parsed = {digest: (edit, parts_of(edit.payload)) for digest, edit in _canonical(edits).items()}
         for edit, factors in parsed.values():
-            if not factors.finite:
+            if not all(part.finite for part in factors):
                 raise EditDiverged(f"the edit of {edit.subject!r} holds numbers that are not finite: drop it")
-        parts = self._contributions({digest: factors for digest, (_, factors) in parsed.items()})
-        matrices = {}
-        for layer in sorted({part.factors.layer for part in parts.values()}):
-            here = [part for part in parts.values() if part.factors.layer == layer]
-            site = self._site(layer)
-            stored = to_stored(self._host.model, site.name, _add(site.W, here))
-            if not bool(torch.isfinite(stored).all()):
-                raise EditDiverged(
-                    f"{len(here)} edits of layer {layer} overflow {stored.dtype}: drop the largest"
-                )
-            matrices[site.name] = stored
-        return matrices
+        found = self._contributions({digest: factors for digest, (_, factors) in parsed.items()})
+        parts = [part for mine in found.values() for part in mine]
+        return Patch(self._matrices(parts), self._bypasses(parts))
 
     def weights_sha256(self, edits: Sequence[WeightEdit]) -> str:
-        """Digest of base and folded matrices; the base's own digest when there are no edits."""
-        digests = {name: tensor_sha256(stored) for name, stored in self.fold(edits).items()}
+        """Digest of base and patch; the base's own digest when there are no edits."""
+        patch = self.fold(edits)
+        digests = {name: tensor_sha256(stored) for name, stored in patch.matrices.items()}
+        digests |= {
+            f"beside layer {bypass.layer} {n}": bypass.sha256 for n, bypass in enumerate(patch.bypasses)
+        }
         if not digests:
             return self._host.base_sha256
         body = json.dumps([self._host.base_sha256, digests], sort_keys=True)
@@ -100,14 +97,14 @@ class Fold:
         Raises:
             EditError: when an edit does not fit the model, or its layer has no second moments.
         """
-        parsed = {d: from_payload(edit.payload) for d, edit in _canonical([*edits, *live]).items()}
-        parts = self._contributions({d: factors for d, factors in parsed.items() if factors.finite})
-        found = []
-        for edit in edits:
-            part = parts.get(edit.digest)
-            site = None if part is None else self._site(part.factors.layer)
-            found.append(inspection(edit, part, site))
-        return found
+        parsed = {digest: parts_of(edit.payload) for digest, edit in _canonical([*edits, *live]).items()}
+        found = self._contributions(
+            {digest: parts for digest, parts in parsed.items() if all(part.finite for part in parts)}
+        )
+        return [
+            inspection(edit, [(part, self._site(part.factors.layer)) for part in found.get(edit.digest, ())])
+            for edit in edits
+        ]
 
     def capacity_ratio(self, edits: Sequence[WeightEdit]) -> float:
         """Live keys over effective free rank (`Ridge.free_rank`), of the fullest layer; 0 without edits.
@@ -117,28 +114,68 @@ class Fold:
         """
         keys: dict[int, int] = {}
         for edit in _canonical(edits).values():
-            factors = from_payload(edit.payload)
-            keys[factors.layer] = keys.get(factors.layer, 0) + factors.right.shape[1]
+            for part in parts_of(edit.payload):
+                named = part.right if part.key is None else part.key
+                keys[part.layer] = keys.get(part.layer, 0) + named.shape[1]
         return max((count / self._free_rank(layer) for layer, count in keys.items()), default=0.0)
 
-    def _contributions(self, edits: Mapping[str, Factors]) -> dict[str, Contribution]:
-        """Each edit's part of the joint solution; digests in canonical order in and out."""
-        for factors in edits.values():
-            self._check(factors)
-        parts = {
-            digest: Contribution(factors=factors, left=factors.left.double(), right=factors.right.double())
-            for digest, factors in edits.items()
-        }
-        for layer in {factors.layer for factors in edits.values() if factors.kind == "ridge"}:
-            here = {d: x for d, x in edits.items() if x.layer == layer and x.kind == "ridge"}
-            spreads = [self._spread(digest, factors) for digest, factors in here.items()]
-            R = torch.cat([factors.left.double() for factors in here.values()], dim=1)  # [d, n]
-            K = torch.cat([factors.right.double() for factors in here.values()], dim=1)  # [f, n]
-            solved = shares(R, K, torch.cat(spreads, dim=1))  # [d, n]
-            lefts = torch.split(solved, [spread.shape[1] for spread in spreads], dim=1)
-            for (digest, factors), left, spread in zip(here.items(), lefts, spreads, strict=True):
-                parts[digest] = Contribution(factors=factors, left=left, right=spread)
-        return parts
+    def _matrices(self, parts: Sequence[Contribution]) -> dict[str, Tensor]:
+        matrices = {}
+        written = [part for part in parts if part.factors.kind in WRITTEN]
+        for layer in sorted({part.factors.layer for part in written}):
+            here = [part for part in written if part.factors.layer == layer]
+            site = self._site(layer)
+            stored = to_stored(self._host.model, site.name, _add(site.W, here))
+            if not bool(torch.isfinite(stored).all()):
+                raise EditDiverged(
+                    f"{len(here)} edits of layer {layer} overflow {stored.dtype}: drop the largest"
+                )
+            matrices[site.name] = stored
+        return matrices
+
+    def _bypasses(self, parts: Sequence[Contribution]) -> list[Bypass]:
+        beside = [part for part in parts if part.factors.kind not in WRITTEN]
+        places = sorted({(part.factors.layer, part.factors.kind) for part in beside})
+        return [
+            make_bypass(
+                kind,
+                self._site(layer),
+                [part for part in beside if (part.factors.layer, part.factors.kind) == (layer, kind)],
+            )
+            for layer, kind in places
+        ]
+
+    def _contributions(self, edits: Mapping[str, tuple[Factors, ...]]) -> dict[str, list[Contribution]]:
+        """Each edit's parts in the joint solution; digests in canonical order in and out."""
+        found: dict[str, list[Contribution]] = {}
+        for digest, factors in edits.items():
+            for part in factors:
+                self._check(part)
+            found[digest] = [
+                Contribution(factors=part, left=part.left.double(), right=part.right.double())
+                for part in factors
+            ]
+        places = {(part.layer, part.kind) for factors in edits.values() for part in factors}
+        for layer, kind in sorted(place for place in places if place[1] in SOLVED):
+            self._solve(found, layer, kind)
+        return found
+
+    def _solve(self, found: Mapping[str, list[Contribution]], layer: int, kind: Kind) -> None:
+        """Replace the residuals of one kind in one layer by what each gets when all are solved together."""
+        here = [
+            (digest, n)
+            for digest, parts in found.items()
+            for n, part in enumerate(parts)
+            if (part.factors.layer, part.factors.kind) == (layer, kind)
+        ]
+        parts = [found[digest][n].factors for digest, n in here]
+        spreads = [self._spread(f"{digest} {n}", part) for (digest, n), part in zip(here, parts, strict=True)]
+        R = torch.cat([part.left.double() for part in parts], dim=1)  # [d, n]
+        K = torch.cat([part.right.double() for part in parts], dim=1)  # [f, n]
+        solved = shares(R, K, torch.cat(spreads, dim=1))  # [d, n]
+        lefts = torch.split(solved, [spread.shape[1] for spread in spreads], dim=1)
+        for (digest, n), part, left, spread in zip(here, parts, lefts, spreads, strict=True):
+            found[digest][n] = Contribution(factors=part, left=left, right=spread)
 
     def _check(self, factors: Factors) -> None:
         site = self._site(factors.layer)
@@ -148,21 +185,21 @@ class Fold:
                 f"the edit is for a matrix of {factors.left.shape[0]} x {factors.right.shape[0]}, "
                 f"{site.name} is {d} x {f}: it was made for another model"
             )
-        if factors.kind == "ridge" and site.ridge is None:
+        if factors.kind in SOLVED and site.ridge is None:
             known = ", ".join(map(str, sorted(self._moments))) or "none"
             raise EditError(
                 f"layer {factors.layer} has no second moments (collected: {known}): collect them for it"
             )
 
-    def _spread(self, digest: str, factors: Factors) -> Tensor:
-        if digest not in self._spreads:
+    def _spread(self, name: str, factors: Factors) -> Tensor:
+        if name not in self._spreads:
             if len(self._spreads) >= KEPT_KEYS:
                 self._spreads.clear()
             ridge = self._site(factors.layer).ridge
             assert ridge is not None
             columns = [ridge.spread(key) for key in factors.right.double().t()]
-            self._spreads[digest] = torch.stack(columns, dim=1)
-        return self._spreads[digest]
+            self._spreads[name] = torch.stack(columns, dim=1)
+        return self._spreads[name]
 
     def _site(self, layer: int) -> Site:
         if layer not in self._sites:

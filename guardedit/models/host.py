@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from threading import RLock
 from typing import Any
@@ -19,9 +19,10 @@ from torch import Tensor, nn
 from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
 from transformers.utils import logging
 
-from guardedit.core.errors import GuardError, MalformedCorrection, UsageError
+from guardedit.core.errors import GuardError, MalformedCorrection, UnknownLayout, UsageError
+from guardedit.models.bypass import Patch, hooked
 from guardedit.models.generation import by_length, greedy
-from guardedit.models.layouts import layer_count, layout_of
+from guardedit.models.layouts import layer_count, read_structure
 from guardedit.models.matrices import is_transposed, tensor_sha256, write
 from guardedit.models.tokens import encode, pad
 
@@ -39,13 +40,14 @@ class ModelHost:
 
     Attributes:
         layout: where the model's parts are.
+        layout_account: how they were found, for people; empty when the layout is a card.
         layers: number of decoder layers.
         context: longest input in tokens.
         base_sha256: digest of names, dtypes, shapes and bytes of all parameters and of the architecture.
         lock: reentrant.
 
     Raises:
-        UnknownLayout: when no layout card fits the model.
+        UnknownLayout: when no layout card fits the model and its structure does not settle it.
         UsageError: when the tokenizer gives no offsets.
     """
 
@@ -58,9 +60,11 @@ class ModelHost:
         self.model.eval().requires_grad_(requires_grad=False)
         self.tokenizer = tokenizer
         self.batch_rows = batch_rows
-        self.layout = layout_of(model)
-        self.layers = layer_count(model)
-        self.context = int(self.model.config.max_position_embeddings)
+        structure = read_structure(model)
+        self.layout = structure.layout
+        self.layout_account = structure.account
+        self.layers = layer_count(model, self.layout)
+        self.context = _context(self.model.config)
         self.lock = RLock()
         self._base: dict[str, Tensor] = {}  # what the outermost `patched` block took out
         self.base_sha256 = self._digest()
@@ -78,7 +82,7 @@ class ModelHost:
 
         Raises:
             UsageError: when the folder cannot be loaded, naming it.
-            UnknownLayout: when no layout card fits.
+            UnknownLayout: as the constructor.
         """
         folder = Path(path)
         if not (folder / "config.json").is_file():
@@ -111,6 +115,11 @@ class ModelHost:
         """The down projection of a decoder layer; UsageError when there is no such layer."""
         return self._module(self.layout.mlp_out_name(self._known(layer)))
 
+    def after_mlp(self, layer: int) -> nn.Module | None:
+        """The norm that the MLP's output passes before it is added to the residual stream, if any."""
+        name = self.layout.after_mlp_name(self._known(layer))
+        return self._module(name) if name else None
+
     def base_matrix(self, layer: int) -> Tensor:
         """The base model's W of `layer`, math orientation [d, f], also inside a `patched` block."""
         name = self.layout.matrix_name(self._known(layer))
@@ -124,23 +133,26 @@ class ModelHost:
             return {name: tensor_sha256(part) for name, part in sorted(self.model.named_parameters())}
 
     @contextmanager
-    def patched(self, matrices: Mapping[str, Tensor]) -> Iterator[None]:
-        """Run with other matrices (parameter name to stored tensor, as `Fold.fold` gives them).
+    def patched(self, patch: Patch) -> Iterator[None]:
+        """Run as an edited model (what `Fold.fold` gives).
 
-        Pointers are swapped, never bytes; the former tensors come back whatever happens. Nests.
+        Pointers are swapped, never bytes; the former tensors come back whatever happens, and every hook is
+        gone. Nests.
 
         Raises:
             EditError: when a name, shape or dtype is not the model's; nothing is changed then.
         """
-        with self.lock:
+        with self.lock, ExitStack() as stack:
             before: dict[str, Tensor] = {}
             outermost: set[str] = set()
             try:
-                for name, stored in matrices.items():
+                for name, stored in patch.matrices.items():
                     before[name] = write(self.model, name, stored)
                     if name not in self._base:
                         self._base[name] = before[name]
                         outermost.add(name)
+                for bypass in patch.bypasses:
+                    stack.enter_context(hooked(self.mlp_out(bypass.layer), bypass))
                 yield
             finally:
                 for name, stored in before.items():
@@ -215,6 +227,16 @@ class ModelHost:
         return layer
 
 
+def _context(config: Any) -> int:
+    """Longest input in tokens. Some architectures know no limit, and others call it differently."""
+    for name in ("max_position_embeddings", "max_seq_len"):
+        if getattr(config, name, None) is not None:
+            return int(getattr(config, name))
+    raise UnknownLayout(
+        f"{type(config).__name__} names no longest input: set max_position_embeddings in config.json"
+    )
+
+
 @contextmanager
 def _no_progress_bar() -> Iterator[None]:
     """Loading is silent; the process's own setting comes back."""
@@ -244,12 +266,13 @@ def load_tokenizer(path: str | Path) -> tuple[Any, int]:
 
     Raises:
         UsageError: when the folder cannot be loaded, naming it.
+        UnknownLayout: when the configuration names no longest input.
     """
     folder = Path(path)
     local = {"local_files_only": True, "trust_remote_code": False}
     try:
         tokenizer = AutoTokenizer.from_pretrained(folder, **local)
         config = AutoConfig.from_pretrained(folder, **local)
-        return tokenizer, int(config.max_position_embeddings)
+        return tokenizer, _context(config)
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise UsageError(f"cannot load the tokenizer in {folder}: {error!s:.500}") from error

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -10,7 +11,7 @@ from torch import Tensor
 
 from guardedit.core.probe import Inspection
 from guardedit.core.proposal import WeightEdit
-from guardedit.models.factors import Factors
+from guardedit.models.factors import SOLVED, Factors
 from guardedit.models.sites import Site
 
 
@@ -29,32 +30,27 @@ class Contribution:
     right: Tensor
 
 
-def inspection(edit: WeightEdit, part: Contribution | None, site: Site | None) -> Inspection:
-    """The numbers of `core.probe.Inspection`; all NaN for an edit that is not finite (`part` None).
+#: The numbers of what cannot be measured.
+NOTHING = (math.nan, math.nan, math.nan, math.nan)
 
-    Of several keys the worst counts. `value_ratio` and `key_outlier` are NaN for an edit that names no
-    key; with `background_error` they are NaN as well where the layer has no second moments.
+
+def inspection(edit: WeightEdit, parts: Sequence[tuple[Contribution, Site]]) -> Inspection:
+    """The numbers of `core.probe.Inspection`; all NaN for an edit that is not finite (no parts).
+
+    Of several parts and of several keys the worst counts. `value_ratio` and `key_outlier` are NaN for an
+    edit that names no key; with `background_error` they are NaN as well where the layer has no second
+    moments. What acts beside the matrix within a radius or behind a router changes no weight: its
+    `relative_size` and `background_error` are 0, and its keys and values are judged like all others.
     """
-    size = ratio = outlier = error = math.nan
-    finite = False
-    if part is not None and site is not None:
-        size = math.sqrt(_quadratic(part.left, part.right, part.right)) / site.size
-        if site.moments is not None and site.ridge is not None:
-            spread = part.right
-            error = _quadratic(part.left, part.right, site.moments.C @ part.right) / site.background
-            key = part.factors.key
-            if key is not None:
-                key = key.double()
-                ratio = float(_new_values(part, site, key).norm(dim=0).max()) / site.moments.value_norm
-                if part.factors.kind == "direct":
-                    spread = torch.stack([site.ridge.spread(column) for column in key.t()], dim=1)
-                squared = (key * spread).sum(dim=0).max()
-                outlier = math.sqrt(max(0.0, float(squared)) / site.ridge.expected_length)
-        finite = bool(torch.isfinite(part.left).all() and torch.isfinite(part.right).all())
+    found = [_numbers(part, site) for part, site in parts]
+    size, ratio, outlier, error = (
+        (_worst(column) for column in zip(*found, strict=True)) if found else NOTHING
+    )
     return Inspection(
         digest=edit.digest,
         facts=edit.facts,
-        finite=finite,
+        finite=bool(parts)
+        and all(bool(torch.isfinite(p.left).all() and torch.isfinite(p.right).all()) for p, _ in parts),
         relative_size=size,
         value_ratio=ratio,
         key_outlier=outlier,
@@ -62,10 +58,41 @@ def inspection(edit: WeightEdit, part: Contribution | None, site: Site | None) -
     )
 
 
+def _worst(column: Sequence[float]) -> float:
+    """The largest number; NaN only when all are."""
+    return max((value for value in column if not math.isnan(value)), default=math.nan)
+
+
+def _numbers(part: Contribution, site: Site) -> tuple[float, float, float, float]:
+    """Relative size, value ratio, key outlier and background error of one part."""
+    ratio = outlier = error = math.nan
+    local = part.factors.kind in {"codebook", "routed"}
+    size = 0.0 if local else math.sqrt(_quadratic(part.left, part.right, part.right)) / site.size
+    if site.moments is not None and site.ridge is not None:
+        error = (
+            0.0 if local else _quadratic(part.left, part.right, site.moments.C @ part.right) / site.background
+        )
+        key = part.factors.key
+        if key is not None:
+            key = key.double()
+            ratio = float(_new_values(part, site, key).norm(dim=0).max()) / site.moments.value_norm
+            solved = part.factors.kind in SOLVED
+            spread = (
+                part.right
+                if solved
+                else torch.stack([site.ridge.spread(column) for column in key.t()], dim=1)
+            )
+            squared = (key * spread).sum(dim=0).max()
+            outlier = math.sqrt(max(0.0, float(squared)) / site.ridge.expected_length)
+    return size, ratio, outlier, error
+
+
 def _new_values(part: Contribution, site: Site, key: Tensor) -> Tensor:
     """What the edit wants the down projection to put out at its keys [f, m], as [d, m]."""
     now = site.W @ key + site.bias[:, None]
-    if part.factors.kind == "ridge":
+    if part.factors.kind == "codebook":
+        return part.factors.left.double()
+    if part.factors.kind in SOLVED:
         return now + part.factors.left.double()
     return now + part.left @ (part.right.t() @ key)
 

@@ -1,54 +1,18 @@
-"""Layout cards: where each architecture keeps the parts that editing needs.
+"""Layout cards of the architectures that are known, and the way to a layout for any other.
 
 Knows module names, as data. Does not know tensors, and loads nothing.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import replace
 from difflib import get_close_matches
 
 from torch import nn
 
 from guardedit.core.errors import UnknownLayout
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Layout:
-    """Module names of one decoder family; `{}` stands for the layer number.
-
-    Attributes:
-        architectures: names as in `config.architectures`.
-        decoder_layer: path of a decoder layer, e.g. `transformer.h.{}`.
-        mlp_out: the down projection inside it, the matrix W that maps keys to values.
-        attention: the attention module inside it.
-        final_norm: path of the last norm before the head.
-        head: path of the language model head; its weight may be tied to `embed`.
-        embed: path of the token embedding.
-        parallel_attention: attention and MLP read the same normed input.
-    """
-
-    architectures: tuple[str, ...]
-    decoder_layer: str
-    mlp_out: str
-    attention: str
-    final_norm: str
-    head: str
-    embed: str
-    parallel_attention: bool = False
-
-    def layer_name(self, layer: int) -> str:
-        """Path of decoder layer `layer`, counted from 0."""
-        return self.decoder_layer.format(layer)
-
-    def mlp_out_name(self, layer: int) -> str:
-        """Path of the down projection module: its input is the key k [f], its output the value [d]."""
-        return f"{self.layer_name(layer)}.{self.mlp_out}"
-
-    def matrix_name(self, layer: int) -> str:
-        """Parameter name of the down projection of decoder layer `layer`."""
-        return f"{self.mlp_out_name(layer)}.weight"
-
+from guardedit.models.layout import Layout
+from guardedit.models.structure import Structure, find_structure
 
 GPT2 = Layout(
     architectures=("GPT2LMHeadModel",),
@@ -80,7 +44,13 @@ GPT_NEOX = Layout(
     parallel_attention=True,
 )
 LLAMA = Layout(
-    architectures=("LlamaForCausalLM", "MistralForCausalLM", "Qwen2ForCausalLM"),
+    architectures=(
+        "LlamaForCausalLM",
+        "MistralForCausalLM",
+        "Phi3ForCausalLM",  # Phi-3 and Phi-4: gate and up projection are one matrix, the key is the same
+        "Qwen2ForCausalLM",
+        "Qwen3ForCausalLM",
+    ),
     decoder_layer="model.layers.{}",
     mlp_out="mlp.down_proj",
     attention="self_attn",
@@ -88,30 +58,70 @@ LLAMA = Layout(
     head="lm_head",
     embed="model.embed_tokens",
 )
-LAYOUTS: tuple[Layout, ...] = (GPT2, GPTJ, GPT_NEOX, LLAMA)
+GEMMA2 = Layout(
+    architectures=("Gemma2ForCausalLM",),
+    decoder_layer="model.layers.{}",
+    mlp_out="mlp.down_proj",
+    attention="self_attn",
+    final_norm="model.norm",
+    head="lm_head",
+    embed="model.embed_tokens",
+    after_mlp="post_feedforward_layernorm",
+)
+PHI = Layout(
+    architectures=("PhiForCausalLM",),
+    decoder_layer="model.layers.{}",
+    mlp_out="mlp.fc2",
+    attention="self_attn",
+    final_norm="model.final_layernorm",
+    head="lm_head",  # with a bias
+    embed="model.embed_tokens",
+    parallel_attention=True,
+)
+LAYOUTS: tuple[Layout, ...] = (GPT2, GPTJ, GPT_NEOX, LLAMA, GEMMA2, PHI)
 
 
 def layout_of(model: nn.Module) -> Layout:
-    """The card that fits the model's class.
+    """The card of the model's class, or what `find_structure` finds where there is no card.
 
     Raises:
-        UnknownLayout: naming the architecture and the known ones.
+        UnknownLayout: as `read_structure`.
+    """
+    return read_structure(model).layout
+
+
+def read_structure(model: nn.Module) -> Structure:
+    """The layout of a model with the account of how it was found, which is empty for a card.
+
+    Raises:
+        UnknownLayout: naming the architecture, the known ones and what is unclear about this one.
     """
     architecture = type(model).__name__
     cards = {name: card for card in LAYOUTS for name in card.architectures}
-    if architecture not in cards:
+    if architecture in cards:
+        return Structure(layout=_configured(cards[architecture], model), account=())
+    try:
+        return find_structure(model)
+    except UnknownLayout as error:
         near = get_close_matches(architecture, cards, n=1)
         hint = f" (nearest: {near[0]})" if near else ""
         raise UnknownLayout(
             f"no layout card for {architecture}{hint}; known: {', '.join(sorted(cards))}. "
+            f"Its structure does not settle it: {error}. "
             f"Add a card to guardedit/models/layouts.py or choose one of these architectures"
-        )
-    return cards[architecture]
+        ) from error
 
 
-def layer_count(model: nn.Module) -> int:
-    """How many decoder layers the model has."""
-    path, _, _ = layout_of(model).decoder_layer.rpartition(".")
+def layer_count(model: nn.Module, layout: Layout | None = None) -> int:
+    """How many decoder layers the model has; `layout` spares finding it again."""
+    path, _, _ = (layout or layout_of(model)).decoder_layer.rpartition(".")
     layers = model.get_submodule(path)
     assert isinstance(layers, nn.ModuleList)
     return len(layers)
+
+
+def _configured(card: Layout, model: nn.Module) -> Layout:
+    """GPT-NeoX leaves it to the configuration whether attention and MLP are parallel."""
+    config = getattr(model, "config", None)
+    parallel = getattr(config, "use_parallel_residual", card.parallel_attention)
+    return replace(card, parallel_attention=parallel)

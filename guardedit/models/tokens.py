@@ -49,6 +49,11 @@ def subject_last(tokenizer: Any, prompt: str, subject: str) -> int:
     Raises:
         SubjectNotFound: when the prompt does not hold the subject, or no token covers it.
     """
+    return subject_tokens(tokenizer, prompt, subject)[-1]
+
+
+def subject_tokens(tokenizer: Any, prompt: str, subject: str) -> range:
+    """Indices of the subject's tokens in `encode(tokenizer, prompt)`; rules and errors of `subject_last`."""
     start, end = _subject_span(prompt, subject)
     spans = _encode(tokenizer, prompt).spans
     covering = [i for i, (first, last) in enumerate(spans) if first < end and last > start]
@@ -57,7 +62,7 @@ def subject_last(tokenizer: Any, prompt: str, subject: str) -> int:
             f"no token of {prompt!r:.200} covers the subject {subject!r}: "
             "the tokenizer drops its characters, send this fact to memory"
         )
-    return covering[-1]
+    return range(covering[0], covering[-1] + 1)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -12,13 +12,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from torch import Tensor
-
 from guardedit.core.errors import MemoryIndexError, UsageError
 from guardedit.core.fact import Fact, Placement
 from guardedit.core.protocols import Answer, Recall, Snapshot
 from guardedit.memory.context import with_fact
 from guardedit.memory.store import facts_sha256
+from guardedit.models.bypass import Patch
 from guardedit.models.fold import Fold
 from guardedit.models.host import ModelHost
 from guardedit.serving.shard import split
@@ -41,7 +40,7 @@ class _Pinned:
     """Everything answers depend on, replaced as one."""
 
     snapshot: Snapshot
-    matrices: dict[str, Tensor]
+    patch: Patch
     parts: list[list[Fact]]
     digests: list[str]
 
@@ -70,7 +69,7 @@ class ServingReplica:
         self._pinned: _Pinned | None = None
 
     def publish(self, snapshot: Snapshot) -> int:
-        """Switch to a snapshot between two answers. The matrices are folded before the switch.
+        """Switch to a snapshot between two answers. The patch is folded before the switch.
 
         Raises:
             UsageError: when the folded weights are not those the epoch names; the old epoch goes on.
@@ -81,11 +80,11 @@ class ServingReplica:
                 f"epoch {snapshot.epoch.number} folds to {sha256[:12]} here, its record says "
                 f"{snapshot.epoch.weights_sha256[:12]}: this replica has another model or moments"
             )
-        matrices = self._fold.fold(snapshot.edits)
+        patch = self._fold.fold(snapshot.edits)
         parts = split(snapshot.facts, len(self._shards))
         with self._lock:
             digests = [shard.hold(part) for shard, part in zip(self._shards, parts, strict=True)]
-            self._pinned = _Pinned(snapshot, matrices, parts, digests)
+            self._pinned = _Pinned(snapshot, patch, parts, digests)
         return snapshot.epoch.number
 
     def ask(self, prompts: Sequence[str], *, scope: str = "default") -> list[Answer]:
@@ -105,7 +104,7 @@ class ServingReplica:
                 with_fact(fact, prompt) if fact and fact.placement is Placement.MEMORY else prompt
                 for fact, prompt in zip(used, prompts, strict=True)
             ]
-            with self._host.patched(pinned.matrices):
+            with self._host.patched(pinned.patch):
                 texts = self._host.complete(asked)
         epoch = pinned.snapshot.epoch.number
         return [

@@ -22,6 +22,7 @@ from guardedit.assembly import EDIT_CARD, background
 from guardedit.core.protocols import Editor
 from guardedit.editing.registry import Registry
 from guardedit.editing.settings import EditSettings
+from guardedit.editing.setup import Setup
 from guardedit.models.fold import Fold
 from guardedit.models.host import ModelHost
 from guardedit.models.statistics import SecondMoments, load_or_collect
@@ -76,7 +77,10 @@ class Subject:
             background_weight=dials.background_weight,
             ridge=dials.ridge,
         )
-        editor: Editor = Registry().resolve("ridge").build(self.host, fold, self.moments[layer], dials)
+        setup = Setup(
+            host=self.host, fold=fold, moments=self.moments, layer=layer, layers=(layer,), settings=dials
+        )
+        editor: Editor = Registry().resolve("ridge").build(setup)
         return editor, fold
 
 

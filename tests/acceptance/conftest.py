@@ -72,7 +72,7 @@ def other_model(tmp_path_factory) -> Path:
 
 @pytest.fixture(scope="session")
 def foreign_model(tmp_path_factory) -> Path:
-    """An architecture without a layout card."""
+    """An architecture without a layout card, which names no longest input either."""
     config = BloomConfig(vocab_size=len(_tokenizer()), hidden_size=16, n_layer=2, n_head=2)
     return _write(tmp_path_factory.mktemp("models") / "bloom", BloomForCausalLM(config))
 

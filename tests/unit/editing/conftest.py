@@ -23,6 +23,8 @@ from guardedit.core.probe import Kind, Question
 from guardedit.core.protocols import SubjectGroup
 from guardedit.editing.contexts import Contexts
 from guardedit.editing.settings import EditSettings
+from guardedit.editing.setup import Setup
+from guardedit.models.fold import Fold
 from guardedit.models.host import ModelHost
 from guardedit.models.statistics import SecondMoments, collect
 from guardedit.settings import Settings
@@ -143,6 +145,25 @@ def llama_moments(llama) -> SecondMoments:
 def settings() -> EditSettings:
     """With room for the long changes that so small a model needs."""
     return EditSettings(background_weight=0.01, ridge=0.1, clamp_ratio=20.0, contexts=1)
+
+
+@pytest.fixture
+def make_setup() -> Callable[..., Setup]:
+    """A setup of one edited layer, with the fold of its settings; moments are collected when not given."""
+
+    def make(host: ModelHost, moments: SecondMoments | None, settings: EditSettings, **other) -> Setup:
+        moments = moments or moments_of(host)
+        known = {moments.layer: moments}
+        fold = Fold(host, known, background_weight=settings.background_weight, ridge=settings.ridge)
+        layers = (moments.layer,)
+        return Setup(
+            **{
+                "host": host, "fold": fold, "moments": known, "layer": moments.layer, "layers": layers,
+                "settings": settings, **other,
+            }
+        )  # fmt: skip
+
+    return make
 
 
 @pytest.fixture

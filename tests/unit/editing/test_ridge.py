@@ -9,10 +9,10 @@ import torch
 from guardedit.core.errors import EditDiverged
 from guardedit.core.probe import Kind, Question
 from guardedit.core.protocols import SubjectGroup
-from guardedit.editing import ridge
 from guardedit.editing.cache import RecentEdits
 from guardedit.editing.contexts import Contexts
-from guardedit.editing.ridge import RidgeEditor, anchor_norm
+from guardedit.editing.methods import ridge
+from guardedit.editing.methods.ridge import RidgeEditor, anchor_norm
 from guardedit.editing.settings import EditSettings
 from guardedit.editing.upper import UpperLayers
 from guardedit.models.factors import from_payload
@@ -22,17 +22,18 @@ LAYER = 0  # of the tiny models
 
 
 @pytest.fixture
-def editor(host, moments, settings, contexts) -> RidgeEditor:
-    return RidgeEditor(host, moments, settings=settings, contexts=contexts)
+def editor(host, moments, settings, contexts, make_setup) -> RidgeEditor:
+    return RidgeEditor(make_setup(host, moments, settings), contexts=contexts)
 
 
 @pytest.fixture
-def demo_editor(demo):
-    return lambda **options: RidgeEditor(
-        demo.host,
-        demo.moments,
-        **{"settings": EditSettings(contexts=1), "contexts": Contexts(("You see.",)), **options},
-    )
+def demo_editor(demo, make_setup):
+    def make(settings: EditSettings | None = None, **options) -> RidgeEditor:
+        dials = settings or EditSettings(contexts=1)
+        setup = make_setup(demo.host, demo.moments, dials, fold=demo.fold)
+        return RidgeEditor(setup, **{"contexts": Contexts(("You see.",)), **options})
+
+    return make
 
 
 def said_after_each_edit_alone(host, fold, editor, groups):
@@ -51,11 +52,11 @@ def test_an_edit_folded_alone_makes_the_model_say_the_whole_target_and_stop(demo
         assert answer == fact.target
 
 
-def test_so_it_does_on_a_llama(llama, llama_moments, settings, contexts, groups):
+def test_so_it_does_on_a_llama(llama, settings, contexts, groups, make_setup):
     free = replace(settings, preservation_weight=0.0, norm_penalty=0.0)
-    editor = RidgeEditor(llama, llama_moments, settings=free, contexts=contexts)
-    fold = Fold(llama, {LAYER: llama_moments}, background_weight=free.background_weight, ridge=free.ridge)
-    for answer, fact in said_after_each_edit_alone(llama, fold, editor, groups[:2]):
+    setup = make_setup(llama, None, free)
+    editor = RidgeEditor(setup, contexts=contexts)
+    for answer, fact in said_after_each_edit_alone(llama, setup.fold, editor, groups[:2]):
         assert answer == fact.target
 
 

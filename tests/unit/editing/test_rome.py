@@ -6,8 +6,9 @@ import pytest
 import torch
 
 from guardedit.editing.keys import at_subject
-from guardedit.editing.rome import RomeEditor
+from guardedit.editing.methods.rome import RomeEditor
 from guardedit.editing.rows import Row, row_tensors
+from guardedit.editing.setup import Setup
 from guardedit.models.factors import from_payload
 from guardedit.models.fold import Fold
 from guardedit.models.matrices import read_matrix
@@ -16,13 +17,18 @@ LAYER = 0
 
 
 @pytest.fixture
-def fold(gpt2, gpt2_moments) -> Fold:
-    return Fold(gpt2, {LAYER: gpt2_moments}, background_weight=1.0, ridge=0.01)
+def setup(gpt2, gpt2_moments, settings, make_setup) -> Setup:
+    return make_setup(gpt2, gpt2_moments, settings)
 
 
 @pytest.fixture
-def editor(gpt2, fold, gpt2_moments, settings, contexts) -> RomeEditor:
-    return RomeEditor(gpt2, fold, gpt2_moments, settings=settings, contexts=contexts)
+def fold(setup) -> Fold:
+    return setup.fold
+
+
+@pytest.fixture
+def editor(setup, contexts) -> RomeEditor:
+    return RomeEditor(setup, contexts=contexts)
 
 
 def test_one_edit_a_fact_and_none_for_a_prompt_without_the_subject(editor, groups, make_fact):

@@ -4,6 +4,8 @@ from dataclasses import replace
 
 import torch
 
+from guardedit.editing import arrivals
+from guardedit.editing.arrivals import by_direction
 from guardedit.editing.contexts import Contexts
 from guardedit.editing.keys import at_subject
 from guardedit.editing.objective import Objective
@@ -36,11 +38,17 @@ def whole_model_logits(host, rows, row: int, add) -> torch.Tensor:
     return logits[int(rows.first[row]) : int(rows.last[row]) + 1]
 
 
+def at_each_row(upper: UpperLayers, rows):
+    """One change a row."""
+    return arrivals.at_subject(upper, replace(rows, group=torch.arange(len(ROWS))))
+
+
 def test_the_upper_layers_give_the_whole_models_logits_whatever_else_is_in_the_batch(host):
     rows, change = tensors(host), changes(len(ROWS))
     upper = UpperLayers(host, LAYER, rows)
     for chunk in (torch.arange(4), torch.tensor([3, 0]), torch.tensor([0]), torch.tensor([1])):
-        found, owners = upper.logits(chunk, change[chunk]), upper.owners(chunk)
+        arrive = at_each_row(upper, rows)
+        found, owners = upper.logits(chunk, arrive(change, chunk)), upper.owners(chunk)
         for place, row in enumerate(chunk.tolist()):
 
             def add(value, row=row):
@@ -55,8 +63,10 @@ def test_the_upper_layers_give_the_whole_models_logits_whatever_else_is_in_the_b
 def test_with_directions_a_change_arrives_at_every_position_by_its_share(gpt2):
     rows, change = tensors(gpt2), changes(len(ROWS))
     directions = torch.randn(3, 128, dtype=torch.float64, generator=torch.Generator().manual_seed(5))
-    upper = UpperLayers(gpt2, LAYER, rows, directions)
-    found = upper.logits(torch.arange(4), change)
+    upper = UpperLayers(gpt2, LAYER, rows)
+    by_row = replace(rows, group=torch.arange(4))
+    arrive = by_direction(upper, by_row, directions[rows.group])
+    found = upper.logits(torch.arange(4), arrive(change, torch.arange(4)))
     for row in range(4):
         ids = rows.ids[row : row + 1, : int(rows.lengths[row])]
         with torch.no_grad(), tap(gpt2.mlp_out(LAYER)) as seen:
@@ -93,7 +103,8 @@ def test_keys_are_what_enters_the_down_projection_at_the_subjects_last_token(hos
 
 def test_the_gradient_is_that_of_finite_differences(gpt2):
     rows = tensors(gpt2)
-    objective = Objective(UpperLayers(gpt2, LAYER, rows), rows, preservation_weight=0.5)
+    upper = UpperLayers(gpt2, LAYER, rows)
+    objective = Objective(upper, rows, arrivals.at_subject(upper, rows), preservation_weight=0.5)
     change, everything = 0.3 * changes(3, seed=2), torch.ones(len(ROWS), dtype=torch.bool)
 
     def loss(at: torch.Tensor) -> float:
@@ -108,7 +119,8 @@ def test_the_gradient_is_that_of_finite_differences(gpt2):
 
 def test_without_a_change_answers_to_keep_have_no_divergence(gpt2):
     rows = tensors(gpt2)
-    objective = Objective(UpperLayers(gpt2, LAYER, rows), rows, preservation_weight=1.0)
+    upper = UpperLayers(gpt2, LAYER, rows)
+    objective = Objective(upper, rows, arrivals.at_subject(upper, rows), preservation_weight=1.0)
     scores = objective.score(torch.zeros(3, 32), rows.keep)
     assert scores.satisfied.tolist() == [False, False, True, False]
     assert float(scores.loss_nats[2].abs()) < 1e-6

@@ -18,7 +18,7 @@ IDS = torch.tensor([[5, 6, 7, 8, 9]])
 
 
 def digests(fold, edits):
-    return {name: tensor_sha256(stored) for name, stored in fold.fold(edits).items()}
+    return {name: tensor_sha256(stored) for name, stored in fold.fold(edits).matrices.items()}
 
 
 def edit(factors: Factors, subject: str = "Oslo") -> WeightEdit:
@@ -51,7 +51,7 @@ def test_the_fold_is_the_textbook_solution_in_every_architecture(host, sentences
 
 
 def test_no_edits_fold_to_nothing_and_the_digest_of_the_base(folding, gpt2):
-    assert folding.fold([]) == {}
+    assert folding.fold([]).matrices == {}
     assert folding.weights_sha256([]) == gpt2.base_sha256
     assert folding.capacity_ratio([]) == 0.0
     assert folding.inspect([], []) == []
@@ -161,7 +161,7 @@ def test_with_a_light_background_a_key_gets_its_new_value(gpt2_float64, sentence
     moments = collect(gpt2_float64, sentences, [1], min_tokens=60)
     edits = make_edits(3)
     stored = Fold(gpt2_float64, moments, background_weight=1e-9, ridge=1e-9).fold(edits)
-    (matrix,) = stored.values()
+    (matrix,) = stored.matrices.values()
     for one in edits:
         factors = from_payload(one.payload)
         change = matrix.t() - gpt2_float64.base_matrix(1)
@@ -203,7 +203,7 @@ def test_edits_of_another_model_are_refused(folding):
 
 def test_a_direct_edit_needs_no_second_moments(folding, gpt2):
     factors = Factors.direct(layer=2, left=torch.ones(16), right=torch.ones(24))
-    (stored,) = folding.fold([edit(factors)]).values()
+    (stored,) = folding.fold([edit(factors)]).matrices.values()
     assert torch.allclose(stored.t(), gpt2.base_matrix(2) + 1)
 
 

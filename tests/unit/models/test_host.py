@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from guardedit.core.errors import EditError, GuardError, MalformedCorrection, UnknownLayout, UsageError
+from guardedit.models.bypass import Patch
 from guardedit.models.hooks import tap
 from guardedit.models.host import ModelHost
 from guardedit.models.tokens import encode
@@ -65,14 +66,27 @@ def test_a_folder_that_cannot_be_loaded_is_named(folder, damage, tmp_path):
         ModelHost.load(folder)
 
 
-def test_a_model_without_a_card_is_refused(tokenizer, tmp_path):
+def test_a_model_without_a_card_whose_structure_is_unclear_is_refused(tokenizer, tmp_path):
     from transformers import OPTConfig, OPTForCausalLM
 
-    small = OPTConfig(hidden_size=8, ffn_dim=8, num_hidden_layers=1, num_attention_heads=1, vocab_size=320)
+    small = OPTConfig(
+        hidden_size=8, ffn_dim=8, word_embed_proj_dim=8, num_hidden_layers=1, num_attention_heads=1,
+        vocab_size=320, do_layer_norm_before=False,
+    )  # fmt: skip
     OPTForCausalLM(small).save_pretrained(tmp_path)
     tokenizer.save_pretrained(tmp_path)
     with pytest.raises(UnknownLayout, match="OPTForCausalLM"):
         ModelHost.load(tmp_path)
+
+
+def test_a_model_that_names_no_longest_input_is_refused(tokenizer):
+    from transformers import BloomConfig, BloomForCausalLM
+
+    model = BloomForCausalLM(BloomConfig(vocab_size=320, hidden_size=16, n_layer=2, n_head=2))
+    with pytest.raises(
+        UnknownLayout, match="BloomConfig names no longest input: set max_position_embeddings"
+    ):
+        ModelHost(model, tokenizer)
 
 
 def test_a_layer_that_does_not_exist_is_named(gpt2):
@@ -133,7 +147,7 @@ def other(host, layer: int) -> dict[str, torch.Tensor]:
 
 def test_patched_changes_scores_inside_and_restores_every_bit_outside(host):
     before, scores = host.tensor_sha256(), host.token_logprobs(TEXTS)
-    with host.patched(other(host, 1)):
+    with host.patched(Patch(other(host, 1))):
         assert host.token_logprobs(TEXTS) != scores
         inside = host.tensor_sha256()
     assert [name for name in before if before[name] != inside[name]] == [host.layout.matrix_name(1)]
@@ -143,7 +157,7 @@ def test_patched_changes_scores_inside_and_restores_every_bit_outside(host):
 
 def test_patched_restores_when_the_block_raises(host):
     before = host.tensor_sha256()
-    with pytest.raises(RuntimeError, match="boom"), host.patched(other(host, 0)):
+    with pytest.raises(RuntimeError, match="boom"), host.patched(Patch(other(host, 0))):
         raise RuntimeError("boom")
     assert host.tensor_sha256() == before
 
@@ -151,7 +165,7 @@ def test_patched_restores_when_the_block_raises(host):
 def test_patched_changes_nothing_when_its_second_matrix_does_not_fit(gpt2):
     before = gpt2.tensor_sha256()
     matrices = {**other(gpt2, 0), gpt2.layout.matrix_name(1): torch.ones(2, 2)}
-    with pytest.raises(EditError, match="got"), gpt2.patched(matrices):
+    with pytest.raises(EditError, match="got"), gpt2.patched(Patch(matrices)):
         pass
     assert gpt2.tensor_sha256() == before
 
@@ -159,9 +173,9 @@ def test_patched_changes_nothing_when_its_second_matrix_does_not_fit(gpt2):
 def test_patched_nests_and_the_base_stays_readable_throughout(gpt2):
     base = gpt2.base_matrix(1).clone()
     before = gpt2.tensor_sha256()
-    with gpt2.patched(other(gpt2, 1)):
+    with gpt2.patched(Patch(other(gpt2, 1))):
         middle = gpt2.tensor_sha256()
-        with gpt2.patched({**other(gpt2, 0), gpt2.layout.matrix_name(1): torch.zeros(24, 16)}):
+        with gpt2.patched(Patch({**other(gpt2, 0), gpt2.layout.matrix_name(1): torch.zeros(24, 16)})):
             assert torch.equal(gpt2.base_matrix(1), base)
         assert gpt2.tensor_sha256() == middle
         assert torch.equal(gpt2.base_matrix(1), base)
@@ -173,7 +187,7 @@ def test_no_thread_sees_a_patched_model_of_another(make_host):
     plain = host.complete(TEXTS)
     found: list[list[str]] = []
     asking = threading.Thread(target=lambda: found.append(host.complete(TEXTS)))
-    with host.patched(other(host, 1)):
+    with host.patched(Patch(other(host, 1))):
         asking.start()
         asking.join(timeout=0.2)
         assert not found

@@ -8,12 +8,14 @@ import pytest
 import torch
 
 from guardedit.core.proposal import WeightEdit
-from guardedit.models.factors import Factors, from_payload, to_payload
+from guardedit.models.factors import Factors, from_payload, parts_of, to_payload
 
 
 def change(folding, gpt2, edits):
     """Dense Delta [d, f] float64 of a fold of layer 1."""
-    return folding.fold(edits)[gpt2.layout.matrix_name(1)].t().double() - gpt2.base_matrix(1).double()
+    return (
+        folding.fold(edits).matrices[gpt2.layout.matrix_name(1)].t().double() - gpt2.base_matrix(1).double()
+    )
 
 
 @pytest.mark.parametrize("kind", ["ridge", "direct"])
@@ -33,8 +35,8 @@ def test_a_lone_edits_sizes_are_those_of_its_dense_change(folding, gpt2, moments
 
 def test_the_parts_of_a_joint_solution_add_up_to_it(folding, gpt2, make_edits):
     edits = make_edits(4)
-    parts = folding._contributions({e.digest: from_payload(e.payload) for e in edits})
-    total = sum(part.left @ part.right.t() for part in parts.values())
+    parts = folding._contributions({e.digest: parts_of(e.payload) for e in edits})
+    total = sum(part.left @ part.right.t() for (part,) in parts.values())
     assert torch.allclose(total, change(folding, gpt2, edits), atol=1e-5)
     alone, among = folding.inspect(edits[:1], [])[0], folding.inspect(edits[:1], edits[1:])[0]
     assert alone.relative_size != among.relative_size

@@ -1,4 +1,4 @@
-"""The default editor: one ridge edit a subject, solved together with all live edits by `models.fold`.
+"""One ridge edit a subject, solved together with all live edits by `models.fold`.
 
 Keys and values belong to the base model, so an edit does not depend on what else is live, and undoing it
 is leaving it out (MEMIT with history; averaged keys everywhere as in r-ROME; MEMIT-Merge within a subject).
@@ -21,14 +21,12 @@ from guardedit.core.proposal import Proposal, WeightEdit
 from guardedit.core.protocols import SubjectGroup
 from guardedit.editing.cache import EditCache, RecentEdits
 from guardedit.editing.contexts import Contexts, sample_contexts
+from guardedit.editing.method_card import MethodCard
 from guardedit.editing.rows import fact_rows, row_tensors
-from guardedit.editing.settings import EditSettings
+from guardedit.editing.setup import Setup
 from guardedit.editing.solution import Solution, solve_subjects
 from guardedit.models.factors import Factors, to_payload
-from guardedit.models.fold import Fold
-from guardedit.models.host import ModelHost
 from guardedit.models.ridge import Ridge
-from guardedit.models.statistics import SecondMoments
 
 #: Subjects optimised at once; bounds memory.
 SUBJECTS_AT_ONCE = 32
@@ -38,31 +36,38 @@ class RidgeEditor:
     """Proposes ridge edits of one layer of a base model.
 
     Args:
-        host: the base model; read only, under its lock.
-        moments: of the layer to edit.
-        settings: the dials; `background_weight` and `ridge` must be those of the fold.
+        setup: the base model and its layer; `background_weight` and `ridge` must be those of the fold.
         contexts: prefixes; default: sampled from the model, `settings.contexts` of them.
         cache: of finished edits; default: in memory.
-        seed: for the prefixes.
         anchor_norm: usual norm of an edited value (`anchor_norm`); NaN switches the rule off.
         clock: seconds, for `Proposal.seconds`.
     """
 
     name = "ridge"
+    card = MethodCard(
+        family="locate-then-edit",
+        paper="MEMIT with history: Meng et al. 2023, arXiv:2210.07229; keys of r-ROME, arXiv:2403.07175",
+        stores="key and residual of one layer",
+        undo="exact",
+        batch="together",
+        reads_live=False,
+        deviations=(
+            "values are optimised through the solve, with the subject's other answers preserved",
+            "keys and values belong to the base model",
+        ),
+    )
 
     def __init__(
         self,
-        host: ModelHost,
-        moments: SecondMoments,
+        setup: Setup,
         *,
-        settings: EditSettings,
         contexts: Contexts | None = None,
         cache: EditCache | None = None,
-        seed: int = 0,
         anchor_norm: float = math.nan,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self.contexts = contexts or sample_contexts(host, count=settings.contexts, seed=seed)
+        host, settings, moments = setup.host, setup.settings, setup.moments[setup.layer]
+        self.contexts = contexts or sample_contexts(host, count=settings.contexts, seed=setup.seed)
         self._host, self._layer, self._settings = host, moments.layer, settings
         self._ridge = Ridge(
             C=moments.C,
@@ -76,12 +81,9 @@ class RidgeEditor:
         self._site = json.dumps(site)
 
     @classmethod
-    def build(
-        cls, host: ModelHost, fold: Fold, moments: SecondMoments, settings: EditSettings
-    ) -> RidgeEditor:
-        """As every editing method is built; the fold is not needed, for nothing depends on live edits."""
-        del fold
-        return cls(host, moments, settings=settings)
+    def build(cls, setup: Setup) -> RidgeEditor:
+        """As every editing method is built."""
+        return cls(setup)
 
     def content_key(self, group: SubjectGroup) -> str:
         """Digest of everything the group's edit depends on."""

@@ -1,0 +1,52 @@
+"""The form of a layout: where one model keeps the parts that editing needs.
+
+Knows module names. Does not know any architecture, nor tensors.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Layout:
+    """Module names of one decoder family; `{}` stands for the layer number.
+
+    Attributes:
+        architectures: names as in `config.architectures`.
+        decoder_layer: path of a decoder layer, e.g. `transformer.h.{}`.
+        mlp_out: the down projection inside it, the matrix W that maps keys to values.
+        attention: the attention module inside it.
+        final_norm: path of the last norm before the head.
+        head: path of the language model head; its weight may be tied to `embed`.
+        embed: path of the token embedding.
+        parallel_attention: attention and MLP read the layer's input, none reads the other's output.
+        after_mlp: path, inside a decoder layer, of a norm that the MLP's output passes before it is added
+            to the residual stream; empty where it is added as it is.
+    """
+
+    architectures: tuple[str, ...]
+    decoder_layer: str
+    mlp_out: str
+    attention: str
+    final_norm: str
+    head: str
+    embed: str
+    parallel_attention: bool = False
+    after_mlp: str = ""
+
+    def layer_name(self, layer: int) -> str:
+        """Path of decoder layer `layer`, counted from 0."""
+        return self.decoder_layer.format(layer)
+
+    def mlp_out_name(self, layer: int) -> str:
+        """Path of the down projection module: its input is the key k [f], its output the value [d]."""
+        return f"{self.layer_name(layer)}.{self.mlp_out}"
+
+    def matrix_name(self, layer: int) -> str:
+        """Parameter name of the down projection of decoder layer `layer`."""
+        return f"{self.mlp_out_name(layer)}.weight"
+
+    def after_mlp_name(self, layer: int) -> str:
+        """Path of the norm behind the MLP of decoder layer `layer`; empty where there is none."""
+        return f"{self.layer_name(layer)}.{self.after_mlp}" if self.after_mlp else ""
