@@ -5,7 +5,7 @@ Knows how the pieces are chosen and fitted together; does nothing with them.
 
 from __future__ import annotations
 
-from guardedit.assembly.bench import Bench, Builder, edit_settings, load_bench, load_host, worker
+from guardedit.assembly.bench import Bench, Builder, edit_settings, load_bench, load_host, load_setup, worker
 from guardedit.assembly.limits import drift_watch, guard
 from guardedit.assembly.model_files import (
     BACKGROUND,
@@ -40,6 +40,7 @@ __all__ = [
     "load_host",
     "load_memory",
     "load_probes",
+    "load_setup",
     "model_folder",
     "open_ledger",
     "open_sources",

@@ -5,7 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields
 
-from guardedit.assembly.model_files import background, edit_layer, model_folder
+from guardedit.assembly.model_files import (
+    TRAINED,
+    background,
+    catalogue,
+    edit_layer,
+    model_folder,
+    spread_layers,
+)
 from guardedit.core.protocols import Editor
 from guardedit.editing.registry import Registry
 from guardedit.editing.settings import EditSettings
@@ -42,18 +49,58 @@ def load_bench(
 
     `extra` adds methods that no registry should offer, such as the demo's fault injection.
     """
-    host = load_host(settings)
-    layer = edit_layer(policy, settings)
-    dials = edit_settings(policy)
-    moments = load_or_collect(settings.home / "moments", host, background(settings, host), [layer])
-    fold = Fold(host, moments, background_weight=dials.background_weight, ridge=dials.ridge)
-    setup = Setup(host=host, fold=fold, moments=moments, layer=layer, layers=(layer,), settings=dials)
+    setup = load_setup(settings, policy)
     registry = Registry()
     editors: dict[str, Editor] = {
         name: registry.resolve(name).build(setup) for name in (registry.names if methods is None else methods)
     }
     editors |= {name: build(setup) for name, build in (extra or {}).items()}
-    return Bench(host, moments[layer], fold, editors)
+    return Bench(setup.host, setup.moments[setup.layer], setup.fold, editors)
+
+
+def load_setup(
+    settings: Settings,
+    policy: Policy,
+    *,
+    layer: int | None = None,
+    layers: Sequence[int] | None = None,
+    seed: int = 0,
+) -> Setup:
+    """Load the model and all that editing methods are built from; no ledger is needed.
+
+    Second moments are kept in the home folder. The probe set's questions are what methods may be shown as
+    known; a model without a probe set goes without.
+
+    Args:
+        settings: model, home folder and device.
+        policy: the dials.
+        layer: where one layer is edited; default: the policy's, else the edit card's.
+        layers: where a change is spread; default: the edit card's, else `layer` alone.
+        seed: for whatever the methods sample.
+
+    Raises:
+        PolicyError: when nobody names a layer.
+        UsageError: for a layer that the model does not have, or files beside the model that cannot be read.
+    """
+    host = load_host(settings)
+    one = edit_layer(policy, settings) if layer is None else layer
+    several = tuple(sorted({*(spread_layers(settings, one) if layers is None else layers)}))
+    texts = background(settings, host)
+    dials = edit_settings(policy)
+    moments = load_or_collect(settings.home / "moments", host, texts, sorted({one, *several}))
+    trained = model_folder(settings) / TRAINED
+    return Setup(
+        host=host,
+        fold=Fold(host, moments, background_weight=dials.background_weight, ridge=dials.ridge),
+        moments=moments,
+        layer=one,
+        layers=several,
+        settings=dials,
+        texts=tuple(texts),
+        known=catalogue(settings),
+        trained=trained if trained.is_dir() else None,
+        seed=seed,
+    )
 
 
 def load_host(settings: Settings) -> ModelHost:

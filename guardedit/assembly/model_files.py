@@ -20,6 +20,8 @@ from guardedit.settings import Settings
 EDIT_CARD = "edit_card.json"
 PROBES = "probes.json"
 BACKGROUND = "background.json"
+#: Folder of trained editors.
+TRAINED = "editors"
 #: Tokens of sampled prose for each dimension of a key.
 PROSE = 24
 
@@ -78,6 +80,33 @@ def edit_layer(policy: Policy, settings: Settings) -> int:
         return int(json.loads(card.read_text(encoding="utf-8"))["layer"])
     except (ValueError, KeyError, TypeError) as error:
         raise UsageError(f"{card} is not an edit card ({error}): it names the layer to edit") from error
+
+
+def spread_layers(settings: Settings, layer: int) -> tuple[int, ...]:
+    """The layers over which a change is spread: those of the edit card, else `layer` alone."""
+    card = model_folder(settings) / EDIT_CARD
+    if not card.is_file():
+        return (layer,)
+    try:
+        return tuple(map(int, json.loads(card.read_text(encoding="utf-8")).get("layers", [layer])))
+    except (ValueError, TypeError, AttributeError) as error:
+        raise UsageError(f'{card} is not an edit card ({error}): "layers" is a list of layers') from error
+
+
+def catalogue(settings: Settings) -> tuple[Question, ...]:
+    """The probe set's questions as answers to be kept; nothing where there is no probe set."""
+    if not probe_file(settings).is_file():
+        return ()
+    return tuple(
+        Question(
+            prompt=known.prompt,
+            kind=Kind.OTHER_SUBJECT,
+            expected=known.answer,
+            subject=known.subject,
+            relation=known.relation,
+        )
+        for known in load_probes(settings).questions
+    )
 
 
 def known_questions(probes: ProbeSet, subject: str) -> tuple[Question, ...]:

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 import guardedit
-from guardedit.cli import dead_letters, epochs, facts, held, locate, policy
+from guardedit.cli import dead_letters, editors, epochs, facts, held, locate, policy
 from guardedit.cli.ask import ask
 from guardedit.cli.demo import demo
 from guardedit.cli.failure import Commands
@@ -67,6 +67,7 @@ app.command(epilog=examples("guardedit status", "guardedit status --watch"))(sta
 app.command(epilog=examples("guardedit ask 'The capital of Norway is' --output json"))(ask)
 app.add_typer(facts.app, name="facts")
 app.add_typer(epochs.app, name="epochs")
+app.add_typer(editors.app, name="editors")
 app.add_typer(held.app, name="held")
 app.add_typer(dead_letters.app, name="dlq")
 app.add_typer(policy.app, name="policy")

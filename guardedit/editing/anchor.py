@@ -45,16 +45,22 @@ def anchored(value: Value, anchor: float, *, limit_ratio: float) -> Value:
     whole = value.bare_value + value.change
     norm = float(whole.norm())
     if not norm <= limit_ratio * anchor:  # NaN is refused too
-        raise EditDiverged(f"value norm {norm:.3g} exceeds {limit_ratio * anchor:.3g}, {limit_ratio:g} anchors")
+        raise EditDiverged(
+            f"value norm {norm:.3g} exceeds {limit_ratio * anchor:.3g}, {limit_ratio:g} anchors"
+        )
     return replace(value, change=whole * (anchor / norm) - value.bare_value)
 
 
-def pilot_values(host: ModelHost, layer: int, *, contexts: Contexts, recipe: Recipe, seed: int) -> list[Value]:
+def pilot_values(
+    host: ModelHost, layer: int, *, contexts: Contexts, recipe: Recipe, seed: int
+) -> list[Value]:
     """Values of made-up edits of the base model: what it says itself, with a word from elsewhere behind it.
 
     Args:
         host: unpatched, locked by the caller.
-        layer, contexts, recipe: as for the edits that will be anchored.
+        layer: where values are found, as for the edits that will be anchored.
+        contexts: prefixes, as there.
+        recipe: the dials, as there.
         seed: of the sampled texts.
     """
     values = []

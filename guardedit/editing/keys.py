@@ -33,7 +33,7 @@ def at_subject(host: ModelHost, layer: int, rows: RowTensors) -> Site:
         at = rows.subject_at[chunk]
         # Nothing after the subject's last token can reach it in a causal model.
         ids = rows.ids[chunk, : int(at.max()) + 1]
-        with host.lock, torch.no_grad(), tap(host.mlp_out(layer), stop=True) as seen:
+        with host.lock, torch.no_grad(), tap(host.mlp_out(layer), stop=True, rows=len(chunk)) as seen:
             host.model(ids.to(host.device))
         k, v = seen.seen()
         batch = torch.arange(len(chunk))

@@ -13,8 +13,15 @@ from guardedit.core.errors import UsageError
 #: Name in a policy -> `module:Class`.
 METHODS: Mapping[str, str] = MappingProxyType(
     {
+        "ft-l": "guardedit.editing.methods.ft_l:ClampedFineTuneEditor",
+        "ft-m": "guardedit.editing.methods.ft_m:FineTuneEditor",
+        "joint": "guardedit.editing.methods.joint:JointEditor",
+        "ke": "guardedit.editing.methods.ke:KeEditor",
+        "lora": "guardedit.editing.methods.lora:LoraEditor",
+        "mend": "guardedit.editing.methods.mend:MendEditor",
         "ridge": "guardedit.editing.methods.ridge:RidgeEditor",
         "rome": "guardedit.editing.methods.rome:RomeEditor",
+        "ultraedit": "guardedit.editing.methods.ultraedit:UltraEditor",
     }
 )
 

@@ -24,7 +24,10 @@ STOP = "."
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Row:
-    """One text: question and answer. `context` 0 is bare; `fact` is empty for an answer to keep."""
+    """One text: question and answer. `context` 0 is bare; `fact` is empty for an answer to keep.
+
+    `subject` is empty where every token counts, as for methods that change whole matrices.
+    """
 
     group: int
     subject: str
@@ -42,6 +45,11 @@ def fact_rows(group: int, fact: Fact, subject: str, contexts: Contexts) -> list[
         if subject in wording
         for n, text in enumerate(contexts.around(wording))
     ]
+
+
+def whole_row(group: int, fact: Fact, *, stop: str = STOP) -> Row:
+    """The fact's own prompt and its target, every token of which counts: what fine-tuning is shown."""
+    return Row(group=group, subject="", prompt=fact.prompt, answer=fact.target + stop, fact=fact.id)
 
 
 def keep_rows(number: int, group: SubjectGroup, answers: dict[str, str], *, limit: int) -> list[Row]:
@@ -69,7 +77,7 @@ class RowTensors:
     Attributes:
         ids: [B, T] int64.
         lengths: [B], tokens that are not padding.
-        subject_at: [B], index of the subject's last token.
+        subject_at: [B], index of the subject's last token; 0 for a row without a subject.
         first, last: [B], first and last position that predicts an answer token.
         group, context: [B].
         keep: [B] bool, an answer to preserve rather than to change.
@@ -93,7 +101,9 @@ def row_tensors(tokenizer: Any, rows: Sequence[Row], *, context: int) -> RowTens
         MalformedCorrection: when a row is longer than `context` tokens.
     """
     texts = batch(tokenizer, [r.prompt for r in rows], [r.answer for r in rows], context=context)
-    at = torch.tensor([subject_last(tokenizer, row.prompt, row.subject) for row in rows])
+    at = torch.tensor(
+        [subject_last(tokenizer, row.prompt, row.subject) if row.subject else 0 for row in rows]
+    )
     first = texts.answer_starts - 1
     for row, subject_at, predicts in zip(rows, at.tolist(), first.tolist(), strict=True):
         if subject_at > predicts:

@@ -26,22 +26,33 @@ class EditSettings:
         contexts: number of prefixes beside the bare prompt.
         least_reached: least share of a fact's wordings that must answer with the target, its own prompt
             among them; below it the fact is refused.
+        together: subjects that are optimised at once.
+        background_price: nats for a change whose expected squared output error on background text is as
+            large as the output itself, in a layer that is full; 0: free.
+        full_share: edits that fill a layer, as a share of its width f.
+        subject_direction: weight of the known subjects' keys in lambda C, against all background tokens.
+        subject_felt: share of the known subjects' keys in what `background_price` is asked for.
         anchor_ratio: a value longer than this multiple of the anchor norm is refused.
         norm_anchored: scale every value to the anchor norm (`editing.anchor`).
     """
 
-    learning_rate_ratio: float = 0.3
-    steps: int = 80
+    learning_rate_ratio: float = 0.6
+    steps: int = 60
     extra_steps: int = 3
-    confidence: float = 0.3
+    confidence: float = 0.5
     clamp_ratio: float = 16.0
-    norm_penalty: float = 0.03
+    norm_penalty: float = 0.01
     preservation_weight: float = 1.0
     keep_limit: int = 12
     background_weight: float = 1_000.0
     ridge: float = 0.005
     contexts: int = 3
     least_reached: float = 0.75
+    together: int = 128
+    background_price: float = 100.0
+    full_share: float = 0.125
+    subject_direction: float = 0.5
+    subject_felt: float = 0.3
     anchor_ratio: float = 2.0
     norm_anchored: bool = False
 
@@ -50,5 +61,7 @@ class EditSettings:
         """Digest of every dial; equal settings give equal digests."""
         dials = asdict(self)
         if not self.norm_anchored:
-            del dials["norm_anchored"]  # switched off it changes nothing, so edits cached without it stay valid
+            del dials[
+                "norm_anchored"
+            ]  # switched off it changes nothing, so edits cached without it stay valid
         return hashlib.sha256(json.dumps(dials, sort_keys=True).encode()).hexdigest()

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from guardedit.core.probe import Question
 from guardedit.editing.settings import EditSettings
 from guardedit.models.fold import Fold
 from guardedit.models.host import ModelHost
@@ -24,6 +25,7 @@ class Setup:
         layers: where methods edit that spread a change, ascending.
         settings: the dials.
         texts: ordinary text, for methods that must be shown what not to change.
+        known: questions about other subjects with their answers, the catalogue of what must not change.
         trained: folder with trained editors; None when there is none.
         seed: for whatever is sampled.
     """
@@ -35,5 +37,6 @@ class Setup:
     layers: tuple[int, ...]
     settings: EditSettings
     texts: tuple[str, ...] = ()
+    known: tuple[Question, ...] = ()
     trained: Path | None = None
     seed: int = 0

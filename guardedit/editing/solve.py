@@ -70,9 +70,9 @@ def after_history(U: Tensor, H: Tensor, V: Tensor) -> Tensor:
 
 
 def equality_shares(R: Tensor, K: Tensor, U: Tensor, *, slack: float) -> Tensor:
-    """R (K^T U + slack I)^-1 [d, n] with U = C^-1 K (EMMET, Gupta et al. 2024): each key gets its whole residual.
+    """R (K^T U + slack I)^-1 [d, n] with U = C^-1 K (EMMET, Gupta et al. 2024, arXiv:2403.14236).
 
-    Slack gives way where keys are nearly parallel; at zero the targets are met exactly.
+    Without slack each key gets its whole residual. Slack gives way where keys are nearly parallel.
 
     Raises:
         EditDiverged: when keys are parallel and there is no slack.
@@ -83,7 +83,8 @@ def equality_shares(R: Tensor, K: Tensor, U: Tensor, *, slack: float) -> Tensor:
         factor, failed = torch.linalg.cholesky_ex(system)
         if int(failed):
             raise EditDiverged(f"the {K.shape[1]} keys are parallel: edit fewer at once, or allow slack")
-        return torch.cholesky_solve(R.T.contiguous(), factor).T
+        found: Tensor = torch.cholesky_solve(R.T.contiguous(), factor)
+        return found.T
 
 
 def taken_directions(C: Tensor, *, free_share: float) -> Tensor:

@@ -9,7 +9,6 @@ MLP's output first. Knows Hugging Face caches. Changes no weight, no gradient an
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
@@ -20,8 +19,9 @@ from torch import Tensor, nn
 from transformers import DynamicCache
 
 from guardedit.editing.rows import RowTensors
-from guardedit.models.hooks import tap
+from guardedit.models.hooks import in_rows, tap
 from guardedit.models.host import ModelHost
+from guardedit.models.views import with_module
 
 #: Rows a pass takes at once: few enough for the processor's cache, many enough to be worth a call.
 CHUNK = 64
@@ -119,10 +119,9 @@ class UpperLayers:
             output = output + self._through_norm(chunk, arriving.here).to(output)
         view = self._view(output)
         past = [(k[chunk, :, self._P - P :], v[chunk, :, self._P - P :]) for k, v in self._past]
-        with _added({} if arriving is None else arriving.above, self._host):
+        with _added({} if arriving is None else arriving.above, self._host, len(chunk)):
             out = self._forward(view, chunk, P, S, past)
-        head = self._host.model.get_submodule(self._host.layout.head)
-        answered: Tensor = head(out[self.asked[chunk, :S].to(out.device)])
+        answered = self._host.head_logits(out[self.asked[chunk, :S].to(out.device)])
         return answered.float().cpu()
 
     def _through_norm(self, chunk: Tensor, here: Tensor) -> Tensor:
@@ -140,12 +139,8 @@ class UpperLayers:
         layers = decoder.get_submodule(attribute)
         assert isinstance(layers, nn.ModuleList)
         given = _Given(output, as_tuple=self._as_tuple)
-        view: nn.Module = copy.copy(decoder)
-        view._modules = {  # noqa: SLF001  # nn.Module has no public way to share all modules but one
-            **decoder._modules,  # noqa: SLF001  # as above
-            attribute: nn.ModuleList([given] * (self._layer + 1) + list(layers[self._layer + 1 :])),
-        }
-        return view
+        whole = nn.ModuleList([given] * (self._layer + 1) + list(layers[self._layer + 1 :]))
+        return with_module(decoder, attribute, whole)
 
     def _run_lower(self) -> tuple[Tensor, Tensor, Tensor, list[tuple[Tensor, Tensor]]]:
         """What does not depend on any change.
@@ -160,12 +155,13 @@ class UpperLayers:
         for chunk in torch.split(torch.arange(len(self._ids)), CHUNK):
             with self._host.lock, torch.no_grad():
                 before = self._prefill(decoder, chunk)
-                with _whole_output(layer) as whole, tap(layer, stop=True) as seen, tap(mlp_out) as site:
+                site = tap(mlp_out, rows=len(chunk))
+                with _whole_output(layer) as whole, tap(layer, stop=True) as seen, site as inside:
                     self._forward(decoder, chunk, self._P, self._ids.shape[1] - self._P, before)
             past.append(before)
             hidden.append(seen.seen()[1])
-            keys.append(site.seen()[0].float())
-            values.append(site.seen()[1])
+            keys.append(inside.seen()[0].float())
+            values.append(inside.seen()[1])
             self._as_tuple = isinstance(whole[0], tuple)
         joined = [
             (torch.cat([k for k, _ in layer]), torch.cat([v for _, v in layer]))
@@ -205,14 +201,16 @@ class UpperLayers:
 
 
 @contextmanager
-def _added(above: Mapping[int, Callable[[Tensor], Tensor]], host: ModelHost) -> Iterator[None]:
+def _added(above: Mapping[int, Callable[[Tensor], Tensor]], host: ModelHost, rows: int) -> Iterator[None]:
     """Let further layers add to what their down projections put out."""
     with ExitStack() as stack:
         for layer, add in above.items():
-            hook = host.mlp_out(layer).register_forward_hook(
-                lambda _module, args, output, add=add: output + add(args[0]).to(output)
-            )
-            stack.callback(hook.remove)
+
+            def hook(_: nn.Module, args: tuple[Any, ...], output: Tensor, add: Any = add) -> Tensor:
+                arrives: Tensor = add(in_rows(args[0], rows))
+                return output + arrives.reshape(output.shape).to(output)
+
+            stack.callback(host.mlp_out(layer).register_forward_hook(hook).remove)
         yield
 
 

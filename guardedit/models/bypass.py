@@ -6,11 +6,13 @@ Knows the shape of a bypass and how it is hooked to a module. The kinds live in 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from torch import Tensor, nn
+
+from guardedit.models.hooks import in_rows
 
 
 class Bypass(Protocol):
@@ -28,13 +30,13 @@ class Bypass(Protocol):
     def sha256(self) -> str:
         """Digest of everything the output depends on."""
 
-    def __call__(self, keys: Tensor, values: Tensor) -> Tensor:
+    def __call__(self, keys: Tensor, values: Tensor, past: int = 0) -> Tensor:
         """What later modules see.
 
         Args:
-            keys: [B, T, f], input of the down projection. A call with T = 1 after a longer one of as many
-                rows continues those rows.
+            keys: [B, T, f], input of the down projection.
             values: [B, T, d], its output.
+            past: how many tokens of these rows came before, in a cache of attention keys and values.
         """
 
 
@@ -52,14 +54,29 @@ class Patch:
 
 
 @contextmanager
-def hooked(module: nn.Module, bypass: Bypass) -> Iterator[None]:
-    """Let `bypass` decide what `module` puts out, for the length of a `with` block."""
+def hooked(layer: nn.Module, module: nn.Module, bypass: Bypass) -> Iterator[None]:
+    """Let `bypass` decide what `module` puts out, for the length of a `with` block.
+
+    Args:
+        layer: the decoder layer around it, which is asked how many rows there are and what came before:
+            some layers hand their down projection all tokens in one long row (OPT).
+        module: the down projection.
+        bypass: what stands beside it.
+    """
+    rows, past = [0], [0]
+
+    def entered(_: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        hidden: Tensor = args[0] if args else kwargs["hidden_states"]
+        # Attention adds to the cache after this hook, so its length is that of what came before.
+        caches = [part for part in (*args, *kwargs.values()) if hasattr(part, "get_seq_length")]
+        rows[0] = len(hidden)
+        past[0] = max((int(cache.get_seq_length(bypass.layer)) for cache in caches), default=0)
 
     def hook(_: nn.Module, args: tuple[Any, ...], output: Tensor) -> Tensor:
-        return bypass(args[0], output)
+        found = bypass(in_rows(args[0], rows[0]), in_rows(output, rows[0]), past[0])
+        return found.reshape(output.shape)
 
-    handle = module.register_forward_hook(hook)
-    try:
+    with ExitStack() as stack:
+        stack.callback(layer.register_forward_pre_hook(entered, with_kwargs=True).remove)
+        stack.callback(module.register_forward_hook(hook).remove)
         yield
-    finally:
-        handle.remove()

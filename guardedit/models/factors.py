@@ -95,11 +95,16 @@ class Factors:
 
     @staticmethod
     def dense(
-        *, layer: int, change: Tensor, kind: Kind = "direct", extra: Mapping[str, Tensor] | None = None
+        *,
+        layer: int,
+        change: Tensor,
+        key: Tensor | None = None,
+        kind: Kind = "direct",
+        extra: Mapping[str, Tensor] | None = None,
     ) -> Factors:
         """An edit by a whole matrix [d, f], as the product of the identity [d, d] and itself."""
         eye = torch.eye(change.shape[0])
-        return Factors.direct(layer=layer, left=eye, right=change.t(), kind=kind, extra=extra)
+        return Factors.direct(layer=layer, left=eye, right=change.t(), key=key, kind=kind, extra=extra)
 
     @property
     def finite(self) -> bool:

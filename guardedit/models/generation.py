@@ -87,14 +87,21 @@ def greedy(model: Any, tokenizer: Any, ids: Tensor, *, max_new_tokens: int) -> l
         step = out.logits[:, -1].argmax(dim=-1, keepdim=True)  # [B, 1]
         for i, token in enumerate(step[:, 0].tolist()):
             if answers[i] is None:
-                answers[i] = _read(tokenizer, rows[i], token, final=left == 0)
+                answers[i] = read_on(tokenizer, rows[i], token, final=left == 0)
         if None not in answers:
             break
     return [answer or "" for answer in answers]
 
 
-def _read(tokenizer: Any, row: list[int], token: int, *, final: bool) -> str | None:
-    """Append the token to its row; the answer, once it is complete."""
+def read_on(tokenizer: Any, row: list[int], token: int, *, final: bool) -> str | None:
+    """Append the token to its row; the answer, once it is complete.
+
+    Args:
+        tokenizer: its `eos_token_id` ends the row and is not kept.
+        row: what was generated before, one token longer afterwards.
+        token: what was generated now.
+        final: whether this is the last token that may be generated.
+    """
     if token == tokenizer.eos_token_id:
         final = True
     else:

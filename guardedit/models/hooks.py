@@ -20,7 +20,8 @@ from guardedit.core.errors import EditError
 class Tap:
     """What the module saw in its latest forward pass; None before the first.
 
-    Neither tensor is detached: gradients flow through `output` and through a replacement.
+    Neither tensor is detached: gradients flow through `output` and through a replacement. Later modules
+    get a copy of `output`, since some add to it in place (Falcon).
     """
 
     input: Tensor | None = None
@@ -43,7 +44,11 @@ class _Stop(BaseException):
 
 @contextmanager
 def tap(
-    module: nn.Module, *, replace: Callable[[Tensor], Tensor] | None = None, stop: bool = False
+    module: nn.Module,
+    *,
+    replace: Callable[[Tensor], Tensor] | None = None,
+    stop: bool = False,
+    rows: int | None = None,
 ) -> Iterator[Tap]:
     """Record the module's input and output [batch, time, width], or change its output.
 
@@ -51,6 +56,8 @@ def tap(
         module: for the down projection, the input is the key and the output is the value.
         replace: gets the output, returns what later modules shall see instead. `Tap.output` keeps
             the replacement.
+        rows: batch size. Some modules see all tokens in one long row, [batch * time, width] (OPT); with it
+            tap and `replace` see [batch, time, width] nevertheless.
         stop: leave the forward pass right after this module. The rest of the `with` block after the
             model call is then skipped as well, so read the tap behind the block.
     """
@@ -59,13 +66,16 @@ def tap(
     def hook(_: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], result: Any) -> Any:
         # Some decoder layers return a tuple whose first entry is the hidden state.
         whole, first = (result, result[0]) if isinstance(result, tuple) else (None, result)
+        shape = first.shape
+        first = in_rows(first, rows)
         if replace is not None:
             first = replace(first)
-        seen.input = args[0] if args else next(iter(kwargs.values()))
+        seen.input = in_rows(args[0] if args else next(iter(kwargs.values())), rows)
         seen.output = first
         if stop:
             raise _Stop(seen)
-        return first if whole is None else (first, *whole[1:])
+        passed = first.clone().reshape(shape)
+        return passed if whole is None else (passed, *whole[1:])
 
     handle = module.register_forward_hook(hook, with_kwargs=True)
     try:
@@ -75,3 +85,8 @@ def tap(
             raise
     finally:
         handle.remove()
+
+
+def in_rows(tokens: Tensor, rows: int | None) -> Tensor:
+    """[batch * time, width] as [batch, time, width]; anything else, and without `rows`, as it is."""
+    return tokens if rows is None or tokens.ndim != 2 else tokens.unflatten(0, (rows, -1))

@@ -25,6 +25,7 @@ from guardedit.models.generation import by_length, greedy
 from guardedit.models.layouts import layer_count, read_structure
 from guardedit.models.matrices import is_transposed, tensor_sha256, write
 from guardedit.models.tokens import encode, pad
+from guardedit.models.views import head_logits
 
 
 class ModelHost:
@@ -120,6 +121,11 @@ class ModelHost:
         name = self.layout.after_mlp_name(self._known(layer))
         return self._module(name) if name else None
 
+    def head_logits(self, hidden: Tensor) -> Tensor:
+        """Logits [m, vocabulary] of final hidden states [m, d], as the whole model makes them of them."""
+        decoder, _, _ = self.layout.decoder_layer.removesuffix(".{}").rpartition(".")
+        return head_logits(self.model, decoder, hidden)
+
     def base_matrix(self, layer: int) -> Tensor:
         """The base model's W of `layer`, math orientation [d, f], also inside a `patched` block."""
         name = self.layout.matrix_name(self._known(layer))
@@ -152,7 +158,8 @@ class ModelHost:
                         self._base[name] = before[name]
                         outermost.add(name)
                 for bypass in patch.bypasses:
-                    stack.enter_context(hooked(self.mlp_out(bypass.layer), bypass))
+                    layer, module = self.decoder_layer(bypass.layer), self.mlp_out(bypass.layer)
+                    stack.enter_context(hooked(layer, module, bypass))
                 yield
             finally:
                 for name, stored in before.items():
@@ -170,7 +177,7 @@ class ModelHost:
         rows = [encode(self.tokenizer, text, context=self.context) for text in texts]
         scores: list[list[float]] = [[] for _ in rows]
         order = sorted((i for i, row in enumerate(rows) if len(row) > 1), key=lambda i: (len(rows[i]), i))
-        with self.lock, _memory_errors(self.batch_rows):
+        with self.lock, memory_errors(self.batch_rows):
             for start in range(0, len(order), self.batch_rows):
                 group = order[start : start + self.batch_rows]
                 found = self._score(pad([rows[i] for i in group], device=self.device))
@@ -197,7 +204,7 @@ class ModelHost:
         if [] in rows:
             raise MalformedCorrection("an empty prompt has no answer: ask something")
         answers: dict[str, str] = {}
-        with self.lock, _memory_errors(self.batch_rows):
+        with self.lock, memory_errors(self.batch_rows):
             for group in by_length(rows, at_most=self.batch_rows):
                 ids = pad([rows[i] for i in group], device=self.device)
                 found = greedy(self.model, self.tokenizer, ids, max_new_tokens=max_new_tokens)
@@ -250,7 +257,8 @@ def _no_progress_bar() -> Iterator[None]:
 
 
 @contextmanager
-def _memory_errors(batch_rows: int) -> Iterator[None]:
+def memory_errors(batch_rows: int) -> Iterator[None]:
+    """GuardError with the remedy in place of whatever an allocator raises."""
     try:
         yield
     except (RuntimeError, MemoryError) as error:

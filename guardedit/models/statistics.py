@@ -192,7 +192,8 @@ def _add(host: ModelHost, sums: Mapping[int, _Sum], rows: list[list[int]]) -> No
     taps: dict[int, Tap] = {}
     with ExitStack() as stack:
         for layer in sorted(sums, reverse=True):  # the deepest first: its stop ends the whole stack
-            taps[layer] = stack.enter_context(tap(host.mlp_out(layer), stop=not taps))
+            site = tap(host.mlp_out(layer), stop=not taps, rows=len(rows))
+            taps[layer] = stack.enter_context(site)
         host.model(input_ids=ids, use_cache=False)
     for layer, seen in taps.items():
         keys, values = seen.seen()

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from guardedit.editing.rows import STOP
+from guardedit.models.hooks import in_rows
 from guardedit.models.host import ModelHost
 from guardedit.models.tokens import IGNORED, Batch, batch
 
@@ -89,7 +90,8 @@ def loss_gradients(
 
         return beside
 
-    with torch.enable_grad(), beside_layers(host, {layer: listen(layer) for layer in layers}):
+    besides = {layer: listen(layer) for layer in layers}
+    with torch.enable_grad(), beside_layers(host, besides, rows=len(texts.ids)):
         logits = host.model(input_ids=texts.ids, use_cache=False).logits
         loss = answer_nats(logits, texts.targets, smoothing=smoothing).sum()
         found = torch.autograd.grad(loss, [zeros[layer] for layer in layers])
@@ -110,17 +112,23 @@ def changed(changes: Mapping[int, Change], edit: Tensor) -> dict[int, Beside]:
 
 
 @contextmanager
-def beside_layers(host: ModelHost, besides: Mapping[int, Beside]) -> Iterator[None]:
-    """Let each function decide what the down projection of its layer puts out; hooks go whatever happens."""
+def beside_layers(host: ModelHost, besides: Mapping[int, Beside], *, rows: int) -> Iterator[None]:
+    """Let each function decide what the down projection of its layer puts out; hooks go whatever happens.
+
+    `rows` is the batch size: some models hand a down projection all tokens in one long row (OPT).
+    """
     with ExitStack() as stack:
         for layer, beside in besides.items():
-            handle = host.mlp_out(layer).register_forward_hook(_hook(beside))
+            handle = host.mlp_out(layer).register_forward_hook(_hook(beside, rows))
             stack.callback(handle.remove)
         yield
 
 
-def _hook(beside: Beside) -> Callable[[nn.Module, tuple[Any, ...], Tensor], Tensor]:
-    return lambda _, args, output: beside(args[0], output)
+def _hook(beside: Beside, rows: int) -> Callable[[nn.Module, tuple[Any, ...], Tensor], Tensor]:
+    def hook(_: nn.Module, args: tuple[Any, ...], output: Tensor) -> Tensor:
+        return beside(in_rows(args[0], rows), in_rows(output, rows)).reshape(output.shape)
+
+    return hook
 
 
 def _gradient(keys: Tensor, outputs: Tensor) -> Gradient:

@@ -34,9 +34,7 @@ class Modulation(nn.Module):
             last.weight.mul_(0.1)
             last.bias.zero_()
             last.bias[2 * width : 2 * width + inner] = -1.0
-        self.net = nn.Sequential(
-            weight_norm(nn.Linear(condition, bottleneck)), nn.Tanh(), weight_norm(last)
-        )
+        self.net = nn.Sequential(weight_norm(nn.Linear(condition, bottleneck)), nn.Tanh(), weight_norm(last))
 
     def forward(self, condition: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
         """Column and row of a, column and row of b, gate: [E, d], [E, f], [E, d], [E, f], [E]."""
@@ -57,6 +55,7 @@ class KeNetwork(HyperNetwork):
         layers: edited.
         width: d.
         inner: f.
+        embedding: width of the token embeddings.
         lstm: hidden units in each direction.
         condition: numbers that describe an edit.
         bottleneck: hidden units of the network of each matrix.
@@ -73,6 +72,7 @@ class KeNetwork(HyperNetwork):
         *,
         width: int,
         inner: int,
+        embedding: int,
         lstm: int,
         condition: int,
         bottleneck: int,
@@ -80,17 +80,18 @@ class KeNetwork(HyperNetwork):
     ) -> None:
         super().__init__(layers)
         self._sizes = {
-            "width": width, "inner": inner, "lstm": lstm, "condition": condition, "bottleneck": bottleneck,
+            "width": width, "inner": inner, "embedding": embedding,
+            "lstm": lstm, "condition": condition, "bottleneck": bottleneck,
         }  # fmt: skip
         with torch.random.fork_rng(devices=[]):  # torch.nn draws first weights from the global generator
             torch.manual_seed(seed)
-            self.reader = nn.LSTM(width, lstm, batch_first=True, bidirectional=True)
+            self.reader = nn.LSTM(embedding, lstm, batch_first=True, bidirectional=True)
             self.summary = nn.Sequential(nn.Linear(2 * lstm, condition), nn.Tanh())
             self.modulations = nn.ModuleList(
                 [Modulation(condition, bottleneck, width, inner) for _ in self.layers]
             )
         #: Log of the largest mean change of an entry; a fixed 1 in the publication.
-        self.log_size = nn.Parameter(torch.full((len(self.layers),), -5.0))
+        self.log_size = nn.Parameter(torch.full((len(self.layers),), -6.0))
 
     @property
     def sizes(self) -> dict[str, int]:
@@ -99,9 +100,10 @@ class KeNetwork(HyperNetwork):
 
     def summarise(self, condition: Condition) -> Tensor:
         """[E, c] in (-1, 1), from the last state of each direction."""
-        scale = condition.embeddings.square().mean((1, 2), keepdim=True).sqrt() + TINY
+        # Each token by itself, so that padding changes nothing.
+        sizes = condition.embeddings.square().mean(-1, keepdim=True).sqrt() + TINY
         packed = rnn.pack_padded_sequence(
-            condition.embeddings / scale, condition.lengths, batch_first=True, enforce_sorted=False
+            condition.embeddings / sizes, condition.lengths, batch_first=True, enforce_sorted=False
         )
         _, (last, _) = self.reader(packed)  # [2, E, lstm]
         found: Tensor = self.summary(torch.cat([last[0], last[1]], dim=1))

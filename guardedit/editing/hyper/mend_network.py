@@ -102,7 +102,7 @@ class MendNetwork(HyperNetwork):
             [LowRankLayer(inner + width, min(rank, inner + width), places, generator) for _ in range(2)]
         )
         # Negative: at first an edit is a step down the gradient.
-        self.steps = nn.Parameter(torch.full((places,), -1e-4))
+        self.steps = nn.Parameter(torch.full((places,), -1e-3))
 
     @property
     def sizes(self) -> dict[str, int]:

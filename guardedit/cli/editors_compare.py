@@ -1,0 +1,230 @@
+"""`guardedit editors compare`: several methods on the same facts."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from guardedit.cli import show
+from guardedit.cli.options import Format, Home, Model, PolicyFile, settings_from
+from guardedit.cli.show import Output
+from guardedit.core.errors import UsageError
+from guardedit.settings import Settings
+
+if TYPE_CHECKING:
+    from guardedit.editing.registry import Registry
+    from guardedit.evaluation.editors.cases import EditCase
+    from guardedit.evaluation.editors.compare import Measured
+
+
+def compare(
+    *,
+    methods: Annotated[
+        str | None,
+        typer.Option(
+            help="Names, with commas between; additions with +, as in memit+rect. Else all.",
+            metavar="A,B,C",
+            show_default=False,
+        ),
+    ] = None,
+    home: Home = None,
+    policy: PolicyFile = None,
+    model: Model = None,
+    facts: Annotated[
+        Path | None,
+        typer.Option(
+            help="Corrections, as for submit; else, for the demo model, facts of its own world.",
+            metavar="FILE.jsonl",
+            show_default=False,
+        ),
+    ] = None,
+    single: Annotated[int, typer.Option(min=0, help="Edits made one at a time on the base model.")] = 100,
+    sequential: Annotated[int, typer.Option(min=0, help="Edits made on top of each other.")] = 128,
+    batch: Annotated[int, typer.Option(min=1, help="Most edits proposed at once in the sequence.")] = 16,
+    checkpoints: Annotated[
+        str | None,
+        typer.Option(
+            help="After how many edits to ask; else 1, 2, 4 ... and the last.",
+            metavar="N,N",
+            show_default=False,
+        ),
+    ] = None,
+    questions: Annotated[
+        int, typer.Option(min=1, help="Most questions of each kind at a checkpoint, own prompts aside.")
+    ] = 400,
+    seed: Annotated[int, typer.Option(help="Of the choice of facts and of what methods sample.")] = 0,
+    layer: Annotated[
+        int | None,
+        typer.Option(help="Where one layer is edited; else as the edit card says.", show_default=False),
+    ] = None,
+    layers: Annotated[
+        str | None,
+        typer.Option(
+            help="Where a change is spread; else as the edit card says, else that one layer.",
+            metavar="N,N",
+            show_default=False,
+        ),
+    ] = None,
+    picture: Annotated[
+        Path | None, typer.Option(help="Curves as PNG.", metavar="FILE.png", show_default=False)
+    ] = None,
+    output: Format = Output.TABLE,
+) -> None:
+    """Measure editing methods on the same facts: each edit alone, and all in sequence, asked after all.
+
+    By free generation of the whole answer: reliability (the edit's prompt), generalization (wordings the
+    method was not given), locality (subjects never edited), same subject (its other facts), portability
+    (the subject by another name, after an unrelated sentence, the relation reversed), counting only what
+    the base model answers. Then perplexity over the base model's, seconds and bytes an edit. A method that
+    fails is reported, and the others go on.
+
+    Of a correction's paraphrases the second half is kept from the methods and asked. Other subjects come
+    from the model's probe set; methods are not shown those that are asked.
+    """
+    from guardedit.policy.load import load_policy
+
+    settings = settings_from(home, policy, model)
+    rules = load_policy(settings.policy)
+    wanted = _Wanted.read(methods, checkpoints, layers)
+    if picture is not None and not picture.absolute().parent.is_dir():
+        raise UsageError(f"there is no folder {picture.parent} for the picture: make it first")
+    cases, texts = _facts(settings, facts, count=max(single, sequential), seed=seed)
+    from guardedit import assembly
+    from guardedit.editing.registry import Registry
+    from guardedit.evaluation.editors.cases import vetted
+    from guardedit.evaluation.editors.compare import Plan
+    from guardedit.evaluation.editors.compare import compare as run
+    from guardedit.models.guessing import complete_guessed
+
+    registry = Registry()
+    names = wanted.methods or registry.names
+    _check_names(registry, names)
+    started = time.perf_counter()
+    setup = assembly.load_setup(settings, rules, layer=layer, layers=wanted.layers or None, seed=seed)
+    plan = Plan(
+        single=single, sequential=sequential, batch=batch, checkpoints=wanted.checkpoints, most=questions
+    )
+    with _bar() as tell:
+        good = vetted(cases, lambda guesses: complete_guessed(setup.host, guesses))
+        found = run(setup, names, good, texts, plan, registry=registry, tell=tell)
+    if picture is not None:
+        from guardedit.evaluation.editors.picture import draw_comparison
+
+        draw_comparison(picture, found, title=_title(settings, min(sequential, len(good)), batch))
+    about = {
+        "base_sha256": setup.host.base_sha256,
+        "seed": seed,
+        "layer": setup.layer,
+        "layers": list(setup.layers),
+        "batch": batch,
+        "facts": len(good),
+        "already_said": len(cases) - len(good),
+        "picture": picture,
+        "seconds": time.perf_counter() - started,
+    }
+    _show(about, found, output)
+
+
+@dataclass(frozen=True)
+class _Wanted:
+    """The options that are lists."""
+
+    methods: tuple[str, ...]
+    checkpoints: tuple[int, ...]
+    layers: tuple[int, ...]
+
+    @staticmethod
+    def read(methods: str | None, checkpoints: str | None, layers: str | None) -> _Wanted:
+        """UsageError for what is no list of names or of numbers."""
+        names = tuple(dict.fromkeys(name.strip() for name in (methods or "").split(",") if name.strip()))
+        if methods is not None and not names:
+            raise UsageError(f"--methods {methods!r} names no method: leave it out for all of them")
+        return _Wanted(names, _numbers("--checkpoints", checkpoints), _numbers("--layers", layers))
+
+
+def _numbers(option: str, text: str | None) -> tuple[int, ...]:
+    if text is None:
+        return ()
+    try:
+        return tuple(int(part) for part in text.split(","))
+    except ValueError:
+        raise UsageError(f"{option} {text!r} is not a list of numbers: write them as 1,8,64") from None
+
+
+def _check_names(registry: Registry, names: Sequence[str]) -> None:
+    """UsageError for an unknown method, before the model is loaded."""
+    for name in names:
+        registry.resolve(name.partition("+")[0])
+
+
+def _facts(
+    settings: Settings, path: Path | None, *, count: int, seed: int
+) -> tuple[list[EditCase], tuple[str, ...]]:
+    """What is edited, and the texts of the perplexity, which are not those that methods are shown."""
+    if path is not None:
+        from guardedit.evaluation.editors.given_facts import given_cases, read_corrections
+
+        corrections = read_corrections(path)  # before the probe set: most mistakes are here
+        from guardedit.assembly import load_probes
+
+        probes = load_probes(settings)
+        return given_cases(corrections, probes, seed=seed)[:count], probes.texts
+    if settings.model:
+        raise UsageError("there are no facts for this model: give --facts FILE.jsonl")
+    from guardedit.assembly import load_probes
+    from guardedit.evaluation.editors.world_facts import world_cases
+    from guardedit.zoo.probes import known_world, read_texts
+    from guardedit.zoo.world import World
+
+    known = [(q.subject, q.relation, q.prompt) for q in load_probes(settings).questions]
+    return world_cases(known_world(World.load(), known), count=count, seed=seed), tuple(
+        read_texts("evaluation")
+    )
+
+
+def _title(settings: Settings, edits: int, batch: int) -> str:
+    name = Path(settings.model).name if settings.model else "the demo model"
+    return f"Editing methods on {name}: {edits:,} edits in sequence, {batch} at a time"
+
+
+def _show(about: dict[str, Any], found: Sequence[Measured], output: Output) -> None:
+    from guardedit.evaluation.editors.report import numbers, problems, sequence_table, single_table
+
+    if output is Output.JSON:
+        show.record({**about, "methods": numbers(found)}, output)
+        return
+    for title, table in (
+        ("each edit alone:", single_table(found)),
+        ("in sequence, after the last edit that was asked after:", sequence_table(found)),
+    ):
+        if table:
+            show.line({}, output, title)
+            show.rows(table, list(table[0]), output, empty="")
+    for text in problems(found):
+        show.warn(text)
+    picture = about["picture"]
+    show.line(
+        {},
+        output,
+        f"{about['facts']} facts, {about['already_said']} left out because the model says so already; "
+        f"layer {about['layer']}, spread over {about['layers']}; {about['seconds']:.0f} s."
+        + (f" Picture: {picture}" if picture else ""),
+    )
+
+
+@contextmanager
+def _bar() -> Iterator[Callable[[str, int, int], None]]:
+    """A progress bar on a terminal, nothing elsewhere. On stderr: stdout is for the result."""
+    from rich.console import Console
+    from rich.progress import Progress
+
+    with Progress(console=Console(stderr=True), transient=True, disable=not sys.stderr.isatty()) as progress:
+        task = progress.add_task("asking the base model", total=None)
+        yield lambda what, done, total: progress.update(task, description=what, completed=done, total=total)

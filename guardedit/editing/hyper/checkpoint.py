@@ -1,0 +1,109 @@
+"""Trained editors on disk: which network for which method, written aside and renamed, tied to a base model.
+
+Knows safetensors and folders. Does not know training.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from guardedit.core.errors import UsageError
+from guardedit.editing.hyper.ke_network import KeNetwork
+from guardedit.editing.hyper.mend_network import MendNetwork
+from guardedit.editing.hyper.network import HyperNetwork, last_layers
+from guardedit.models.host import ModelHost
+
+#: By method. The sizes beside those of the model are chosen so that a small model's editor stays small.
+NETWORKS: Mapping[str, type[HyperNetwork]] = {"ke": KeNetwork, "mend": MendNetwork}
+SIZES: Mapping[str, Mapping[str, int]] = {
+    "ke": {"lstm": 48, "condition": 192, "bottleneck": 32},
+    "mend": {"rank": 64},
+}
+
+
+def untrained(method: str, host: ModelHost, *, seed: int = 0) -> HyperNetwork:
+    """A new network for the last layers of a model, on its device.
+
+    Raises:
+        UsageError: when the method is not a trained one.
+    """
+    if method not in NETWORKS:
+        raise UsageError(f"{method!r} is not a trained editor: choose {' or '.join(NETWORKS)}")
+    width, inner = host.base_matrix(host.layers - 1).shape
+    sizes = {"width": width, "inner": inner, **SIZES[method]}
+    if NETWORKS[method].conditioned:
+        sizes["embedding"] = host.model.get_input_embeddings().weight.shape[1]
+    return _made(method, last_layers(host), sizes, seed=seed).to(host.device)
+
+
+def checkpoint_file(folder: Path, method: str) -> Path:
+    """Where a trained editor lies."""
+    return folder / f"{method}.safetensors"
+
+
+def save_network(path: Path, network: HyperNetwork, base_sha256: str) -> None:
+    """Weights with what is needed to build the network again, and the model it belongs to."""
+    about = {"method": network.method, "layers": network.layers, "sizes": network.sizes}
+    write_tensors(path, network.state_dict(), {**about, "base_sha256": base_sha256})
+
+
+def load_network(folder: Path | None, method: str, host: ModelHost) -> HyperNetwork:
+    """A trained editor for this model, on its device, in eval mode and without gradients.
+
+    Raises:
+        UsageError: when there is none, when it cannot be read, or when it was trained for another model;
+            the remedy is always to train one.
+    """
+    remedy = f"train one with `guardedit editors train {method}`"
+    if folder is None or not checkpoint_file(folder, method).is_file():
+        place = "no folder with trained editors" if folder is None else checkpoint_file(folder, method)
+        raise UsageError(f"{method} needs a trained editor and there is none ({place}): {remedy}")
+    path = checkpoint_file(folder, method)
+    tensors, about = read_tensors(path, remedy=remedy)
+    if about.get("base_sha256") != host.base_sha256:
+        raise UsageError(
+            f"{path} was trained for base model {about.get('base_sha256')!s:.12}, this one is "
+            f"{host.base_sha256:.12}: {remedy}"
+        )
+    try:
+        network = _made(str(about["method"]), about["layers"], about["sizes"], seed=0)
+        network.load_state_dict(tensors)
+    except (KeyError, TypeError, RuntimeError) as error:
+        raise UsageError(f"{path} does not hold a trained editor ({error!s:.200}): {remedy}") from error
+    return network.to(host.device).eval().requires_grad_(requires_grad=False)
+
+
+def write_tensors(path: Path, tensors: Mapping[str, Tensor], about: Mapping[str, Any]) -> None:
+    """A safetensors file, complete or not there: written aside, flushed, renamed."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    aside = path.with_name(f"{path.name}.part")
+    plain = {name: tensor.detach().cpu().contiguous() for name, tensor in sorted(tensors.items())}
+    # One metadata entry only: safetensors writes several in the order of a randomly seeded hash map.
+    save_file(plain, aside, metadata={"guardedit": json.dumps(about, sort_keys=True)})
+    with aside.open("rb") as written:
+        os.fsync(written.fileno())
+    aside.replace(path)
+
+
+def read_tensors(path: Path, *, remedy: str) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """Inverse of `write_tensors`; UsageError with the remedy when the file is not of that kind."""
+    try:
+        with safe_open(path, framework="pt") as file:
+            about = json.loads((file.metadata() or {})["guardedit"])
+            return {name: file.get_tensor(name) for name in file.keys()}, about  # noqa: SIM118  # no mapping
+    except (SafetensorError, OSError, KeyError, ValueError) as error:
+        raise UsageError(f"{path} cannot be read ({error!s:.200}): {remedy}") from error
+
+
+def _made(method: str, layers: Any, sizes: Mapping[str, int], *, seed: int) -> HyperNetwork:
+    kind: Any = NETWORKS[method]  # constructors differ in their sizes
+    network: HyperNetwork = kind(layers, seed=seed, **sizes)
+    return network

@@ -1,0 +1,97 @@
+"""One edit a fact from a trained network, each on the model with all live edits and the earlier proposals.
+
+What KE and MEND have in common when they edit. Knows the fold and payloads. Does not know the networks.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+
+import torch
+from torch import Tensor
+
+from guardedit.core.errors import CorrectionError, EditDiverged
+from guardedit.core.fact import Fact
+from guardedit.core.proposal import Proposal, WeightEdit
+from guardedit.core.protocols import SubjectGroup
+from guardedit.editing.hyper.checkpoint import load_network
+from guardedit.editing.hyper.gradients import Change
+from guardedit.editing.hyper.network import HyperNetwork, Request, changes_of
+from guardedit.editing.setup import Setup
+from guardedit.models.factors import Factors, to_payload
+
+
+class TrainedEditor:
+    """The trained editor of one method and its proposals; it is read from disk when first needed.
+
+    So a method can be listed, and built, where nobody has trained it.
+
+    Args:
+        setup: the model; `setup.trained` is the folder with trained editors.
+        method: its name.
+        clock: seconds, for `Proposal.seconds`.
+    """
+
+    def __init__(self, setup: Setup, method: str, clock: Callable[[], float] = time.monotonic) -> None:
+        self._setup, self._method, self._clock = setup, method, clock
+        self._loaded: HyperNetwork | None = None
+
+    @property
+    def network(self) -> HyperNetwork:
+        """The trained network.
+
+        Raises:
+            UsageError: when there is none for this model, with the command that trains one.
+        """
+        if self._loaded is None:
+            self._loaded = load_network(self._setup.trained, self._method, self._setup.host)
+        return self._loaded
+
+    def propose(self, groups: Sequence[SubjectGroup], live: Sequence[WeightEdit]) -> Proposal:
+        """One edit a fact, in the order given; refused: what does not fit the context, or is not finite.
+
+        Raises:
+            UsageError: when the method is not trained for this model.
+        """
+        start, refused, edits = self._clock(), dict[str, str](), list[WeightEdit]()
+        network, host, fold = self.network, self._setup.host, self._setup.fold
+        for group in groups:
+            for fact in group.facts:
+                try:
+                    with host.lock, host.patched(fold.fold([*live, *edits])):
+                        edits.append(self._edit(network, group, fact))
+                except (CorrectionError, EditDiverged) as error:
+                    refused[fact.id] = str(error)
+        return Proposal(
+            method=self._method, edits=tuple(edits), refused=refused, seconds=self._clock() - start
+        )
+
+    def _edit(self, network: HyperNetwork, group: SubjectGroup, fact: Fact) -> WeightEdit:
+        host = self._setup.host
+        old = host.complete([fact.prompt])[0] if network.conditioned else ""
+        with torch.no_grad():
+            changes = changes_of(host, network, [Request(prompt=fact.prompt, old=old, new=fact.target)])
+        parts = [_factors(layer, change) for layer, change in changes.items()]
+        if not all(part.finite for part in parts):
+            raise EditDiverged(f"{self._method} put out numbers that are not finite for {fact.prompt!r:.200}")
+        return WeightEdit(
+            subject=group.subject,
+            facts=(fact.id,),
+            method=self._method,
+            payload=to_payload(*parts),
+            diagnostics={f"norm_layer_{part.layer}": float(_norm(part)) for part in parts},
+        )
+
+
+def _factors(layer: int, change: Change) -> Factors:
+    """The only change of a batch of one, without the columns of tokens that had no gradient."""
+    left, right = change.left[0], change.right[0]  # [d, n], [f, n]
+    used = (left != 0).any(0) & (right != 0).any(0)
+    return Factors.direct(layer=layer, left=left[:, used], right=right[:, used])
+
+
+def _norm(part: Factors) -> Tensor:
+    """Frobenius norm of the change, without making it."""
+    left, right = part.left.double(), part.right.double()
+    return ((left.t() @ left) * (right.t() @ right)).sum().clamp(min=0).sqrt()

@@ -1,0 +1,92 @@
+"""CoachHook: edits that live in a hook beside the matrix and act only on tokens that they were made for.
+
+The update is MEMIT's with its whole history (Li et al. 2024, arXiv:2403.05330). `models.fold` solves it for
+all live edits together, from keys and residuals of the base model, and `models.bypasses.outlier` decides at
+every token whether the edited or the base matrix speaks.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+
+import torch
+
+from guardedit.core.proposal import Proposal, WeightEdit
+from guardedit.core.protocols import SubjectGroup
+from guardedit.editing.contexts import Contexts
+from guardedit.editing.method_card import MethodCard
+from guardedit.editing.setup import Setup
+from guardedit.editing.spread import DEVIATIONS, Spread, edit_of, evenly
+from guardedit.editing.values import Recipe
+from guardedit.models.factors import Factors
+
+#: Standard deviations above the background's mean. The published 2.2 is meant for the tokens of one prompt,
+#: among which the edited one stands out; of all background tokens more than one in a hundred lies above it.
+ALPHA = 10.0
+
+
+class CoachHookEditor:
+    """Proposes `hooked` edits of `setup.layers`, whatever is live; lambda is that of the fold.
+
+    Args:
+        setup: the base model, its layers, and a fold with their second moments.
+        alpha: how many standard deviations Delta k must be longer than usual. Kept with each edit.
+        contexts: prefixes; default: MEMIT's, sampled from the model.
+        recipe: of the values; default: the published one.
+        clock: seconds, for `Proposal.seconds`.
+    """
+
+    name = "coachhook"
+    card = MethodCard(
+        family="side memory",
+        paper="Li et al. 2024, arXiv:2403.05330",
+        stores="key and residual of each of several layers",
+        undo="exact",
+        batch="together",
+        reads_live=False,
+        deviations=(
+            *DEVIATIONS,
+            "the outlier test compares with background text instead of the prompt's other tokens",
+            "the threshold is fixed, not adapted while editing",
+            "keys and residuals belong to the base model",
+            "every layer gets an equal part of the residual",
+        ),
+    )
+
+    def __init__(
+        self,
+        setup: Setup,
+        *,
+        alpha: float = ALPHA,
+        contexts: Contexts | None = None,
+        recipe: Recipe | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        recipe = recipe or Recipe(learning_rate_ratio=setup.settings.learning_rate_ratio)
+        self._spread = Spread(setup, setup.layers, contexts=contexts, recipe=recipe, clock=clock)
+        self._host, self._layers, self._alpha, self._clock = setup.host, setup.layers, alpha, clock
+
+    @classmethod
+    def build(cls, setup: Setup) -> CoachHookEditor:
+        """As every editing method is built."""
+        return cls(setup)
+
+    def propose(self, groups: Sequence[SubjectGroup], live: Sequence[WeightEdit]) -> Proposal:
+        """One edit a subject, made on the base model. Refused: see `Spread.propose`."""
+        del live
+        start = self._clock()
+        with self._host.lock:
+            found, refused = self._spread.values(groups, ())
+            parts = evenly(self._host, self._layers, found, contexts=self._spread.contexts) if found else []
+        edits = [
+            edit_of(self.name, group, value, [self._hooked(part) for part in mine])
+            for (group, value), mine in zip(found, parts, strict=True)
+        ]
+        return Proposal(method=self.name, edits=tuple(edits), refused=refused, seconds=self._clock() - start)
+
+    def _hooked(self, part: Factors) -> Factors:
+        alpha = torch.tensor(self._alpha, dtype=torch.float64)
+        return Factors.keyed(
+            "hooked", layer=part.layer, key=part.right, value=part.left, extra={"alpha": alpha}
+        )

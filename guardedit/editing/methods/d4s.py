@@ -1,0 +1,72 @@
+"""D4S: every edit refers to the base model, and the edited matrices are rebuilt from the live ones.
+
+W = W0 + (sum r k^T) (lambda C + sum k k^T)^-1 in each layer (Huang et al. 2024, arXiv:2410.23843). The fold
+does this for `ridge` parts, so the running sums of the paper are the live edits themselves: order does not
+matter, and leaving an edit out is as if it had never been made. The reference code gives the layers 1/m,
+1/(m-1), ... 1 of a residual that it does not measure again, which adds up to more than once the change; here
+each gets 1/m.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+
+from guardedit.core.proposal import Proposal, WeightEdit
+from guardedit.core.protocols import SubjectGroup
+from guardedit.editing.contexts import Contexts
+from guardedit.editing.method_card import MethodCard
+from guardedit.editing.setup import Setup
+from guardedit.editing.spread import DEVIATIONS, Spread, edit_of, evenly
+from guardedit.editing.values import Recipe
+
+
+class D4SEditor:
+    """Proposes `ridge` edits of `setup.layers`, whatever is live; lambda is that of the fold.
+
+    Args:
+        setup: the base model, its layers, and a fold with their second moments.
+        contexts: prefixes; default: five, sampled from the model.
+        recipe: of the values; default: the published one.
+        clock: seconds, for `Proposal.seconds`.
+    """
+
+    name = "d4s"
+    card = MethodCard(
+        family="locate-then-edit",
+        paper="Huang et al. 2024, arXiv:2410.23843",
+        stores="key and residual of each of several layers",
+        undo="exact",
+        batch="together",
+        reads_live=False,
+        deviations=(*DEVIATIONS, "every layer gets an equal part of the residual"),
+    )
+
+    def __init__(
+        self,
+        setup: Setup,
+        *,
+        contexts: Contexts | None = None,
+        recipe: Recipe | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        recipe = recipe or Recipe(learning_rate_ratio=setup.settings.learning_rate_ratio)
+        self._spread = Spread(setup, setup.layers, contexts=contexts, recipe=recipe, clock=clock)
+        self._host, self._layers, self._clock = setup.host, setup.layers, clock
+
+    @classmethod
+    def build(cls, setup: Setup) -> D4SEditor:
+        """As every editing method is built."""
+        return cls(setup)
+
+    def propose(self, groups: Sequence[SubjectGroup], live: Sequence[WeightEdit]) -> Proposal:
+        """One edit a subject, made on the base model. Refused: see `Spread.propose`."""
+        del live
+        start = self._clock()
+        with self._host.lock:
+            found, refused = self._spread.values(groups, ())
+            parts = evenly(self._host, self._layers, found, contexts=self._spread.contexts) if found else []
+        edits = [
+            edit_of(self.name, group, value, mine) for (group, value), mine in zip(found, parts, strict=True)
+        ]
+        return Proposal(method=self.name, edits=tuple(edits), refused=refused, seconds=self._clock() - start)

@@ -1,0 +1,175 @@
+"""The default editor: all edits of a batch optimised together, as they will stand in the model together.
+
+Every edit writes one direction a layer, along M^-1 k of its own key and away from the keys of the others
+and of the live edits (MEMIT with history; keys averaged over wordings as in r-ROME). What it writes there,
+in all layers at once, is found by gradient through the very model that the batch makes: so facts answer
+for what they do to each other, later layers for what earlier ones already do, and the change that ordinary
+text would feel, tr(Delta C Delta^T), is paid for in the loss. Solving for values one fact at a time and
+writing them together leaves all of that to luck.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+
+from guardedit.core.errors import CorrectionError, EditDiverged
+from guardedit.core.proposal import Proposal, WeightEdit
+from guardedit.core.protocols import SubjectGroup
+from guardedit.editing.contexts import Contexts, sample_contexts
+from guardedit.editing.directions import Directions, LayerStatistics
+from guardedit.editing.joint_values import JointValues, optimise_together
+from guardedit.editing.method_card import MethodCard
+from guardedit.editing.rows import Row, fact_rows, keep_rows, row_tensors
+from guardedit.editing.setup import Setup
+from guardedit.models.factors import Factors, to_payload
+
+
+@dataclass(frozen=True, slots=True)
+class _Batch:
+    """What is optimised together: groups with their rows, group by group."""
+
+    groups: list[SubjectGroup]
+    rows: list[Row]
+
+
+class JointEditor:
+    """Proposes `direct` edits, one a subject with one part a layer, on the model with all live edits.
+
+    Args:
+        setup: the model and its layers.
+        contexts: prefixes; default: sampled from the model, `settings.contexts` of them.
+        clock: seconds, for `Proposal.seconds`.
+    """
+
+    name = "joint"
+    card = MethodCard(
+        family="locate-then-edit",
+        paper="guardedit; after MEMIT, arXiv:2210.07229, r-ROME, arXiv:2403.07175, ENCORE, arXiv:2502.01636",
+        stores="rank one of each layer's matrix",
+        undo="in order",
+        batch="together",
+    )
+
+    def __init__(
+        self,
+        setup: Setup,
+        *,
+        contexts: Contexts | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._setup, self._clock = setup, clock
+        self._contexts = contexts or sample_contexts(
+            setup.host, count=setup.settings.contexts, seed=setup.seed
+        )
+        self._statistics: dict[int, LayerStatistics] = {}
+
+    @classmethod
+    def build(cls, setup: Setup) -> JointEditor:
+        """As every editing method is built."""
+        return cls(setup)
+
+    def propose(self, groups: Sequence[SubjectGroup], live: Sequence[WeightEdit]) -> Proposal:
+        """One edit a subject; `settings.together` subjects are optimised at once, on what is live by then.
+
+        A fact is refused when none of its wordings holds the subject, when a row cannot be encoded, when
+        its answer is not reached, or when a number is not finite.
+        """
+        start, refused, edits = self._clock(), dict[str, str](), list[WeightEdit]()
+        host, fold = self._setup.host, self._setup.fold
+        with host.lock:
+            usable = [self._usable(group, refused) for group in groups]
+            waiting = [group for group in usable if group.facts]
+            size = self._setup.settings.together
+            for at in range(0, len(waiting), size):
+                standing = [*live, *edits]
+                with host.patched(fold.fold(standing)):
+                    edits += self._edits(waiting[at : at + size], standing, refused)
+        return Proposal(method=self.name, edits=tuple(edits), refused=refused, seconds=self._clock() - start)
+
+    def _usable(self, group: SubjectGroup, refused: dict[str, str]) -> SubjectGroup:
+        """The group without the facts that cannot be edited at all, and without questions they answer."""
+        facts = []
+        for fact in group.facts:
+            rows = fact_rows(0, fact, group.subject, self._contexts)
+            try:
+                row_tensors(self._setup.host.tokenizer, rows, context=self._setup.host.context)
+            except CorrectionError as error:
+                refused[fact.id] = str(error)
+                continue
+            if rows:
+                facts.append(fact)
+            else:
+                refused[fact.id] = f"no wording holds the subject {group.subject!r}"
+        changed = {wording for fact in group.facts for wording in fact.wordings}
+        keep = tuple(question for question in group.keep if question.prompt not in changed)
+        return replace(group, facts=tuple(facts), keep=keep)
+
+    def _edits(
+        self, groups: Sequence[SubjectGroup], live: Sequence[WeightEdit], refused: dict[str, str]
+    ) -> list[WeightEdit]:
+        """Edits of one batch on the model as it stands; of its halves where it diverges."""
+        try:
+            values = self._solve(groups, live)
+        except (EditDiverged, CorrectionError) as error:
+            if len(groups) == 1:
+                refused.update({fact.id: str(error) for fact in groups[0].facts})
+                return []
+            half = len(groups) // 2
+            return [
+                edit for part in (groups[:half], groups[half:]) for edit in self._edits(part, live, refused)
+            ]
+        made = [self._edit(n, group, values, refused) for n, group in enumerate(groups)]
+        return [edit for edit in made if edit is not None]
+
+    def _solve(self, groups: Sequence[SubjectGroup], live: Sequence[WeightEdit]) -> JointValues:
+        host, settings = self._setup.host, self._setup.settings
+        rows = [row for n, group in enumerate(groups) for row in self._rows(n, group)]
+        tensors = row_tensors(host.tokenizer, rows, context=host.context)
+        directions = {
+            layer: Directions.of(host, self._layer(layer), tensors, len(groups), live)
+            for layer in self._setup.layers
+        }
+        width = host.base_matrix(self._setup.layer).shape[1]
+        fill = (len(live) + len(groups)) / (settings.full_share * width)
+        return optimise_together(host, rows, tensors, directions, settings=settings, fill=fill)
+
+    def _layer(self, layer: int) -> LayerStatistics:
+        if layer not in self._statistics:
+            self._statistics[layer] = LayerStatistics.of(self._setup, layer)
+        return self._statistics[layer]
+
+    def _rows(self, number: int, group: SubjectGroup) -> list[Row]:
+        host, settings = self._setup.host, self._setup.settings
+        open_questions = [q.prompt for q in group.keep if q.expected is None]
+        answers = dict(zip(open_questions, host.complete(open_questions), strict=True))
+        changed = [
+            row for fact in group.facts for row in fact_rows(number, fact, group.subject, self._contexts)
+        ]
+        return [*changed, *keep_rows(number, group, answers, limit=settings.keep_limit)]
+
+    def _edit(
+        self, n: int, group: SubjectGroup, values: JointValues, refused: dict[str, str]
+    ) -> WeightEdit | None:
+        """The edit of one subject; None when one of its facts is not reached, since they share it."""
+        missed = [f for f in group.facts if values.reached[f.id] < self._setup.settings.least_reached]
+        if missed:
+            reasons = ", ".join(f"{fact.target!r}" for fact in missed)
+            steps = self._setup.settings.steps
+            refused.update({f.id: f"target {reasons} is not reached in {steps} steps" for f in group.facts})
+            return None
+        parts = [
+            Factors.direct(layer=layer, left=values.left[at, n], right=d.right[:, n], key=d.keys[:, n])
+            for at, (layer, d) in enumerate(values.directions.items())
+        ]
+        return WeightEdit(
+            subject=group.subject,
+            facts=tuple(sorted(fact.id for fact in group.facts)),
+            method=self.name,
+            payload=to_payload(*parts),
+            diagnostics=values.diagnostics(n),
+        )

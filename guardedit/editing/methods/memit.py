@@ -1,0 +1,63 @@
+"""MEMIT: a batch of edits spread over several layers, against what background text needs.
+
+In each layer Delta = R K^T (lambda C + K K^T)^-1 (Meng et al. 2023, eq. 14). There is no memory of earlier
+edits: each batch overwrites the directions that it shares with them. `memit-seq` remembers.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+
+from guardedit.core.proposal import Proposal, WeightEdit
+from guardedit.core.protocols import SubjectGroup
+from guardedit.editing.background import Backgrounds
+from guardedit.editing.contexts import Contexts
+from guardedit.editing.method_card import MethodCard
+from guardedit.editing.setup import Setup
+from guardedit.editing.solvers import ridge_solver
+from guardedit.editing.spread import DEVIATIONS, Spread
+from guardedit.editing.values import Recipe
+
+
+class MemitEditor:
+    """Proposes `direct` edits of `setup.layers`, a batch at once, on the model with all live edits.
+
+    Args:
+        setup: the model, its layers and their second moments; lambda and eps are those of its settings.
+        contexts: prefixes; default: five, sampled from the model.
+        recipe: of the values; default: the published one.
+        clock: seconds, for `Proposal.seconds`.
+    """
+
+    name = "memit"
+    card = MethodCard(
+        family="locate-then-edit",
+        paper="Meng et al. 2023, arXiv:2210.07229",
+        stores="key and rank one of each of several matrices",
+        undo="in order",
+        batch="together",
+        deviations=DEVIATIONS,
+    )
+
+    def __init__(
+        self,
+        setup: Setup,
+        *,
+        contexts: Contexts | None = None,
+        recipe: Recipe | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        dials = setup.settings
+        recipe = recipe or Recipe(learning_rate_ratio=dials.learning_rate_ratio)
+        self._spread = Spread(setup, setup.layers, contexts=contexts, recipe=recipe, clock=clock)
+        self._background = Backgrounds(setup.moments, weight=dials.background_weight, ridge=dials.ridge)
+
+    @classmethod
+    def build(cls, setup: Setup) -> MemitEditor:
+        """As every editing method is built."""
+        return cls(setup)
+
+    def propose(self, groups: Sequence[SubjectGroup], live: Sequence[WeightEdit]) -> Proposal:
+        """One edit a subject. Refused: see `Spread.propose`."""
+        return self._spread.propose(self.name, groups, live, ridge_solver(self._background))

@@ -1,0 +1,66 @@
+"""MEMIT for a stream: what it is solved against holds the keys of all live edits.
+
+Delta = R (I + K^T B^-1 K)^-1 K^T B^-1 with B = lambda C + sum k k^T over the live keys of the layer. With
+one layer and keys that stay as they are this is the solution for all edits at once (recursive least
+squares); with several layers nearly so, since lower edits move the keys above them.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+
+from guardedit.core.proposal import Proposal, WeightEdit
+from guardedit.core.protocols import SubjectGroup
+from guardedit.editing.background import Backgrounds
+from guardedit.editing.contexts import Contexts
+from guardedit.editing.history import History
+from guardedit.editing.method_card import MethodCard
+from guardedit.editing.setup import Setup
+from guardedit.editing.solvers import ridge_solver
+from guardedit.editing.spread import DEVIATIONS, FROZEN_KEYS, Spread
+from guardedit.editing.values import Recipe
+
+
+class MemitSeqEditor:
+    """Proposes `direct` edits of `setup.layers`, a batch at once, that leave all live keys alone.
+
+    Args:
+        setup: the model, its layers and their second moments; lambda and eps are those of its settings.
+        contexts: prefixes; default: five, sampled from the model.
+        recipe: of the values; default: the published one.
+        clock: seconds, for `Proposal.seconds`.
+    """
+
+    name = "memit-seq"
+    card = MethodCard(
+        family="locate-then-edit",
+        paper="Meng et al. 2023, arXiv:2210.07229; the history: Fang et al. 2025, arXiv:2410.02355",
+        stores="key and rank one of each of several matrices",
+        undo="in order",
+        batch="together",
+        deviations=(*DEVIATIONS, FROZEN_KEYS),
+    )
+
+    def __init__(
+        self,
+        setup: Setup,
+        *,
+        contexts: Contexts | None = None,
+        recipe: Recipe | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        dials = setup.settings
+        recipe = recipe or Recipe(learning_rate_ratio=dials.learning_rate_ratio)
+        self._spread = Spread(setup, setup.layers, contexts=contexts, recipe=recipe, clock=clock)
+        self._background = Backgrounds(setup.moments, weight=dials.background_weight, ridge=dials.ridge)
+
+    @classmethod
+    def build(cls, setup: Setup) -> MemitSeqEditor:
+        """As every editing method is built."""
+        return cls(setup)
+
+    def propose(self, groups: Sequence[SubjectGroup], live: Sequence[WeightEdit]) -> Proposal:
+        """One edit a subject. Refused: see `Spread.propose`."""
+        solve = ridge_solver(self._background, History(live))
+        return self._spread.propose(self.name, groups, live, solve)

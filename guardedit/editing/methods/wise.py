@@ -1,0 +1,213 @@
+"""WISE: a side memory that edits are trained into, and a router that opens it for what they are about.
+
+Facts of a batch are trained together into random entries of a copy of one matrix, so that their prompts
+excite the copy and other texts do not (Wang et al. 2024, arXiv:2405.14768). `models.bypasses.router` routes;
+how much an edit's own prompts excite the memory is kept with it and makes the threshold.
+"""
+
+from __future__ import annotations
+
+import random
+import time
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+
+import torch
+from torch import Tensor
+
+from guardedit.core.errors import CorrectionError
+from guardedit.core.fact import Fact
+from guardedit.core.probe import Question
+from guardedit.core.proposal import Proposal, WeightEdit
+from guardedit.core.protocols import SubjectGroup
+from guardedit.editing.by_fact import Wanted, edit_facts
+from guardedit.editing.contexts import Contexts, sample_contexts
+from guardedit.editing.method_card import MethodCard
+from guardedit.editing.rows import STOP, Row, row_tensors
+from guardedit.editing.setup import Setup
+from guardedit.editing.side_memory import Parts, Recipe, SideMemory
+from guardedit.models.bypasses.router import mask, merged, shard_changes
+from guardedit.models.factors import Factors, parts_of, to_payload
+from guardedit.models.tokens import encode
+
+#: Facts trained together; bounds memory.
+FACTS_AT_ONCE = 16
+#: Share of the matrix's entries that one shard may change, and how many facts it takes (published).
+MASK_SHARE, SHARD_FACTS = 0.2, 500
+#: Threshold as a share of how much the quietest edit excites the memory (published: .5 to .88).
+RATIO = 0.7
+#: Ordinary texts a fact is held against, and their length in tokens.
+OTHER_TEXTS, OTHER_TOKENS = 3, 24
+
+
+class WiseEditor:
+    """Proposes one `routed` edit a fact, trained on top of the live ones.
+
+    Args:
+        setup: model, layer, ordinary texts and seed; without texts, the model's own prefixes serve.
+        contexts: prefixes; default: sampled from the model.
+        recipe: of the training.
+        shard_facts: how many facts one mask takes before the next is drawn.
+        clock: seconds, for `Proposal.seconds`.
+    """
+
+    name = "wise"
+    card = MethodCard(
+        family="side memory",
+        paper="Wang et al. 2024, arXiv:2405.14768",
+        stores="low rank of one matrix, the seed of its mask, and a threshold",
+        undo="in order",
+        batch="together",
+        needs_subject=False,
+        deviations=(
+            "the facts of a batch are trained together, each keeping what its own tokens wrote",
+            "the router decides at every token, by the running maximum instead of a prompt's mean",
+            "it compares what the matrices put out, without an activation function behind it",
+            "margins, threshold and steps are relative to the usual norm of the value",
+            "all wordings of a fact are trained",
+            "the subject's other questions count as texts to leave alone",
+            "all shards are served merged",
+        ),
+    )
+
+    def __init__(
+        self,
+        setup: Setup,
+        *,
+        contexts: Contexts | None = None,
+        recipe: Recipe | None = None,
+        shard_facts: int = SHARD_FACTS,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._setup, self._clock, self._shard_facts = setup, clock, shard_facts
+        host, dials = setup.host, setup.settings
+        self._contexts = contexts or sample_contexts(host, count=dials.contexts, seed=setup.seed)
+        self._recipe = recipe or Recipe(confidence=dials.confidence)
+        self._texts = setup.texts or self._contexts.prefixes
+
+    @classmethod
+    def build(cls, setup: Setup) -> WiseEditor:
+        """As every editing method is built."""
+        return cls(setup)
+
+    def propose(self, groups: Sequence[SubjectGroup], live: Sequence[WeightEdit]) -> Proposal:
+        """One edit a fact, in the order given. Refused: what cannot be encoded, or is not finite."""
+        start, host, layer = self._clock(), self._setup.host, self._setup.layer
+        memory = [part for edit in _canonical(live) for part in _routed(edit, layer)]
+        others = [edit for edit in live if not _routed(edit, layer)]
+        keep = {fact.id: group.keep for group in groups for fact in group.facts}
+
+        def make(wanted: Sequence[Wanted]) -> list[WeightEdit]:
+            edits = self._edits(wanted, keep, memory)
+            memory.extend(part for edit in edits for part in _routed(edit, layer))
+            return edits
+
+        with host.lock, host.patched(self._setup.fold.fold(others)):
+            edits, refused = edit_facts(host, groups, make, at_once=FACTS_AT_ONCE)
+        return Proposal(method=self.name, edits=tuple(edits), refused=refused, seconds=self._clock() - start)
+
+    def _edits(
+        self, wanted: Sequence[Wanted], keep: Mapping[str, Sequence[Question]], memory: Sequence[Factors]
+    ) -> list[WeightEdit]:
+        host, layer = self._setup.host, self._setup.layer
+        rows = [row for n, item in enumerate(wanted) for row in self._rows(n, item.fact, keep[item.fact.id])]
+        tensors = row_tensors(host.tokenizer, rows, context=host.context)
+        unit = self._setup.moments[layer].value_norm
+        side = SideMemory(host, layer, tensors, unit=unit, recipe=self._recipe)
+        dials, before = self._dials(memory), shard_changes(memory)
+        d, f = host.base_matrix(layer).shape
+        shard, entries = int(dials["shard"]), mask(dials, d, f)
+        earlier = before.get(shard, torch.zeros(d, f, dtype=torch.float64))
+
+        def whole(added: Tensor) -> Tensor:
+            return merged({**before, shard: earlier + added.double() * entries})
+
+        found = side.train(whole)
+        excited = side.activation(whole(found.sum))
+        edits = []
+        for n, item in enumerate(wanted):
+            mine = (tensors.group == n) & ~tensors.keep
+            dials["activation"] = excited[mine].min().double()
+            edits.append(self._edit(item, found, n, key=side.asking[mine], dials=dials))
+        return edits
+
+    def _rows(self, number: int, fact: Fact, keep: Sequence[Question]) -> list[Row]:
+        """What shall be answered in new words, and what shall not excite the memory."""
+        edited = [
+            Row(group=number, subject="", prompt=text, answer=fact.target + STOP, context=n, fact=fact.id)
+            for wording in dict.fromkeys(fact.wordings)
+            for n, text in enumerate(self._contexts.around(wording))
+        ]
+        asked = [q for q in keep[: self._setup.settings.keep_limit] if q.prompt not in fact.wordings]
+        other = [
+            *((q.prompt, (q.expected or "") + STOP) for q in asked),
+            *((text, STOP) for text in self._others(fact)),
+        ]
+        left_alone = [Row(group=number, subject="", prompt=text, answer=answer) for text, answer in other]
+        # The bare prompt is known to fit; of the others, those that do not are left out.
+        return [edited[0], *(row for row in (*edited[1:], *left_alone) if self._fits(row))]
+
+    def _others(self, fact: Fact) -> list[str]:
+        """Pieces of ordinary text, the same for the same fact."""
+        host, rng = self._setup.host, random.Random(f"{self._setup.seed} {fact.id}")
+        length = min(OTHER_TOKENS, host.context // 2)
+        pieces = []
+        for text in rng.sample(self._texts, min(OTHER_TEXTS, len(self._texts))):
+            ids = encode(host.tokenizer, text)
+            start = rng.randrange(max(1, len(ids) - length))
+            pieces.append(host.tokenizer.decode(ids[start : start + length], skip_special_tokens=True))
+        return [piece for piece in pieces if piece.strip()]
+
+    def _fits(self, row: Row) -> bool:
+        host = self._setup.host
+        try:
+            row_tensors(host.tokenizer, [row], context=host.context)
+        except CorrectionError:
+            return False
+        return True
+
+    def _dials(self, memory: Sequence[Factors]) -> dict[str, Tensor]:
+        """The mask of the shard that takes the next facts: the latest, or a new one where that is full."""
+        taken = Counter(int(part.extra["shard"]) for part in memory)
+        latest = max(taken, default=0)
+        shard = latest + 1 if taken[latest] >= self._shard_facts else latest
+        return {
+            "shard": torch.tensor(shard),
+            "seed": torch.tensor(self._setup.seed),
+            "share": torch.tensor(MASK_SHARE, dtype=torch.float64),
+            "ratio": torch.tensor(RATIO, dtype=torch.float64),
+        }
+
+    def _edit(
+        self, item: Wanted, found: Parts, n: int, *, key: Tensor, dials: Mapping[str, Tensor]
+    ) -> WeightEdit:
+        factors = Factors.direct(
+            kind="routed",
+            layer=self._setup.layer,
+            left=found.left[n],
+            right=found.right[n],
+            key=key.t(),
+            extra=dials,
+        )
+        return WeightEdit(
+            subject=item.subject,
+            facts=(item.fact.id,),
+            method=self.name,
+            payload=to_payload(factors),
+            diagnostics={
+                "activation": float(dials["activation"]),
+                "rank": float(factors.left.shape[1]),
+                "satisfied": float(found.satisfied[n]),
+                "steps": float(found.steps),
+            },
+        )
+
+
+def _routed(edit: WeightEdit, layer: int) -> list[Factors]:
+    return [part for part in parts_of(edit.payload) if (part.kind, part.layer) == ("routed", layer)]
+
+
+def _canonical(edits: Sequence[WeightEdit]) -> list[WeightEdit]:
+    """In the order of the fold, so that sums round alike."""
+    named = {edit.digest: edit for edit in edits}
+    return [named[digest] for digest in sorted(named)]

@@ -1,0 +1,286 @@
+"""What MEMIT and its relatives share: one value a subject, its residual spread over layers.
+
+The change is found at the deepest edited layer. Then, from the lowest layer up, each matrix is asked for an
+equal part of what is still missing there, with the lower ones already changed (Meng et al. 2023, algorithm
+1; the last layer gets all that is left). Methods differ in the solver that turns keys and residuals of one
+layer into a change, column by column, so that every subject has an edit of its own. Does not know what a
+solver weighs or remembers.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from functools import cached_property
+
+import torch
+from torch import Tensor, nn
+
+from guardedit.core.errors import EditDiverged
+from guardedit.core.proposal import Proposal, WeightEdit
+from guardedit.core.protocols import SubjectGroup
+from guardedit.editing.anchor import anchored, norm_anchor, pilot_values
+from guardedit.editing.contexts import Contexts, memit_contexts
+from guardedit.editing.editable import editable, found_values
+from guardedit.editing.keys import mean_per_group
+from guardedit.editing.rows import RowTensors, row_tensors
+from guardedit.editing.setup import Setup
+from guardedit.editing.solvers import Solve
+from guardedit.editing.values import Recipe, Value, change_rows, find_values
+from guardedit.models.bypass import Patch
+from guardedit.models.factors import Factors, to_payload
+from guardedit.models.hooks import tap
+from guardedit.models.host import ModelHost
+from guardedit.models.matrices import read_matrix, to_stored
+
+#: What every method that spreads a residual does otherwise than its paper.
+DEVIATIONS = (
+    "learning rate and clamp are relative to the norm of the down projection's value",
+    "facts of one subject share one value (MEMIT-Merge, arXiv:2502.07322)",
+)#: And those with a history.
+FROZEN_KEYS = "the history holds keys as they were when their edit was made, and those of every live method"
+
+#: Rows a forward pass takes at once.
+CHUNK = 128
+
+Found = Sequence[tuple[SubjectGroup, Value]]
+
+
+class Spread:
+    """Proposes `direct` edits of several layers, made on the model with all live edits.
+
+    Args:
+        setup: model, fold, seed; of the settings the anchor's.
+        layers: ascending; values are found at the last of them.
+        contexts: prefixes; None: MEMIT's, sampled from the model.
+        recipe: of the values.
+        clock: seconds, for `Proposal.seconds`.
+    """
+
+    def __init__(
+        self,
+        setup: Setup,
+        layers: Sequence[int],
+        *,
+        contexts: Contexts | None,
+        recipe: Recipe,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.contexts = contexts or memit_contexts(setup.host, seed=setup.seed)
+        self._setup, self.layers, self._recipe, self._clock = setup, tuple(layers), recipe, clock
+
+    def propose(
+        self, name: str, groups: Sequence[SubjectGroup], live: Sequence[WeightEdit], solve: Solve
+    ) -> Proposal:
+        """One edit a subject, all of a batch computed at once.
+
+        A fact is refused when its prompt does not hold the subject or cannot be encoded, and all of a
+        subject's when their value or their change is not finite, or the value an outlier of its anchor.
+        """
+        start, host = self._clock(), self._setup.host
+        edits: list[WeightEdit] = []
+        with host.lock:
+            found, refused = self.values(groups, live)
+            if found:
+                with host.patched(self._setup.fold.fold(live)):
+                    try:
+                        parts = spread(host, self.layers, found, contexts=self.contexts, solve=solve)
+                    except EditDiverged as error:
+                        refused.update(dict.fromkeys(_facts(found), str(error)))
+                        found, parts = [], []
+                for (group, value), mine in zip(found, parts, strict=True):
+                    if all(part.finite for part in mine):
+                        edits.append(edit_of(name, group, value, mine))
+                    else:
+                        reason = "the change is not finite: lower the step size, or weigh the background more"
+                        refused.update(dict.fromkeys(_facts([(group, value)]), reason))
+        return Proposal(method=name, edits=tuple(edits), refused=refused, seconds=self._clock() - start)
+
+    def values(
+        self, groups: Sequence[SubjectGroup], live: Sequence[WeightEdit]
+    ) -> tuple[list[tuple[SubjectGroup, Value]], dict[str, str]]:
+        """Values on the model with the live edits, anchored where the settings say so, and refusals."""
+        host, settings = self._setup.host, self._setup.settings
+        anchor = self._anchor if settings.norm_anchored else math.nan
+        usable, refused = editable(host, groups, self.contexts)
+        with host.lock, host.patched(self._setup.fold.fold(live)):
+            found, why = found_values(usable, self._find)
+        refused |= why
+        if not settings.norm_anchored:
+            return found, refused
+        kept = []
+        for group, value in found:
+            try:
+                kept.append((group, anchored(value, anchor, limit_ratio=settings.anchor_ratio)))
+            except EditDiverged as error:
+                refused.update(dict.fromkeys(_facts([(group, value)]), str(error)))
+        return kept, refused
+
+    def _find(self, groups: Sequence[SubjectGroup]) -> list[Value]:
+        host = self._setup.host
+        return find_values(host, self.layers[-1], groups, contexts=self.contexts, recipe=self._recipe)
+
+    @cached_property
+    def _anchor(self) -> float:
+        """Of the base model; it does not depend on any live edit."""
+        host = self._setup.host
+        with host.lock:
+            pilots = pilot_values(
+                host,
+                self.layers[-1],
+                contexts=self.contexts,
+                recipe=self._recipe,
+                seed=self._setup.seed,
+            )
+        return norm_anchor(pilots)
+
+
+def spread(
+    host: ModelHost, layers: Sequence[int], found: Found, *, contexts: Contexts, solve: Solve
+) -> list[tuple[Factors, ...]]:
+    """The parts of each edit, one a layer.
+
+    Args:
+        host: as the edits shall find it; locked by the caller, and left as it is.
+        layers: ascending.
+        found: subjects and their values at the last of them, on the host as it is.
+        contexts: prefixes; keys are averaged over them.
+        solve: the method.
+
+    Raises:
+        EditDiverged: when a layer cannot be solved.
+    """
+    tensors = _tensors(host, found, contexts)
+    wanted = _wanted(host, layers[-1], [value for _, value in found])  # [n, d]
+    parts: list[list[Factors]] = [[] for _ in found]
+    at_first = torch.zeros_like(wanted)
+    with ExitStack() as stack:
+        for number, layer in enumerate(layers):
+            view = look(host, layer, layers[-1], tensors, len(found))
+            if number == 0:
+                at_first = view.hidden
+            missing = wanted - (view.hidden - at_first)  # [n, d]
+            residual = before_norm(host.after_mlp(layer), view.values, missing / (len(layers) - number))
+            left, right = solve(layer, view.keys.T, residual.T)
+            for n, mine in enumerate(parts):
+                mine.append(Factors.direct(layer=layer, left=left[:, n], right=right[:, n], key=view.keys[n]))
+            if layer != layers[-1]:
+                stack.enter_context(host.patched(_changed(host, layer, left @ right.T)))
+    return [tuple(mine) for mine in parts]
+
+
+def evenly(
+    host: ModelHost, layers: Sequence[int], found: Found, *, contexts: Contexts
+) -> list[tuple[Factors, ...]]:
+    """`ridge` parts, one a layer, each asking for an equal part of the change on the host as it is (D4S).
+
+    Args: as for `spread`; the solving is left to the fold.
+    """
+    tensors = _tensors(host, found, contexts)
+    part = _wanted(host, layers[-1], [value for _, value in found]) / len(layers)  # [n, d]
+    by_layer = []
+    for layer in layers:
+        view = look(host, layer, layers[-1], tensors, len(found))
+        residual = before_norm(host.after_mlp(layer), view.values, part)
+        by_layer.append(
+            [Factors.ridge(layer=layer, key=view.keys[n], residual=residual[n]) for n in range(len(found))]
+        )
+    return list(zip(*by_layer, strict=True))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class View:
+    """The model as it stands at the subjects' last tokens, float64 on the CPU.
+
+    Attributes:
+        keys: [n, f], into the down projection of one layer, over all contexts.
+        values: [n, d], what it puts out, over the bare prompts.
+        hidden: [n, d], what the deepest edited decoder layer puts out, over the bare prompts.
+    """
+
+    keys: Tensor
+    values: Tensor
+    hidden: Tensor
+
+
+def look(host: ModelHost, layer: int, deepest: int, rows: RowTensors, groups: int) -> View:
+    """One forward pass, left behind the deepest layer."""
+    keys, values, hidden = list[Tensor](), list[Tensor](), list[Tensor]()
+    for chunk in torch.split(torch.arange(len(rows.lengths)), CHUNK):
+        at, batch, n = rows.subject_at[chunk], torch.arange(len(chunk)), len(chunk)
+        # Nothing after the subject's last token can reach it in a causal model.
+        ids = rows.ids[chunk, : int(at.max()) + 1].to(host.device)
+        last, mlp_out = host.decoder_layer(deepest), host.mlp_out(layer)
+        with host.lock, torch.no_grad(), tap(last, stop=True, rows=n) as top, tap(mlp_out, rows=n) as site:
+            host.model(ids)
+        key, value = site.seen()
+        for parts, seen in ((keys, key), (values, value), (hidden, top.seen()[1])):
+            parts.append(seen[batch, at].double().cpu())
+    return View(
+        keys=mean_per_group(torch.cat(keys), rows, groups),
+        values=mean_per_group(torch.cat(values), rows, groups, bare_share=1.0),
+        hidden=mean_per_group(torch.cat(hidden), rows, groups, bare_share=1.0),
+    )
+
+
+def before_norm(norm: nn.Module | None, values: Tensor, residual: Tensor) -> Tensor:
+    """What the down projection must add, so that the residual stream gets `residual`; both [n, d].
+
+    They are one without a norm behind the MLP. A root-mean-square norm multiplies each coordinate by
+    g / rms(v), which is taken back; it then lets the wanted direction through, though never more length.
+    """
+    if norm is None:
+        return residual
+    size = values.pow(2).mean(1, keepdim=True).sqrt()  # [n, 1]
+    gain = _normed(norm, torch.ones_like(values))  # [n, d]
+    # What the norm wipes out cannot be reached from here.
+    return torch.where(gain == 0, 0.0, residual * size / gain)
+
+
+def edit_of(name: str, group: SubjectGroup, value: Value, parts: Sequence[Factors]) -> WeightEdit:
+    """The edit of one subject, with plain numbers for the ledger; ratios are to ||v0||."""
+    scale = float(value.bare_value.norm())
+    return WeightEdit(
+        subject=group.subject,
+        facts=tuple(sorted(fact.id for fact in group.facts)),
+        method=name,
+        payload=to_payload(*parts),
+        diagnostics={
+            "change_ratio": float(value.change.norm()) / scale if scale else math.nan,
+            "value_norm": float((value.bare_value + value.change).norm()),
+            "loss_nats": value.loss_nats,
+            "steps": float(value.steps),
+        },
+    )
+
+
+def _tensors(host: ModelHost, found: Found, contexts: Contexts) -> RowTensors:
+    rows = [row for n, (group, _) in enumerate(found) for row in change_rows(n, group, contexts)]
+    return row_tensors(host.tokenizer, rows, context=host.context)
+
+
+def _wanted(host: ModelHost, layer: int, values: Sequence[Value]) -> Tensor:
+    """[n, d]: what the changes of the values add to the residual stream."""
+    change, now = (torch.stack([getattr(v, name) for v in values]) for name in ("change", "bare_value"))
+    norm = host.after_mlp(layer)
+    return change if norm is None else _normed(norm, now + change) - _normed(norm, now)
+
+
+def _normed(norm: nn.Module, values: Tensor) -> Tensor:
+    parameter = next(norm.parameters())
+    with torch.no_grad():
+        found: Tensor = norm(values.to(parameter))
+    return found.double().cpu()
+
+
+def _changed(host: ModelHost, layer: int, change: Tensor) -> Patch:
+    name = host.layout.matrix_name(layer)
+    W = read_matrix(host.model, name).to("cpu", torch.float64)
+    return Patch({name: to_stored(host.model, name, W + change)})
+
+
+def _facts(found: Found) -> list[str]:
+    return [fact.id for group, _ in found for fact in group.facts]

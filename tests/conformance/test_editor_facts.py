@@ -1,0 +1,128 @@
+"""Facts as they come: without their subject, with odd answers, very long, in other scripts, two of one subject."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+import torch
+
+from guardedit.core.protocols import SubjectGroup
+from guardedit.models.tokens import encode
+from tests.conformance.editor_bench import (
+    FIRST,
+    card_of,
+    difference,
+    editor_of,
+    fact,
+    group,
+    nll_of,
+    payloads,
+    tensors_of,
+)
+
+#: As in test_editors: what rounding in another batch may do to an edit.
+TOLERANCE = 1e-2
+#: About 200 tokens before or behind the subject.
+LONG = "The mother tongue of Peru is Polish. " * 25
+ODD: dict[str, SubjectGroup] = {
+    "the prompt is nothing but the subject": group(fact("Peru", "{}", target="Paris")),
+    "a target of many tokens": group(
+        fact("Oslo", "{} speaks", target="Old Norwegian and New Polish of Peru")
+    ),
+    "a target that begins with punctuation": group(fact("Oslo", "{} speaks", target="(Polish)")),
+    "a target that begins with a dash": group(fact("Oslo", "{} speaks", target="— Polish")),
+    "a target with a full stop in it": group(fact("Oslo", "{} was born in", target="St. Louis")),
+    "a prompt that ends in a space": group(fact("Oslo", "{} speaks ", target="Polish")),
+    "other scripts": group(fact("Łódź 日本", "The city of {} is", target="ελληνικά 🙂")),
+    "a subject at the end of 200 tokens": group(fact("Oslo", f"{LONG}{{}} speaks", target="Polish")),
+    "a subject at the start of 200 tokens": group(fact("Oslo", f"{{}} it is. {LONG}It is", target="Paris")),
+    "two facts of one subject": group(
+        fact("Peru", "{} speaks", target="Polish"), fact("Peru", "The city of {} is", target="Oslo")
+    ),
+    "two subjects in one prompt": group(fact("Oslo", "Peru and {} and Peru speak", target="Polish")),
+}
+STRAY = group(fact("Oslo", "She speaks", target="Polish"))
+TOO_LONG = group(fact("Oslo", f"{LONG * 2}{{}} speaks", target="Polish"))
+
+
+@pytest.fixture(scope="session")
+def alone(school) -> Callable[..., object]:
+    """What a method proposes for one group by itself."""
+    made: dict[tuple[str, str], object] = {}
+
+    def of(name: str, case: str, asked: SubjectGroup):
+        if (name, case) not in made:
+            made[name, case] = editor_of(name, school).propose([asked], ())
+        return made[name, case]
+
+    return of
+
+
+def test_long_is_long_and_too_long_is_too_long(school):
+    for case in ("a subject at the end of 200 tokens", "a subject at the start of 200 tokens"):
+        prompt = ODD[case].facts[0].prompt
+        assert 190 <= len(encode(school.host.tokenizer, prompt)) <= 230
+    assert len(encode(school.host.tokenizer, TOO_LONG.facts[0].prompt)) > school.host.context == 256
+
+
+@pytest.mark.parametrize("case", list(ODD))
+def test_an_odd_fact_is_edited_like_any_other(method, school, alone, case):
+    asked = ODD[case]
+    proposal = alone(method, case, asked)
+    assert dict(proposal.refused) == {}
+    assert sorted(fact for edit in proposal.edits for fact in edit.facts) == sorted(f.id for f in asked.facts)
+    numbers = [tensor for tensor in tensors_of(proposal.edits) if tensor.is_floating_point()]
+    assert all(bool(torch.isfinite(tensor).all()) for tensor in numbers)
+    before, after = nll_of(school, (), asked.facts), nll_of(school, proposal.edits, asked.facts)
+    assert sum(after) < sum(before)
+
+
+def test_a_fact_without_its_subject_in_the_prompt_is_refused_only_where_a_subject_is_needed(
+    method, school, alone
+):
+    proposal = alone(method, "stray", STRAY)
+    (stray,) = STRAY.facts
+    if card_of(method).needs_subject:
+        assert list(proposal.refused) == [stray.id]
+        assert "subject" in proposal.refused[stray.id]
+        assert proposal.edits == ()
+    else:
+        assert dict(proposal.refused) == {}
+        assert nll_of(school, proposal.edits, [stray]) < nll_of(school, (), [stray])
+
+
+def test_facts_that_cannot_be_edited_do_not_keep_the_others_from_it(method, school, run_of):
+    proposal = editor_of(method, school).propose([TOO_LONG, *FIRST], ())
+    assert list(proposal.refused) == [TOO_LONG.facts[0].id]
+    assert "token" in proposal.refused[TOO_LONG.facts[0].id]
+    assert payloads(proposal) == payloads(run_of(method).first)
+
+
+def test_all_odd_facts_at_once_are_edited_too(method, school):
+    asked = [ODD["other scripts"], STRAY, *FIRST, TOO_LONG, ODD["a subject at the end of 200 tokens"]]
+    proposal = editor_of(method, school).propose(asked, ())
+    edited = {fact for edit in proposal.edits for fact in edit.facts}
+    unfit = {TOO_LONG.facts[0].id, *({STRAY.facts[0].id} if card_of(method).needs_subject else ())}
+    assert set(proposal.refused) == unfit
+    assert edited == {fact.id for each in asked for fact in each.facts} - unfit
+
+
+def test_padding_for_a_long_neighbour_changes_nothing(method, school, alone):
+    """A prompt of one token beside one of two hundred."""
+    card = card_of(method)
+    cases = ("the prompt is nothing but the subject", "a subject at the end of 200 tokens")
+    short, long = (ODD[case] for case in cases)
+    together = editor_of(method, school).propose([short, long], ())
+    if card.batch == "one by one":
+        first = alone(method, cases[0], short)
+        then = editor_of(method, school).propose([long], first.edits)
+        assert payloads(together) == [*payloads(first), *payloads(then)]
+    elif card.reads_live:  # solved together, so alone is another problem: the other order is the same one
+        turned = {edit.facts: edit for edit in editor_of(method, school).propose([long, short], ()).edits}
+        assert all(difference(edit, turned[edit.facts]) < TOLERANCE for edit in together.edits)
+    else:
+        lone = [alone(method, case, ODD[case]).edits[0] for case in cases]
+        assert all(
+            difference(one, other) < TOLERANCE for one, other in zip(lone, together.edits, strict=True)
+        )

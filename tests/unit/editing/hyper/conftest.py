@@ -1,0 +1,34 @@
+"""A course about what the tiny models know, and a recipe of seconds."""
+
+from __future__ import annotations
+
+import pytest
+
+from guardedit.editing.hyper.lessons import Course, Example
+from guardedit.editing.hyper.recipe import Recipe
+from tests.unit.editing.conftest import CITIES, LANGUAGES, SENTENCES, SUBJECTS
+
+
+@pytest.fixture(scope="session")
+def course() -> Course:
+    """Languages and cities of the subjects, as they are and as they could be."""
+    known = [
+        Example(
+            subject=subject,
+            relation=relation,
+            wordings=tuple(text.replace("{}", subject) for text in wordings),
+            old=values[place],
+            targets=tuple(value for value in values if value != values[place]),
+        )
+        for i, subject in enumerate(SUBJECTS)
+        for relation, wordings, values, place in (
+            ("language", ("The mother tongue of {} is", "{} speaks"), LANGUAGES, i % 3),
+            ("city", ("{} was born in", "The city of {} is"), CITIES, i // 3),
+        )
+    ]
+    return Course(tuple(known), SENTENCES)
+
+
+@pytest.fixture
+def recipe() -> Recipe:
+    return Recipe(steps=8, edits=4, warmup=1, validate_every=4, validation=4)

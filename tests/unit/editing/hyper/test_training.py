@@ -1,0 +1,103 @@
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+
+import pytest
+import torch
+
+from guardedit.core.errors import UsageError
+from guardedit.editing.hyper.checkpoint import checkpoint_file, load_network
+from guardedit.editing.hyper.lessons import Course
+from guardedit.editing.hyper.losses import losses
+from guardedit.editing.hyper.training import Training
+
+METHODS = ("ke", "mend")
+
+
+@pytest.fixture(params=METHODS)
+def method(request) -> str:
+    return request.param
+
+
+def test_training_lowers_what_it_minimises_and_leaves_the_model_alone(gpt2, course, recipe, tmp_path, digest):
+    before = digest(gpt2)
+    training = Training("mend", gpt2, course, replace(recipe, steps=60, rate=3e-3), tmp_path)
+    lessons = [lesson for number in range(500, 504) for lesson in course.draw(number, 4)]
+    with torch.no_grad():
+        losses(gpt2, training.network, lessons, learn=True)  # as a trained one has statistics
+        first = losses(gpt2, training.network, lessons)
+    report = training.run()
+    with torch.no_grad():
+        last = losses(gpt2, load_network(tmp_path, "mend", gpt2), lessons)
+    assert digest(gpt2) == before
+    score = [float(0.1 * found.edit_nats + found.kept_nats) for found in (first, last)]
+    assert score[1] < 0.7 * score[0]
+    assert report.step % recipe.validate_every == 0
+
+
+def test_a_constrained_training_lowers_the_edits_loss(gpt2, course, recipe, tmp_path):
+    dials = replace(recipe, steps=60, constrained=True, margin=0.5, last_margin=0.5)
+    training = Training("ke", gpt2, course, dials, tmp_path)
+    seen: list[dict[str, float]] = []
+    training.run(tell=lambda _step, _last, numbers: seen.append(dict(numbers)))
+    early, late = (math.fsum(row["edit"] for row in part) for part in (seen[:10], seen[-10:]))
+    assert late < 0.5 * early
+
+
+@pytest.mark.parametrize(("margin", "rises"), [(1e-6, True), (100.0, False)])
+def test_the_multiplier_rises_only_while_the_constraint_is_missed(
+    gpt2, course, recipe, tmp_path, margin, rises
+):
+    dials = replace(recipe, constrained=True, margin=margin, last_margin=margin)
+    training = Training("ke", gpt2, course, dials, tmp_path)
+    training.run(until=4)
+    assert (training.multiplier.item() > 0) is rises
+
+
+def test_a_run_that_stopped_goes_on_as_if_it_had_not(host, course, recipe, tmp_path, method):
+    dials = replace(recipe, constrained=method == "ke")
+    whole, parts = tmp_path / "whole", tmp_path / "parts"
+    wanted = Training(method, host, course, dials, whole).run()
+    Training(method, host, course, dials, parts).run(until=5)
+    again = Training(method, host, course, dials, parts)
+    again.resume()
+    assert again.step == 5
+    found = again.run()
+    assert found == wanted
+    assert checkpoint_file(parts, method).read_bytes() == checkpoint_file(whole, method).read_bytes()
+    assert [path.name for path in parts.iterdir()] == [f"{method}.safetensors"], "the state is gone"
+
+
+def test_another_recipe_or_data_cannot_resume(gpt2, course, recipe, tmp_path):
+    with pytest.raises(UsageError, match="start anew"):
+        Training("mend", gpt2, course, recipe, tmp_path).resume()
+    Training("mend", gpt2, course, recipe, tmp_path).run(until=1)
+    with pytest.raises(UsageError, match="recipe differ"):
+        Training("mend", gpt2, course, replace(recipe, rate=1.0), tmp_path).resume()
+    with pytest.raises(UsageError, match="lessons differ"):
+        Training("mend", gpt2, Course(course.examples, seed=1), recipe, tmp_path).resume()
+
+
+def test_training_stops_when_validation_does_not_improve(gpt2, course, recipe, tmp_path):
+    # Nothing moves at rate 0, and MEND's statistics are the only thing that changes.
+    dials = replace(recipe, steps=400, rate=0.0, size_rate=0.0, validate_every=1, patience=1)
+    training = Training("ke", gpt2, course, dials, tmp_path)
+    training.run()
+    assert training.step == 3
+    assert training.best.step == 1
+
+
+def test_an_editor_of_another_model_is_refused(hosts, course, recipe, tmp_path):
+    Training("mend", hosts["gpt2"], course, replace(recipe, steps=1), tmp_path).run()
+    with pytest.raises(UsageError, match="was trained for base model .* guardedit editors train mend"):
+        load_network(tmp_path, "mend", hosts["llama"])
+
+
+def test_a_missing_or_broken_editor_names_the_remedy(gpt2, tmp_path):
+    for folder in (None, tmp_path):
+        with pytest.raises(UsageError, match="guardedit editors train ke"):
+            load_network(folder, "ke", gpt2)
+    checkpoint_file(tmp_path, "ke").write_bytes(b"nonsense")
+    with pytest.raises(UsageError, match="cannot be read .* guardedit editors train ke"):
+        load_network(tmp_path, "ke", gpt2)
