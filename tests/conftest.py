@@ -121,7 +121,7 @@ def warm_home(tmp_path_factory: pytest.TempPathFactory, policy: Policy) -> Path:
     from guardedit import assembly
 
     home = tmp_path_factory.mktemp("warm")
-    assembly.load_bench(Settings(home=home, metrics=None), policy, methods=())
+    assembly.load_bench(Settings(home=home, metrics=None), policy)
     return home
 
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
+from typing import Any
 
 from guardedit.assembly.model_files import (
     TRAINED,
@@ -15,7 +16,7 @@ from guardedit.assembly.model_files import (
 )
 from guardedit.core.protocols import Editor
 from guardedit.editing.registry import Registry
-from guardedit.editing.settings import EditSettings
+from guardedit.editing.settings import EditSettings, JointSettings
 from guardedit.editing.setup import Setup
 from guardedit.models.fold import Fold
 from guardedit.models.host import ModelHost
@@ -42,20 +43,39 @@ def load_bench(
     settings: Settings,
     policy: Policy,
     *,
-    methods: Sequence[str] | None = None,
     extra: Mapping[str, Builder] | None = None,
 ) -> Bench:
-    """Load the model, its second moments and editing methods (default: all that are registered).
+    """Load the model, its second moments and its editing methods.
 
     `extra` adds methods that no registry should offer, such as the demo's fault injection.
     """
     setup = load_setup(settings, policy)
-    registry = Registry()
-    editors: dict[str, Editor] = {
-        name: registry.resolve(name).build(setup) for name in (registry.names if methods is None else methods)
-    }
-    editors |= {name: build(setup) for name, build in (extra or {}).items()}
+    editors = Editors(setup, {name: build(setup) for name, build in (extra or {}).items()})
     return Bench(setup.host, setup.moments[setup.layer], setup.fold, editors)
+
+
+class Editors(Mapping[str, Editor]):
+    """Editing methods by name, built when first asked for: most are never used, some must be trained.
+
+    Args:
+        setup: what they are built from.
+        extra: methods that no registry offers.
+    """
+
+    def __init__(self, setup: Setup, extra: Mapping[str, Editor]) -> None:
+        self._setup, self._registry, self._built = setup, Registry(), dict(extra)
+
+    def __getitem__(self, name: str) -> Editor:
+        """UsageError for a name that cannot be built, KeyError never."""
+        if name not in self._built:
+            self._built[name] = self._registry.build(name, self._setup)
+        return self._built[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(sorted({*self._registry.names, *self._built}))
+
+    def __len__(self) -> int:
+        return len({*self._registry.names, *self._built})
 
 
 def load_setup(
@@ -96,6 +116,7 @@ def load_setup(
         layer=one,
         layers=several,
         settings=dials,
+        joint=joint_settings(policy),
         texts=tuple(texts),
         known=catalogue(settings),
         trained=trained if trained.is_dir() else None,
@@ -114,10 +135,19 @@ def worker(bench: Bench) -> ModelWorker:
 
 
 def edit_settings(policy: Policy) -> EditSettings:
-    """The editing method's dials: its own, with what the policy says instead."""
-    given = policy.editing.model_dump(exclude_none=True)
-    names = {item.name for item in fields(EditSettings)}
-    return EditSettings(**{name: value for name, value in given.items() if name in names})
+    """The editing methods' dials: their own, with what the policy says instead."""
+    return EditSettings(**_given(policy, EditSettings))
+
+
+def joint_settings(policy: Policy) -> JointSettings:
+    """The same for the joint editor."""
+    return JointSettings(**_given(policy, JointSettings))
+
+
+def _given(policy: Policy, dials: type[EditSettings | JointSettings]) -> dict[str, Any]:
+    names = {item.name for item in fields(dials)}
+    said = policy.editing.model_dump(exclude_none=True)
+    return {name: value for name, value in said.items() if name in names}
 
 
 def _device(settings: Settings) -> str:

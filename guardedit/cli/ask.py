@@ -45,7 +45,7 @@ def ask(
     from guardedit.serving.replica import ServingReplica
     from guardedit.serving.shard import MemoryShard
 
-    bench = assembly.load_bench(settings, rules, methods=())
+    bench = assembly.load_bench(settings, rules)
     shard = MemoryShard(assembly.load_memory(settings, rules))
     replica = ServingReplica(bench.host, bench.fold, [shard], use_unsure=rules.memory.unsure == "use_fact")
     replica.publish(_snapshot(settings, rules, bench))

@@ -203,10 +203,10 @@ class DemoRun:
     ) -> dict[str, Any]:
         from guardedit.assembly import load_bench
         from guardedit.evaluation.assessment import assess_unguarded
-        from guardedit.evaluation.unguarded import METHOD, unguarded
+        from guardedit.evaluation.unguarded import unguarded
 
         self.screen.stage("the same stream without a guard")
-        bench = load_bench(self.settings, rules, methods=(METHOD,))
+        bench = load_bench(self.settings, rules)
         found = unguarded(
             stream,
             bench,

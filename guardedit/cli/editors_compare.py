@@ -95,7 +95,7 @@ def compare(
     wanted = _Wanted.read(methods, checkpoints, layers)
     if picture is not None and not picture.absolute().parent.is_dir():
         raise UsageError(f"there is no folder {picture.parent} for the picture: make it first")
-    cases, texts = _facts(settings, facts, count=max(single, sequential), seed=seed)
+    cases, texts = facts_to_edit(settings, facts, count=max(single, sequential), seed=seed)
     from guardedit import assembly
     from guardedit.editing.registry import Registry
     from guardedit.evaluation.editors.cases import vetted
@@ -164,7 +164,7 @@ def _check_names(registry: Registry, names: Sequence[str]) -> None:
         registry.resolve(name.partition("+")[0])
 
 
-def _facts(
+def facts_to_edit(
     settings: Settings, path: Path | None, *, count: int, seed: int
 ) -> tuple[list[EditCase], tuple[str, ...]]:
     """What is edited, and the texts of the perplexity, which are not those that methods are shown."""

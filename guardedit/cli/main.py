@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 import guardedit
-from guardedit.cli import dead_letters, editors, epochs, facts, held, locate, policy
+from guardedit.cli import bench, dead_letters, editors, epochs, facts, held, locate, policy
 from guardedit.cli.ask import ask
 from guardedit.cli.demo import demo
 from guardedit.cli.failure import Commands
@@ -72,6 +72,7 @@ app.add_typer(held.app, name="held")
 app.add_typer(dead_letters.app, name="dlq")
 app.add_typer(policy.app, name="policy")
 app.add_typer(locate.app, name="locate")
+app.add_typer(bench.app, name="bench")
 app.command(epilog=examples("guardedit verify", "guardedit verify --ledger-only"))(verify)
 app.command(epilog=examples("guardedit metrics | grep guardedit_corrections"))(metrics)
 

@@ -58,7 +58,7 @@ def _beside_the_model(settings: Settings, ledger: SqliteLedger) -> Iterator[str]
     from guardedit.policy.load import load_policy
 
     rules = load_policy(settings.policy)
-    bench = assembly.load_bench(settings, rules, methods=())
+    bench = assembly.load_bench(settings, rules)
     epoch = ledger.epoch()
     if bench.host.base_sha256 != epoch.base_sha256:
         yield (

@@ -6,7 +6,7 @@ does not know losses or steps.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 import torch
 from torch import Tensor
@@ -44,24 +44,43 @@ def by_direction(upper: UpperLayers, rows: RowTensors, directions: Tensor) -> Ar
     return arrive
 
 
-def all_together(upper: UpperLayers, layers: Sequence[int], directions: Mapping[int, Tensor]) -> Arrive:
+def all_together(
+    upper: UpperLayers, rows: RowTensors, directions: Mapping[int, Tensor], *, seed: int | None = None
+) -> Arrive:
     """Changes of all edits in all layers, [layers, n, d], each at every position of every row.
 
+    With a seed, every row sees its own edit and a random part of the others, from none to all of them, anew
+    at each call. What is found so holds in any company: edits that were only ever seen together lean on
+    each other, and leaving one out, which is what undo and bisection do, would take others along.
+
     Args:
-        upper: from the first of `layers` on.
-        layers: ascending.
-        directions: by layer, [n, f].
+        upper: from the first of the layers on.
+        rows: B rows; those of a group from n on belong to no edit.
+        directions: by layer, ascending, [n, f].
+        seed: None for the full company.
     """
+    layers = list(directions)
     columns = {layer: directions[layer].float().t().contiguous() for layer in layers}  # [f, n]
     shares = upper.keys @ columns[layers[0]]  # [B, S, n]
+    edits = torch.arange(shares.shape[-1])
+    dice = None if seed is None else torch.Generator().manual_seed(seed)
+
+    def company(chunk: Tensor) -> Tensor:
+        """[b, 1, n], which edits each row sees."""
+        if dice is None:
+            return torch.ones(len(chunk), 1, len(edits))
+        share = torch.rand(len(chunk), 1, generator=dice) ** 2
+        others = torch.rand(len(chunk), len(edits), generator=dice) < share
+        return (others | (rows.group[chunk, None] == edits)).float()[:, None]
 
     def arrive(change: Tensor, chunk: Tensor) -> Arriving:
+        seen = company(chunk)
         above = {
-            layer: (lambda keys, n=n, layer=layer: (keys.float() @ columns[layer]) @ change[n])
+            layer: (lambda keys, n=n, layer=layer: (keys.float() @ columns[layer] * seen) @ change[n])
             for n, layer in enumerate(layers)
             if n
         }
-        return Arriving(shares[chunk, : upper.length(chunk)] @ change[0], above)
+        return Arriving((shares[chunk, : upper.length(chunk)] * seen) @ change[0], above)
 
     return arrive
 

@@ -41,10 +41,12 @@ class LayerStatistics:
 
     @staticmethod
     def of(setup: Setup, layer: int) -> LayerStatistics:
-        """From the setup: `subject_direction` of a subject key in M for each background token's weight, and
-        `subject_felt` of the price for changing what is said of known subjects.
+        """Of the base model; run this while no edit is in place.
+
+        M counts known subjects' keys `subject_direction` times the background, the price asks for them as
+        `subject_felt` of all.
         """
-        dials, C = setup.settings, setup.moments[layer].C
+        dials, C = setup.joint, setup.moments[layer].C
         subjects = _subject_moment(setup, layer)
         aimed = C if subjects is None else C + dials.subject_direction * subjects
         felt = C if subjects is None else torch.lerp(C, subjects, dials.subject_felt)
@@ -52,8 +54,8 @@ class LayerStatistics:
         ridge = Ridge(
             C=aimed,
             spectrum=torch.linalg.eigvalsh(aimed),
-            background_weight=dials.background_weight,
-            ridge=dials.ridge,
+            background_weight=setup.settings.background_weight,
+            ridge=setup.settings.ridge,
         )
         return LayerStatistics(layer=layer, ridge=ridge, felt=felt / float(((W @ felt) * W).sum()))
 

@@ -16,7 +16,7 @@ from guardedit.editing.arrivals import all_together
 from guardedit.editing.directions import Directions
 from guardedit.editing.objective import Objective, Scores
 from guardedit.editing.rows import Row, RowTensors
-from guardedit.editing.settings import EditSettings
+from guardedit.editing.settings import JointSettings
 from guardedit.editing.targets import Adam
 from guardedit.editing.upper import UpperLayers
 from guardedit.models.host import ModelHost
@@ -24,6 +24,8 @@ from guardedit.models.host import ModelHost
 #: Rows that were satisfied are looked at again every so many steps. With 10 a fact in ten was lost to rows
 #: that turned while nobody looked; with 1 every step pays for all rows.
 LOOK_AGAIN = 3
+#: Of the company that rows see; a constant, so that equal input gives equal bytes.
+SEED = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,7 +68,7 @@ def optimise_together(
     tensors: RowTensors,
     directions: Mapping[int, Directions],
     *,
-    settings: EditSettings,
+    settings: JointSettings,
     fill: float = 1.0,
 ) -> JointValues:
     """Adam on all changes of all subjects in all layers, with a step length that falls like a cosine.
@@ -75,7 +77,8 @@ def optimise_together(
 
     Args:
         host: as the edits shall find it; locked by the caller.
-        rows, tensors: B rows of n subjects.
+        rows: of n subjects.
+        tensors: the same as B rows.
         directions: by layer, ascending.
         settings: the dials.
         fill: how full the layers are with these edits; the price of a change is in proportion.
@@ -85,12 +88,16 @@ def optimise_together(
     """
     layers = list(directions)
     upper = UpperLayers(host, layers[0], tensors)
-    objective = Objective(
-        upper,
-        tensors,
-        all_together(upper, layers, {layer: d.right.t() for layer, d in directions.items()}),
-        preservation_weight=settings.preservation_weight,
-        enough=settings.confidence**0.5,
+    columns = {layer: d.right.t() for layer, d in directions.items()}
+    any_company, full_company = (
+        Objective(
+            upper,
+            tensors,
+            all_together(upper, tensors, columns, seed=seed),
+            preservation_weight=settings.preservation_weight,
+            enough=settings.confidence**0.5,
+        )
+        for seed in (SEED, None)
     )
     scale = torch.stack([d.scale for d in directions.values()])[..., None]  # [layers, n, 1]
     price = torch.stack([d.price for d in directions.values()])  # [layers, n, n]
@@ -105,14 +112,14 @@ def optimise_together(
         active = (tensors.context == 0) | (tensors.context == turn)
         if step % LOOK_AGAIN:
             active &= ~done
-        gradient, scores = objective.descend(left, active)
+        gradient, scores = any_company.descend(left, active)
         fine = scores.satisfied & (tensors.keep | (scores.hardest >= settings.confidence))
         done = torch.where(active, fine, done)
         gradient += 2 * settings.norm_penalty * left / (len(layers) * scale**2)
         gradient += 2 * settings.background_price * fill * price @ left
         falling = 0.5 * (1 + math.cos(math.pi * step / settings.steps))
         left = left - falling * rate * adam.direction(gradient.flatten(0, 1)).view_as(left)
-    scores = objective.score(left, torch.ones_like(done))
+    scores = full_company.score(left, torch.ones_like(done))
     return JointValues(
         left=left,
         directions=directions,

@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Protocol
 
 import torch
 from torch import Tensor
@@ -15,7 +16,7 @@ from torch.nn.functional import kl_div
 
 from guardedit.core.errors import EditDiverged
 from guardedit.editing.rows import RowTensors
-from guardedit.editing.upper import Arriving, UpperLayers
+from guardedit.editing.upper import Arriving
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,6 +33,22 @@ class Scores:
     loss_nats: Tensor
     satisfied: Tensor
     hardest: Tensor
+
+
+class Answering(Protocol):
+    """Logits at the answer tokens of rows; `UpperLayers` computes what is needed and nothing else."""
+
+    def chunks(self, active: Tensor) -> list[Tensor]:
+        """Indices of `active` rows [B] bool, as many together as shall run at once."""
+
+    def answers(self, chunk: Tensor) -> Tensor:
+        """Ids of the answer tokens of some rows, row after row, [m]."""
+
+    def owners(self, chunk: Tensor) -> Tensor:
+        """For each answer token, the index into `chunk` of its row, [m]."""
+
+    def logits(self, chunk: Tensor, arriving: Arriving | None) -> Tensor:
+        """Float32 logits of the answer tokens, [m, vocabulary], in the order of `answers`."""
 
 
 #: From parameters and [b] row indices to what arrives at those rows.
@@ -52,7 +69,7 @@ class Objective:
 
     def __init__(
         self,
-        upper: UpperLayers,
+        upper: Answering,
         rows: RowTensors,
         arrive: Arrive,
         *,

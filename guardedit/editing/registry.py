@@ -1,15 +1,27 @@
-"""Editing methods by name. Knows where each class lives and imports it only when it is asked for."""
+"""Editing methods by name. Knows where each class lives and imports it only when it is asked for.
+
+A name may carry an option and filters: `alphaedit+nas`, `memit-seq+rect`, `rome+nas+1-li`.
+"""
 
 from __future__ import annotations
 
 import difflib
 import importlib
 from collections.abc import Mapping
+from dataclasses import replace
 from types import MappingProxyType
 from typing import Any
 
 from guardedit.core.errors import UsageError
+from guardedit.core.protocols import Editor
+from guardedit.editing.filtered import FilteredEditor
+from guardedit.editing.filters import find_filter
+from guardedit.editing.setup import Setup
 
+#: Stands between a method and what is put behind it.
+SEPARATOR = "+"
+#: The option that scales every value to the usual length (NAS).
+ANCHORED = "nas"
 #: Name in a policy -> `module:Class`.
 METHODS: Mapping[str, str] = MappingProxyType(
     {
@@ -54,6 +66,22 @@ class Registry:
         if place.count(":") != 1:
             raise UsageError(f"{place!r} is not of the form module:Class")
         self._places[name] = place
+
+    def build(self, name: str, setup: Setup) -> Editor:
+        """A method with its options, ready to propose.
+
+        Raises:
+            UsageError: for an unknown name, option or filter, or what the method itself needs and misses.
+        """
+        method, *behind = name.split(SEPARATOR)
+        found = self.resolve(method)
+        if ANCHORED in behind:
+            setup = replace(setup, settings=replace(setup.settings, norm_anchored=True))
+        editor: Editor = found.build(setup)
+        for part in behind:
+            if part != ANCHORED:
+                editor = FilteredEditor(editor, find_filter(part), setup)
+        return editor
 
     def resolve(self, name: str) -> type[Any]:
         """The class of a method, imported now.

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from guardedit.core.probe import Question
-from guardedit.editing.settings import EditSettings
+from guardedit.editing.settings import EditSettings, JointSettings
 from guardedit.models.fold import Fold
 from guardedit.models.host import ModelHost
 from guardedit.models.statistics import SecondMoments
@@ -24,6 +24,7 @@ class Setup:
         layer: where methods edit that change one layer.
         layers: where methods edit that spread a change, ascending.
         settings: the dials.
+        joint: those of the joint editor.
         texts: ordinary text, for methods that must be shown what not to change.
         known: questions about other subjects with their answers, the catalogue of what must not change.
         trained: folder with trained editors; None when there is none.
@@ -36,6 +37,7 @@ class Setup:
     layer: int
     layers: tuple[int, ...]
     settings: EditSettings
+    joint: JointSettings = field(default_factory=JointSettings)
     texts: tuple[str, ...] = ()
     known: tuple[Question, ...] = ()
     trained: Path | None = None

@@ -163,7 +163,8 @@ class SideMemory:
     def _mean(self, values: Tensor, chosen: Tensor) -> Tensor:
         group = self._rows.group[chosen]
         total = torch.zeros(self._n).index_add(0, group, values[chosen])
-        return total / torch.bincount(group, minlength=self._n).clamp(min=1)
+        mean: Tensor = total / torch.bincount(group, minlength=self._n).clamp(min=1)
+        return mean
 
     def _satisfied(self, scores: Scores, active: Tensor) -> Tensor:
         fine = scores.satisfied & (scores.hardest >= self._recipe.confidence)

@@ -119,7 +119,7 @@ class UpperLayers:
             output = output + self._through_norm(chunk, arriving.here).to(output)
         view = self._view(output)
         past = [(k[chunk, :, self._P - P :], v[chunk, :, self._P - P :]) for k, v in self._past]
-        with _added({} if arriving is None else arriving.above, self._host, len(chunk)):
+        with added({} if arriving is None else arriving.above, self._host, len(chunk)):
             out = self._forward(view, chunk, P, S, past)
         answered = self._host.head_logits(out[self.asked[chunk, :S].to(out.device)])
         return answered.float().cpu()
@@ -201,7 +201,7 @@ class UpperLayers:
 
 
 @contextmanager
-def _added(above: Mapping[int, Callable[[Tensor], Tensor]], host: ModelHost, rows: int) -> Iterator[None]:
+def added(above: Mapping[int, Callable[[Tensor], Tensor]], host: ModelHost, rows: int) -> Iterator[None]:
     """Let further layers add to what their down projections put out."""
     with ExitStack() as stack:
         for layer, add in above.items():

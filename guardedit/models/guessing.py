@@ -54,10 +54,10 @@ def _confirmed(host: ModelHost, drafts: Mapping[str, str], max_new_tokens: int) 
     rows: list[tuple[str, list[int], int]] = []
     for prompt, draft in drafts.items():
         asked = prompt.rstrip(" ")
-        start, row = encode(host.tokenizer, asked), encode(host.tokenizer, f"{join(asked, draft)}.")
+        given, row = encode(host.tokenizer, asked), encode(host.tokenizer, f"{join(asked, draft)}.")
         # Else the tokenizer joins the answer to the prompt, or generation would stop before the draft ends.
-        if start and row[: len(start)] == start and len(row) - len(start) < max_new_tokens:
-            rows.append((prompt, row, len(start)))
+        if given and row[: len(given)] == given and len(row) - len(given) < max_new_tokens:
+            rows.append((prompt, row, len(given)))
     # `complete` says what is too long.
     rows = [(p, row, start) for p, row, start in rows if start + max_new_tokens <= host.context]
     rows.sort(key=lambda item: len(item[1]))

@@ -89,4 +89,4 @@ def tap(
 
 def in_rows(tokens: Tensor, rows: int | None) -> Tensor:
     """[batch * time, width] as [batch, time, width]; anything else, and without `rows`, as it is."""
-    return tokens if rows is None or tokens.ndim != 2 else tokens.unflatten(0, (rows, -1))
+    return tokens if rows is None or tokens.ndim != 2 else tokens.reshape(rows, -1, tokens.shape[1])

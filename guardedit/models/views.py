@@ -47,7 +47,7 @@ def head_logits(model: Any, decoder: str, hidden: Tensor) -> Tensor:
 
 
 @dataclass
-class _FinalStates(BaseModelOutputWithPast):  # type: ignore[misc]  # transformers has no types
+class _FinalStates(BaseModelOutputWithPast):
     """What a decoder returns, with nothing but the hidden states; what else a model looks for is None."""
 
     def __getattr__(self, name: str) -> None:

@@ -12,7 +12,7 @@ from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from guardedit.core.errors import EditError
+from guardedit.core.errors import EditError, UsageError
 from guardedit.core.probe import Inspection, Measurement, Probes
 from guardedit.core.proposal import Proposal, WeightEdit
 from guardedit.core.protocols import Editor, SubjectGroup
@@ -38,7 +38,7 @@ class ModelWorker:
     def __init__(self, host: ModelHost, fold: Fold, editors: Mapping[str, Editor]) -> None:
         self._host = host
         self._fold = fold
-        self._editors = dict(editors)
+        self._editors = editors
         self._known: OrderedDict[str, _Known] = OrderedDict()
 
     @property
@@ -50,12 +50,18 @@ class ModelWorker:
         """Ask the named method.
 
         Raises:
-            EditError: for a method this worker was not given.
+            EditError: for a method this worker was not given, or that cannot be built.
         """
-        if method not in self._editors:
+        try:
+            editor = self._editors[method]
+        except KeyError:
             known = ", ".join(sorted(self._editors))
-            raise EditError(f"no editing method {method!r} here, known: {known}: name one in the policy")
-        return self._editors[method].propose(groups, live)
+            raise EditError(
+                f"no editing method {method!r} here, known: {known}: name one in the policy"
+            ) from None
+        except UsageError as error:
+            raise EditError(f"editing method {method!r} cannot be used: {error}") from error
+        return editor.propose(groups, live)
 
     def inspect(self, edits: Sequence[WeightEdit], live: Sequence[WeightEdit]) -> list[Inspection]:
         """Tier 0 numbers of each of `edits`, folded together with `live`."""

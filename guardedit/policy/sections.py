@@ -39,7 +39,8 @@ def as_tuple(value: object) -> object:
 PerplexityRatio = Annotated[float, Field(ge=1.0, le=1_000.0)]
 Share = Annotated[float, Field(ge=0.0, le=1.0)]
 Positive = Annotated[float, Field(gt=0.0)]
-MethodName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,31}$")]
+#: A method, with options behind it: `memit-seq+rect`.
+MethodName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_+-]{0,47}$")]
 
 
 class Strict(BaseModel):

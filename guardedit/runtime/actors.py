@@ -67,7 +67,7 @@ class ReplicaShell(ServingReplica):
         self, settings: Settings, policy: Policy, shards: Sequence[ShardHandle], threads: int
     ) -> None:
         _threads(threads)
-        bench = assembly.load_bench(settings, policy, methods=())
+        bench = assembly.load_bench(settings, policy)
         super().__init__(bench.host, bench.fold, shards, use_unsure=policy.memory.unsure == "use_fact")
         snapshot = assembly.last_snapshot(settings)
         if snapshot is not None and policy.mode != "shadow":

@@ -6,17 +6,18 @@ from collections.abc import Callable
 
 import pytest
 
+from guardedit.core.protocols import Editor
 from guardedit.editing.setup import Setup
 from tests.conformance.editor_bench import (
     METHODS,
     Run,
+    editor_of,
     random_model,
     run_on,
     setup_of,
     taught,
     tokenizer_of,
 )
-from tests.tiny_models import FAMILIES
 
 
 @pytest.fixture(params=METHODS)
@@ -64,3 +65,9 @@ def run_of(school) -> Callable[[str], Run]:
 @pytest.fixture
 def run(method, run_of) -> Run:
     return run_of(method)
+
+
+@pytest.fixture
+def editor(run, method) -> Editor:
+    """A new one: some remember what they proposed before."""
+    return editor_of(method, run.setup)

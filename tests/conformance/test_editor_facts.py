@@ -1,4 +1,4 @@
-"""Facts as they come: without their subject, with odd answers, very long, in other scripts, two of one subject."""
+"""Facts as they come: no subject, odd answers, very long prompts, other scripts, two facts of one subject."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ from collections.abc import Callable
 import pytest
 import torch
 
+from guardedit.core.proposal import Proposal
 from guardedit.core.protocols import SubjectGroup
 from guardedit.models.tokens import encode
 from tests.conformance.editor_bench import (
     FIRST,
     card_of,
     difference,
-    editor_of,
     fact,
     group,
     nll_of,
@@ -35,25 +35,27 @@ ODD: dict[str, SubjectGroup] = {
     "a target with a full stop in it": group(fact("Oslo", "{} was born in", target="St. Louis")),
     "a prompt that ends in a space": group(fact("Oslo", "{} speaks ", target="Polish")),
     "other scripts": group(fact("Łódź 日本", "The city of {} is", target="ελληνικά 🙂")),
-    "a subject at the end of 200 tokens": group(fact("Oslo", f"{LONG}{{}} speaks", target="Polish")),
-    "a subject at the start of 200 tokens": group(fact("Oslo", f"{{}} it is. {LONG}It is", target="Paris")),
+    "a subject at the end of 200 tokens": group(fact("Peru", f"{LONG}{{}} speaks", target="Lima")),
+    "a subject at the start of 200 tokens": group(
+        fact("Oslo", f"{{}} it is. {LONG}It is", target="Lima and Oslo")
+    ),
     "two facts of one subject": group(
         fact("Peru", "{} speaks", target="Polish"), fact("Peru", "The city of {} is", target="Oslo")
     ),
     "two subjects in one prompt": group(fact("Oslo", "Peru and {} and Peru speak", target="Polish")),
 }
-STRAY = group(fact("Oslo", "She speaks", target="Polish"))
-TOO_LONG = group(fact("Oslo", f"{LONG * 2}{{}} speaks", target="Polish"))
+STRAY = group(fact("Ivan Popov", "She speaks", target="Polish"))
+TOO_LONG = group(fact("Lena Berg", f"{LONG * 2}{{}} speaks", target="Polish"))
 
 
 @pytest.fixture(scope="session")
-def alone(school) -> Callable[..., object]:
+def alone(run_of) -> Callable[..., Proposal]:
     """What a method proposes for one group by itself."""
-    made: dict[tuple[str, str], object] = {}
+    made: dict[tuple[str, str], Proposal] = {}
 
-    def of(name: str, case: str, asked: SubjectGroup):
+    def of(name: str, case: str, asked: SubjectGroup) -> Proposal:
         if (name, case) not in made:
-            made[name, case] = editor_of(name, school).propose([asked], ())
+            made[name, case] = run_of(name).editor.propose([asked], ())
         return made[name, case]
 
     return of
@@ -62,7 +64,7 @@ def alone(school) -> Callable[..., object]:
 def test_long_is_long_and_too_long_is_too_long(school):
     for case in ("a subject at the end of 200 tokens", "a subject at the start of 200 tokens"):
         prompt = ODD[case].facts[0].prompt
-        assert 190 <= len(encode(school.host.tokenizer, prompt)) <= 230
+        assert 190 <= len(encode(school.host.tokenizer, prompt)) <= 240
     assert len(encode(school.host.tokenizer, TOO_LONG.facts[0].prompt)) > school.host.context == 256
 
 
@@ -75,6 +77,7 @@ def test_an_odd_fact_is_edited_like_any_other(method, school, alone, case):
     numbers = [tensor for tensor in tensors_of(proposal.edits) if tensor.is_floating_point()]
     assert all(bool(torch.isfinite(tensor).all()) for tensor in numbers)
     before, after = nll_of(school, (), asked.facts), nll_of(school, proposal.edits, asked.facts)
+    assert min(before) > 0.5, "the model knows it already"
     assert sum(after) < sum(before)
 
 
@@ -92,34 +95,34 @@ def test_a_fact_without_its_subject_in_the_prompt_is_refused_only_where_a_subjec
         assert nll_of(school, proposal.edits, [stray]) < nll_of(school, (), [stray])
 
 
-def test_facts_that_cannot_be_edited_do_not_keep_the_others_from_it(method, school, run_of):
-    proposal = editor_of(method, school).propose([TOO_LONG, *FIRST], ())
+def test_facts_that_cannot_be_edited_do_not_keep_the_others_from_it(run, editor):
+    proposal = editor.propose([TOO_LONG, *FIRST], ())
     assert list(proposal.refused) == [TOO_LONG.facts[0].id]
     assert "token" in proposal.refused[TOO_LONG.facts[0].id]
-    assert payloads(proposal) == payloads(run_of(method).first)
+    assert payloads(proposal) == payloads(run.first)
 
 
-def test_all_odd_facts_at_once_are_edited_too(method, school):
+def test_all_odd_facts_at_once_are_edited_too(method, editor):
     asked = [ODD["other scripts"], STRAY, *FIRST, TOO_LONG, ODD["a subject at the end of 200 tokens"]]
-    proposal = editor_of(method, school).propose(asked, ())
+    proposal = editor.propose(asked, ())
     edited = {fact for edit in proposal.edits for fact in edit.facts}
     unfit = {TOO_LONG.facts[0].id, *({STRAY.facts[0].id} if card_of(method).needs_subject else ())}
     assert set(proposal.refused) == unfit
     assert edited == {fact.id for each in asked for fact in each.facts} - unfit
 
 
-def test_padding_for_a_long_neighbour_changes_nothing(method, school, alone):
-    """A prompt of one token beside one of two hundred."""
+def test_padding_for_a_long_neighbour_changes_nothing(method, editor, alone):
+    """A short prompt beside one of two hundred tokens."""
     card = card_of(method)
-    cases = ("the prompt is nothing but the subject", "a subject at the end of 200 tokens")
+    cases = ("a target of many tokens", "a subject at the end of 200 tokens")
     short, long = (ODD[case] for case in cases)
-    together = editor_of(method, school).propose([short, long], ())
+    together = editor.propose([short, long], ())
     if card.batch == "one by one":
         first = alone(method, cases[0], short)
-        then = editor_of(method, school).propose([long], first.edits)
+        then = editor.propose([long], first.edits)
         assert payloads(together) == [*payloads(first), *payloads(then)]
     elif card.reads_live:  # solved together, so alone is another problem: the other order is the same one
-        turned = {edit.facts: edit for edit in editor_of(method, school).propose([long, short], ()).edits}
+        turned = {edit.facts: edit for edit in editor.propose([long, short], ()).edits}
         assert all(difference(edit, turned[edit.facts]) < TOLERANCE for edit in together.edits)
     else:
         lone = [alone(method, case, ODD[case]).edits[0] for case in cases]

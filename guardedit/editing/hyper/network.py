@@ -95,7 +95,7 @@ def changes_of(
 
 
 def _condition(host: ModelHost, requests: Sequence[Request]) -> Condition:
-    """`question, old answer || new answer` in the base model's embeddings (De Cao et al. 2021, section 4.1)."""
+    """`question, old answer || new answer` in the base model's embeddings (De Cao et al. 2021, 4.1)."""
     lines = [f"{item.prompt}, {item.old} || {item.new}" for item in requests]
     rows = [token_ids(host.tokenizer, line) for line in lines]
     embed = host.model.get_input_embeddings()

@@ -20,7 +20,7 @@ from guardedit.editing.history import History
 from guardedit.editing.method_card import MethodCard
 from guardedit.editing.setup import Setup
 from guardedit.editing.solve import after_history, into_null_space, taken_directions
-from guardedit.editing.spread import DEVIATIONS, FROZEN_KEYS, Spread
+from guardedit.editing.spread import DEVIATIONS, FROZEN_KEYS, Spread, recipe_of
 from guardedit.editing.values import Recipe
 from guardedit.models.ridge import shares
 
@@ -36,7 +36,7 @@ class AlphaEditEditor:
     Args:
         setup: the model, its layers and their second moments.
         contexts: prefixes; default: five, sampled from the model.
-        recipe: of the values; default: the published one.
+        recipe: of the values; default: `recipe_of`.
         free_share: share of the trace of C that directions counted as unused may hold between them.
         l2_share: L2, as a multiple of the mean squared length of the layer's keys.
         clock: seconds, for `Proposal.seconds`.
@@ -67,7 +67,7 @@ class AlphaEditEditor:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         dials = setup.settings
-        recipe = recipe or Recipe(learning_rate_ratio=dials.learning_rate_ratio)
+        recipe = recipe or recipe_of(dials)
         self._spread = Spread(setup, setup.layers, contexts=contexts, recipe=recipe, clock=clock)
         self._moments, self._free_share, self._l2_share = setup.moments, free_share, l2_share
         self._taken: dict[int, Tensor] = {}  # layer -> [f, r]; of the base model, so never out of date

@@ -17,7 +17,7 @@ from guardedit.core.protocols import SubjectGroup
 from guardedit.editing.contexts import Contexts
 from guardedit.editing.method_card import MethodCard
 from guardedit.editing.setup import Setup
-from guardedit.editing.spread import DEVIATIONS, Spread, edit_of, evenly
+from guardedit.editing.spread import DEVIATIONS, Spread, edit_of, evenly, recipe_of
 from guardedit.editing.values import Recipe
 
 
@@ -27,7 +27,7 @@ class D4SEditor:
     Args:
         setup: the base model, its layers, and a fold with their second moments.
         contexts: prefixes; default: five, sampled from the model.
-        recipe: of the values; default: the published one.
+        recipe: of the values; default: `recipe_of`.
         clock: seconds, for `Proposal.seconds`.
     """
 
@@ -50,7 +50,7 @@ class D4SEditor:
         recipe: Recipe | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        recipe = recipe or Recipe(learning_rate_ratio=setup.settings.learning_rate_ratio)
+        recipe = recipe or recipe_of(setup.settings)
         self._spread = Spread(setup, setup.layers, contexts=contexts, recipe=recipe, clock=clock)
         self._host, self._layers, self._clock = setup.host, setup.layers, clock
 

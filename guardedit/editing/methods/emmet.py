@@ -18,7 +18,7 @@ from guardedit.editing.contexts import Contexts
 from guardedit.editing.method_card import MethodCard
 from guardedit.editing.setup import Setup
 from guardedit.editing.solve import equality_shares
-from guardedit.editing.spread import DEVIATIONS, Spread
+from guardedit.editing.spread import DEVIATIONS, Spread, recipe_of
 from guardedit.editing.values import Recipe
 
 #: The paper's 0.1 stands beside C multiplied by 1 to 1000, so it means 0.1 to 100 background tokens. TODO
@@ -31,7 +31,7 @@ class EmmetEditor:
     Args:
         setup: the model, its layer and its second moments.
         contexts: prefixes; default: five, sampled from the model.
-        recipe: of the values; default: the published one.
+        recipe: of the values; default: `recipe_of`.
         slack: lambda_e of batches of more than one edit, in background tokens.
         clock: seconds, for `Proposal.seconds`.
     """
@@ -56,7 +56,7 @@ class EmmetEditor:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         dials = setup.settings
-        recipe = recipe or Recipe(learning_rate_ratio=dials.learning_rate_ratio)
+        recipe = recipe or recipe_of(dials)
         self._spread = Spread(setup, (setup.layer,), contexts=contexts, recipe=recipe, clock=clock)
         # Beside C itself eps has the share that it has beside lambda C.
         ridge = dials.ridge / dials.background_weight

@@ -19,7 +19,7 @@ from guardedit.editing.history import History
 from guardedit.editing.method_card import MethodCard
 from guardedit.editing.setup import Setup
 from guardedit.editing.solvers import ridge_solver
-from guardedit.editing.spread import DEVIATIONS, FROZEN_KEYS, Spread
+from guardedit.editing.spread import DEVIATIONS, FROZEN_KEYS, LIGHTER, Spread, recipe_of
 from guardedit.editing.values import Recipe
 
 #: Steps in a row that must say the answer; the paper's for GPT-2 XL.
@@ -32,9 +32,9 @@ class EncoreEditor:
     """Proposes `direct` edits of `setup.layers`, a batch at once, that leave all live keys alone.
 
     Args:
-        setup: the model, its layers and their second moments; lambda and eps are those of its settings.
+        setup: the model, its layers and their second moments; lambda and eps come from its settings.
         contexts: prefixes; default: five, sampled from the model.
-        recipe: of the values; default: the published one, with `EXTRA_STEPS`.
+        recipe: of the values; default: `recipe_of`, with `EXTRA_STEPS`.
         norm_share: lambda_n, as a multiple of the mean squared length of the layer's keys.
         clock: seconds, for `Proposal.seconds`.
     """
@@ -59,10 +59,13 @@ class EncoreEditor:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         dials = setup.settings
-        recipe = recipe or Recipe(learning_rate_ratio=dials.learning_rate_ratio, extra_steps=EXTRA_STEPS)
+        recipe = recipe or recipe_of(dials, extra_steps=EXTRA_STEPS)
         self._spread = Spread(setup, setup.layers, contexts=contexts, recipe=recipe, clock=clock)
         self._background = Backgrounds(
-            setup.moments, weight=dials.background_weight, ridge=dials.ridge, ridge_share=norm_share
+            setup.moments,
+            weight=LIGHTER * dials.background_weight,
+            ridge=LIGHTER * dials.ridge,
+            ridge_share=norm_share,
         )
 
     @classmethod

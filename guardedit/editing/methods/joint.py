@@ -14,9 +14,6 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
-import torch
-from torch import Tensor
-
 from guardedit.core.errors import CorrectionError, EditDiverged
 from guardedit.core.proposal import Proposal, WeightEdit
 from guardedit.core.protocols import SubjectGroup
@@ -42,7 +39,7 @@ class JointEditor:
 
     Args:
         setup: the model and its layers.
-        contexts: prefixes; default: sampled from the model, `settings.contexts` of them.
+        contexts: prefixes; default: sampled from the model, `setup.joint.contexts` of them.
         clock: seconds, for `Proposal.seconds`.
     """
 
@@ -63,9 +60,7 @@ class JointEditor:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._setup, self._clock = setup, clock
-        self._contexts = contexts or sample_contexts(
-            setup.host, count=setup.settings.contexts, seed=setup.seed
-        )
+        self._contexts = contexts or sample_contexts(setup.host, count=setup.joint.contexts, seed=setup.seed)
         self._statistics: dict[int, LayerStatistics] = {}
 
     @classmethod
@@ -74,7 +69,7 @@ class JointEditor:
         return cls(setup)
 
     def propose(self, groups: Sequence[SubjectGroup], live: Sequence[WeightEdit]) -> Proposal:
-        """One edit a subject; `settings.together` subjects are optimised at once, on what is live by then.
+        """One edit a subject; `setup.joint.together` subjects are optimised at once, on what is live by then.
 
         A fact is refused when none of its wordings holds the subject, when a row cannot be encoded, when
         its answer is not reached, or when a number is not finite.
@@ -82,9 +77,12 @@ class JointEditor:
         start, refused, edits = self._clock(), dict[str, str](), list[WeightEdit]()
         host, fold = self._setup.host, self._setup.fold
         with host.lock:
+            # Statistics belong to the base model, so they are made before any edit is in place.
+            for layer in self._setup.layers:
+                self._layer(layer)
             usable = [self._usable(group, refused) for group in groups]
             waiting = [group for group in usable if group.facts]
-            size = self._setup.settings.together
+            size = self._setup.joint.together
             for at in range(0, len(waiting), size):
                 standing = [*live, *edits]
                 with host.patched(fold.fold(standing)):
@@ -127,7 +125,7 @@ class JointEditor:
         return [edit for edit in made if edit is not None]
 
     def _solve(self, groups: Sequence[SubjectGroup], live: Sequence[WeightEdit]) -> JointValues:
-        host, settings = self._setup.host, self._setup.settings
+        host, settings = self._setup.host, self._setup.joint
         rows = [row for n, group in enumerate(groups) for row in self._rows(n, group)]
         tensors = row_tensors(host.tokenizer, rows, context=host.context)
         directions = {
@@ -144,7 +142,7 @@ class JointEditor:
         return self._statistics[layer]
 
     def _rows(self, number: int, group: SubjectGroup) -> list[Row]:
-        host, settings = self._setup.host, self._setup.settings
+        host, settings = self._setup.host, self._setup.joint
         open_questions = [q.prompt for q in group.keep if q.expected is None]
         answers = dict(zip(open_questions, host.complete(open_questions), strict=True))
         changed = [
@@ -156,10 +154,10 @@ class JointEditor:
         self, n: int, group: SubjectGroup, values: JointValues, refused: dict[str, str]
     ) -> WeightEdit | None:
         """The edit of one subject; None when one of its facts is not reached, since they share it."""
-        missed = [f for f in group.facts if values.reached[f.id] < self._setup.settings.least_reached]
+        missed = [f for f in group.facts if values.reached[f.id] < self._setup.joint.least_reached]
         if missed:
             reasons = ", ".join(f"{fact.target!r}" for fact in missed)
-            steps = self._setup.settings.steps
+            steps = self._setup.joint.steps
             refused.update({f.id: f"target {reasons} is not reached in {steps} steps" for f in group.facts})
             return None
         parts = [

@@ -16,7 +16,7 @@ from guardedit.editing.contexts import Contexts
 from guardedit.editing.method_card import MethodCard
 from guardedit.editing.setup import Setup
 from guardedit.editing.solvers import ridge_solver
-from guardedit.editing.spread import DEVIATIONS, Spread
+from guardedit.editing.spread import DEVIATIONS, LIGHTER, Spread, recipe_of
 from guardedit.editing.values import Recipe
 
 
@@ -24,9 +24,9 @@ class MemitEditor:
     """Proposes `direct` edits of `setup.layers`, a batch at once, on the model with all live edits.
 
     Args:
-        setup: the model, its layers and their second moments; lambda and eps are those of its settings.
+        setup: the model, its layers and their second moments; lambda and eps come from its settings.
         contexts: prefixes; default: five, sampled from the model.
-        recipe: of the values; default: the published one.
+        recipe: of the values; default: `recipe_of`.
         clock: seconds, for `Proposal.seconds`.
     """
 
@@ -49,9 +49,11 @@ class MemitEditor:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         dials = setup.settings
-        recipe = recipe or Recipe(learning_rate_ratio=dials.learning_rate_ratio)
+        recipe = recipe or recipe_of(dials)
         self._spread = Spread(setup, setup.layers, contexts=contexts, recipe=recipe, clock=clock)
-        self._background = Backgrounds(setup.moments, weight=dials.background_weight, ridge=dials.ridge)
+        self._background = Backgrounds(
+            setup.moments, weight=LIGHTER * dials.background_weight, ridge=LIGHTER * dials.ridge
+        )
 
     @classmethod
     def build(cls, setup: Setup) -> MemitEditor:

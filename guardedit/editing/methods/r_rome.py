@@ -16,7 +16,7 @@ from guardedit.editing.contexts import Contexts, rome_contexts
 from guardedit.editing.method_card import MethodCard
 from guardedit.editing.setup import Setup
 from guardedit.editing.solve import rome_direction, rome_residual
-from guardedit.editing.spread import DEVIATIONS, Spread, edit_of
+from guardedit.editing.spread import DEVIATIONS, Spread, edit_of, recipe_of
 from guardedit.editing.values import Recipe, Value
 from guardedit.models.factors import Factors
 
@@ -57,7 +57,7 @@ class RRomeEditor:
             setup,
             (setup.layer,),
             contexts=contexts or rome_contexts(setup.host, seed=setup.seed),
-            recipe=recipe or Recipe(learning_rate_ratio=setup.settings.learning_rate_ratio),
+            recipe=recipe or recipe_of(setup.settings),
             clock=clock,
         )
         self._clock = clock

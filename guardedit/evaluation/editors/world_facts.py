@@ -85,13 +85,14 @@ def _case(world: World, known: KnownFact, asked: Sequence[KnownFact], rng: rando
         old=known.object,
         keep=tuple(
             Question(
-                prompt=world.prompt(f, world.shown(f)[0]),
+                prompt=world.prompt(f, wording),
                 kind=Kind.SAME_SUBJECT,
                 expected=f.object,
                 subject=f.subject,
                 relation=f.relation,
             )
             for f in mine
+            for wording in world.shown(f)[:2]  # as many as the probe set has of a fact
         ),
         unseen=unseen,
         same_subject=tuple(_question(world, f, rng) for f in mine),

@@ -223,7 +223,7 @@ def make_fact() -> Callable[..., Fact]:
 @pytest.fixture(scope="session")
 def demo(warm_home, policy) -> Bench:
     """The embedded model: tiny ones know too little to be edited as a rule."""
-    return assembly.load_bench(Settings(home=warm_home, metrics=None), policy, methods=())
+    return assembly.load_bench(Settings(home=warm_home, metrics=None), policy)
 
 
 @pytest.fixture

@@ -5,6 +5,8 @@ import torch
 
 from guardedit.core.errors import EditError
 from guardedit.models.hooks import tap
+from guardedit.models.host import ModelHost
+from tests.tiny_models import FAMILIES, byte_tokenizer
 
 IDS = torch.tensor([[5, 6, 7, 8]])
 
@@ -79,3 +81,38 @@ def test_hooks_are_gone_after_success_stop_and_errors(gpt2):
     with pytest.raises(RuntimeError, match="boom"), tap(gpt2.mlp_out(0), replace=fail):
         gpt2.model(input_ids=IDS)
     assert hooks_of(gpt2.model) == 0
+
+
+def test_what_is_recorded_stays_as_it_was_where_the_model_goes_on_in_place():
+    """Falcon adds attention's output to the very tensor that the down projection put out."""
+    model = tiny_host("falcon")
+    module = model.mlp_out(0)
+    with torch.no_grad(), tap(module) as seen:
+        model.model(input_ids=IDS)
+    key, value = seen.seen()
+    assert torch.allclose(key @ model.base_matrix(0).t(), value, atol=1e-6)
+
+
+def test_with_rows_tokens_in_one_long_row_are_seen_in_their_batch():
+    """OPT hands its down projection all tokens of all rows at once."""
+    model, ids = tiny_host("opt"), torch.cat([IDS, IDS + 9])
+    with torch.no_grad(), tap(model.mlp_out(0)) as flat:
+        logits = model.model(input_ids=ids).logits
+    assert flat.seen()[0].ndim == 2
+    with torch.no_grad(), tap(model.mlp_out(0), rows=2, replace=lambda out: out * 1) as seen:
+        assert torch.equal(model.model(input_ids=ids).logits, logits)
+    assert seen.seen()[0].shape[:2] == seen.seen()[1].shape[:2] == ids.shape
+    assert torch.equal(seen.seen()[0][1], flat.seen()[0][IDS.shape[1] :])
+
+
+def test_gradients_reach_what_was_recorded(gpt2):
+    shift = torch.zeros(16, requires_grad=True)
+    with tap(gpt2.mlp_out(0), replace=lambda out: out + shift) as seen:
+        loss = gpt2.model(input_ids=IDS).logits.logsumexp(-1).sum()
+    (gradient,) = torch.autograd.grad(loss, seen.seen()[1])
+    assert float(gradient.abs().max()) > 0
+
+
+def tiny_host(family: str) -> ModelHost:
+    tokenizer = byte_tokenizer()
+    return ModelHost(FAMILIES[family](len(tokenizer)), tokenizer)

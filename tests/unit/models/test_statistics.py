@@ -5,8 +5,10 @@ import torch
 
 from guardedit.core.errors import EditError, StorageFull
 from guardedit.models.hooks import tap
+from guardedit.models.host import ModelHost
 from guardedit.models.statistics import collect, load_or_collect, read_moments
 from guardedit.models.tokens import encode
+from tests.tiny_models import FAMILIES, byte_tokenizer
 
 
 def keys_and_values(host, texts, layer):
@@ -102,3 +104,19 @@ def test_a_folder_that_cannot_be_written_is_named(tmp_path, gpt2, sentences):
     blocked.write_text("in the way")
     with pytest.raises(StorageFull, match=str(blocked)):
         load_or_collect(blocked, gpt2, sentences, [0], min_tokens=60)
+
+
+@pytest.mark.parametrize("family", ["falcon", "opt"])
+def test_families_that_add_in_place_or_flatten_their_tokens_give_what_they_give_alone(family):
+    """Values are those that the matrix puts out, and padding does not count, however deep the pass goes."""
+    tokenizer = byte_tokenizer()
+    host = ModelHost(FAMILIES[family](len(tokenizer)), tokenizer)
+    texts = ["The capital of Norway is Oslo, and that of Peru is Lima.", "A river."] * 8
+    shallow, deep = (collect(host, texts, layers, min_tokens=100)[0] for layers in ([0], [0, 2]))
+    assert torch.equal(shallow.C, deep.C)
+    assert shallow.value_norm == deep.value_norm
+    tokens = sum(len(encode(tokenizer, text)) for text in texts)
+    assert deep.tokens == tokens
+    alone = [collect(host, [text], [0], min_tokens=1)[0] for text in texts]
+    C = sum(each.C * each.tokens for each in alone) / tokens
+    assert torch.allclose(C, deep.C, rtol=1e-5, atol=1e-9)

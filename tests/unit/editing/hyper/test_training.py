@@ -22,7 +22,8 @@ def method(request) -> str:
 
 def test_training_lowers_what_it_minimises_and_leaves_the_model_alone(gpt2, course, recipe, tmp_path, digest):
     before = digest(gpt2)
-    training = Training("mend", gpt2, course, replace(recipe, steps=60, rate=3e-3), tmp_path)
+    dials = replace(recipe, steps=60, rate=3e-3, size_rate=1e-4, edit_weight=1.0)
+    training = Training("mend", gpt2, course, dials, tmp_path)
     lessons = [lesson for number in range(500, 504) for lesson in course.draw(number, 4)]
     with torch.no_grad():
         losses(gpt2, training.network, lessons, learn=True)  # as a trained one has statistics
@@ -31,7 +32,7 @@ def test_training_lowers_what_it_minimises_and_leaves_the_model_alone(gpt2, cour
     with torch.no_grad():
         last = losses(gpt2, load_network(tmp_path, "mend", gpt2), lessons)
     assert digest(gpt2) == before
-    score = [float(0.1 * found.edit_nats + found.kept_nats) for found in (first, last)]
+    score = [float(found.edit_nats + found.kept_nats) for found in (first, last)]
     assert score[1] < 0.7 * score[0]
     assert report.step % recipe.validate_every == 0
 
@@ -45,14 +46,12 @@ def test_a_constrained_training_lowers_the_edits_loss(gpt2, course, recipe, tmp_
     assert late < 0.5 * early
 
 
-@pytest.mark.parametrize(("margin", "rises"), [(1e-6, True), (100.0, False)])
-def test_the_multiplier_rises_only_while_the_constraint_is_missed(
-    gpt2, course, recipe, tmp_path, margin, rises
-):
+@pytest.mark.parametrize("margin", [1e-6, 100.0])
+def test_the_multiplier_rises_only_while_the_constraint_is_missed(gpt2, course, recipe, tmp_path, margin):
     dials = replace(recipe, constrained=True, margin=margin, last_margin=margin)
     training = Training("ke", gpt2, course, dials, tmp_path)
     training.run(until=4)
-    assert (training.multiplier.item() > 0) is rises
+    assert (training.multiplier.item() > 0) is (margin < 1)
 
 
 def test_a_run_that_stopped_goes_on_as_if_it_had_not(host, course, recipe, tmp_path, method):
@@ -80,7 +79,7 @@ def test_another_recipe_or_data_cannot_resume(gpt2, course, recipe, tmp_path):
 
 
 def test_training_stops_when_validation_does_not_improve(gpt2, course, recipe, tmp_path):
-    # Nothing moves at rate 0, and MEND's statistics are the only thing that changes.
+    # Nothing moves at rate 0, so the first validation is the best.
     dials = replace(recipe, steps=400, rate=0.0, size_rate=0.0, validate_every=1, patience=1)
     training = Training("ke", gpt2, course, dials, tmp_path)
     training.run()
@@ -90,7 +89,7 @@ def test_training_stops_when_validation_does_not_improve(gpt2, course, recipe, t
 
 def test_an_editor_of_another_model_is_refused(hosts, course, recipe, tmp_path):
     Training("mend", hosts["gpt2"], course, replace(recipe, steps=1), tmp_path).run()
-    with pytest.raises(UsageError, match="was trained for base model .* guardedit editors train mend"):
+    with pytest.raises(UsageError, match=r"was trained for base model .*guardedit editors train mend"):
         load_network(tmp_path, "mend", hosts["llama"])
 
 
@@ -99,5 +98,5 @@ def test_a_missing_or_broken_editor_names_the_remedy(gpt2, tmp_path):
         with pytest.raises(UsageError, match="guardedit editors train ke"):
             load_network(folder, "ke", gpt2)
     checkpoint_file(tmp_path, "ke").write_bytes(b"nonsense")
-    with pytest.raises(UsageError, match="cannot be read .* guardedit editors train ke"):
+    with pytest.raises(UsageError, match=r"cannot be read .*guardedit editors train ke"):
         load_network(tmp_path, "ke", gpt2)

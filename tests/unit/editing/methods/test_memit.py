@@ -16,7 +16,9 @@ def editor(host, spread_setup, contexts) -> MemitEditor:
     return MemitEditor(spread_setup(host), contexts=contexts)
 
 
-def test_a_batch_is_written_and_leaves_the_models_bytes_alone(host, editor, spread_setup, groups, said, digest):
+def test_a_batch_is_written_and_leaves_the_models_bytes_alone(
+    host, editor, spread_setup, groups, said, digest
+):
     before = digest(host)
     proposal = editor.propose(groups, ())
     assert digest(host) == before

@@ -1,0 +1,151 @@
+"""How fast edits are made: the default editor against its own plain mode, in one run on the same facts.
+
+Knows the clock, the operations of a proposal and the machine's matrix rate. Draws nothing.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import torch
+from torch.utils.flop_counter import FlopCounterMode
+
+from guardedit.core.proposal import Proposal, WeightEdit
+from guardedit.core.protocols import Editor, SubjectGroup
+from guardedit.editing.setup import Setup
+from guardedit.evaluation.editors.cases import EditCase
+from guardedit.evaluation.editors.measure import ask, count, questions
+from guardedit.evaluation.editors.plain import PlainEditor
+
+#: Seconds over which the matrix rate is measured.
+RATE_S = 0.5
+#: Facts given to an editor before the clock runs: the first calls of a process are slower.
+WARM = 2
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Speed:
+    """One way of making edits.
+
+    Attributes:
+        edits: made, of those asked for; refused ones count as wrong.
+        seconds: for all of them.
+        edits_per_second: asked for, over seconds.
+        efficacy: share of own prompts answered with the whole object, each edit alone in the model.
+        generalization: the same for unseen wordings.
+        gigaflops_per_edit: matrix operations, counted.
+        floor_seconds: they take at the machine's measured matrix rate.
+        floor_share: that over `seconds`.
+    """
+
+    edits: int
+    seconds: float
+    edits_per_second: float
+    efficacy: float
+    generalization: float
+    gigaflops_per_edit: float
+    floor_seconds: float
+    floor_share: float
+
+
+def matrix_rate(rows: int, inner: int, columns: int) -> float:
+    """Floating-point operations a second of float32 matrix products of this shape, the best of many."""
+    a, b = torch.randn(rows, inner), torch.randn(inner, columns)
+    best, stop = math.inf, time.perf_counter() + RATE_S
+    while time.perf_counter() < stop:
+        start = time.perf_counter()
+        for _ in range(8):
+            a @ b
+        best = min(best, (time.perf_counter() - start) / 8)
+    return 2 * rows * inner * columns / best
+
+
+def measure(
+    setup: Setup, editor: Editor, cases: Sequence[EditCase], *, rate: float
+) -> tuple[Speed, Proposal]:
+    """Propose all cases at once, timed; once more under a counter of operations; then ask.
+
+    Args:
+        setup: the editor's.
+        editor: reads nothing live.
+        cases: on different subjects.
+        rate: operations a second.
+    """
+    groups = [
+        SubjectGroup(subject=case.fact.key.subject, facts=(case.fact,), keep=case.keep) for case in cases
+    ]
+    editor.propose(groups[:WARM], ())
+    start = time.perf_counter()
+    proposal = editor.propose(groups, ())
+    seconds = time.perf_counter() - start
+    with FlopCounterMode(display=False) as counter:
+        editor.propose(groups, ())
+    flops = float(counter.get_total_flops())
+    right = _shares(setup, proposal.edits, cases)
+    return (
+        Speed(
+            edits=len(proposal.edits),
+            seconds=seconds,
+            edits_per_second=len(cases) / seconds,
+            efficacy=right[0],
+            generalization=right[1],
+            gigaflops_per_edit=flops / len(cases) / 1e9,
+            floor_seconds=flops / rate,
+            floor_share=flops / rate / seconds,
+        ),
+        proposal,
+    )
+
+
+def _shares(setup: Setup, edits: Sequence[WeightEdit], cases: Sequence[EditCase]) -> tuple[float, float]:
+    """Efficacy and generalization, each edit alone in the model; a refused one has neither."""
+    by_subject = {edit.subject: edit for edit in edits}
+    asked, right = [], list[bool]()
+    for case in cases:
+        edit = by_subject.get(case.fact.key.subject)
+        mine = [
+            one for one in questions([case], edited=()) if one.measure in {"reliability", "generalization"}
+        ]
+        asked += mine
+        if edit is None:
+            right += [False] * len(mine)
+            continue
+        with setup.host.patched(setup.fold.fold([edit])):
+            right += ask(setup.host, mine)
+    found = count(asked, right)
+    return found.share("reliability"), found.share("generalization")
+
+
+def compare_speed(
+    setup: Setup,
+    editor: Editor,
+    cases: Sequence[EditCase],
+    *,
+    batch: int,
+    plain: int,
+    tell: Callable[[str], None] = lambda _: None,
+) -> dict[str, Any]:
+    """The editor on `batch` facts against the plain mode on the first `plain` of them.
+
+    Returns:
+        Plain data; `ratio` is that of the edits per second.
+    """
+    d, f = setup.host.base_matrix(setup.layer).shape
+    tell("matrix rate")
+    rate = matrix_rate(512, d, f)
+    tell(f"{batch} edits")
+    fast, _ = measure(setup, editor, cases[:batch], rate=rate)
+    tell(f"{plain} edits, plain")
+    slow, _ = measure(setup, PlainEditor(setup), cases[:plain], rate=rate)
+    return {
+        "batch": batch,
+        **asdict(fast),
+        "ratio": fast.edits_per_second / slow.edits_per_second,
+        "matrix_gigaflops_per_second": rate / 1e9,
+        "threads": torch.get_num_threads(),
+        "plain": asdict(slow),
+    }

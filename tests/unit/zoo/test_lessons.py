@@ -1,0 +1,42 @@
+from __future__ import annotations
+
+from guardedit.zoo.lessons import HELD_OUT, examples, held_out_subjects
+from guardedit.zoo.world import KnownFact, World
+
+WORLD = World(
+    facts=tuple(
+        KnownFact(f"Land {n}", relation, value)
+        for n in range(HELD_OUT + 20)
+        for relation, value in (("capital", f"City {n % 7}"), ("tongue", "Norse"))
+    ),
+    wordings={
+        "capital": ("The capital of {} is", "{} is ruled from", "{} has its seat in", "In {} one meets in"),
+        "tongue": ("In {} they speak", "The tongue of {} is", "{} speaks", "Heard in {}:"),
+    },
+)
+
+
+def know_all(prompts):
+    """Somebody who answers every question about the world rightly."""
+    answers = {WORLD.prompt(fact, n): fact.object for fact in WORLD.facts for n in range(4)}
+    return [answers[prompt] for prompt in prompts]
+
+
+def test_no_lesson_mentions_a_subject_that_examinations_edit():
+    # `tongue` has one value only, so no counterfactual can be made of it and no case either.
+    world = World(
+        facts=tuple(fact for fact in WORLD.facts if fact.relation == "capital"), wordings=WORLD.wordings
+    )
+    held_out = held_out_subjects(world, know_all)
+    found = examples(world, held_out)
+    assert len(held_out) == HELD_OUT
+    assert {example.subject for example in found} == {fact.subject for fact in world.facts} - held_out
+    assert len(found) == 20
+
+
+def test_every_other_object_is_a_new_answer_and_a_relation_of_one_object_has_none():
+    found = examples(WORLD, frozenset())
+    assert {example.relation for example in found} == {"capital"}
+    for example in found:
+        assert {*example.targets, example.old} == {f"City {n}" for n in range(7)}
+        assert len(example.wordings) == 4
