@@ -159,9 +159,16 @@ def _numbers(option: str, text: str | None) -> tuple[int, ...]:
 
 
 def _check_names(registry: Registry, names: Sequence[str]) -> None:
-    """UsageError for an unknown method, before the model is loaded."""
+    """UsageError for an unknown method or addition, before the model is loaded."""
+    from guardedit.editing.filters import find_filter
+    from guardedit.editing.registry import ANCHORED, SEPARATOR
+
     for name in names:
-        registry.resolve(name.partition("+")[0])
+        method, *additions = name.split(SEPARATOR)
+        registry.resolve(method)
+        for addition in additions:
+            if addition != ANCHORED:
+                find_filter(addition)
 
 
 def facts_to_edit(

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import inspect
+import sys
 from dataclasses import asdict
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from guardedit.cli import show
 from guardedit.cli.options import Format, PolicyFile, settings_from
 from guardedit.cli.show import Output
+from guardedit.core.errors import UsageError
+
+if TYPE_CHECKING:
+    from guardedit.editing.registry import Registry
 
 _COLUMNS = ("method", "family", "paper", "stored", "undo", "batch", "needs_subject", "trained")
 
@@ -21,7 +26,7 @@ def list_(*, output: Format = Output.TABLE) -> None:
 
     registry = Registry()
     show.rows(
-        [_card(name, registry.resolve(name)) for name in registry.names],
+        [_row(registry, name) for name in registry.names],
         _COLUMNS,
         output,
         empty="no editing method is registered",
@@ -48,13 +53,26 @@ def describe(
     card = _card(name, found)
     dials = asdict(edit_settings(rules))
     if output is Output.JSON:
-        show.record({**card, "about": inspect.getdoc(found), "dials": dials}, output)
+        show.record({**card, "about": _about(found), "dials": dials}, output)
         return
     told = {field: value for field, value in card.items() if field != "deviations"}
     deviations = [{"from the publication": text} for text in card["deviations"]]
     rows = [{"dial": dial, "value": value} for dial, value in dials.items()]
-    about = (inspect.getdoc(found) or "").split("\n\n")[0].replace("\n", " ")
+    about = " ".join(_about(found).split())
     show.record({"about": about, **told, "deviations": deviations or None, "dials": rows}, output)
+
+
+def _row(registry: Registry, name: str) -> dict[str, Any]:
+    """The card; a method whose library is missing must not hide the others."""
+    try:
+        return _card(name, registry.resolve(name))
+    except UsageError as error:
+        return {"method": name, "stored": str(error)}
+
+
+def _about(method: type[Any]) -> str:
+    """What its module says of it: the idea, the source, and what it is good for."""
+    return inspect.getdoc(sys.modules[method.__module__]) or ""
 
 
 def _card(name: str, method: type[Any]) -> dict[str, Any]:

@@ -1,14 +1,15 @@
-"""Training a masked side memory beside one matrix, for many facts at once, so that each has its own part.
+"""Training a masked side memory beside one matrix, for many facts side by side.
 
 Only one matrix changes, so what enters it is fixed, and gradient descent on it only ever adds products of a
-gradient and a key: Delta = mask * sum_t v_t k_t^T over the tokens t of the training texts. The v_t are what
-is kept here; a fact's part are those of its own texts. Knows the losses of WISE and its steps. Does not know
-facts, payloads or shards.
+gradient and a key: Delta = mask * sum_t v_t u_t^T over the tokens t of the training texts. The v_t are what
+is kept here, and u_t = M^-1 k_t: keys of one layer share a long direction, along which a plain step moves
+every token of every text; M, the background's second moments, takes it out. Knows the losses of WISE and its
+steps. Does not know facts, payloads or shards.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -32,6 +33,8 @@ class Recipe:
         loud: beta, how much an edited prompt shall excite it.
         gap: gamma, how much more than the former the latter shall.
         margin_weight: of these three, in nats per unit.
+        slack_nats: margin loss that counts as none.
+        ratio: threshold as a share of how much the quietest prompt excites the memory (published: .5 to .88).
         confidence: least probability of each target token that counts as satisfied.
     """
 
@@ -41,29 +44,27 @@ class Recipe:
     loud: float = 2.0
     gap: float = 1.0
     margin_weight: float = 1.0
+    slack_nats: float = 0.05
+    ratio: float = 0.7
     confidence: float = 0.3
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Parts:
-    """What n facts wrote, before masking: `left` [d, t] and `right` [f, t], t columns a fact, float32.
+    """What n facts wrote, before masking.
 
-    `satisfied` [n]: whether all of a fact's rows were answered before the last step.
+    Attributes:
+        thin: for each fact `left` [d, r] and `right` [f, r], float32.
+        steps: [n], taken.
+        satisfied: [n] bool, whether answers and margins held when it was last looked at.
     """
 
-    left: list[Tensor]
-    right: list[Tensor]
-    steps: int
+    thin: list[tuple[Tensor, Tensor]]
+    steps: Tensor
     satisfied: Tensor
 
-    @property
-    def sum(self) -> Tensor:
-        """[d, f] float64: what all facts add before masking."""
-        left, right = torch.cat(self.left, dim=1), torch.cat(self.right, dim=1)
-        return left.double() @ right.double().t()
 
-
-#: From what the facts add before masking, [d, f], to the whole change of the side memory, [d, f].
+#: From what one fact adds before masking, [d, f], to the whole change of the side memory, [d, f].
 Whole = Callable[[Tensor], Tensor]
 
 
@@ -75,6 +76,7 @@ class SideMemory:
         layer: whose matrix is copied.
         rows: of n groups, one a fact, without subjects; those to keep shall not excite the memory.
         unit: usual norm of what the matrix puts out.
+        M: [f, f] float64; steps on the matrix are taken times its inverse.
         recipe: the dials.
 
     Attributes:
@@ -82,83 +84,124 @@ class SideMemory:
         asking: [B, f], the same where the answer begins.
     """
 
-    def __init__(self, host: ModelHost, layer: int, rows: RowTensors, *, unit: float, recipe: Recipe) -> None:
+    def __init__(
+        self, host: ModelHost, layer: int, rows: RowTensors, *, unit: float, M: Tensor, recipe: Recipe
+    ) -> None:
         self._rows, self._unit, self._recipe = rows, unit, recipe
         self._upper = UpperLayers(host, layer, rows)
         self.keys = self._upper.keys.cpu()  # [B, S, f]
         self.asking = self.keys[torch.arange(len(rows.first)), rows.first]  # [B, f]
         self._n = int(rows.group.max()) + 1
         place = torch.arange(self.keys.shape[1])
+        real = place < rows.lengths[:, None]  # [B, S]
+        #: For each fact its tokens, as [B, S] bool, and their u_t [t, f].
+        self._mine = [real & (rows.group == n)[:, None] for n in range(self._n)]
+        factor = torch.linalg.cholesky(M)
+        self._spread = [
+            torch.cholesky_solve(self.keys[mine].t().double(), factor).t().float() for mine in self._mine
+        ]
         # A prompt must open the memory before its answer begins; other texts must not open it at all.
         last = torch.where(rows.keep, rows.lengths - 1, rows.first)
         self._judged = place <= last[:, None]  # [B, S]
 
-    def activation(self, change: Tensor) -> Tensor:
-        """[B]: most that a token of each row excites a side memory whose change is [d, f]."""
-        return self._excited(self.keys @ change.float().t())
+    def activation(self, n: int, change: Tensor) -> float:
+        """How much a change [d, f] is excited by the prompt of fact n that excites it least."""
+        mine = (self._rows.group == n) & ~self._rows.keep
+        arriving = self.keys[mine] @ change.float().t()
+        return float(self._excited(arriving, self._judged[mine]).min())
 
     def train(self, whole: Whole) -> Parts:
-        """Descend until every fact is answered and every margin kept, or the steps are used up.
+        """Descend until every fact is answered and its margins are kept, or the steps are used up.
 
-        Each fact moves by a step of its own length; a fact that has nothing to gain stands still.
+        Facts do not see each other, and each moves by a step of its own length.
 
         Raises:
             EditDiverged: when a number is not finite.
         """
         rows, recipe = self._rows, self._recipe
-        values = torch.zeros(*self.keys.shape[:2], self._upper.width)  # [B, S, d]: the v_t
-        nothing, satisfied = torch.zeros_like(values), torch.zeros(self._n, dtype=torch.bool)
-        prefixes, taken = int(rows.context.max()), 0
-        change = whole(self._sum(values)).float()
-
-        def arrive(extra: Tensor, chunk: Tensor) -> Arriving:
-            length = self._upper.length(chunk)
-            return Arriving(self.keys[chunk, :length] @ change.t() + extra[chunk, :length])
-
+        values = [torch.zeros(len(u), self._upper.width) for u in self._spread]  # [t, d] each: the v_t
+        nothing = torch.zeros(*self.keys.shape[:2], self._upper.width)  # [B, S, d]
+        arriving = self._arriving(values, whole, range(self._n), nothing)
+        open_at = self._open_at(arriving)
         objective = Objective(
-            self._upper, rows, arrive, preservation_weight=0.0, enough=recipe.confidence**0.5
+            self._upper,
+            rows,
+            lambda extra, chunk: Arriving((open_at * (arriving + extra))[chunk, : self._upper.length(chunk)]),
+            preservation_weight=0.0,
+            enough=recipe.confidence**0.5,
         )
+        prefixes = int(rows.context.max())
+        # Every prefix must have had its turn before a fact may stop.
+        streak, steps = torch.zeros(self._n, dtype=torch.int64), torch.zeros(self._n, dtype=torch.int64)
         for step in range(recipe.steps):
-            turn = 1 + step % prefixes if prefixes else 0
-            active = ~rows.keep & ((rows.context == 0) | (rows.context == turn))
-            gradient, scores = objective.descend(nothing, active)
-            losses, margin = self._margins(change)
-            gradient += margin
-            satisfied = self._satisfied(scores, active)
-            losses = losses + self._mean(scores.loss_nats, active)
-            moving = ~satisfied | (losses > recipe.margin_weight * 0.05)
-            if not moving.any():
+            running = streak < max(prefixes, 1)
+            if not running.any():
                 break
-            length = recipe.learning_rate_ratio * self._unit * losses.clamp(max=1.0) * moving  # [n]
-            values -= self._scaled(gradient, length)
-            change = whole(self._sum(values)).float()
-            taken += 1
-        if not bool(torch.isfinite(values).all()):
+            turn = 1 + step % prefixes if prefixes else 0
+            active = ~rows.keep & running[rows.group] & ((rows.context == 0) | (rows.context == turn))
+            gradient, scores = objective.descend(nothing, active)
+            margin, pull = self._margins(arriving)
+            losses = margin + self._mean(scores.loss_nats, active)
+            fine = self._satisfied(scores, active) & (margin <= recipe.slack_nats)
+            streak = torch.where(running, torch.where(fine, streak + 1, 0), streak)
+            moving = running & ~fine
+            length = recipe.learning_rate_ratio * self._unit * losses.clamp(max=1.0)  # [n]
+            chosen = moving.nonzero()[:, 0].tolist()
+            for n in chosen:
+                values[n] -= self._step(n, (gradient + pull)[self._mine[n]], float(length[n]))
+            arriving = self._arriving(values, whole, chosen, arriving)
+            open_at = self._open_at(arriving)
+            steps += moving
+        if not all(bool(torch.isfinite(v).all()) for v in values):
             raise EditDiverged("the side memory is not finite: lower the step size")
-        return self._parts(values, taken, satisfied)
+        thin = [thinned(v.t(), u.t()) for v, u in zip(values, self._spread, strict=True)]
+        return Parts(thin=thin, steps=steps, satisfied=streak > 0)
 
-    def _excited(self, arriving: Tensor) -> Tensor:
-        return arriving.norm(dim=-1).masked_fill(~self._judged, 0.0).max(dim=1).values
+    def _arriving(
+        self, values: Sequence[Tensor], whole: Whole, chosen: Sequence[int], before: Tensor
+    ) -> Tensor:
+        """What the side memory adds at every token, [B, S, d], with the chosen facts' rows worked out anew."""
+        found = before.clone()
+        for n in chosen:
+            change = whole(values[n].t() @ self._spread[n]).float()  # [d, f]
+            found[self._mine[n]] = self.keys[self._mine[n]] @ change.t()
+        return found
 
-    def _margins(self, change: Tensor) -> tuple[Tensor, Tensor]:
+    @staticmethod
+    def _excited(arriving: Tensor, judged: Tensor) -> Tensor:
+        """[b]: the most that a judged token of each row is moved."""
+        return arriving.norm(dim=-1).masked_fill(~judged, 0.0).max(dim=1).values
+
+    def _open_at(self, arriving: Tensor) -> Tensor:
+        """[B, S, 1], 1 where a router would let the side memory speak, were each fact the only one.
+
+        What it does before the router opens is not heard, so nothing can be built on it.
+        """
+        least = torch.full((self._n,), torch.inf).scatter_reduce(
+            0,
+            self._rows.group[~self._rows.keep],
+            self._excited(arriving, self._judged)[~self._rows.keep],
+            "amin",
+        )
+        highest = arriving.norm(dim=-1).cummax(dim=1).values  # [B, S]
+        return (highest >= self._recipe.ratio * least[self._rows.group, None]).float()[..., None]
+
+    def _margins(self, arriving: Tensor) -> tuple[Tensor, Tensor]:
         """Each fact's margin losses [n] in nats, and their gradient at every token [B, S, d]."""
         recipe, rows = self._recipe, self._rows
         with torch.enable_grad():
-            at = (self.keys @ change.t()).requires_grad_()
-            excited = self._excited(at) / self._unit  # [B]
-            # The loudest of a fact's other texts; -1 where there are none.
-            others = torch.full((self._n,), -1.0).scatter_reduce(
+            at = arriving.detach().requires_grad_()
+            excited = self._excited(at, self._judged) / self._unit  # [B]
+            # The loudest of a fact's other texts; so quiet that no gap is missing where there are none.
+            others = torch.full((self._n,), -recipe.gap).scatter_reduce(
                 0, rows.group[rows.keep], excited[rows.keep], "amax"
             )
-            loss = torch.where(
-                rows.keep,
-                (excited - recipe.quiet).clamp(min=0),
-                (recipe.loud - excited).clamp(min=0)
-                + (others[rows.group] + recipe.gap - excited).clamp(min=0),
-            )
-            total = self._mean(loss, ~rows.keep) + self._mean(loss, rows.keep)
-            (gradient,) = torch.autograd.grad(recipe.margin_weight * total.sum(), at)
-        return recipe.margin_weight * total.detach(), gradient
+            loud = (recipe.loud - excited).clamp(min=0)
+            gap = (others[rows.group] + recipe.gap - excited).clamp(min=0)
+            loss = torch.where(rows.keep, (excited - recipe.quiet).clamp(min=0), loud + gap)
+            total = recipe.margin_weight * (self._mean(loss, ~rows.keep) + self._mean(loss, rows.keep))
+            (gradient,) = torch.autograd.grad(total.sum(), at)
+        return total.detach(), gradient
 
     def _mean(self, values: Tensor, chosen: Tensor) -> Tensor:
         group = self._rows.group[chosen]
@@ -170,29 +213,11 @@ class SideMemory:
         fine = scores.satisfied & (scores.hardest >= self._recipe.confidence)
         return torch.bincount(self._rows.group[active & ~fine], minlength=self._n) == 0
 
-    def _scaled(self, gradient: Tensor, length: Tensor) -> Tensor:
-        """The gradient with each fact's part so long that it moves its own tokens by `length` [n] at most."""
-        scaled = torch.zeros_like(gradient)
-        for n in range(self._n):
-            mine = self._rows.group == n
-            g, k = gradient[mine].flatten(0, 1), self.keys[mine].flatten(0, 1)  # [t, d], [t, f]
-            moved = (k @ (k.t() @ g)).norm(dim=1).max()  # without the mask, which is 1 on average
-            if moved > 0:
-                scaled[mine] = gradient[mine] * (length[n] / moved)
-        return scaled
-
-    def _sum(self, values: Tensor) -> Tensor:
-        """[d, f]: what all facts add before masking."""
-        return values.flatten(0, 1).t() @ self.keys.flatten(0, 1)
-
-    def _parts(self, values: Tensor, steps: int, satisfied: Tensor) -> Parts:
-        left, right = [], []
-        for n in range(self._n):
-            mine = self._rows.group == n
-            thin = thinned(values[mine].flatten(0, 1).t(), self.keys[mine].flatten(0, 1).t())
-            left.append(thin[0])
-            right.append(thin[1])
-        return Parts(left=left, right=right, steps=steps, satisfied=satisfied)
+    def _step(self, n: int, gradient: Tensor, length: float) -> Tensor:
+        """The gradient [t, d] of fact n, so long that it moves none of its tokens by more than `length`."""
+        change = gradient.t() @ self._spread[n]  # [d, f], without the mask, which is 1 on average
+        moved = float((self.keys[self._mine[n]] @ change.t()).norm(dim=1).max())
+        return gradient * (length / moved) if moved > 0 else torch.zeros_like(gradient)
 
 
 def thinned(left: Tensor, right: Tensor, *, lost: float = 1e-4) -> tuple[Tensor, Tensor]:

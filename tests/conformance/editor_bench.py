@@ -30,7 +30,7 @@ from guardedit.editing.hyper.training import Training
 from guardedit.editing.method_card import MethodCard
 from guardedit.editing.registry import Registry
 from guardedit.editing.rows import STOP
-from guardedit.editing.settings import EditSettings
+from guardedit.editing.settings import EditSettings, JointSettings
 from guardedit.editing.setup import Setup
 from guardedit.models.factors import Factors, parts_of, to_payload
 from guardedit.models.fold import Fold
@@ -65,6 +65,7 @@ LAYER, LAYERS = 1, (0, 1)
 QUICK = EditSettings(
     steps=6, contexts=1, background_weight=0.01, ridge=0.1, clamp_ratio=20.0, least_reached=0.0
 )
+QUICK_JOINT = JointSettings(steps=6, contexts=1, least_reached=0.0)
 
 
 @dataclass(frozen=True)
@@ -170,7 +171,7 @@ def setup_of(
     moments = collect(host, BACKGROUND, LAYERS, min_tokens=1000)
     fold = Fold(host, moments, background_weight=QUICK.background_weight, ridge=QUICK.ridge)
     return Setup(
-        host=host, fold=fold, moments=moments, layer=LAYER, layers=LAYERS, settings=QUICK,
+        host=host, fold=fold, moments=moments, layer=LAYER, layers=LAYERS, settings=QUICK, joint=QUICK_JOINT,
         texts=BACKGROUND, known=known_questions(), trained=folder,
     )  # fmt: skip
 
@@ -289,6 +290,18 @@ def nll_of(setup: Setup, edits: Sequence[WeightEdit], facts: Sequence[Fact]) -> 
             rows = batch(host.tokenizer, [each.prompt], [each.target + STOP], context=host.context)
             logits = host.model(input_ids=rows.ids, use_cache=False).logits[0].float()
             found.append(float(cross_entropy(logits, rows.targets[0], ignore_index=-100)))
+    return found
+
+
+def likelier(setup: Setup, proposal: Proposal, groups: Sequence[SubjectGroup]) -> list[bool]:
+    """Of each edit, whether its answers are likelier with it; those made one by one are judged where made."""
+    facts = {each.id: each for made in groups for each in made.facts}
+    one_by_one = card_of(proposal.method).batch == "one by one"
+    found = []
+    for n, edit in enumerate(proposal.edits):
+        mine = [facts[name] for name in edit.facts]
+        before, after = (proposal.edits[:n], proposal.edits[: n + 1]) if one_by_one else ((), proposal.edits)
+        found.append(sum(nll_of(setup, after, mine)) < sum(nll_of(setup, before, mine)))
     return found
 
 

@@ -63,8 +63,8 @@ class Recipe:
         return hashlib.sha256(json.dumps(asdict(self), sort_keys=True).encode()).hexdigest()
 
 
-#: For a model as small as the demo model; MEND's published weight of the edit is 0.1.
+#: For a model as small as the demo model.
 RECIPES: Mapping[str, Recipe] = {
     "ke": Recipe(steps=200, constrained=True),
-    "mend": Recipe(steps=100, rate=3e-4, size_rate=5e-5, edit_weight=0.3),
+    "mend": Recipe(steps=100, rate=2e-4, size_rate=2e-5),
 }

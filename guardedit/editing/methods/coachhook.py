@@ -14,6 +14,7 @@ import torch
 
 from guardedit.core.proposal import Proposal, WeightEdit
 from guardedit.core.protocols import SubjectGroup
+from guardedit.editing.background import Backgrounds
 from guardedit.editing.contexts import Contexts
 from guardedit.editing.method_card import MethodCard
 from guardedit.editing.setup import Setup
@@ -51,6 +52,7 @@ class CoachHookEditor:
             "the threshold is fixed, not adapted while editing",
             "keys and residuals belong to the base model",
             "every layer gets an equal part of the residual",
+            "which is enlarged so that an edit alone would be written in full",
         ),
     )
 
@@ -66,6 +68,8 @@ class CoachHookEditor:
         recipe = recipe or Recipe(learning_rate_ratio=setup.settings.learning_rate_ratio)
         self._spread = Spread(setup, setup.layers, contexts=contexts, recipe=recipe, clock=clock)
         self._host, self._layers, self._alpha, self._clock = setup.host, setup.layers, alpha, clock
+        dials = setup.settings
+        self._background = Backgrounds(setup.moments, weight=dials.background_weight, ridge=dials.ridge)
 
     @classmethod
     def build(cls, setup: Setup) -> CoachHookEditor:
@@ -86,7 +90,16 @@ class CoachHookEditor:
         return Proposal(method=self.name, edits=tuple(edits), refused=refused, seconds=self._clock() - start)
 
     def _hooked(self, part: Factors) -> Factors:
-        alpha = torch.tensor(self._alpha, dtype=torch.float64)
+        """Asks for more than the residual, by as much as the solve would hold back of a lone edit.
+
+        Holding back protects the background, which here the threshold does.
+        """
+        key = part.right.double()  # [f, 1]
+        s = float((key * self._background.spread(part.layer, key)).sum())
         return Factors.keyed(
-            "hooked", layer=part.layer, key=part.right, value=part.left, extra={"alpha": alpha}
+            "hooked",
+            layer=part.layer,
+            key=key,
+            value=part.left * ((1 + s) / s),
+            extra={"alpha": torch.tensor(self._alpha, dtype=torch.float64)},
         )

@@ -24,8 +24,10 @@ from guardedit.editing.values import Recipe
 
 #: Steps in a row that must say the answer; the paper's for GPT-2 XL.
 EXTRA_STEPS = 4
-#: The paper's 10 and 20 are absolute and depend on the model. TODO
-NORM_SHARE = 0.3
+#: The paper's 10 and 20 are absolute and depend on the model. Together on the demo model, of 0, 0.003, 0.03
+#: and 0.1 this one writes most wordings that were not given and costs least perplexity; 0.1 loses a tenth of
+#: the facts.
+NORM_SHARE = 0.003
 
 
 class EncoreEditor:

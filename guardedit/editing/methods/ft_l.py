@@ -59,9 +59,7 @@ class ClampedFineTuneEditor:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._setup, self._clock = setup, clock
-        self._recipe = recipe or Recipe(
-            learning_rate_ratio=setup.settings.learning_rate_ratio, clamp_steps=CLAMP_STEPS
-        )
+        self._recipe = recipe or Recipe(clamp_steps=CLAMP_STEPS)
 
     @classmethod
     def build(cls, setup: Setup) -> ClampedFineTuneEditor:

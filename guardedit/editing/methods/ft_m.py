@@ -53,7 +53,7 @@ class FineTuneEditor:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._setup, self._clock = setup, clock
-        self._recipe = recipe or Recipe(learning_rate_ratio=setup.settings.learning_rate_ratio)
+        self._recipe = recipe or Recipe()
 
     @classmethod
     def build(cls, setup: Setup) -> FineTuneEditor:

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from guardedit.core.errors import CorrectionError, EditDiverged
 from guardedit.core.proposal import Proposal, WeightEdit
@@ -24,14 +24,6 @@ from guardedit.editing.method_card import MethodCard
 from guardedit.editing.rows import Row, fact_rows, keep_rows, row_tensors
 from guardedit.editing.setup import Setup
 from guardedit.models.factors import Factors, to_payload
-
-
-@dataclass(frozen=True, slots=True)
-class _Batch:
-    """What is optimised together: groups with their rows, group by group."""
-
-    groups: list[SubjectGroup]
-    rows: list[Row]
 
 
 class JointEditor:
@@ -81,12 +73,17 @@ class JointEditor:
             for layer in self._setup.layers:
                 self._layer(layer)
             usable = [self._usable(group, refused) for group in groups]
-            waiting = [group for group in usable if group.facts]
-            size = self._setup.joint.together
-            for at in range(0, len(waiting), size):
+            # In order of name, so that the order of asking changes nothing: the company is drawn by place.
+            waiting = sorted((group for group in usable if group.facts), key=lambda group: group.subject)
+            while waiting:
+                batch, waiting = waiting[: self._setup.joint.together], waiting[self._setup.joint.together :]
                 standing = [*live, *edits]
                 with host.patched(fold.fold(standing)):
-                    edits += self._edits(waiting[at : at + size], standing, refused)
+                    made, again = self._edits(batch, standing, refused)
+                edits += made
+                waiting += again  # each with a fact less, so this ends
+        place = {group.subject: n for n, group in enumerate(groups)}
+        edits.sort(key=lambda edit: place[edit.subject])
         return Proposal(method=self.name, edits=tuple(edits), refused=refused, seconds=self._clock() - start)
 
     def _usable(self, group: SubjectGroup, refused: dict[str, str]) -> SubjectGroup:
@@ -94,35 +91,45 @@ class JointEditor:
         facts = []
         for fact in group.facts:
             rows = fact_rows(0, fact, group.subject, self._contexts)
+            if not rows:
+                refused[fact.id] = f"no wording holds the subject {group.subject!r}"
+                continue
             try:
                 row_tensors(self._setup.host.tokenizer, rows, context=self._setup.host.context)
             except CorrectionError as error:
                 refused[fact.id] = str(error)
-                continue
-            if rows:
-                facts.append(fact)
             else:
-                refused[fact.id] = f"no wording holds the subject {group.subject!r}"
+                facts.append(fact)
         changed = {wording for fact in group.facts for wording in fact.wordings}
         keep = tuple(question for question in group.keep if question.prompt not in changed)
         return replace(group, facts=tuple(facts), keep=keep)
 
     def _edits(
         self, groups: Sequence[SubjectGroup], live: Sequence[WeightEdit], refused: dict[str, str]
-    ) -> list[WeightEdit]:
-        """Edits of one batch on the model as it stands; of its halves where it diverges."""
+    ) -> tuple[list[WeightEdit], list[SubjectGroup]]:
+        """Edits of one batch on the model as it stands, and groups to try again without a fact.
+
+        Where a batch diverges its halves are tried, down to the subject that is to blame.
+        """
         try:
             values = self._solve(groups, live)
         except (EditDiverged, CorrectionError) as error:
             if len(groups) == 1:
                 refused.update({fact.id: str(error) for fact in groups[0].facts})
-                return []
+                return [], []
             half = len(groups) // 2
-            return [
-                edit for part in (groups[:half], groups[half:]) for edit in self._edits(part, live, refused)
-            ]
-        made = [self._edit(n, group, values, refused) for n, group in enumerate(groups)]
-        return [edit for edit in made if edit is not None]
+            first, second = (self._edits(part, live, refused) for part in (groups[:half], groups[half:]))
+            return first[0] + second[0], first[1] + second[1]
+        made, again = list[WeightEdit](), list[SubjectGroup]()
+        for n, group in enumerate(groups):
+            reached = tuple(f for f in group.facts if values.reached[f.id] >= self._setup.joint.least_reached)
+            for fact in set(group.facts) - set(reached):
+                refused[fact.id] = f"target {fact.target!r} is not reached in {self._setup.joint.steps} steps"
+            if len(reached) == len(group.facts):
+                made.append(self._edit(n, group, values))
+            elif reached:
+                again.append(replace(group, facts=reached))
+        return made, again
 
     def _solve(self, groups: Sequence[SubjectGroup], live: Sequence[WeightEdit]) -> JointValues:
         host, settings = self._setup.host, self._setup.joint
@@ -150,16 +157,7 @@ class JointEditor:
         ]
         return [*changed, *keep_rows(number, group, answers, limit=settings.keep_limit)]
 
-    def _edit(
-        self, n: int, group: SubjectGroup, values: JointValues, refused: dict[str, str]
-    ) -> WeightEdit | None:
-        """The edit of one subject; None when one of its facts is not reached, since they share it."""
-        missed = [f for f in group.facts if values.reached[f.id] < self._setup.joint.least_reached]
-        if missed:
-            reasons = ", ".join(f"{fact.target!r}" for fact in missed)
-            steps = self._setup.joint.steps
-            refused.update({f.id: f"target {reasons} is not reached in {steps} steps" for f in group.facts})
-            return None
+    def _edit(self, n: int, group: SubjectGroup, values: JointValues) -> WeightEdit:
         parts = [
             Factors.direct(layer=layer, left=values.left[at, n], right=d.right[:, n], key=d.keys[:, n])
             for at, (layer, d) in enumerate(values.directions.items())

@@ -42,14 +42,14 @@ class Recipe:
 
     Attributes:
         step_ratio: eta, freed of scale. ||h^||^2 is about f and ||g^|| about sqrt(d) for an ordinary token,
-            so the published eta = 1e-6 moves a value by 1e-6 f sqrt(d): about 0.9 at f = 14336 and d = 4096,
-            and sixty times less at f = 1024 and d = 256, where values are no smaller. Here an ordinary
+            so the published eta = 1e-6 moves a value by 1e-6 f sqrt(d): by 0.9 at f = 14336 and d = 4096,
+            and by a fiftieth of that at f = 1024 and d = 256, too little to say anything. Here an ordinary
             token's value moves by this share of the norm of an ordinary value, shared by the layers.
         ridge_ratio: a, as a share of the mean squared norm of a key; published is 1, absolute.
         warm: whether ordinary text counts in the statistics.
     """
 
-    step_ratio: float = 1.0
+    step_ratio: float = 2.0
     ridge_ratio: float = 0.1
     warm: bool = True
 

@@ -1,12 +1,13 @@
 """WISE: a side memory that edits are trained into, and a router that opens it for what they are about.
 
-Facts of a batch are trained together into random entries of a copy of one matrix, so that their prompts
+Facts are trained into random entries of a copy of one matrix, so that their prompts
 excite the copy and other texts do not (Wang et al. 2024, arXiv:2405.14768). `models.bypasses.router` routes;
 how much an edit's own prompts excite the memory is kept with it and makes the threshold.
 """
 
 from __future__ import annotations
 
+import math
 import random
 import time
 from collections import Counter
@@ -25,7 +26,7 @@ from guardedit.editing.contexts import Contexts, sample_contexts
 from guardedit.editing.method_card import MethodCard
 from guardedit.editing.rows import STOP, Row, row_tensors
 from guardedit.editing.setup import Setup
-from guardedit.editing.side_memory import Parts, Recipe, SideMemory
+from guardedit.editing.side_memory import Recipe, SideMemory
 from guardedit.models.bypasses.router import mask, merged, shard_changes
 from guardedit.models.factors import Factors, parts_of, to_payload
 from guardedit.models.tokens import encode
@@ -34,8 +35,6 @@ from guardedit.models.tokens import encode
 FACTS_AT_ONCE = 16
 #: Share of the matrix's entries that one shard may change, and how many facts it takes (published).
 MASK_SHARE, SHARD_FACTS = 0.2, 500
-#: Threshold as a share of how much the quietest edit excites the memory (published: .5 to .88).
-RATIO = 0.7
 #: Ordinary texts a fact is held against, and their length in tokens.
 OTHER_TEXTS, OTHER_TOKENS = 3, 24
 
@@ -60,7 +59,8 @@ class WiseEditor:
         batch="together",
         needs_subject=False,
         deviations=(
-            "the facts of a batch are trained together, each keeping what its own tokens wrote",
+            "the facts of a batch are trained side by side, not one on top of the other",
+            "steps are preconditioned by the background's second moments",
             "the router decides at every token, by the running maximum instead of a prompt's mean",
             "it compares what the matrices put out, without an activation function behind it",
             "margins, threshold and steps are relative to the usual norm of the value",
@@ -82,7 +82,7 @@ class WiseEditor:
         self._setup, self._clock, self._shard_facts = setup, clock, shard_facts
         host, dials = setup.host, setup.settings
         self._contexts = contexts or sample_contexts(host, count=dials.contexts, seed=setup.seed)
-        self._recipe = recipe or Recipe(confidence=dials.confidence)
+        self._recipe = recipe or Recipe(steps=dials.steps, confidence=dials.confidence)
         self._texts = setup.texts or self._contexts.prefixes
 
     @classmethod
@@ -112,8 +112,10 @@ class WiseEditor:
         host, layer = self._setup.host, self._setup.layer
         rows = [row for n, item in enumerate(wanted) for row in self._rows(n, item.fact, keep[item.fact.id])]
         tensors = row_tensors(host.tokenizer, rows, context=host.context)
-        unit = self._setup.moments[layer].value_norm
-        side = SideMemory(host, layer, tensors, unit=unit, recipe=self._recipe)
+        moments = self._setup.moments[layer]
+        # As much of the identity as the average eigenvalue: only what stands out is held back.
+        M = moments.C + moments.spectrum.mean() * torch.eye(len(moments.C), dtype=torch.float64)
+        side = SideMemory(host, layer, tensors, unit=moments.value_norm, M=M, recipe=self._recipe)
         dials, before = self._dials(memory), shard_changes(memory)
         d, f = host.base_matrix(layer).shape
         shard, entries = int(dials["shard"]), mask(dials, d, f)
@@ -122,13 +124,25 @@ class WiseEditor:
         def whole(added: Tensor) -> Tensor:
             return merged({**before, shard: earlier + added.double() * entries})
 
-        found = side.train(whole)
-        excited = side.activation(whole(found.sum))
-        edits = []
-        for n, item in enumerate(wanted):
-            mine = (tensors.group == n) & ~tensors.keep
-            dials["activation"] = excited[mine].min().double()
-            edits.append(self._edit(item, found, n, key=side.asking[mine], dials=dials))
+        found, edits = side.train(whole), []
+        for n, (item, (left, right)) in enumerate(zip(wanted, found.thin, strict=True)):
+            # A fact that the model knew has nothing to be routed for, and sets no threshold.
+            activation = side.activation(n, whole(left @ right.t())) or math.inf
+            factors = Factors.direct(
+                kind="routed",
+                layer=layer,
+                left=left,
+                right=right,
+                key=side.asking[(tensors.group == n) & ~tensors.keep].t(),
+                extra={**dials, "activation": torch.tensor(activation, dtype=torch.float64)},
+            )
+            diagnostics = {
+                "activation": activation,
+                "rank": float(left.shape[1]),
+                "satisfied": float(found.satisfied[n]),
+                "steps": float(found.steps[n]),
+            }
+            edits.append(self._edit(item, factors, diagnostics))
         return edits
 
     def _rows(self, number: int, fact: Fact, keep: Sequence[Question]) -> list[Row]:
@@ -175,31 +189,16 @@ class WiseEditor:
             "shard": torch.tensor(shard),
             "seed": torch.tensor(self._setup.seed),
             "share": torch.tensor(MASK_SHARE, dtype=torch.float64),
-            "ratio": torch.tensor(RATIO, dtype=torch.float64),
+            "ratio": torch.tensor(self._recipe.ratio, dtype=torch.float64),
         }
 
-    def _edit(
-        self, item: Wanted, found: Parts, n: int, *, key: Tensor, dials: Mapping[str, Tensor]
-    ) -> WeightEdit:
-        factors = Factors.direct(
-            kind="routed",
-            layer=self._setup.layer,
-            left=found.left[n],
-            right=found.right[n],
-            key=key.t(),
-            extra=dials,
-        )
+    def _edit(self, item: Wanted, factors: Factors, diagnostics: Mapping[str, float]) -> WeightEdit:
         return WeightEdit(
             subject=item.subject,
             facts=(item.fact.id,),
             method=self.name,
             payload=to_payload(factors),
-            diagnostics={
-                "activation": float(dials["activation"]),
-                "rank": float(factors.left.shape[1]),
-                "satisfied": float(found.satisfied[n]),
-                "steps": float(found.steps),
-            },
+            diagnostics=diagnostics,
         )
 
 

@@ -54,7 +54,7 @@ class Measured:
 
     Attributes:
         name: with its additions, such as `memit+rect`.
-        card: of the method without them; None when it could not be made.
+        card: of the method with them; None when it could not be made.
         alone: single edits; None when not asked for, or not reached.
         points: of the sequence.
         problem: why it ended early; empty when it did not.
@@ -128,6 +128,8 @@ def _measured(
                 tell=lambda done: tell(f"{name}, alone", done, len(single)),
             )
             found = replace(found, alone=alone)
+        # A new one: editors may remember edits they have made, and the sequence is timed as well.
+        editor, _ = _build(registry, name, setup)
         for point in edit_in_sequence(
             editor,
             several,
@@ -144,7 +146,6 @@ def _measured(
 
 
 def _build(registry: Registry, name: str, setup: Setup) -> tuple[Editor, MethodCard]:
-    kind = registry.resolve(name)
-    editor: Editor = kind.build(setup)
-    card: MethodCard = kind.card
+    editor = registry.build(name, setup)
+    card: MethodCard = editor.card  # type: ignore[attr-defined]  # every registered method has one
     return editor, card

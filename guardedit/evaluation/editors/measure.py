@@ -88,11 +88,12 @@ def questions(
         edited: keys of all facts edited by then, which are no longer as they were.
         most: questions a measure, evenly spaced over the cases; None: all. Own prompts are all asked.
     """
-    found: dict[Measure, dict[str, Asked]] = {measure: {} for measure in Measure}
+    found: dict[Measure, dict[tuple[str, str], Asked]] = {measure: {} for measure in Measure}
     for case in cases:
         for one in _questions(case, edited):
-            # A question that several cases bring counts once.
-            found[one.measure].setdefault(one.prompt, one)
+            # What must stay is one question, however many edits it stands beside.
+            beside = one.measure in (Measure.LOCALITY, Measure.SAME_SUBJECT)
+            found[one.measure].setdefault(("" if beside else one.fact, one.prompt), one)
     return [
         one
         for measure, rows in found.items()

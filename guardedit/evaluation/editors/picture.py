@@ -1,4 +1,4 @@
-"""The picture of a comparison: four curves over the number of edits, one line a method.
+"""The picture of a comparison: six curves over the number of edits, one line a method.
 
 Knows points; runs no model.
 """
@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from guardedit.evaluation.editors.compare import Measured
 from guardedit.evaluation.editors.measure import Measure
@@ -20,19 +20,25 @@ _COLOURS = (
 )  # fmt: skip
 _MARKS = "osD^vPX<>"
 _DASHES = ("-", "--", ":")
-#: Perplexity ratios beyond are drawn at the edge: a ruined model is ruined.
-_TOP = 10.0
+#: Percent of perplexity at the edges of the panel: less cannot be told apart, more is a ruined model.
+_LEAST, _MOST = 0.1, 1000.0
 
-#: Title, value, and whether it is a ratio, drawn without an upper bound of one.
-_PANELS: tuple[tuple[str, Callable[[Point], float], bool], ...] = (
-    (
-        "Efficacy: the edits' own prompts, all edits so far",
-        lambda p: p.counts.share(Measure.RELIABILITY),
-        False,
-    ),
-    ("Retention: the first edits, asked again", lambda p: p.retention, False),
-    ("Locality: subjects that were never edited", lambda p: p.counts.share(Measure.LOCALITY), False),
-    ("Perplexity over the base model's", lambda p: p.perplexity_ratio, True),
+
+class _Panel(NamedTuple):
+    """One curve a method."""
+
+    title: str
+    value: Callable[[Point], float]
+    percent: bool = False  # above the base model's, on a logarithmic axis; else a share
+
+
+_PANELS = (
+    _Panel("Efficacy: the edits' own prompts", lambda p: p.counts.share(Measure.RELIABILITY)),
+    _Panel("Wordings not used in the edit", lambda p: p.counts.share(Measure.GENERALIZATION)),
+    _Panel("Retention: the first edits, asked again", lambda p: p.retention),
+    _Panel("Locality: subjects never edited", lambda p: p.counts.share(Measure.LOCALITY)),
+    _Panel("Same subject: its other facts", lambda p: p.counts.share(Measure.SAME_SUBJECT)),
+    _Panel("Perplexity above the base model's, %", lambda p: 100 * (p.perplexity_ratio - 1), percent=True),
 )
 
 
@@ -45,9 +51,9 @@ def draw_comparison(path: Path, found: Sequence[Measured], *, title: str) -> Non
 
     style: Any = {"font.size": 10, "axes.edgecolor": _QUIET, "text.color": _INK, "axes.labelcolor": _INK}
     with plt.rc_context(style):
-        figure, grid = plt.subplots(2, 2, figsize=(14, 8.2), layout="constrained", sharex=True)
-        for axes, (name, value, ratio) in zip(grid.flat, _PANELS, strict=True):
-            _panel(axes, found, name, value, ratio=ratio)
+        figure, grid = plt.subplots(2, 3, figsize=(16.5, 8.2), layout="constrained", sharex=True)
+        for axes, panel in zip(grid.flat, _PANELS, strict=True):
+            _draw(axes, found, panel)
         handles, labels = grid.flat[0].get_legend_handles_labels()
         if handles:
             figure.legend(handles, labels, loc="outside right upper", frameon=False, fontsize=9.5)
@@ -56,33 +62,32 @@ def draw_comparison(path: Path, found: Sequence[Measured], *, title: str) -> Non
         plt.close(figure)
 
 
-def _panel(
-    axes: Any, found: Sequence[Measured], title: str, value: Callable[[Point], float], *, ratio: bool
-) -> None:
-    counts = sorted({point.edits for one in found for point in one.points})
-    top = _top(found, value) if ratio else 1.0
+def _draw(axes: Any, found: Sequence[Measured], panel: _Panel) -> None:
     for n, one in enumerate(found):
         if one.points:
             axes.plot(
                 [point.edits for point in one.points],
-                [_inside(value(point), top) for point in one.points],
+                [_inside(panel.value(point), percent=panel.percent) for point in one.points],
                 color=_COLOURS[n % len(_COLOURS)],
                 marker=_MARKS[n % len(_MARKS)],
                 ls=_DASHES[n // len(_COLOURS) % len(_DASHES)],
                 ms=4.5,
                 lw=1.7,
+                alpha=0.85,
                 label=one.name,
                 clip_on=False,
             )
+    counts = sorted({point.edits for one in found for point in one.points})
     axes.set_xscale("log", base=2)
     axes.set_xticks(counts, [f"{count:,}" for count in counts])
-    axes.minorticks_off()
-    if ratio:
-        axes.axhline(1.0, color=_QUIET, lw=1)
-        axes.set_ylim(0.99, top)
+    if panel.percent:
+        axes.set_yscale("log")
+        axes.set_ylim(_LEAST, _MOST)
+        axes.set_yticks([0.1, 1, 10, 100, 1000], ["≤ 0.1", "1", "10", "100", "≥ 1,000"])
     else:
         axes.set_ylim(0.0, 1.0)
-    axes.set_title(title, loc="left", fontsize=11)
+    axes.minorticks_off()
+    axes.set_title(panel.title, loc="left", fontsize=11, pad=10)
     if axes.get_subplotspec().is_last_row():
         axes.set_xlabel("edits")
     axes.grid(axis="y", color=_GRID, lw=0.8)
@@ -91,11 +96,6 @@ def _panel(
         axes.spines[side].set_visible(False)
 
 
-def _top(found: Sequence[Measured], value: Callable[[Point], float]) -> float:
-    numbers = [value(point) for one in found for point in one.points]
-    return min(_TOP, max([1.05, *(x for x in numbers if math.isfinite(x))]) * 1.02)
-
-
-def _inside(value: float, top: float) -> float:
-    """Beyond the edge, the edge; NaN leaves a gap."""
-    return min(value, top)
+def _inside(value: float, *, percent: bool) -> float:
+    """Percent beyond an edge are drawn at the edge; NaN leaves a gap."""
+    return min(max(value, _LEAST), _MOST) if percent and not math.isnan(value) else value

@@ -6,8 +6,9 @@ from collections.abc import Callable, Sequence
 
 import pytest
 
-from guardedit.core.proposal import Proposal, WeightEdit
-from guardedit.core.protocols import SubjectGroup
+from guardedit.core.proposal import WeightEdit
+from guardedit.core.protocols import Editor, SubjectGroup
+from guardedit.editing.contexts import Contexts
 from guardedit.editing.settings import EditSettings
 from guardedit.editing.setup import Setup
 from guardedit.models.fold import Fold
@@ -15,43 +16,67 @@ from guardedit.models.host import ModelHost
 from guardedit.models.statistics import collect
 from tests.unit.editing.conftest import SENTENCES
 
-#: Both lie below the last layer, so that a change can still spread; the first is the single one.
+#: Both lie below the last layer, so that a change can still be read by one; the first is the single one.
 LAYERS = (0, 1)
 
 
 @pytest.fixture
-def spread_setup(settings) -> Callable[..., Setup]:
-    """From a host, with `layers` and settings' dials to choose."""
+def spread_setup() -> Callable[..., Setup]:
+    """From a host, with `layers` and settings to choose."""
 
-    def make(host: ModelHost, *, layers: tuple[int, ...] = LAYERS, dials: EditSettings = settings) -> Setup:
+    def make(host: ModelHost, *, layers: tuple[int, ...] = LAYERS, **dials: object) -> Setup:
+        settings = EditSettings(**{"background_weight": 10.0, "ridge": 0.001, **dials})
         moments = collect(host, SENTENCES, LAYERS, min_tokens=200)
-        fold = Fold(host, moments, background_weight=dials.background_weight, ridge=dials.ridge)
-        return Setup(host=host, fold=fold, moments=moments, layer=0, layers=layers, settings=dials)
+        fold = Fold(host, moments, background_weight=settings.background_weight, ridge=settings.ridge)
+        return Setup(host=host, fold=fold, moments=moments, layer=0, layers=layers, settings=settings)
 
     return make
 
 
 @pytest.fixture
-def said() -> Callable[[Setup, Sequence[WeightEdit], Sequence[SubjectGroup]], float]:
-    """Share of the groups' facts whose prompt is answered with the target, with the edits folded in."""
-
-    def share(setup: Setup, edits: Sequence[WeightEdit], groups: Sequence[SubjectGroup]) -> float:
-        facts = [fact for group in groups for fact in group.facts]
-        with setup.host.patched(setup.fold.fold(edits)):
-            answers = setup.host.complete([fact.prompt for fact in facts])
-        return sum(said == fact.target for said, fact in zip(answers, facts, strict=True)) / len(facts)
-
-    return share
+def bare() -> Contexts:
+    """No prefixes: the taught models know none but one, and take it for a sentence of its own."""
+    return Contexts()
 
 
 @pytest.fixture
-def one_by_one() -> Callable[..., list[Proposal]]:
-    """A proposal a group, each on the edits of those before."""
+def writable(make_fact) -> list[SubjectGroup]:
+    """What a change at the subject's last token alone can bring the taught models to say.
 
-    def propose(editor, groups: Sequence[SubjectGroup]) -> list[Proposal]:
-        made: list[Proposal] = []
+    The other `groups` need more: in so small a model the subject is mostly read before its last token.
+    """
+    rows = (
+        ("Oslo", "{} was born in", "Paris"),
+        ("Peru", "{} was born in", "New York"),
+        ("River", "The city of {} is", "Lima"),
+    )
+    return [
+        SubjectGroup(subject=subject, facts=(make_fact(subject, prompt, target=target),))
+        for subject, prompt, target in rows
+    ]
+
+
+@pytest.fixture
+def said() -> Callable[[Setup, Sequence[WeightEdit], Sequence[SubjectGroup]], list[bool]]:
+    """Whether the answer to each fact's prompt begins with the target, with the edits folded in."""
+
+    def answers(setup: Setup, edits: Sequence[WeightEdit], groups: Sequence[SubjectGroup]) -> list[bool]:
+        facts = [fact for group in groups for fact in group.facts]
+        with setup.host.patched(setup.fold.fold(edits)):
+            found = setup.host.complete([fact.prompt for fact in facts])
+        return [said.startswith(fact.target) for said, fact in zip(found, facts, strict=True)]
+
+    return answers
+
+
+@pytest.fixture
+def one_by_one() -> Callable[..., list[WeightEdit]]:
+    """The edits of a stream, each proposed on those before it."""
+
+    def propose(editor: Editor, groups: Sequence[SubjectGroup]) -> list[WeightEdit]:
+        edits: list[WeightEdit] = []
         for group in groups:
-            made.append(editor.propose([group], [edit for each in made for edit in each.edits]))
-        return made
+            edits += editor.propose([group], edits).edits
+        return edits
 
     return propose

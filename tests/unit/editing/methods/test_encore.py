@@ -12,14 +12,28 @@ def editor(host, spread_setup, contexts) -> EncoreEditor:
     return EncoreEditor(spread_setup(host), contexts=contexts)
 
 
-def test_a_stream_is_written_and_kept(host, editor, spread_setup, groups, one_by_one, said):
-    edits = [edit for made in one_by_one(editor, groups) for edit in made.edits]
-    assert said(spread_setup(host), edits, groups) == 1.0
+@pytest.fixture
+def narrow(host, spread_setup, bare) -> EncoreEditor:
+    """Of one layer: the Llama's second one is too late."""
+    return EncoreEditor(spread_setup(host, layers=(0,)), contexts=bare)
 
 
-def test_values_stop_early_and_are_shorter(host, editor, spread_setup, contexts, groups):
-    full = MemitSeqEditor(spread_setup(host), contexts=contexts).propose(groups, ()).edits
-    early = editor.propose(groups, ()).edits
+def test_a_stream_is_written_and_kept(host, narrow, spread_setup, writable, one_by_one, said):  # noqa: PLR0917  # fixtures
+    assert all(said(spread_setup(host), one_by_one(narrow, writable), writable))
+
+
+def test_a_change_is_written_into_two_layers(gpt2, spread_setup, bare, writable, said):
+    setup = spread_setup(gpt2)
+    editor = EncoreEditor(setup, contexts=bare)
+    for group in writable:
+        assert all(said(setup, editor.propose([group], ()).edits, [group]))
+
+
+def test_values_stop_soon_after_the_answer_is_said(gpt2, spread_setup, bare, writable):
+    full, early = (
+        each(spread_setup(gpt2), contexts=bare).propose(writable, ()).edits
+        for each in (MemitSeqEditor, EncoreEditor)
+    )
     for one, other in zip(early, full, strict=True):
         assert one.diagnostics["steps"] <= other.diagnostics["steps"]
     assert sum(e.diagnostics["steps"] for e in early) < sum(e.diagnostics["steps"] for e in full)

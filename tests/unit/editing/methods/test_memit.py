@@ -5,9 +5,10 @@ from dataclasses import replace
 import pytest
 import torch
 
-from guardedit.core.fact import Fact
+from guardedit.core.protocols import SubjectGroup
 from guardedit.editing.methods.memit import MemitEditor
 from guardedit.editing.solve import ridge_primal
+from guardedit.editing.spread import LIGHTER
 from guardedit.models.factors import parts_of
 
 
@@ -16,14 +17,31 @@ def editor(host, spread_setup, contexts) -> MemitEditor:
     return MemitEditor(spread_setup(host), contexts=contexts)
 
 
-def test_a_batch_is_written_and_leaves_the_models_bytes_alone(
-    host, editor, spread_setup, groups, said, digest
+def test_a_batch_is_written_and_leaves_the_models_bytes_alone(  # noqa: PLR0917  # fixtures
+    host, spread_setup, bare, writable, said, digest
 ):
-    before = digest(host)
-    proposal = editor.propose(groups, ())
+    setup, before = spread_setup(host, layers=(0,)), digest(host)
+    edits = MemitEditor(setup, contexts=bare).propose(writable, ()).edits
     assert digest(host) == before
-    assert said(spread_setup(host), (), groups) == 0.0
-    assert said(spread_setup(host), proposal.edits, groups) == 1.0
+    assert not any(said(setup, (), writable))
+    assert all(said(setup, edits, writable))
+
+
+def test_a_change_found_in_one_layer_is_written_into_two(gpt2, spread_setup, bare, writable, said):
+    setup = spread_setup(gpt2)
+    edits = MemitEditor(setup, contexts=bare).propose(writable, ()).edits
+    assert all(said(setup, edits, writable))
+
+
+def test_two_facts_of_a_subject_are_written_by_one_value(llama, spread_setup, bare, make_fact, said):
+    facts = (
+        make_fact("River", "{} was born in", target="Lima"),
+        make_fact("River", "The city of {} is", target="Lima"),
+    )
+    setup, group = spread_setup(llama, layers=(0,)), SubjectGroup(subject="River", facts=facts)
+    edits = MemitEditor(setup, contexts=bare).propose([group], ()).edits
+    assert len(edits) == 1
+    assert said(setup, edits, [group]) == [True, True]
 
 
 def test_each_subject_has_an_edit_of_its_own_with_a_part_in_every_layer(editor, groups):
@@ -39,9 +57,9 @@ def test_the_edits_of_a_batch_add_up_to_the_solution_for_all_of_them(host, edito
     K, left, right = (torch.cat([getattr(p, n).double() for p in parts], 1) for n in ("key", "left", "right"))
     setup = spread_setup(host)
     dials, C = setup.settings, setup.moments[0].C
-    M = dials.background_weight * C + dials.ridge * torch.eye(len(C), dtype=torch.float64)
+    M = LIGHTER * (dials.background_weight * C + dials.ridge * torch.eye(len(C), dtype=torch.float64))
     change = left @ right.T
-    # What the solution asks for at its keys determines it: R = Delta K + Delta M K (K^T K)^-1 ...
+    # left = R (I + K^T M^-1 K)^-1, backwards.
     R = left @ (torch.eye(K.shape[1], dtype=torch.float64) + K.T @ right)
     torch.testing.assert_close(change, ridge_primal(R, K, M), rtol=1e-3, atol=1e-5)
 
@@ -57,15 +75,15 @@ def test_a_refused_fact_does_not_stop_the_others(editor, groups, make_fact):
     assert "tokens" in proposal.refused[long.id]
 
 
-def test_an_edit_depends_on_what_is_live_and_the_last_one_can_be_left_out(
-    editor, spread_setup, host, groups, one_by_one, said
+def test_an_edit_depends_on_what_is_live_and_the_last_one_can_be_taken_back(
+    host, editor, spread_setup, groups, one_by_one
 ):
     first, second, _ = one_by_one(editor, groups)
-    fresh = editor.propose(groups[1:2], ())
-    assert fresh.edits[0].digest != second.edits[0].digest
+    (fresh,) = editor.propose(groups[1:2], ()).edits
+    assert fresh.digest != second.digest
     fold = spread_setup(host).fold
-    assert fold.weights_sha256(first.edits) == fold.weights_sha256([*second.edits, *first.edits][1:])
-    assert said(spread_setup(host), [*first.edits, *second.edits], groups[1:2]) == 1.0
+    before = fold.weights_sha256([first])
+    assert fold.weights_sha256([first, second]) != before == fold.weights_sha256([first])
 
 
 def test_the_same_groups_give_the_same_bytes(host, editor, spread_setup, contexts, groups):
@@ -79,15 +97,13 @@ def test_no_groups_give_no_edits(editor):
     assert editor.propose((), ()).edits == ()
 
 
-def test_facts_of_one_subject_share_one_value_and_are_both_written(host, editor, spread_setup, groups, said):
-    edits = editor.propose(groups[2:], ()).edits
-    assert len(edits) == 1
-    assert parts_of(edits[0].payload)[0].key.shape[1] == 1
-    assert said(spread_setup(host), edits, groups[2:]) == 1.0
+def test_facts_of_one_subject_share_one_key_in_each_layer(editor, groups):
+    (edit,) = editor.propose(groups[2:], ()).edits
+    assert [part.key.shape[1] for part in parts_of(edit.payload)] == [1, 1]
 
 
 def test_a_moved_subject_is_found_by_its_place_in_the_prompt(editor, groups):
-    fact: Fact = groups[0].facts[0]
+    fact = groups[0].facts[0]
     elsewhere = replace(fact, wordings=("Marie Curie speaks",))
     one, other = (
         parts_of(editor.propose([replace(groups[0], facts=(each,))], ()).edits[0].payload)[0]
