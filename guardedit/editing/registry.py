@@ -25,15 +25,25 @@ ANCHORED = "nas"
 #: Name in a policy -> `module:Class`.
 METHODS: Mapping[str, str] = MappingProxyType(
     {
+        "alphaedit": "guardedit.editing.methods.alphaedit:AlphaEditEditor",
+        "coachhook": "guardedit.editing.methods.coachhook:CoachHookEditor",
+        "d4s": "guardedit.editing.methods.d4s:D4SEditor",
+        "emmet": "guardedit.editing.methods.emmet:EmmetEditor",
+        "encore": "guardedit.editing.methods.encore:EncoreEditor",
         "ft-l": "guardedit.editing.methods.ft_l:ClampedFineTuneEditor",
         "ft-m": "guardedit.editing.methods.ft_m:FineTuneEditor",
+        "grace": "guardedit.editing.methods.grace:GraceEditor",
         "joint": "guardedit.editing.methods.joint:JointEditor",
         "ke": "guardedit.editing.methods.ke:KeEditor",
         "lora": "guardedit.editing.methods.lora:LoraEditor",
+        "memit": "guardedit.editing.methods.memit:MemitEditor",
+        "memit-seq": "guardedit.editing.methods.memit_seq:MemitSeqEditor",
         "mend": "guardedit.editing.methods.mend:MendEditor",
+        "r-rome": "guardedit.editing.methods.r_rome:RRomeEditor",
         "ridge": "guardedit.editing.methods.ridge:RidgeEditor",
         "rome": "guardedit.editing.methods.rome:RomeEditor",
         "ultraedit": "guardedit.editing.methods.ultraedit:UltraEditor",
+        "wise": "guardedit.editing.methods.wise:WiseEditor",
     }
 )
 
