@@ -6,6 +6,7 @@ grows without end. Knows values and pilot edits. Does not know which method uses
 
 from __future__ import annotations
 
+import random
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -13,8 +14,8 @@ from guardedit.core.errors import CorrectionError, EditDiverged
 from guardedit.core.fact import Fact, FactKey
 from guardedit.core.protocols import SubjectGroup
 from guardedit.editing.contexts import Contexts, sample_contexts
+from guardedit.editing.setup import Setup
 from guardedit.editing.values import Recipe, Value, find_values
-from guardedit.models.host import ModelHost
 
 #: Share of the longest pilot values that is left out of the mean.
 DROPPED = 0.05
@@ -51,42 +52,53 @@ def anchored(value: Value, anchor: float, *, limit_ratio: float) -> Value:
     return replace(value, change=whole * (anchor / norm) - value.bare_value)
 
 
-def pilot_values(
-    host: ModelHost, layer: int, *, contexts: Contexts, recipe: Recipe, seed: int
-) -> list[Value]:
-    """Values of made-up edits of the base model: what it says itself, with a word from elsewhere behind it.
+def pilot_values(setup: Setup, layer: int, *, contexts: Contexts, recipe: Recipe) -> list[Value]:
+    """Values of edits of the base model that nobody asked for.
+
+    Known questions are given answers of others where the setup knows any. Else what the model says itself is
+    given a word from elsewhere; such values are half as long again, so the anchor is looser.
 
     Args:
-        host: unpatched, locked by the caller.
+        setup: its host is unpatched and locked by the caller; its seed chooses the pilots.
         layer: where values are found, as for the edits that will be anchored.
         contexts: prefixes, as there.
         recipe: the dials, as there.
-        seed: of the sampled texts.
     """
     values = []
-    for group in _pilot_groups(host, seed=seed):
+    for group in _known_pilots(setup) or _spoken_pilots(setup):
         try:
-            values += find_values(host, layer, [group], contexts=contexts, recipe=recipe)
+            values += find_values(setup.host, layer, [group], contexts=contexts, recipe=recipe)
         except (CorrectionError, EditDiverged):
-            continue  # a made-up prompt may be unfit; the mean is over the others
+            continue  # a made-up edit may be unfit; the mean is over the others
     return values
 
 
-def _pilot_groups(host: ModelHost, *, seed: int) -> list[SubjectGroup]:
-    """The subject is the word in the middle of a text, the prompt ends two words later."""
-    texts = sample_contexts(host, count=PILOTS, length_tokens=12, seed=seed).prefixes
-    words = [text.rstrip(".").split() for text in texts]
-    rich = [(number, row) for number, row in enumerate(words) if len(row) >= LEAST_WORDS]
-    groups = []
-    for number, row in rich:
-        middle = len(row) // 2
-        subject, prompt = row[middle], " ".join(row[: middle + 3])
-        fact = Fact(
-            key=FactKey(subject, f"pilot {number}"),
-            version=1,
-            correction_id="pilot",
-            wordings=(prompt,),
-            target=words[(number + 1) % len(words)][-1],
-        )
-        groups.append(SubjectGroup(subject=subject, facts=(fact,)))
+def _known_pilots(setup: Setup) -> list[SubjectGroup]:
+    """The answer is another one of the same relation."""
+    fit = [q for q in setup.known if q.expected and q.subject and q.subject in q.prompt]
+    rng = random.Random(setup.seed)
+    rng.shuffle(fit)
+    groups = list[SubjectGroup]()
+    for question in fit:
+        others = sorted({str(q.expected) for q in fit if q.relation == question.relation})
+        others = [answer for answer in others if answer != question.expected]
+        if others and len(groups) < PILOTS:
+            groups.append(_pilot(question.subject, question.prompt, rng.choice(others)))
     return groups
+
+
+def _spoken_pilots(setup: Setup) -> list[SubjectGroup]:
+    """The subject is the word in the middle of a sampled text, and the prompt ends two words later."""
+    texts = sample_contexts(setup.host, count=PILOTS, length_tokens=12, seed=setup.seed).prefixes
+    words = [text.rstrip(".").split() for text in texts]
+    rich = [row for row in words if len(row) >= LEAST_WORDS]
+    return [
+        _pilot(row[len(row) // 2], " ".join(row[: len(row) // 2 + 3]), rich[number - 1][-1])
+        for number, row in enumerate(rich)
+    ]
+
+
+def _pilot(subject: str, prompt: str, target: str) -> SubjectGroup:
+    key = FactKey(subject, prompt)
+    fact = Fact(key=key, version=1, correction_id="pilot", wordings=(prompt,), target=target)
+    return SubjectGroup(subject=subject, facts=(fact,))

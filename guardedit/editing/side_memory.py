@@ -160,7 +160,7 @@ class SideMemory:
     def _arriving(
         self, values: Sequence[Tensor], whole: Whole, chosen: Sequence[int], before: Tensor
     ) -> Tensor:
-        """What the side memory adds at every token, [B, S, d], with the chosen facts' rows worked out anew."""
+        """What the side memory adds at every token, [B, S, d]; that of the chosen facts is worked out anew."""
         found = before.clone()
         for n in chosen:
             change = whole(values[n].t() @ self._spread[n]).float()  # [d, f]

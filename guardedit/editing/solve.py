@@ -98,7 +98,8 @@ def taken_directions(C: Tensor, *, free_share: float) -> Tensor:
         spectrum, vectors = torch.linalg.eigh(C)
     held = spectrum.clamp(min=0).cumsum(0)
     free = int((held <= free_share * held[-1]).sum())
-    return vectors[:, free:].contiguous()
+    taken: Tensor = vectors[:, free:].contiguous()
+    return taken
 
 
 def into_null_space(taken: Tensor, K: Tensor) -> Tensor:

@@ -23,6 +23,7 @@ from guardedit.core.errors import EditDiverged
 from guardedit.core.proposal import Proposal, WeightEdit
 from guardedit.core.protocols import SubjectGroup
 from guardedit.editing.anchor import anchored, norm_anchor, pilot_values
+from guardedit.editing.background import Backgrounds
 from guardedit.editing.contexts import Contexts, memit_contexts
 from guardedit.editing.editable import editable, found_values
 from guardedit.editing.keys import mean_per_group
@@ -143,15 +144,8 @@ class Spread:
     @cached_property
     def _anchor(self) -> float:
         """Of the base model; it does not depend on any live edit."""
-        host = self._setup.host
-        with host.lock:
-            pilots = pilot_values(
-                host,
-                self.layers[-1],
-                contexts=self.contexts,
-                recipe=self._recipe,
-                seed=self._setup.seed,
-            )
+        with self._setup.host.lock:
+            pilots = pilot_values(self._setup, self.layers[-1], contexts=self.contexts, recipe=self._recipe)
         return norm_anchor(pilots)
 
 
@@ -190,18 +184,28 @@ def spread(
 
 
 def evenly(
-    host: ModelHost, layers: Sequence[int], found: Found, *, contexts: Contexts
+    host: ModelHost, layers: Sequence[int], found: Found, *, contexts: Contexts, background: Backgrounds
 ) -> list[tuple[Factors, ...]]:
-    """`ridge` parts, one a layer, each asking for an equal part of the change on the host as it is (D4S).
+    """`ridge` parts, one a layer, each bringing an equal part of the change to the host as it is (D4S).
 
-    Args: as for `spread`; the solving is left to the fold.
+    The solving is left to the fold. Of what a residual asks for an edit alone gets k^T M^-1 k / (1 + k^T
+    M^-1 k), so it asks for that much more.
+
+    Args:
+        host: the base model; locked by the caller.
+        layers: ascending.
+        found: subjects and their values at the last of them.
+        contexts: prefixes; keys are averaged over them.
+        background: M of the fold.
     """
     tensors = _tensors(host, found, contexts)
     part = _wanted(host, layers[-1], [value for _, value in found]) / len(layers)  # [n, d]
     by_layer = []
     for layer in layers:
         view = look(host, layer, layers[-1], tensors, len(found))
-        residual = before_norm(host.after_mlp(layer), view.values, part)
+        lets = (view.keys * background.spread(layer, view.keys.T).T).sum(1)  # [n]
+        arrives = lets / (1.0 + lets)
+        residual = before_norm(host.after_mlp(layer), view.values, part) / arrives[:, None]
         by_layer.append(
             [Factors.ridge(layer=layer, key=view.keys[n], residual=residual[n]) for n in range(len(found))]
         )
@@ -266,6 +270,7 @@ def edit_of(name: str, group: SubjectGroup, value: Value, parts: Sequence[Factor
         method=name,
         payload=to_payload(*parts),
         diagnostics={
+            "change_norm": float(value.change.norm()),
             "change_ratio": float(value.change.norm()) / scale if scale else math.nan,
             "value_norm": float((value.bare_value + value.change).norm()),
             "loss_nats": value.loss_nats,

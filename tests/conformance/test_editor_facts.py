@@ -16,6 +16,7 @@ from tests.conformance.editor_bench import (
     difference,
     fact,
     group,
+    likelier,
     nll_of,
     payloads,
     tensors_of,
@@ -24,7 +25,7 @@ from tests.conformance.editor_bench import (
 #: As in test_editors: what rounding in another batch may do to an edit.
 TOLERANCE = 1e-2
 #: About 200 tokens before or behind the subject.
-LONG = "The mother tongue of Peru is Polish. " * 25
+LONG = "The mother tongue of Peru is Polish. " * 23
 ODD: dict[str, SubjectGroup] = {
     "the prompt is nothing but the subject": group(fact("Peru", "{}", target="Paris")),
     "a target of many tokens": group(
@@ -76,9 +77,8 @@ def test_an_odd_fact_is_edited_like_any_other(method, school, alone, case):
     assert sorted(fact for edit in proposal.edits for fact in edit.facts) == sorted(f.id for f in asked.facts)
     numbers = [tensor for tensor in tensors_of(proposal.edits) if tensor.is_floating_point()]
     assert all(bool(torch.isfinite(tensor).all()) for tensor in numbers)
-    before, after = nll_of(school, (), asked.facts), nll_of(school, proposal.edits, asked.facts)
-    assert min(before) > 0.5, "the model knows it already"
-    assert sum(after) < sum(before)
+    assert min(nll_of(school, (), asked.facts)) > 0.5, "the model knows it already"
+    assert all(likelier(school, proposal, [asked]))
 
 
 def test_a_fact_without_its_subject_in_the_prompt_is_refused_only_where_a_subject_is_needed(
@@ -92,7 +92,7 @@ def test_a_fact_without_its_subject_in_the_prompt_is_refused_only_where_a_subjec
         assert proposal.edits == ()
     else:
         assert dict(proposal.refused) == {}
-        assert nll_of(school, proposal.edits, [stray]) < nll_of(school, (), [stray])
+        assert all(likelier(school, proposal, [STRAY]))
 
 
 def test_facts_that_cannot_be_edited_do_not_keep_the_others_from_it(run, editor):

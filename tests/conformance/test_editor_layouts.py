@@ -44,13 +44,13 @@ def family(request) -> str:
 def test_a_method_edits_every_family_and_is_undone_exactly(method, family, family_setup):
     setup = family_setup(family)
     before, plain = state_of(setup.host), logits_of(setup, ())
-    proposal = editor_of(method, setup).propose(FIRST, ())
+    proposal = editor_of(method, setup).propose(FIRST[:1], ())
     assert dict(proposal.refused) == {}
     numbers = [tensor for tensor in tensors_of(proposal.edits) if tensor.is_floating_point()]
     assert all(bool(torch.isfinite(tensor).all()) for tensor in numbers)
     changed = logits_of(setup, proposal.edits)
     assert bool(torch.isfinite(changed).all())
-    assert float((changed - plain)[: len(proposal.edits)].abs().max()) > FELT
+    assert float((changed - plain)[0].abs().max()) > FELT
     assert state_of(setup.host) == before
     assert torch.equal(logits_of(setup, ()), plain)
     assert setup.fold.weights_sha256(()) == setup.host.base_sha256

@@ -63,8 +63,9 @@ class Recipe:
         return hashlib.sha256(json.dumps(asdict(self), sort_keys=True).encode()).hexdigest()
 
 
-#: For a model as small as the demo model.
+#: For a model as small as the demo model. MEND's published weight of the edit, 0.1, leaves one edit in ten
+#: unanswered here, and keeps 3 % more of the other answers.
 RECIPES: Mapping[str, Recipe] = {
     "ke": Recipe(steps=200, constrained=True),
-    "mend": Recipe(steps=100, rate=2e-4, size_rate=2e-5),
+    "mend": Recipe(steps=100, rate=3e-4, size_rate=5e-5, edit_weight=0.3),
 }

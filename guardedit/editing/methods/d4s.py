@@ -14,18 +14,20 @@ from collections.abc import Callable, Sequence
 
 from guardedit.core.proposal import Proposal, WeightEdit
 from guardedit.core.protocols import SubjectGroup
+from guardedit.editing.background import Backgrounds
 from guardedit.editing.contexts import Contexts
 from guardedit.editing.method_card import MethodCard
 from guardedit.editing.setup import Setup
-from guardedit.editing.spread import DEVIATIONS, Spread, edit_of, evenly, recipe_of
+from guardedit.editing.spread import DEVIATIONS, Found, Spread, edit_of, evenly, recipe_of
 from guardedit.editing.values import Recipe
+from guardedit.models.factors import Factors
 
 
 class D4SEditor:
     """Proposes `ridge` edits of `setup.layers`, whatever is live; lambda is that of the fold.
 
     Args:
-        setup: the base model, its layers, and a fold with their second moments.
+        setup: the base model, its layers and a fold with their second moments and the settings' weights.
         contexts: prefixes; default: five, sampled from the model.
         recipe: of the values; default: `recipe_of`.
         clock: seconds, for `Proposal.seconds`.
@@ -39,7 +41,10 @@ class D4SEditor:
         undo="exact",
         batch="together",
         reads_live=False,
-        deviations=(*DEVIATIONS, "every layer gets an equal part of the residual"),
+        deviations=(
+            *DEVIATIONS,
+            "layers get equal parts of the residual, enlarged by what the background takes of it",
+        ),
     )
 
     def __init__(
@@ -52,6 +57,8 @@ class D4SEditor:
     ) -> None:
         recipe = recipe or recipe_of(setup.settings)
         self._spread = Spread(setup, setup.layers, contexts=contexts, recipe=recipe, clock=clock)
+        dials = setup.settings
+        self._background = Backgrounds(setup.moments, weight=dials.background_weight, ridge=dials.ridge)
         self._host, self._layers, self._clock = setup.host, setup.layers, clock
 
     @classmethod
@@ -65,8 +72,12 @@ class D4SEditor:
         start = self._clock()
         with self._host.lock:
             found, refused = self._spread.values(groups, ())
-            parts = evenly(self._host, self._layers, found, contexts=self._spread.contexts) if found else []
+            parts = self._parts(found) if found else []
         edits = [
             edit_of(self.name, group, value, mine) for (group, value), mine in zip(found, parts, strict=True)
         ]
         return Proposal(method=self.name, edits=tuple(edits), refused=refused, seconds=self._clock() - start)
+
+    def _parts(self, found: Found) -> list[tuple[Factors, ...]]:
+        contexts = self._spread.contexts
+        return evenly(self._host, self._layers, found, contexts=contexts, background=self._background)

@@ -33,14 +33,15 @@ class Recipe:
 
     Attributes:
         learning_rate_ratio: how far the first step moves the value where the answer begins, as a share of
-            its norm, shared by the adapted layers. The published 5e-3 is absolute.
+            its norm, shared by the adapted layers. The published 5e-3 is absolute. Of what was tried on
+            the demo model (0.1, 0.03, 0.02, 0.01) the least writes every fact and harms least.
         rank: of each adapter.
         alpha: PEFT's `lora_alpha`.
         steps: gradient steps.
         enough_nats: a fact is done when its loss is below.
     """
 
-    learning_rate_ratio: float = 0.3
+    learning_rate_ratio: float = 0.01
     rank: int = 8
     alpha: float = 32.0
     steps: int = 70

@@ -31,6 +31,8 @@ from guardedit.models.bypasses.router import mask, merged, shard_changes
 from guardedit.models.factors import Factors, parts_of, to_payload
 from guardedit.models.tokens import encode
 
+#: Prefixes beside the bare wording. The published ten stand for variety, and here all wordings are trained.
+PREFIXES = 1
 #: Facts trained together; bounds memory.
 FACTS_AT_ONCE = 16
 #: Share of the matrix's entries that one shard may change, and how many facts it takes (published).
@@ -81,7 +83,8 @@ class WiseEditor:
     ) -> None:
         self._setup, self._clock, self._shard_facts = setup, clock, shard_facts
         host, dials = setup.host, setup.settings
-        self._contexts = contexts or sample_contexts(host, count=dials.contexts, seed=setup.seed)
+        prefixes = min(dials.contexts, PREFIXES)
+        self._contexts = contexts or sample_contexts(host, count=prefixes, seed=setup.seed)
         self._recipe = recipe or Recipe(steps=dials.steps, confidence=dials.confidence)
         self._texts = setup.texts or self._contexts.prefixes
 

@@ -29,7 +29,7 @@ def withheld(subject: str) -> bool:
     """Whether a subject is kept for questions of locality, by a hash of its name.
 
     >>> withheld("Austria"), withheld("Rome")
-    (False, False)
+    (False, True)
     """
     return int(hashlib.sha256(subject.encode()).hexdigest(), 16) % WITHHELD == 0
 

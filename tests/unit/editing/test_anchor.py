@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from guardedit.core.errors import EditDiverged
+from guardedit.core.probe import Kind, Question
 from guardedit.editing.anchor import anchored, norm_anchor, pilot_values
 from guardedit.editing.methods.memit import MemitEditor
 from guardedit.editing.settings import EditSettings
@@ -47,18 +48,36 @@ def test_an_undefined_anchor_refuses_every_value():
         anchored(value(3.0, 4.0), float("nan"), limit_ratio=2.0)
 
 
-def test_pilots_are_the_same_for_the_same_seed(gpt2, contexts):
-    recipe = Recipe(steps=2)
-    one, two, other = (
-        [float(v.change.norm()) for v in pilot_values(gpt2, 0, contexts=contexts, recipe=recipe, seed=seed)]
-        for seed in (0, 0, 1)
-    )
+def lengths(setup, contexts) -> list[float]:
+    pilots = pilot_values(setup, 0, contexts=contexts, recipe=Recipe(steps=2))
+    return [float(pilot.change.norm()) for pilot in pilots]
+
+
+def test_pilots_are_the_same_for_the_same_seed(gpt2, make_setup, settings, contexts):
+    one, two, other = (lengths(make_setup(gpt2, None, settings, seed=seed), contexts) for seed in (0, 0, 1))
     assert one
     assert one == two != other
 
 
+def test_known_questions_are_pilots_where_another_answer_is_known(gpt2, make_setup, settings, contexts):
+    rows = (
+        ("Oslo", "Oslo was born in", "Lima"),
+        ("Peru", "Peru was born in", "Paris"),
+        ("Nobody", "He was born in", "Paris"),
+        ("River", "River speaks", "Polish"),
+    )
+    known = tuple(
+        Question(
+            prompt=prompt, kind=Kind.OTHER_SUBJECT, expected=answer, subject=subject, relation=prompt[-4:]
+        )
+        for subject, prompt, answer in rows
+    )
+    # One prompt holds no subject, and one relation has no other answer.
+    assert len(lengths(make_setup(gpt2, None, settings, known=known), contexts)) == 2
+
+
 def test_the_setting_gives_all_values_of_a_method_one_length(gpt2, make_setup, settings, contexts, groups):
-    setup = make_setup(gpt2, None, replace(settings, norm_anchored=True))
+    setup = make_setup(gpt2, None, replace(settings, norm_anchored=True, anchor_ratio=100.0))
     edits = MemitEditor(setup, contexts=contexts, recipe=Recipe(steps=4)).propose(groups, ()).edits
     norms = [edit.diagnostics["value_norm"] for edit in edits]
     assert len(norms) == 3

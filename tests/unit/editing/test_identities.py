@@ -33,18 +33,18 @@ def eye(n: int) -> Tensor:
 
 
 @pytest.fixture
-def C() -> Tensor:
+def C() -> Tensor:  # noqa: N802  # the field's letter
     K = random(F, 5 * F, seed=1)
     return K @ K.T / (5 * F)
 
 
 @pytest.fixture
-def K() -> Tensor:
+def K() -> Tensor:  # noqa: N802  # the field's letter
     return random(F, N)
 
 
 @pytest.fixture
-def R() -> Tensor:
+def R() -> Tensor:  # noqa: N802  # the field's letter
     return random(D, N, seed=2)
 
 

@@ -1,7 +1,12 @@
 from __future__ import annotations
 
+import json
+
+import pytest
+
+from guardedit.editing.hyper.checkpoint import checkpoint_file, read_tensors
 from guardedit.zoo.lessons import HELD_OUT, examples, held_out_subjects
-from guardedit.zoo.world import KnownFact, World
+from guardedit.zoo.world import ZOO_FOLDER, KnownFact, World
 
 WORLD = World(
     facts=tuple(
@@ -40,3 +45,12 @@ def test_every_other_object_is_a_new_answer_and_a_relation_of_one_object_has_non
     for example in found:
         assert {*example.targets, example.old} == {f"City {n}" for n in range(7)}
         assert len(example.wordings) == 4
+
+
+@pytest.mark.parametrize("method", ["ke", "mend"])
+def test_the_editors_that_ship_belong_to_the_model_that_ships(method):
+    path = checkpoint_file(ZOO_FOLDER / "model" / "editors", method)
+    _, about = read_tensors(path, remedy="")
+    card = json.loads((ZOO_FOLDER / "model" / "edit_card.json").read_text())
+    assert (about["method"], about["base_sha256"]) == (method, card["base_sha256"])
+    assert path.stat().st_size <= 2_000_000

@@ -44,11 +44,19 @@ def test_undo_gives_the_bytes_of_never_having_edited(host, editor, spread_setup,
     assert fold.weights_sha256([a, c]) == fold.weights_sha256(never) != fold.weights_sha256([a, b, c])
 
 
-def test_every_layer_is_asked_for_an_equal_part_of_the_change(editor, groups):
-    for edit in editor.propose(groups, ()).edits:
-        low, high = parts_of(edit.payload)
-        assert (low.kind, low.layer, high.layer) == ("ridge", 0, 1)
-        torch.testing.assert_close(low.left, high.left)
+def test_an_edit_alone_brings_every_layer_an_equal_part_of_the_change(host, editor, spread_setup, groups):
+    setup = spread_setup(host)
+    (edit,) = editor.propose(groups[:1], ()).edits
+    patch, arrived = setup.fold.fold([edit]), []
+    for part in parts_of(edit.payload):
+        before = host.base_matrix(part.layer).double()
+        with host.patched(patch):
+            after = read_matrix(host.model, host.layout.matrix_name(part.layer)).double()
+        arrived.append((after - before) @ part.key[:, 0].double())
+    assert {part.kind for part in parts_of(edit.payload)} == {"ridge"}
+    torch.testing.assert_close(arrived[0], arrived[1], rtol=1e-3, atol=1e-4)
+    ratio = float((arrived[0] + arrived[1]).norm()) / edit.diagnostics["change_norm"]
+    assert ratio == pytest.approx(1.0, rel=1e-3)
 
 
 def test_in_one_layer_it_is_memit_for_all_edits_at_once(host, spread_setup, contexts, groups, one_by_one):

@@ -46,4 +46,4 @@ def test_slack_lets_less_of_a_batch_arrive(host, spread_setup, contexts, groups)
         parts = [parts_of(edit.payload)[0] for edit in editor.propose(groups, ()).edits]
         return sum(float((p.left @ p.right.T).norm()) for p in parts)
 
-    assert size(100.0) < 0.5 * size(1e-6)
+    assert size(100.0) < 0.7 * size(1e-6)

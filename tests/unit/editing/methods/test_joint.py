@@ -72,9 +72,7 @@ def test_each_edit_writes_rank_one_in_every_layer(editor, groups):
         assert all(part.kind == "direct" and part.left.shape[1] == 1 for part in parts)
 
 
-def test_a_fact_that_is_not_reached_does_not_take_others_along(
-    setup, contexts, writable, make_fact
-):
+def test_a_fact_that_is_not_reached_does_not_take_others_along(setup, contexts, writable, make_fact):
     hopeless = make_fact("River", "{} is a name of", target="Xq zz Wv")
     group = replace(writable[2], facts=(*writable[2].facts, hopeless))
     proposal = JointEditor(setup, contexts=contexts).propose([group], ())

@@ -59,7 +59,7 @@ def test_edits_of_other_methods_count_as_history(host, editor, spread_setup, con
     K, H = part.key.double(), parts_of(live[0].payload)[0].key.double()
     dials = setup.settings
     M = LIGHTER * (dials.background_weight * setup.moments[0].C + dials.ridge * torch.eye(len(K)))
-    torch.testing.assert_close(part.right.double(), torch.linalg.solve(M + H @ H.T, K), rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(part.right.double(), torch.linalg.solve(M + H @ H.T, K), rtol=1e-3, atol=1e-4)
 
 
 def test_what_is_live_is_all_it_remembers(host, editor, spread_setup, contexts, groups):
