@@ -38,7 +38,7 @@ class Adapter:
 
 
 def adapted(
-    host: ModelHost, layers: Sequence[int], *, rank: int, alpha: float, generator: torch.Generator
+    host: ModelHost, layers: Sequence[int], *, rank: int, alpha: int, generator: torch.Generator
 ) -> tuple[Any, list[Adapter]]:
     """A model that shares everything with the host's but has adapters on some down projections.
 

@@ -160,7 +160,7 @@ class SideMemory:
     def _arriving(
         self, values: Sequence[Tensor], whole: Whole, chosen: Sequence[int], before: Tensor
     ) -> Tensor:
-        """What the side memory adds at every token, [B, S, d]; that of the chosen facts is worked out anew."""
+        """What the side memory adds at every token, [B, S, d]; the chosen facts' part is worked out anew."""
         found = before.clone()
         for n in chosen:
             change = whole(values[n].t() @ self._spread[n]).float()  # [d, f]
@@ -170,7 +170,8 @@ class SideMemory:
     @staticmethod
     def _excited(arriving: Tensor, judged: Tensor) -> Tensor:
         """[b]: the most that a judged token of each row is moved."""
-        return arriving.norm(dim=-1).masked_fill(~judged, 0.0).max(dim=1).values
+        most: Tensor = arriving.norm(dim=-1).masked_fill(~judged, 0.0).amax(dim=1)
+        return most
 
     def _open_at(self, arriving: Tensor) -> Tensor:
         """[B, S, 1], 1 where a router would let the side memory speak, were each fact the only one.
@@ -184,7 +185,8 @@ class SideMemory:
             "amin",
         )
         highest = arriving.norm(dim=-1).cummax(dim=1).values  # [B, S]
-        return (highest >= self._recipe.ratio * least[self._rows.group, None]).float()[..., None]
+        is_open: Tensor = highest >= self._recipe.ratio * least[self._rows.group, None]
+        return is_open.float()[..., None]
 
     def _margins(self, arriving: Tensor) -> tuple[Tensor, Tensor]:
         """Each fact's margin losses [n] in nats, and their gradient at every token [B, S, d]."""

@@ -99,7 +99,7 @@ def _pass(
     with ExitStack() as stack, torch.enable_grad():
         for layer in layers:
             replace = lambda output, layer=layer: nudged(layer, output)  # noqa: E731  # one a layer
-            taps[layer] = stack.enter_context(tap(host.mlp_out(layer), replace=replace))
+            taps[layer] = stack.enter_context(tap(host.mlp_out(layer), replace=replace, rows=len(ids)))
         logits = host.model(input_ids=ids.to(host.device), use_cache=False).logits
         where = asked.nonzero()
         logp = logits[where[:, 0], where[:, 1]].float().log_softmax(-1)
@@ -109,6 +109,9 @@ def _pass(
             raise EditDiverged("the model's loss is not finite: undo its latest edits first")
         gradients = torch.autograd.grad(loss, [nudges[layer] for layer in layers])
     return {
-        layer: (taps[layer].seen()[0].detach().cpu(), gradient.cpu())
+        layer: (
+            taps[layer].seen()[0].detach().cpu(),
+            gradient.cpu().reshape(len(ids), -1, gradient.shape[-1]),
+        )
         for layer, gradient in zip(layers, gradients, strict=True)
     }

@@ -111,7 +111,8 @@ def _rates(host: ModelHost, layer: int, rows: RowTensors, n: int, recipe: Recipe
     site = at_subject(host, layer, replace(rows, subject_at=rows.first))
     each = site.values.norm(dim=1) / (site.keys.abs().sum(1) * site.values.shape[1] ** 0.5)
     first = [int((rows.group == group).nonzero()[0, 0]) for group in range(n)]
-    return recipe.learning_rate_ratio * each[first].float()
+    rates: Tensor = recipe.learning_rate_ratio * each[first].float()
+    return rates
 
 
 def _descend(

@@ -18,13 +18,13 @@ from guardedit.editing.background import Backgrounds
 from guardedit.editing.contexts import Contexts
 from guardedit.editing.method_card import MethodCard
 from guardedit.editing.setup import Setup
-from guardedit.editing.spread import DEVIATIONS, Spread, edit_of, evenly
+from guardedit.editing.spread import DEVIATIONS, Found, Spread, edit_of, evenly, recipe_of
 from guardedit.editing.values import Recipe
 from guardedit.models.factors import Factors
 
 #: Standard deviations above the background's mean. The published 2.2 is meant for the tokens of one prompt,
 #: among which the edited one stands out. Of all background tokens one in a hundred lies above 4 with a single
-#: edit and above 8 with two dozen (keys have longer tails than a Gaussian), those edited mostly above 20.
+#: edit and above 8 with two dozen (keys have longer tails than a Gaussian), edited ones mostly above 20.
 ALPHA = 15.0
 
 
@@ -35,7 +35,7 @@ class CoachHookEditor:
         setup: the base model, its layers, and a fold with their second moments.
         alpha: how many standard deviations Delta k must be longer than usual. Kept with each edit.
         contexts: prefixes; default: MEMIT's, sampled from the model.
-        recipe: of the values; default: the published one.
+        recipe: of the values; default: `recipe_of`.
         clock: seconds, for `Proposal.seconds`.
     """
 
@@ -52,8 +52,7 @@ class CoachHookEditor:
             "the outlier test compares with background text instead of the prompt's other tokens",
             "the threshold is fixed, not adapted while editing",
             "keys and residuals belong to the base model",
-            "every layer gets an equal part of the residual",
-            "which is enlarged so that an edit alone would be written in full",
+            "layers get equal parts of the residual, enlarged by what the background takes of it",
         ),
     )
 
@@ -66,7 +65,7 @@ class CoachHookEditor:
         recipe: Recipe | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        recipe = recipe or Recipe(learning_rate_ratio=setup.settings.learning_rate_ratio)
+        recipe = recipe or recipe_of(setup.settings)
         self._spread = Spread(setup, setup.layers, contexts=contexts, recipe=recipe, clock=clock)
         self._host, self._layers, self._alpha, self._clock = setup.host, setup.layers, alpha, clock
         dials = setup.settings
@@ -83,24 +82,26 @@ class CoachHookEditor:
         start = self._clock()
         with self._host.lock:
             found, refused = self._spread.values(groups, ())
-            parts = evenly(self._host, self._layers, found, contexts=self._spread.contexts) if found else []
+            contexts, background = self._spread.contexts, self._background
+            parts = (
+                evenly(self._host, self._layers, found, contexts=contexts, background=background)
+                if found
+                else []
+            )
         edits = [
-            edit_of(self.name, group, value, [self._hooked(part) for part in mine])
-            for (group, value), mine in zip(found, parts, strict=True)
+            edit_of(self.name, group, value, mine) for (group, value), mine in zip(found, parts, strict=True)
         ]
         return Proposal(method=self.name, edits=tuple(edits), refused=refused, seconds=self._clock() - start)
 
-    def _hooked(self, part: Factors) -> Factors:
-        """Asks for more than the residual, by as much as the solve would hold back of a lone edit.
-
-        Holding back protects the background, which here the threshold does.
-        """
-        key = part.right.double()  # [f, 1]
-        s = float((key * self._background.spread(part.layer, key)).sum())
-        return Factors.keyed(
-            "hooked",
-            layer=part.layer,
-            key=key,
-            value=part.left * ((1 + s) / s),
-            extra={"alpha": torch.tensor(self._alpha, dtype=torch.float64)},
-        )
+    def _parts(self, found: Found) -> list[list[Factors]]:
+        contexts, alpha = self._spread.contexts, torch.tensor(self._alpha, dtype=torch.float64)
+        solved = evenly(self._host, self._layers, found, contexts=contexts, background=self._background)
+        return [
+            [
+                Factors.keyed(
+                    "hooked", layer=part.layer, key=part.right, value=part.left, extra={"alpha": alpha}
+                )
+                for part in mine
+            ]
+            for mine in solved
+        ]

@@ -43,7 +43,7 @@ class Recipe:
 
     learning_rate_ratio: float = 0.01
     rank: int = 8
-    alpha: float = 32.0
+    alpha: int = 32
     steps: int = 70
     enough_nats: float = 1e-2
 

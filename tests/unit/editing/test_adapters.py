@@ -11,7 +11,7 @@ LAYERS = (0, 2)
 
 def made(host, seed: int = 0, rank: int = 4):
     generator = torch.Generator().manual_seed(seed)
-    return adapted(host, LAYERS, rank=rank, alpha=8.0, generator=generator)
+    return adapted(host, LAYERS, rank=rank, alpha=8, generator=generator)
 
 
 def test_a_shared_copy_has_its_own_way_to_the_named_module_and_nothing_else(host):

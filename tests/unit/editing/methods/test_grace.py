@@ -26,10 +26,10 @@ def bypass_of(setup, edits):
     return bypass
 
 
-def test_a_stream_is_written_and_kept(editor, setup, groups, one_by_one, answered):
-    edits = [edit for made in one_by_one(editor, groups) for edit in made.edits]
+def test_a_stream_is_written_and_kept(editor, setup, groups, one_by_one, said):
+    edits = one_by_one(editor, groups)
     assert [edit.facts for edit in edits] == [(fact.id,) for group in groups for fact in group.facts]
-    assert answered(setup, edits, groups) == 1.0
+    assert all(said(setup, edits, groups))
 
 
 def test_every_wording_is_answered(host, editor, setup, groups):
@@ -47,21 +47,21 @@ def test_other_prompts_are_left_exactly_alone(host, editor, setup, groups):
         assert host.token_logprobs(others) == before
 
 
-def test_a_fact_needs_no_subject_in_its_prompt(host, editor, setup, make_fact, answered):
+def test_a_fact_needs_no_subject_in_its_prompt(host, editor, setup, make_fact, said):
     stray = SubjectGroup(subject="Nobody", facts=(make_fact("Nobody", "River was born in", target="Lima"),))
     proposal = editor.propose([stray], ())
     assert proposal.refused == {}
-    assert answered(setup, proposal.edits, [stray]) == 1.0
+    assert all(said(setup, proposal.edits, [stray]))
 
 
 def test_a_newer_version_answers_the_same_prompt_and_its_removal_brings_the_older_back(
-    host, editor, setup, groups, answered
+    host, editor, setup, groups, said
 ):
     old = groups[1]
     new = replace(old, facts=tuple(replace(fact, version=2, target="Paris") for fact in old.facts))
     (first,), (second,) = (editor.propose([group], ()).edits for group in (old, new))
     for live, group in (([first, second], new), ([second, first], new), ([second], new), ([first], old)):
-        assert answered(setup, live, [group]) == 1.0
+        assert all(said(setup, live, [group]))
         assert float(bypass_of(setup, live).radii.min()) > 0
 
 
