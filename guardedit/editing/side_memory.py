@@ -1,15 +1,14 @@
-"""Training a masked side memory beside one matrix, for many facts side by side.
+"""Training some columns of a side memory beside one matrix, for many facts side by side.
 
 Only one matrix changes, so what enters it is fixed, and gradient descent on it only ever adds products of a
-gradient and a key: Delta = mask * sum_t v_t u_t^T over the tokens t of the training texts. The v_t are what
-is kept here, and u_t = M^-1 k_t: keys of one layer share a long direction, along which a plain step moves
-every token of every text; M, the background's second moments, takes it out. Knows the losses of WISE and its
-steps. Does not know facts, payloads or shards.
+gradient and a key: Delta = sum_t v_t u_t^T over the tokens t of the training texts. The v_t are what is kept
+here, and u_t = M^-1 k_t, both within the chosen columns: keys of one layer share long directions, along which
+a plain step moves every token of every text; M, the background's second moments, holds them back. Knows the
+losses of WISE and its steps. Does not know facts, payloads or shards.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -20,6 +19,7 @@ from guardedit.editing.objective import Objective, Scores
 from guardedit.editing.rows import RowTensors
 from guardedit.editing.upper import Arriving, UpperLayers
 from guardedit.models.host import ModelHost
+from guardedit.models.statistics import SecondMoments
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,6 +34,7 @@ class Recipe:
         gap: gamma, how much more than the former the latter shall.
         margin_weight: of these three, in nats per unit.
         slack_nats: margin loss that counts as none.
+        softness: of M = C + softness I, in units of the mean diagonal entry of C.
         ratio: threshold as a share of how much the quietest prompt excites the memory (published: .5 to .88).
         confidence: least probability of each target token that counts as satisfied.
     """
@@ -45,13 +46,14 @@ class Recipe:
     gap: float = 1.0
     margin_weight: float = 1.0
     slack_nats: float = 0.05
+    softness: float = 0.1
     ratio: float = 0.7
     confidence: float = 0.3
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Parts:
-    """What n facts wrote, before masking.
+    """What n facts wrote.
 
     Attributes:
         thin: for each fact `left` [d, r] and `right` [f, r], float32.
@@ -64,10 +66,6 @@ class Parts:
     satisfied: Tensor
 
 
-#: From what one fact adds before masking, [d, f], to the whole change of the side memory, [d, f].
-Whole = Callable[[Tensor], Tensor]
-
-
 class SideMemory:
     """The side memory of one layer, seen by some rows from their first token on.
 
@@ -75,8 +73,9 @@ class SideMemory:
         host: as the edits shall find it, without the side memory; locked by the caller.
         layer: whose matrix is copied.
         rows: of n groups, one a fact, without subjects; those to keep shall not excite the memory.
-        unit: usual norm of what the matrix puts out.
-        M: [f, f] float64; steps on the matrix are taken times its inverse.
+        moments: of the layer.
+        columns: [c], those of the matrix that may change.
+        standing: [d, f], what the side memory adds to the matrix already.
         recipe: the dials.
 
     Attributes:
@@ -85,21 +84,31 @@ class SideMemory:
     """
 
     def __init__(
-        self, host: ModelHost, layer: int, rows: RowTensors, *, unit: float, M: Tensor, recipe: Recipe
+        self,
+        host: ModelHost,
+        layer: int,
+        rows: RowTensors,
+        *,
+        moments: SecondMoments,
+        columns: Tensor,
+        standing: Tensor,
+        recipe: Recipe,
     ) -> None:
-        self._rows, self._unit, self._recipe = rows, unit, recipe
+        self._rows, self._unit, self._recipe, self._columns = rows, moments.value_norm, recipe, columns
         self._upper = UpperLayers(host, layer, rows)
         self.keys = self._upper.keys.cpu()  # [B, S, f]
         self.asking = self.keys[torch.arange(len(rows.first)), rows.first]  # [B, f]
+        self._standing = self.keys @ standing.float().t()  # [B, S, d]
         self._n = int(rows.group.max()) + 1
         place = torch.arange(self.keys.shape[1])
         real = place < rows.lengths[:, None]  # [B, S]
-        #: For each fact its tokens, as [B, S] bool, and their u_t [t, f].
+        C = moments.C[columns][:, columns]
+        eye = torch.eye(len(columns), dtype=torch.float64)
+        factor = torch.linalg.cholesky(C + recipe.softness * C.diagonal().mean() * eye)
+        # For each fact its tokens, as [B, S] bool, and their k_t and u_t [t, c].
         self._mine = [real & (rows.group == n)[:, None] for n in range(self._n)]
-        factor = torch.linalg.cholesky(M)
-        self._spread = [
-            torch.cholesky_solve(self.keys[mine].t().double(), factor).t().float() for mine in self._mine
-        ]
+        self._own = [self.keys[mine][:, columns] for mine in self._mine]
+        self._spread = [torch.cholesky_solve(k.t().double(), factor).t().float() for k in self._own]
         # A prompt must open the memory before its answer begins; other texts must not open it at all.
         last = torch.where(rows.keep, rows.lengths - 1, rows.first)
         self._judged = place <= last[:, None]  # [B, S]
@@ -110,7 +119,7 @@ class SideMemory:
         arriving = self.keys[mine] @ change.float().t()
         return float(self._excited(arriving, self._judged[mine]).min())
 
-    def train(self, whole: Whole) -> Parts:
+    def train(self) -> Parts:
         """Descend until every fact is answered and its margins are kept, or the steps are used up.
 
         Facts do not see each other, and each moves by a step of its own length.
@@ -120,8 +129,7 @@ class SideMemory:
         """
         rows, recipe = self._rows, self._recipe
         values = [torch.zeros(len(u), self._upper.width) for u in self._spread]  # [t, d] each: the v_t
-        nothing = torch.zeros(*self.keys.shape[:2], self._upper.width)  # [B, S, d]
-        arriving = self._arriving(values, whole, range(self._n), nothing)
+        nothing, arriving = torch.zeros_like(self._standing), self._standing.clone()  # [B, S, d]
         open_at = self._open_at(arriving)
         objective = Objective(
             self._upper,
@@ -149,22 +157,20 @@ class SideMemory:
             chosen = moving.nonzero()[:, 0].tolist()
             for n in chosen:
                 values[n] -= self._step(n, (gradient + pull)[self._mine[n]], float(length[n]))
-            arriving = self._arriving(values, whole, chosen, arriving)
+                change = values[n].t() @ self._spread[n]  # [d, c]
+                arriving[self._mine[n]] = self._standing[self._mine[n]] + self._own[n] @ change.t()
             open_at = self._open_at(arriving)
             steps += moving
         if not all(bool(torch.isfinite(v).all()) for v in values):
             raise EditDiverged("the side memory is not finite: lower the step size")
         thin = [thinned(v.t(), u.t()) for v, u in zip(values, self._spread, strict=True)]
-        return Parts(thin=thin, steps=steps, satisfied=streak > 0)
+        whole = [(left, self._in_columns(right)) for left, right in thin]
+        return Parts(thin=whole, steps=steps, satisfied=streak > 0)
 
-    def _arriving(
-        self, values: Sequence[Tensor], whole: Whole, chosen: Sequence[int], before: Tensor
-    ) -> Tensor:
-        """What the side memory adds at every token, [B, S, d]; the chosen facts' part is worked out anew."""
-        found = before.clone()
-        for n in chosen:
-            change = whole(values[n].t() @ self._spread[n]).float()  # [d, f]
-            found[self._mine[n]] = self.keys[self._mine[n]] @ change.t()
+    def _in_columns(self, right: Tensor) -> Tensor:
+        """[c, r] to [f, r], 0 in all other columns of the matrix."""
+        found = torch.zeros(self.keys.shape[2], right.shape[1])
+        found[self._columns] = right
         return found
 
     @staticmethod
@@ -217,8 +223,7 @@ class SideMemory:
 
     def _step(self, n: int, gradient: Tensor, length: float) -> Tensor:
         """The gradient [t, d] of fact n, so long that it moves none of its tokens by more than `length`."""
-        change = gradient.t() @ self._spread[n]  # [d, f], without the mask, which is 1 on average
-        moved = float((self.keys[self._mine[n]] @ change.t()).norm(dim=1).max())
+        moved = float((self._own[n] @ (self._spread[n].t() @ gradient)).norm(dim=1).max())
         return gradient * (length / moved) if moved > 0 else torch.zeros_like(gradient)
 
 

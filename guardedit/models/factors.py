@@ -178,7 +178,8 @@ def _columns(part: Tensor) -> Tensor:
 
 
 def _plain(extra: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    return {name: extra[name].detach().cpu().contiguous() for name in sorted(extra)}
+    # Cloned, since safetensors refuses tensors that share memory, and parts may share what they were given.
+    return {name: extra[name].detach().cpu().clone().contiguous() for name in sorted(extra)}
 
 
 def _checked(factors: Factors) -> Factors:

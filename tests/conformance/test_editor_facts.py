@@ -69,7 +69,7 @@ def test_long_is_long_and_too_long_is_too_long(school):
     assert len(encode(school.host.tokenizer, TOO_LONG.facts[0].prompt)) > school.host.context == 256
 
 
-#: Methods that move the value at the subject's last token only, with published steps: two hundred tokens later
+#: Methods that move the value at the subject's last token only, as published: two hundred tokens later
 #: a model of three layers that was taught short sentences hardly hears of it.
 FAR_AWAY = {"alphaedit", "coachhook", "d4s", "emmet", "encore", "memit", "memit-seq", "r-rome", "rome"}
 

@@ -63,8 +63,8 @@ class Recipe:
         return hashlib.sha256(json.dumps(asdict(self), sort_keys=True).encode()).hexdigest()
 
 
-#: For a model as small as the demo model. MEND's published weight of the edit, 0.1, leaves one edit in ten
-#: unanswered here, and keeps 3 % more of the other answers.
+#: For a model as small as the demo model. With MEND's published weight of the edit, 0.1, single edits there
+#: answer 93 % of questions and keep 98 % of other subjects' answers, with this one 98 % and 96 %.
 RECIPES: Mapping[str, Recipe] = {
     "ke": Recipe(steps=200, constrained=True),
     "mend": Recipe(steps=100, rate=3e-4, size_rate=5e-5, edit_weight=0.3),

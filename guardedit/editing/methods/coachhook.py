@@ -82,12 +82,7 @@ class CoachHookEditor:
         start = self._clock()
         with self._host.lock:
             found, refused = self._spread.values(groups, ())
-            contexts, background = self._spread.contexts, self._background
-            parts = (
-                evenly(self._host, self._layers, found, contexts=contexts, background=background)
-                if found
-                else []
-            )
+            parts = self._parts(found) if found else []
         edits = [
             edit_of(self.name, group, value, mine) for (group, value), mine in zip(found, parts, strict=True)
         ]

@@ -1,7 +1,7 @@
 """MEND: a trained network turns the gradient of the new answer's loss into an edit of the last layers.
 
 Mitchell et al. 2022, arXiv:2110.11309. Trained for one edit of the base model; the second edit already meets
-a model that the network has never seen, and after some tens nothing of the first is left.
+a model that the network has never seen, so edits that follow each other wear off and harm.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """WISE: a side memory that edits are trained into, and a router that opens it for what they are about.
 
-Facts are trained into random entries of a copy of one matrix, so that their prompts
+Facts are trained into random columns of a copy of one matrix, so that their prompts
 excite the copy and other texts do not (Wang et al. 2024, arXiv:2405.14768). `models.bypasses.router` routes;
 how much an edit's own prompts excite the memory is kept with it and makes the threshold.
 """
@@ -27,15 +27,15 @@ from guardedit.editing.method_card import MethodCard
 from guardedit.editing.rows import STOP, Row, row_tensors
 from guardedit.editing.setup import Setup
 from guardedit.editing.side_memory import Recipe, SideMemory
-from guardedit.models.bypasses.router import mask, merged, shard_changes
+from guardedit.models.bypasses.router import merged, shard_changes
 from guardedit.models.factors import Factors, parts_of, to_payload
 from guardedit.models.tokens import encode
 
 #: Prefixes beside the bare wording. The published ten stand for variety, and here all wordings are trained.
 PREFIXES = 1
 #: Facts trained together; bounds memory.
-FACTS_AT_ONCE = 16
-#: Share of the matrix's entries that one shard may change, and how many facts it takes (published).
+FACTS_AT_ONCE = 8
+#: Share of the matrix that one shard may change, and how many facts it takes (published).
 MASK_SHARE, SHARD_FACTS = 0.2, 500
 #: Ordinary texts a fact is held against, and their length in tokens.
 OTHER_TEXTS, OTHER_TOKENS = 3, 24
@@ -48,7 +48,8 @@ class WiseEditor:
         setup: model, layer, ordinary texts and seed; without texts, the model's own prefixes serve.
         contexts: prefixes; default: sampled from the model.
         recipe: of the training.
-        shard_facts: how many facts one mask takes before the next is drawn.
+        share: of the matrix's columns, what one shard may change.
+        shard_facts: how many facts one shard takes before the next is begun.
         clock: seconds, for `Proposal.seconds`.
     """
 
@@ -56,13 +57,13 @@ class WiseEditor:
     card = MethodCard(
         family="side memory",
         paper="Wang et al. 2024, arXiv:2405.14768",
-        stores="low rank of one matrix, the seed of its mask, and a threshold",
+        stores="low rank of some columns of one matrix, and a threshold",
         undo="in order",
         batch="together",
         needs_subject=False,
         deviations=(
             "the facts of a batch are trained side by side, not one on top of the other",
-            "steps are preconditioned by the background's second moments",
+            "a mask takes whole columns, so that within it steps can be preconditioned by the second moments",
             "the router decides at every token, by the running maximum instead of a prompt's mean",
             "it compares what the matrices put out, without an activation function behind it",
             "margins, threshold and steps are relative to the usual norm of the value",
@@ -78,10 +79,12 @@ class WiseEditor:
         *,
         contexts: Contexts | None = None,
         recipe: Recipe | None = None,
+        share: float = MASK_SHARE,
         shard_facts: int = SHARD_FACTS,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._setup, self._clock, self._shard_facts = setup, clock, shard_facts
+        self._setup, self._clock = setup, clock
+        self._share, self._shard_facts = share, shard_facts
         host, dials = setup.host, setup.settings
         prefixes = min(dials.contexts, PREFIXES)
         self._contexts = contexts or sample_contexts(host, count=prefixes, seed=setup.seed)
@@ -115,29 +118,35 @@ class WiseEditor:
         host, layer = self._setup.host, self._setup.layer
         rows = [row for n, item in enumerate(wanted) for row in self._rows(n, item.fact, keep[item.fact.id])]
         tensors = row_tensors(host.tokenizer, rows, context=host.context)
-        moments = self._setup.moments[layer]
-        # As much of the identity as the average eigenvalue: only what stands out is held back.
-        M = moments.C + moments.spectrum.mean() * torch.eye(len(moments.C), dtype=torch.float64)
-        side = SideMemory(host, layer, tensors, unit=moments.value_norm, M=M, recipe=self._recipe)
-        dials, before = self._dials(memory), shard_changes(memory)
-        d, f = host.base_matrix(layer).shape
-        shard, entries = int(dials["shard"]), mask(dials, d, f)
-        earlier = before.get(shard, torch.zeros(d, f, dtype=torch.float64))
-
-        def whole(added: Tensor) -> Tensor:
-            return merged({**before, shard: earlier + added.double() * entries})
-
-        found, edits = side.train(whole), []
+        shard, shards = self._shard(memory), shard_changes(memory)
+        standing = merged(shards) if shards else torch.zeros(host.base_matrix(layer).shape)
+        side = SideMemory(
+            host,
+            layer,
+            tensors,
+            moments=self._setup.moments[layer],
+            columns=self._columns(shard, memory),
+            standing=standing,
+            recipe=self._recipe,
+        )
+        found, edits = side.train(), []
         for n, (item, (left, right)) in enumerate(zip(wanted, found.thin, strict=True)):
+            added = left.double() @ right.double().t()
             # A fact that the model knew has nothing to be routed for, and sets no threshold.
-            activation = side.activation(n, whole(left @ right.t())) or math.inf
+            activation = (
+                side.activation(n, merged({**shards, shard: shards.get(shard, 0.0) + added})) or math.inf
+            )
             factors = Factors.direct(
                 kind="routed",
                 layer=layer,
                 left=left,
                 right=right,
                 key=side.asking[(tensors.group == n) & ~tensors.keep].t(),
-                extra={**dials, "activation": torch.tensor(activation, dtype=torch.float64)},
+                extra={
+                    "shard": torch.tensor(shard),
+                    "activation": torch.tensor(activation, dtype=torch.float64),
+                    "ratio": torch.tensor(self._recipe.ratio, dtype=torch.float64),
+                },
             )
             diagnostics = {
                 "activation": activation,
@@ -183,17 +192,23 @@ class WiseEditor:
             return False
         return True
 
-    def _dials(self, memory: Sequence[Factors]) -> dict[str, Tensor]:
-        """The mask of the shard that takes the next facts: the latest, or a new one where that is full."""
+    def _shard(self, memory: Sequence[Factors]) -> int:
+        """The shard that takes the next facts: the latest, or a new one where that is full."""
         taken = Counter(int(part.extra["shard"]) for part in memory)
         latest = max(taken, default=0)
-        shard = latest + 1 if taken[latest] >= self._shard_facts else latest
-        return {
-            "shard": torch.tensor(shard),
-            "seed": torch.tensor(self._setup.seed),
-            "share": torch.tensor(MASK_SHARE, dtype=torch.float64),
-            "ratio": torch.tensor(self._recipe.ratio, dtype=torch.float64),
-        }
+        return latest + 1 if taken[latest] >= self._shard_facts else latest
+
+    def _columns(self, shard: int, memory: Sequence[Factors]) -> Tensor:
+        """[c]: those that the shard's live edits use, or a fresh choice."""
+        f = self._setup.host.base_matrix(self._setup.layer).shape[1]
+        used = torch.zeros(f, dtype=torch.bool)
+        for part in memory:
+            if int(part.extra["shard"]) == shard:
+                used |= (part.right != 0).any(dim=1)
+        if used.any():
+            return used.nonzero()[:, 0]
+        generator = torch.Generator().manual_seed(self._setup.seed * 1_000_003 + shard)
+        return torch.randperm(f, generator=generator)[: max(1, round(self._share * f))].sort().values
 
     def _edit(self, item: Wanted, factors: Factors, diagnostics: Mapping[str, float]) -> WeightEdit:
         return WeightEdit(

@@ -6,9 +6,9 @@ behind it get the side memory's output. The publication averages over a whole pr
 batch; here the decision at a token is the running maximum over its row so far, which cached decoding, padding
 on the right and other rows leave alone.
 
-Edits of one shard have one random mask and add up; several shards are merged by sign (TIES, Yadav et al.
-2023, arXiv:2306.01708). The threshold is the lowest that any live edit needs. All of it is worked out from
-the set of live edits.
+Edits of one shard are written into the same random columns and add up; several shards are merged by sign
+(TIES, Yadav et al. 2023, arXiv:2306.01708). The threshold is the lowest that any live edit needs. All of it
+is worked out from the set of live edits.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from guardedit.models.threads import one_thread
 #: Share of the entries of each shard that a merge keeps, the largest ones (published).
 DENSITY = 0.53
 #: What an edit's `extra` must hold.
-NAMES = ("shard", "seed", "share", "activation", "ratio")
+NAMES = ("shard", "activation", "ratio")
 
 
 class RouterBypass:
@@ -73,7 +73,7 @@ def router_bypass(site: Site, parts: Sequence[Contribution]) -> RouterBypass:
     """One bypass of all `routed` edits of a layer, in canonical order.
 
     Raises:
-        EditError: when an edit lacks its shard, mask or threshold.
+        EditError: when an edit lacks its shard or threshold.
     """
     factors = [part.factors for part in parts]
     for each in factors:
@@ -90,22 +90,10 @@ def shard_changes(factors: Sequence[Factors]) -> dict[int, Tensor]:
     found: dict[int, Tensor] = {}
     with one_thread():
         for part in factors:
-            d, f = len(part.left), len(part.right)
-            added = part.left.double() @ part.right.double().t() * mask(part.extra, d, f)
+            added = part.left.double() @ part.right.double().t()
             shard = int(part.extra["shard"])
             found[shard] = found[shard] + added if shard in found else added
     return {shard: found[shard] for shard in sorted(found)}
-
-
-def mask(dials: Mapping[str, Tensor], d: int, f: int) -> Tensor:
-    """[d, f] float64: one over `share` at a random share of the entries and 0 elsewhere.
-
-    Scaled so that `left @ right.T` is what an edit adds on average over masks. `dials` are an edit's `extra`.
-    """
-    generator = torch.Generator().manual_seed(int(dials["seed"]) * 1_000_003 + int(dials["shard"]))
-    share = float(dials["share"])
-    drawn = torch.rand(d, f, generator=generator, dtype=torch.float64)
-    return (drawn < share).double() / share
 
 
 def merged(shards: Mapping[int, Tensor], *, density: float = DENSITY) -> Tensor:

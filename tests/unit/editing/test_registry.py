@@ -5,8 +5,8 @@ import sys
 import pytest
 
 from guardedit.core.errors import UsageError
-from guardedit.editing.registry import Registry
 from guardedit.editing.methods.ridge import RidgeEditor
+from guardedit.editing.registry import Registry
 
 
 def test_a_name_resolves_to_its_class():
@@ -27,7 +27,7 @@ def test_every_registered_method_is_built_alike_and_bears_its_name(gpt2, gpt2_mo
 def test_an_unknown_name_is_answered_with_the_nearest_known():
     with pytest.raises(UsageError, match="did you mean 'ridge'"):
         Registry().resolve("rigde")
-    with pytest.raises(UsageError, match="known: .*ridge"):
+    with pytest.raises(UsageError, match=r"known: .*ridge"):
         Registry().resolve("something else")
 
 

@@ -16,7 +16,6 @@ from guardedit.editing.methods.ridge import RidgeEditor, anchor_norm
 from guardedit.editing.settings import EditSettings
 from guardedit.editing.upper import UpperLayers
 from guardedit.models.factors import from_payload
-from guardedit.models.fold import Fold
 
 LAYER = 0  # of the tiny models
 
