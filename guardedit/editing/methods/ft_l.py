@@ -22,8 +22,8 @@ from guardedit.editing.setup import Setup
 from guardedit.editing.tuning import Recipe, facts_at_once, tune
 
 #: Step and limit. The reference code of ROME allows an entry four steps of Adam on GPT-2 medium, one on XL,
-#: a tenth on GPT-J. On the demo model eight write nothing and sixteen most facts, with less harm than without
-#: a limit.
+#: a tenth on GPT-J. On the demo model eight write nothing, sixteen more than half of the facts, with less
+#: harm than without a limit.
 LEARNING_RATE_RATIO, CLAMP_STEPS = 0.1, 16.0
 
 
