@@ -15,11 +15,13 @@ from guardedit.assembly.model_files import (
     spread_layers,
 )
 from guardedit.core.protocols import Editor
+from guardedit.editing.hyper.network import last_layers
 from guardedit.editing.registry import Registry
 from guardedit.editing.settings import EditSettings, JointSettings
 from guardedit.editing.setup import Setup
 from guardedit.models.fold import Fold
 from guardedit.models.host import ModelHost
+from guardedit.models.moments import Moments
 from guardedit.models.statistics import SecondMoments, load_or_collect
 from guardedit.models.worker import ModelWorker
 from guardedit.policy.schema import Policy
@@ -107,7 +109,12 @@ def load_setup(
     several = tuple(sorted({*(spread_layers(settings, one) if layers is None else layers)}))
     texts = background(settings, host)
     dials = edit_settings(policy)
-    moments = load_or_collect(settings.home / "moments", host, texts, sorted({one, *several}))
+
+    def moments_of(wanted: Sequence[int]) -> Mapping[int, SecondMoments]:
+        return load_or_collect(settings.home / "moments", host, texts, wanted)
+
+    # Only trained editors write to the last layers, so most never pay for theirs.
+    moments = Moments(moments_of(sorted({one, *several})), later=last_layers(host), collect=moments_of)
     trained = model_folder(settings) / TRAINED
     return Setup(
         host=host,

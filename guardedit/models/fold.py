@@ -54,7 +54,7 @@ class Fold:
         ridge: float,
     ) -> None:
         self._host = host
-        self._moments = dict(moments)
+        self._moments = moments  # a copy would ask for every layer
         self._background_weight = background_weight
         self._ridge = ridge
         self._sites: dict[int, Site] = {}

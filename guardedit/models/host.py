@@ -68,6 +68,7 @@ class ModelHost:
         self.context = _context(self.model.config)
         self.lock = RLock()
         self._base: dict[str, Tensor] = {}  # what the outermost `patched` block took out
+        self._patches = 0  # blocks around, with matrices or with bypasses only
         self.base_sha256 = self._digest()
 
     @classmethod
@@ -138,6 +139,11 @@ class ModelHost:
         with self.lock:
             return {name: tensor_sha256(part) for name, part in sorted(self.model.named_parameters())}
 
+    @property
+    def is_patched(self) -> bool:
+        """Whether whoever holds the lock runs an edited model."""
+        return self._patches > 0
+
     @contextmanager
     def patched(self, patch: Patch) -> Iterator[None]:
         """Run as an edited model (what `Fold.fold` gives).
@@ -151,6 +157,7 @@ class ModelHost:
         with self.lock, ExitStack() as stack:
             before: dict[str, Tensor] = {}
             outermost: set[str] = set()
+            self._patches += 1
             try:
                 for name, stored in patch.matrices.items():
                     before[name] = write(self.model, name, stored)
@@ -162,6 +169,7 @@ class ModelHost:
                     stack.enter_context(hooked(layer, module, bypass))
                 yield
             finally:
+                self._patches -= 1
                 for name, stored in before.items():
                     write(self.model, name, stored)
                 for name in outermost:

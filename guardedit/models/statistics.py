@@ -93,12 +93,14 @@ def collect(
             many are read where there are so many.
 
     Raises:
-        EditError: when the texts end before `min_tokens`.
+        EditError: when the texts end before `min_tokens`, or the model is patched.
     """
     wanted = min_tokens or LEAST * max((host.base_matrix(layer).shape[1] for layer in layers), default=0)
     sums = {layer: _Sum(_zeros(host, layer)) for layer in layers}
     tokens = 0
     with host.lock, one_thread(), torch.inference_mode():
+        if host.is_patched:  # they would be kept as the base model's
+            raise EditError("the model is patched: collect second moments outside of `patched`")
         for rows in _batches(host, texts):
             tokens += sum(map(len, rows))
             _add(host, sums, rows)
