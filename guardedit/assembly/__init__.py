@@ -5,15 +5,22 @@ Knows how the pieces are chosen and fitted together; does nothing with them.
 
 from __future__ import annotations
 
-from guardedit.assembly.bench import Bench, Builder, edit_settings, load_bench, load_host, load_setup, worker
+from guardedit.assembly.bench import Bench, Builder, load_bench, load_host, load_setup, worker
+from guardedit.assembly.edit_cards import (
+    EDIT_CARD,
+    card_file,
+    edit_layer,
+    edit_settings,
+    find_card,
+    policy_dials,
+    write_card,
+)
 from guardedit.assembly.limits import drift_watch, guard
 from guardedit.assembly.model_files import (
     BACKGROUND,
-    EDIT_CARD,
     PROBES,
     PROSE,
     background,
-    edit_layer,
     known_questions,
     load_probes,
     model_folder,
@@ -30,9 +37,11 @@ __all__ = [
     "Builder",
     "background",
     "build_agent",
+    "card_file",
     "drift_watch",
     "edit_layer",
     "edit_settings",
+    "find_card",
     "guard",
     "known_questions",
     "last_snapshot",
@@ -44,6 +53,8 @@ __all__ = [
     "model_folder",
     "open_ledger",
     "open_sources",
+    "policy_dials",
     "tokenizer_check",
     "worker",
+    "write_card",
 ]

@@ -3,21 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, fields
-from typing import Any
+from dataclasses import dataclass
 
-from guardedit.assembly.model_files import (
-    TRAINED,
-    background,
-    catalogue,
-    edit_layer,
-    model_folder,
-    spread_layers,
-)
+from guardedit.assembly.edit_cards import edit_layer, edit_settings, find_card, joint_settings
+from guardedit.assembly.model_files import TRAINED, background, catalogue, model_folder
 from guardedit.core.protocols import Editor
 from guardedit.editing.hyper.network import last_layers
 from guardedit.editing.registry import Registry
-from guardedit.editing.settings import EditSettings, JointSettings
 from guardedit.editing.setup import Setup
 from guardedit.models.fold import Fold
 from guardedit.models.host import ModelHost
@@ -87,6 +79,8 @@ def load_setup(
     layer: int | None = None,
     layers: Sequence[int] | None = None,
     seed: int = 0,
+    host: ModelHost | None = None,
+    use_card: bool = True,
 ) -> Setup:
     """Load the model and all that editing methods are built from; no ledger is needed.
 
@@ -95,20 +89,25 @@ def load_setup(
 
     Args:
         settings: model, home folder and device.
-        policy: the dials.
+        policy: the dials, before the edit card's.
         layer: where one layer is edited; default: the policy's, else the edit card's.
         layers: where a change is spread; default: the edit card's, else `layer` alone.
         seed: for whatever the methods sample.
+        host: the model, where it is loaded already.
+        use_card: look for an edit card; without one `layer` must be given or be the policy's.
 
     Raises:
         PolicyError: when nobody names a layer.
         UsageError: for a layer that the model does not have, or files beside the model that cannot be read.
     """
-    host = load_host(settings)
-    one = edit_layer(policy, settings) if layer is None else layer
-    several = tuple(sorted({*(spread_layers(settings, one) if layers is None else layers)}))
+    host = host or load_host(settings)
+    card = find_card(settings, host.base_sha256) if use_card else None
+    one = edit_layer(policy, settings, card) if layer is None else layer
+    if layers is None:
+        layers = (one,) if card is None else card.layers
+    several = tuple(sorted({*layers}))
     texts = background(settings, host)
-    dials = edit_settings(policy)
+    dials = edit_settings(policy, card)
 
     def moments_of(wanted: Sequence[int]) -> Mapping[int, SecondMoments]:
         return load_or_collect(settings.home / "moments", host, texts, wanted)
@@ -123,7 +122,7 @@ def load_setup(
         layer=one,
         layers=several,
         settings=dials,
-        joint=joint_settings(policy),
+        joint=joint_settings(policy, card),
         texts=tuple(texts),
         known=catalogue(settings),
         trained=trained if trained.is_dir() else None,
@@ -139,22 +138,6 @@ def load_host(settings: Settings) -> ModelHost:
 def worker(bench: Bench) -> ModelWorker:
     """A model worker on a loaded bench."""
     return ModelWorker(bench.host, bench.fold, bench.editors)
-
-
-def edit_settings(policy: Policy) -> EditSettings:
-    """The editing methods' dials: their own, with what the policy says instead."""
-    return EditSettings(**_given(policy, EditSettings))
-
-
-def joint_settings(policy: Policy) -> JointSettings:
-    """The same for the joint editor."""
-    return JointSettings(**_given(policy, JointSettings))
-
-
-def _given(policy: Policy, dials: type[EditSettings | JointSettings]) -> dict[str, Any]:
-    names = {item.name for item in fields(dials)}
-    said = policy.editing.model_dump(exclude_none=True)
-    return {name: value for name, value in said.items() if name in names}
 
 
 def _device(settings: Settings) -> str:

@@ -1,4 +1,4 @@
-"""What lies in a model's folder beside its weights: the probe set, the edit card, the tokenizer."""
+"""What lies in a model's folder beside its weights: the probe set, background text, the tokenizer."""
 
 from __future__ import annotations
 
@@ -8,16 +8,14 @@ from importlib.resources import files
 from pathlib import Path
 
 from guardedit.core.correction import Correction
-from guardedit.core.errors import PolicyError, UsageError
+from guardedit.core.errors import UsageError
 from guardedit.core.probe import Kind, Question
 from guardedit.guard import ProbeSet
 from guardedit.models.background import background_texts
 from guardedit.models.host import ModelHost, load_tokenizer
 from guardedit.models.tokens import encode, subject_last
-from guardedit.policy.schema import Policy
 from guardedit.settings import Settings
 
-EDIT_CARD = "edit_card.json"
 PROBES = "probes.json"
 BACKGROUND = "background.json"
 #: Folder of trained editors.
@@ -67,30 +65,6 @@ def background(settings: Settings, host: ModelHost) -> list[str]:
     if not isinstance(texts, list) or not all(isinstance(text, str) for text in texts):
         raise UsageError(f'{path} must hold a list of texts: ["One text.", ...]')
     return texts
-
-
-def edit_layer(policy: Policy, settings: Settings) -> int:
-    """The layer to edit: the policy's, else that of the edit card (`{"layer": 5}`) in the model's folder."""
-    if policy.editing.layer is not None:
-        return policy.editing.layer
-    card = model_folder(settings) / EDIT_CARD
-    if not card.is_file():
-        raise PolicyError(f"editing.layer is null and there is no {card}: set editing.layer")
-    try:
-        return int(json.loads(card.read_text(encoding="utf-8"))["layer"])
-    except (ValueError, KeyError, TypeError) as error:
-        raise UsageError(f"{card} is not an edit card ({error}): it names the layer to edit") from error
-
-
-def spread_layers(settings: Settings, layer: int) -> tuple[int, ...]:
-    """The layers over which a change is spread: those of the edit card, else `layer` alone."""
-    card = model_folder(settings) / EDIT_CARD
-    if not card.is_file():
-        return (layer,)
-    try:
-        return tuple(map(int, json.loads(card.read_text(encoding="utf-8")).get("layers", [layer])))
-    except (ValueError, TypeError, AttributeError) as error:
-        raise UsageError(f'{card} is not an edit card ({error}): "layers" is a list of layers') from error
 
 
 def catalogue(settings: Settings) -> tuple[Question, ...]:

@@ -9,7 +9,7 @@ from urllib.parse import urlencode
 
 from guardedit.agent.loop import Agent
 from guardedit.agent.parts import Guard, Limits, Parts
-from guardedit.assembly.bench import edit_settings
+from guardedit.assembly.edit_cards import editing_sha256, find_card
 from guardedit.assembly.limits import drift_watch, guard
 from guardedit.assembly.model_files import known_questions, load_probes
 from guardedit.core.correction import Correction
@@ -99,7 +99,7 @@ def build_agent(
             observe=observe,
             clock=clock,
             limits=limits,
-            settings_sha256=edit_settings(policy).sha256,
+            settings_sha256=editing_sha256(policy, settings, find_card(settings, workbench.base_sha256)),
         )
     )
 

@@ -111,7 +111,7 @@ def compare(
     plan = Plan(
         single=single, sequential=sequential, batch=batch, checkpoints=wanted.checkpoints, most=questions
     )
-    with _bar() as tell:
+    with bar() as tell:
         good = vetted(cases, lambda guesses: complete_guessed(setup.host, guesses))
         found = run(setup, names, good, texts, plan, registry=registry, tell=tell)
     if picture is not None:
@@ -227,7 +227,7 @@ def _show(about: dict[str, Any], found: Sequence[Measured], output: Output) -> N
 
 
 @contextmanager
-def _bar() -> Iterator[Callable[[str, int, int], None]]:
+def bar() -> Iterator[Callable[[str, int, int], None]]:
     """A progress bar on a terminal, nothing elsewhere. On stderr: stdout is for the result."""
     from rich.console import Console
     from rich.progress import Progress

@@ -1,4 +1,4 @@
-"""`guardedit locate`: where a model keeps its facts."""
+"""`guardedit locate`: where a model keeps its facts, and where it is best edited."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from guardedit.cli import show
+from guardedit.cli import locate_sweep, show
 from guardedit.cli.options import Format, Model, commands, examples, settings_from
 from guardedit.cli.show import Output
 from guardedit.core.errors import UsageError
@@ -20,7 +20,13 @@ from guardedit.settings import Settings
 if TYPE_CHECKING:
     from guardedit.evaluation.locating.statements import Statement
 
-app = commands("Where a model keeps its facts: trace.")
+app = commands("Where a model keeps its facts, and where it is best edited: trace, sweep.")
+app.command(
+    epilog=examples(
+        "guardedit locate sweep --picture sweep.png",
+        "guardedit locate sweep --model ~/models/gpt2-xl --facts facts.jsonl --layers 10,11,12,13,14",
+    )
+)(locate_sweep.sweep)
 
 
 @app.command(

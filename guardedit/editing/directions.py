@@ -17,11 +17,10 @@ import torch
 from torch import Tensor
 
 from guardedit.core.proposal import WeightEdit
-from guardedit.editing.keys import at_subject, mean_per_group
+from guardedit.editing.keys import Site, at_subject, mean_per_group
 from guardedit.editing.rows import Row, RowTensors, row_tensors
 from guardedit.editing.setup import Setup
 from guardedit.models.factors import parts_of
-from guardedit.models.host import ModelHost
 from guardedit.models.ridge import Ridge
 
 
@@ -78,10 +77,9 @@ class Directions:
 
     @staticmethod
     def of(
-        host: ModelHost, layer: LayerStatistics, rows: RowTensors, groups: int, live: Sequence[WeightEdit]
+        site: Site, layer: LayerStatistics, rows: RowTensors, groups: int, live: Sequence[WeightEdit]
     ) -> Directions:
-        """Keys on the model as it stands; one forward pass."""
-        site = at_subject(host, layer.layer, rows)
+        """From the layer's keys and values at the rows' subjects, on the model as it stands."""
         keys = mean_per_group(site.keys, rows, groups).t().contiguous()
         known = [
             part.key.double()

@@ -22,6 +22,22 @@ SUBJECTS_AT_ONCE = 32
 Find = Callable[[Sequence[SubjectGroup]], list[Value]]
 
 
+def by_subject(groups: Sequence[SubjectGroup]) -> list[SubjectGroup]:
+    """One group a subject, in the order in which the subjects first come.
+
+    Facts of one subject share one value, wherever they stand in a proposal. Two edits with nearly the same
+    key, neither of which knows of the other, would each bring half of what they should.
+    """
+    found: dict[str, SubjectGroup] = {}
+    for group in groups:
+        first = found.get(group.subject, replace(group, facts=(), keep=()))
+        facts, keep = (
+            dict.fromkeys((*a, *b)) for a, b in ((first.facts, group.facts), (first.keep, group.keep))
+        )
+        found[group.subject] = replace(first, facts=tuple(facts), keep=tuple(keep))
+    return list(found.values())
+
+
 def editable(
     host: ModelHost, groups: Sequence[SubjectGroup], contexts: Contexts
 ) -> tuple[list[SubjectGroup], dict[str, str]]:

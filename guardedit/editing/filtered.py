@@ -22,6 +22,9 @@ from guardedit.editing.setup import Setup
 from guardedit.models.factors import SOLVED, Factors, parts_of, to_payload
 from guardedit.models.ridge import Ridge, shares
 
+#: What even a filter that only multiplies must decline.
+CODEBOOK = "edits of a codebook are refused: a value that takes another's place is no change to shrink"
+
 
 class FilteredEditor:
     """Proposes the edits of another method, each filtered against the base matrix of its layer.
@@ -58,14 +61,24 @@ class FilteredEditor:
 
     @property
     def card(self) -> MethodCard:
-        """The method's own card, plus what the filter changes of it."""
+        """The method's own card, plus what the filter changes of it.
+
+        How an edit is undone is not among that: a filter looks at one edit and at the base matrix, and at
+        no other edit, so what could be left out as if it had never been made still can.
+        """
         card: MethodCard = self._inner.card  # type: ignore[attr-defined]  # every registered method has one
-        rewritten = not self._filter.scales and card.undo == "exact"
-        word = f"{self._filter.name} filters each edit by itself"
-        return replace(
-            card,
-            deviations=(*card.deviations, word, *(("jointly solved parts are written out",) * rewritten)),
-        )
+        name, beside = self._filter.name, card.family == "side memory"
+        words = [
+            f"{name} filters each edit by itself against the base matrix, which leaves undoing {card.undo}"
+        ]
+        if self._filter.scales:
+            return replace(card, deviations=(*card.deviations, *words, *((CODEBOOK,) * beside)))
+        if beside:
+            words.append(f"every edit is refused: it acts beside a matrix and {name} filters changes of one")
+        elif card.undo == "exact":
+            words.append("edits are no longer solved together: each writes what it alone would write")
+        stores = f"{self._filter.leaves} of each of the method's matrices, and its keys"
+        return replace(card, stores=stores, deviations=(*card.deviations, *words))
 
     def propose(self, groups: Sequence[SubjectGroup], live: Sequence[WeightEdit]) -> Proposal:
         """The method's proposal with filtered edits; refused as well: what cannot be filtered."""

@@ -19,11 +19,10 @@ from guardedit.editing.rows import Row, RowTensors
 from guardedit.editing.settings import JointSettings
 from guardedit.editing.targets import Adam
 from guardedit.editing.upper import UpperLayers
-from guardedit.models.host import ModelHost
 
-#: Rows that were satisfied are looked at again every so many steps. With 10 a fact in ten was lost to rows
-#: that turned while nobody looked; with 1 every step pays for all rows.
-LOOK_AGAIN = 3
+#: A row that was satisfied is looked at again after so many steps, and after twice as many each further time
+#: that it is. Looking at all rows every third step finds no more and costs three times as much.
+LOOK_AGAIN, LONGEST_REST = 2, 16
 #: Of the company that rows see; a constant, so that equal input gives equal bytes.
 SEED = 0
 
@@ -62,8 +61,33 @@ class JointValues:
         }
 
 
+class Rests:
+    """Which rows a step looks at: bare ones, those of one prefix in turn, less those that are resting."""
+
+    def __init__(self, rows: RowTensors) -> None:
+        self._context, self._prefixes = rows.context, int(rows.context.max())
+        self._next = torch.zeros(len(rows.keep), dtype=torch.int64)  # step of the next look
+        self._rest = torch.zeros_like(self._next)  # steps between looks; 0: not satisfied
+
+    @property
+    def all_done(self) -> bool:
+        """Every row was satisfied when it was last looked at."""
+        return bool((self._rest > 0).all())
+
+    def awake(self, step: int) -> Tensor:
+        """[B] bool."""
+        turn = 1 + step % self._prefixes if self._prefixes else 0
+        return ((self._context == 0) | (self._context == turn)) & (self._next <= step)
+
+    def saw(self, step: int, active: Tensor, fine: Tensor) -> None:
+        """After a step: `fine` [B] of the `active` rows rest, for longer each time."""
+        longer = (2 * self._rest).clamp(LOOK_AGAIN, LONGEST_REST)
+        self._rest = torch.where(active, torch.where(fine, longer, 0), self._rest)
+        self._next = torch.where(active, step + self._rest, self._next)
+
+
 def optimise_together(
-    host: ModelHost,
+    upper: UpperLayers,
     rows: Sequence[Row],
     tensors: RowTensors,
     directions: Mapping[int, Directions],
@@ -76,7 +100,7 @@ def optimise_together(
     Each step looks at the bare rows and at those of one prefix in turn, less what is satisfied already.
 
     Args:
-        host: as the edits shall find it; locked by the caller.
+        upper: over the rows, from the lowest of the layers on.
         rows: of n subjects.
         tensors: the same as B rows.
         directions: by layer, ascending.
@@ -87,7 +111,6 @@ def optimise_together(
         EditDiverged: when a loss is not finite.
     """
     layers = list(directions)
-    upper = UpperLayers(host, layers[0], tensors)
     columns = {layer: d.right.t() for layer, d in directions.items()}
     any_company, full_company = (
         Objective(
@@ -104,22 +127,19 @@ def optimise_together(
     left = torch.zeros(len(layers), scale.shape[1], upper.width)
     adam = Adam(left.shape[0] * left.shape[1], upper.width)
     rate = settings.learning_rate_ratio * scale / (upper.width**0.5 * len(layers))
-    done, prefixes = torch.zeros_like(tensors.keep), int(tensors.context.max())
+    rests = Rests(tensors)
     for step in range(settings.steps):
-        if done.all():
+        if rests.all_done:
             break
-        turn = 1 + step % prefixes if prefixes else 0
-        active = (tensors.context == 0) | (tensors.context == turn)
-        if step % LOOK_AGAIN:
-            active &= ~done
+        active = rests.awake(step)
         gradient, scores = any_company.descend(left, active)
         fine = scores.satisfied & (tensors.keep | (scores.hardest >= settings.confidence))
-        done = torch.where(active, fine, done)
+        rests.saw(step, active, fine)
         gradient += 2 * settings.norm_penalty * left / (len(layers) * scale**2)
         gradient += 2 * settings.background_price * fill * price @ left
         falling = 0.5 * (1 + math.cos(math.pi * step / settings.steps))
         left = left - falling * rate * adam.direction(gradient.flatten(0, 1)).view_as(left)
-    scores = full_company.score(left, torch.ones_like(done))
+    scores = full_company.score(left, torch.ones_like(tensors.keep))
     return JointValues(
         left=left,
         directions=directions,

@@ -5,6 +5,7 @@ One forward pass, stopped at the edited layer. Knows nothing of targets or solvi
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -28,7 +29,7 @@ class Site:
 
 def at_subject(host: ModelHost, layer: int, rows: RowTensors) -> Site:
     """Key and value of every row, on the model as it stands."""
-    keys, values = [], []
+    sites = []
     for chunk in torch.split(torch.arange(len(rows.lengths)), CHUNK):
         at = rows.subject_at[chunk]
         # Nothing after the subject's last token can reach it in a causal model.
@@ -37,9 +38,13 @@ def at_subject(host: ModelHost, layer: int, rows: RowTensors) -> Site:
             host.model(ids.to(host.device))
         k, v = seen.seen()
         batch = torch.arange(len(chunk))
-        keys.append(k[batch, at].double().cpu())
-        values.append(v[batch, at].double().cpu())
-    return Site(keys=torch.cat(keys), values=torch.cat(values))
+        sites.append(Site(keys=k[batch, at].double().cpu(), values=v[batch, at].double().cpu()))
+    return joined(sites)
+
+
+def joined(sites: Sequence[Site]) -> Site:
+    """The rows of all of them, in order."""
+    return Site(keys=torch.cat([s.keys for s in sites]), values=torch.cat([s.values for s in sites]))
 
 
 def mean_per_group(parts: Tensor, rows: RowTensors, groups: int, *, bare_share: float = 0.5) -> Tensor:

@@ -22,6 +22,8 @@ class MethodCard:
         needs_subject: the subject must stand in the prompt.
         reads_live: an edit depends on what is live when it is made.
         trained: an editor must be trained first (`guardedit editors train`).
+        spreads: an edit changes all of `Setup.layers`; else `Setup.layer`, or the layers of its training.
+        dials: which of the setup's dials it is steered by.
         deviations: where it differs from the publication, one sentence each.
     """
 
@@ -33,4 +35,6 @@ class MethodCard:
     needs_subject: bool = True
     reads_live: bool = True
     trained: bool = False
+    spreads: bool = False
+    dials: Literal["edit", "joint"] = "edit"
     deviations: tuple[str, ...] = ()

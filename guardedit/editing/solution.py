@@ -14,7 +14,7 @@ from torch import Tensor
 from guardedit.core.protocols import SubjectGroup
 from guardedit.editing.arrivals import by_direction
 from guardedit.editing.contexts import Contexts
-from guardedit.editing.keys import at_subject, mean_per_group
+from guardedit.editing.keys import mean_per_group
 from guardedit.editing.objective import Objective
 from guardedit.editing.rows import Row, RowTensors, fact_rows, keep_rows, row_tensors
 from guardedit.editing.settings import EditSettings
@@ -81,14 +81,14 @@ def solve_subjects(
         row for number, group in enumerate(groups) for row in _rows(host, number, group, contexts, settings)
     ]
     tensors = row_tensors(host.tokenizer, rows, context=host.context)
-    site = at_subject(host, layer, tensors)
+    upper = UpperLayers(host, layer, tensors)
+    site = upper.sites([layer])[layer]
     keys = mean_per_group(site.keys, tensors, len(groups))  # [n, f]
     values = mean_per_group(site.values, tensors, len(groups))  # [n, d]
     directions = torch.stack([lone_direction(key, ridge.spread(key)) for key in keys])  # [n, f]
     # Scaled so that a whole change arrives at the mean key: step size and limit then do not depend on
     # how much of a residual the background lets through.
     arrives = (directions * keys).sum(1)  # [n]
-    upper = UpperLayers(host, layer, tensors)
     objective = Objective(
         upper,
         tensors,

@@ -25,7 +25,7 @@ from guardedit.core.protocols import SubjectGroup
 from guardedit.editing.anchor import anchored, norm_anchor, pilot_values
 from guardedit.editing.background import Backgrounds
 from guardedit.editing.contexts import Contexts, memit_contexts
-from guardedit.editing.editable import editable, found_values
+from guardedit.editing.editable import by_subject, editable, found_values
 from guardedit.editing.keys import mean_per_group
 from guardedit.editing.rows import RowTensors, row_tensors
 from guardedit.editing.settings import EditSettings
@@ -123,7 +123,7 @@ class Spread:
         """Values on the model with the live edits, anchored where the settings say so, and refusals."""
         host, settings = self._setup.host, self._setup.settings
         anchor = self._anchor if settings.norm_anchored else math.nan
-        usable, refused = editable(host, groups, self.contexts)
+        usable, refused = editable(host, by_subject(groups), self.contexts)
         with host.lock, host.patched(self._setup.fold.fold(live)):
             found, why = found_values(usable, self._find)
         refused |= why

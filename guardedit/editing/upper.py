@@ -9,7 +9,7 @@ MLP's output first. Knows Hugging Face caches. Changes no weight, no gradient an
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -18,6 +18,7 @@ import torch
 from torch import Tensor, nn
 from transformers import DynamicCache
 
+from guardedit.editing.keys import Site, joined
 from guardedit.editing.rows import RowTensors
 from guardedit.models.hooks import in_rows, tap
 from guardedit.models.host import ModelHost
@@ -113,16 +114,36 @@ class UpperLayers:
             chunk: [b] row indices.
             arriving: with S = `length(chunk)`; None for the model as it is.
         """
-        P, S = int(self._before[chunk].max()), self.length(chunk)
+        S = self.length(chunk)
         output = self._hidden[chunk, :S]
         if arriving is not None:
             output = output + self._through_norm(chunk, arriving.here).to(output)
-        view = self._view(output)
-        past = [(k[chunk, :, self._P - P :], v[chunk, :, self._P - P :]) for k, v in self._past]
         with added({} if arriving is None else arriving.above, self._host, len(chunk)):
-            out = self._forward(view, chunk, P, S, past)
+            out = self._forward(self._view(output), chunk, S)
         answered = self._host.head_logits(out[self.asked[chunk, :S].to(out.device)])
         return answered.float().cpu()
+
+    def sites(self, layers: Sequence[int]) -> dict[int, Site]:
+        """The rows' subjects at the down projections of some layers, the edited one or above, as they are.
+
+        Costs one token a row: what the layers below and the tokens before put out is known.
+        """
+        here = Site(keys=self.keys[:, 0].double().cpu(), values=self._values[:, 0].double().cpu())
+        above = sorted({*layers} - {self._layer})
+        seen: dict[int, list[Site]] = {layer: [] for layer in above}
+        for chunk in torch.split(torch.arange(len(self._ids)), CHUNK) if above else ():
+            with self._host.lock, torch.no_grad(), ExitStack() as stack:
+                taps = {
+                    layer: stack.enter_context(
+                        tap(self._host.mlp_out(layer), stop=layer == above[-1], rows=len(chunk))
+                    )
+                    for layer in above
+                }
+                self._forward(self._view(self._hidden[chunk, :1]), chunk, 1)
+            for layer, (key, value) in ((layer, one.seen()) for layer, one in taps.items()):
+                seen[layer].append(Site(keys=key[:, 0].double().cpu(), values=value[:, 0].double().cpu()))
+        found = {layer: joined(parts) for layer, parts in seen.items()}
+        return {layer: found.get(layer, here) for layer in layers}
 
     def _through_norm(self, chunk: Tensor, here: Tensor) -> Tensor:
         """What a change of the MLP's output changes the layer's output by; itself without a norm."""
@@ -157,7 +178,7 @@ class UpperLayers:
                 before = self._prefill(decoder, chunk)
                 site = tap(mlp_out, rows=len(chunk))
                 with _whole_output(layer) as whole, tap(layer, stop=True) as seen, site as inside:
-                    self._forward(decoder, chunk, self._P, self._ids.shape[1] - self._P, before)
+                    self._run(decoder, chunk, self._P, self._ids.shape[1] - self._P, before)
             past.append(before)
             hidden.append(seen.seen()[1])
             keys.append(inside.seen()[0].float())
@@ -185,7 +206,13 @@ class UpperLayers:
         real = mask[:, None, :, None]
         return [(k.masked_fill(~real, 0.0), v.masked_fill(~real, 0.0)) for k, v in map(_pair, cache.layers)]
 
-    def _forward(
+    def _forward(self, view: nn.Module, chunk: Tensor, S: int) -> Tensor:
+        """Final hidden states [b, S, d], with no more of what is before the subject than the rows have."""
+        P = int(self._before[chunk].max())
+        past = [(k[chunk, :, self._P - P :], v[chunk, :, self._P - P :]) for k, v in self._past]
+        return self._run(view, chunk, P, S, past)
+
+    def _run(
         self, decoder: nn.Module, chunk: Tensor, P: int, S: int, past: list[tuple[Tensor, Tensor]]
     ) -> Tensor:
         """Final hidden states [b, S, d] of the tokens from the subject on."""

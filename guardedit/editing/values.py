@@ -14,9 +14,9 @@ import torch
 from torch import Tensor
 
 from guardedit.core.protocols import SubjectGroup
-from guardedit.editing.arrivals import at_subject as arrive_at_subject
+from guardedit.editing.arrivals import at_subject
 from guardedit.editing.contexts import Contexts
-from guardedit.editing.keys import at_subject, mean_per_group
+from guardedit.editing.keys import mean_per_group
 from guardedit.editing.objective import Objective
 from guardedit.editing.rows import STOP, Row, RowTensors, row_tensors
 from guardedit.editing.targets import Adam, clamp
@@ -107,14 +107,14 @@ def find_values(
         )
     ]
     tensors = row_tensors(host.tokenizer, rows, context=host.context)
-    site = at_subject(host, layer, tensors)
+    upper = UpperLayers(host, layer, tensors)
+    site = upper.sites([layer])[layer]
     mean_keys = mean_per_group(site.keys, tensors, len(groups), bare_share=bare_share)
     mean_values = mean_per_group(site.values, tensors, len(groups), bare_share=bare_share)
     bare = [int((tensors.group == n).nonzero()[0, 0]) for n in range(len(groups))]
     scale = site.values[bare].norm(dim=1).float()  # [n]
-    upper = UpperLayers(host, layer, tensors)
     objective = Objective(
-        upper, tensors, arrive_at_subject(upper, tensors), preservation_weight=recipe.kl_weight
+        upper, tensors, at_subject(upper, tensors), preservation_weight=recipe.kl_weight
     )
     change, losses, steps = _descend(objective, tensors, scale, upper.width, recipe)
     return [

@@ -58,7 +58,9 @@ class Coordinator:
         log: bool = False,
     ) -> None:
         self.settings = settings
-        self._policy_sha256, self._layer = policy.sha256, assembly.edit_layer(policy, settings)
+        self._policy_sha256 = policy.sha256
+        card = assembly.find_card(settings, workbench.base_sha256)
+        self._layer = assembly.edit_layer(policy, settings, card)
         self._ratio = float("nan")
         self._spent: dict[str, float] = {}  # seconds by stage, in this process
         self._bench = workbench

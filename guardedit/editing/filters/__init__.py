@@ -29,6 +29,8 @@ FILTERS: Mapping[str, str] = MappingProxyType(
 )
 #: Filters that multiply Delta by a number: they may take residuals for `left`, and keep the kind of an edit.
 SCALING = frozenset({"1-li"})
+#: Filters whose result has no thin factors.
+WHOLE = frozenset({"rect"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,11 +41,13 @@ class Filter:
         name: as in `FILTERS`.
         apply: what it does.
         scales: whether that is multiplying Delta by a number.
+        leaves: what an edit stores of a matrix when it does not.
     """
 
     name: str
     apply: Apply
     scales: bool = False
+    leaves: str = "a low rank"
 
 
 def find_filter(name: str, filters: Mapping[str, str] = FILTERS) -> Filter:
@@ -61,4 +65,5 @@ def find_filter(name: str, filters: Mapping[str, str] = FILTERS) -> Filter:
         apply: Apply = getattr(importlib.import_module(module), attribute)
     except (ImportError, AttributeError) as error:
         raise UsageError(f"filter {name!r} cannot be loaded from {module}: {error}") from error
-    return Filter(name=name, apply=apply, scales=name in SCALING)
+    leaves = "a whole change" if name in WHOLE else "a low rank"
+    return Filter(name=name, apply=apply, scales=name in SCALING, leaves=leaves)

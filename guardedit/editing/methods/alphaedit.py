@@ -52,6 +52,7 @@ class AlphaEditEditor:
         stores="key and rank one of each of several matrices",
         undo="in order",
         batch="together",
+        spreads=True,
         deviations=(
             *DEVIATIONS,
             FROZEN_KEYS,

@@ -46,6 +46,7 @@ class CoachHookEditor:
         stores="key and residual of each of several layers",
         undo="exact",
         batch="together",
+        spreads=True,
         reads_live=False,
         deviations=(
             *DEVIATIONS,

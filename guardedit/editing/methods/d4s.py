@@ -40,6 +40,7 @@ class D4SEditor:
         stores="key and residual of each of several layers",
         undo="exact",
         batch="together",
+        spreads=True,
         reads_live=False,
         deviations=(
             *DEVIATIONS,

@@ -48,6 +48,7 @@ class EncoreEditor:
         stores="key and rank one of each of several matrices",
         undo="in order",
         batch="together",
+        spreads=True,
         deviations=(*DEVIATIONS, FROZEN_KEYS, "lambda_n is relative to the length of keys"),
     )
 

@@ -23,6 +23,7 @@ from guardedit.editing.joint_values import JointValues, optimise_together
 from guardedit.editing.method_card import MethodCard
 from guardedit.editing.rows import Row, fact_rows, keep_rows, row_tensors
 from guardedit.editing.setup import Setup
+from guardedit.editing.upper import UpperLayers
 from guardedit.models.factors import Factors, to_payload
 
 
@@ -42,6 +43,8 @@ class JointEditor:
         stores="rank one of each layer's matrix",
         undo="in order",
         batch="together",
+        spreads=True,
+        dials="joint",
     )
 
     def __init__(
@@ -135,13 +138,14 @@ class JointEditor:
         host, settings = self._setup.host, self._setup.joint
         rows = [row for n, group in enumerate(groups) for row in self._rows(n, group)]
         tensors = row_tensors(host.tokenizer, rows, context=host.context)
+        upper = UpperLayers(host, self._setup.layers[0], tensors)
         directions = {
-            layer: Directions.of(host, self._layer(layer), tensors, len(groups), live)
-            for layer in self._setup.layers
+            layer: Directions.of(site, self._layer(layer), tensors, len(groups), live)
+            for layer, site in upper.sites(self._setup.layers).items()
         }
         width = host.base_matrix(self._setup.layer).shape[1]
         fill = (len(live) + len(groups)) / (settings.full_share * width)
-        return optimise_together(host, rows, tensors, directions, settings=settings, fill=fill)
+        return optimise_together(upper, rows, tensors, directions, settings=settings, fill=fill)
 
     def _layer(self, layer: int) -> LayerStatistics:
         if layer not in self._statistics:

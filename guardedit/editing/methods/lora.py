@@ -66,6 +66,7 @@ class LoraEditor:
         stores="rank eight of each edited matrix",
         undo="in order",
         batch="together",
+        spreads=True,
         needs_subject=False,
         deviations=(
             "adapters on the down projections instead of attention, which edits do not reach",

@@ -37,6 +37,7 @@ class MemitEditor:
         stores="key and rank one of each of several matrices",
         undo="in order",
         batch="together",
+        spreads=True,
         deviations=DEVIATIONS,
     )
 

@@ -39,6 +39,7 @@ class MemitSeqEditor:
         stores="key and rank one of each of several matrices",
         undo="in order",
         batch="together",
+        spreads=True,
         deviations=(*DEVIATIONS, FROZEN_KEYS),
     )
 

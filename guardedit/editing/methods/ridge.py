@@ -21,6 +21,7 @@ from guardedit.core.proposal import Proposal, WeightEdit
 from guardedit.core.protocols import SubjectGroup
 from guardedit.editing.cache import EditCache, RecentEdits
 from guardedit.editing.contexts import Contexts, sample_contexts
+from guardedit.editing.editable import by_subject
 from guardedit.editing.method_card import MethodCard
 from guardedit.editing.rows import fact_rows, row_tensors
 from guardedit.editing.setup import Setup
@@ -101,7 +102,7 @@ class RidgeEditor:
         del live
         start, refused, edits = self._clock(), dict[str, str](), list[WeightEdit]()
         with self._host.lock:
-            usable = [self._usable(group, refused) for group in groups]
+            usable = [self._usable(group, refused) for group in by_subject(groups)]
             waiting = [group for group in usable if group.facts]
             for at in range(0, len(waiting), SUBJECTS_AT_ONCE):
                 edits += self._edits(waiting[at : at + SUBJECTS_AT_ONCE], refused)

@@ -71,6 +71,7 @@ class UltraEditor:
         stores="a column for each answer token and the statistics of its tokens, of each edited matrix",
         undo="in order",
         batch="together",
+        spreads=True,
         needs_subject=False,
         deviations=(
             "step and ridge are relative to the size of values and keys",

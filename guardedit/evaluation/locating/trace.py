@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from guardedit.core.errors import UsageError
 from guardedit.evaluation.locating.effects import Array, Average, average
 from guardedit.evaluation.locating.noise import draw, spread
-from guardedit.evaluation.locating.plan import MEDIATORS, effects_of, plan_of, usual_window
+from guardedit.evaluation.locating.plan import MEDIATORS, Step, effects_of, plan_of, usual_window
 from guardedit.evaluation.locating.restore import NoisyRuns, Part
 from guardedit.evaluation.locating.statements import Asked, Statement, answered, ask
 from guardedit.models.generation import by_length
@@ -103,9 +103,33 @@ def trace(
     """
     asked = ask(host, statements)
     sigma = settings.noise * spread(host, asked)
-    chosen, skipped = _choose(host, asked, settings)
+    chosen, skipped = choose(host, asked, settings)
     window = min(settings.window or usual_window(host.layers), host.layers)
     plans = [plan_of(one, layers=host.layers, window=window) for one in chosen]
+    gathered, clean, corrupted = gather(host, chosen, plans, settings, sigma=sigma, tell=tell)
+    return Trace(
+        facts=len(chosen),
+        skipped=skipped,
+        layers=host.layers,
+        window=window,
+        sigma=sigma,
+        clean=math.fsum(clean) / len(clean),
+        corrupted=math.fsum(corrupted) / len(corrupted),
+        effects={part: average(gathered[part.value]) for part in Part},
+        severed={part: average(gathered[f"severed {part.value}"]) for part in MEDIATORS},
+    )
+
+
+def gather(
+    host: ModelHost,
+    chosen: Sequence[Asked],
+    plans: Sequence[Sequence[Step]],
+    settings: TraceSettings,
+    *,
+    sigma: float,
+    tell: Callable[[int, int], None],
+) -> tuple[dict[str, list[Array]], list[float], list[float]]:
+    """Run every fact's plan: name -> effects of each fact, and each fact's clean and corrupted p(answer)."""
     total, done = sum(map(len, plans)), 0
     gathered: dict[str, list[Array]] = {}
     clean, corrupted = [], []
@@ -130,20 +154,11 @@ def trace(
             found = [next(rest) - runs.corrupted[n] for _ in plans[i]]
             for name, effects in effects_of(chosen[i], plans[i], found, layers=host.layers).items():
                 gathered.setdefault(name, []).append(effects)
-    return Trace(
-        facts=len(chosen),
-        skipped=skipped,
-        layers=host.layers,
-        window=window,
-        sigma=sigma,
-        clean=math.fsum(clean) / len(clean),
-        corrupted=math.fsum(corrupted) / len(corrupted),
-        effects={part: average(gathered[part.value]) for part in Part},
-        severed={part: average(gathered[f"severed {part.value}"]) for part in MEDIATORS},
-    )
+    return gathered, clean, corrupted
 
 
-def _choose(host: ModelHost, asked: Sequence[Asked], settings: TraceSettings) -> tuple[list[Asked], int]:
+def choose(host: ModelHost, asked: Sequence[Asked], settings: TraceSettings) -> tuple[list[Asked], int]:
+    """Facts that the model answers, and how many were skipped; UsageError when it answers none."""
     order = random.Random(settings.seed).sample(range(len(asked)), len(asked))
     chosen: list[Asked] = []
     skipped = 0

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
 
@@ -7,6 +9,7 @@ from guardedit.core.proposal import Proposal, WeightEdit
 from guardedit.editing.filtered import FilteredEditor
 from guardedit.editing.filters import Filter, find_filter
 from guardedit.editing.method_card import MethodCard
+from guardedit.editing.registry import Registry
 from guardedit.models.factors import Factors, parts_of, to_payload
 from guardedit.models.matrices import read_matrix
 
@@ -143,4 +146,27 @@ def test_the_method_is_given_the_live_edits_and_its_card_is_kept(setup, direct):
     editor.propose((), live)
     assert inner.seen[-1] == live
     assert editor.card.family == "side memory"
-    assert "half filters each edit by itself" in editor.card.deviations
+    assert any(text.startswith("half filters each edit by itself") for text in editor.card.deviations)
+
+
+@pytest.mark.parametrize("name", ["rect", "prune", "1-li"])
+@pytest.mark.parametrize("method", ["ridge", "memit"])
+def test_a_filter_changes_nothing_about_undoing_and_the_card_says_so(setup, name, method, ridge, direct):
+    """Leaving a filtered edit out gives the bytes as if it had never been made, in any order."""
+    editor = Registry().build(f"{method}+{name}", setup)
+    card, own = editor.card, Registry().resolve(method).card
+    assert (card.undo, card.reads_live) == (own.undo, own.reads_live)
+    assert any(f"leaves undoing {own.undo}" in text for text in card.deviations)
+    assert ("whole change" in card.stores) == (name == "rect")
+    part = ridge if method == "ridge" else direct
+    both = filtered(setup, name, part, replace(part, left=-part.left)).edits
+    alone = filtered(setup, name, part).edits
+    assert setup.fold.weights_sha256(both[:1]) == setup.fold.weights_sha256(alone)
+    assert setup.fold.weights_sha256(both) == setup.fold.weights_sha256(both[::-1])
+
+
+def test_a_card_says_when_a_filter_can_do_nothing_for_a_method(setup):
+    for method in ("grace", "coachhook", "wise"):
+        card = FilteredEditor(Fixed(), find_filter("rect"), setup).card
+        assert card.family == Registry().resolve(method).card.family == "side memory"
+        assert any("every edit is refused" in text for text in card.deviations)

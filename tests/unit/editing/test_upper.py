@@ -134,3 +134,12 @@ def test_a_wording_without_the_subject_makes_no_row(groups):
         ("Marie Curie speaks", 0),
         ("You see. Marie Curie speaks", 1),
     ]
+
+
+def test_the_sites_above_are_those_of_the_whole_model(host):
+    rows = tensors(host)
+    found = UpperLayers(host, 0, rows).sites([0, 1])
+    for layer, site in found.items():
+        expected = at_subject(host, layer, rows)
+        torch.testing.assert_close(site.keys, expected.keys, rtol=1e-4, atol=1e-5)
+        torch.testing.assert_close(site.values, expected.values, rtol=1e-4, atol=1e-5)
