@@ -51,16 +51,20 @@ class EditCard:
 
     @property
     def json(self) -> str:
-        """The card as `parse_card` reads it, readable for people; what is not a number is null."""
-        body: dict[str, Any] = {
-            **({} if self.base_sha256 is None else {"base_sha256": self.base_sha256}),
+        """The card as `parse_card` reads it, a line for each part and for each row; NaN becomes null."""
+        dials = {kind: dict(getattr(self, kind)) for kind in KINDS if getattr(self, kind)}
+        body = {
+            "base_sha256": self.base_sha256,
             "layer": self.layer,
             "layers": list(self.layers),
+            "dials": dials,
+            "about": self.about,
         }
-        dials = {name: dict(getattr(self, name)) for name in KINDS if getattr(self, name)}
-        told = {"dials": dials, "about": dict(self.about), "sweep": [dict(row) for row in self.sweep]}
-        body |= {name: value for name, value in told.items() if value}
-        return json.dumps(_finite(body), indent=1, allow_nan=False) + "\n"
+        lines = [f" {_line(name)}: {_line(value)}" for name, value in body.items() if value not in (None, {})]
+        if self.sweep:
+            rows = ",\n".join(f"  {_line(row)}" for row in self.sweep)
+            lines.append(f' "sweep": [\n{rows}\n ]')
+        return "{\n" + ",\n".join(lines) + "\n}\n"
 
 
 def parse_card(text: str, source: object) -> EditCard:
@@ -152,6 +156,10 @@ def _is_layer(value: Any) -> bool:
 
 def _wrong(source: object, problem: str) -> UsageError:
     return UsageError(f'{source} is not an edit card ({problem}): write it as {{"layer": 5}}')
+
+
+def _line(value: Any) -> str:
+    return json.dumps(_finite(value), allow_nan=False)
 
 
 def _finite(value: Any) -> Any:

@@ -1,7 +1,7 @@
 """Does the demo model do its job? `python -m guardedit.zoo.check [--text FILE ...] [--output json]`.
 
 Measures what it knows, obeys, takes and speaks, prints a table and JSON, and exits 1 where a number falls
-short. With `--sweep` it edits at every layer first and writes the edit card that names the best one.
+short. Edits are made by `ridge` at the layer that the edit card names (`guardedit locate sweep` makes one).
 Without `--text` the perplexity is only shown, since its yardsticks (unigram and trigram) need text to count.
 """
 
@@ -14,12 +14,14 @@ import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from rich.console import Console
 from rich.table import Table
 
-from guardedit.assembly import EDIT_CARD, background
+from guardedit.assembly import EDIT_CARD, background, find_card
 from guardedit.core.protocols import Editor
+from guardedit.editing.edit_card import EditCard
 from guardedit.editing.registry import Registry
 from guardedit.editing.settings import EditSettings
 from guardedit.editing.setup import Setup
@@ -53,12 +55,6 @@ WANTED: Mapping[str, tuple[tuple[str, float], ...]] = {
 }
 
 
-#: What single edits must reach for a layer to be chosen, on the few cases of a sweep.
-USABLE = {"efficacy": 0.9, "other_subject": 0.97, "same_subject": 0.92}
-#: What a sweep also measures with all edits in the weights at once.
-TOGETHER = ("efficacy", "unseen", "other_subject", "perplexity_ratio")
-
-
 @dataclass(frozen=True)
 class Subject:
     """The model under examination, with what edits need."""
@@ -66,17 +62,14 @@ class Subject:
     host: ModelHost
     world: World
     texts: tuple[str, ...]
+    card: EditCard
     moments: Mapping[int, SecondMoments]
 
-    def editor(self, layer: int) -> tuple[Editor, Fold]:
-        """The default editor and the fold at a layer."""
-        dials = EditSettings()
-        fold = Fold(
-            self.host,
-            {layer: self.moments[layer]},
-            background_weight=dials.background_weight,
-            ridge=dials.ridge,
-        )
+    def editor(self) -> tuple[Editor, Fold]:
+        """The default editor and the fold, where and how the edit card says."""
+        layer, values = self.card.layer, dict[str, Any](self.card.edit)
+        dials = EditSettings(**values)
+        fold = Fold(self.host, self.moments, background_weight=dials.background_weight, ridge=dials.ridge)
         setup = Setup(
             host=self.host, fold=fold, moments=self.moments, layer=layer, layers=(layer,), settings=dials
         )
@@ -84,39 +77,17 @@ class Subject:
         return editor, fold
 
 
-def load(model: Path, layers: Sequence[int] | None, cache: Path) -> Subject:
-    """Load the model and the second moments of `layers` (default: all)."""
+def load(model: Path, cache: Path) -> Subject:
+    """The model with its edit card and the second moments of the layer to edit."""
+    settings = Settings(home=cache, model=str(model))
     host = ModelHost.load(model)
+    card = find_card(settings, host.base_sha256)
+    if card is None:
+        sys.exit(f"{model / EDIT_CARD} is missing: `guardedit locate sweep` makes one, copy it there")
     world = World.load()
     texts = tuple(json.loads((ZOO_FOLDER / "probe_texts.json").read_text(encoding="utf-8"))["evaluation"])
-    chosen = list(range(host.layers)) if layers is None else list(layers)
-    ordinary = background(Settings(home=cache, model=str(model)), host)
-    return Subject(host, world, texts, load_or_collect(cache, host, ordinary, chosen))
-
-
-def sweep(subject: Subject, console: Console, *, count: int, seed: int) -> tuple[int, list[dict[str, float]]]:
-    """Make `count` edits at every layer, one at a time and together; the best layer has the most merit."""
-    cases = make_cases(subject.world, subject.host.complete, count=count, seed=seed)
-    rows: list[dict[str, float]] = []
-    for layer in sorted(subject.moments):
-        with console.status(f"layer {layer}"):
-            editor, fold = subject.editor(layer)
-            alone, together = (
-                takes_edits(subject.host, fold, editor, cases, subject.texts, together=joint)
-                for joint in (False, True)
-            )
-            rows.append({"layer": layer, **alone, **{f"together_{k}": together[k] for k in TOGETHER}})
-    return int(max(rows, key=_merit)["layer"]), rows
-
-
-def _merit(row: Mapping[str, float]) -> tuple[bool, float]:
-    """Share of facts answered together for each percent of perplexity, where single edits work at all.
-
-    Edits are served together, and it is perplexity that fills a layer up. NaN has no merit.
-    """
-    usable = all(row[name] >= limit for name, limit in USABLE.items())
-    percent = 100 * max(row["together_perplexity_ratio"] - 1, 1e-4)
-    return usable, row["together_efficacy"] / percent
+    moments = load_or_collect(cache, host, background(settings, host), [card.layer])
+    return Subject(host, world, texts, card, moments)
 
 
 def speaks(subject: Subject, texts: Sequence[Path]) -> dict[str, float]:
@@ -184,38 +155,25 @@ def main() -> None:
     parser.add_argument("--model", type=Path, default=ZOO_FOLDER / "model")
     parser.add_argument("--text", type=Path, action="append", default=[])
     parser.add_argument("--edits", type=int, default=100)
-    parser.add_argument("--sweep", action="store_true", help="edit at every layer and write the edit card")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--output", choices=("table", "json"), default="table")
     arguments = parser.parse_args()
     console = Console(stderr=arguments.output == "json", soft_wrap=True)
     with tempfile.TemporaryDirectory() as cache:
-        card = arguments.model / EDIT_CARD
-        if not arguments.sweep and not card.is_file():
-            sys.exit(f"{card} is missing: run with --sweep to make it")
-        layer = None if arguments.sweep else int(json.loads(card.read_text())["layer"])
-        subject = load(arguments.model, None if layer is None else [layer], Path(cache))
-        rows: list[dict[str, float]] = []
-        if layer is None:
-            layer, rows = sweep(subject, console, count=24, seed=arguments.seed + 1)
-            body = {"base_sha256": subject.host.base_sha256, "layer": layer, "sweep": rows}
-            card.write_text(json.dumps(body, indent=1) + "\n", encoding="utf-8")
-            console.print(_sweep_table(rows))
-        results = examine(subject, layer, arguments.text, edits=arguments.edits, seed=arguments.seed)
+        subject = load(arguments.model, Path(cache))
+        results = examine(subject, arguments.text, edits=arguments.edits, seed=arguments.seed)
     good = show(console, results)
     for text in samples(subject):
         console.print(text, markup=False)
     if arguments.output == "json":
-        print(json.dumps({"layer": layer, "sweep": rows, **results}, indent=1))
+        print(json.dumps({"layer": subject.card.layer, **results}, indent=1))
     sys.exit(0 if good else 1)
 
 
-def examine(
-    subject: Subject, layer: int, texts: Sequence[Path], *, edits: int, seed: int
-) -> dict[str, dict[str, float]]:
+def examine(subject: Subject, texts: Sequence[Path], *, edits: int, seed: int) -> dict[str, dict[str, float]]:
     """All four questions, in order."""
     host, world = subject.host, subject.world
-    editor, fold = subject.editor(layer)
+    editor, fold = subject.editor()
     cases = make_cases(world, host.complete, count=edits, seed=seed)
     return {
         "knows": knows(world, host.complete, seed=seed),
@@ -223,18 +181,6 @@ def examine(
         "takes_edits": takes_edits(host, fold, editor, cases, subject.texts),
         "speaks": speaks(subject, texts),
     }
-
-
-def _sweep_table(rows: Sequence[Mapping[str, float]]) -> Table:
-    names = ["layer", "efficacy", "unseen", "other_subject", "same_subject", "perplexity_ratio"]
-    names += [f"together_{name}" for name in TOGETHER]
-    table = Table(
-        *(name.replace("_", "\n") for name in names),
-        title="24 edits at each layer, one at a time and together",
-    )
-    for row in rows:
-        table.add_row(*(f"{row[name]:.4g}" for name in names))
-    return table
 
 
 if __name__ == "__main__":

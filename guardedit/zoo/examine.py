@@ -170,32 +170,29 @@ def takes_edits(
     cases: Sequence[Case],
     texts: Sequence[str],
     *,
-    together: bool = False,
     tell: Progress = lambda _: None,
 ) -> dict[str, float]:
-    """Edit each case alone (or all together) and ask; refused edits count as failed."""
+    """Edit each case alone and ask; refused edits count as failed."""
     groups = [SubjectGroup(subject=c.fact.key.subject, facts=(c.fact,), keep=c.keep) for c in cases]
     proposal = editor.propose(groups, ())
-    by_subject = {edit.subject: edit for edit in proposal.edits}
+    edited = {edit.subject for edit in proposal.edits}
     before = host.token_logprobs(texts)
-    sets = [list(by_subject.values())] if together else [[e] for e in by_subject.values()]
     rows: dict[str, list[bool]] = {"efficacy": [], "unseen": [], "same_subject": [], "other_subject": []}
     ratios: list[float] = []
-    for number, edits in enumerate(sets):
-        chosen = [c for c in cases if by_subject.get(c.fact.key.subject) in edits]
-        with host.patched(fold.fold(edits)):
-            _ask_cases(host, chosen, rows)
+    for number, edit in enumerate(proposal.edits, start=1):
+        with host.patched(fold.fold([edit])):
+            _ask_cases(host, [c for c in cases if c.fact.key.subject == edit.subject], rows)
             ratios.append(perplexity_ratio(host.token_logprobs(texts), before))
-        tell(f"edit {number + 1} of {len(sets)}")
+        tell(f"edit {number} of {len(proposal.edits)}")
     for case in cases:
-        if case.fact.key.subject not in by_subject:
+        if case.fact.key.subject not in edited:
             rows["efficacy"].append(False)
             rows["unseen"] += [False] * len(case.unseen)
     return {
         **{name: share(hits) for name, hits in rows.items()},
         "perplexity_ratio": math.fsum(ratios) / len(ratios) if ratios else math.nan,
         "worst_perplexity_ratio": max(ratios, default=math.nan),
-        "refused": float(len(cases) - len(by_subject)),
+        "refused": float(len(cases) - len(edited)),
         "seconds_per_edit": proposal.seconds / len(cases) if cases else math.nan,
     }
 

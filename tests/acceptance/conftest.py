@@ -46,7 +46,7 @@ def _tokenizer() -> PreTrainedTokenizerFast:
 def _write(folder: Path, model: Any) -> Path:
     model.save_pretrained(folder)
     _tokenizer().save_pretrained(folder)
-    (folder / "edit_card.json").write_text(json.dumps({"layer": 0, "settings": {}}))
+    (folder / "edit_card.json").write_text(json.dumps({"layer": 0}))
     (folder / "probes.json").write_text(json.dumps({"texts": SENTENCES, "questions": []}))
     return folder
 

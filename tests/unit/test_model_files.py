@@ -8,29 +8,13 @@ from dataclasses import replace
 import pytest
 
 from guardedit import assembly
-from guardedit.core.errors import PolicyError, UsageError
+from guardedit.core.errors import UsageError
 from guardedit.settings import Settings, shipped_policy
 
 
 @pytest.fixture
 def beside(tmp_path):
     return Settings(home=tmp_path / "home", model=str(tmp_path), metrics=None)
-
-
-def test_the_layer_is_the_policys_else_the_cards(beside, policy, tmp_path):
-    with pytest.raises(PolicyError, match=r"set editing\.layer"):
-        assembly.edit_layer(policy, beside)
-    (tmp_path / assembly.EDIT_CARD).write_text('{"layer": 5}')
-    assert assembly.edit_layer(policy, beside) == 5
-    named = policy.model_copy(update={"editing": policy.editing.model_copy(update={"layer": 2})})
-    assert assembly.edit_layer(named, beside) == 2
-
-
-@pytest.mark.parametrize("text", ["[5]", "{}", '{"layer": null}', "no"])
-def test_a_card_that_names_no_layer_is_refused(beside, policy, tmp_path, text):
-    (tmp_path / assembly.EDIT_CARD).write_text(text)
-    with pytest.raises(UsageError, match=r"edit_card\.json is not an edit card"):
-        assembly.edit_layer(policy, beside)
 
 
 def test_the_background_is_the_file_beside_the_model(beside, tmp_path):

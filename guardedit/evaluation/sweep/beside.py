@@ -32,10 +32,13 @@ def read_trace(path: Path) -> tuple[str, LayerEffects]:
     try:
         body = json.loads(path.read_text(encoding="utf-8"))
         token = TOKENS[SUBJECT_LAST]
-        mean = _numbers(body["indirect_effect"][Part.MLP.value][token])
-        error = _numbers(body["standard_error"][Part.MLP.value][token])
+        found = LayerEffects(
+            mean=_numbers(body["indirect_effect"][Part.MLP.value][token]),
+            error=_numbers(body["standard_error"][Part.MLP.value][token]),
+            facts=int(body["facts"]),
+            window=int(body["window"]),
+        )
         base, layers = str(body["base_sha256"]), int(body["layers"])
-        found = LayerEffects(mean=mean, error=error, facts=int(body["facts"]), window=int(body["window"]))
     except OSError as error:
         raise UsageError(f"cannot read the trace {path}: {error}") from error
     except (ValueError, KeyError, TypeError) as error:
@@ -43,8 +46,8 @@ def read_trace(path: Path) -> tuple[str, LayerEffects]:
             f"{path} is no trace ({type(error).__name__}: {error}): "
             "write it with `guardedit locate trace --output json`"
         ) from error
-    if not len(mean) == len(error) == layers:
-        raise UsageError(f"{path} is no trace: it has {len(mean)} effects for {layers} layers")
+    if not len(found.mean) == len(found.error) == layers:
+        raise UsageError(f"{path} is no trace: it has {len(found.mean)} effects for {layers} layers")
     return base, found
 
 

@@ -15,7 +15,8 @@ from guardedit.evaluation.sweep.report import agreement
 from guardedit.evaluation.sweep.search import Search, Tried
 
 _INK, _QUIET, _GRID = "#1f2430", "#6b7280", "#e5e7eb"
-_GREEN, _BLUE, _AMBER, _PALE = "#15803d", "#2563eb", "#d97706", "#bfdbfe"
+_GREEN, _BLUE, _AMBER, _RED = "#15803d", "#2563eb", "#d97706", "#dc2626"
+_PALE, _WHITE = "#bfdbfe", "#ffffff"
 #: Half the width of a 95 % confidence band, in standard errors.
 _BAND = 1.96
 
@@ -62,11 +63,13 @@ def draw_sweep(path: Path, found: Search, trace: LayerEffects | None, *, title: 
 
 
 def _trace(axes: Any, trace: LayerEffects | None, layers: list[int]) -> None:
-    axes.set_title("Tracing: what MLPs around a layer bring back at the subject's last token", loc="left")
     axes.set_ylabel("effect on p(answer), %")
+    what = "Tracing: what MLPs around a layer bring back at the subject's last token"
     if trace is None:
+        axes.set_title(what, loc="left")
         axes.text(0.5, 0.5, "not traced", ha="center", va="center", color=_QUIET, transform=axes.transAxes)
         return
+    axes.set_title(f"{what} ({trace.facts} facts, windows of {trace.window}, bands of 95 %)", loc="left")
     axes.bar(
         layers,
         [100 * trace.mean[layer] for layer in layers],
@@ -77,49 +80,52 @@ def _trace(axes: Any, trace: LayerEffects | None, layers: list[int]) -> None:
         capsize=3,
         width=0.6,
     )
-    axes.text(
-        0.99,
-        0.97,
-        f"{trace.facts} facts, windows of {trace.window}, bars of error: 95 %",
-        ha="right",
-        va="top",
-        color=_QUIET,
-        fontsize=9,
-        transform=axes.transAxes,
-    )
 
 
 def _places(axes: Any, found: Search) -> None:
     """Merit as bars at single layers and as lines over windows; shares as marks at single layers."""
     single = [one for one in found.places if one.place.alone]
     where = [one.place.layer for one in single]
+    values = [one.merit.value for one in single]
+    usable = [one.merit.usable for one in single]
     axes.bar(
         where,
-        [one.merit.value for one in single],
-        color=[_PALE if one.merit.usable else "#ffffff" for one in single],
+        values,
+        color=[_PALE if good else _WHITE for good in usable],
         edgecolor=_BLUE,
-        hatch=["" if one.merit.usable else "//" for one in single],
+        hatch=["" if good else "//" for good in usable],
         width=0.6,
-        label="merit (hatched: single edits not usable)",
     )
     for name, colour, mark, value in _SHARES:
         axes.plot(
             where, [value(one) for one in single], color=colour, marker=mark, ms=4.5, lw=1.2, label=name
         )
     windows = [one for one in found.places if not one.place.alone]
-    for n, one in enumerate(windows):
-        first, last = one.place.layers[0], one.place.layers[-1]
-        axes.plot(
-            [first, last],
-            [one.merit.value] * 2,
-            color="#dc2626",
-            ls="-" if one.merit.usable else ":",
-            marker="|",
-            lw=2.2,
-            label="merit of a window (dotted: not usable)" if n == 0 else None,
-        )
-    best = found.best.place
-    axes.set_title(f"Editing: what the same facts do there; best: {best}", loc="left")
+    for one in windows:
+        ends, style = (one.place.layers[0], one.place.layers[-1]), "-" if one.merit.usable else ":"
+        axes.plot(ends, [one.merit.value] * 2, color=_RED, ls=style, marker="|", lw=2.2)
+    least = min((one.merit.value for one in found.places if not math.isnan(one.merit.value)), default=0.0)
+    axes.set_ylim(max(-1.0, min(0.0, least)), 1.05)
+    axes.set_title(f"Editing: how the same facts do there; best: {found.best.place}", loc="left")
     axes.set_ylabel("share, or merit")
-    axes.set_ylim(0, 1.05)
-    axes.legend(loc="lower center", bbox_to_anchor=(0.5, -0.42), ncols=3, frameon=False, fontsize=9)
+    _legend(axes, windows=bool(windows))
+
+
+def _legend(axes: Any, *, windows: bool) -> None:
+    """What bars and lines mean, whichever of them happen to be there."""
+    from matplotlib.lines import Line2D
+    from matplotlib.patches import Patch
+
+    shares, _ = axes.get_legend_handles_labels()
+    merits: list[Any] = [
+        Patch(facecolor=_PALE, edgecolor=_BLUE, label="merit of a layer"),
+        Patch(facecolor=_WHITE, edgecolor=_BLUE, hatch="//", label="the same, single edits not usable"),
+    ]
+    if windows:
+        merits.append(
+            Line2D([], [], color=_RED, marker="|", lw=2.2, label="merit of a window (dotted: as hatched)")
+        )
+    handles = [*shares, *merits]
+    axes.legend(
+        handles=handles, loc="upper center", bbox_to_anchor=(0.5, -0.16), ncols=2, frameon=False, fontsize=9
+    )

@@ -8,6 +8,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
+from typing import Any
 
 from guardedit.editing.registry import SEPARATOR, Registry
 from guardedit.editing.setup import Setup
@@ -107,7 +108,9 @@ def sweep(
 
 def setup_at(setup: Setup, place: Place, dials: Dials) -> Setup:
     """The setup of a candidate; its fold solves with the dials that its edits are made with."""
-    settings = replace(setup.settings, **dials.edit)
+    # A dial has the type of its default: `grid` keeps it, and a card is checked for it.
+    edit, joint = dict[str, Any](dials.edit), dict[str, Any](dials.joint)
+    settings = replace(setup.settings, **edit)
     fold = setup.fold
     if any(getattr(settings, name) != getattr(setup.settings, name) for name in _FOLDED):
         fold = Fold(
@@ -119,7 +122,7 @@ def setup_at(setup: Setup, place: Place, dials: Dials) -> Setup:
         layer=place.layer,
         layers=place.layers,
         settings=settings,
-        joint=replace(setup.joint, **dials.joint),
+        joint=replace(setup.joint, **joint),
     )
 
 
