@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -18,19 +19,12 @@ from guardedit.core.errors import UsageError
 from guardedit.settings import Settings
 
 if TYPE_CHECKING:
+    from guardedit.editing.edit_card import EditCard
     from guardedit.editing.setup import Setup
+    from guardedit.evaluation.editors.cases import EditCase
     from guardedit.evaluation.locating.last_token import LayerEffects
     from guardedit.evaluation.sweep.search import Search
     from guardedit.policy.schema import Policy
-
-
-@dataclass(frozen=True)
-class _Found:
-    """All that is told at the end."""
-
-    about: dict[str, Any]
-    search: Search
-    trace: LayerEffects | None
 
 
 def sweep(
@@ -88,73 +82,62 @@ def sweep(
     settings = settings_from(home, policy, model)
     rules = load_policy(settings.policy)
     wanted = _layers(layers)
-    spreads = _spreads(method)
-    if picture is not None and not picture.absolute().parent.is_dir():
-        raise UsageError(f"there is no folder {picture.parent} for the picture: make it first")
-    if trace is not None:
-        from guardedit.evaluation.sweep.beside import read_trace
-
-        read_trace(trace)
-    if write:
-        _refuse_to_change_live_edits(settings)
+    _check(settings, method, picture, trace, write=write)  # before anything slow
     cases, texts = facts_to_edit(settings, facts, count=count, seed=seed)
     from guardedit import assembly
-    from guardedit.evaluation.editors.cases import vetted
-    from guardedit.evaluation.sweep.report import agreement, card_of, numbers
+    from guardedit.editing.edit_card import KINDS
     from guardedit.evaluation.sweep.run import Wanted
     from guardedit.evaluation.sweep.run import sweep as run
-    from guardedit.models.guessing import complete_guessed
 
     started = time.perf_counter()
     setup = _setup(settings, rules, wanted, seed=seed)
-    fixed = {kind: set(assembly.policy_dials(rules, of)) for kind, of in _kinds().items()}
+    fixed = {kind: set(assembly.policy_dials(rules, of)) for kind, of in KINDS.items()}
     with bar() as tell:
-        good = vetted(cases, lambda guesses: complete_guessed(setup.host, guesses))
-        if not good:
-            raise UsageError(f"the model says the targets of all {len(cases)} facts already: give others")
+        good = _vetted(setup, cases)
         effects = _effects(setup, settings, trace, seed=seed, tell=tell)
-        found = run(
-            setup, Wanted(method=method, layers=setup.layers, vary=dials, fixed=fixed), good, texts, tell=tell
-        )
-    rows = numbers(found, effects)
-    about = {
-        "method": method,
-        "facts": len(good),
-        "already_said": len(cases) - len(good),
-        "seed": seed,
-        "trace_facts": None if effects is None else effects.facts,
-        "trace_window": None if effects is None else effects.window,
-        "rank_correlation": agreement(found, effects),
-        "usable": found.best.merit.usable,
-    }
-    card = card_of(
-        found,
-        base_sha256=setup.host.base_sha256,
-        spreads=spreads,
-        former=None if spreads else assembly.find_card(settings, setup.host.base_sha256),
-        about=about,
-        rows=rows,
-    )
+        sought = Wanted(method=method, layers=setup.layers, vary=dials, fixed=fixed)
+        found = run(setup, sought, good, texts, tell=tell)
+    about = {"method": method, "seed": seed, "facts": len(good), "already_said": len(cases) - len(good)}
+    card = _card(settings, setup, found, effects, about)
     written = assembly.write_card(settings, card) if write else None
     if picture is not None:
         from guardedit.evaluation.sweep.picture import draw_sweep
 
         name = Path(settings.model).name if settings.model else "the demo model"
         draw_sweep(picture, found, effects, title=f"Where {name} is edited: {method}, {len(good)} facts")
+    seconds = time.perf_counter() - started
     told = {
         "base_sha256": card.base_sha256,
         "layer": card.layer,
         "layers": list(card.layers),
         "dials": {"edit": dict(card.edit), "joint": dict(card.joint)},
-        **about,
+        **card.about,
         "card": written,
         "picture": picture,
-        "seconds": time.perf_counter() - started,
+        "seconds": seconds,
     }
     if output is Output.JSON:
-        show.record({**told, "sweep": rows}, output)
+        show.record({**told, "sweep": card.sweep}, output)
     else:
-        _show(told, _Found(told, found, effects))
+        _show(told, found, effects)
+
+
+def _check(settings: Settings, method: str, picture: Path | None, trace: Path | None, *, write: bool) -> None:
+    """UsageError for what would fail, or do harm, at the end."""
+    from guardedit.editing.registry import Registry
+    from guardedit.evaluation.sweep.beside import read_trace
+    from guardedit.evaluation.sweep.run import card_of_method
+
+    if card_of_method(Registry(), method).trained:
+        raise UsageError(
+            f"{method} edits the layers it was trained for: sweep a method that needs no training"
+        )
+    if picture is not None and not picture.absolute().parent.is_dir():
+        raise UsageError(f"there is no folder {picture.parent} for the picture: make it first")
+    if trace is not None:
+        read_trace(trace)
+    if write:
+        _refuse_to_change_live_edits(settings)
 
 
 def _layers(text: str) -> tuple[int, ...] | None:
@@ -168,24 +151,6 @@ def _layers(text: str) -> tuple[int, ...] | None:
     if not found or min(found) < 0:
         raise UsageError(f"--layers {text!r} is neither all nor a list of layers: write them as 2,3,4")
     return found
-
-
-def _spreads(method: str) -> bool:
-    """Whether the method spreads a change; UsageError for one that cannot be swept."""
-    from guardedit.editing.registry import SEPARATOR, Registry
-
-    card = Registry().resolve(method.split(SEPARATOR, maxsplit=1)[0]).card
-    if card.trained:
-        raise UsageError(
-            f"{method} edits the layers it was trained for: sweep a method that needs no training"
-        )
-    return bool(card.spreads)
-
-
-def _kinds() -> Any:
-    from guardedit.editing.edit_card import KINDS
-
-    return KINDS
 
 
 def _refuse_to_change_live_edits(settings: Settings) -> None:
@@ -219,39 +184,59 @@ def _effects(
 ) -> LayerEffects | None:
     """From the file, else measured; None where the model answers none of the probe set's questions."""
     from guardedit.assembly import load_probes
-    from guardedit.evaluation.locating.last_token import FACTS, last_token_effects
-    from guardedit.evaluation.locating.statements import Statement
-    from guardedit.evaluation.locating.trace import TraceSettings
-    from guardedit.evaluation.sweep.beside import trace_of
+    from guardedit.evaluation.sweep.beside import small_trace, trace_of
 
     if path is not None:
         return trace_of(path, setup.host.base_sha256)
     known = load_probes(settings).questions
-    statements = [Statement(prompt=q.prompt, subject=q.subject, answer=q.answer) for q in known]
     try:
-        return last_token_effects(
-            setup.host,
-            statements,
-            TraceSettings(count=FACTS, seed=seed),
-            tell=lambda done, total: tell("tracing", done, total),
-        )
+        return small_trace(setup.host, known, seed=seed, tell=partial(tell, "tracing"))
     except UsageError as error:
         show.warn(f"no trace to compare with: {error}")
         return None
 
 
-def _show(told: dict[str, Any], found: _Found) -> None:
+def _vetted(setup: Setup, cases: list[EditCase]) -> list[EditCase]:
+    from guardedit.evaluation.editors.cases import vetted
+    from guardedit.models.guessing import complete_guessed
+
+    good = vetted(cases, lambda guesses: complete_guessed(setup.host, guesses))
+    if not good:
+        raise UsageError(f"the model says the targets of all {len(cases)} facts already: give others")
+    return good
+
+
+def _card(
+    settings: Settings, setup: Setup, found: Search, effects: LayerEffects | None, about: dict[str, Any]
+) -> EditCard:
+    from guardedit.assembly import find_card
+    from guardedit.editing.registry import Registry
+    from guardedit.evaluation.sweep.report import card_of
+    from guardedit.evaluation.sweep.run import card_of_method
+
+    base = setup.host.base_sha256
+    if card_of_method(Registry(), about["method"]).spreads:
+        return card_of(found, effects, base_sha256=base, about=about)
+    # A method of one layer says nothing about where others should spread a change: as it was, then.
+    layers: tuple[int, ...] = (found.single.place.layer,)
+    with suppress(UsageError):  # a card that nobody can use is what this one replaces
+        former = find_card(settings, base)
+        layers = layers if former is None else former.layers
+    return card_of(found, effects, base_sha256=base, about=about, layers=layers)
+
+
+def _show(told: dict[str, Any], found: Search, effects: LayerEffects | None) -> None:
     from guardedit.evaluation.sweep.report import dial_table, place_table, problems
 
     output = Output.TABLE
     for title, table in (
-        ("places, each edit alone, then all together (tog.):", place_table(found.search, found.trace)),
-        ("dials at the best place, one changed at a time:", dial_table(found.search)),
+        ("places, each edit alone, then all together (tog.):", place_table(found, effects)),
+        ("dials at the best place, one changed at a time:", dial_table(found)),
     ):
         if table:
             show.line({}, output, title)
             show.rows(table, list(table[0]), output, empty="")
-    for text in problems(found.search):
+    for text in problems(found):
         show.warn(text)
     show.line({}, output, _summary(told))
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +16,20 @@ import numpy as np
 
 from guardedit.core.errors import UsageError
 from guardedit.evaluation.locating.effects import SUBJECT_LAST, TOKENS
-from guardedit.evaluation.locating.last_token import LayerEffects
+from guardedit.evaluation.locating.last_token import FACTS, LayerEffects, last_token_effects
 from guardedit.evaluation.locating.restore import Part
+from guardedit.evaluation.locating.statements import Statement
+from guardedit.evaluation.locating.trace import TraceSettings
+from guardedit.guard.catalogue import KnownQuestion
+from guardedit.models.host import ModelHost
+
+
+def small_trace(
+    host: ModelHost, known: Sequence[KnownQuestion], *, seed: int, tell: Callable[[int, int], None]
+) -> LayerEffects:
+    """Trace a few dozen of the known questions; UsageError when the model answers none of them."""
+    statements = [Statement(prompt=q.prompt, subject=q.subject, answer=q.answer) for q in known]
+    return last_token_effects(host, statements, TraceSettings(count=FACTS, seed=seed), tell=tell)
 
 
 def read_trace(path: Path) -> tuple[str, LayerEffects]:

@@ -63,8 +63,8 @@ def merit(score: Score) -> Merit:
     single edits best may hold them together worst.
 
     Facts without other wordings, or subjects without other facts, leave that measure out, of every
-    candidate alike. Without efficacy, other subjects or a finite perplexity there is no merit. Seconds have
-    no part in it: another machine would choose otherwise.
+    candidate alike. Where no edit took hold, or other subjects or perplexity are not numbers, there is no
+    merit. Seconds have no part in it: another machine would choose otherwise.
 
     >>> good = Shares(efficacy=1.0, unseen=1.0, other_subject=1.0, same_subject=1.0, perplexity_ratio=1.01)
     >>> merit(Score(alone=good, together=good))
@@ -74,7 +74,7 @@ def merit(score: Score) -> Merit:
     """
     now = score.together
     needed = (now.efficacy, now.other_subject, now.perplexity_ratio)
-    if not all(map(math.isfinite, needed)):
+    if not all(map(math.isfinite, needed)) or not now.efficacy:
         return Merit(usable=False, value=math.nan)
     asked = (now.unseen, now.same_subject)
     shares = [now.efficacy, now.other_subject, *(share for share in asked if not math.isnan(share))]

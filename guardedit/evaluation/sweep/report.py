@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
@@ -51,36 +51,36 @@ def traced(one: Tried, trace: LayerEffects | None) -> float | None:
 
 def card_of(
     found: Search,
+    trace: LayerEffects | None,
     *,
     base_sha256: str,
-    spreads: bool,
-    former: EditCard | None,
     about: Mapping[str, Any],
-    rows: Sequence[Mapping[str, Any]],
+    layers: tuple[int, ...] | None = None,
 ) -> EditCard:
-    """What the sweep chose.
-
-    A method of one layer says nothing about where others should spread a change, so `layers` stays as the
-    former card has it.
+    """What the sweep chose: the best layer alone for methods of one layer, the best place for the others.
 
     Args:
         found: the sweep.
+        trace: beside it.
         base_sha256: digest of the base model.
-        spreads: whether the method edits windows.
-        former: the card in force until now.
-        about: how the sweep was made.
-        rows: its table, from `numbers`.
+        about: method, facts and seed.
+        layers: where a change is spread, when the sweep cannot say.
     """
     single = found.best.place if math.isnan(found.single.merit.value) else found.single.place
-    layers = found.best.place.layers if spreads else (single.layer,) if former is None else former.layers
     return EditCard(
         base_sha256=base_sha256,
         layer=single.layer,
-        layers=layers,
+        layers=layers or found.best.place.layers,
         edit=found.best.dials.edit,
         joint=found.best.dials.joint,
-        about=about,
-        sweep=tuple(rows),
+        about={
+            **about,
+            "usable": found.best.merit.usable,
+            "trace_facts": None if trace is None else trace.facts,
+            "trace_window": None if trace is None else trace.window,
+            "rank_correlation": agreement(found, trace),
+        },
+        sweep=tuple(numbers(found, trace)),
     )
 
 

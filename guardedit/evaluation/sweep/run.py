@@ -10,6 +10,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
+from guardedit.editing.method_card import MethodCard
 from guardedit.editing.registry import SEPARATOR, Registry
 from guardedit.editing.setup import Setup
 from guardedit.evaluation.editors.alone import Alone
@@ -104,6 +105,12 @@ def sweep(
         )
 
     return search(where, what, measure)
+
+
+def card_of_method(registry: Registry, name: str) -> MethodCard:
+    """What a method says of itself, whatever stands behind its name; UsageError for an unknown one."""
+    card: MethodCard = registry.resolve(name.split(SEPARATOR, maxsplit=1)[0]).card
+    return card
 
 
 def setup_at(setup: Setup, place: Place, dials: Dials) -> Setup:

@@ -15,6 +15,9 @@ from guardedit.evaluation.sweep.merit import Merit, Score, better, merit
 #: Merit by which a dial must be better to be changed: less is luck with a few dozen facts.
 GAIN = 0.01
 
+#: The usual reason where nothing broke.
+_UNMEASURED = "no edit took hold, or the model answers no question about other subjects"
+
 #: Whose dials, dial, values.
 Grid = Sequence[tuple[str, str, tuple[Dial, ...]]]
 
@@ -73,7 +76,7 @@ def search(places: Sequence[Place], grid: Grid, measure: Measure) -> Search:
     first = [measure(place, Dials()) for place in places]
     start = reduce(_better, first)
     if math.isnan(start.merit.value):
-        reason = next((one.problem for one in first if one.problem), "nothing could be measured")
+        reason = next((one.problem for one in first if one.problem), _UNMEASURED)
         raise EditError(f"no layer of {', '.join(map(str, places))} takes these edits: {reason}")
     best, second = start, list[Tried]()
     for kind, name, values in grid:
