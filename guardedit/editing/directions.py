@@ -17,8 +17,8 @@ import torch
 from torch import Tensor
 
 from guardedit.core.proposal import WeightEdit
-from guardedit.editing.keys import Site, at_subject, mean_per_group
-from guardedit.editing.rows import Row, RowTensors, row_tensors
+from guardedit.editing.keys import Site, at_subject
+from guardedit.editing.rows import Row, row_tensors
 from guardedit.editing.setup import Setup
 from guardedit.models.factors import parts_of
 from guardedit.models.ridge import Ridge
@@ -76,11 +76,9 @@ class Directions:
     scale: Tensor
 
     @staticmethod
-    def of(
-        site: Site, layer: LayerStatistics, rows: RowTensors, groups: int, live: Sequence[WeightEdit]
-    ) -> Directions:
-        """From the layer's keys and values at the rows' subjects, on the model as it stands."""
-        keys = mean_per_group(site.keys, rows, groups).t().contiguous()
+    def of(site: Site, layer: LayerStatistics, live: Sequence[WeightEdit]) -> Directions:
+        """From the layer's keys and values [n, ...], one a subject, on the model as it stands."""
+        keys = site.keys.t().contiguous()
         known = [
             part.key.double()
             for edit in live
@@ -90,13 +88,13 @@ class Directions:
         K = torch.cat([*known, keys], dim=1)
         U = torch.stack([layer.ridge.spread(key) for key in K.t()], dim=1)
         system = torch.eye(K.shape[1], dtype=torch.float64) + K.t() @ U
-        B = torch.linalg.solve(system, U.t()).t()[:, K.shape[1] - groups :]
+        B = torch.linalg.solve(system, U.t()).t()[:, -len(site.keys) :]
         right = B / (B * keys).sum(0)
         return Directions(
             keys=keys,
             right=right,
             price=(right.t() @ layer.felt @ right).float(),
-            scale=mean_per_group(site.values, rows, groups).norm(dim=1).float(),
+            scale=site.values.norm(dim=1).float(),
         )
 
 

@@ -47,6 +47,14 @@ def joined(sites: Sequence[Site]) -> Site:
     return Site(keys=torch.cat([s.keys for s in sites]), values=torch.cat([s.values for s in sites]))
 
 
+def mean_site(site: Site, rows: RowTensors, groups: int, *, bare_share: float = 0.5) -> Site:
+    """One key and value a group, see `mean_per_group`."""
+    keys, values = (
+        mean_per_group(parts, rows, groups, bare_share=bare_share) for parts in (site.keys, site.values)
+    )
+    return Site(keys=keys, values=values)
+
+
 def mean_per_group(parts: Tensor, rows: RowTensors, groups: int, *, bare_share: float = 0.5) -> Tensor:
     """Average over the wordings and contexts of each group, [groups, width] (MEMIT, section 4.2).
 

@@ -37,13 +37,25 @@ class Row:
     fact: str = ""
 
 
-def fact_rows(group: int, fact: Fact, subject: str, contexts: Contexts) -> list[Row]:
-    """Every wording that holds the subject, in every context."""
+def fact_rows(group: int, fact: Fact, subject: str, contexts: Contexts, *, crossed: bool = True) -> list[Row]:
+    """Every wording that holds the subject, bare and behind prefixes.
+
+    Args:
+        group: of the rows.
+        fact: whose wordings and target.
+        subject: as it stands in them.
+        contexts: prefixes.
+        crossed: every wording behind every prefix; else the prefixes go round over the wordings, each
+            wording behind one at least.
+    """
+    wordings = [wording for wording in fact.wordings if subject in wording]
+    prefixes = len(contexts.prefixes)
+    each = prefixes if crossed else -(-prefixes // max(1, len(wordings)))
     return [
         Row(group=group, subject=subject, prompt=text, answer=fact.target + STOP, context=n, fact=fact.id)
-        for wording in fact.wordings
-        if subject in wording
+        for at, wording in enumerate(wordings)
         for n, text in enumerate(contexts.around(wording))
+        if n == 0 or (n - 1 - at * each) % prefixes < each
     ]
 
 

@@ -72,6 +72,9 @@ class JointSettings:
         background_price: nats for a change whose expected squared output error on background text is as
             large as the output itself, in a layer that is full; 0: free.
         full_share: edits that fill a layer, as a share of its width f.
+        to_come: edits that are counted as if they filled the layer already, as a multiple of the batch, up
+            to a full layer. Early edits stay: what they cost too much, later ones have to pay.
+        bare_share: of the bare wordings in keys; those behind prefixes have the rest.
         subject_direction: weight of the known subjects' keys in lambda C, against all background tokens.
         subject_felt: share of the known subjects' keys in what `background_price` is asked for.
     """
@@ -87,5 +90,7 @@ class JointSettings:
     together: int = 128
     background_price: float = 130.0
     full_share: float = 0.125
+    to_come: float = 3.0
+    bare_share: float = 0.5
     subject_direction: float = 0.5
     subject_felt: float = 0.3

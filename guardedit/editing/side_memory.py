@@ -1,4 +1,4 @@
-"""Training some columns of a side memory beside one matrix, for many facts side by side.
+"""Training some columns of a side memory beside one matrix, for many facts together.
 
 Only one matrix changes, so what enters it is fixed, and gradient descent on it only ever adds products of a
 gradient and a key: Delta = sum_t v_t u_t^T over the tokens t of the training texts. The v_t are what is kept
@@ -17,6 +17,7 @@ from torch import Tensor
 from guardedit.core.errors import EditDiverged
 from guardedit.editing.objective import Objective, Scores
 from guardedit.editing.rows import RowTensors
+from guardedit.editing.thinning import thinned
 from guardedit.editing.upper import Arriving, UpperLayers
 from guardedit.models.host import ModelHost
 from guardedit.models.statistics import SecondMoments
@@ -107,11 +108,15 @@ class SideMemory:
         factor = torch.linalg.cholesky(C + recipe.softness * C.diagonal().mean() * eye)
         # For each fact its tokens, as [B, S] bool, and their k_t and u_t [t, c].
         self._mine = [real & (rows.group == n)[:, None] for n in range(self._n)]
-        self._own = [self.keys[mine][:, columns] for mine in self._mine]
+        self._inside = self.keys[:, :, columns]  # [B, S, c]
+        self._own = [self._inside[mine] for mine in self._mine]
         self._spread = [torch.cholesky_solve(k.t().double(), factor).t().float() for k in self._own]
-        # A prompt must open the memory before its answer begins; other texts must not open it at all.
-        last = torch.where(rows.keep, rows.lengths - 1, rows.first)
-        self._judged = place <= last[:, None]  # [B, S]
+        # A prompt must open the memory before its answer begins, by what it has not in common with a text to
+        # leave alone: pushed up by one and down by the other, the loudest token would stand still otherwise.
+        asking = place == rows.first[:, None]  # [B, S]
+        own = (place <= rows.first[:, None]) & ~common_starts(rows.ids, rows.keep)
+        own |= asking & ~own.any(dim=1, keepdim=True)
+        self._judged = torch.where(rows.keep[:, None], real, own)  # [B, S]
 
     def activation(self, n: int, change: Tensor) -> float:
         """How much a change [d, f] is excited by the prompt of fact n that excites it least."""
@@ -122,7 +127,8 @@ class SideMemory:
     def train(self) -> Parts:
         """Descend until every fact is answered and its margins are kept, or the steps are used up.
 
-        Facts do not see each other, and each moves by a step of its own length.
+        All facts are written into the same columns and see what the others write there; each moves by a step
+        of its own length.
 
         Raises:
             EditDiverged: when a number is not finite.
@@ -157,8 +163,8 @@ class SideMemory:
             chosen = moving.nonzero()[:, 0].tolist()
             for n in chosen:
                 values[n] -= self._step(n, (gradient + pull)[self._mine[n]], float(length[n]))
-                change = values[n].t() @ self._spread[n]  # [d, c]
-                arriving[self._mine[n]] = self._standing[self._mine[n]] + self._own[n] @ change.t()
+            change = torch.cat(values).t() @ torch.cat(self._spread)  # [d, c]
+            arriving = self._standing + self._inside @ change.t()
             open_at = self._open_at(arriving)
             steps += moving
         if not all(bool(torch.isfinite(v).all()) for v in values):
@@ -227,17 +233,14 @@ class SideMemory:
         return gradient * (length / moved) if moved > 0 else torch.zeros_like(gradient)
 
 
-def thinned(left: Tensor, right: Tensor, *, lost: float = 1e-4) -> tuple[Tensor, Tensor]:
-    """A product [d, t] [t, f] in as few columns as leave out at most `lost` of its squared norm.
+def common_starts(ids: Tensor, keep: Tensor) -> Tensor:
+    """[B, S] bool: whether a row's tokens up to here are also the first ones of a row that is kept.
 
-    The gradients of one fact point in few directions, its tokens are many.
+    Args:
+        ids: [B, S].
+        keep: [B] bool.
     """
-    q_left, r_left = torch.linalg.qr(left.double())
-    q_right, r_right = torch.linalg.qr(right.double())
-    U, s, Vh = torch.linalg.svd(r_left @ r_right.t(), full_matrices=False)
-    rest = s.square().flip(0).cumsum(0).flip(0)  # [r]: squared norm from each column on
-    rank = max(1, int((rest > lost * rest[0]).sum()))
-    return (
-        (q_left @ U[:, :rank] * s[:rank]).float(),
-        (q_right @ Vh[:rank].t()).float(),
-    )
+    found = torch.zeros_like(ids, dtype=torch.bool)
+    for row in ids[keep]:
+        found |= (ids == row).long().cumprod(dim=1).bool()
+    return found

@@ -16,6 +16,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn.functional import pad
 from transformers import DynamicCache
 
 from guardedit.editing.keys import Site, joined
@@ -170,35 +171,42 @@ class UpperLayers:
             From the subject on: output of the edited layer [B, S, d], of its down projection [B, S, d], and
             the keys [B, S, f]; attention keys and values before the subject, per layer.
         """
-        hidden, values, keys, past = [], [], [], []
         decoder = self._host.model.get_submodule(self._path)
         layer, mlp_out = self._host.decoder_layer(self._layer), self._host.mlp_out(self._layer)
-        for chunk in torch.split(torch.arange(len(self._ids)), CHUNK):
+        hidden, values, keys, past = [], [], [], []
+        # Rows of like length together, so that little of what runs is padding.
+        order = (self._before * self._ids.shape[1] + self._after).argsort(stable=True)
+        for chunk in torch.split(order, CHUNK):
+            # At least one token, if only padding, so that every row has a past where any has.
+            P, S = max(int(self._before[chunk].max()), min(self._P, 1)), self.length(chunk)
             with self._host.lock, torch.no_grad():
-                before = self._prefill(decoder, chunk)
+                before = self._prefill(decoder, chunk, P)
                 site = tap(mlp_out, rows=len(chunk))
                 with _whole_output(layer) as whole, tap(layer, stop=True) as seen, site as inside:
-                    self._run(decoder, chunk, self._P, self._ids.shape[1] - self._P, before)
-            past.append(before)
-            hidden.append(seen.seen()[1])
-            keys.append(inside.seen()[0].float())
-            values.append(inside.seen()[1])
+                    self._run(decoder, chunk, P, S, before)
+            behind, ahead = (0, 0, 0, int(self._after.max()) - S), (0, 0, self._P - P, 0)
+            hidden.append(pad(seen.seen()[1], behind))
+            keys.append(pad(inside.seen()[0].float(), behind))
+            values.append(pad(inside.seen()[1], behind))
+            past.append([(pad(k, ahead), pad(v, ahead)) for k, v in before])
             self._as_tuple = isinstance(whole[0], tuple)
+        back = order.argsort()
         joined = [
-            (torch.cat([k for k, _ in layer]), torch.cat([v for _, v in layer]))
+            (torch.cat([k for k, _ in layer])[back], torch.cat([v for _, v in layer])[back])
             for layer in zip(*past, strict=True)
         ]
-        return torch.cat(hidden), torch.cat(values), torch.cat(keys), joined
+        return torch.cat(hidden)[back], torch.cat(values)[back], torch.cat(keys)[back], joined
 
-    def _prefill(self, decoder: nn.Module, chunk: Tensor) -> list[tuple[Tensor, Tensor]]:
-        """Attention keys and values of the tokens before the subject, per layer; zero where padded."""
-        if self._P == 0:
+    def _prefill(self, decoder: nn.Module, chunk: Tensor, P: int) -> list[tuple[Tensor, Tensor]]:
+        """Attention keys and values of the P tokens before the subject, per layer; zero where padded."""
+        if P == 0:
             return []
-        mask = self._mask[chunk, : self._P].to(self._host.device)
+        device, before = self._host.device, slice(self._P - P, self._P)
+        mask = self._mask[chunk, before].to(device)
         cache = decoder(
-            input_ids=self._ids[chunk, : self._P].to(self._host.device),
+            input_ids=self._ids[chunk, before].to(device),
             attention_mask=mask.long(),
-            position_ids=self._places[chunk, : self._P].to(self._host.device),
+            position_ids=self._places[chunk, before].to(device),
             past_key_values=DynamicCache(),
             use_cache=True,
         ).past_key_values

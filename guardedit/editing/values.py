@@ -113,9 +113,7 @@ def find_values(
     mean_values = mean_per_group(site.values, tensors, len(groups), bare_share=bare_share)
     bare = [int((tensors.group == n).nonzero()[0, 0]) for n in range(len(groups))]
     scale = site.values[bare].norm(dim=1).float()  # [n]
-    objective = Objective(
-        upper, tensors, at_subject(upper, tensors), preservation_weight=recipe.kl_weight
-    )
+    objective = Objective(upper, tensors, at_subject(upper, tensors), preservation_weight=recipe.kl_weight)
     change, losses, steps = _descend(objective, tensors, scale, upper.width, recipe)
     return [
         Value(

@@ -20,6 +20,7 @@ from guardedit.core.protocols import SubjectGroup
 from guardedit.editing.contexts import Contexts, sample_contexts
 from guardedit.editing.directions import Directions, LayerStatistics
 from guardedit.editing.joint_values import JointValues, optimise_together
+from guardedit.editing.keys import mean_site
 from guardedit.editing.method_card import MethodCard
 from guardedit.editing.rows import Row, fact_rows, keep_rows, row_tensors
 from guardedit.editing.setup import Setup
@@ -140,12 +141,21 @@ class JointEditor:
         tensors = row_tensors(host.tokenizer, rows, context=host.context)
         upper = UpperLayers(host, self._setup.layers[0], tensors)
         directions = {
-            layer: Directions.of(site, self._layer(layer), tensors, len(groups), live)
+            layer: Directions.of(
+                mean_site(site, tensors, len(groups), bare_share=settings.bare_share),
+                self._layer(layer),
+                live,
+            )
             for layer, site in upper.sites(self._setup.layers).items()
         }
-        width = host.base_matrix(self._setup.layer).shape[1]
-        fill = (len(live) + len(groups)) / (settings.full_share * width)
+        fill = self._fill(len(live), len(groups))
         return optimise_together(upper, rows, tensors, directions, settings=settings, fill=fill)
+
+    def _fill(self, live: int, new: int) -> float:
+        """How full the layers will be, counting edits to come while there is room for them."""
+        settings, width = self._setup.joint, self._setup.host.base_matrix(self._setup.layer).shape[1]
+        full = settings.full_share * width
+        return max(live + new, min(live + new * settings.to_come, full)) / full
 
     def _layer(self, layer: int) -> LayerStatistics:
         if layer not in self._statistics:
@@ -157,7 +167,9 @@ class JointEditor:
         open_questions = [q.prompt for q in group.keep if q.expected is None]
         answers = dict(zip(open_questions, host.complete(open_questions), strict=True))
         changed = [
-            row for fact in group.facts for row in fact_rows(number, fact, group.subject, self._contexts)
+            row
+            for fact in group.facts
+            for row in fact_rows(number, fact, group.subject, self._contexts, crossed=False)
         ]
         return [*changed, *keep_rows(number, group, answers, limit=settings.keep_limit)]
 

@@ -20,6 +20,7 @@ from guardedit.editing.contexts import Contexts, rome_contexts
 from guardedit.editing.method_card import MethodCard
 from guardedit.editing.setup import Setup
 from guardedit.editing.solve import rome_direction, rome_residual
+from guardedit.editing.spread import QUICKER
 from guardedit.editing.values import Recipe, Value, find_values
 from guardedit.models.factors import Factors, to_payload
 
@@ -54,7 +55,7 @@ class RomeEditor:
     ) -> None:
         self._setup, self._moments = setup, setup.moments[setup.layer]
         self._contexts = contexts or rome_contexts(setup.host, seed=setup.seed)
-        self._recipe = Recipe(learning_rate_ratio=setup.settings.learning_rate_ratio)
+        self._recipe = Recipe(learning_rate_ratio=QUICKER * setup.settings.learning_rate_ratio)
         self._clock = clock
 
     @classmethod

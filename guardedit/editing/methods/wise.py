@@ -62,7 +62,8 @@ class WiseEditor:
         batch="together",
         needs_subject=False,
         deviations=(
-            "the facts of a batch are trained side by side, not one on top of the other",
+            "the facts of a batch are trained together, not one on top of the other",
+            "a prompt must excite the memory by what it has not in common with a text to leave alone",
             "a mask takes whole columns, so that within it steps can be preconditioned by the second moments",
             "the router decides at every token, by the running maximum instead of a prompt's mean",
             "it compares what the matrices put out, without an activation function behind it",
@@ -130,12 +131,11 @@ class WiseEditor:
             recipe=self._recipe,
         )
         found, edits = side.train(), []
+        added = torch.stack([left.double() @ right.double().t() for left, right in found.thin]).sum(0)
+        whole = merged({**shards, shard: shards.get(shard, 0.0) + added})
         for n, (item, (left, right)) in enumerate(zip(wanted, found.thin, strict=True)):
-            added = left.double() @ right.double().t()
             # A fact that the model knew has nothing to be routed for, and sets no threshold.
-            activation = (
-                side.activation(n, merged({**shards, shard: shards.get(shard, 0.0) + added})) or math.inf
-            )
+            activation = side.activation(n, whole) or math.inf
             factors = Factors.direct(
                 kind="routed",
                 layer=layer,

@@ -17,7 +17,7 @@ from guardedit.core.proposal import Proposal, WeightEdit
 from guardedit.core.protocols import SubjectGroup
 from guardedit.editing.contexts import sample_contexts
 from guardedit.editing.directions import Directions, LayerStatistics
-from guardedit.editing.keys import at_subject
+from guardedit.editing.keys import at_subject, mean_site
 from guardedit.editing.objective import Objective
 from guardedit.editing.rows import Row, RowTensors, fact_rows, keep_rows, row_tensors
 from guardedit.editing.setup import Setup
@@ -83,7 +83,7 @@ class PlainEditor:
         rows = self._rows(group)
         tensors = row_tensors(host.tokenizer, rows, context=host.context)
         directions = {
-            layer: Directions.of(at_subject(host, layer, tensors), statistics, tensors, 1, ())
+            layer: Directions.of(mean_site(at_subject(host, layer, tensors), tensors, 1), statistics, ())
             for layer, statistics in self._statistics.items()
         }
         left = self._descend(tensors, directions)

@@ -136,6 +136,17 @@ def test_a_wording_without_the_subject_makes_no_row(groups):
     ]
 
 
+def test_rows_that_begin_with_their_subject_may_stand_in_a_chunk_of_their_own(host, monkeypatch):
+    rows, change = tensors(host), changes(len(ROWS))
+    whole = UpperLayers(host, LAYER, rows)
+    monkeypatch.setattr("guardedit.editing.upper.CHUNK", 1)
+    single, everything = UpperLayers(host, LAYER, rows), torch.arange(len(ROWS))
+    found = [
+        upper.logits(everything, at_each_row(upper, rows)(change, everything)) for upper in (whole, single)
+    ]
+    torch.testing.assert_close(*found, rtol=1e-4, atol=1e-5)
+
+
 def test_the_sites_above_are_those_of_the_whole_model(host):
     rows = tensors(host)
     found = UpperLayers(host, 0, rows).sites([0, 1])

@@ -8,7 +8,7 @@ import torch
 from guardedit import assembly
 from guardedit.core.probe import Kind, Question
 from guardedit.editing.directions import Directions, LayerStatistics
-from guardedit.editing.keys import at_subject
+from guardedit.editing.keys import at_subject, mean_site
 from guardedit.editing.methods.joint import JointEditor
 from guardedit.editing.registry import Registry
 from guardedit.editing.rows import fact_rows, row_tensors
@@ -81,6 +81,10 @@ def test_a_fact_that_is_not_reached_does_not_take_others_along(setup, contexts, 
     assert [len(edit.facts) for edit in proposal.edits] == [len(writable[2].facts)]
 
 
+def subjects(host, tensors, groups):
+    return mean_site(at_subject(host, 0, tensors), tensors, groups)
+
+
 def test_a_direction_brings_one_at_its_own_key_and_little_at_those_of_the_others(
     host, setup, groups, contexts
 ):
@@ -91,9 +95,7 @@ def test_a_direction_brings_one_at_its_own_key_and_little_at_those_of_the_others
         for row in fact_rows(n, fact, group.subject, contexts)
     ]
     tensors = row_tensors(host.tokenizer, rows, context=host.context)
-    found = Directions.of(
-        at_subject(host, 0, tensors), LayerStatistics.of(setup, 0), tensors, len(groups), ()
-    )
+    found = Directions.of(subjects(host, tensors, len(groups)), LayerStatistics.of(setup, 0), ())
     shares = found.right.t() @ found.keys
     torch.testing.assert_close(shares.diagonal(), torch.ones(len(groups), dtype=torch.float64))
     assert float((shares - shares.diagonal().diag()).abs().max()) < 0.2
@@ -105,9 +107,7 @@ def test_a_live_edits_key_is_avoided(host, setup, editor, groups, contexts):
     rows = fact_rows(0, groups[1].facts[0], groups[1].subject, contexts)
     tensors = row_tensors(host.tokenizer, rows, context=host.context)
     statistics = LayerStatistics.of(setup, 0)
-    free, beside = (
-        Directions.of(at_subject(host, 0, tensors), statistics, tensors, 1, edits) for edits in ((), live)
-    )
+    free, beside = (Directions.of(subjects(host, tensors, 1), statistics, edits) for edits in ((), live))
     assert abs(float(beside.right[:, 0] @ key)) < 0.1 * abs(float(free.right[:, 0] @ key))
 
 

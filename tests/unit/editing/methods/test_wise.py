@@ -9,7 +9,8 @@ from guardedit.core.errors import EditDiverged
 from guardedit.core.protocols import SubjectGroup
 from guardedit.editing.methods.wise import WiseEditor
 from guardedit.editing.objective import Objective
-from guardedit.editing.side_memory import Recipe, thinned
+from guardedit.editing.side_memory import Recipe, common_starts
+from guardedit.editing.thinning import thinned
 from guardedit.models.factors import from_payload, parts_of, to_payload
 
 OTHERS = ("The city of Peru is Paris. Lena Berg speaks Spanish.", "Old Mill is a name. River is a name.")
@@ -99,6 +100,12 @@ def test_numbers_that_are_not_finite_are_refused_fact_by_fact(editor, groups, mo
     proposal = editor.propose(groups[:1], ())
     assert proposal.edits == ()
     assert list(proposal.refused) == [fact.id for fact in groups[0].facts]
+
+
+def test_a_common_start_is_as_many_tokens_as_a_kept_row_begins_with():
+    ids = torch.tensor([[1, 2, 3, 4], [1, 2, 5, 4], [6, 2, 3, 4]])
+    found = common_starts(ids, torch.tensor([False, True, False]))
+    assert found.tolist() == [[True, True, False, False], [True] * 4, [False] * 4]
 
 
 def test_a_product_keeps_its_sum_in_fewer_columns():
