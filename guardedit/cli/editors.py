@@ -1,13 +1,14 @@
-"""`guardedit editors`: the editing methods, measuring them, and training those that must be trained."""
+"""`guardedit editors`: list and describe the editing methods, measure them, take one apart, train some."""
 
 from __future__ import annotations
 
+from guardedit.cli.editors_ablate import ablate
 from guardedit.cli.editors_compare import compare
 from guardedit.cli.editors_list import describe, list_
 from guardedit.cli.editors_train import train
 from guardedit.cli.options import commands, examples
 
-app = commands("Editing methods: list, describe, compare, train.")
+app = commands("Editing methods: list, describe, compare, ablate, train.")
 
 app.command("list", epilog=examples("guardedit editors list", "guardedit editors list --output json"))(list_)
 app.command("describe", epilog=examples("guardedit editors describe rome"))(describe)
@@ -18,6 +19,12 @@ app.command(
         "guardedit editors compare --model ~/models/gpt2 --facts corrections.jsonl --layer 5 --output json",
     )
 )(compare)
+app.command(
+    epilog=examples(
+        "guardedit editors ablate",
+        "guardedit editors ablate --only 'one layer,no prefixes' --sequential 128 --output json",
+    )
+)(ablate)
 app.command(
     epilog=examples(
         "guardedit editors train mend --out editors",

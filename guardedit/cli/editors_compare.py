@@ -143,10 +143,15 @@ class _Wanted:
     @staticmethod
     def read(methods: str | None, checkpoints: str | None, layers: str | None) -> _Wanted:
         """UsageError for what is no list of names or of numbers."""
-        names = tuple(dict.fromkeys(name.strip() for name in (methods or "").split(",") if name.strip()))
+        names = names_in(methods)
         if methods is not None and not names:
             raise UsageError(f"--methods {methods!r} names no method: leave it out for all of them")
         return _Wanted(names, _numbers("--checkpoints", checkpoints), _numbers("--layers", layers))
+
+
+def names_in(text: str | None) -> tuple[str, ...]:
+    """What stands between the commas, each once."""
+    return tuple(dict.fromkeys(name.strip() for name in (text or "").split(",") if name.strip()))
 
 
 def _numbers(option: str, text: str | None) -> tuple[int, ...]:

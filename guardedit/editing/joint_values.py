@@ -131,7 +131,7 @@ def optimise_together(
             preservation_weight=settings.preservation_weight,
             enough=settings.confidence**0.5,
         )
-        for seed in (SEED, None)
+        for seed in (SEED if settings.company else None, None)
     )
     scale = torch.stack([d.scale for d in directions.values()])[..., None]  # [layers, n, 1]
     price = torch.stack([d.price for d in directions.values()])  # [layers, n, n]

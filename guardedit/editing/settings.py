@@ -76,6 +76,7 @@ class JointSettings:
             to a full layer. Early edits stay: what they cost too much, later ones have to pay.
         bare_share: of the bare wordings in keys; those behind prefixes have the rest.
         subject_direction: weight of the known subjects' keys in lambda C, against all background tokens.
+        company: rows see their own edit and random parts of the batch; else always all of it.
         subject_felt: share of the known subjects' keys in what `background_price` is asked for.
     """
 
@@ -94,3 +95,4 @@ class JointSettings:
     bare_share: float = 0.5
     subject_direction: float = 0.5
     subject_felt: float = 0.3
+    company: bool = True

@@ -148,20 +148,18 @@ class SideMemory:
         # Every prefix must have had its turn before a fact may stop.
         streak, steps = torch.zeros(self._n, dtype=torch.int64), torch.zeros(self._n, dtype=torch.int64)
         for step in range(recipe.steps):
-            running = streak < max(prefixes, 1)
-            if not running.any():
+            if bool((streak >= max(prefixes, 1)).all()):
                 break
             turn = 1 + step % prefixes if prefixes else 0
-            active = ~rows.keep & running[rows.group] & ((rows.context == 0) | (rows.context == turn))
+            # All facts are looked at to the end: what others write may undo what one had reached.
+            active = ~rows.keep & ((rows.context == 0) | (rows.context == turn))
             gradient, scores = objective.descend(nothing, active)
             margin, pull = self._margins(arriving)
             losses = margin + self._mean(scores.loss_nats, active)
             fine = self._satisfied(scores, active) & (margin <= recipe.slack_nats)
-            streak = torch.where(running, torch.where(fine, streak + 1, 0), streak)
-            moving = running & ~fine
+            streak, moving = torch.where(fine, streak + 1, 0), ~fine
             length = recipe.learning_rate_ratio * self._unit * losses.clamp(max=1.0)  # [n]
-            chosen = moving.nonzero()[:, 0].tolist()
-            for n in chosen:
+            for n in moving.nonzero()[:, 0].tolist():
                 values[n] -= self._step(n, (gradient + pull)[self._mine[n]], float(length[n]))
             change = torch.cat(values).t() @ torch.cat(self._spread)  # [d, c]
             arriving = self._standing + self._inside @ change.t()

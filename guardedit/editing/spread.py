@@ -50,9 +50,9 @@ FROZEN_KEYS = "the history holds keys as they were when their edit was made, and
 #: model's facts is not written, at a tenth one in 24, for 1.5 per cent of perplexity instead of 0.6.
 LIGHTER = 0.1
 
-#: Times `settings.learning_rate_ratio`, which is meant for `settings.steps`: the published recipes have less than
-#: a third of those. At the ratio itself every twelfth of the demo model's facts, alone, is not written, at three
-#: times it every fiftieth. The published 0.5 is absolute: 20 for the first step in a model as wide as GPT-2 XL.
+#: Times `settings.learning_rate_ratio`, which is meant for `settings.steps`: the published recipes have less
+#: than a third of those. At the ratio itself every twelfth of the demo model's facts, alone, is not written,
+#: at three times it every fiftieth. (The published 0.5 is absolute: 20 in a model as wide as GPT-2 XL.)
 QUICKER = 3.0
 
 #: Rows a forward pass takes at once.

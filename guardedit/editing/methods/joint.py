@@ -27,6 +27,9 @@ from guardedit.editing.setup import Setup
 from guardedit.editing.upper import UpperLayers
 from guardedit.models.factors import Factors, to_payload
 
+#: Price of the second try, as a share of the first one's: what few subjects write costs little.
+SECOND_PRICE = 0.25
+
 
 class JointEditor:
     """Proposes `direct` edits, one a subject with one part a layer, on the model with all live edits.
@@ -67,11 +70,12 @@ class JointEditor:
     def propose(self, groups: Sequence[SubjectGroup], live: Sequence[WeightEdit]) -> Proposal:
         """One edit a subject; `setup.joint.together` subjects are optimised at once, on what is live by then.
 
-        A fact is refused when none of its wordings holds the subject, when a row cannot be encoded, when
-        its answer is not reached, or when a number is not finite.
+        Subjects whose answers are not reached are tried once more, at a lower price. A fact is refused when
+        none of its wordings holds the subject, when a row cannot be encoded, when its answer is not reached,
+        or when a number is not finite.
         """
         start, refused, edits = self._clock(), dict[str, str](), list[WeightEdit]()
-        host, fold = self._setup.host, self._setup.fold
+        host = self._setup.host
         with host.lock:
             # Statistics belong to the base model, so they are made before any edit is in place.
             for layer in self._setup.layers:
@@ -79,16 +83,43 @@ class JointEditor:
             usable = [self._usable(group, refused) for group in groups]
             # In order of name, so that the order of asking changes nothing: the company is drawn by place.
             waiting = sorted((group for group in usable if group.facts), key=lambda group: group.subject)
-            while waiting:
-                batch, waiting = waiting[: self._setup.joint.together], waiting[self._setup.joint.together :]
-                standing = [*live, *edits]
-                with host.patched(fold.fold(standing)):
-                    made, again = self._edits(batch, standing, refused)
-                edits += made
-                waiting += again  # each with a fact less, so this ends
+            hard = self._run(waiting, live, edits, refused=None)
+            self._run(hard, live, edits, refused=refused)
         place = {group.subject: n for n, group in enumerate(groups)}
         edits.sort(key=lambda edit: place[edit.subject])
         return Proposal(method=self.name, edits=tuple(edits), refused=refused, seconds=self._clock() - start)
+
+    def _run(
+        self,
+        waiting: Sequence[SubjectGroup],
+        live: Sequence[WeightEdit],
+        edits: list[WeightEdit],
+        *,
+        refused: dict[str, str] | None,
+    ) -> list[SubjectGroup]:
+        """Add edits of the waiting subjects to `edits`, batch after batch.
+
+        Args:
+            waiting: subjects.
+            live: edits in the model, besides `edits`.
+            edits: made so far.
+            refused: for the last try, in which a subject is tried again without the facts it cannot reach.
+
+        Returns:
+            Unless it is the last try: the subjects that have not reached their answers.
+        """
+        waiting, hard, together = list(waiting), list[SubjectGroup](), self._setup.joint.together
+        while waiting:
+            batch, waiting = waiting[:together], waiting[together:]
+            standing = [*live, *edits]
+            with self._setup.host.patched(self._setup.fold.fold(standing)):
+                made, missed = self._edits(batch, standing, refused)
+            edits += made
+            if refused is None:
+                hard += missed
+            else:
+                waiting += missed  # each with a fact less, so this ends
+        return hard
 
     def _usable(self, group: SubjectGroup, refused: dict[str, str]) -> SubjectGroup:
         """The group without the facts that cannot be edited at all, and without questions they answer."""
@@ -109,33 +140,43 @@ class JointEditor:
         return replace(group, facts=tuple(facts), keep=keep)
 
     def _edits(
-        self, groups: Sequence[SubjectGroup], live: Sequence[WeightEdit], refused: dict[str, str]
+        self, groups: Sequence[SubjectGroup], live: Sequence[WeightEdit], refused: dict[str, str] | None
     ) -> tuple[list[WeightEdit], list[SubjectGroup]]:
-        """Edits of one batch on the model as it stands, and groups to try again without a fact.
+        """Edits of one batch on the model as it stands, and the groups to try again; see `_run`.
 
         Where a batch diverges its halves are tried, down to the subject that is to blame.
         """
         try:
-            values = self._solve(groups, live)
+            values = self._solve(groups, live, price=1.0 if refused is None else SECOND_PRICE)
         except (EditDiverged, CorrectionError) as error:
-            if len(groups) == 1:
-                refused.update({fact.id: str(error) for fact in groups[0].facts})
-                return [], []
-            half = len(groups) // 2
-            first, second = (self._edits(part, live, refused) for part in (groups[:half], groups[half:]))
-            return first[0] + second[0], first[1] + second[1]
+            if len(groups) > 1:
+                half = len(groups) // 2
+                first, second = (self._edits(part, live, refused) for part in (groups[:half], groups[half:]))
+                return first[0] + second[0], first[1] + second[1]
+            if refused is None:
+                return [], list(groups)
+            refused.update({fact.id: str(error) for fact in groups[0].facts})
+            return [], []
         made, again = list[WeightEdit](), list[SubjectGroup]()
         for n, group in enumerate(groups):
             reached = tuple(f for f in group.facts if values.reached[f.id] >= self._setup.joint.least_reached)
-            for fact in set(group.facts) - set(reached):
-                refused[fact.id] = f"target {fact.target!r} is not reached in {self._setup.joint.steps} steps"
             if len(reached) == len(group.facts):
                 made.append(self._edit(n, group, values))
-            elif reached:
-                again.append(replace(group, facts=reached))
+            elif refused is None:
+                again.append(group)
+            else:
+                for fact in set(group.facts) - set(reached):
+                    refused[fact.id] = (
+                        f"target {fact.target!r} is not reached in {self._setup.joint.steps} steps"
+                    )
+                if reached:
+                    again.append(replace(group, facts=reached))
         return made, again
 
-    def _solve(self, groups: Sequence[SubjectGroup], live: Sequence[WeightEdit]) -> JointValues:
+    def _solve(
+        self, groups: Sequence[SubjectGroup], live: Sequence[WeightEdit], *, price: float
+    ) -> JointValues:
+        """What the groups write; `price` is a share of what changes cost otherwise."""
         host, settings = self._setup.host, self._setup.joint
         rows = [row for n, group in enumerate(groups) for row in self._rows(n, group)]
         tensors = row_tensors(host.tokenizer, rows, context=host.context)
@@ -148,7 +189,7 @@ class JointEditor:
             )
             for layer, site in upper.sites(self._setup.layers).items()
         }
-        fill = self._fill(len(live), len(groups))
+        fill = price * self._fill(len(live), len(groups))
         return optimise_together(upper, rows, tensors, directions, settings=settings, fill=fill)
 
     def _fill(self, live: int, new: int) -> float:

@@ -1,0 +1,78 @@
+"""`guardedit editors ablate`: the default editor with one measure at a time left out."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from guardedit.cli import show
+from guardedit.cli.editors_compare import bar, facts_to_edit, names_in
+from guardedit.cli.options import Format, Home, Model, PolicyFile, settings_from
+from guardedit.cli.show import Output
+
+
+def ablate(
+    *,
+    only: Annotated[
+        str | None,
+        typer.Option(
+            help="Names of ablations, with commas between; else all.", metavar="A,B", show_default=False
+        ),
+    ] = None,
+    home: Home = None,
+    policy: PolicyFile = None,
+    model: Model = None,
+    facts: Annotated[
+        Path | None,
+        typer.Option(
+            help="Corrections, as for submit; else, for the demo model, facts of its own world.",
+            metavar="FILE.jsonl",
+            show_default=False,
+        ),
+    ] = None,
+    single: Annotated[int, typer.Option(min=0, help="Edits made one at a time on the base model.")] = 24,
+    sequential: Annotated[int, typer.Option(min=0, help="Edits made on top of each other.")] = 64,
+    batch: Annotated[int, typer.Option(min=1, help="Most edits proposed at once in the sequence.")] = 32,
+    seed: Annotated[int, typer.Option(help="Of the choice of facts and of what is sampled.")] = 0,
+    output: Format = Output.TABLE,
+) -> None:
+    """Leave out one measure of the default editor at a time, and edit the same facts.
+
+    The first row is the editor as it is. The columns are those of `editors compare`.
+    """
+    from guardedit import assembly
+    from guardedit.evaluation.editors import ablation
+    from guardedit.evaluation.editors.cases import vetted
+    from guardedit.evaluation.editors.compare import Plan
+    from guardedit.evaluation.editors.report import numbers, problems, sequence_table, single_table
+    from guardedit.models.guessing import complete_guessed
+    from guardedit.policy.load import load_policy
+
+    settings = settings_from(home, policy, model)
+    rules = load_policy(settings.policy)
+    chosen = ablation.choose(names_in(only))
+    cases, texts = facts_to_edit(settings, facts, count=max(single, sequential), seed=seed)
+    started = time.perf_counter()
+    setup = assembly.load_setup(settings, rules, seed=seed)
+    plan = Plan(single=single, sequential=sequential, batch=batch, checkpoints=(sequential,))
+    with bar() as tell:
+        good = vetted(cases, lambda guesses: complete_guessed(setup.host, guesses))
+        found = ablation.ablate(setup, good, texts, plan, ablations=chosen, tell=tell)
+    seconds = time.perf_counter() - started
+    if output is Output.JSON:
+        about = {"base_sha256": setup.host.base_sha256, "seed": seed, "facts": len(good), "batch": batch}
+        show.record({**about, "seconds": seconds, "ablations": numbers(found)}, output)
+        return
+    for title, table in (
+        ("each edit alone:", single_table(found)),
+        ("in sequence, after the last edit:", sequence_table(found)),
+    ):
+        if table:
+            show.line({}, output, title)
+            show.rows(table, list(table[0]), output, empty="")
+    for text in problems(found):
+        show.warn(text)
+    show.line({}, output, f"{len(good)} facts, {batch} at a time in sequence; {seconds:.0f} s.")
