@@ -38,7 +38,7 @@ def draw_sweep(path: Path, found: Search, trace: LayerEffects | None, *, title: 
     layers = sorted({layer for one in found.places for layer in one.place.layers})
     with plt.rc_context(style):
         figure, (above, below) = plt.subplots(
-            2, 1, figsize=(max(8.5, 0.45 * len(layers) + 4), 7.6), layout="constrained", sharex=True
+            2, 1, figsize=(max(9.0, 0.45 * len(layers) + 4), 7.6), layout="constrained", sharex=True
         )
         _trace(above, trace, layers)
         _places(below, found)
@@ -64,12 +64,14 @@ def draw_sweep(path: Path, found: Search, trace: LayerEffects | None, *, title: 
 
 def _trace(axes: Any, trace: LayerEffects | None, layers: list[int]) -> None:
     axes.set_ylabel("effect on p(answer), %")
-    what = "Tracing: what MLPs around a layer bring back at the subject's last token"
+    what = "Tracing: MLPs restored at the subject's last token"
     if trace is None:
-        axes.set_title(what, loc="left")
+        axes.set_title(what, loc="left", fontsize=11)
         axes.text(0.5, 0.5, "not traced", ha="center", va="center", color=_QUIET, transform=axes.transAxes)
         return
-    axes.set_title(f"{what} ({trace.facts} facts, windows of {trace.window}, bands of 95 %)", loc="left")
+    axes.set_title(
+        f"{what} ({trace.facts} facts, windows of {trace.window}, 95 % bands)", loc="left", fontsize=11
+    )
     axes.bar(
         layers,
         [100 * trace.mean[layer] for layer in layers],
@@ -106,7 +108,7 @@ def _places(axes: Any, found: Search) -> None:
         axes.plot(ends, [one.merit.value] * 2, color=_RED, ls=style, marker="|", lw=2.2)
     least = min((one.merit.value for one in found.places if not math.isnan(one.merit.value)), default=0.0)
     axes.set_ylim(max(-1.0, min(0.0, least)), 1.05)
-    axes.set_title(f"Editing: how the same facts do there; best: {found.best.place}", loc="left")
+    axes.set_title(f"Editing: how the same facts do there; best: {found.best.place}", loc="left", fontsize=11)
     axes.set_ylabel("share, or merit")
     _legend(axes, windows=bool(windows))
 

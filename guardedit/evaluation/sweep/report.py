@@ -24,7 +24,7 @@ def numbers(found: Search, trace: LayerEffects | None) -> list[dict[str, Any]]:
         {
             "layers": list(one.place.layers),
             "dials": {kind: dict(dials) for kind, dials in asdict(one.dials).items() if dials},
-            "trace": traced(one, trace),
+            "trace": None if (effect := traced(one, trace)) is None else _rounded(effect),
             "usable": one.merit.usable,
             "merit": _rounded(one.merit.value),
             "alone": _shares(one, "alone"),

@@ -158,7 +158,7 @@ def test_a_trace_that_was_made_before_is_used(sweep, guardedit, model, tmp_path)
     said = sweep("--method", "ridge", "--no-dials", "--no-write", "--count", 1, "--trace", path)
 
     expected = traced.json["indirect_effect"]["mlp"]["last subject token"]
-    assert [row["trace"] for row in said.json["sweep"]] == pytest.approx(expected)
+    assert [row["trace"] for row in said.json["sweep"]] == pytest.approx(expected, abs=1e-6)
 
     path.write_text(traced.out.replace(traced.json["base_sha256"], "0" * 64))
     assert "traces the base model 000000" in sweep("--no-write", "--trace", path).err
