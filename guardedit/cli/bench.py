@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -13,6 +15,10 @@ from guardedit.cli.failure import Commands
 from guardedit.cli.options import Format, Home, Model, PolicyFile, examples, settings_from
 from guardedit.cli.show import Output
 
+if TYPE_CHECKING:
+    from guardedit.editing.setup import Setup
+    from guardedit.evaluation.editors.cases import EditCase
+
 app = typer.Typer(
     cls=Commands,
     no_args_is_help=True,
@@ -20,6 +26,16 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 
+Facts = Annotated[
+    Path | None,
+    typer.Option(
+        help="Corrections, as for submit; else, for the demo model, facts of its own world.",
+        metavar="FILE.jsonl",
+        show_default=False,
+    ),
+]
+Threads = Annotated[int, typer.Option(min=0, help="Threads; 0: as PyTorch chooses.")]
+Seed = Annotated[int, typer.Option(help="Of the choice of facts.")]
 #: Facts beyond the batch that are read, since some are said by the model already.
 SPARE = 16
 
@@ -30,33 +46,124 @@ def edit(
     home: Home = None,
     policy: PolicyFile = None,
     model: Model = None,
-    facts: Annotated[
-        Path | None,
-        typer.Option(
-            help="Corrections, as for submit; else, for the demo model, facts of its own world.",
-            metavar="FILE.jsonl",
-            show_default=False,
-        ),
-    ] = None,
+    facts: Facts = None,
     batch: Annotated[int, typer.Option(min=1, help="Facts proposed at once.")] = 64,
     plain: Annotated[int, typer.Option(min=1, help="Facts made the plain way.")] = 8,
-    threads: Annotated[int, typer.Option(min=0, help="Threads; 0: as PyTorch chooses.")] = 0,
-    seed: Annotated[int, typer.Option(help="Of the choice of facts.")] = 0,
+    beside: Annotated[str, typer.Option(help="Other methods to time.", metavar="A,B")] = "ft-m,ultraedit",
+    threads: Threads = 0,
+    seed: Seed = 0,
     output: Format = Output.TABLE,
 ) -> None:
     """Edits a second of the default editor and of its plain mode, on the same model and facts.
 
     The plain mode is what reference code does: one fact at a time, the whole model, a fixed number of steps.
-    The floor is the time that the counted matrix operations take at this machine's measured rate.
+    The floor is the time that the counted matrix operations take at this machine's measured rate. Efficacy
+    is that of each edit alone in the model.
     """
+    from guardedit.cli.editors_compare import names_in
+    from guardedit.editing.registry import Registry
+    from guardedit.evaluation.editors.speed import compare_speed
+
+    registry = Registry()
+    others = names_in(beside)
+    for name in others:
+        registry.resolve(name)
+    setup, good = _ready(home, policy, model, facts, count=batch, threads=threads, seed=seed)
+    with _status() as tell:
+        found = compare_speed(
+            setup,
+            registry.build("joint", setup),
+            good,
+            batch=min(batch, len(good)),
+            plain=min(plain, len(good)),
+            others={name: registry.build(name, setup) for name in others},
+            tell=tell,
+        )
+    if output is Output.JSON:
+        show.record(found, output)
+        return
+    columns = {"engine": found, "plain": found["plain"], **found["others"]}
+    rows = [
+        {"": name, **{title: f"{column[name]:.4g}" for title, column in columns.items()}}
+        for name in found["plain"]
+    ]
+    show.rows(rows, list(rows[0]), output, empty="")
+    parts = ", ".join(f"{part} {share:.0%}" for part, share in found["where"].items())
+    show.line({}, output, f"Where the engine's time goes: {parts}.")
+    show.line(
+        {},
+        output,
+        f"{found['ratio']:.1f} times the plain mode's edits a second; {found['threads']} threads, "
+        f"{found['matrix_gigaflops_per_second']:.0f} gigaflops a second in matrix products.",
+    )
+
+
+@app.command(epilog=examples("guardedit bench growth", "guardedit bench growth --widths '' --output json"))
+def growth(
+    *,
+    home: Home = None,
+    policy: PolicyFile = None,
+    model: Model = None,
+    facts: Facts = None,
+    batches: Annotated[str, typer.Option(help="Facts proposed at once.", metavar="N,N")] = "1,8,64,512",
+    widths: Annotated[
+        str, typer.Option(help="Widths of models with random weights.", metavar="N,N")
+    ] = "128,256,512,1024",
+    lengths: Annotated[
+        str, typer.Option(help="Tokens of text before every wording.", metavar="N,N")
+    ] = "0,32,64,128",
+    threads: Threads = 0,
+    seed: Seed = 0,
+    output: Format = Output.TABLE,
+) -> None:
+    """How the default editor's speed grows with the batch, the model's width and the length of the texts.
+
+    Each number stands beside that of the plain mode on the same model and texts.
+    """
+    from dataclasses import asdict
+
+    from guardedit.cli.editors_compare import numbers_in
+    from guardedit.evaluation.editors import growth as grow
+
+    sizes = numbers_in("--batches", batches)
+    wide, long = numbers_in("--widths", widths), numbers_in("--lengths", lengths)
+    count = max((*sizes, grow.BATCH))
+    setup, good = _ready(home, policy, model, facts, count=count, threads=threads, seed=seed)
+    with _status() as tell:
+        found = [
+            *(grow.with_batch(setup, good, sizes, tell=tell) if sizes else ()),
+            *grow.with_width(setup, good, wide, tell=tell),
+            *grow.with_length(setup, good, long, tell=tell),
+        ]
+    if output is Output.JSON:
+        show.record({"grown": [asdict(one) for one in found]}, output)
+        return
+    rows = [
+        {
+            name: value if isinstance(value, str | int) else f"{value:.4g}"
+            for name, value in asdict(one).items()
+        }
+        for one in found
+    ]
+    show.rows(rows, list(rows[0]) if rows else [], output, empty="nothing was asked for")
+
+
+def _ready(
+    home: Path | None,
+    policy: Path | None,
+    model: Path | None,
+    facts: Path | None,
+    *,
+    count: int,
+    threads: int,
+    seed: int,
+) -> tuple[Setup, list[EditCase]]:
+    """What is edited, and the facts that the model does not say already."""
     import torch
-    from rich.console import Console
 
     from guardedit import assembly
     from guardedit.cli.editors_compare import facts_to_edit
-    from guardedit.editing.registry import Registry
     from guardedit.evaluation.editors.cases import vetted
-    from guardedit.evaluation.editors.speed import compare_speed
     from guardedit.models.guessing import complete_guessed
     from guardedit.policy.load import load_policy
 
@@ -64,28 +171,16 @@ def edit(
     rules = load_policy(settings.policy)
     if threads:
         torch.set_num_threads(threads)
-    cases, _ = facts_to_edit(settings, facts, count=batch + SPARE, seed=seed)
+    cases, _ = facts_to_edit(settings, facts, count=count + SPARE, seed=seed)
     setup = assembly.load_setup(settings, rules, seed=seed)
-    good = vetted(cases, lambda guesses: complete_guessed(setup.host, guesses))
+    return setup, vetted(cases, lambda guesses: complete_guessed(setup.host, guesses))
+
+
+@contextmanager
+def _status() -> Iterator[Callable[[str], None]]:
+    """What is being measured, on a terminal."""
+    from rich.console import Console
+
     console = Console(stderr=True, quiet=not sys.stderr.isatty())
     with console.status("editing") as status:
-        found = compare_speed(
-            setup,
-            Registry().build("joint", setup),
-            good,
-            batch=min(batch, len(good)),
-            plain=min(plain, len(good)),
-            tell=status.update,
-        )
-    if output is Output.JSON:
-        show.record(found, output)
-        return
-    slow = found["plain"]
-    rows = [{"": name, "engine": f"{found[name]:.4g}", "plain": f"{slow[name]:.4g}"} for name in slow]
-    show.rows(rows, ["", "engine", "plain"], output, empty="")
-    show.line(
-        {},
-        output,
-        f"{found['ratio']:.1f} times the plain mode's edits a second; {found['threads']} threads, "
-        f"{found['matrix_gigaflops_per_second']:.0f} gigaflops a second in matrix products.",
-    )
+        yield status.update

@@ -146,7 +146,7 @@ class _Wanted:
         names = names_in(methods)
         if methods is not None and not names:
             raise UsageError(f"--methods {methods!r} names no method: leave it out for all of them")
-        return _Wanted(names, _numbers("--checkpoints", checkpoints), _numbers("--layers", layers))
+        return _Wanted(names, numbers_in("--checkpoints", checkpoints), numbers_in("--layers", layers))
 
 
 def names_in(text: str | None) -> tuple[str, ...]:
@@ -154,8 +154,9 @@ def names_in(text: str | None) -> tuple[str, ...]:
     return tuple(dict.fromkeys(name.strip() for name in (text or "").split(",") if name.strip()))
 
 
-def _numbers(option: str, text: str | None) -> tuple[int, ...]:
-    if text is None:
+def numbers_in(option: str, text: str | None) -> tuple[int, ...]:
+    """What stands between the commas; UsageError for what is no number."""
+    if not text:
         return ()
     try:
         return tuple(int(part) for part in text.split(","))

@@ -82,14 +82,14 @@ class JointSettings:
 
     learning_rate_ratio: float = 0.6
     steps: int = 60
-    confidence: float = 0.5
+    confidence: float = 0.6
     norm_penalty: float = 0.01
     preservation_weight: float = 2.0
     keep_limit: int = 12
     contexts: int = 3
     least_reached: float = 0.75
     together: int = 128
-    background_price: float = 130.0
+    background_price: float = 110.0
     full_share: float = 0.125
     to_come: float = 3.0
     bare_share: float = 0.5

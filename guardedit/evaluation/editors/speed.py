@@ -7,19 +7,22 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from types import MappingProxyType
 from typing import Any
 
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from guardedit.core.proposal import Proposal, WeightEdit
-from guardedit.core.protocols import Editor, SubjectGroup
+from guardedit.core.protocols import Editor
 from guardedit.editing.setup import Setup
+from guardedit.evaluation.editors.alone import group_of
 from guardedit.evaluation.editors.cases import EditCase
 from guardedit.evaluation.editors.measure import ask, count, questions
 from guardedit.evaluation.editors.plain import PlainEditor
+from guardedit.evaluation.editors.where import where
 
 #: Seconds over which the matrix rate is measured.
 RATE_S = 0.5
@@ -75,9 +78,7 @@ def measure(
         cases: on different subjects.
         rate: operations a second.
     """
-    groups = [
-        SubjectGroup(subject=case.fact.key.subject, facts=(case.fact,), keep=case.keep) for case in cases
-    ]
+    groups = [group_of(case) for case in cases]
     editor.propose(groups[:WARM], ())
     start = time.perf_counter()
     proposal = editor.propose(groups, ())
@@ -127,12 +128,22 @@ def compare_speed(
     *,
     batch: int,
     plain: int,
+    others: Mapping[str, Editor] = MappingProxyType({}),
     tell: Callable[[str], None] = lambda _: None,
 ) -> dict[str, Any]:
     """The editor on `batch` facts against the plain mode on the first `plain` of them.
 
+    Args:
+        setup: of all of them.
+        editor: the default one.
+        cases: on different subjects.
+        batch: number of facts for the editor.
+        plain: number of facts for the plain mode.
+        others: further methods by name, on `batch` facts too.
+        tell: progress.
+
     Returns:
-        Plain data; `ratio` is that of the edits per second.
+        Plain data; `ratio` is that of the edits per second, `where` the shares of the editor's time.
     """
     d, f = setup.host.base_matrix(setup.layer).shape
     tell("matrix rate")
@@ -141,6 +152,12 @@ def compare_speed(
     fast, _ = measure(setup, editor, cases[:batch], rate=rate)
     tell(f"{plain} edits, plain")
     slow, _ = measure(setup, PlainEditor(setup), cases[:plain], rate=rate)
+    tell("where the time goes")
+    spent = where(lambda: editor.propose([group_of(case) for case in cases[:batch]], ()))
+    beside = {}
+    for name, other in others.items():
+        tell(f"{batch} edits, {name}")
+        beside[name] = asdict(measure(setup, other, cases[:batch], rate=rate)[0])
     return {
         "batch": batch,
         **asdict(fast),
@@ -148,4 +165,6 @@ def compare_speed(
         "matrix_gigaflops_per_second": rate / 1e9,
         "threads": torch.get_num_threads(),
         "plain": asdict(slow),
+        "where": spent,
+        "others": beside,
     }
