@@ -58,7 +58,7 @@ def edit(
 
     The plain mode is what reference code does: one fact at a time, the whole model, a fixed number of steps.
     The floor is the time that the counted matrix operations take at this machine's measured rate. Efficacy
-    is that of each edit alone in the model.
+    is asked with all of a column's edits in the model, and once more with each alone.
     """
     from guardedit.cli.editors_compare import names_in
     from guardedit.editing.registry import Registry

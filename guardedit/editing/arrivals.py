@@ -15,6 +15,9 @@ from guardedit.editing.objective import Arrive
 from guardedit.editing.rows import RowTensors
 from guardedit.editing.upper import Arriving, UpperLayers
 
+#: How often a row sees no other edit, as odds: one row in 3.5.
+ALONE = 0.4
+
 
 def at_subject(upper: UpperLayers, rows: RowTensors) -> Arrive:
     """A change a group, [n, d], at the subject's last token only (ROME, Meng et al. 2022, section 3.1)."""
@@ -49,9 +52,10 @@ def all_together(
 ) -> Arrive:
     """Changes of all edits in all layers, [layers, n, d], each at every position of every row.
 
-    With a seed, every row sees its own edit and a random part of the others, from none to all of them, anew
-    at each call. What is found so holds in any company: edits that were only ever seen together lean on
-    each other, and leaving one out, which is what undo and bisection do, would take others along.
+    With a seed, every row sees its own edit and a random part of the others, often none and at times nearly
+    all of them, anew at each call. What is found so holds in any company: edits that were only ever seen
+    together lean on each other, and leaving one out, which is what undo and bisection do, would take others
+    along.
 
     Args:
         upper: from the first of the layers on.
@@ -69,7 +73,7 @@ def all_together(
         """[b, 1, n], which edits each row sees."""
         if dice is None:
             return torch.ones(len(chunk), 1, len(edits))
-        share = torch.rand(len(chunk), 1, generator=dice) ** 2
+        share = (torch.rand(len(chunk), 1, generator=dice) * (1 + ALONE) - ALONE).clamp(min=0)
         others = torch.rand(len(chunk), len(edits), generator=dice) < share
         return (others | (rows.group[chunk, None] == edits)).float()[:, None]
 

@@ -15,17 +15,20 @@ from typing import Any
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
+from guardedit.core.errors import EditError
 from guardedit.core.proposal import Proposal, WeightEdit
 from guardedit.core.protocols import Editor
 from guardedit.editing.setup import Setup
 from guardedit.evaluation.editors.alone import group_of
 from guardedit.evaluation.editors.cases import EditCase
-from guardedit.evaluation.editors.measure import ask, count, questions
+from guardedit.evaluation.editors.measure import Asked, Counts, Measure, ask, count, questions
 from guardedit.evaluation.editors.plain import PlainEditor
 from guardedit.evaluation.editors.where import where
 
 #: Seconds over which the matrix rate is measured.
 RATE_S = 0.5
+#: What an edit shall change.
+CHANGED = {Measure.RELIABILITY, Measure.GENERALIZATION}
 #: Facts given to an editor before the clock runs: the first calls of a process are slower.
 WARM = 2
 
@@ -38,8 +41,9 @@ class Speed:
         edits: made, of those asked for; refused ones count as wrong.
         seconds: for all of them.
         edits_per_second: asked for, over seconds.
-        efficacy: share of own prompts answered with the whole object, each edit alone in the model.
+        efficacy: share of own prompts answered with the whole object, all of these edits in the model.
         generalization: the same for unseen wordings.
+        efficacy_alone: of own prompts, each edit alone in the model.
         gigaflops_per_edit: matrix operations, counted.
         floor_seconds: they take at the machine's measured matrix rate.
         floor_share: that over `seconds`.
@@ -50,6 +54,7 @@ class Speed:
     edits_per_second: float
     efficacy: float
     generalization: float
+    efficacy_alone: float
     gigaflops_per_edit: float
     floor_seconds: float
     floor_share: float
@@ -86,14 +91,15 @@ def measure(
     with FlopCounterMode(display=False) as counter:
         editor.propose(groups, ())
     flops = float(counter.get_total_flops())
-    right = _shares(setup, proposal.edits, cases)
+    together, alone = (ways(setup, proposal.edits, cases) for ways in (_together, _alone))
     return (
         Speed(
             edits=len(proposal.edits),
             seconds=seconds,
             edits_per_second=len(cases) / seconds,
-            efficacy=right[0],
-            generalization=right[1],
+            efficacy=together.share(Measure.RELIABILITY),
+            generalization=together.share(Measure.GENERALIZATION),
+            efficacy_alone=alone.share(Measure.RELIABILITY),
             gigaflops_per_edit=flops / len(cases) / 1e9,
             floor_seconds=flops / rate,
             floor_share=flops / rate / seconds,
@@ -102,23 +108,34 @@ def measure(
     )
 
 
-def _shares(setup: Setup, edits: Sequence[WeightEdit], cases: Sequence[EditCase]) -> tuple[float, float]:
-    """Efficacy and generalization, each edit alone in the model; a refused one has neither."""
+def _together(setup: Setup, edits: Sequence[WeightEdit], cases: Sequence[EditCase]) -> Counts:
+    """Answers with all edits in the model."""
+    asked = [one for case in cases for one in _questions(case)]
+    try:
+        patch = setup.fold.fold(edits)
+    except EditError:
+        return count(asked, [False] * len(asked))
+    with setup.host.patched(patch):
+        return count(asked, ask(setup.host, asked))
+
+
+def _alone(setup: Setup, edits: Sequence[WeightEdit], cases: Sequence[EditCase]) -> Counts:
+    """Answers with each edit alone in the model; a refused one has none."""
     by_subject = {edit.subject: edit for edit in edits}
     asked, right = [], list[bool]()
     for case in cases:
-        edit = by_subject.get(case.fact.key.subject)
-        mine = [
-            one for one in questions([case], edited=()) if one.measure in {"reliability", "generalization"}
-        ]
+        edit, mine = by_subject.get(case.fact.key.subject), _questions(case)
         asked += mine
         if edit is None:
             right += [False] * len(mine)
             continue
         with setup.host.patched(setup.fold.fold([edit])):
             right += ask(setup.host, mine)
-    found = count(asked, right)
-    return found.share("reliability"), found.share("generalization")
+    return count(asked, right)
+
+
+def _questions(case: EditCase) -> list[Asked]:
+    return [one for one in questions([case], edited=()) if one.measure in CHANGED]
 
 
 def compare_speed(
