@@ -52,7 +52,7 @@ class Strict(BaseModel):
 class Editing(Strict):
     """How facts are written into the weights. A method ignores what it has no use for."""
 
-    method: MethodName = Field("ridge", description="Editing method of rules that name none.")
+    method: MethodName = Field("joint", description="Editing method of rules that name none.")
     batch: int = Field(24, ge=1, le=10_000, description="Most subjects tried together in one epoch.")
     max_batch_wait_s: float = Field(
         0.0,

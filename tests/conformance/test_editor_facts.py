@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 import torch
@@ -14,6 +15,7 @@ from tests.conformance.editor_bench import (
     FIRST,
     card_of,
     difference,
+    editor_of,
     fact,
     group,
     likelier,
@@ -73,6 +75,10 @@ def test_long_is_long_and_too_long_is_too_long(school):
 #: a model of three layers that was taught short sentences hardly hears of it.
 FAR_AWAY = {"alphaedit", "coachhook", "d4s", "emmet", "encore", "memit", "memit-seq", "r-rome", "rome"}
 
+#: The longest change allowed leaves 3.2 of 4.5 nats there, found at one layer; spread over several, what is
+#: left of so little may be nothing.
+BARELY = {"alphaedit", "encore"}
+
 
 @pytest.mark.parametrize("case", list(ODD))
 def test_an_odd_fact_is_edited_like_any_other(method, school, alone, case):
@@ -83,7 +89,8 @@ def test_an_odd_fact_is_edited_like_any_other(method, school, alone, case):
     numbers = [tensor for tensor in tensors_of(proposal.edits) if tensor.is_floating_point()]
     assert all(bool(torch.isfinite(tensor).all()) for tensor in numbers)
     assert min(nll_of(school, (), asked.facts)) > 0.5, "the model knows it already"
-    if not (method in FAR_AWAY and case == "a subject at the start of 200 tokens"):
+    deaf = {"a subject at the start of 200 tokens": FAR_AWAY, "a subject at the end of 200 tokens": BARELY}
+    if method not in deaf.get(case, ()):
         assert all(likelier(school, proposal, [asked]))
 
 
@@ -115,6 +122,28 @@ def test_all_odd_facts_at_once_are_edited_too(method, editor):
     unfit = {TOO_LONG.facts[0].id, *({STRAY.facts[0].id} if card_of(method).needs_subject else ())}
     assert set(proposal.refused) == unfit
     assert edited == {fact.id for each in asked for fact in each.facts} - unfit
+
+
+#: Two groups of one subject with others between, and facts that some or all methods refuse.
+SPLIT = (
+    group(fact("Peru", "{} speaks", target="Polish")),
+    STRAY,
+    FIRST[1],
+    TOO_LONG,
+    group(fact("Peru", "The city of {} is", target="Oslo")),
+)
+
+
+def test_every_fact_asked_for_is_in_one_edit_or_refused_and_never_in_both_or_lost(method, editor, school):
+    strict = replace(school.settings, steps=1, least_reached=1.0)
+    hasty = editor_of(
+        method, replace(school, settings=strict, joint=replace(school.joint, least_reached=1.0))
+    )
+    asked = sorted(fact.id for each in SPLIT for fact in each.facts)
+    for proposal in (editor.propose(SPLIT, ()), hasty.propose(SPLIT, ())):
+        edited = [fact for edit in proposal.edits for fact in edit.facts]
+        assert sorted([*edited, *proposal.refused]) == asked
+        assert all(proposal.refused.values())
 
 
 def test_padding_for_a_long_neighbour_changes_nothing(method, editor, alone):

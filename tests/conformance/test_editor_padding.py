@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import pytest
 import torch
 from torch import Tensor
 
@@ -13,12 +12,16 @@ from tests.conformance.editor_bench import PROMPTS, logits_of
 #: Rounding of another batch and of attention over masked places; edits move logits by ten times as much.
 TOLERANCE = 1e-3
 #: Edited prompts beside one of another subject, which padding must not bring near an edit.
-ASKED = (*PROMPTS, "Lena Berg speaks", "In the city of Paris it is said that the mother tongue of Lena Berg is")
+ASKED = (
+    *PROMPTS,
+    "Lena Berg speaks",
+    "In the city of Paris it is said that the mother tongue of Lena Berg is",
+)
 
 
 @torch.no_grad()
-def padded_logits(setup: Setup, edits, *, with_positions: bool = True) -> Tensor:
-    """Of the last token of each prompt, all in one batch padded on the left, float32 [prompts, vocabulary]."""
+def padded_logits(setup: Setup, edits) -> Tensor:
+    """Of the last token of each prompt, in one batch padded on the left, float32 [prompts, vocabulary]."""
     host = setup.host
     rows = [encode(host.tokenizer, prompt) for prompt in ASKED]
     longest = max(map(len, rows))
