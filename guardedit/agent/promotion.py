@@ -69,14 +69,15 @@ def promote(parts: Parts, turned_away: Mapping[str, str]) -> Promotion:
         return Promotion(turned_away={fact.id: FULL for fact in queue} if free == 0 else {})
     settled = [fact for fact in placed if fact.key.subject in subjects]
     groups = group_by_subject(parts, [*candidates, *settled])
-    # 2. Propose: the model keeps its bytes.
-    proposed = edits_for(parts, groups, edits)
-    # 3. Try: inspect, measure, bisect; the subjects' old edits give way to the new ones.
+    # 2. Propose: the model keeps its bytes. The subjects' old edits give way, so nothing is made on top of them.
+    others = [edit for edit in edits if edit.subject not in subjects]
+    proposed = edits_for(parts, groups, others)
+    # 3. Try: inspect, measure, bisect.
     facts = {fact.id: fact for group in groups for fact in group.facts}
     trial = Trial(
         parts,
         serving=edits,
-        others=[edit for edit in edits if edit.subject not in subjects],
+        others=others,
         facts=facts,
         live=live,
         seed=parts.limits.trial_seed,

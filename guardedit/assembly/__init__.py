@@ -12,6 +12,7 @@ from guardedit.assembly.edit_cards import (
     edit_layer,
     edit_settings,
     find_card,
+    joint_settings,
     policy_dials,
     write_card,
 )
@@ -43,6 +44,7 @@ __all__ = [
     "edit_settings",
     "find_card",
     "guard",
+    "joint_settings",
     "known_questions",
     "last_snapshot",
     "load_bench",

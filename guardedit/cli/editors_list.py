@@ -46,12 +46,13 @@ def describe(
     from guardedit.policy.load import load_policy
 
     rules = load_policy(settings_from(policy=policy).policy)
-    from guardedit.assembly import edit_settings
+    from guardedit.assembly import edit_settings, joint_settings
     from guardedit.editing.registry import Registry
 
     found = Registry().resolve(name)
     card = _card(name, found)
-    dials = asdict(edit_settings(rules))
+    settings = joint_settings if found.card.dials == "joint" else edit_settings
+    dials = asdict(settings(rules))
     if output is Output.JSON:
         show.record({**card, "about": _about(found), "dials": dials}, output)
         return

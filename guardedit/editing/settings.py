@@ -74,6 +74,7 @@ class JointSettings:
         full_share: edits that fill a layer, as a share of its width f.
         to_come: edits that are counted as if they filled the layer already, as a multiple of the batch, up
             to a full layer. Early edits stay: what they cost too much, later ones have to pay.
+        expected_edits: at least so many edits are counted; for streams, which come in small batches.
         bare_share: of the bare wordings in keys; those behind prefixes have the rest.
         subject_direction: weight of the known subjects' keys in lambda C, against all background tokens.
         company: rows see their own edit and random parts of the batch; else always all of it.
@@ -92,6 +93,7 @@ class JointSettings:
     background_price: float = 110.0
     full_share: float = 0.125
     to_come: float = 3.0
+    expected_edits: int = 0
     bare_share: float = 0.5
     subject_direction: float = 0.5
     subject_felt: float = 0.3

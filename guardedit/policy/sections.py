@@ -93,6 +93,11 @@ class Editing(Strict):
         ge=0.0,
         description="Weight of keeping the subject's other answers; null: the method's.",
     )
+    expected_edits: int | None = Field(
+        None,
+        ge=0,
+        description="Edits that shall find room in all; each pays as if they were there; null: the method's.",
+    )
 
 
 class Guard(Strict):

@@ -196,7 +196,8 @@ class JointEditor:
         """How full the layers will be, counting edits to come while there is room for them."""
         settings, width = self._setup.joint, self._setup.host.base_matrix(self._setup.layer).shape[1]
         full = settings.full_share * width
-        return max(live + new, min(live + new * settings.to_come, full)) / full
+        to_come = max(live + new * settings.to_come, settings.expected_edits)
+        return max(live + new, min(to_come, full)) / full
 
     def _layer(self, layer: int) -> LayerStatistics:
         if layer not in self._statistics:

@@ -134,8 +134,8 @@ def test_only_the_weights_have_a_method_and_a_rule_may_name_it() -> None:
     )
     assert decide(rules, correction(tags=("method:rome",)), NOW).method == "rome"
     assert decide(rules, correction(tags=("m",)), NOW).method == ""
-    assert decide(rules, correction(), NOW).method == "ridge"
-    assert rules.methods == ("ridge", "rome")
+    assert decide(rules, correction(), NOW).method == "joint"
+    assert rules.methods == ("joint", "rome")
 
 
 TEXTS = st.text(max_size=12)

@@ -29,7 +29,7 @@ def complaints(text: str) -> list[str]:
 def test_the_smallest_policy_has_all_defaults() -> None:
     policy = parse_policy(SMALLEST, name="p.yaml")
     assert policy.mode == "enforce"
-    assert policy.editing.method == "ridge"
+    assert policy.editing.method == "joint"
     assert policy.guard.perplexity_ratio_to_serving == 1.01
     assert policy.rules[0].route == "memory"
 

@@ -139,3 +139,30 @@ def test_a_price_makes_the_changes_shorter(setup, contexts, groups):
 def test_a_method_takes_options_and_filters_by_name(setup):
     found = Registry().build("rome+nas+rect", setup)
     assert found.name == "rome+rect"
+
+
+def test_the_first_edits_of_a_stream_pay_for_those_to_come(setup):
+    width = setup.host.base_matrix(0).shape[1]
+    dials = JointSettings(full_share=16 / width, to_come=3.0)
+
+    def fill(live, new, **more):
+        return JointEditor(replace(setup, joint=replace(dials, **more)))._fill(live, new)
+
+    assert (fill(0, 1), fill(0, 4), fill(0, 8)) == (3 / 16, 12 / 16, 1.0)
+    assert (fill(12, 1), fill(30, 2)) == (15 / 16, 2.0)
+    assert (fill(0, 1, expected_edits=8), fill(0, 1, expected_edits=99)) == (0.5, 1.0)
+
+
+def test_a_fact_that_is_too_dear_is_tried_once_more_at_a_lower_price(setup, contexts, groups, monkeypatch):
+    prices = []
+
+    def solve(self, chosen, live, *, price):
+        prices.append(price)
+        return found(self, chosen, live, price=price)
+
+    found = JointEditor._solve
+    monkeypatch.setattr(JointEditor, "_solve", solve)
+    # At the full price nothing is written, at a quarter of it still nothing: both tries are seen.
+    dear = replace(setup, joint=replace(FREE, background_price=1e7))
+    refused = JointEditor(dear, contexts=contexts).propose(groups[:1], ()).refused
+    assert (prices, len(refused)) == ([1.0, 0.25], len(groups[0].facts))
