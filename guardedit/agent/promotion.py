@@ -69,10 +69,15 @@ def promote(parts: Parts, turned_away: Mapping[str, str]) -> Promotion:
         return Promotion(turned_away={fact.id: FULL for fact in queue} if free == 0 else {})
     settled = [fact for fact in placed if fact.key.subject in subjects]
     groups = group_by_subject(parts, [*candidates, *settled])
-    # 2. Propose: the model keeps its bytes. The subjects' old edits give way, so nothing is made on top of them.
+    # 2. Propose: the model keeps its bytes. Nothing is made on top of the old edits, which give way.
     others = [edit for edit in edits if edit.subject not in subjects]
     proposed = edits_for(parts, groups, others)
-    # 3. Try: inspect, measure, bisect.
+    by_subject = {group.subject: group for group in groups}
+
+    def remake(edit: WeightEdit) -> WeightEdit | None:
+        return edits_for(parts, [by_subject[edit.subject]], (), anew=True).edits.get(edit.subject)
+
+    # 3. Try: inspect, measure, bisect, make anew what does not stand alone.
     facts = {fact.id: fact for group in groups for fact in group.facts}
     trial = Trial(
         parts,
@@ -81,6 +86,7 @@ def promote(parts: Parts, turned_away: Mapping[str, str]) -> Promotion:
         facts=facts,
         live=live,
         seed=parts.limits.trial_seed,
+        remake=remake,
     )
     kept = trial.run(proposed.edits)
     new = {fact.id for fact in candidates}

@@ -46,12 +46,14 @@ def group_by_subject(parts: Parts, facts: Iterable[Fact]) -> list[SubjectGroup]:
     ]
 
 
-def edits_for(parts: Parts, groups: Sequence[SubjectGroup], live: Sequence[WeightEdit]) -> Proposed:
-    """The edit of each group, from the ledger where it was made before."""
+def edits_for(
+    parts: Parts, groups: Sequence[SubjectGroup], live: Sequence[WeightEdit], *, anew: bool = False
+) -> Proposed:
+    """The edit of each group, from the ledger where it was made before, unless it shall be made `anew`."""
     found: dict[str, WeightEdit] = {}
     missing: dict[str, list[SubjectGroup]] = defaultdict(list)
     for group in groups:
-        edit = parts.journal.recall_edit(content_key(parts, group))
+        edit = None if anew else parts.journal.recall_edit(content_key(parts, group))
         if edit is None:
             missing[group.facts[0].method].append(group)
         else:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from guardedit.agent.parts import Parts
@@ -23,9 +23,11 @@ class Trial:
     A set that was not itself measured is never called accepted: `verdict` belongs to what `run` returned.
 
     Two questions are kept apart when a set fails. Is an edit harmful? It is tried alone on the base
-    model, which depends on nothing else, and turned away for good if it fails there. Is there room? An
-    edit that passes alone but not beside others waits for the next batch, or, when the budgets against the
-    base model are spent or it fails beside the serving edits alone, is turned away because the layer is full.
+    model, which depends on nothing else. An edit that was made beside others may lean on them: where it fails
+    it is made once more for the base model (`remake`), and turned away for good if that one fails too. Is
+    there room? An edit that passes alone but not beside others waits for the next batch, or, when the budgets
+    against the base model are spent or it fails beside the serving edits alone, is turned away because the
+    layer is full.
     """
 
     parts: Parts
@@ -34,6 +36,7 @@ class Trial:
     facts: Mapping[str, Fact]  # by id: the facts of the edits on trial
     live: Mapping[FactKey, Fact]
     seed: int
+    remake: Callable[[WeightEdit], WeightEdit | None] = lambda _: None
     reasons: dict[str, str] = field(default_factory=dict)  # fact id -> why it was turned away
     verdict: Verdict | None = None
 
@@ -41,7 +44,8 @@ class Trial:
         """Tier 0, then tier 1, alone and by bisection where a batch fails; the accepted edits by subject."""
         innocent = self._inspected([edits[subject] for subject in sorted(edits)])
         if innocent and self.judged(list(innocent.values())).outcome is not Outcome.ACCEPT:
-            innocent = {subject: edit for subject, edit in innocent.items() if self._stands_alone(edit)}
+            alone = (self._standing_alone(edit) for edit in innocent.values())
+            innocent = {edit.subject: edit for edit in alone if edit is not None}
         found = self.parts.bisect(
             list(innocent),
             lambda subjects: self.judged([innocent[subject] for subject in subjects]),
@@ -70,12 +74,18 @@ class Trial:
         """
         return self._judged([], others=self.others, serving=self.serving, live=self.live, removal=True)
 
-    def _stands_alone(self, edit: WeightEdit) -> bool:
-        """Whether an edit passes every gate alone on the base model; blamed if it does not."""
+    def _standing_alone(self, edit: WeightEdit) -> WeightEdit | None:
+        """The edit, or one made anew in its place, that passes alone on the base model; None: blamed."""
         verdict = self._judged([edit], others=(), serving=(), live={})
-        if verdict.outcome is not Outcome.ACCEPT:
-            self._blame(edit, verdict.reason)
-        return verdict.outcome is Outcome.ACCEPT
+        if verdict.outcome is Outcome.ACCEPT:
+            return edit
+        again = self.remake(edit)
+        if again is not None and again.digest != edit.digest and self._inspected([again]):
+            repaired = self._judged([again], others=(), serving=(), live={})
+            if repaired.outcome is Outcome.ACCEPT:
+                return again
+        self._blame(edit, verdict.reason)
+        return None
 
     def _judged(
         self,

@@ -198,12 +198,16 @@ class SqliteLedger(InboxWriter):
         self.move_ref(name, to=self.ref(SERVING) if epoch is None else epoch, expected=None)
 
     def remember_edit(self, content_key: str, edit: WeightEdit) -> None:
-        """Keep an edit under its content key. The first one stays: undo and redo meet the same bytes."""
+        """Keep an edit under its content key, in the place of what was there.
+
+        It is made anew only where the one before failed, so undo and redo meet the same bytes.
+        """
         self._write_or_refuse()
         described = epochs.described(edit)
         self._put_blobs([edit], [described])
         with self._database.transaction("edit.remember") as connection:
-            if not self._database.row("SELECT 1 FROM edit_cache WHERE content_key = ?", (content_key,)):
+            known = self._database.row("SELECT digest FROM edit_cache WHERE content_key = ?", (content_key,))
+            if known is None or known[0] != edit.digest:
                 body = {"content_key": content_key, "edit": described}
                 self._record(connection, projection.EDIT, body)
 

@@ -71,7 +71,7 @@ def project(connection: sqlite3.Connection, event: EventRow) -> None:
         case "edit":
             _edit(connection, body["edit"])
             connection.execute(
-                "INSERT INTO edit_cache VALUES (?, ?, ?)",
+                "INSERT OR REPLACE INTO edit_cache VALUES (?, ?, ?)",
                 (body["content_key"], body["edit"]["digest"], _text(body["edit"]["facts"])),
             )
         case _:

@@ -268,11 +268,13 @@ def test_subject_edits_counts_accepted_corrections_since_a_time(ledger, make):
     assert ledger.subject_edits("Land 3", since_s=after_first + 0.5) == 1
 
 
-def test_a_remembered_edit_comes_back_byte_for_byte_and_the_first_one_stays(open_ledger, make):
+def test_a_remembered_edit_comes_back_byte_for_byte_and_a_newer_one_takes_its_place(open_ledger, make):
     ledger = open_ledger()
-    edit = make.edit([make.fact(make.correction(1))], b"\x00first")
-    ledger.remember_edit("key", edit)
-    ledger.remember_edit("key", make.edit([make.fact(make.correction(1))], b"second"))
+    edit = make.edit([make.fact(make.correction(1))], b"\x00second")
+    ledger.remember_edit("key", make.edit([make.fact(make.correction(1))], b"first"))
+    for _ in range(2):
+        ledger.remember_edit("key", edit)
+    assert len(list(ledger.events(kinds=["edit"]))) == 2
     ledger.close()
     again = open_ledger()
     assert again.recall_edit("key") == edit
