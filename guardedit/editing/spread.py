@@ -41,6 +41,7 @@ from guardedit.models.matrices import read_matrix, to_stored
 #: What every method that spreads a residual does otherwise than its paper.
 DEVIATIONS = (
     "learning rate and clamp are relative to the norm of the down projection's value, without weight decay",
+    "values get the steps of the settings, more than the published 20 to 25",
     "facts of one subject share one value (MEMIT-Merge, arXiv:2502.07322)",
 )  #: And those with a history.
 FROZEN_KEYS = "the history holds keys as they were when their edit was made, and those of every live method"
@@ -50,11 +51,6 @@ FROZEN_KEYS = "the history holds keys as they were when their edit was made, and
 #: model's facts is not written, at a tenth one in 24, for 1.5 per cent of perplexity instead of 0.6.
 LIGHTER = 0.1
 
-#: Times `settings.learning_rate_ratio`, which is meant for `settings.steps`: the published recipes have less
-#: than a third of those. At the ratio itself every twelfth of the demo model's facts, alone, is not written,
-#: at three times it every fiftieth. (The published 0.5 is absolute: 20 in a model as wide as GPT-2 XL.)
-QUICKER = 3.0
-
 #: Rows a forward pass takes at once.
 CHUNK = 128
 
@@ -62,14 +58,17 @@ Found = Sequence[tuple[SubjectGroup, Value]]
 
 
 def recipe_of(settings: EditSettings, *, extra_steps: int | None = None) -> Recipe:
-    """The published recipe with 25 steps, as for GPT-J and Llama, and without its weight decay.
+    """The published recipe with the steps of the settings, and without its weight decay.
 
+    In 25 steps of the settings' length memit misses every twelfth of the demo model's facts, each alone.
+    Steps three times as long find them, and harm more: two dozen edits of r-rome in a row then leave 0.68 of
+    other subjects' answers as they were, and 0.82 with steps of this length and as many as it takes.
     The decay is divided by ||v0||^2 and so, where values are short, outweighs the answer: a quarter of a nat
     on the demo model, which the clamp already bounds.
     """
     return Recipe(
-        learning_rate_ratio=QUICKER * settings.learning_rate_ratio,
-        steps=25,
+        learning_rate_ratio=settings.learning_rate_ratio,
+        steps=settings.steps,
         decay=0.0,
         extra_steps=extra_steps,
     )

@@ -20,7 +20,6 @@ from guardedit.editing.contexts import Contexts, rome_contexts
 from guardedit.editing.method_card import MethodCard
 from guardedit.editing.setup import Setup
 from guardedit.editing.solve import rome_direction, rome_residual
-from guardedit.editing.spread import QUICKER
 from guardedit.editing.values import Recipe, Value, find_values
 from guardedit.models.factors import Factors, to_payload
 
@@ -31,7 +30,7 @@ class RomeEditor:
     So proposals are not pure: they depend on order, and undoing one leaves what later ones were made for.
 
     Args:
-        setup: the model and its layer; of the settings only `learning_rate_ratio` is read.
+        setup: the model and its layer; of the settings, rate and number of steps are read.
         contexts: prefixes; default: twenty, sampled from the model.
         clock: seconds, for `Proposal.seconds`.
     """
@@ -43,7 +42,10 @@ class RomeEditor:
         stores="rank one of one matrix",
         undo="in order",
         batch="one by one",
-        deviations=("the learning rate is relative to the value's norm",),
+        deviations=(
+            "the learning rate is relative to the value's norm",
+            "values get the steps of the settings, more than the published 20",
+        ),
     )
 
     def __init__(
@@ -55,7 +57,8 @@ class RomeEditor:
     ) -> None:
         self._setup, self._moments = setup, setup.moments[setup.layer]
         self._contexts = contexts or rome_contexts(setup.host, seed=setup.seed)
-        self._recipe = Recipe(learning_rate_ratio=QUICKER * setup.settings.learning_rate_ratio)
+        dials = setup.settings
+        self._recipe = Recipe(learning_rate_ratio=dials.learning_rate_ratio, steps=dials.steps)
         self._clock = clock
 
     @classmethod
