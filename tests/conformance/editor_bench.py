@@ -67,7 +67,7 @@ UNRELIABLE = {
 LAYER, LAYERS = 1, (0, 1)
 #: Few steps, and nothing refused for not being reached: what is tested here is conduct, not success.
 QUICK = EditSettings(
-    steps=6, contexts=1, background_weight=0.01, ridge=0.1, clamp_ratio=20.0, least_reached=0.0
+    steps=25, contexts=1, background_weight=0.01, ridge=0.1, clamp_ratio=20.0, least_reached=0.0
 )
 QUICK_JOINT = JointSettings(steps=6, contexts=1, least_reached=0.0)
 
