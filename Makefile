@@ -11,7 +11,7 @@ demo: $(READY)
 	$(BIN)/guardedit demo --report demo.json $(DEMO)
 
 test: $(READY) lint
-	$(BIN)/python -m pytest $(TESTS)
+	$(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadgroup $(TESTS)
 
 lint: $(READY)
 	$(BIN)/ruff format --check .

@@ -106,6 +106,14 @@ def pytest_configure() -> None:
     os.environ.setdefault("OMP_NUM_THREADS", "1")  # threads waiting for each other make small models slow
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """What shares costly fixtures runs in one process: an editing method's tests, else those of a file."""
+    for item in items:
+        call = getattr(item, "callspec", None)
+        together = call.params.get("method") if call and "conformance" in item.path.parts else None
+        item.add_marker(pytest.mark.xdist_group(str(together or item.path.relative_to(ROOT))))
+
+
 @pytest.fixture(scope="session")
 def world() -> World:
     return World.load()
@@ -119,9 +127,11 @@ def policy() -> Policy:
 @pytest.fixture(scope="session")
 def warm_home(tmp_path_factory: pytest.TempPathFactory, policy: Policy) -> Path:
     from guardedit import assembly
+    from guardedit.editing.directions import LayerStatistics
 
     home = tmp_path_factory.mktemp("warm")
-    assembly.load_bench(Settings(home=home, metrics=None), policy)
+    settings = Settings(home=home, metrics=None)
+    LayerStatistics.of(assembly.load_setup(settings, policy))  # with second moments: whatever is kept on disk
     return home
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from guardedit.agent.parts import Parts
+from guardedit.agent.parts import Bisected, Parts
 from guardedit.agent.turned_away import FULL
 from guardedit.core.fact import Fact, FactKey
 from guardedit.core.proposal import WeightEdit
@@ -22,12 +22,12 @@ class Trial:
 
     A set that was not itself measured is never called accepted: `verdict` belongs to what `run` returned.
 
-    Two questions are kept apart when a set fails. Is an edit harmful? It is tried alone on the base
-    model, which depends on nothing else. An edit that was made beside others may lean on them: where it fails
-    it is made once more for the base model (`remake`), and turned away for good if that one fails too. Is
-    there room? An edit that passes alone but not beside others waits for the next batch, or, when the budgets
-    against the base model are spent or it fails beside the serving edits alone, is turned away because the
-    layer is full.
+    Two questions are kept apart when a set fails. Is an edit harmful? The culprits are tried alone on the
+    base model, which depends on nothing else. An edit that was made beside others may lean on them: where
+    it fails it is made once more for the base model (`remake`), and turned away for good if that one fails
+    too. Is there room? An edit that passes alone but not beside others waits for the next batch, or, when
+    the budgets against the base model are spent or it fails beside the serving edits alone, is turned away
+    because the layer is full.
     """
 
     parts: Parts
@@ -41,26 +41,37 @@ class Trial:
     verdict: Verdict | None = None
 
     def run(self, edits: Mapping[str, WeightEdit]) -> dict[str, WeightEdit]:
-        """Tier 0, then tier 1, alone and by bisection where a batch fails; the accepted edits by subject."""
+        """Tier 0, then tier 1, by bisection where a batch fails; the accepted edits by subject."""
         innocent = self._inspected([edits[subject] for subject in sorted(edits)])
-        if innocent and self.judged(list(innocent.values())).outcome is not Outcome.ACCEPT:
-            alone = (self._standing_alone(edit) for edit in innocent.values())
-            innocent = {edit.subject: edit for edit in alone if edit is not None}
-        found = self.parts.bisect(
-            list(innocent),
-            lambda subjects: self.judged([innocent[subject] for subject in subjects]),
-            names=lambda subject: innocent[subject].facts,
-        )
+        found, anew = self._bisected(innocent), dict[str, WeightEdit]()
         for subject, guilty in found.culprits.items():
-            if not found.kept or _over_budget(guilty):
-                self._blame(
-                    innocent[subject], f"{FULL}: passes alone, not beside the others: {guilty.reason}"
-                )
+            edit = self._standing_alone(innocent[subject])
+            if edit is not None and edit.digest != innocent[subject].digest:
+                anew[subject] = edit
+            elif edit is not None:
+                self._crowded_out(edit, guilty, beside=found.kept)
+        if anew:
+            innocent = {subject: innocent[subject] for subject in found.kept} | anew
+            found = self._bisected(innocent)
+            for subject, guilty in found.culprits.items():
+                self._crowded_out(innocent[subject], guilty, beside=found.kept)
         self.verdict = found.verdict
         if not found.kept and self._others_changed():
             # Nothing new is wanted, but something old is to go: that is a change too.
             self.verdict = self.removal()
         return {subject: innocent[subject] for subject in found.kept}
+
+    def _bisected(self, edits: Mapping[str, WeightEdit]) -> Bisected:
+        return self.parts.bisect(
+            list(edits),
+            lambda subjects: self.judged([edits[subject] for subject in subjects]),
+            names=lambda subject: edits[subject].facts,
+        )
+
+    def _crowded_out(self, edit: WeightEdit, guilty: Verdict, *, beside: Sequence[str]) -> None:
+        """Turn an edit away that passes alone and for which there will be no room; else it waits."""
+        if not beside or _over_budget(guilty):
+            self._blame(edit, f"{FULL}: passes alone, not beside the others: {guilty.reason}")
 
     def judged(self, edits: Sequence[WeightEdit]) -> Verdict:
         """Tier 1: candidate, serving epoch and base under the same probes."""

@@ -109,8 +109,10 @@ def load_setup(
     texts = background(settings, host)
     dials = edit_settings(policy, card)
 
+    cache = settings.home / "moments"
+
     def moments_of(wanted: Sequence[int]) -> Mapping[int, SecondMoments]:
-        return load_or_collect(settings.home / "moments", host, texts, wanted)
+        return load_or_collect(cache, host, texts, wanted)
 
     # Only trained editors write to the last layers, so most never pay for theirs.
     moments = Moments(moments_of(sorted({one, *several})), later=last_layers(host), collect=moments_of)
@@ -126,6 +128,7 @@ def load_setup(
         texts=tuple(texts),
         known=catalogue(settings),
         trained=trained if trained.is_dir() else None,
+        cache=cache,
         seed=seed,
     )
 

@@ -10,6 +10,8 @@ its dual form), so it is small at the keys of the others. Here it is scaled to b
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -17,11 +19,12 @@ import torch
 from torch import Tensor
 
 from guardedit.core.proposal import WeightEdit
-from guardedit.editing.keys import Site, at_subject
-from guardedit.editing.rows import Row, row_tensors
+from guardedit.editing.keys import Site, at_subject_in
+from guardedit.editing.rows import Row, RowTensors, row_tensors
 from guardedit.editing.setup import Setup
 from guardedit.models.factors import parts_of
 from guardedit.models.ridge import Ridge
+from guardedit.models.statistics import SecondMoments, kept, moments_from
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,14 +42,18 @@ class LayerStatistics:
     felt: Tensor
 
     @staticmethod
-    def of(setup: Setup, layer: int) -> LayerStatistics:
-        """Of the base model; run this while no edit is in place.
+    def of(setup: Setup) -> dict[int, LayerStatistics]:
+        """Of the base model's edited layers; run this while no edit is in place.
 
         M counts known subjects' keys `subject_direction` times the background, the price asks for them as
         `subject_felt` of all.
         """
+        subjects = _subject_moments(setup)
+        return {layer: LayerStatistics._with(setup, layer, subjects.get(layer)) for layer in setup.layers}
+
+    @staticmethod
+    def _with(setup: Setup, layer: int, subjects: Tensor | None) -> LayerStatistics:
         dials, C = setup.joint, setup.moments[layer].C
-        subjects = _subject_moment(setup, layer)
         aimed = C if subjects is None else C + dials.subject_direction * subjects
         felt = C if subjects is None else torch.lerp(C, subjects, dials.subject_felt)
         W = setup.host.base_matrix(layer).double().cpu()
@@ -98,15 +105,45 @@ class Directions:
         )
 
 
-def _subject_moment(setup: Setup, layer: int) -> Tensor | None:
-    """Second moment of the keys at known subjects' last tokens, [f, f] float64; None without any."""
+def _subject_moments(setup: Setup) -> dict[int, Tensor]:
+    """By layer, second moment of the keys at known subjects' last tokens, [f, f] float64; may be empty."""
     rows = [
         Row(group=n, subject=question.subject, prompt=question.prompt, answer=f"{question.expected}.")
         for n, question in enumerate(setup.known)
         if question.subject in question.prompt and question.expected
     ]
     if not rows:
-        return None
-    tensors = row_tensors(setup.host.tokenizer, rows, context=setup.host.context)
-    keys = at_subject(setup.host, layer, tensors).keys
-    return keys.t() @ keys / len(keys)
+        return {}
+    digest = hashlib.sha256(json.dumps([(row.prompt, row.subject, row.answer) for row in rows]).encode())
+    text_sha256 = digest.hexdigest()
+
+    def make(layers: Sequence[int]) -> dict[int, SecondMoments]:
+        tensors = row_tensors(setup.host.tokenizer, rows, context=setup.host.context)
+        distinct, count = _up_to_subject(tensors)
+        return {
+            layer: moments_from(
+                site.keys.t() @ (site.keys * count[:, None]) / len(rows),
+                site.values.norm(dim=1),
+                layer=layer,
+                tokens=len(rows),
+                text_sha256=text_sha256,
+            )
+            for layer, site in at_subject_in(setup.host, layers, distinct).items()
+        }
+
+    folder = setup.cache and setup.cache / setup.host.base_sha256
+    found = kept(folder, f"subjects-{text_sha256[:16]}", setup.layers, make)
+    return {layer: moments.C for layer, moments in found.items()}
+
+
+def _up_to_subject(rows: RowTensors) -> tuple[RowTensors, Tensor]:
+    """One row of those that are the same up to the subject's last token, and how many there are of each.
+
+    Questions that begin with the subject have one key, however they go on.
+    """
+    there = torch.arange(rows.ids.shape[1]) <= rows.subject_at[:, None]
+    _, which, count = torch.unique(
+        torch.where(there, rows.ids, -1), dim=0, return_inverse=True, return_counts=True
+    )
+    first = torch.full((len(count),), len(which)).scatter_reduce(0, which, torch.arange(len(which)), "amin")
+    return rows.chosen(first), count.double()

@@ -6,13 +6,14 @@ One forward pass, stopped at the edited layer. Knows nothing of targets or solvi
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from guardedit.editing.rows import RowTensors
-from guardedit.models.hooks import tap
+from guardedit.models.hooks import Tap, tap
 from guardedit.models.host import ModelHost
 
 #: Rows a forward pass takes at once.
@@ -29,17 +30,31 @@ class Site:
 
 def at_subject(host: ModelHost, layer: int, rows: RowTensors) -> Site:
     """Key and value of every row, on the model as it stands."""
-    sites = []
-    for chunk in torch.split(torch.arange(len(rows.lengths)), CHUNK):
-        at = rows.subject_at[chunk]
+    return at_subject_in(host, [layer], rows)[layer]
+
+
+def at_subject_in(host: ModelHost, layers: Sequence[int], rows: RowTensors) -> dict[int, Site]:
+    """Keys and values of every row in some layers, in one pass."""
+    parts: dict[int, list[Site]] = {layer: [] for layer in sorted(layers, reverse=True)}
+    order = rows.subject_at.argsort(stable=True)  # so that little of what runs is padding
+    for chunk in torch.split(order, CHUNK):
+        at, each = rows.subject_at[chunk], torch.arange(len(chunk))
         # Nothing after the subject's last token can reach it in a causal model.
         ids = rows.ids[chunk, : int(at.max()) + 1]
-        with host.lock, torch.no_grad(), tap(host.mlp_out(layer), stop=True, rows=len(chunk)) as seen:
+        taps: dict[int, Tap] = {}
+        with host.lock, torch.no_grad(), ExitStack() as stack:
+            for layer in parts:  # the deepest first: its stop ends the whole stack
+                site = tap(host.mlp_out(layer), stop=not taps, rows=len(chunk))
+                taps[layer] = stack.enter_context(site)
             host.model(ids.to(host.device))
-        k, v = seen.seen()
-        batch = torch.arange(len(chunk))
-        sites.append(Site(keys=k[batch, at].double().cpu(), values=v[batch, at].double().cpu()))
-    return joined(sites)
+        for layer, seen in taps.items():
+            k, v = seen.seen()
+            parts[layer].append(Site(keys=k[each, at].double().cpu(), values=v[each, at].double().cpu()))
+    back = order.argsort()
+    return {
+        layer: Site(keys=whole.keys[back], values=whole.values[back])
+        for layer, whole in ((layer, joined(parts[layer])) for layer in layers)
+    }
 
 
 def joined(sites: Sequence[Site]) -> Site:

@@ -47,6 +47,9 @@ class Answering(Protocol):
     def owners(self, chunk: Tensor) -> Tensor:
         """For each answer token, the index into `chunk` of its row, [m]."""
 
+    def places(self, chunk: Tensor) -> Tensor:
+        """For each answer token, its number among those of all rows, [m]."""
+
     def logits(self, chunk: Tensor, arriving: Arriving | None) -> Tensor:
         """Float32 logits of the answer tokens, [m, vocabulary], in the order of `answers`."""
 
@@ -78,12 +81,24 @@ class Objective:
     ) -> None:
         self._upper, self._rows, self._arrive = upper, rows, arrive
         self._preservation_weight, self._slack_nats = preservation_weight, -math.log(enough)
-        self._reference: dict[int, Tensor] = {}
+        self._reference, self._referred = self._answers_to_keep()
+
+    def _answers_to_keep(self) -> tuple[Tensor, Tensor]:
+        """Log-probabilities the base model gives at the rows to keep, [k, V], and which are whose.
+
+        The latter: for the number of an answer token among all rows', the row of the former, or -1.
+        """
+        found, places = [], []
         with torch.no_grad():
-            for chunk in upper.chunks(rows.keep):
-                found = upper.logits(chunk, None).log_softmax(-1)
-                owners = upper.owners(chunk)
-                self._reference |= {int(row): found[owners == i] for i, row in enumerate(chunk)}
+            for chunk in self._upper.chunks(self._rows.keep):
+                found.append(self._upper.logits(chunk, None).log_softmax(-1))
+                places.append(self._upper.places(chunk))
+        if not found:
+            return torch.empty(0, 0), torch.empty(0, dtype=torch.int64)
+        place = torch.cat(places)
+        referred = torch.full((int(place.max()) + 1,), -1)
+        referred[place] = torch.arange(len(place))
+        return torch.cat(found), referred
 
     def descend(self, parameters: Tensor, active: Tensor) -> tuple[Tensor, Scores]:
         """Gradient of the summed groups' losses, shaped like the parameters, and the rows' scores.
@@ -131,7 +146,7 @@ class Objective:
         loss, best = (-said - self._slack_nats).clamp(min=0.0), tokens
         if keep.any():
             mine = keep[owners]
-            reference = torch.cat([self._reference[int(row)] for row in chunk[keep]])
+            reference = self._reference[self._referred[self._upper.places(chunk)[mine]]]
             kl = kl_div(logp[mine], reference, log_target=True, reduction="none").sum(-1)
             loss = loss.masked_scatter(mine, kl)
             best = best.masked_scatter(mine, reference.argmax(-1))

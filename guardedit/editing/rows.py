@@ -6,7 +6,7 @@ Knows which text belongs to which subject, and where subject and answer stand in
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any
 
 import torch
@@ -103,6 +103,10 @@ class RowTensors:
     group: Tensor
     context: Tensor
     keep: Tensor
+
+    def chosen(self, rows: Tensor) -> RowTensors:
+        """Some of the rows, by index."""
+        return RowTensors(**{field.name: getattr(self, field.name)[rows] for field in fields(self)})
 
 
 def row_tensors(tokenizer: Any, rows: Sequence[Row], *, context: int) -> RowTensors:

@@ -28,6 +28,7 @@ class Setup:
         texts: ordinary text, for methods that must be shown what not to change.
         known: questions about other subjects with their answers, the catalogue of what must not change.
         trained: folder with trained editors; None when there is none.
+        cache: folder for what depends on the base model and its catalogue only; None: nothing is kept.
         seed: for whatever is sampled.
     """
 
@@ -41,4 +42,5 @@ class Setup:
     texts: tuple[str, ...] = ()
     known: tuple[Question, ...] = ()
     trained: Path | None = None
+    cache: Path | None = None
     seed: int = 0

@@ -10,7 +10,7 @@ MLP's output first. Knows Hugging Face caches. Changes no weight, no gradient an
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -18,10 +18,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import pad
 from transformers import DynamicCache
+from transformers.cache_utils import DynamicLayer
 
 from guardedit.editing.keys import Site, joined
 from guardedit.editing.rows import RowTensors
-from guardedit.models.hooks import in_rows, tap
+from guardedit.models.hooks import in_rows, only_at, tap
 from guardedit.models.host import ModelHost
 from guardedit.models.views import with_module
 
@@ -79,6 +80,7 @@ class UpperLayers:
         self._P = P
         offsets = torch.arange(S) + before[:, None]
         self.asked = (offsets >= rows.first[:, None]) & (offsets <= rows.last[:, None])  # [B, S]
+        self._place_of = (self.asked.flatten().cumsum(0) - 1).view_as(self.asked)
         self._answers = rows.ids.gather(1, (offsets + 1).clamp(max=T - 1))
         self._as_tuple = False
         self._norm = host.after_mlp(layer)
@@ -104,6 +106,11 @@ class UpperLayers:
         """For each answer token, the index into `chunk` of its row, [m]."""
         return self.asked[chunk].nonzero()[:, 0]
 
+    def places(self, chunk: Tensor) -> Tensor:
+        """For each answer token, its number among those of all rows, [m]."""
+        S = self.length(chunk)
+        return self._place_of[chunk, :S][self.asked[chunk, :S]]
+
     def length(self, chunk: Tensor) -> int:
         """S of some rows: tokens from the subject on of the longest of them."""
         return int(self._after[chunk].max())
@@ -119,10 +126,20 @@ class UpperLayers:
         output = self._hidden[chunk, :S]
         if arriving is not None:
             output = output + self._through_norm(chunk, arriving.here).to(output)
-        with added({} if arriving is None else arriving.above, self._host, len(chunk)):
+        asked = self.asked[chunk, :S].to(self._host.device)
+        above = {} if arriving is None else arriving.above
+        with added(above, self._host, len(chunk)), self._last_mlp_at(asked, above):
             out = self._forward(self._view(output), chunk, S)
-        answered = self._host.head_logits(out[self.asked[chunk, :S].to(out.device)])
+        answered = self._host.head_logits(out[asked])
         return answered.float().cpu()
+
+    @contextmanager
+    def _last_mlp_at(self, asked: Tensor, edited: Mapping[int, object]) -> Iterator[None]:
+        """No position reads what the last layer's MLP puts out at another: it runs where answers are."""
+        last = self._host.layers - 1
+        mlp = self._host.mlp(last) if last > self._layer and last not in edited else None
+        with only_at(mlp, asked) if mlp is not None else nullcontext():
+            yield
 
     def sites(self, layers: Sequence[int]) -> dict[int, Site]:
         """The rows' subjects at the down projections of some layers, the edited one or above, as they are.
@@ -217,7 +234,13 @@ class UpperLayers:
     def _forward(self, view: nn.Module, chunk: Tensor, S: int) -> Tensor:
         """Final hidden states [b, S, d], with no more of what is before the subject than the rows have."""
         P = int(self._before[chunk].max())
-        past = [(k[chunk, :, self._P - P :], v[chunk, :, self._P - P :]) for k, v in self._past]
+        unread = torch.zeros((), device=self._host.device).expand(len(chunk), 1, P, 1)
+        past = [
+            (unread, unread)
+            if layer <= self._layer
+            else (k[chunk, :, self._P - P :], v[chunk, :, self._P - P :])
+            for layer, (k, v) in enumerate(self._past)
+        ]
         return self._run(view, chunk, P, S, past)
 
     def _run(
@@ -229,7 +252,7 @@ class UpperLayers:
             input_ids=self._ids[chunk, start : start + S].to(device),
             attention_mask=self._mask[chunk, start - P : start + S].long().to(device),
             position_ids=self._places[chunk, start : start + S].to(device),
-            past_key_values=DynamicCache(past) if past else DynamicCache(),
+            past_key_values=_cache(past),
             use_cache=True,
         ).last_hidden_state
         return hidden
@@ -258,6 +281,17 @@ def _whole_output(layer: nn.Module) -> Iterator[list[Any]]:
         yield seen
     finally:
         handle.remove()
+
+
+def _cache(past: Sequence[tuple[Tensor, Tensor]]) -> DynamicCache:
+    """A cache that holds these keys and values themselves; its own constructor copies them."""
+    cache = DynamicCache()
+    for k, v in past:
+        layer = DynamicLayer()  # type: ignore[no-untyped-call]
+        layer.lazy_initialization(k, v)
+        layer.keys, layer.values = k, v
+        cache.layers.append(layer)
+    return cache
 
 
 def _pair(layer: Any) -> tuple[Tensor, Tensor]:

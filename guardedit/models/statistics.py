@@ -11,7 +11,7 @@ import hashlib
 import json
 import os
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -126,11 +126,37 @@ def load_or_collect(
         StorageFull: when the cache cannot be written.
     """
     digest = hashlib.sha256(json.dumps([min_tokens, *texts]).encode()).hexdigest()[:16]
-    paths = {n: folder / host.base_sha256 / f"moments-{digest}-layer{n}.safetensors" for n in layers}
+    return kept(
+        folder / host.base_sha256,
+        f"moments-{digest}",
+        layers,
+        lambda missing: collect(host, texts, missing, min_tokens=min_tokens),
+    )
+
+
+def kept(
+    folder: Path | None,
+    name: str,
+    layers: Sequence[int],
+    make: Callable[[Sequence[int]], Mapping[int, SecondMoments]],
+) -> dict[int, SecondMoments]:
+    """What `folder/NAME-layerN.safetensors` hold; what they do not is made, all at once, and kept there.
+
+    Args:
+        folder: None: nothing is kept.
+        name: says all that the moments depend on, besides the folder and the layer.
+        layers: wanted.
+        make: moments of some layers.
+
+    Raises:
+        StorageFull: when the cache cannot be written.
+    """
+    paths = {} if folder is None else {n: folder / f"{name}-layer{n}.safetensors" for n in layers}
     known = {layer: found for layer, path in paths.items() if (found := read_moments(path)) is not None}
     missing = [layer for layer in layers if layer not in known]
-    for layer, found in collect(host, texts, missing, min_tokens=min_tokens).items() if missing else ():
-        save_moments(found, paths[layer])
+    for layer, found in make(missing).items() if missing else ():
+        if layer in paths:
+            save_moments(found, paths[layer])
         known[layer] = found
     return known
 
@@ -209,6 +235,13 @@ def _zeros(host: ModelHost, layer: int) -> Tensor:
 
 def _finish(layer: int, total: _Sum, tokens: int, text_sha256: str) -> SecondMoments:
     C = (total.outer / tokens).cpu()
+    return moments_from(C, torch.cat(total.value_norms), layer=layer, tokens=tokens, text_sha256=text_sha256)
+
+
+def moments_from(
+    C: Tensor, value_norms: Tensor, *, layer: int, tokens: int, text_sha256: str
+) -> SecondMoments:
+    """The record of a mean [f, f] of k k^T over `tokens` tokens and of the norms of their values."""
     C = (C + C.t()) / 2
     with one_thread():
         spectrum = torch.linalg.eigvalsh(C)
@@ -216,7 +249,7 @@ def _finish(layer: int, total: _Sum, tokens: int, text_sha256: str) -> SecondMom
         layer=layer,
         C=C,
         spectrum=spectrum,
-        value_norm=float(torch.cat(total.value_norms).median()),
+        value_norm=float(value_norms.median()),
         tokens=tokens,
         text_sha256=text_sha256,
     )

@@ -78,8 +78,8 @@ class JointEditor:
         host = self._setup.host
         with host.lock:
             # Statistics belong to the base model, so they are made before any edit is in place.
-            for layer in self._setup.layers:
-                self._layer(layer)
+            if not self._statistics:
+                self._statistics = LayerStatistics.of(self._setup)
             usable = [self._usable(group, refused) for group in groups]
             # In order of name, so that the order of asking changes nothing: the company is drawn by place.
             waiting = sorted((group for group in usable if group.facts), key=lambda group: group.subject)
@@ -184,7 +184,7 @@ class JointEditor:
         directions = {
             layer: Directions.of(
                 mean_site(site, tensors, len(groups), bare_share=settings.bare_share),
-                self._layer(layer),
+                self._statistics[layer],
                 live,
             )
             for layer, site in upper.sites(self._setup.layers).items()
@@ -198,11 +198,6 @@ class JointEditor:
         full = settings.full_share * width
         to_come = max(live + new * settings.to_come, settings.expected_edits)
         return max(live + new, min(to_come, full)) / full
-
-    def _layer(self, layer: int) -> LayerStatistics:
-        if layer not in self._statistics:
-            self._statistics[layer] = LayerStatistics.of(self._setup, layer)
-        return self._statistics[layer]
 
     def _rows(self, number: int, group: SubjectGroup) -> list[Row]:
         host, settings = self._setup.host, self._setup.joint

@@ -52,6 +52,11 @@ class WholeModel:
         """For each answer token, the index into `chunk` of its row."""
         return self._asked[chunk].nonzero()[:, 0]
 
+    def places(self, chunk: Tensor) -> Tensor:
+        """For each answer token, its number among those of all rows."""
+        place = (self._asked.flatten().cumsum(0) - 1).view_as(self._asked)
+        return place[chunk][self._asked[chunk]]
+
     def logits(self, chunk: Tensor, arriving: Arriving | None) -> Tensor:
         """Logits of the answer tokens, picked from those of all tokens."""
         with added({} if arriving is None else arriving.above, self._host, len(chunk)):
@@ -68,7 +73,7 @@ class PlainEditor:
     def __init__(self, setup: Setup, *, clock: Callable[[], float] = time.monotonic) -> None:
         self._setup, self._clock = setup, clock
         self._contexts = sample_contexts(setup.host, count=setup.joint.contexts, seed=setup.seed)
-        self._statistics = {layer: LayerStatistics.of(setup, layer) for layer in setup.layers}
+        self._statistics = LayerStatistics.of(setup)
 
     def propose(self, groups: Sequence[SubjectGroup], live: Sequence[WeightEdit]) -> Proposal:
         """One edit a subject, each on the base model."""

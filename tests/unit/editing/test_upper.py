@@ -7,7 +7,7 @@ import torch
 from guardedit.editing import arrivals
 from guardedit.editing.arrivals import by_direction
 from guardedit.editing.contexts import Contexts
-from guardedit.editing.keys import at_subject
+from guardedit.editing.keys import at_subject, at_subject_in
 from guardedit.editing.objective import Objective
 from guardedit.editing.rows import Row, fact_rows, row_tensors
 from guardedit.editing.upper import UpperLayers
@@ -99,6 +99,27 @@ def test_keys_are_what_enters_the_down_projection_at_the_subjects_last_token(hos
         at = int(rows.subject_at[row])
         torch.testing.assert_close(site.keys[row].float(), key[0, at], rtol=1e-4, atol=1e-6)
         torch.testing.assert_close(site.values[row].float(), value[0, at], rtol=1e-4, atol=1e-6)
+
+
+def test_several_layers_are_read_in_one_pass(host, monkeypatch):
+    rows = tensors(host)
+    apart = {layer: at_subject(host, layer, rows) for layer in (1, 0)}
+    monkeypatch.setattr("guardedit.editing.keys.CHUNK", 3)  # rows are sorted, and come back in their order
+    together = at_subject_in(host, [1, 0], rows)
+    assert list(together) == [1, 0]
+    for layer, site in together.items():
+        torch.testing.assert_close(site.keys, apart[layer].keys, rtol=1e-4, atol=1e-6)
+        torch.testing.assert_close(site.values, apart[layer].values, rtol=1e-4, atol=1e-6)
+
+
+def test_each_answer_token_has_a_number_of_its_own_whatever_the_chunk(gpt2):
+    upper = UpperLayers(gpt2, LAYER, tensors(gpt2))
+    whole = upper.places(torch.arange(4)).tolist()
+    assert whole == list(range(len(whole)))
+    assert upper.places(torch.tensor([2, 1])).tolist() == [
+        *(n for n, owner in enumerate(upper.owners(torch.arange(4)).tolist()) if owner == 2),
+        *(n for n, owner in enumerate(upper.owners(torch.arange(4)).tolist()) if owner == 1),
+    ]
 
 
 def test_the_gradient_is_that_of_finite_differences(gpt2):

@@ -11,7 +11,7 @@ from guardedit.editing.directions import Directions, LayerStatistics
 from guardedit.editing.keys import at_subject, mean_site
 from guardedit.editing.methods.joint import JointEditor
 from guardedit.editing.registry import Registry
-from guardedit.editing.rows import fact_rows, row_tensors
+from guardedit.editing.rows import Row, fact_rows, row_tensors
 from guardedit.editing.settings import JointSettings
 from guardedit.models.factors import parts_of
 from guardedit.models.statistics import collect
@@ -95,7 +95,7 @@ def test_a_direction_brings_one_at_its_own_key_and_little_at_those_of_the_others
         for row in fact_rows(n, fact, group.subject, contexts)
     ]
     tensors = row_tensors(host.tokenizer, rows, context=host.context)
-    found = Directions.of(subjects(host, tensors, len(groups)), LayerStatistics.of(setup, 0), ())
+    found = Directions.of(subjects(host, tensors, len(groups)), LayerStatistics.of(setup)[0], ())
     shares = found.right.t() @ found.keys
     torch.testing.assert_close(shares.diagonal(), torch.ones(len(groups), dtype=torch.float64))
     assert float((shares - shares.diagonal().diag()).abs().max()) < 0.2
@@ -106,7 +106,7 @@ def test_a_live_edits_key_is_avoided(host, setup, editor, groups, contexts):
     key = parts_of(live[0].payload)[0].key[:, 0].double()
     rows = fact_rows(0, groups[1].facts[0], groups[1].subject, contexts)
     tensors = row_tensors(host.tokenizer, rows, context=host.context)
-    statistics = LayerStatistics.of(setup, 0)
+    statistics = LayerStatistics.of(setup)[0]
     free, beside = (Directions.of(subjects(host, tensors, 1), statistics, edits) for edits in ((), live))
     assert abs(float(beside.right[:, 0] @ key)) < 0.1 * abs(float(free.right[:, 0] @ key))
 
@@ -119,8 +119,31 @@ def test_the_same_batch_gives_the_same_bytes(editor, setup, contexts, groups):
 
 def test_known_subjects_make_their_own_direction_dearer(setup):
     known = (Question(prompt="Peru speaks", kind=Kind.OTHER_SUBJECT, expected="Norwegian", subject="Peru"),)
-    without, with_known = LayerStatistics.of(setup, 0), LayerStatistics.of(replace(setup, known=known), 0)
+    without, with_known = LayerStatistics.of(setup)[0], LayerStatistics.of(replace(setup, known=known))[0]
     assert float((with_known.felt - without.felt).abs().max()) > 0
+
+
+def test_the_moment_of_known_subjects_is_that_of_all_their_questions_and_read_once(
+    setup, host, tmp_path, monkeypatch
+):
+    said = (("Peru speaks", "Peru"), ("Peru is in", "Peru"), ("The land of Lima", "Lima"))
+    known = tuple(
+        Question(prompt=prompt, kind=Kind.OTHER_SUBJECT, expected="Norwegian", subject=subject)
+        for prompt, subject in said
+    )
+    rows = [
+        Row(group=n, subject=subject, prompt=prompt, answer="Norwegian.")
+        for n, (prompt, subject) in enumerate(said)
+    ]
+    keys = at_subject(host, 0, row_tensors(host.tokenizer, rows, context=host.context)).keys
+    C, felt = setup.moments[0].C, torch.lerp(setup.moments[0].C, keys.t() @ keys / 3, FREE.subject_felt)
+    W = host.base_matrix(0).double()
+    kept = replace(setup, known=known, cache=tmp_path)
+    first = LayerStatistics.of(kept)[0].felt
+    assert C.shape == felt.shape
+    torch.testing.assert_close(first, felt / ((W @ felt) * W).sum(), rtol=1e-5, atol=1e-9)
+    monkeypatch.setattr("guardedit.editing.directions.at_subject_in", None)
+    assert torch.equal(LayerStatistics.of(kept)[0].felt, first)
 
 
 def test_a_price_makes_the_changes_shorter(setup, contexts, groups):
