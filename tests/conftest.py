@@ -106,6 +106,7 @@ def pytest_configure() -> None:
     os.environ.setdefault("OMP_NUM_THREADS", "1")  # threads waiting for each other make small models slow
 
 
+@pytest.hookimpl(tryfirst=True)  # xdist reads the groups in this hook too
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """What shares costly fixtures runs in one process: an editing method's tests, else those of a file."""
     for item in items:
