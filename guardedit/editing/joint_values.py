@@ -23,8 +23,10 @@ from guardedit.editing.upper import UpperLayers
 #: A row that was satisfied is looked at again after so many steps, and after twice as many each further time
 #: that it is. Looking at all rows every third step finds no more and costs three times as much.
 LOOK_AGAIN, LONGEST_REST = 2, 16
+#: Steps in which all rows of a subject that are awake have their turn.
+ROUNDS = 4
 #: Answers to keep are lost by what nobody asks them about, so they never rest for long.
-KEEP_REST = 3
+KEEP_REST = 4
 #: Of the company that rows see; a constant, so that equal input gives equal bytes.
 SEED = 0
 
@@ -64,18 +66,18 @@ class JointValues:
 
 
 class Rests:
-    """Which rows a step looks at: of each subject's, half of the bare ones and half of the others in turn.
+    """Which rows a step looks at: of each subject's, a quarter of the bare ones and of the others in turn.
 
     Rows that were satisfied rest. All rows of a subject pull its change to about the same place, so that
-    two steps on half of them go further than one on all.
+    four steps on a quarter of them go further than one on all.
     """
 
     def __init__(self, rows: RowTensors) -> None:
         kinds = torch.stack([rows.group, (rows.context > 0).long(), rows.keep.long()], dim=1)
         _, kind = torch.unique(kinds, dim=0, return_inverse=True)
         place = _place_within(kind)
-        many = torch.bincount(kind)[kind] > 1
-        self._rounds = torch.where(many & ~rows.keep, 2, 1)  # steps between a row's turns
+        many = torch.bincount(kind)[kind]
+        self._rounds = torch.where(rows.keep, 1, many.clamp(max=ROUNDS))  # steps between a row's turns
         self._turn = place % self._rounds
         self._longest = torch.where(rows.keep, KEEP_REST, LONGEST_REST)
         self._next = torch.zeros(len(rows.keep), dtype=torch.int64)  # step of the next look

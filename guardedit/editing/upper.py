@@ -70,6 +70,7 @@ class UpperLayers:
         self._path, _, self._attribute = host.layout.decoder_layer.removesuffix(".{}").rpartition(".")
         before, after = rows.subject_at, rows.lengths - rows.subject_at
         self._before, self._after = before, after
+        self._alike = (rows.context > 0) * (int(after.max()) + 1) + after
         P, S = int(before.max()), int(after.max())
         T = rows.ids.shape[1]
         # Index of the token at each place: the prefix ends at P, the suffix begins there.
@@ -92,9 +93,9 @@ class UpperLayers:
         return self._hidden.shape[-1]
 
     def chunks(self, active: Tensor) -> list[Tensor]:
-        """Indices of `active` rows [B] bool, rows of like length together."""
+        """Indices of `active` rows [B] bool, rows of like length together, before and from the subject on."""
         indices = active.nonzero()[:, 0]
-        order = self._after[indices].argsort(stable=True)
+        order = self._alike[indices].argsort(stable=True)
         return list(torch.split(indices[order], CHUNK)) if len(indices) else []
 
     def answers(self, chunk: Tensor) -> Tensor:

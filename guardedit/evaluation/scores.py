@@ -23,6 +23,15 @@ OTHER_SUBJECTS = 300
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Missed:
+    """A question that was answered otherwise than it should be."""
+
+    prompt: str
+    wanted: str
+    answered: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Scores:
     """Shares of answers that are as they should be, and how many were asked."""
 
@@ -33,6 +42,7 @@ class Scores:
     locality_same_subject: float
     gone: float  # retracted and expired facts: the base model's answer is back
     asked: Mapping[str, int]
+    missed: tuple[Missed, ...]  # of the corrections' own questions
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -103,14 +113,12 @@ def score(ask: Ask, questions: Questions) -> Scores:
     prompts = list(dict.fromkeys(prompt for pairs in rows.values() for prompt, _ in pairs))
     answers = dict(zip(prompts, ask(prompts), strict=True))
     shares = {name: share(answers[p] == wanted for p, wanted in pairs) for name, pairs in rows.items()}
-    return Scores(**shares, asked={name: len(pairs) for name, pairs in rows.items()})
-
-
-def wrong(ask: Ask, pairs: Iterable[tuple[str, str]]) -> list[tuple[str, str, str]]:
-    """(question, expected, answered) for each wrong answer: for a closer look."""
-    rows = list(pairs)
-    said = ask([prompt for prompt, _ in rows])
-    return [(p, wanted, a) for (p, wanted), a in zip(rows, said, strict=True) if a != wanted]
+    missed = [(p, wanted, answers[p]) for p, wanted in rows["exact_match"] if answers[p] != wanted]
+    return Scores(
+        **shares,
+        asked={name: len(pairs) for name, pairs in rows.items()},
+        missed=tuple(Missed(prompt=p, wanted=wanted, answered=said) for p, wanted, said in missed),
+    )
 
 
 def share(hits: Iterable[bool]) -> float:

@@ -27,8 +27,9 @@ from guardedit.editing.setup import Setup
 from guardedit.editing.upper import UpperLayers
 from guardedit.models.factors import Factors, to_payload
 
-#: Price of the second try, as a share of the first one's: what few subjects write costs little.
-SECOND_PRICE = 0.25
+#: Price of the second try, as a share of the first one's, and its steps, as a multiple: what few subjects
+#: write, and what they take to find it, costs little.
+SECOND_PRICE, SECOND_STEPS = 0.25, 2
 
 
 class JointEditor:
@@ -147,7 +148,7 @@ class JointEditor:
         Where a batch diverges its halves are tried, down to the subject that is to blame.
         """
         try:
-            values = self._solve(groups, live, price=1.0 if refused is None else SECOND_PRICE)
+            values = self._solve(groups, live, again=refused is not None)
         except (EditDiverged, CorrectionError) as error:
             if len(groups) > 1:
                 half = len(groups) // 2
@@ -165,19 +166,21 @@ class JointEditor:
             elif refused is None:
                 again.append(group)
             else:
+                steps = SECOND_STEPS * self._setup.joint.steps
                 for fact in set(group.facts) - set(reached):
-                    refused[fact.id] = (
-                        f"target {fact.target!r} is not reached in {self._setup.joint.steps} steps"
-                    )
+                    refused[fact.id] = f"target {fact.target!r} is not reached in {steps} steps"
                 if reached:
                     again.append(replace(group, facts=reached))
         return made, again
 
     def _solve(
-        self, groups: Sequence[SubjectGroup], live: Sequence[WeightEdit], *, price: float
+        self, groups: Sequence[SubjectGroup], live: Sequence[WeightEdit], *, again: bool
     ) -> JointValues:
-        """What the groups write; `price` is a share of what changes cost otherwise."""
+        """What the groups write; in the second try at a lower price, in more steps."""
         host, settings = self._setup.host, self._setup.joint
+        fill = self._fill(len(live), len(groups))
+        if again:
+            fill, settings = SECOND_PRICE * fill, replace(settings, steps=SECOND_STEPS * settings.steps)
         rows = [row for n, group in enumerate(groups) for row in self._rows(n, group)]
         tensors = row_tensors(host.tokenizer, rows, context=host.context)
         upper = UpperLayers(host, self._setup.layers[0], tensors)
@@ -189,7 +192,6 @@ class JointEditor:
             )
             for layer, site in upper.sites(self._setup.layers).items()
         }
-        fill = price * self._fill(len(live), len(groups))
         return optimise_together(upper, rows, tensors, directions, settings=settings, fill=fill)
 
     def _fill(self, live: int, new: int) -> float:

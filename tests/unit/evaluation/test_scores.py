@@ -48,6 +48,8 @@ def test_a_perfect_system_scores_one_everywhere(world, live, questions):
 def test_the_base_model_alone_has_locality_and_nothing_else(world, questions):
     scores = score(base(world), questions)
     assert (scores.exact_match, scores.paraphrase) == (0.0, 0.0)
+    assert [missed.prompt for missed in scores.missed] == [fact.given[0] for fact in questions.live]
+    assert all(missed.answered != missed.wanted for missed in scores.missed)
     assert scores.locality_other_subject == scores.locality_same_subject == scores.gone == 1.0
 
 
@@ -56,6 +58,7 @@ def test_each_wrong_answer_counts_where_it_belongs(world, live, questions):
     wrong = {fact.kept[0]: "x", questions.other_subject[0].prompt: "x", questions.same_subject[0].prompt: "x"}
     scores = score(served(world, live, **wrong), questions)
     assert scores.exact_match == 1.0
+    assert scores.missed == ()
     assert scores.paraphrase == pytest.approx(4 / 5)
     assert scores.locality_same_subject == 0.0
     others = len(questions.other_subject)
