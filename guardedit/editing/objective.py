@@ -6,7 +6,7 @@ Knows answers to bring about and answers to keep. Does not know steps, keys or m
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -17,6 +17,7 @@ from torch.nn.functional import kl_div
 from guardedit.core.errors import EditDiverged
 from guardedit.editing.rows import RowTensors
 from guardedit.editing.upper import Arriving
+from guardedit.models.threads import each
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -111,22 +112,35 @@ class Objective:
             EditDiverged: when a loss is not finite.
         """
         weight = self._weights(active)
-        gradient, parts = torch.zeros_like(parameters), []
-        for chunk in self._upper.chunks(active):
-            at = parameters.detach().requires_grad_()
-            scores = self._rows_of(chunk, at)
+
+        def run(given: tuple[Tensor, Tensor, Arriving]) -> tuple[Tensor, Scores]:
+            chunk, at, arriving = given
+            scores = self._rows_of(chunk, arriving)
             total = (scores.loss_nats * weight[chunk]).sum()
             if not torch.isfinite(total):
                 raise EditDiverged("value optimisation gave a loss that is not finite: lower the step size")
-            gradient += torch.autograd.grad(total, at)[0]
-            parts.append((chunk, scores))
-        return gradient, self._joined(parts)
+            return torch.autograd.grad(total, at)[0], scores
+
+        given = []
+        for chunk in self._upper.chunks(active):
+            at = parameters.detach().requires_grad_()
+            given.append((chunk, at, self._arrive(at, chunk)))  # in order: it may throw dice
+        found = each(run, given)
+        gradient = torch.zeros_like(parameters)
+        for slope, _ in found:
+            gradient += slope
+        return gradient, self._joined([(g[0], f[1]) for g, f in zip(given, found, strict=True)])
 
     def score(self, parameters: Tensor, active: Tensor) -> Scores:
         """The same without a gradient."""
-        with torch.no_grad():
-            parts = [(chunk, self._rows_of(chunk, parameters)) for chunk in self._upper.chunks(active)]
-        return self._joined(parts)
+
+        def run(given: tuple[Tensor, Arriving]) -> Scores:
+            with torch.no_grad():  # a setting of each thread
+                return self._rows_of(*given)
+
+        chunks = self._upper.chunks(active)
+        given = [(chunk, self._arrive(parameters.detach(), chunk)) for chunk in chunks]
+        return self._joined(list(zip(chunks, each(run, given), strict=True)))
 
     def _weights(self, active: Tensor) -> Tensor:
         """[B]: each group's rows to change weigh one together, its rows to keep `preservation_weight`."""
@@ -139,8 +153,8 @@ class Objective:
             weight[kind] = total / count[self._rows.group[kind]]
         return weight
 
-    def _rows_of(self, chunk: Tensor, parameters: Tensor) -> Scores:
-        logp = self._upper.logits(chunk, self._arrive(parameters, chunk)).log_softmax(-1)  # [m, V]
+    def _rows_of(self, chunk: Tensor, arriving: Arriving) -> Scores:
+        logp = self._upper.logits(chunk, arriving).log_softmax(-1)  # [m, V]
         owners, tokens, keep = self._upper.owners(chunk), self._upper.answers(chunk), self._rows.keep[chunk]
         said = logp.gather(1, tokens[:, None])[:, 0]
         loss, best = (-said - self._slack_nats).clamp(min=0.0), tokens
@@ -158,7 +172,7 @@ class Objective:
             hardest=torch.ones(len(chunk)).scatter_reduce(0, owners, said.detach().exp(), "amin"),
         )
 
-    def _joined(self, parts: list[tuple[Tensor, Scores]]) -> Scores:
+    def _joined(self, parts: Sequence[tuple[Tensor, Scores]]) -> Scores:
         rows = len(self._rows.keep)
         loss, hardest = torch.full((rows,), torch.nan), torch.full((rows,), torch.nan)
         satisfied = torch.zeros(rows, dtype=torch.bool)

@@ -10,7 +10,7 @@ MLP's output first. Knows Hugging Face caches. Changes no weight, no gradient an
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager, nullcontext
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -22,9 +22,9 @@ from transformers.cache_utils import DynamicLayer
 
 from guardedit.editing.keys import Site, joined
 from guardedit.editing.rows import RowTensors
-from guardedit.models.hooks import in_rows, only_at, tap
+from guardedit.models.hooks import tap
 from guardedit.models.host import ModelHost
-from guardedit.models.views import with_module
+from guardedit.models.views import adding, only_at, with_module
 
 #: Rows a pass takes at once: few enough for the processor's cache, many enough to be worth a call.
 CHUNK = 64
@@ -129,18 +129,20 @@ class UpperLayers:
             output = output + self._through_norm(chunk, arriving.here).to(output)
         asked = self.asked[chunk, :S].to(self._host.device)
         above = {} if arriving is None else arriving.above
-        with added(above, self._host, len(chunk)), self._last_mlp_at(asked, above):
-            out = self._forward(self._view(output), chunk, S)
+        layout, last = self._host.layout, self._host.layers - 1
+        additions = {self._inside(layout.mlp_out_name(layer)): add for layer, add in above.items()}
+        view = adding(self._view(output), additions, rows=len(chunk))
+        mlp = layout.mlp_name(last)
+        if mlp and last > self._layer and last not in above:
+            # No position reads what the last layer's MLP puts out at another.
+            view = only_at(view, self._inside(mlp), asked)
+        out = self._forward(view, chunk, S)
         answered = self._host.head_logits(out[asked])
         return answered.float().cpu()
 
-    @contextmanager
-    def _last_mlp_at(self, asked: Tensor, edited: Mapping[int, object]) -> Iterator[None]:
-        """No position reads what the last layer's MLP puts out at another: it runs where answers are."""
-        last = self._host.layers - 1
-        mlp = self._host.mlp(last) if last > self._layer and last not in edited else None
-        with only_at(mlp, asked) if mlp is not None else nullcontext():
-            yield
+    def _inside(self, name: str) -> str:
+        """A module's path from the decoder on."""
+        return name.removeprefix(f"{self._path}.")
 
     def sites(self, layers: Sequence[int]) -> dict[int, Site]:
         """The rows' subjects at the down projections of some layers, the edited one or above, as they are.
@@ -257,20 +259,6 @@ class UpperLayers:
             use_cache=True,
         ).last_hidden_state
         return hidden
-
-
-@contextmanager
-def added(above: Mapping[int, Callable[[Tensor], Tensor]], host: ModelHost, rows: int) -> Iterator[None]:
-    """Let further layers add to what their down projections put out."""
-    with ExitStack() as stack:
-        for layer, add in above.items():
-
-            def hook(_: nn.Module, args: tuple[Any, ...], output: Tensor, add: Any = add) -> Tensor:
-                arrives: Tensor = add(in_rows(args[0], rows))
-                return output + arrives.reshape(output.shape).to(output)
-
-            stack.callback(host.mlp_out(layer).register_forward_hook(hook).remove)
-        yield
 
 
 @contextmanager

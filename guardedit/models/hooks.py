@@ -11,7 +11,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-import torch
 from torch import Tensor, nn
 
 from guardedit.core.errors import EditError
@@ -86,37 +85,6 @@ def tap(
             raise
     finally:
         handle.remove()
-
-
-@contextmanager
-def only_at(module: nn.Module, wanted: Tensor) -> Iterator[None]:
-    """Run a module that treats every token by itself at some tokens only; it puts out zero at the others.
-
-    Args:
-        module: such as an MLP; whatever it is given per token is picked, and put back in its place.
-        wanted: [batch, time] bool.
-    """
-
-    def picked(value: Any) -> Any:
-        per_token = isinstance(value, Tensor) and value.shape[:2] == wanted.shape
-        return value[wanted][None] if per_token else value
-
-    def before(_: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        return tuple(map(picked, args)), {name: picked(value) for name, value in kwargs.items()}
-
-    def after(_: nn.Module, _args: tuple[Any, ...], result: Any) -> Any:
-        whole, first = (result, result[0]) if isinstance(result, tuple) else (None, result)
-        spread = first.new_zeros(*wanted.shape, first.shape[-1]).index_put(
-            torch.nonzero(wanted, as_tuple=True), first[0]
-        )
-        return spread if whole is None else (spread, *whole[1:])
-
-    handles = module.register_forward_pre_hook(before, with_kwargs=True), module.register_forward_hook(after)
-    try:
-        yield
-    finally:
-        for handle in handles:
-            handle.remove()
 
 
 def in_rows(tokens: Tensor, rows: int | None) -> Tensor:

@@ -117,11 +117,6 @@ class ModelHost:
         """The down projection of a decoder layer; UsageError when there is no such layer."""
         return self._module(self.layout.mlp_out_name(self._known(layer)))
 
-    def mlp(self, layer: int) -> nn.Module | None:
-        """The MLP of a layer; None where its parts are the decoder layer's own."""
-        inside = self.layout.mlp_out.rpartition(".")[0]
-        return self._module(f"{self.layout.layer_name(self._known(layer))}.{inside}") if inside else None
-
     def after_mlp(self, layer: int) -> nn.Module | None:
         """The norm that the MLP's output passes before it is added to the residual stream, if any."""
         name = self.layout.after_mlp_name(self._known(layer))

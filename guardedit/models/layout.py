@@ -43,6 +43,11 @@ class Layout:
         """Path of the down projection module: its input is the key k [f], its output the value [d]."""
         return f"{self.layer_name(layer)}.{self.mlp_out}"
 
+    def mlp_name(self, layer: int) -> str:
+        """Path of the MLP of decoder layer `layer`; empty where its parts are the layer's own."""
+        inside = self.mlp_out.rpartition(".")[0]
+        return f"{self.layer_name(layer)}.{inside}" if inside else ""
+
     def matrix_name(self, layer: int) -> str:
         """Parameter name of the down projection of decoder layer `layer`."""
         return f"{self.mlp_out_name(layer)}.weight"

@@ -22,6 +22,7 @@ from guardedit.evaluation.editors.plain import PlainEditor
 from guardedit.models.fold import Fold
 from guardedit.models.host import ModelHost
 from guardedit.models.statistics import collect
+from guardedit.models.threads import one_thread
 from guardedit.models.tokens import encode
 
 #: Facts of a batch where something else varies, and facts for the plain mode.
@@ -130,7 +131,7 @@ def _engine(setup: Setup) -> Editor:
 
 def _grown(varied: str, at: int, editor: Editor, cases: Sequence[EditCase], slow: float) -> Grown:
     fast = len(cases) / _seconds(editor, cases)
-    with FlopCounterMode(display=False) as counter:
+    with one_thread(), FlopCounterMode(display=False) as counter:  # it counts one thread's
         _propose(editor, cases)
     return Grown(
         varied=varied,

@@ -22,9 +22,10 @@ from guardedit.editing.objective import Objective
 from guardedit.editing.rows import Row, RowTensors, fact_rows, keep_rows, row_tensors
 from guardedit.editing.setup import Setup
 from guardedit.editing.targets import Adam
-from guardedit.editing.upper import Arriving, added
+from guardedit.editing.upper import Arriving
 from guardedit.models.factors import Factors, to_payload
 from guardedit.models.host import ModelHost
+from guardedit.models.views import adding
 
 #: Gradient steps, as in the reference configurations for models of 6 billion parameters and more.
 STEPS = 25
@@ -59,8 +60,10 @@ class WholeModel:
 
     def logits(self, chunk: Tensor, arriving: Arriving | None) -> Tensor:
         """Logits of the answer tokens, picked from those of all tokens."""
-        with added({} if arriving is None else arriving.above, self._host, len(chunk)):
-            out = self._host.model(self._rows.ids[chunk].to(self._host.device), use_cache=False)
+        name, above = self._host.layout.mlp_out_name, {} if arriving is None else arriving.above
+        additions = {name(layer): add for layer, add in above.items()}
+        model = adding(self._host.model, additions, rows=len(chunk))
+        out = model(self._rows.ids[chunk].to(self._host.device), use_cache=False)
         picked: Tensor = out.logits.float().cpu()[self._asked[chunk]]
         return picked
 

@@ -24,6 +24,7 @@ from guardedit.evaluation.editors.cases import EditCase
 from guardedit.evaluation.editors.measure import Asked, Counts, Measure, ask, count, questions
 from guardedit.evaluation.editors.plain import PlainEditor
 from guardedit.evaluation.editors.where import where
+from guardedit.models.threads import one_thread
 
 #: Seconds over which the matrix rate is measured.
 RATE_S = 0.5
@@ -88,7 +89,7 @@ def measure(
     start = time.perf_counter()
     proposal = editor.propose(groups, ())
     seconds = time.perf_counter() - start
-    with FlopCounterMode(display=False) as counter:
+    with one_thread(), FlopCounterMode(display=False) as counter:  # it counts one thread's
         editor.propose(groups, ())
     flops = float(counter.get_total_flops())
     together, alone = (ways(setup, proposal.edits, cases) for ways in (_together, _alone))
@@ -170,7 +171,8 @@ def compare_speed(
     tell(f"{plain} edits, plain")
     slow, _ = measure(setup, PlainEditor(setup), cases[:plain], rate=rate)
     tell("where the time goes")
-    spent = where(lambda: editor.propose([group_of(case) for case in cases[:batch]], ()))
+    with one_thread():  # the profiler sees one
+        spent = where(lambda: editor.propose([group_of(case) for case in cases[:batch]], ()))
     beside = {}
     for name, other in others.items():
         tell(f"{batch} edits, {name}")
