@@ -93,7 +93,7 @@ class Directions:
             if part.layer == layer.layer and part.key is not None
         ]
         K = torch.cat([*known, keys], dim=1)
-        U = torch.stack([layer.ridge.spread(key) for key in K.t()], dim=1)
+        U = layer.ridge.spread_together(K)
         system = torch.eye(K.shape[1], dtype=torch.float64) + K.t() @ U
         B = torch.linalg.solve(system, U.t()).t()[:, -len(site.keys) :]
         right = B / (B * keys).sum(0)

@@ -26,8 +26,9 @@ from guardedit.models.hooks import tap
 from guardedit.models.host import ModelHost
 from guardedit.models.views import adding, only_at, with_module
 
-#: Rows a pass takes at once: few enough for the processor's cache, many enough to be worth a call.
-CHUNK = 64
+#: Rows a pass takes at once: few enough for the processor's cache, which threads share, and many enough to
+#: be worth a call. On two threads 64 rows at a time take a quarter longer.
+CHUNK = 32
 
 
 class _Given(nn.Module):

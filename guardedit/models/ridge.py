@@ -52,6 +52,11 @@ class Ridge:
         with one_thread():
             return torch.cholesky_solve(key[:, None], self._factor)[:, 0]
 
+    def spread_together(self, keys: Tensor) -> Tensor:
+        """M^-1 K for keys [f, n] in one solve, where last bits may depend on the company."""
+        with one_thread():
+            return torch.cholesky_solve(keys, self._factor)
+
     @property
     def expected_length(self) -> float:
         """E[k^T M^-1 k] over background keys, which is tr(C M^-1)."""
