@@ -110,7 +110,7 @@ def optimise_together(
 ) -> JointValues:
     """Adam on all changes of all subjects in all layers, with a step length that falls like a cosine.
 
-    Each step looks at the bare rows and at those of one prefix in turn, less what is satisfied already.
+    Each step looks at some rows of every subject, less what is satisfied already; see `Rests`.
 
     Args:
         upper: over the rows, from the lowest of the layers on.

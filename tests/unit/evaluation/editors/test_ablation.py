@@ -5,7 +5,6 @@ from dataclasses import replace
 import pytest
 
 from guardedit.core.errors import UsageError
-from guardedit.editing.settings import JointSettings
 from guardedit.evaluation.editors.ablation import ABLATIONS, ablate, choose
 from guardedit.evaluation.editors.compare import Plan
 
@@ -20,7 +19,7 @@ def test_every_ablation_changes_the_editor_or_what_it_is_told(setup, cases):
 
 
 def test_what_an_ablation_leaves_out_shows_in_the_numbers(setup, cases):
-    setup = replace(setup, joint=JointSettings(background_price=0.0, steps=40, learning_rate_ratio=2.0))
+    setup = replace(setup, joint=replace(setup.joint, background_price=0.0))  # so that no edit is too dear
     whole, cheap = ablate(
         setup,
         cases,
