@@ -136,11 +136,10 @@ def test_the_moment_of_known_subjects_is_that_of_all_their_questions_and_read_on
         for n, (prompt, subject) in enumerate(said)
     ]
     keys = at_subject(host, 0, row_tensors(host.tokenizer, rows, context=host.context)).keys
-    C, felt = setup.moments[0].C, torch.lerp(setup.moments[0].C, keys.t() @ keys / 3, FREE.subject_felt)
+    felt = torch.lerp(setup.moments[0].C, keys.t() @ keys / 3, FREE.subject_felt)
     W = host.base_matrix(0).double()
     kept = replace(setup, known=known, cache=tmp_path)
     first = LayerStatistics.of(kept)[0].felt
-    assert C.shape == felt.shape
     torch.testing.assert_close(first, felt / ((W @ felt) * W).sum(), rtol=1e-5, atol=1e-9)
     monkeypatch.setattr("guardedit.editing.directions.at_subject_in", None)
     assert torch.equal(LayerStatistics.of(kept)[0].felt, first)
