@@ -30,7 +30,7 @@ class RomeEditor:
     So proposals are not pure: they depend on order, and undoing one leaves what later ones were made for.
 
     Args:
-        setup: the model and its layer; of the settings, rate and number of steps are read.
+        setup: the model and its layer; of the settings, only the rate is read: 20 steps, as published.
         contexts: prefixes; default: twenty, sampled from the model.
         clock: seconds, for `Proposal.seconds`.
     """
@@ -42,10 +42,7 @@ class RomeEditor:
         stores="rank one of one matrix",
         undo="in order",
         batch="one by one",
-        deviations=(
-            "the learning rate is relative to the value's norm",
-            "values get the steps of the settings, more than the published 20",
-        ),
+        deviations=("the learning rate is relative to the value's norm",),
     )
 
     def __init__(
@@ -57,8 +54,7 @@ class RomeEditor:
     ) -> None:
         self._setup, self._moments = setup, setup.moments[setup.layer]
         self._contexts = contexts or rome_contexts(setup.host, seed=setup.seed)
-        dials = setup.settings
-        self._recipe = Recipe(learning_rate_ratio=dials.learning_rate_ratio, steps=dials.steps)
+        self._recipe = Recipe(learning_rate_ratio=setup.settings.learning_rate_ratio)
         self._clock = clock
 
     @classmethod
