@@ -106,15 +106,6 @@ def pytest_configure() -> None:
     os.environ.setdefault("OMP_NUM_THREADS", "1")  # threads waiting for each other make small models slow
 
 
-@pytest.hookimpl(tryfirst=True)  # xdist reads the groups in this hook too
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """What shares costly fixtures runs in one process: an editing method's tests, else those of a file."""
-    for item in items:
-        call = getattr(item, "callspec", None)
-        together = call.params.get("method") if call and "conformance" in item.path.parts else None
-        item.add_marker(pytest.mark.xdist_group(str(together or item.path.relative_to(ROOT))))
-
-
 @pytest.fixture(scope="session")
 def world() -> World:
     return World.load()

@@ -47,38 +47,46 @@ def by_direction(upper: UpperLayers, rows: RowTensors, directions: Tensor) -> Ar
     return arrive
 
 
+class Company:
+    """Which other edits each row sees: a random part of them, often none and at times nearly all.
+
+    What is found so holds in any company: edits that were only ever seen together lean on each other, and
+    leaving one out, which is what undo and bisection do, would take others along. Drawn for all rows at
+    once, so that it does not matter which of them run together.
+
+    Attributes:
+        seen: [B, n] float32, one where a row sees an edit; always its own.
+    """
+
+    def __init__(self, rows: RowTensors, edits: int, *, seed: int) -> None:
+        self._own = rows.group[:, None] == torch.arange(edits)
+        self._dice = torch.Generator().manual_seed(seed)
+        self.draw()
+
+    def draw(self) -> None:
+        """Another company for every row."""
+        rows, edits = self._own.shape
+        share = (torch.rand(rows, 1, generator=self._dice) * (1 + ALONE) - ALONE).clamp(min=0)
+        others = torch.rand(rows, edits, generator=self._dice) < share
+        self.seen = (others | self._own).float()
+
+
 def all_together(
-    upper: UpperLayers, rows: RowTensors, directions: Mapping[int, Tensor], *, seed: int | None = None
+    upper: UpperLayers, directions: Mapping[int, Tensor], *, company: Company | None = None
 ) -> Arrive:
     """Changes of all edits in all layers, [layers, n, d], each at every position of every row.
 
-    With a seed, every row sees its own edit and a random part of the others, often none and at times nearly
-    all of them, anew at each call. What is found so holds in any company: edits that were only ever seen
-    together lean on each other, and leaving one out, which is what undo and bisection do, would take others
-    along.
-
     Args:
         upper: from the first of the layers on.
-        rows: B rows; those of a group from n on belong to no edit.
         directions: by layer, ascending, [n, f].
-        seed: None for the full company.
+        company: of the same rows and edits; None: every row sees all.
     """
     layers = list(directions)
     columns = {layer: directions[layer].float().t().contiguous() for layer in layers}  # [f, n]
     shares = upper.keys @ columns[layers[0]]  # [B, S, n]
-    edits = torch.arange(shares.shape[-1])
-    dice = None if seed is None else torch.Generator().manual_seed(seed)
-
-    def company(chunk: Tensor) -> Tensor:
-        """[b, 1, n], which edits each row sees."""
-        if dice is None:
-            return torch.ones(len(chunk), 1, len(edits))
-        share = (torch.rand(len(chunk), 1, generator=dice) * (1 + ALONE) - ALONE).clamp(min=0)
-        others = torch.rand(len(chunk), len(edits), generator=dice) < share
-        return (others | (rows.group[chunk, None] == edits)).float()[:, None]
 
     def arrive(change: Tensor, chunk: Tensor) -> Arriving:
-        seen = company(chunk)
+        seen = torch.ones(()) if company is None else company.seen[chunk, None]  # [b, 1, n]
         above = {
             layer: (lambda keys, n=n, layer=layer: (keys.float() @ columns[layer] * seen) @ change[n])
             for n, layer in enumerate(layers)

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from guardedit.editing.arrivals import all_together
+from guardedit.editing.arrivals import Company, all_together
 from guardedit.editing.directions import Directions
 from guardedit.editing.objective import Objective, Scores
 from guardedit.editing.rows import Row, RowTensors
@@ -25,8 +25,9 @@ from guardedit.editing.upper import UpperLayers
 LOOK_AGAIN, LONGEST_REST = 2, 16
 #: Steps in which all rows of a subject that are awake have their turn.
 ROUNDS = 4
-#: Answers to keep are lost by what nobody asks them about, so they never rest for long.
-KEEP_REST = 3
+#: Answers to keep are lost by what nobody asks them about, so they never rest for long, but for those that
+#: have hardly moved (nats): their gradient is as small.
+KEEP_REST, CALM_REST, CALM_NATS = 3, 8, 0.005
 #: Of the company that rows see; a constant, so that equal input gives equal bytes.
 SEED = 0
 
@@ -40,6 +41,7 @@ class JointValues:
         directions: by layer, ascending.
         reached: fact id -> share of its bare wordings whose whole answer is predicted; 0 when the fact's
             own prompt is not among them.
+        lacking_nats: fact id -> mean loss over its bare wordings.
         scores: of the bare rows, with all edits in place.
         rows: as scored.
     """
@@ -47,6 +49,7 @@ class JointValues:
     left: Tensor
     directions: Mapping[int, Directions]
     reached: Mapping[str, float]
+    lacking_nats: Mapping[str, float]
     scores: Scores
     rows: RowTensors
 
@@ -79,7 +82,7 @@ class Rests:
         many = torch.bincount(kind)[kind]
         self._rounds = torch.where(rows.keep, 1, many.clamp(max=ROUNDS))  # steps between a row's turns
         self._turn = place % self._rounds
-        self._longest = torch.where(rows.keep, KEEP_REST, LONGEST_REST)
+        self._keep = rows.keep
         self._next = torch.zeros(len(rows.keep), dtype=torch.int64)  # step of the next look
         self._rest = torch.zeros_like(self._next)  # steps between looks; 0: not satisfied
 
@@ -92,9 +95,11 @@ class Rests:
         """[B] bool."""
         return (step % self._rounds == self._turn) & (self._next <= step)
 
-    def saw(self, step: int, active: Tensor, fine: Tensor) -> None:
+    def saw(self, step: int, active: Tensor, fine: Tensor, loss_nats: Tensor) -> None:
         """After a step: `fine` [B] of the `active` rows rest, for longer each time."""
-        longer = torch.minimum((2 * self._rest).clamp(min=LOOK_AGAIN), self._longest)
+        keep_rest = torch.where(loss_nats < CALM_NATS, CALM_REST, KEEP_REST)
+        longest = torch.where(self._keep, keep_rest, LONGEST_REST)
+        longer = torch.minimum((2 * self._rest).clamp(min=LOOK_AGAIN), longest)
         self._rest = torch.where(active, torch.where(fine, longer, 0), self._rest)
         self._next = torch.where(active, step + self._rest, self._next)
 
@@ -125,15 +130,16 @@ def optimise_together(
     """
     layers = list(directions)
     columns = {layer: d.right.t() for layer, d in directions.items()}
-    any_company, full_company = (
+    company = Company(tensors, len(columns[layers[0]]), seed=SEED) if settings.company else None
+    in_company, all_there = (
         Objective(
             upper,
             tensors,
-            all_together(upper, tensors, columns, seed=seed),
+            all_together(upper, columns, company=these),
             preservation_weight=settings.preservation_weight,
             enough=settings.confidence**0.5,
         )
-        for seed in (SEED if settings.company else None, None)
+        for these in (company, None)
     )
     scale = torch.stack([d.scale for d in directions.values()])[..., None]  # [layers, n, 1]
     price = torch.stack([d.price for d in directions.values()])  # [layers, n, n]
@@ -145,18 +151,23 @@ def optimise_together(
         if rests.all_done:
             break
         active = rests.awake(step)
-        gradient, scores = any_company.descend(left, active)
+        gradient, scores = in_company.descend(left, active)
+        if company:
+            company.draw()
         fine = scores.satisfied & (tensors.keep | (scores.hardest >= settings.confidence))
-        rests.saw(step, active, fine)
+        rests.saw(step, active, fine, scores.loss_nats)
         gradient += 2 * settings.norm_penalty * left / (len(layers) * scale**2)
         gradient += 2 * settings.background_price * fill * price @ left
         falling = 0.5 * (1 + math.cos(math.pi * step / settings.steps))
         left = left - falling * rate * adam.direction(gradient.flatten(0, 1)).view_as(left)
-    scores = full_company.score(left, tensors.context == 0)
+    scores = all_there.score(left, tensors.context == 0)
+    asked = _bare_rows(rows, tensors)
+    hits = {fact: scores.satisfied[mine] for fact, mine in asked.items()}
     return JointValues(
         left=left,
         directions=directions,
-        reached=_reached(rows, tensors, scores),
+        reached={fact: float(hit.float().mean()) * float(hit[0]) for fact, hit in hits.items()},
+        lacking_nats={fact: float(scores.loss_nats[mine].mean()) for fact, mine in asked.items()},
         scores=scores,
         rows=tensors,
     )
@@ -171,8 +182,9 @@ def _place_within(kind: Tensor) -> Tensor:
     return place
 
 
-def _reached(rows: Sequence[Row], tensors: RowTensors, scores: Scores) -> dict[str, float]:
-    said: dict[str, list[bool]] = {}
+def _bare_rows(rows: Sequence[Row], tensors: RowTensors) -> dict[str, list[int]]:
+    """Fact id -> its rows without a prefix, its own prompt first."""
+    found: dict[str, list[int]] = {}
     for index in (~tensors.keep & (tensors.context == 0)).nonzero()[:, 0].tolist():
-        said.setdefault(rows[index].fact, []).append(bool(scores.satisfied[index]))
-    return {fact: sum(hits) / len(hits) if hits[0] else 0.0 for fact, hits in said.items()}
+        found.setdefault(rows[index].fact, []).append(index)
+    return found

@@ -113,34 +113,30 @@ class Objective:
         """
         weight = self._weights(active)
 
-        def run(given: tuple[Tensor, Tensor, Arriving]) -> tuple[Tensor, Scores]:
-            chunk, at, arriving = given
-            scores = self._rows_of(chunk, arriving)
+        def run(chunk: Tensor) -> tuple[Tensor, Scores]:
+            at = parameters.detach().requires_grad_()
+            scores = self._rows_of(chunk, self._arrive(at, chunk))
             total = (scores.loss_nats * weight[chunk]).sum()
             if not torch.isfinite(total):
                 raise EditDiverged("value optimisation gave a loss that is not finite: lower the step size")
             return torch.autograd.grad(total, at)[0], scores
 
-        given = []
-        for chunk in self._upper.chunks(active):
-            at = parameters.detach().requires_grad_()
-            given.append((chunk, at, self._arrive(at, chunk)))  # in order: it may throw dice
-        found = each(run, given)
+        chunks = self._upper.chunks(active)
+        found = each(run, chunks)
         gradient = torch.zeros_like(parameters)
         for slope, _ in found:
             gradient += slope
-        return gradient, self._joined([(g[0], f[1]) for g, f in zip(given, found, strict=True)])
+        return gradient, self._joined(list(zip(chunks, (scores for _, scores in found), strict=True)))
 
     def score(self, parameters: Tensor, active: Tensor) -> Scores:
         """The same without a gradient."""
 
-        def run(given: tuple[Tensor, Arriving]) -> Scores:
+        def run(chunk: Tensor) -> Scores:
             with torch.no_grad():  # a setting of each thread
-                return self._rows_of(*given)
+                return self._rows_of(chunk, self._arrive(parameters.detach(), chunk))
 
         chunks = self._upper.chunks(active)
-        given = [(chunk, self._arrive(parameters.detach(), chunk)) for chunk in chunks]
-        return self._joined(list(zip(chunks, each(run, given), strict=True)))
+        return self._joined(list(zip(chunks, each(run, chunks), strict=True)))
 
     def _weights(self, active: Tensor) -> Tensor:
         """[B]: each group's rows to change weigh one together, its rows to keep `preservation_weight`."""

@@ -17,6 +17,7 @@ from dataclasses import replace
 from guardedit.core.errors import CorrectionError, EditDiverged
 from guardedit.core.proposal import Proposal, WeightEdit
 from guardedit.core.protocols import SubjectGroup
+from guardedit.editing.answered import answered
 from guardedit.editing.contexts import Contexts, sample_contexts
 from guardedit.editing.directions import Directions, LayerStatistics
 from guardedit.editing.joint_values import JointValues, optimise_together
@@ -104,7 +105,7 @@ class JointEditor:
             waiting: subjects.
             live: edits in the model, besides `edits`.
             edits: made so far.
-            refused: for the last try, in which a subject is tried again without the facts it cannot reach.
+            refused: for the last try, in which a subject is tried again without the fact it is farthest from.
 
         Returns:
             Unless it is the last try: the subjects that have not reached their answers.
@@ -112,9 +113,7 @@ class JointEditor:
         waiting, hard, together = list(waiting), list[SubjectGroup](), self._setup.joint.together
         while waiting:
             batch, waiting = waiting[:together], waiting[together:]
-            standing = [*live, *edits]
-            with self._setup.host.patched(self._setup.fold.fold(standing)):
-                made, missed = self._edits(batch, standing, refused)
+            made, missed = self._edits(batch, [*live, *edits], refused)
             edits += made
             if refused is None:
                 hard += missed
@@ -143,12 +142,14 @@ class JointEditor:
     def _edits(
         self, groups: Sequence[SubjectGroup], live: Sequence[WeightEdit], refused: dict[str, str] | None
     ) -> tuple[list[WeightEdit], list[SubjectGroup]]:
-        """Edits of one batch on the model as it stands, and the groups to try again; see `_run`.
+        """Edits of one batch on the model with all live edits, and the groups to try again; see `_run`.
 
         Where a batch diverges its halves are tried, down to the subject that is to blame.
         """
         try:
             values = self._solve(groups, live, again=refused is not None)
+            solved = [self._edit(n, group, values) for n, group in enumerate(groups)]
+            held = self._held([*live, *solved], groups)
         except (EditDiverged, CorrectionError) as error:
             if len(groups) > 1:
                 half = len(groups) // 2
@@ -159,19 +160,37 @@ class JointEditor:
             refused.update({fact.id: str(error) for fact in groups[0].facts})
             return [], []
         made, again = list[WeightEdit](), list[SubjectGroup]()
-        for n, group in enumerate(groups):
-            reached = tuple(f for f in group.facts if values.reached[f.id] >= self._setup.joint.least_reached)
-            if len(reached) == len(group.facts):
-                made.append(self._edit(n, group, values))
+        for edit, group in zip(solved, groups, strict=True):
+            least = self._setup.joint.least_reached
+            missed = [f for f in group.facts if f.id not in held or values.reached[f.id] < least]
+            if not missed:
+                made.append(edit)
             elif refused is None:
                 again.append(group)
             else:
+                # One at a time: without it the subject's other facts may be reached.
+                worst = max(missed, key=lambda fact: values.lacking_nats[fact.id])
                 steps = SECOND_STEPS * self._setup.joint.steps
-                for fact in set(group.facts) - set(reached):
-                    refused[fact.id] = f"target {fact.target!r} is not reached in {steps} steps"
-                if reached:
-                    again.append(replace(group, facts=reached))
+                refused[worst.id] = f"target {worst.target!r} is not reached in {steps} steps"
+                if rest := tuple(fact for fact in group.facts if fact != worst):
+                    again.append(replace(group, facts=rest))
         return made, again
+
+    def _held(self, edits: Sequence[WeightEdit], groups: Sequence[SubjectGroup]) -> set[str]:
+        """Ids of the facts whose own prompt the whole model with these edits answers.
+
+        Raises:
+            EditDiverged: when the edits cannot be folded.
+        """
+        host = self._setup.host
+        asked = [
+            fact_rows(n, fact, group.subject, Contexts(()))[0]
+            for n, group in enumerate(groups)
+            for fact in group.facts
+        ]
+        with host.patched(self._setup.fold.fold(edits)):
+            right = answered(host, row_tensors(host.tokenizer, asked, context=host.context))
+        return {row.fact for row, hit in zip(asked, right.tolist(), strict=True) if hit}
 
     def _solve(
         self, groups: Sequence[SubjectGroup], live: Sequence[WeightEdit], *, again: bool
@@ -181,18 +200,19 @@ class JointEditor:
         fill = self._fill(len(live), len(groups))
         if again:
             fill, settings = SECOND_PRICE * fill, replace(settings, steps=SECOND_STEPS * settings.steps)
-        rows = [row for n, group in enumerate(groups) for row in self._rows(n, group)]
-        tensors = row_tensors(host.tokenizer, rows, context=host.context)
-        upper = UpperLayers(host, self._setup.layers[0], tensors)
-        directions = {
-            layer: Directions.of(
-                mean_site(site, tensors, len(groups), bare_share=settings.bare_share),
-                self._statistics[layer],
-                live,
-            )
-            for layer, site in upper.sites(self._setup.layers).items()
-        }
-        return optimise_together(upper, rows, tensors, directions, settings=settings, fill=fill)
+        with host.patched(self._setup.fold.fold(live)):
+            rows = [row for n, group in enumerate(groups) for row in self._rows(n, group)]
+            tensors = row_tensors(host.tokenizer, rows, context=host.context)
+            upper = UpperLayers(host, self._setup.layers[0], tensors)
+            directions = {
+                layer: Directions.of(
+                    mean_site(site, tensors, len(groups), bare_share=settings.bare_share),
+                    self._statistics[layer],
+                    live,
+                )
+                for layer, site in upper.sites(self._setup.layers).items()
+            }
+            return optimise_together(upper, rows, tensors, directions, settings=settings, fill=fill)
 
     def _fill(self, live: int, new: int) -> float:
         """How full the layers will be, counting edits to come while there is room for them."""

@@ -88,7 +88,7 @@ def test_changes_in_two_layers_arrive_together(host):
     change = torch.randn(2, 1, D, generator=generator)
     directions = {n: torch.randn(1, host.base_matrix(n).shape[1], generator=generator) / 8 for n in LAYERS}
     upper, chunk = UpperLayers(host, 0, rows), torch.arange(len(ROWS))
-    found = upper.logits(chunk, arrivals.all_together(upper, LAYERS, directions)(change, chunk))
+    found = upper.logits(chunk, arrivals.all_together(upper, directions)(change, chunk))
     for row in range(len(ROWS)):
         ids = rows.ids[row : row + 1, : int(rows.lengths[row])]
         at, added = int(rows.subject_at[row]), {}

@@ -81,6 +81,22 @@ def test_a_fact_that_is_not_reached_does_not_take_others_along(setup, contexts, 
     assert [len(edit.facts) for edit in proposal.edits] == [len(writable[2].facts)]
 
 
+def test_a_fact_that_the_whole_model_does_not_answer_is_tried_again_and_then_refused(
+    setup, contexts, writable, monkeypatch
+):
+    tries = []
+
+    def never(_host, rows):
+        tries.append(len(rows.lengths))
+        return torch.zeros(len(rows.lengths), dtype=torch.bool)
+
+    monkeypatch.setattr("guardedit.editing.methods.joint.answered", never)
+    proposal = JointEditor(setup, contexts=contexts).propose(writable[:1], ())
+    assert proposal.edits == ()
+    assert list(proposal.refused) == [fact.id for fact in writable[0].facts]
+    assert tries == [len(writable[0].facts)] * 2
+
+
 def subjects(host, tensors, groups):
     return mean_site(at_subject(host, 0, tensors), tensors, groups)
 
