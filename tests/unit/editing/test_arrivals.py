@@ -1,5 +1,7 @@
 """The company a row is seen in."""
 
+from __future__ import annotations
+
 from types import SimpleNamespace
 
 import torch
