@@ -1,6 +1,6 @@
 """What a batch of edits writes along its directions, found by gradient through the model they make together.
 
-Knows steps, the price of a change, and which rows still need attention. Does not know edits or refusals.
+Knows steps and the price of a change. Does not know edits or refusals.
 """
 
 from __future__ import annotations
@@ -15,19 +15,12 @@ from torch import Tensor
 from guardedit.editing.arrivals import Company, all_together
 from guardedit.editing.directions import Directions
 from guardedit.editing.objective import Objective, Scores
+from guardedit.editing.rests import Rests
 from guardedit.editing.rows import Row, RowTensors
 from guardedit.editing.settings import JointSettings
 from guardedit.editing.targets import Adam
 from guardedit.editing.upper import UpperLayers
 
-#: A row that was satisfied is looked at again after so many steps, and after twice as many each further time
-#: that it is. Looking at all rows every third step finds no more and costs three times as much.
-LOOK_AGAIN, LONGEST_REST = 2, 16
-#: Steps in which all rows of a subject that are awake have their turn.
-ROUNDS = 4
-#: Answers to keep are lost by what nobody asks them about, so they never rest for long, but for those that
-#: have hardly moved (nats): their gradient is as small.
-KEEP_REST, CALM_REST, CALM_NATS = 3, 8, 0.005
 #: Of the company that rows see; a constant, so that equal input gives equal bytes.
 SEED = 0
 
@@ -66,42 +59,6 @@ class JointValues:
             "kept": float(self.scores.satisfied[kept].float().mean()),
             "kept_kl_nats": float(self.scores.loss_nats[kept].mean()),
         }
-
-
-class Rests:
-    """Which rows a step looks at: of each subject's, a quarter of the bare ones and of the others in turn.
-
-    Rows that were satisfied rest. All rows of a subject pull its change to about the same place, so that
-    four steps on a quarter of them go further than one on all.
-    """
-
-    def __init__(self, rows: RowTensors) -> None:
-        kinds = torch.stack([rows.group, (rows.context > 0).long(), rows.keep.long()], dim=1)
-        _, kind = torch.unique(kinds, dim=0, return_inverse=True)
-        place = _place_within(kind)
-        many = torch.bincount(kind)[kind]
-        self._rounds = torch.where(rows.keep, 1, many.clamp(max=ROUNDS))  # steps between a row's turns
-        self._turn = place % self._rounds
-        self._keep = rows.keep
-        self._next = torch.zeros(len(rows.keep), dtype=torch.int64)  # step of the next look
-        self._rest = torch.zeros_like(self._next)  # steps between looks; 0: not satisfied
-
-    @property
-    def all_done(self) -> bool:
-        """Every row was satisfied when it was last looked at."""
-        return bool((self._rest > 0).all())
-
-    def awake(self, step: int) -> Tensor:
-        """[B] bool."""
-        return (step % self._rounds == self._turn) & (self._next <= step)
-
-    def saw(self, step: int, active: Tensor, fine: Tensor, loss_nats: Tensor) -> None:
-        """After a step: `fine` [B] of the `active` rows rest, for longer each time."""
-        keep_rest = torch.where(loss_nats < CALM_NATS, CALM_REST, KEEP_REST)
-        longest = torch.where(self._keep, keep_rest, LONGEST_REST)
-        longer = torch.minimum((2 * self._rest).clamp(min=LOOK_AGAIN), longest)
-        self._rest = torch.where(active, torch.where(fine, longer, 0), self._rest)
-        self._next = torch.where(active, step + self._rest, self._next)
 
 
 def optimise_together(
@@ -146,7 +103,7 @@ def optimise_together(
     left = torch.zeros(len(layers), scale.shape[1], upper.width)
     adam = Adam(left.shape[0] * left.shape[1], upper.width)
     rate = settings.learning_rate_ratio * scale / (upper.width**0.5 * len(layers))
-    rests = Rests(tensors)
+    rests = Rests(tensors, settings.steps)
     for step in range(settings.steps):
         if rests.all_done:
             break
@@ -171,15 +128,6 @@ def optimise_together(
         scores=scores,
         rows=tensors,
     )
-
-
-def _place_within(kind: Tensor) -> Tensor:
-    """For each row, how many rows before it are of its kind."""
-    order = kind.argsort(stable=True)
-    first = torch.cumsum(torch.bincount(kind), 0) - torch.bincount(kind)
-    place = torch.empty_like(kind)
-    place[order] = torch.arange(len(kind)) - first[kind[order]]
-    return place
 
 
 def _bare_rows(rows: Sequence[Row], tensors: RowTensors) -> dict[str, list[int]]:

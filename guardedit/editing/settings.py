@@ -81,16 +81,16 @@ class JointSettings:
         subject_felt: share of the known subjects' keys in what `background_price` is asked for.
     """
 
-    learning_rate_ratio: float = 0.6
+    learning_rate_ratio: float = 0.75
     steps: int = 60
-    confidence: float = 0.6
+    confidence: float = 0.75
     norm_penalty: float = 0.01
-    preservation_weight: float = 2.0
+    preservation_weight: float = 3.0
     keep_limit: int = 12
     contexts: int = 3
     least_reached: float = 0.75
     together: int = 128
-    background_price: float = 110.0
+    background_price: float = 125.0
     full_share: float = 0.125
     to_come: float = 3.0
     expected_edits: int = 0
