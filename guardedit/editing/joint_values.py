@@ -104,15 +104,23 @@ def optimise_together(
     adam = Adam(left.shape[0] * left.shape[1], upper.width)
     rate = settings.learning_rate_ratio * scale / (upper.width**0.5 * len(layers))
     rests = Rests(tensors, settings.steps)
+    everything = torch.ones(len(rows), dtype=torch.bool)
+
+    def fine(scores: Scores) -> Tensor:
+        return scores.satisfied & (tensors.keep | (scores.hardest >= settings.confidence))
+
     for step in range(settings.steps):
         if rests.all_done:
-            break
+            # Each when it was last looked at, which is not yet all at once.
+            scores = all_there.score(left, everything)
+            rests.saw(step, everything, fine(scores), scores.loss_nats)
+            if rests.all_done:
+                break
         active = rests.awake(step)
         gradient, scores = in_company.descend(left, active)
         if company:
             company.draw()
-        fine = scores.satisfied & (tensors.keep | (scores.hardest >= settings.confidence))
-        rests.saw(step, active, fine, scores.loss_nats)
+        rests.saw(step, active, fine(scores), scores.loss_nats)
         gradient += 2 * settings.norm_penalty * left / (len(layers) * scale**2)
         gradient += 2 * settings.background_price * fill * price @ left
         falling = 0.5 * (1 + math.cos(math.pi * step / settings.steps))
