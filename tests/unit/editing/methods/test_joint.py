@@ -11,6 +11,7 @@ from guardedit.editing.directions import Directions, LayerStatistics
 from guardedit.editing.keys import at_subject, mean_site
 from guardedit.editing.methods.joint import JointEditor
 from guardedit.editing.registry import Registry
+from guardedit.editing.rests import Rests
 from guardedit.editing.rows import Row, fact_rows, row_tensors
 from guardedit.editing.settings import JointSettings
 from guardedit.models.factors import parts_of
@@ -95,6 +96,19 @@ def test_a_fact_that_the_whole_model_does_not_answer_is_tried_again_and_then_ref
     assert proposal.edits == ()
     assert list(proposal.refused) == [fact.id for fact in writable[0].facts]
     assert tries == [len(writable[0].facts)] * 2
+
+
+def test_the_steps_end_when_all_rows_are_satisfied_at_once(setup, contexts, groups, monkeypatch):
+    calls, real = [], Rests.all_done.fget
+
+    def hasty(self):  # as if each row had been satisfied at its last look
+        calls.append(real(self))
+        return len(calls) == 1 or calls[-1]
+
+    monkeypatch.setattr(Rests, "all_done", property(hasty))
+    proposal = JointEditor(setup, contexts=contexts).propose(groups[:1], ())
+    assert len(calls) > 2
+    assert answers(setup, proposal.edits, groups[:1]) == [groups[0].facts[0].target]
 
 
 def subjects(host, tensors, groups):
