@@ -108,7 +108,7 @@ def test_the_steps_end_when_all_rows_are_satisfied_at_once(setup, contexts, grou
     monkeypatch.setattr(Rests, "all_done", property(hasty))
     proposal = JointEditor(setup, contexts=contexts).propose(groups[:1], ())
     assert len(calls) > 2
-    assert answers(setup, proposal.edits, groups[:1]) == [groups[0].facts[0].target]
+    assert answers(setup, proposal.edits, groups[:1])[0].startswith(groups[0].facts[0].target)
 
 
 def subjects(host, tensors, groups):
