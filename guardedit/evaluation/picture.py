@@ -137,8 +137,9 @@ def _unguarded(axes: Any, curve: Sequence[float]) -> None:
         axes.axvline(first, color=_QUIET, lw=1, ls=":")
         axes.annotate(
             f"twice the base's\nafter {first}",
-            (first, 2.0),
-            xytext=(8, -4),
+            (first, 0.98),  # above the curve, which only rises from here
+            xycoords=("data", "axes fraction"),
+            xytext=(8, 0),
             textcoords="offset points",
             color=_INK,
             fontsize=9,
