@@ -162,7 +162,7 @@ class JointEditor:
         made, again = list[WeightEdit](), list[SubjectGroup]()
         for edit, group in zip(solved, groups, strict=True):
             least = self._setup.joint.least_reached
-            missed = [f for f in group.facts if f.id not in held or values.reached[f.id] < least]
+            missed = [f for f in group.facts if (values.reached[f.id] if f.id in held else 0.0) < least]
             if not missed:
                 made.append(edit)
             elif refused is None:
