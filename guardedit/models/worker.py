@@ -17,6 +17,7 @@ from guardedit.core.probe import Inspection, Measurement, Probes
 from guardedit.core.proposal import Proposal, WeightEdit
 from guardedit.core.protocols import Editor, SubjectGroup
 from guardedit.models.fold import Fold
+from guardedit.models.guessing import complete_guessed
 from guardedit.models.host import ModelHost
 
 #: Sets of edits whose answers are kept. A trial compares three: base, serving, candidate; a failing batch
@@ -86,13 +87,24 @@ class ModelWorker:
             with self._host.patched(self._fold.fold(edits)):
                 if texts not in known.logprobs:
                     known.logprobs[texts] = tuple(map(tuple, self._host.token_logprobs(probes.texts)))
-                known.answers.update(zip(unasked, self._host.complete(unasked), strict=True))
+                known.answers |= complete_guessed(self._host, self._guesses(probes, unasked, but=known))
         return Measurement(
             weights_sha256=self._fold.weights_sha256(edits),
             logprobs=known.logprobs[texts],
             answers={prompt: known.answers[prompt] for prompt in prompts},
             seconds=time.perf_counter() - started,
         )
+
+    def _guesses(self, probes: Probes, prompts: Sequence[str], *, but: _Known) -> dict[str, list[str]]:
+        """What a prompt's answer may be: what is expected, and what other weights said last."""
+        guesses: dict[str, list[str]] = {prompt: [] for prompt in prompts}
+        for question in probes.questions:
+            if question.expected is not None and question.prompt in guesses:
+                guesses[question.prompt].append(question.expected)
+        others = [known for known in reversed(self._known.values()) if known is not but]
+        for prompt, texts in guesses.items():
+            texts += [known.answers[prompt] for known in others if prompt in known.answers][:1]
+        return guesses
 
     def _of(self, edits: Sequence[WeightEdit]) -> _Known:
         # The sorted digests name the weights as surely as their hash does, without folding.
