@@ -4,6 +4,8 @@ PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
+# One more than there are cores: tests of actors and crashes spend much of their time waiting.
+PROCESSES := $(shell expr $$(getconf _NPROCESSORS_ONLN) + 1)
 
 .PHONY: demo test lint clean
 
@@ -13,7 +15,7 @@ demo: $(READY)
 # A file's tests share costly fixtures, so they run in one process; long files come first, as collected.
 # (`loadgroup` of pytest-xdist 3.8 does nothing under pytest 9.2, without a word.)
 test: $(READY) lint
-	$(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder $(TESTS)
+	$(BIN)/python -m pytest --numprocesses $(PROCESSES) --maxprocesses 5 --dist loadfile --no-loadscope-reorder $(TESTS)
 
 lint: $(READY)
 	$(BIN)/ruff format --check .
