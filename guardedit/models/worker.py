@@ -103,7 +103,7 @@ class ModelWorker:
                 guesses[question.prompt].append(question.expected)
         others = [known for known in reversed(self._known.values()) if known is not but]
         for prompt, texts in guesses.items():
-            texts += [known.answers[prompt] for known in others if prompt in known.answers][:1]
+            texts.extend([known.answers[prompt] for known in others if prompt in known.answers][:1])
         return guesses
 
     def _of(self, edits: Sequence[WeightEdit]) -> _Known:
