@@ -180,7 +180,13 @@ def _check_names(registry: Registry, names: Sequence[str]) -> None:
 def facts_to_edit(
     settings: Settings, path: Path | None, *, count: int, seed: int
 ) -> tuple[list[EditCase], tuple[str, ...]]:
-    """What is edited, and the texts of the perplexity, which are not those that methods are shown."""
+    """What is edited, and the texts of the perplexity, which are not those that methods are shown.
+
+    Raises:
+        UsageError: when nothing is asked for, or there are no facts.
+    """
+    if count < 1:
+        raise UsageError("no edits are asked for: give --single or --sequential a number above 0")
     if path is not None:
         from guardedit.evaluation.editors.given_facts import given_cases, read_corrections
 

@@ -55,6 +55,7 @@ def facts(tmp_path):
         (("--checkpoints", "1,many"), "not a list of numbers"),
         (("--picture", "no/such/folder/curves.png"), "make it first"),
         (("--sequential", "5000"), "ask for fewer"),
+        (("--single", "0", "--sequential", "0"), "no edits are asked for"),
     ],
 )
 def test_a_wrong_request_costs_no_measuring(guardedit, options, problem):
