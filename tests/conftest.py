@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from filelock import FileLock
 
 from guardedit.core.protocols import Delivery
 from guardedit.policy.load import load_policy
@@ -118,12 +119,16 @@ def policy() -> Policy:
 
 @pytest.fixture(scope="session")
 def warm_home(tmp_path_factory: pytest.TempPathFactory, policy: Policy) -> Path:
+    """With second moments and known subjects' keys on disk: made once, by the first process that asks."""
     from guardedit import assembly
     from guardedit.editing.directions import LayerStatistics
 
-    home = tmp_path_factory.mktemp("warm")
-    settings = Settings(home=home, metrics=None)
-    LayerStatistics.of(assembly.load_setup(settings, policy))  # with second moments: whatever is kept on disk
+    mine = tmp_path_factory.getbasetemp()
+    home = (mine.parent if "PYTEST_XDIST_WORKER" in os.environ else mine) / "warm"
+    with FileLock(f"{home}.lock"):
+        if not home.exists():
+            home.mkdir()
+            LayerStatistics.of(assembly.load_setup(Settings(home=home, metrics=None), policy))
     return home
 
 
