@@ -91,8 +91,10 @@ def test_the_default_policy_names_joint_and_rome_and_nothing_else() -> None:
     assert decide(shipped("default"), PLAIN, DecisionContext(now_s=NOW_S)).method == "joint"
 
 
-def test_the_demo_policy_is_the_default_one_plus_faults() -> None:
+def test_the_demo_policy_is_the_default_one_plus_faults_and_a_price_for_small_batches() -> None:
     default, demo = shipped("default"), shipped("demo")
+    priced = default.editing.model_copy(update={"expected_edits": 128})
+    default = default.model_copy(update={"editing": priced})
     added = [rule for rule in demo.rules if rule not in default.rules]
     assert [rule.id for rule in added] == ["inject-faults"]
     rest = tuple(rule for rule in demo.rules if rule not in added)
