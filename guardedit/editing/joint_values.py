@@ -35,6 +35,7 @@ class JointValues:
         reached: fact id -> share of its bare wordings whose whole answer is predicted; 0 when the fact's
             own prompt is not among them.
         lacking_nats: fact id -> mean loss over its bare wordings.
+        own: fact id -> index into `rows` of its own prompt.
         scores: of the bare rows, with all edits in place.
         rows: as scored.
     """
@@ -43,6 +44,7 @@ class JointValues:
     directions: Mapping[int, Directions]
     reached: Mapping[str, float]
     lacking_nats: Mapping[str, float]
+    own: Mapping[str, int]
     scores: Scores
     rows: RowTensors
 
@@ -133,6 +135,7 @@ def optimise_together(
         directions=directions,
         reached={fact: float(hit.float().mean()) * float(hit[0]) for fact, hit in hits.items()},
         lacking_nats={fact: float(scores.loss_nats[mine].mean()) for fact, mine in asked.items()},
+        own={fact: mine[0] for fact, mine in asked.items()},
         scores=scores,
         rows=tensors,
     )

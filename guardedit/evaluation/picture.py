@@ -137,7 +137,7 @@ def _unguarded(axes: Any, curve: Sequence[float]) -> None:
         axes.axvline(first, color=_QUIET, lw=1, ls=":")
         axes.annotate(
             f"twice the base's\nafter {first}",
-            (first, 0.98),  # above the curve, which only rises from here
+            (first, 0.98),  # at the top, where the curve has not arrived yet
             xycoords=("data", "axes fraction"),
             xytext=(8, 0),
             textcoords="offset points",

@@ -77,7 +77,11 @@ class ModelWorker:
         return self._fold.weights_sha256(edits)
 
     def measure(self, edits: Sequence[WeightEdit], probes: Probes) -> Measurement:
-        """Run the probes on fold(base, edits), asking only what these weights were not asked before."""
+        """Run the probes on fold(base, edits), asking only what these weights were not asked before.
+
+        Answers are those of `ModelHost.complete` but where two tokens' logits agree to the last digits: there
+        what is guessed may decide. Verdicts are kept in the ledger, so no replay depends on it.
+        """
         started = time.perf_counter()
         known = self._of(edits)
         texts = hashlib.sha256(json.dumps(probes.texts).encode()).hexdigest()

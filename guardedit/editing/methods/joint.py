@@ -14,6 +14,8 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
+import torch
+
 from guardedit.core.errors import CorrectionError, EditDiverged
 from guardedit.core.proposal import Proposal, WeightEdit
 from guardedit.core.protocols import SubjectGroup
@@ -149,7 +151,7 @@ class JointEditor:
         try:
             values = self._solve(groups, live, again=refused is not None)
             solved = [self._edit(n, group, values) for n, group in enumerate(groups)]
-            held = self._held([*live, *solved], groups)
+            held = self._held([*live, *solved], values)
         except (EditDiverged, CorrectionError) as error:
             if len(groups) > 1:
                 half = len(groups) // 2
@@ -176,21 +178,16 @@ class JointEditor:
                     again.append(replace(group, facts=rest))
         return made, again
 
-    def _held(self, edits: Sequence[WeightEdit], groups: Sequence[SubjectGroup]) -> set[str]:
+    def _held(self, edits: Sequence[WeightEdit], values: JointValues) -> set[str]:
         """Ids of the facts whose own prompt the whole model with these edits answers.
 
         Raises:
             EditDiverged: when the edits cannot be folded.
         """
-        host = self._setup.host
-        asked = [
-            fact_rows(n, fact, group.subject, Contexts(()))[0]
-            for n, group in enumerate(groups)
-            for fact in group.facts
-        ]
-        with host.patched(self._setup.fold.fold(edits)):
-            right = answered(host, row_tensors(host.tokenizer, asked, context=host.context))
-        return {row.fact for row, hit in zip(asked, right.tolist(), strict=True) if hit}
+        asked = values.rows.chosen(torch.tensor(list(values.own.values())))
+        with self._setup.host.patched(self._setup.fold.fold(edits)):
+            right = answered(self._setup.host, asked)
+        return {fact for fact, hit in zip(values.own, right.tolist(), strict=True) if hit}
 
     def _solve(
         self, groups: Sequence[SubjectGroup], live: Sequence[WeightEdit], *, again: bool
