@@ -102,7 +102,7 @@ class SideMemory:
         self._standing = self.keys @ standing.float().t()  # [B, S, d]
         self._n = int(rows.group.max()) + 1
         place = torch.arange(self.keys.shape[1])
-        real = place < rows.lengths[:, None]  # [B, S]
+        real = place <= rows.last[:, None]  # [B, S]
         C = moments.C[columns][:, columns]
         eye = torch.eye(len(columns), dtype=torch.float64)
         factor = torch.linalg.cholesky(C + recipe.softness * C.diagonal().mean() * eye)
@@ -114,7 +114,7 @@ class SideMemory:
         # A prompt must open the memory before its answer begins, by what it has not in common with a text to
         # leave alone: pushed up by one and down by the other, the loudest token would stand still otherwise.
         asking = place == rows.first[:, None]  # [B, S]
-        own = (place <= rows.first[:, None]) & ~common_starts(rows.ids, rows.keep)
+        own = (place <= rows.first[:, None]) & ~common_starts(rows.ids[:, : len(place)], rows.keep)
         own |= asking & ~own.any(dim=1, keepdim=True)
         self._judged = torch.where(rows.keep[:, None], real, own)  # [B, S]
 

@@ -29,6 +29,8 @@ from guardedit.models.views import adding, only_at, with_module
 #: Rows a pass takes at once: few enough for the processor's cache, which threads share, and many enough to
 #: be worth a call. On two threads 64 rows at a time take a quarter longer.
 CHUNK = 32
+#: Tokens of padding in one pass. A call of its own for the shorter rows costs about as much time as these.
+PADDING = 40
 
 
 class _Given(nn.Module):
@@ -59,7 +61,8 @@ class Arriving:
 class UpperLayers:
     """Logits at the answer positions of rows, as a function of what edits add from the subject on.
 
-    S is the number of tokens from the subject's last one on, P of those before it.
+    S is the number of tokens from the subject's last one on, P of those before it. A row's last token, which
+    ends its answer, predicts nothing that is asked for and is left out.
 
     Attributes:
         keys: [B, S, f] float32, what enters the down projection of the edited layer from the subject on.
@@ -69,14 +72,14 @@ class UpperLayers:
     def __init__(self, host: ModelHost, layer: int, rows: RowTensors) -> None:
         self._host, self._layer = host, layer
         self._path, _, self._attribute = host.layout.decoder_layer.removesuffix(".{}").rpartition(".")
-        before, after = rows.subject_at, rows.lengths - rows.subject_at
+        before, length = rows.subject_at, rows.last + 1
+        after = length - before
         self._before, self._after = before, after
-        self._alike = (rows.context > 0) * (int(after.max()) + 1) + after
         P, S = int(before.max()), int(after.max())
         T = rows.ids.shape[1]
         # Index of the token at each place: the prefix ends at P, the suffix begins there.
         place = before[:, None] - P + torch.arange(P + S)
-        self._mask = (place >= 0) & (place < rows.lengths[:, None])  # [B, P+S]
+        self._mask = (place >= 0) & (place < length[:, None])  # [B, P+S]
         self._places = place.clamp(0, T - 1) * self._mask
         self._ids = rows.ids.gather(1, self._places)
         self._P = P
@@ -94,10 +97,11 @@ class UpperLayers:
         return self._hidden.shape[-1]
 
     def chunks(self, active: Tensor) -> list[Tensor]:
-        """Indices of `active` rows [B] bool, rows of like length together, before and from the subject on."""
+        """Indices of `active` rows [B] bool, the longest first and rows of like length together."""
         indices = active.nonzero()[:, 0]
-        order = self._alike[indices].argsort(stable=True)
-        return list(torch.split(indices[order], CHUNK)) if len(indices) else []
+        order = (self._after[indices] * (self._P + 1) + self._before[indices]).argsort(descending=True)
+        longest_first = indices[order]
+        return list(longest_first.split(_sizes(self._after[longest_first].tolist()))) if len(indices) else []
 
     def answers(self, chunk: Tensor) -> Tensor:
         """Ids of the answer tokens of some rows, row after row, [m]."""
@@ -260,6 +264,22 @@ class UpperLayers:
             use_cache=True,
         ).last_hidden_state
         return hidden
+
+
+def _sizes(lengths: Sequence[int]) -> list[int]:
+    """How many rows each pass takes, of rows with descending lengths.
+
+    >>> _sizes([9, 8, 8, 2, 2, 2, 2, 2, 2])
+    [8, 1]
+    """
+    sizes, longest, padding = [0], lengths[0], 0
+    for length in lengths:
+        padding += longest - length
+        if sizes[-1] == CHUNK or padding > PADDING:
+            sizes.append(0)
+            longest, padding = length, 0
+        sizes[-1] += 1
+    return sizes
 
 
 @contextmanager
