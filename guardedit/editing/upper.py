@@ -99,9 +99,11 @@ class UpperLayers:
     def chunks(self, active: Tensor) -> list[Tensor]:
         """Indices of `active` rows [B] bool, the longest first and rows of like length together."""
         indices = active.nonzero()[:, 0]
-        order = (self._after[indices] * (self._P + 1) + self._before[indices]).argsort(descending=True)
-        longest_first = indices[order]
-        return list(longest_first.split(_sizes(self._after[longest_first].tolist()))) if len(indices) else []
+        if not len(indices):
+            return []
+        length = self._after[indices] * (self._P + 1) + self._before[indices]
+        longest_first = indices[length.argsort(descending=True, stable=True)]
+        return list(torch.split(longest_first, _sizes(self._after[longest_first].tolist())))
 
     def answers(self, chunk: Tensor) -> Tensor:
         """Ids of the answer tokens of some rows, row after row, [m]."""
