@@ -9,8 +9,8 @@ MLP's output first. Knows Hugging Face caches. Changes no weight, no gradient an
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -22,26 +22,16 @@ from transformers.cache_utils import DynamicLayer
 
 from guardedit.editing.keys import Site, joined
 from guardedit.editing.rows import RowTensors
+from guardedit.models.below import Ran, above, running
 from guardedit.models.hooks import tap
 from guardedit.models.host import ModelHost
-from guardedit.models.views import adding, only_at, with_module
+from guardedit.models.views import adding, only_at
 
 #: Rows a pass takes at once: few enough for the processor's cache, which threads share, and many enough to
 #: be worth a call. On two threads 64 rows at a time take a quarter longer.
 CHUNK = 32
 #: Tokens of padding in one pass. A call of its own for the shorter rows costs about as much time as these.
 PADDING = 40
-
-
-class _Given(nn.Module):
-    """Stands for a decoder layer that has already run: puts out what it was given."""
-
-    def __init__(self, output: Tensor, *, as_tuple: bool) -> None:
-        super().__init__()
-        self.output: Any = (output,) if as_tuple else output
-
-    def forward(self, *_: Any, **__: Any) -> Any:
-        return self.output
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +61,7 @@ class UpperLayers:
 
     def __init__(self, host: ModelHost, layer: int, rows: RowTensors) -> None:
         self._host, self._layer = host, layer
-        self._path, _, self._attribute = host.layout.decoder_layer.removesuffix(".{}").rpartition(".")
+        self._path = host.layout.decoder[0]
         before, length = rows.subject_at, rows.last + 1
         after = length - before
         self._before, self._after = before, after
@@ -182,14 +172,8 @@ class UpperLayers:
         return changed
 
     def _view(self, output: Tensor) -> nn.Module:
-        """The decoder with its lower layers replaced: a copy that shares every other module."""
-        decoder = self._host.model.get_submodule(self._path)
-        attribute = self._attribute
-        layers = decoder.get_submodule(attribute)
-        assert isinstance(layers, nn.ModuleList)
-        given = _Given(output, as_tuple=self._as_tuple)
-        whole = nn.ModuleList([given] * (self._layer + 1) + list(layers[self._layer + 1 :]))
-        return with_module(decoder, attribute, whole)
+        """The decoder from the layer above on, for which `output` is what comes from below."""
+        return above(self._host.model, self._host.layout, self._layer, Ran(output, self._as_tuple))
 
     def _run_lower(self) -> tuple[Tensor, Tensor, Tensor, list[tuple[Tensor, Tensor]]]:
         """What does not depend on any change.
@@ -209,14 +193,14 @@ class UpperLayers:
             with self._host.lock, torch.no_grad():
                 before = self._prefill(decoder, chunk, P)
                 site = tap(mlp_out, rows=len(chunk))
-                with _whole_output(layer) as whole, tap(layer, stop=True) as seen, site as inside:
+                with running(layer) as ran, tap(layer, stop=True), site as inside:
                     self._run(decoder, chunk, P, S, before)
             behind, ahead = (0, 0, 0, int(self._after.max()) - S), (0, 0, self._P - P, 0)
-            hidden.append(pad(seen.seen()[1], behind))
+            hidden.append(pad(ran[0].hidden, behind))
             keys.append(pad(inside.seen()[0].float(), behind))
             values.append(pad(inside.seen()[1], behind))
             past.append([(pad(k, ahead), pad(v, ahead)) for k, v in before])
-            self._as_tuple = isinstance(whole[0], tuple)
+            self._as_tuple = ran[0].as_tuple
         back = order.argsort()
         joined = [
             (torch.cat([k for k, _ in layer])[back], torch.cat([v for _, v in layer])[back])
@@ -282,17 +266,6 @@ def _sizes(lengths: Sequence[int]) -> list[int]:
             longest, padding = length, 0
         sizes[-1] += 1
     return sizes
-
-
-@contextmanager
-def _whole_output(layer: nn.Module) -> Iterator[list[Any]]:
-    """What the layer returns, unopened: some architectures wrap the hidden state in a tuple."""
-    seen: list[Any] = []
-    handle = layer.register_forward_hook(lambda _module, _args, result: seen.append(result))
-    try:
-        yield seen
-    finally:
-        handle.remove()
 
 
 def _cache(past: Sequence[tuple[Tensor, Tensor]]) -> DynamicCache:

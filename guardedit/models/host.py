@@ -20,6 +20,7 @@ from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
 from transformers.utils import logging
 
 from guardedit.core.errors import GuardError, MalformedCorrection, UnknownLayout, UsageError
+from guardedit.models.below import Below
 from guardedit.models.bypass import Patch, hooked
 from guardedit.models.generation import by_length, greedy
 from guardedit.models.layouts import layer_count, read_structure
@@ -68,7 +69,8 @@ class ModelHost:
         self.context = _context(self.model.config)
         self.lock = RLock()
         self._base: dict[str, Tensor] = {}  # what the outermost `patched` block took out
-        self._patches = 0  # blocks around, with matrices or with bypasses only
+        self._changed: list[int] = []  # for each block around, its lowest layer
+        self._below = Below(model, self.layout)
         self.base_sha256 = self._digest()
 
     @classmethod
@@ -124,8 +126,7 @@ class ModelHost:
 
     def head_logits(self, hidden: Tensor) -> Tensor:
         """Logits [m, vocabulary] of final hidden states [m, d], as the whole model makes them of them."""
-        decoder, _, _ = self.layout.decoder_layer.removesuffix(".{}").rpartition(".")
-        return head_logits(self.model, decoder, hidden)
+        return head_logits(self.model, self.layout.decoder[0], hidden)
 
     def base_matrix(self, layer: int) -> Tensor:
         """The base model's W of `layer`, math orientation [d, f], also inside a `patched` block."""
@@ -142,7 +143,7 @@ class ModelHost:
     @property
     def is_patched(self) -> bool:
         """Whether whoever holds the lock runs an edited model."""
-        return self._patches > 0
+        return bool(self._changed)
 
     @contextmanager
     def patched(self, patch: Patch) -> Iterator[None]:
@@ -157,7 +158,7 @@ class ModelHost:
         with self.lock, ExitStack() as stack:
             before: dict[str, Tensor] = {}
             outermost: set[str] = set()
-            self._patches += 1
+            self._changed.append(self._lowest(patch))
             try:
                 for name, stored in patch.matrices.items():
                     before[name] = write(self.model, name, stored)
@@ -169,7 +170,7 @@ class ModelHost:
                     stack.enter_context(hooked(layer, module, bypass))
                 yield
             finally:
-                self._patches -= 1
+                self._changed.pop()
                 for name, stored in before.items():
                     write(self.model, name, stored)
                 for name in outermost:
@@ -222,10 +223,17 @@ class ModelHost:
     @torch.inference_mode()
     def _score(self, ids: Tensor) -> Tensor:
         """Token ids [B, T] -> log p of tokens 2..T [B, T-1], float32."""
-        logits = self.model(input_ids=ids, use_cache=False).logits[:, :-1].float()  # [B, T-1, vocabulary]
+        hidden = self._below.final(ids, min(self._changed, default=self.layers))[:, :-1]  # [B, T-1, d]
+        logits = self.head_logits(hidden.flatten(0, 1)).float().view(*hidden.shape[:2], -1)
         chosen = logits.gather(-1, ids[:, 1:, None])[..., 0]
         scores: Tensor = chosen - logits.logsumexp(dim=-1)
         return scores
+
+    def _lowest(self, patch: Patch) -> int:
+        """The lowest decoder layer a patch changes; their number for none, 0 for what is not known."""
+        layers = {self.layout.matrix_name(layer): layer for layer in range(self.layers)}
+        named = [layers.get(name, 0) for name in patch.matrices]
+        return min([*named, *(bypass.layer for bypass in patch.bypasses)], default=self.layers)
 
     def _digest(self) -> str:
         architecture = type(self.model).__name__

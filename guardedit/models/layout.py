@@ -35,6 +35,12 @@ class Layout:
     parallel_attention: bool = False
     after_mlp: str = ""
 
+    @property
+    def decoder(self) -> tuple[str, str]:
+        """Path of the module that runs the decoder layers, and the name of their list in it."""
+        path, _, name = self.decoder_layer.removesuffix(".{}").rpartition(".")
+        return path, name
+
     def layer_name(self, layer: int) -> str:
         """Path of decoder layer `layer`, counted from 0."""
         return self.decoder_layer.format(layer)
