@@ -46,32 +46,32 @@ def right(system: RaySystem, made: list) -> float:
 
 
 def test_corrections_go_the_whole_way_through_actors(running: RaySystem, changes: Callable):
-    made = changes(8, seed=20, prefix="ray-a")
+    made = changes(5, seed=20, prefix="ray-a")
     put(running, [c.raw for c in made], "a")
     settle(running)
-    assert right(running, made) >= 0.95
+    assert right(running, made) == 1.0
     assert running.status().weights > 0
 
 
 def test_a_killed_coordinator_comes_back_and_goes_on(running: RaySystem, changes: Callable):
-    made = changes(6, seed=21, prefix="ray-b")
+    made = changes(4, seed=21, prefix="ray-b")
     put(running, [c.raw for c in made], "b")
     before = running.epoch()
     running.kill(running.coordinator)
     settle(running)
     assert running.epoch().number > before.number
-    assert right(running, made) >= 0.95
+    assert right(running, made) == 1.0
 
 
 @pytest.mark.parametrize(("kind", "seed"), [("workers", 22), ("shards", 23)])
 def test_a_killed_worker_or_shard_comes_back(running: RaySystem, changes: Callable, kind: str, seed: int):
-    made = changes(4, seed=seed, prefix=f"ray-{kind}")
+    made = changes(3, seed=seed, prefix=f"ray-{kind}")
     before = running.epoch()
     running.kill(getattr(running, kind)[0])
     put(running, [c.raw for c in made], kind)
     settle(running)
     assert running.epoch().number > before.number
-    assert right(running, made) >= 0.75
+    assert right(running, made) == 1.0
 
 
 def test_a_killed_replica_serves_the_same_epoch_again(running: RaySystem):
