@@ -59,6 +59,10 @@ def compare(
     questions: Annotated[
         int, typer.Option(min=1, help="Most questions of each kind at a checkpoint, own prompts aside.")
     ] = 400,
+    collapsed: Annotated[
+        float,
+        typer.Option(min=1, help="Perplexity over the base's at a checkpoint that ends a method's sequence."),
+    ] = 10.0,
     seed: Annotated[int, typer.Option(help="Of the choice of facts and of what methods sample.")] = 0,
     layer: Annotated[
         int | None,
@@ -109,7 +113,12 @@ def compare(
     started = time.perf_counter()
     setup = assembly.load_setup(settings, rules, layer=layer, layers=wanted.layers or None, seed=seed)
     plan = Plan(
-        single=single, sequential=sequential, batch=batch, checkpoints=wanted.checkpoints, most=questions
+        single=single,
+        sequential=sequential,
+        batch=batch,
+        checkpoints=wanted.checkpoints,
+        most=questions,
+        collapsed=collapsed,
     )
     with bar() as tell:
         good = vetted(cases, lambda guesses: complete_guessed(setup.host, guesses))

@@ -5,6 +5,7 @@ Knows editors by name. What to ask is in the cases; how it looks is decided else
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
@@ -32,6 +33,7 @@ class Plan:
         batch: most edits proposed at once in the sequence.
         checkpoints: after how many edits of the sequence to ask; empty: powers of two and the last.
         most: questions a measure at a checkpoint, see `sequence.edit_in_sequence`.
+        collapsed: perplexity ratio at a checkpoint from which on a sequence is not continued.
     """
 
     single: int = 100
@@ -39,6 +41,7 @@ class Plan:
     batch: int = 16
     checkpoints: tuple[int, ...] = ()
     most: int | None = 400
+    collapsed: float = math.inf
 
     @property
     def asked_at(self) -> tuple[int, ...]:
@@ -139,7 +142,11 @@ def _measured(
             most=plan.most,
             tell=lambda done: tell(f"{name}, in sequence", done, len(several)),
         ):
-            points.append(point)  # noqa: PERF402  # those before an error stay
+            points.append(point)
+            if point.edits < len(several) and not point.perplexity_ratio < plan.collapsed:
+                grown = f"perplexity x{point.perplexity_ratio:.3g}"
+                found = replace(found, problem=f"ended after {point.edits} edits, at {grown}: collapsed")
+                break
     except GuardeditError as error:
         found = replace(found, problem=str(error))
     return replace(found, points=tuple(points))

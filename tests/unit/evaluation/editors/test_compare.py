@@ -54,6 +54,13 @@ def test_the_picture_is_a_png_even_where_a_method_has_no_points(found, tmp_path)
         assert (tmp_path / name).read_bytes().startswith(b"\x89PNG")
 
 
+def test_a_method_that_has_wrecked_the_model_is_not_continued(setup, cases):
+    plan = Plan(single=0, sequential=3, batch=1, collapsed=1e-9)
+    (found,) = compare(setup, ["ridge"], cases, TEXTS, plan)
+    assert [point.edits for point in found.points] == [1]
+    assert found.problem.startswith("ended after 1 edits, at perplexity x")
+
+
 def test_a_plan_asks_after_the_last_edit():
     assert Plan(sequential=6).asked_at == (1, 2, 4, 6)
     assert Plan(sequential=6, checkpoints=(9, 3)).asked_at == (3, 6)
