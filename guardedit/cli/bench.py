@@ -125,8 +125,8 @@ def growth(
     from guardedit.cli.editors_compare import numbers_in
     from guardedit.evaluation.editors import growth as grow
 
-    sizes = numbers_in("--batches", batches)
-    wide, long = numbers_in("--widths", widths), numbers_in("--lengths", lengths)
+    sizes = numbers_in("--batches", batches, at_least=1)
+    wide, long = numbers_in("--widths", widths, at_least=1), numbers_in("--lengths", lengths)
     count = max((*sizes, grow.BATCH))
     setup, good = _ready(home, policy, model, facts, count=count, threads=threads, seed=seed)
     with _status() as tell:

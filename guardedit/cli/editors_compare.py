@@ -155,7 +155,9 @@ class _Wanted:
         names = names_in(methods)
         if methods is not None and not names:
             raise UsageError(f"--methods {methods!r} names no method: leave it out for all of them")
-        return _Wanted(names, numbers_in("--checkpoints", checkpoints), numbers_in("--layers", layers))
+        return _Wanted(
+            names, numbers_in("--checkpoints", checkpoints, at_least=1), numbers_in("--layers", layers)
+        )
 
 
 def names_in(text: str | None) -> tuple[str, ...]:
@@ -163,14 +165,17 @@ def names_in(text: str | None) -> tuple[str, ...]:
     return tuple(dict.fromkeys(name.strip() for name in (text or "").split(",") if name.strip()))
 
 
-def numbers_in(option: str, text: str | None) -> tuple[int, ...]:
-    """What stands between the commas; UsageError for what is no number."""
+def numbers_in(option: str, text: str | None, *, at_least: int = 0) -> tuple[int, ...]:
+    """What stands between the commas; UsageError for what is no number, or too small a one."""
     if not text:
         return ()
     try:
-        return tuple(int(part) for part in text.split(","))
+        numbers = tuple(int(part) for part in text.split(","))
     except ValueError:
         raise UsageError(f"{option} {text!r} is not a list of numbers: write them as 1,8,64") from None
+    if min(numbers) < at_least:
+        raise UsageError(f"{option} {text!r} holds {min(numbers)}: the least that makes sense is {at_least}")
+    return numbers
 
 
 def _check_names(registry: Registry, names: Sequence[str]) -> None:

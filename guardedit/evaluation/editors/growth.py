@@ -110,7 +110,7 @@ def random_model(setup: Setup, width: int) -> Setup:
                 n_positions=setup.host.context,
                 n_embd=width,
                 n_layer=LAYERS,
-                n_head=max(1, width // HEAD),
+                n_head=max(n for n in range(1, max(1, width // HEAD) + 1) if width % n == 0),
                 resid_pdrop=0.0,
                 embd_pdrop=0.0,
                 attn_pdrop=0.0,

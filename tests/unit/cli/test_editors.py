@@ -53,6 +53,8 @@ def facts(tmp_path):
         (("--facts", "missing.jsonl"), "cannot read the facts"),
         (("--model", "nowhere"), "give --facts FILE"),
         (("--checkpoints", "1,many"), "not a list of numbers"),
+        (("--checkpoints", "8,0"), "the least that makes sense is 1"),
+        (("--layers", "3,-1"), "the least that makes sense is 0"),
         (("--picture", "no/such/folder/curves.png"), "make it first"),
         (("--sequential", "5000"), "ask for fewer"),
         (("--single", "0", "--sequential", "0"), "no edits are asked for"),

@@ -68,6 +68,11 @@ def test_a_wider_model_costs_more_an_edit(hasty, cases, monkeypatch):
     assert wide.gigaflops_per_edit > 2 * narrow.gigaflops_per_edit
 
 
+def test_any_width_is_split_into_heads(setup):
+    model = growth.random_model(setup, 200).host.model
+    assert (model.config.n_embd, model.config.n_head) == (200, 2)
+
+
 def test_a_model_of_a_width_has_it_and_is_the_same_every_time(setup):
     first, second = (growth.random_model(setup, 16).host for _ in range(2))
     assert first.base_matrix(0).shape == (16, 64)
