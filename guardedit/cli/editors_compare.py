@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from guardedit.cli import show
-from guardedit.cli.options import Format, Home, Model, PolicyFile, settings_from
+from guardedit.cli.options import Format, Home, Model, PolicyFile, check_picture, settings_from
 from guardedit.cli.show import Output
 from guardedit.core.errors import UsageError
 from guardedit.settings import Settings
@@ -97,8 +97,7 @@ def compare(
     settings = settings_from(home, policy, model)
     rules = load_policy(settings.policy)
     wanted = _Wanted.read(methods, checkpoints, layers)
-    if picture is not None and not picture.absolute().parent.is_dir():
-        raise UsageError(f"there is no folder {picture.parent} for the picture: make it first")
+    check_picture(picture)
     cases, texts = facts_to_edit(settings, facts, count=max(single, sequential), seed=seed)
     from guardedit import assembly
     from guardedit.editing.registry import Registry

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from guardedit.cli import show
-from guardedit.cli.options import Format, Model, settings_from
+from guardedit.cli.options import Format, Model, made_folder, settings_from
 from guardedit.cli.show import Output
 from guardedit.core.errors import UsageError
 from guardedit.settings import Settings
@@ -71,13 +71,14 @@ def train(
     from guardedit.editing.hyper.recipe import RECIPES
     from guardedit.editing.hyper.training import Training
 
-    known = None if data is None else read_examples(data)  # before anything slow
+    # Before anything slow.
+    known = None if data is None else read_examples(data)
+    folder = made_folder(out or assembly.model_folder(settings) / TRAINED)
     started = time.perf_counter()
     host = assembly.load_host(settings)
     course = Course(_demo_examples(host) if known is None else known, _ordinary(settings, host), seed=seed)
     recipe = replace(RECIPES[method.value], seed=seed)
     recipe = recipe if steps is None else replace(recipe, steps=steps)
-    folder = out or assembly.model_folder(settings) / TRAINED
     training = Training(method.value, host, course, recipe, folder)
     if resume:
         training.resume()

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from guardedit.cli import locate_sweep, show
-from guardedit.cli.options import Format, Model, commands, examples, settings_from
+from guardedit.cli.options import Format, Model, check_picture, commands, examples, settings_from
 from guardedit.cli.show import Output
 from guardedit.core.errors import UsageError
 from guardedit.settings import Settings
@@ -75,8 +75,7 @@ def trace_(
     """
     settings = settings_from(model=model)
     statements = _statements(settings, facts)  # before anything slow
-    if picture is not None and not picture.absolute().parent.is_dir():
-        raise UsageError(f"there is no folder {picture.parent} for the picture: make it first")
+    check_picture(picture)
     from guardedit import assembly
     from guardedit.evaluation.locating.report import numbers, peaks, summary
     from guardedit.evaluation.locating.trace import TraceSettings, trace

@@ -13,7 +13,7 @@ import typer
 
 from guardedit.cli import show
 from guardedit.cli.editors_compare import bar, facts_to_edit
-from guardedit.cli.options import Format, Home, Model, PolicyFile, settings_from
+from guardedit.cli.options import Format, Home, Model, PolicyFile, check_picture, settings_from
 from guardedit.cli.show import Output
 from guardedit.core.errors import UsageError
 from guardedit.settings import Settings
@@ -132,8 +132,7 @@ def _check(settings: Settings, method: str, picture: Path | None, trace: Path | 
         raise UsageError(
             f"{method} edits the layers it was trained for: sweep a method that needs no training"
         )
-    if picture is not None and not picture.absolute().parent.is_dir():
-        raise UsageError(f"there is no folder {picture.parent} for the picture: make it first")
+    check_picture(picture)
     if trace is not None:
         read_trace(trace)
     if write:

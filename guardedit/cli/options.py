@@ -10,6 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from guardedit.cli.show import Output
+from guardedit.core.errors import UsageError
 from guardedit.settings import Settings
 
 Home = Annotated[
@@ -47,3 +48,25 @@ def examples(*lines: str) -> str:
 def commands(text: str) -> typer.Typer:
     """A group of commands about one noun, with plain help."""
     return typer.Typer(help=text, no_args_is_help=True, rich_markup_mode=None, add_completion=False)
+
+
+def check_picture(path: Path | None) -> None:
+    """UsageError where no picture can be written; for before anything slow."""
+    if path is None:
+        return
+    folder = path.absolute().parent
+    if not folder.is_dir():
+        raise UsageError(f"there is no folder {path.parent} for the picture: make it first")
+    if path.is_dir() or not os.access(path if path.exists() else folder, os.W_OK):
+        raise UsageError(f"the picture cannot be written to {path}: name a file that can be")
+
+
+def made_folder(path: Path) -> Path:
+    """The folder, made if need be; UsageError where nothing can be written to it."""
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UsageError(f"the folder {path} cannot be made ({error.strerror}): name another") from error
+    if not os.access(path, os.W_OK):
+        raise UsageError(f"nothing can be written to the folder {path}: name another")
+    return path

@@ -52,6 +52,8 @@ def facts(tmp_path):
         (("--methods", " , "), "names no method"),
         (("--facts", "missing.jsonl"), "cannot read the facts"),
         (("--model", "nowhere"), "give --facts FILE"),
+        (("--picture", "."), "cannot be written to ."),
+        (("--picture", "nowhere/a.png"), "there is no folder nowhere"),
         (("--checkpoints", "1,many"), "not a list of numbers"),
         (("--checkpoints", "8,0"), "the least that makes sense is 1"),
         (("--layers", "3,-1"), "the least that makes sense is 0"),

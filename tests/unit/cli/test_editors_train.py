@@ -38,6 +38,7 @@ def test_a_step_of_training_leaves_an_editor(guardedit, data, tmp_path):
     [
         (("mend", "--data", "missing.jsonl"), "cannot read the training data"),
         (("mend", "--model", "elsewhere"), "give --data FILE.jsonl"),
+        (("mend", "--out", "/proc/editors"), "the folder /proc/editors cannot be made"),
         (("rome",), "'rome' is not one of 'ke', 'mend'"),
     ],
 )
