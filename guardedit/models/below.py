@@ -14,6 +14,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
+from guardedit.models.bypass import Patch
 from guardedit.models.layout import Layout
 from guardedit.models.views import with_module
 
@@ -77,6 +78,13 @@ class _Given(nn.Module):
 
     def forward(self, *_: Any, **__: Any) -> Any:
         return self.output
+
+
+def lowest_changed(patch: Patch, layout: Layout, layers: int) -> int:
+    """The lowest decoder layer a patch changes; `layers` for none, 0 for what is in no layer known."""
+    layer_of = {layout.matrix_name(layer): layer for layer in range(layers)}
+    named = [layer_of.get(name, 0) for name in patch.matrices]
+    return min([*named, *(bypass.layer for bypass in patch.bypasses)], default=layers)
 
 
 class Below:

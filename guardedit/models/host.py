@@ -20,7 +20,7 @@ from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
 from transformers.utils import logging
 
 from guardedit.core.errors import GuardError, MalformedCorrection, UnknownLayout, UsageError
-from guardedit.models.below import Below
+from guardedit.models.below import Below, lowest_changed
 from guardedit.models.bypass import Patch, hooked
 from guardedit.models.generation import by_length, greedy
 from guardedit.models.layouts import layer_count, read_structure
@@ -158,7 +158,7 @@ class ModelHost:
         with self.lock, ExitStack() as stack:
             before: dict[str, Tensor] = {}
             outermost: set[str] = set()
-            self._changed.append(self._lowest(patch))
+            self._changed.append(lowest_changed(patch, self.layout, self.layers))
             try:
                 for name, stored in patch.matrices.items():
                     before[name] = write(self.model, name, stored)
@@ -228,12 +228,6 @@ class ModelHost:
         chosen = logits.gather(-1, ids[:, 1:, None])[..., 0]
         scores: Tensor = chosen - logits.logsumexp(dim=-1)
         return scores
-
-    def _lowest(self, patch: Patch) -> int:
-        """The lowest decoder layer a patch changes; their number for none, 0 for what is not known."""
-        layers = {self.layout.matrix_name(layer): layer for layer in range(self.layers)}
-        named = [layers.get(name, 0) for name in patch.matrices]
-        return min([*named, *(bypass.layer for bypass in patch.bypasses)], default=self.layers)
 
     def _digest(self) -> str:
         architecture = type(self.model).__name__
