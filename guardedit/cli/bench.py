@@ -6,7 +6,7 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -129,23 +129,18 @@ def growth(
     wide, long = numbers_in("--widths", widths, at_least=1), numbers_in("--lengths", lengths)
     count = max((*sizes, grow.BATCH))
     setup, good = _ready(home, policy, model, facts, count=count, threads=threads, seed=seed)
-    with _status() as tell:
-        found = [
-            *(grow.with_batch(setup, good, sizes, tell=tell) if sizes else ()),
-            *grow.with_width(setup, good, wide, tell=tell),
-            *grow.with_length(setup, good, long, tell=tell),
-        ]
+    found: list[dict[str, Any]] = []
+    for vary, values in ((grow.with_batch, sizes), (grow.with_width, wide), (grow.with_length, long)):
+        with _status() as tell:
+            grown = [asdict(one) for one in vary(setup, good, values, tell=tell)]
+        found += grown
+        # As soon as they are there: the next ones may take long.
+        if grown and output is Output.TABLE:
+            show.rows(grown, list(grown[0]), output, empty="")
     if output is Output.JSON:
-        show.record({"grown": [asdict(one) for one in found]}, output)
-        return
-    rows = [
-        {
-            name: value if isinstance(value, str | int) else f"{value:.4g}"
-            for name, value in asdict(one).items()
-        }
-        for one in found
-    ]
-    show.rows(rows, list(rows[0]) if rows else [], output, empty="nothing was asked for")
+        show.record({"grown": found}, output)
+    elif not found:
+        show.line({}, output, "nothing was asked for")
 
 
 def _ready(

@@ -13,11 +13,10 @@ import math
 import time
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
 from functools import cached_property
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from guardedit.core.errors import EditDiverged
 from guardedit.core.proposal import Proposal, WeightEdit
@@ -26,15 +25,15 @@ from guardedit.editing.anchor import anchored, norm_anchor, pilot_values
 from guardedit.editing.background import Backgrounds
 from guardedit.editing.contexts import Contexts, memit_contexts
 from guardedit.editing.editable import by_subject, editable, found_values
-from guardedit.editing.keys import mean_per_group
+from guardedit.editing.norms import before_norm, normed
 from guardedit.editing.rows import RowTensors, row_tensors
 from guardedit.editing.settings import EditSettings
 from guardedit.editing.setup import Setup
 from guardedit.editing.solvers import Solve
 from guardedit.editing.values import Recipe, Value, change_rows, find_values
+from guardedit.editing.view import look
 from guardedit.models.bypass import Patch
 from guardedit.models.factors import Factors, to_payload
-from guardedit.models.hooks import tap
 from guardedit.models.host import ModelHost
 from guardedit.models.matrices import read_matrix, to_stored
 
@@ -50,9 +49,6 @@ FROZEN_KEYS = "the history holds keys as they were when their edit was made, and
 #: background lets through (`ridge`); here they do not, and at the whole weight one in eight of the demo
 #: model's facts is not written, at a tenth one in 24, for 1.5 per cent of perplexity instead of 0.6.
 LIGHTER = 0.1
-
-#: Rows a forward pass takes at once.
-CHUNK = 128
 
 Found = Sequence[tuple[SubjectGroup, Value]]
 
@@ -219,55 +215,6 @@ def evenly(
     return list(zip(*by_layer, strict=True))
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class View:
-    """The model as it stands at the subjects' last tokens, float64 on the CPU.
-
-    Attributes:
-        keys: [n, f], into the down projection of one layer, over all contexts.
-        values: [n, d], what it puts out, over the bare prompts.
-        hidden: [n, d], what the deepest edited decoder layer puts out, over the bare prompts.
-    """
-
-    keys: Tensor
-    values: Tensor
-    hidden: Tensor
-
-
-def look(host: ModelHost, layer: int, deepest: int, rows: RowTensors, groups: int) -> View:
-    """One forward pass, left behind the deepest layer."""
-    keys, values, hidden = list[Tensor](), list[Tensor](), list[Tensor]()
-    for chunk in torch.split(torch.arange(len(rows.lengths)), CHUNK):
-        at, batch, n = rows.subject_at[chunk], torch.arange(len(chunk)), len(chunk)
-        # Nothing after the subject's last token can reach it in a causal model.
-        ids = rows.ids[chunk, : int(at.max()) + 1].to(host.device)
-        last, mlp_out = host.decoder_layer(deepest), host.mlp_out(layer)
-        with host.lock, torch.no_grad(), tap(last, stop=True, rows=n) as top, tap(mlp_out, rows=n) as site:
-            host.model(ids)
-        key, value = site.seen()
-        for parts, seen in ((keys, key), (values, value), (hidden, top.seen()[1])):
-            parts.append(seen[batch, at].double().cpu())
-    return View(
-        keys=mean_per_group(torch.cat(keys), rows, groups),
-        values=mean_per_group(torch.cat(values), rows, groups, bare_share=1.0),
-        hidden=mean_per_group(torch.cat(hidden), rows, groups, bare_share=1.0),
-    )
-
-
-def before_norm(norm: nn.Module | None, values: Tensor, residual: Tensor) -> Tensor:
-    """What the down projection must add, so that the residual stream gets `residual`; both [n, d].
-
-    They are one without a norm behind the MLP. A root-mean-square norm multiplies each coordinate by
-    g / rms(v), which is taken back; it then lets the wanted direction through, though never more length.
-    """
-    if norm is None:
-        return residual
-    size = values.pow(2).mean(1, keepdim=True).sqrt()  # [n, 1]
-    gain = _normed(norm, torch.ones_like(values))  # [n, d]
-    # What the norm wipes out cannot be reached from here.
-    return torch.where(gain == 0, 0.0, residual * size / gain)
-
-
 def edit_of(name: str, group: SubjectGroup, value: Value, parts: Sequence[Factors]) -> WeightEdit:
     """The edit of one subject, with plain numbers for the ledger; ratios are to ||v0||."""
     scale = float(value.bare_value.norm())
@@ -295,14 +242,7 @@ def _wanted(host: ModelHost, layer: int, values: Sequence[Value]) -> Tensor:
     """[n, d]: what the changes of the values add to the residual stream."""
     change, now = (torch.stack([getattr(v, name) for v in values]) for name in ("change", "bare_value"))
     norm = host.after_mlp(layer)
-    return change if norm is None else _normed(norm, now + change) - _normed(norm, now)
-
-
-def _normed(norm: nn.Module, values: Tensor) -> Tensor:
-    parameter = next(norm.parameters())
-    with torch.no_grad():
-        found: Tensor = norm(values.to(parameter))
-    return found.double().cpu()
+    return change if norm is None else normed(norm, now + change) - normed(norm, now)
 
 
 def _changed(host: ModelHost, layer: int, change: Tensor) -> Patch:

@@ -5,6 +5,7 @@ Always beside its plain mode on the same model and facts. Knows the clock; draws
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
@@ -27,6 +28,8 @@ from guardedit.models.tokens import encode
 
 #: Facts of a batch where something else varies, and facts for the plain mode.
 BATCH, PLAIN = 16, 2
+#: Most facts whose operations are counted: counting takes more than twice as long as making the edits.
+COUNTED = 64
 #: Decoder layers of the models made for a width, and the width of an attention head.
 LAYERS, HEAD = 6, 64
 #: Stands before a wording as often as it takes to make it long.
@@ -45,7 +48,7 @@ class Grown:
         edits_per_second: of the engine.
         plain_edits_per_second: of the plain mode.
         ratio: of the two.
-        gigaflops_per_edit: matrix operations of the engine, counted.
+        gigaflops_per_edit: matrix operations of the engine, counted; NaN for more than `COUNTED` facts.
     """
 
     varied: str
@@ -60,8 +63,10 @@ def with_batch(
     setup: Setup, cases: Sequence[EditCase], sizes: Sequence[int], *, tell: Tell = lambda _: None
 ) -> Iterator[Grown]:
     """More facts at once; the plain mode makes one after the other, so it is measured once."""
+    if not sizes:
+        return
     tell("plain")
-    slow = PLAIN / _seconds(PlainEditor(setup), cases[:PLAIN])
+    slow = _plain(setup, cases[:PLAIN])
     for size in sizes:
         tell(f"batch of {size}")
         if size <= len(cases):
@@ -71,11 +76,15 @@ def with_batch(
 def with_width(
     setup: Setup, cases: Sequence[EditCase], widths: Sequence[int], *, tell: Tell = lambda _: None
 ) -> Iterator[Grown]:
-    """Models of random weights with the demo model's tokenizer. What they answer does not matter here."""
+    """Models of random weights with the demo model's tokenizer.
+
+    What they answer does not matter here, so no fact is tried again.
+    """
+    once = replace(setup, joint=replace(setup.joint, least_reached=0.0))
     for width in widths:
         tell(f"width of {width}")
-        found = random_model(setup, width)
-        slow = 1 / _seconds(PlainEditor(found), cases[:1])
+        found = random_model(once, width)
+        slow = _plain(found, cases[:1])
         yield _grown("width", width, _engine(found), cases[:BATCH], slow)
 
 
@@ -86,7 +95,7 @@ def with_length(
     for length in lengths:
         tell(f"{length} tokens before")
         longer = [behind(setup.host, case, length) for case in cases[:BATCH]]
-        slow = PLAIN / _seconds(PlainEditor(setup), longer[:PLAIN])
+        slow = _plain(setup, longer[:PLAIN])
         yield _grown("tokens before", length, _engine(setup), longer, slow)
 
 
@@ -129,23 +138,28 @@ def _engine(setup: Setup) -> Editor:
     return Registry().build("joint", setup)
 
 
+def _plain(setup: Setup, cases: Sequence[EditCase]) -> float:
+    """Edits a second of the plain mode."""
+    return len(cases) / _propose(PlainEditor(setup), cases).seconds
+
+
 def _grown(varied: str, at: int, editor: Editor, cases: Sequence[EditCase], slow: float) -> Grown:
-    fast = len(cases) / _seconds(editor, cases)
-    with one_thread(), FlopCounterMode(display=False) as counter:  # it counts one thread's
-        _propose(editor, cases)
+    _propose(editor, cases[:1])  # statistics are made once, and first calls are slower
+    fast = len(cases) / _propose(editor, cases).seconds
     return Grown(
         varied=varied,
         at=at,
         edits_per_second=fast,
         plain_edits_per_second=slow,
         ratio=fast / slow,
-        gigaflops_per_edit=counter.get_total_flops() / len(cases) / 1e9,
+        gigaflops_per_edit=_gigaflops(editor, cases) / len(cases) if len(cases) <= COUNTED else math.nan,
     )
 
 
-def _seconds(editor: Editor, cases: Sequence[EditCase]) -> float:
-    _propose(editor, cases[:1])  # statistics are made once, and first calls are slower
-    return _propose(editor, cases).seconds
+def _gigaflops(editor: Editor, cases: Sequence[EditCase]) -> float:
+    with one_thread(), FlopCounterMode(display=False) as counter:  # it counts one thread's
+        _propose(editor, cases)
+    return counter.get_total_flops() / 1e9
 
 
 def _propose(editor: Editor, cases: Sequence[EditCase]) -> Proposal:

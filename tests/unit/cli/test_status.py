@@ -47,7 +47,12 @@ def test_without_a_ledger_the_remedy_is_named_and_none_is_made(guardedit, home):
 def test_watching_prints_a_line_per_change_and_ends_calmly_with_an_interrupt(home, ledger_file):
     command = [sys.executable, "-m", "guardedit", "status", "-w", "--every", "0.1", "-o", "json"]
     watching = subprocess.Popen(
-        [*command, "--home", home], stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=dict(os.environ)
+        [*command, "--home", home],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        env=dict(os.environ),
+        # Whoever runs the tests in a shell's background has interrupts ignored, and children inherit it.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # noqa: PLW1509  # no threads here
     )
     assert watching.stdout is not None
     first = json.loads(watching.stdout.readline())

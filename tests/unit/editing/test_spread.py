@@ -1,22 +1,17 @@
 from __future__ import annotations
 
 from contextlib import ExitStack
-from dataclasses import replace
 
 import pytest
 import torch
-from torch import nn
 
 from guardedit.core.errors import EditDiverged
-from guardedit.core.proposal import WeightEdit
 from guardedit.editing.contexts import Contexts
-from guardedit.editing.editable import editable, found_values
-from guardedit.editing.history import History
 from guardedit.editing.rows import row_tensors
-from guardedit.editing.spread import before_norm, look, spread
+from guardedit.editing.spread import spread
 from guardedit.editing.values import Recipe, change_rows, find_values
+from guardedit.editing.view import look
 from guardedit.models.bypass import Patch
-from guardedit.models.factors import Factors, to_payload
 from guardedit.models.matrices import read_matrix, to_stored
 
 LAYERS = (0, 1)
@@ -88,55 +83,3 @@ def test_spreading_leaves_the_model_alone_also_when_a_layer_cannot_be_solved(hos
     with pytest.raises(EditDiverged):
         spread(host, LAYERS, found, contexts=contexts, solve=solve)
     assert digest(host) == before
-
-
-class RootMeanSquare(nn.Module):
-    def __init__(self, gain: torch.Tensor) -> None:
-        super().__init__()
-        self.weight = nn.Parameter(gain)
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        return self.weight * x / x.pow(2).mean(-1, keepdim=True).sqrt()
-
-
-def test_what_goes_through_a_norm_is_asked_for_so_that_its_direction_arrives():
-    gain = torch.tensor([0.5, 2.0, -1.0, 3.0])
-    norm, v = RootMeanSquare(gain), torch.tensor([[1.0, -2.0, 0.5, 1.0]], dtype=torch.float64)
-    change = torch.tensor([[0.3, 1.0, -0.7, 0.2]], dtype=torch.float64)
-    wanted = norm((v + change).float()).double() - norm(v.float()).double()
-    asked = before_norm(norm, v, wanted)
-    torch.testing.assert_close(norm((v + asked).float()), norm((v + change).float()))
-    assert torch.equal(before_norm(None, v, change), change)
-
-
-def test_a_group_that_diverges_is_left_out_and_the_others_are_found(groups):
-    def find(some):
-        if any(group.subject == "Oslo" for group in some):
-            raise EditDiverged("the loss of Oslo is not finite")
-        return [group.subject for group in some]
-
-    found, refused = found_values(groups, find)
-    assert [name for _, name in found] == ["Marie Curie", "Anne Redpath"]
-    assert refused == {groups[1].facts[0].id: "the loss of Oslo is not finite"}
-
-
-def test_a_group_without_a_usable_fact_is_left_out(host, contexts, groups, make_fact):
-    stray = make_fact("She", "{} was born in", target="Paris")
-    kept, refused = editable(host, [replace(groups[0], facts=(stray,)), groups[1]], contexts)
-    assert [group.subject for group in kept] == ["Oslo"]
-    assert list(refused) == [stray.id]
-
-
-def edit(layer: int, key: torch.Tensor | None) -> WeightEdit:
-    left, right = torch.ones(2, 1), torch.ones(3, 1)
-    payload = to_payload(Factors.direct(layer=layer, left=left, right=right, key=key))
-    return WeightEdit(subject="s", facts=("f",), method="m", payload=payload)
-
-
-def test_the_history_holds_each_key_of_its_layer_once_in_an_order_of_its_own():
-    a, b = edit(0, torch.tensor([1.0, 2.0, 3.0])), edit(0, torch.tensor([4.0, 5.0, 6.0]))
-    other, keyless = edit(1, torch.ones(3)), edit(0, None)
-    one, two = History([a, b, other, keyless, a]), History([keyless, b, a, other])
-    assert one.keys(0, 3).shape == (3, 2)
-    assert torch.equal(one.keys(0, 3), two.keys(0, 3))
-    assert one.keys(2, 3).shape == (3, 0)

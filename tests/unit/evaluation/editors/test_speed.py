@@ -85,3 +85,14 @@ def test_a_longer_case_asks_the_same_behind_so_many_tokens(setup, cases):
         assert after.endswith(before)
         added = len(encode(setup.host.tokenizer, after)) - len(encode(setup.host.tokenizer, before))
         assert 38 <= added < 60
+
+
+def test_operations_are_not_counted_where_that_would_take_longest(hasty, cases, monkeypatch):
+    monkeypatch.setattr(growth, "COUNTED", 1)
+    one, two = growth.with_batch(hasty, cases, [1, 2])
+    assert one.gigaflops_per_edit > 0
+    assert math.isnan(two.gigaflops_per_edit)
+
+
+def test_nothing_asked_for_is_nothing_measured(hasty):
+    assert not [*growth.with_batch(hasty, [], []), *growth.with_width(hasty, [], [])]
