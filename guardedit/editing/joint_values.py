@@ -90,16 +90,14 @@ def optimise_together(
     layers = list(directions)
     columns = {layer: d.right.t() for layer, d in directions.items()}
     company = Company(tensors, len(columns[layers[0]]), seed=SEED) if settings.company else None
-    in_company, all_there = (
-        Objective(
-            upper,
-            tensors,
-            all_together(upper, columns, company=these),
-            preservation_weight=settings.preservation_weight,
-            enough=settings.confidence**0.5,
-        )
-        for these in (company, None)
+    all_there = Objective(
+        upper,
+        tensors,
+        all_together(upper, columns),
+        preservation_weight=settings.preservation_weight,
+        enough=settings.confidence**0.5,
     )
+    in_company = all_there.when(all_together(upper, columns, company=company))
     scale = torch.stack([d.scale for d in directions.values()])[..., None]  # [layers, n, 1]
     price = torch.stack([d.price for d in directions.values()])  # [layers, n, n]
     left = torch.zeros(len(layers), scale.shape[1], upper.width)

@@ -5,6 +5,7 @@ Knows answers to bring about and answers to keep. Does not know steps, keys or m
 
 from __future__ import annotations
 
+import copy
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -83,6 +84,13 @@ class Objective:
         self._upper, self._rows, self._arrive = upper, rows, arrive
         self._preservation_weight, self._slack_nats = preservation_weight, -math.log(enough)
         self._reference, self._referred = self._answers_to_keep()
+        self._kept = self._reference.argmax(-1) if len(self._reference) else self._referred  # [k]
+
+    def when(self, arrive: Arrive) -> Objective:
+        """The same objective of parameters that do something else at the rows."""
+        other = copy.copy(self)
+        other._arrive = arrive  # noqa: SLF001  # its own class
+        return other
 
     def _answers_to_keep(self) -> tuple[Tensor, Tensor]:
         """Log-probabilities the base model gives at the rows to keep, [k, V], and which are whose.
@@ -156,10 +164,10 @@ class Objective:
         loss, best = (-said - self._slack_nats).clamp(min=0.0), tokens
         if keep.any():
             mine = keep[owners]
-            reference = self._reference[self._referred[self._upper.places(chunk)[mine]]]
-            kl = kl_div(logp[mine], reference, log_target=True, reduction="none").sum(-1)
+            referred = self._referred[self._upper.places(chunk)[mine]]
+            kl = kl_div(logp[mine], self._reference[referred], log_target=True, reduction="none").sum(-1)
             loss = loss.masked_scatter(mine, kl)
-            best = best.masked_scatter(mine, reference.argmax(-1))
+            best = best.masked_scatter(mine, self._kept[referred])
         count = torch.bincount(owners, minlength=len(chunk))
         missed = torch.bincount(owners[logp.detach().argmax(-1) != best], minlength=len(chunk))
         return Scores(

@@ -16,7 +16,7 @@ from guardedit.core.errors import SubjectNotFound
 from guardedit.core.fact import Fact
 from guardedit.core.protocols import SubjectGroup
 from guardedit.editing.contexts import Contexts
-from guardedit.models.tokens import batch, subject_last
+from guardedit.models.tokens import batch, subjects_last
 
 #: Ends every answer, so that free generation stops where the target does.
 STOP = "."
@@ -117,8 +117,10 @@ def row_tensors(tokenizer: Any, rows: Sequence[Row], *, context: int) -> RowTens
         MalformedCorrection: when a row is longer than `context` tokens.
     """
     texts = batch(tokenizer, [r.prompt for r in rows], [r.answer for r in rows], context=context)
-    at = torch.tensor(
-        [subject_last(tokenizer, row.prompt, row.subject) if row.subject else 0 for row in rows]
+    named = [n for n, row in enumerate(rows) if row.subject]
+    at = torch.zeros(len(rows), dtype=torch.int64)
+    at[named] = torch.tensor(
+        subjects_last(tokenizer, [(rows[n].prompt, rows[n].subject) for n in named]), dtype=torch.int64
     )
     first = texts.answer_starts - 1
     for row, subject_at, predicts in zip(rows, at.tolist(), first.tolist(), strict=True):

@@ -180,11 +180,12 @@ class UpperLayers:
 
         Returns:
             From the subject on: output of the edited layer [B, S, d], of its down projection [B, S, d], and
-            the keys [B, S, f]; attention keys and values before the subject, per layer.
+            the keys [B, S, f]; attention keys and values before the subject, for each layer above.
         """
         decoder = self._host.model.get_submodule(self._path)
         layer, mlp_out = self._host.decoder_layer(self._layer), self._host.mlp_out(self._layer)
-        hidden, values, keys, past = [], [], [], []
+        hidden, values, keys = list[Tensor](), list[Tensor](), list[Tensor]()
+        past = list[tuple[Tensor, Tensor]]()
         # Rows of like length together, so that little of what runs is padding.
         order = (self._before * self._ids.shape[1] + self._after).argsort(stable=True)
         for chunk in torch.split(order, CHUNK):
@@ -195,18 +196,21 @@ class UpperLayers:
                 site = tap(mlp_out, rows=len(chunk))
                 with running(layer) as ran, tap(layer, stop=True), site as inside:
                     self._run(decoder, chunk, P, S, before)
-            behind, ahead = (0, 0, 0, int(self._after.max()) - S), (0, 0, self._P - P, 0)
+            behind = (0, 0, 0, int(self._after.max()) - S)
             hidden.append(pad(ran[0].hidden, behind))
             keys.append(pad(inside.seen()[0].float(), behind))
             values.append(pad(inside.seen()[1], behind))
-            past.append([(pad(k, ahead), pad(v, ahead)) for k, v in before])
+            read_above = before[self._layer + 1 :]
+            past = past or [(self._room(k), self._room(v)) for k, v in read_above]
+            for (all_k, all_v), (k, v) in zip(past, read_above, strict=True):
+                all_k[chunk, :, self._P - P :], all_v[chunk, :, self._P - P :] = k, v
             self._as_tuple = ran[0].as_tuple
         back = order.argsort()
-        joined = [
-            (torch.cat([k for k, _ in layer])[back], torch.cat([v for _, v in layer])[back])
-            for layer in zip(*past, strict=True)
-        ]
-        return torch.cat(hidden)[back], torch.cat(values)[back], torch.cat(keys)[back], joined
+        return torch.cat(hidden)[back], torch.cat(values)[back], torch.cat(keys)[back], past
+
+    def _room(self, like: Tensor) -> Tensor:
+        """Zeros for what all rows have before the subject, [B, heads, P, width]."""
+        return like.new_zeros(len(self._ids), like.shape[1], self._P, like.shape[3])
 
     def _prefill(self, decoder: nn.Module, chunk: Tensor, P: int) -> list[tuple[Tensor, Tensor]]:
         """Attention keys and values of the P tokens before the subject, per layer; zero where padded."""
@@ -229,12 +233,9 @@ class UpperLayers:
         """Final hidden states [b, S, d], with no more of what is before the subject than the rows have."""
         P = int(self._before[chunk].max())
         unread = torch.zeros((), device=self._host.device).expand(len(chunk), 1, P, 1)
-        past = [
-            (unread, unread)
-            if layer <= self._layer
-            else (k[chunk, :, self._P - P :], v[chunk, :, self._P - P :])
-            for layer, (k, v) in enumerate(self._past)
-        ]
+        below = [(unread, unread)] * (self._layer + 1) if self._P else []
+        here = slice(self._P - P, self._P)
+        past = below + [(k[chunk, :, here], v[chunk, :, here]) for k, v in self._past]
         return self._run(view, chunk, P, S, past)
 
     def _run(

@@ -159,7 +159,7 @@ def _grown(varied: str, at: int, editor: Editor, cases: Sequence[EditCase], slow
 def _gigaflops(editor: Editor, cases: Sequence[EditCase]) -> float:
     with one_thread(), FlopCounterMode(display=False) as counter:  # it counts one thread's
         _propose(editor, cases)
-    return counter.get_total_flops() / 1e9
+    return float(counter.get_total_flops()) / 1e9
 
 
 def _propose(editor: Editor, cases: Sequence[EditCase]) -> Proposal:
