@@ -4,6 +4,7 @@ import math
 from dataclasses import replace
 
 import pytest
+import torch
 
 from guardedit.editing.registry import Registry
 from guardedit.evaluation.editors import growth
@@ -50,6 +51,22 @@ def test_the_parts_of_the_time_are_all_of_it(found):
 
 def test_what_no_part_names_is_the_rest():
     assert where(lambda: sum(range(1000)))["rest"] == pytest.approx(1)
+
+
+class Inner:
+    def forward(self):
+        x = torch.ones(256, 256, requires_grad=True)
+        for _ in range(20):
+            torch.autograd.grad((x @ x @ x).sum(), x)
+
+
+class Outer:
+    def forward(self):
+        Inner().forward()
+
+
+def test_calls_of_one_name_inside_each_other_do_not_make_the_whole_longer():
+    assert where(Outer().forward)["steps, backward"] > 0.5
 
 
 def test_the_matrix_rate_is_that_of_a_machine():
