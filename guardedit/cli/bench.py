@@ -12,6 +12,7 @@ import typer
 
 from guardedit.cli import show
 from guardedit.cli.failure import Commands
+from guardedit.cli.measuring import facts_to_edit, names_in, numbers_in, unsaid
 from guardedit.cli.options import Format, Home, Model, PolicyFile, examples, settings_from
 from guardedit.cli.show import Output
 
@@ -60,7 +61,6 @@ def edit(
     The floor is the time that the counted matrix operations take at this machine's measured rate. Efficacy
     is asked with all of a column's edits in the model, and once more with each alone.
     """
-    from guardedit.cli.editors_compare import names_in
     from guardedit.editing.registry import Registry
     from guardedit.evaluation.editors.speed import compare_speed
 
@@ -122,13 +122,15 @@ def growth(
     """
     from dataclasses import asdict
 
-    from guardedit.cli.editors_compare import numbers_in
     from guardedit.evaluation.editors import growth as grow
 
     sizes = numbers_in("--batches", batches, at_least=1)
     wide, long = numbers_in("--widths", widths, at_least=1), numbers_in("--lengths", lengths)
     count = max((*sizes, grow.BATCH))
     setup, good = _ready(home, policy, model, facts, count=count, threads=threads, seed=seed)
+    for size in sizes:
+        if size > len(good):
+            show.warn(f"no batch of {size}: there are {len(good)} facts that the model does not say already")
     found: list[dict[str, Any]] = []
     for vary, values in ((grow.with_batch, sizes), (grow.with_width, wide), (grow.with_length, long)):
         with _status() as tell:
@@ -157,9 +159,6 @@ def _ready(
     import torch
 
     from guardedit import assembly
-    from guardedit.cli.editors_compare import facts_to_edit
-    from guardedit.evaluation.editors.cases import vetted
-    from guardedit.models.guessing import complete_guessed
     from guardedit.policy.load import load_policy
 
     settings = settings_from(home, policy, model)
@@ -168,7 +167,7 @@ def _ready(
         torch.set_num_threads(threads)
     cases, _ = facts_to_edit(settings, facts, count=count + SPARE, seed=seed)
     setup = assembly.load_setup(settings, rules, seed=seed)
-    return setup, vetted(cases, lambda guesses: complete_guessed(setup.host, guesses))
+    return setup, unsaid(setup.host, cases)
 
 
 @contextmanager

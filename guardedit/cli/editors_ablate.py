@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from guardedit.cli import show
-from guardedit.cli.editors_compare import bar, facts_to_edit, names_in
+from guardedit.cli.measuring import bar, facts_to_edit, names_in, unsaid
 from guardedit.cli.options import Format, Home, Model, PolicyFile, settings_from
 from guardedit.cli.show import Output
 
@@ -45,10 +45,8 @@ def ablate(
     """
     from guardedit import assembly
     from guardedit.evaluation.editors import ablation
-    from guardedit.evaluation.editors.cases import vetted
     from guardedit.evaluation.editors.compare import Plan
     from guardedit.evaluation.editors.report import numbers, problems, sequence_table, single_table
-    from guardedit.models.guessing import complete_guessed
     from guardedit.policy.load import load_policy
 
     settings = settings_from(home, policy, model)
@@ -59,7 +57,7 @@ def ablate(
     setup = assembly.load_setup(settings, rules, seed=seed)
     plan = Plan(single=single, sequential=sequential, batch=batch, checkpoints=(sequential,))
     with bar() as tell:
-        good = vetted(cases, lambda guesses: complete_guessed(setup.host, guesses))
+        good = unsaid(setup.host, cases)
         found = ablation.ablate(setup, good, texts, plan, ablations=chosen, tell=tell)
     seconds = time.perf_counter() - started
     if output is Output.JSON:

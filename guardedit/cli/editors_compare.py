@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -13,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from guardedit.cli import show
+from guardedit.cli.measuring import bar, facts_to_edit, names_in, numbers_in, unsaid
 from guardedit.cli.options import Format, Home, Model, PolicyFile, check_picture, settings_from
 from guardedit.cli.show import Output
 from guardedit.core.errors import UsageError
@@ -20,7 +19,6 @@ from guardedit.settings import Settings
 
 if TYPE_CHECKING:
     from guardedit.editing.registry import Registry
-    from guardedit.evaluation.editors.cases import EditCase
     from guardedit.evaluation.editors.compare import Measured
 
 
@@ -101,10 +99,8 @@ def compare(
     cases, texts = facts_to_edit(settings, facts, count=max(single, sequential), seed=seed)
     from guardedit import assembly
     from guardedit.editing.registry import Registry
-    from guardedit.evaluation.editors.cases import vetted
     from guardedit.evaluation.editors.compare import Plan
     from guardedit.evaluation.editors.compare import compare as run
-    from guardedit.models.guessing import complete_guessed
 
     registry = Registry()
     names = wanted.methods or registry.names
@@ -120,7 +116,7 @@ def compare(
         collapsed=collapsed,
     )
     with bar() as tell:
-        good = vetted(cases, lambda guesses: complete_guessed(setup.host, guesses))
+        good = unsaid(setup.host, cases)
         found = run(setup, names, good, texts, plan, registry=registry, tell=tell)
     if picture is not None:
         from guardedit.evaluation.editors.picture import draw_comparison
@@ -159,24 +155,6 @@ class _Wanted:
         )
 
 
-def names_in(text: str | None) -> tuple[str, ...]:
-    """What stands between the commas, each once."""
-    return tuple(dict.fromkeys(name.strip() for name in (text or "").split(",") if name.strip()))
-
-
-def numbers_in(option: str, text: str | None, *, at_least: int = 0) -> tuple[int, ...]:
-    """What stands between the commas; UsageError for what is no number, or too small a one."""
-    if not text:
-        return ()
-    try:
-        numbers = tuple(int(part) for part in text.split(","))
-    except ValueError:
-        raise UsageError(f"{option} {text!r} is not a list of numbers: write them as 1,8,64") from None
-    if min(numbers) < at_least:
-        raise UsageError(f"{option} {text!r} holds {min(numbers)}: the least that makes sense is {at_least}")
-    return numbers
-
-
 def _check_names(registry: Registry, names: Sequence[str]) -> None:
     """UsageError for an unknown method or addition, before the model is loaded."""
     from guardedit.editing.filters import find_filter
@@ -188,37 +166,6 @@ def _check_names(registry: Registry, names: Sequence[str]) -> None:
         for addition in additions:
             if addition != ANCHORED:
                 find_filter(addition)
-
-
-def facts_to_edit(
-    settings: Settings, path: Path | None, *, count: int, seed: int
-) -> tuple[list[EditCase], tuple[str, ...]]:
-    """What is edited, and the texts of the perplexity, which are not those that methods are shown.
-
-    Raises:
-        UsageError: when nothing is asked for, or there are no facts.
-    """
-    if count < 1:
-        raise UsageError("no edits are asked for: give --single or --sequential a number above 0")
-    if path is not None:
-        from guardedit.evaluation.editors.given_facts import given_cases, read_corrections
-
-        corrections = read_corrections(path)  # before the probe set: most mistakes are here
-        from guardedit.assembly import load_probes
-
-        probes = load_probes(settings)
-        return given_cases(corrections, probes, seed=seed)[:count], probes.texts
-    if settings.model:
-        raise UsageError("there are no facts for this model: give --facts FILE.jsonl")
-    from guardedit.assembly import load_probes
-    from guardedit.evaluation.editors.world_facts import world_cases
-    from guardedit.zoo.probes import known_world, read_texts
-    from guardedit.zoo.world import World
-
-    known = [(q.subject, q.relation, q.prompt) for q in load_probes(settings).questions]
-    return world_cases(known_world(World.load(), known), count=count, seed=seed), tuple(
-        read_texts("evaluation")
-    )
 
 
 def _title(settings: Settings, edits: int, batch: int) -> str:
@@ -249,14 +196,3 @@ def _show(about: dict[str, Any], found: Sequence[Measured], output: Output) -> N
         f"layer {about['layer']}, spread over {about['layers']}; {about['seconds']:.0f} s."
         + (f" Picture: {picture}" if picture else ""),
     )
-
-
-@contextmanager
-def bar() -> Iterator[Callable[[str, int, int], None]]:
-    """A progress bar on a terminal, nothing elsewhere. On stderr: stdout is for the result."""
-    from rich.console import Console
-    from rich.progress import Progress
-
-    with Progress(console=Console(stderr=True), transient=True, disable=not sys.stderr.isatty()) as progress:
-        task = progress.add_task("asking the base model", total=None)
-        yield lambda what, done, total: progress.update(task, description=what, completed=done, total=total)

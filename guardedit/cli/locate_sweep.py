@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from guardedit.cli import show
-from guardedit.cli.editors_compare import bar, facts_to_edit
+from guardedit.cli.measuring import bar, facts_to_edit, unsaid
 from guardedit.cli.options import Format, Home, Model, PolicyFile, check_picture, settings_from
 from guardedit.cli.show import Output
 from guardedit.core.errors import UsageError
@@ -21,7 +21,6 @@ from guardedit.settings import Settings
 if TYPE_CHECKING:
     from guardedit.editing.edit_card import EditCard
     from guardedit.editing.setup import Setup
-    from guardedit.evaluation.editors.cases import EditCase
     from guardedit.evaluation.locating.last_token import LayerEffects
     from guardedit.evaluation.sweep.search import Search
     from guardedit.policy.schema import Policy
@@ -93,7 +92,7 @@ def sweep(
     setup = _setup(settings, rules, wanted, seed=seed)
     fixed = {kind: set(assembly.policy_dials(rules, of)) for kind, of in KINDS.items()}
     with bar() as tell:
-        good = _vetted(setup, cases)
+        good = unsaid(setup.host, cases)
         effects = _effects(setup, settings, trace, seed=seed, tell=tell)
         sought = Wanted(method=method, layers=setup.layers, vary=dials, fixed=fixed)
         found = run(setup, sought, good, texts, tell=tell)
@@ -193,16 +192,6 @@ def _effects(
     except UsageError as error:
         show.warn(f"no trace to compare with: {error}")
         return None
-
-
-def _vetted(setup: Setup, cases: list[EditCase]) -> list[EditCase]:
-    from guardedit.evaluation.editors.cases import vetted
-    from guardedit.models.guessing import complete_guessed
-
-    good = vetted(cases, lambda guesses: complete_guessed(setup.host, guesses))
-    if not good:
-        raise UsageError(f"the model says the targets of all {len(cases)} facts already: give others")
-    return good
 
 
 def _card(

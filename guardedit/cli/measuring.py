@@ -1,0 +1,93 @@
+"""What the commands that measure editing methods share: which methods, which facts, how far they are."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from guardedit.core.errors import UsageError
+from guardedit.settings import Settings
+
+if TYPE_CHECKING:
+    from guardedit.evaluation.editors.cases import EditCase
+    from guardedit.models.host import ModelHost
+
+
+def names_in(text: str | None) -> tuple[str, ...]:
+    """What stands between the commas, each once."""
+    return tuple(dict.fromkeys(name.strip() for name in (text or "").split(",") if name.strip()))
+
+
+def numbers_in(option: str, text: str | None, *, at_least: int = 0) -> tuple[int, ...]:
+    """What stands between the commas; UsageError for what is no number, or too small a one."""
+    if not text:
+        return ()
+    try:
+        numbers = tuple(int(part) for part in text.split(","))
+    except ValueError:
+        raise UsageError(f"{option} {text!r} is not a list of numbers: write them as 1,8,64") from None
+    if min(numbers) < at_least:
+        raise UsageError(f"{option} {text!r} holds {min(numbers)}: the least that makes sense is {at_least}")
+    return numbers
+
+
+def facts_to_edit(
+    settings: Settings, path: Path | None, *, count: int, seed: int
+) -> tuple[list[EditCase], tuple[str, ...]]:
+    """What is edited, and the texts of the perplexity, which are not those that methods are shown.
+
+    Raises:
+        UsageError: when nothing is asked for, or there are no facts.
+    """
+    if count < 1:
+        raise UsageError("no edits are asked for: give --single or --sequential a number above 0")
+    if path is not None:
+        from guardedit.evaluation.editors.given_facts import given_cases, read_corrections
+
+        corrections = read_corrections(path)  # before the probe set: most mistakes are here
+        from guardedit.assembly import load_probes
+
+        probes = load_probes(settings)
+        return given_cases(corrections, probes, seed=seed)[:count], probes.texts
+    if settings.model:
+        raise UsageError("there are no facts for this model: give --facts FILE.jsonl")
+    from guardedit.assembly import load_probes
+    from guardedit.evaluation.editors.world_facts import world_cases
+    from guardedit.zoo.probes import known_world, read_texts
+    from guardedit.zoo.world import World
+
+    known = [(q.subject, q.relation, q.prompt) for q in load_probes(settings).questions]
+    return world_cases(known_world(World.load(), known), count=count, seed=seed), tuple(
+        read_texts("evaluation")
+    )
+
+
+@contextmanager
+def bar() -> Iterator[Callable[[str, int, int], None]]:
+    """A progress bar on a terminal, nothing elsewhere. On stderr: stdout is for the result."""
+    from rich.console import Console
+    from rich.progress import Progress
+
+    with Progress(console=Console(stderr=True), transient=True, disable=not sys.stderr.isatty()) as progress:
+        task = progress.add_task("asking the base model", total=None)
+        yield lambda what, done, total: progress.update(task, description=what, completed=done, total=total)
+
+
+def unsaid(host: ModelHost, cases: list[EditCase]) -> list[EditCase]:
+    """The facts that the model does not state already.
+
+    Raises:
+        UsageError: when there are none.
+    """
+    from guardedit.evaluation.editors.cases import vetted
+    from guardedit.models.guessing import complete_guessed
+
+    good = vetted(cases, lambda guesses: complete_guessed(host, guesses))
+    if not good:
+        raise UsageError(
+            f"nothing to edit: the model says all targets already ({len(cases)}): give other facts"
+        )
+    return good
