@@ -12,7 +12,7 @@ import typer
 
 from guardedit.cli import show
 from guardedit.cli.failure import Commands
-from guardedit.cli.measuring import facts_to_edit, names_in, numbers_in, unsaid
+from guardedit.cli.measuring import Facts, facts_to_edit, names_in, numbers_in, unsaid
 from guardedit.cli.options import Format, Home, Model, PolicyFile, examples, settings_from
 from guardedit.cli.show import Output
 
@@ -27,14 +27,6 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 
-Facts = Annotated[
-    Path | None,
-    typer.Option(
-        help="Corrections, as for submit; else, for the demo model, facts of its own world.",
-        metavar="FILE.jsonl",
-        show_default=False,
-    ),
-]
 Threads = Annotated[int, typer.Option(min=0, help="Threads; 0: as PyTorch chooses.")]
 Seed = Annotated[int, typer.Option(help="Of the choice of facts.")]
 #: Facts beyond the batch that are read, since some are said by the model already.

@@ -3,13 +3,22 @@
 from __future__ import annotations
 
 import time
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from guardedit.cli import show
-from guardedit.cli.measuring import bar, facts_to_edit, names_in, unsaid
+from guardedit.cli.measuring import (
+    Batch,
+    Facts,
+    Sequential,
+    Single,
+    bar,
+    facts_to_edit,
+    names_in,
+    show_measured,
+    unsaid,
+)
 from guardedit.cli.options import Format, Home, Model, PolicyFile, settings_from
 from guardedit.cli.show import Output
 
@@ -25,17 +34,10 @@ def ablate(
     home: Home = None,
     policy: PolicyFile = None,
     model: Model = None,
-    facts: Annotated[
-        Path | None,
-        typer.Option(
-            help="Corrections, as for submit; else, for the demo model, facts of its own world.",
-            metavar="FILE.jsonl",
-            show_default=False,
-        ),
-    ] = None,
-    single: Annotated[int, typer.Option(min=0, help="Edits made one at a time on the base model.")] = 24,
-    sequential: Annotated[int, typer.Option(min=0, help="Edits made on top of each other.")] = 64,
-    batch: Annotated[int, typer.Option(min=1, help="Most edits proposed at once in the sequence.")] = 32,
+    facts: Facts = None,
+    single: Single = 24,
+    sequential: Sequential = 64,
+    batch: Batch = 32,
     seed: Annotated[int, typer.Option(help="Of the choice of facts and of what is sampled.")] = 0,
     output: Format = Output.TABLE,
 ) -> None:
@@ -46,7 +48,7 @@ def ablate(
     from guardedit import assembly
     from guardedit.evaluation.editors import ablation
     from guardedit.evaluation.editors.compare import Plan
-    from guardedit.evaluation.editors.report import numbers, problems, sequence_table, single_table
+    from guardedit.evaluation.editors.report import numbers
     from guardedit.policy.load import load_policy
 
     settings = settings_from(home, policy, model)
@@ -64,13 +66,5 @@ def ablate(
         about = {"base_sha256": setup.host.base_sha256, "seed": seed, "facts": len(good), "batch": batch}
         show.record({**about, "seconds": seconds, "ablations": numbers(found)}, output)
         return
-    for title, table in (
-        ("each edit alone:", single_table(found)),
-        ("in sequence, after the last edit:", sequence_table(found)),
-    ):
-        if table:
-            show.line({}, output, title)
-            show.rows(table, list(table[0]), output, empty="")
-    for text in problems(found):
-        show.warn(text)
+    show_measured(found, output)
     show.line({}, output, f"{len(good)} facts, {batch} at a time in sequence; {seconds:.0f} s.")

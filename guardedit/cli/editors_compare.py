@@ -11,7 +11,18 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from guardedit.cli import show
-from guardedit.cli.measuring import bar, facts_to_edit, names_in, numbers_in, unsaid
+from guardedit.cli.measuring import (
+    Batch,
+    Facts,
+    Sequential,
+    Single,
+    bar,
+    facts_to_edit,
+    names_in,
+    numbers_in,
+    show_measured,
+    unsaid,
+)
 from guardedit.cli.options import Format, Home, Model, PolicyFile, check_picture, settings_from
 from guardedit.cli.show import Output
 from guardedit.core.errors import UsageError
@@ -35,17 +46,10 @@ def compare(
     home: Home = None,
     policy: PolicyFile = None,
     model: Model = None,
-    facts: Annotated[
-        Path | None,
-        typer.Option(
-            help="Corrections, as for submit; else, for the demo model, facts of its own world.",
-            metavar="FILE.jsonl",
-            show_default=False,
-        ),
-    ] = None,
-    single: Annotated[int, typer.Option(min=0, help="Edits made one at a time on the base model.")] = 100,
-    sequential: Annotated[int, typer.Option(min=0, help="Edits made on top of each other.")] = 128,
-    batch: Annotated[int, typer.Option(min=1, help="Most edits proposed at once in the sequence.")] = 16,
+    facts: Facts = None,
+    single: Single = 100,
+    sequential: Sequential = 128,
+    batch: Batch = 16,
     checkpoints: Annotated[
         str | None,
         typer.Option(
@@ -174,20 +178,12 @@ def _title(settings: Settings, edits: int, batch: int) -> str:
 
 
 def _show(about: dict[str, Any], found: Sequence[Measured], output: Output) -> None:
-    from guardedit.evaluation.editors.report import numbers, problems, sequence_table, single_table
+    from guardedit.evaluation.editors.report import numbers
 
     if output is Output.JSON:
         show.record({**about, "methods": numbers(found)}, output)
         return
-    for title, table in (
-        ("each edit alone:", single_table(found)),
-        ("in sequence, after the last edit that was asked after:", sequence_table(found)),
-    ):
-        if table:
-            show.line({}, output, title)
-            show.rows(table, list(table[0]), output, empty="")
-    for text in problems(found):
-        show.warn(text)
+    show_measured(found, output)
     picture = about["picture"]
     show.line(
         {},

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from guardedit.cli import show
-from guardedit.cli.measuring import bar, facts_to_edit, unsaid
+from guardedit.cli.measuring import Facts, bar, facts_to_edit, unsaid
 from guardedit.cli.options import Format, Home, Model, PolicyFile, check_picture, settings_from
 from guardedit.cli.show import Output
 from guardedit.core.errors import UsageError
@@ -32,14 +32,7 @@ def sweep(
     policy: PolicyFile = None,
     model: Model = None,
     method: Annotated[str, typer.Option(help="Editing method, as `editors list` names it.")] = "joint",
-    facts: Annotated[
-        Path | None,
-        typer.Option(
-            help="Corrections, as for submit; else, for the demo model, facts of its own world.",
-            metavar="FILE.jsonl",
-            show_default=False,
-        ),
-    ] = None,
+    facts: Facts = None,
     count: Annotated[int, typer.Option(min=1, help="Facts edited at every candidate.")] = 24,
     layers: Annotated[
         str, typer.Option(help="Layers that may be edited, counted from 0.", metavar="N,N|all")

@@ -3,17 +3,34 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
+import typer
+
+from guardedit.cli import show
+from guardedit.cli.show import Output
 from guardedit.core.errors import UsageError
 from guardedit.settings import Settings
 
 if TYPE_CHECKING:
     from guardedit.evaluation.editors.cases import EditCase
+    from guardedit.evaluation.editors.compare import Measured
     from guardedit.models.host import ModelHost
+
+Facts = Annotated[
+    Path | None,
+    typer.Option(
+        help="Corrections, as for submit; else, for the demo model, facts of its own world.",
+        metavar="FILE.jsonl",
+        show_default=False,
+    ),
+]
+Single = Annotated[int, typer.Option(min=0, help="Edits made one at a time on the base model.")]
+Sequential = Annotated[int, typer.Option(min=0, help="Edits made on top of each other.")]
+Batch = Annotated[int, typer.Option(min=1, help="Most edits proposed at once in the sequence.")]
 
 
 def names_in(text: str | None) -> tuple[str, ...]:
@@ -91,3 +108,18 @@ def unsaid(host: ModelHost, cases: list[EditCase]) -> list[EditCase]:
             f"nothing to edit: the model says all targets already ({len(cases)}): give other facts"
         )
     return good
+
+
+def show_measured(found: Sequence[Measured], output: Output) -> None:
+    """The tables of what was measured, and what went wrong on stderr."""
+    from guardedit.evaluation.editors.report import problems, sequence_table, single_table
+
+    for title, table in (
+        ("each edit alone:", single_table(found)),
+        ("in sequence, after the last edit that was asked after:", sequence_table(found)),
+    ):
+        if table:
+            show.line({}, output, title)
+            show.rows(table, list(table[0]), output, empty="")
+    for text in problems(found):
+        show.warn(text)
