@@ -12,14 +12,12 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
-from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import pad
-from transformers import DynamicCache
-from transformers.cache_utils import DynamicLayer
 
+from guardedit.editing.before import Pair, attention_before, cache_of
 from guardedit.editing.keys import Site, joined
 from guardedit.editing.rows import RowTensors
 from guardedit.models.below import Ran, above, running
@@ -79,7 +77,7 @@ class UpperLayers:
         self._answers = rows.ids.gather(1, (offsets + 1).clamp(max=T - 1))
         self._as_tuple = False
         self._norm = host.after_mlp(layer)
-        self._hidden, self._values, self.keys, self._past = self._run_lower()
+        self._hidden, self._values, self.keys, self._past = self._run_lower(rows)
 
     @property
     def width(self) -> int:
@@ -175,7 +173,7 @@ class UpperLayers:
         """The decoder from the layer above on, for which `output` is what comes from below."""
         return above(self._host.model, self._host.layout, self._layer, Ran(output, self._as_tuple))
 
-    def _run_lower(self) -> tuple[Tensor, Tensor, Tensor, list[tuple[Tensor, Tensor]]]:
+    def _run_lower(self, rows: RowTensors) -> tuple[Tensor, Tensor, Tensor, list[Pair]]:
         """What does not depend on any change.
 
         Returns:
@@ -185,10 +183,9 @@ class UpperLayers:
         decoder = self._host.model.get_submodule(self._path)
         layer, mlp_out = self._host.decoder_layer(self._layer), self._host.mlp_out(self._layer)
         hidden, values, keys = list[Tensor](), list[Tensor](), list[Tensor]()
-        past = list[tuple[Tensor, Tensor]]()
-        # Rows of like length together, so that little of what runs is padding.
-        order = (self._before * self._ids.shape[1] + self._after).argsort(stable=True)
-        for chunk in torch.split(order, CHUNK):
+        past = list[Pair]()
+        chunks = self._alike(rows.context)
+        for chunk in chunks:
             # At least one token, if only padding, so that every row has a past where any has.
             P, S = max(int(self._before[chunk].max()), min(self._P, 1)), self.length(chunk)
             with self._host.lock, torch.no_grad():
@@ -205,29 +202,29 @@ class UpperLayers:
             for (all_k, all_v), (k, v) in zip(past, read_above, strict=True):
                 all_k[chunk, :, self._P - P :], all_v[chunk, :, self._P - P :] = k, v
             self._as_tuple = ran[0].as_tuple
-        back = order.argsort()
+        back = torch.cat(chunks).argsort()
         return torch.cat(hidden)[back], torch.cat(values)[back], torch.cat(keys)[back], past
+
+    def _alike(self, context: Tensor) -> list[Tensor]:
+        """Row indices for one pass each: behind one prefix, and of like length, so that little is padding."""
+        order = (self._before * self._ids.shape[1] + self._after).argsort(stable=True)
+        return [
+            chunk
+            for prefix in sorted({*context.tolist()})
+            for chunk in torch.split(order[context[order] == prefix], CHUNK)
+        ]
 
     def _room(self, like: Tensor) -> Tensor:
         """Zeros for what all rows have before the subject, [B, heads, P, width]."""
         return like.new_zeros(len(self._ids), like.shape[1], self._P, like.shape[3])
 
-    def _prefill(self, decoder: nn.Module, chunk: Tensor, P: int) -> list[tuple[Tensor, Tensor]]:
+    def _prefill(self, decoder: nn.Module, chunk: Tensor, P: int) -> list[Pair]:
         """Attention keys and values of the P tokens before the subject, per layer; zero where padded."""
         if P == 0:
             return []
-        device, before = self._host.device, slice(self._P - P, self._P)
-        mask = self._mask[chunk, before].to(device)
-        cache = decoder(
-            input_ids=self._ids[chunk, before].to(device),
-            attention_mask=mask.long(),
-            position_ids=self._places[chunk, before].to(device),
-            past_key_values=DynamicCache(),
-            use_cache=True,
-        ).past_key_values
-        # A row that is all padding may hold NaN, and zero attention times NaN is NaN.
-        real = mask[:, None, :, None]
-        return [(k.masked_fill(~real, 0.0), v.masked_fill(~real, 0.0)) for k, v in map(_pair, cache.layers)]
+        before = slice(self._P - P, self._P)
+        parts = (part[chunk, before].to(self._host.device) for part in (self._ids, self._mask, self._places))
+        return attention_before(decoder, *parts)
 
     def _forward(self, view: nn.Module, chunk: Tensor, S: int) -> Tensor:
         """Final hidden states [b, S, d], with no more of what is before the subject than the rows have."""
@@ -238,16 +235,14 @@ class UpperLayers:
         past = below + [(k[chunk, :, here], v[chunk, :, here]) for k, v in self._past]
         return self._run(view, chunk, P, S, past)
 
-    def _run(
-        self, decoder: nn.Module, chunk: Tensor, P: int, S: int, past: list[tuple[Tensor, Tensor]]
-    ) -> Tensor:
+    def _run(self, decoder: nn.Module, chunk: Tensor, P: int, S: int, past: list[Pair]) -> Tensor:
         """Final hidden states [b, S, d] of the tokens from the subject on."""
         device, start = self._host.device, self._P
         hidden: Tensor = decoder(
             input_ids=self._ids[chunk, start : start + S].to(device),
             attention_mask=self._mask[chunk, start - P : start + S].long().to(device),
             position_ids=self._places[chunk, start : start + S].to(device),
-            past_key_values=_cache(past),
+            past_key_values=cache_of(past),
             use_cache=True,
         ).last_hidden_state
         return hidden
@@ -267,18 +262,3 @@ def _sizes(lengths: Sequence[int]) -> list[int]:
             longest, padding = length, 0
         sizes[-1] += 1
     return sizes
-
-
-def _cache(past: Sequence[tuple[Tensor, Tensor]]) -> DynamicCache:
-    """A cache that holds these keys and values themselves; its own constructor copies them."""
-    cache = DynamicCache()
-    for k, v in past:
-        layer = DynamicLayer()  # type: ignore[no-untyped-call]
-        layer.lazy_initialization(k, v)
-        layer.keys, layer.values = k, v
-        cache.layers.append(layer)
-    return cache
-
-
-def _pair(layer: Any) -> tuple[Tensor, Tensor]:
-    return layer.keys, layer.values

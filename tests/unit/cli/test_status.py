@@ -54,13 +54,16 @@ def test_watching_prints_a_line_per_change_and_ends_calmly_with_an_interrupt(hom
         # Whoever runs the tests in a shell's background has interrupts ignored, and children inherit it.
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # noqa: PLW1509  # no threads here
     )
-    assert watching.stdout is not None
-    first = json.loads(watching.stdout.readline())
-    with SqliteLedger.open(home, clock=lambda: 1.0, writer=False) as ledger:
-        ledger.drop(4)
-    second = json.loads(watching.stdout.readline())
-    watching.send_signal(signal.SIGINT)
-    rest, errors = watching.communicate(timeout=30)
+    try:
+        assert watching.stdout is not None
+        first = json.loads(watching.stdout.readline())
+        with SqliteLedger.open(home, clock=lambda: 1.0, writer=False) as ledger:
+            ledger.drop(4)
+        second = json.loads(watching.stdout.readline())
+        watching.send_signal(signal.SIGINT)
+        rest, errors = watching.communicate(timeout=30)
+    finally:
+        watching.kill()  # where it would not end by itself
 
     assert (first["dead_letters"], second["dead_letters"]) == (1, 0)
     assert (watching.returncode, rest, errors) == (0, b"", b"")

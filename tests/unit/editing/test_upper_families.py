@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
 
@@ -66,9 +68,11 @@ def whole(host: ModelHost, rows, row: int, added: dict[int, torch.Tensor]) -> to
     return logits[int(rows.first[row]) : int(rows.last[row]) + 1]
 
 
+@pytest.mark.parametrize("beginning", ["", "So be it: "])
 @pytest.mark.parametrize("layer", LAYERS)
-def test_the_upper_layers_give_the_whole_models_logits(host, layer):
-    rows = row_tensors(host.tokenizer, ROWS, context=host.context)
+def test_the_upper_layers_give_the_whole_models_logits(host, layer, beginning):
+    texts = [replace(row, prompt=beginning + row.prompt) for row in ROWS]
+    rows = row_tensors(host.tokenizer, texts, context=host.context)
     change = torch.randn(len(ROWS), D, generator=torch.Generator().manual_seed(1))
     upper, chunk = UpperLayers(host, layer, rows), torch.arange(len(ROWS))
     plain = upper.logits(chunk, None)
