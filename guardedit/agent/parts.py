@@ -13,7 +13,7 @@ from guardedit.core.epoch import Epoch
 from guardedit.core.fact import Fact, FactKey
 from guardedit.core.probe import Inspection, Measurement, Probes, Question
 from guardedit.core.proposal import WeightEdit
-from guardedit.core.protocols import Clock, Ledger, Observer, Replica, Source, Workbench
+from guardedit.core.protocols import Clock, LastChange, Ledger, Observer, Replica, Source, Workbench
 from guardedit.core.verdict import Gate, Verdict
 
 
@@ -79,11 +79,17 @@ class Journal(Ledger, Protocol):
     def released(self, seq: int) -> bool:
         """Whether an operator released this waiting row, so that it need not be held again."""
 
+    def canonical(self, key: FactKey) -> FactKey:
+        """The key under which this name was first recorded; the key itself where it never was."""
+
     def latest_version(self, key: FactKey) -> int:
         """The highest version a key ever had; 0 for none."""
 
-    def subject_edits(self, subject: str, *, since_s: float) -> int:
-        """Corrections of a subject accepted since then."""
+    def last_change(self, key: FactKey) -> LastChange | None:
+        """The latest recorded change of a key; None where it never had a fact."""
+
+    def reaching(self, names: Sequence[str], *, since_s: float) -> int:
+        """Of these names (`naming.identity`) the one that most accepted corrections reached: how many."""
 
     def history(self, key: FactKey) -> Sequence[tuple[int, Fact | None, str]]:
         """(epoch, fact, correction id) for each change of a key, oldest first."""
@@ -94,8 +100,11 @@ class Journal(Ledger, Protocol):
     def recall_edit(self, content_key: str) -> WeightEdit | None:
         """An edit that was optimised before, byte for byte."""
 
-    def remember_edit(self, content_key: str, edit: WeightEdit) -> None:
-        """Keep an edit under its content key."""
+    def served_edit(self, group_key: str) -> WeightEdit | None:
+        """The edit that last stood for this group in an epoch, whatever it was made beside."""
+
+    def remember_edits(self, made: Sequence[tuple[str, str, WeightEdit]]) -> None:
+        """Keep (content key, group key, edit) of one proposal, all of them or none."""
 
     def events(
         self, *, since: int = 0, kinds: Sequence[str] | None = None

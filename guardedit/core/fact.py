@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, field, fields, replace
 from enum import StrEnum
 from typing import Any, NamedTuple
 
@@ -34,6 +34,12 @@ class Fact:
 
     `wordings` are questions with the subject filled in; the first is the correction's own prompt.
     `id` names content and version, never placement: a fact keeps its id while it moves.
+
+    Attributes:
+        subject_at: for each wording the characters [start, end) where `{}` stood. Empty: not known, and the
+            subject is looked for.
+        reported_at_s: when its source said so, seconds since 1970, UTC; None where it did not say.
+        method: the editing method the policy chose, should the fact go to the weights.
     """
 
     key: FactKey
@@ -43,7 +49,15 @@ class Fact:
     target: str
     placement: Placement = Placement.MEMORY
     valid_until_s: float | None = None
-    method: str = ""  # the editing method the policy chose, should the fact go to the weights
+    method: str = ""
+    subject_at: tuple[tuple[int, int], ...] = ()
+    reported_at_s: float | None = None
+    id: str = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        # Computed once: a ledger of ten thousand facts asks for it in every epoch.
+        body = [*self.key, self.version, self.wordings, self.target, self.subject_at]
+        object.__setattr__(self, "id", hashlib.sha256(json.dumps(body).encode()).hexdigest()[:16])
 
     @property
     def prompt(self) -> str:
@@ -55,11 +69,9 @@ class Fact:
         """Question and answer as one sentence."""
         return f"{self.prompt} {self.target}."
 
-    @property
-    def id(self) -> str:
-        """Short content hash: same key, version, wordings and target give the same id."""
-        body = [*self.key, self.version, self.wordings, self.target]
-        return hashlib.sha256(json.dumps(body).encode()).hexdigest()[:16]
+    def expired(self, now_s: float) -> bool:
+        """Whether its time is over; `now_s` is seconds since 1970, UTC."""
+        return self.valid_until_s is not None and self.valid_until_s <= now_s
 
     def placed(self, placement: Placement) -> Fact:
         """The same fact elsewhere."""
@@ -67,7 +79,9 @@ class Fact:
 
     def to_json(self) -> dict[str, Any]:
         """Plain data for the ledger and the wire."""
-        return {**asdict(self), "key": list(self.key), "wordings": list(self.wordings)}
+        body = {item.name: getattr(self, item.name) for item in fields(self) if item.init}
+        body["subject_at"] = [list(span) for span in self.subject_at]
+        return {**body, "key": list(self.key), "wordings": list(self.wordings)}
 
     @staticmethod
     def from_json(body: dict[str, Any]) -> Fact:
@@ -77,6 +91,7 @@ class Fact:
                 **body,
                 "key": FactKey(*body["key"]),
                 "wordings": tuple(body["wordings"]),
+                "subject_at": tuple((start, end) for start, end in body.get("subject_at", ())),
                 "placement": Placement(body["placement"]),
             }
         )

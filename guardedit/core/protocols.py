@@ -89,10 +89,27 @@ class Settlement:
     correction: Correction | None = None  # None: could not be read, a dead letter
     decision: Decision | None = None
     change: Change | None = None
+    displaced: tuple[Change, ...] = ()  # other keys that this correction takes out, in the same epoch
+    reach: tuple[str, ...] = ()  # names that the correction can change answers about, as `naming.identity`
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LastChange:
+    """The latest change of a key: who asked for it, and when its source said so.
+
+    `correction_id` is "" where no correction asked, as with an expiry or an undo that left nothing.
+    """
+
+    correction_id: str
+    reported_at_s: float | None = None
 
 
 class Ledger(Protocol):
-    """The append-only truth. Every method that writes is one transaction and one durable commit."""
+    """The append-only truth. Every method that writes is one transaction and one durable commit.
+
+    Two writers may be open on one ledger, the live and the consolidating cycle; a compare-and-swap of the
+    serving epoch is all that joins them.
+    """
 
     @property
     def base_sha256(self) -> str:
@@ -104,8 +121,17 @@ class Ledger(Protocol):
     def pending(self, limit: int) -> list[Received]:
         """Oldest undecided inbox rows."""
 
-    def settle(self, settlements: Sequence[Settlement], *, kind: str = "remember") -> Epoch:
-        """Record decisions, fates and fact changes; a new epoch when anything changed."""
+    def settle(
+        self, settlements: Sequence[Settlement], *, kind: str = "remember", seen: int | None = None
+    ) -> Epoch:
+        """Record decisions, fates and fact changes; a new epoch when anything changed.
+
+        `seen` is the epoch that was decided on: ConflictError where a fact of these keys was taken back,
+        brought back or superseded since. A move between memory and weights is no conflict.
+        """
+
+    def change_facts(self, changes: Sequence[Change], *, kind: str, reason: str) -> Epoch:
+        """A new epoch in which only facts change, on top of whatever serves; weights and edits stay."""
 
     def commit(
         self,
@@ -117,11 +143,22 @@ class Ledger(Protocol):
         weights_sha256: str,
         expected: int,
         verdict: Verdict | None = None,
+        good: int | None = None,
     ) -> Epoch:
-        """A new serving epoch on top of epoch `expected`; ConflictError when that is not serving."""
+        """A new serving epoch on top of epoch `expected`; ConflictError when that is not serving.
+
+        `good` moves `last-good` in the same transaction: to the new epoch where it is the new number, else
+        to an earlier one. None leaves the ledger's own rule.
+        """
 
     def note(self, kind: str, body: Mapping[str, Any]) -> None:
-        """Append an event that changes no fact: a rejected trial, a breach, a quarantine."""
+        """Append an event that changes no fact: a rejected trial, a reading, a quarantine."""
+
+    def snapshot(self, epoch: int | None = None) -> Snapshot:
+        """An epoch (default: serving) with its edits and facts, read in one transaction."""
+
+    def changes_since(self, epoch: int) -> list[Change]:
+        """From the facts of an epoch to those that serve: each key once, in its latest state."""
 
     def live(self, epoch: int | None = None) -> dict[FactKey, Fact]:
         """The live facts of an epoch (default: serving)."""
@@ -212,8 +249,10 @@ class Memory(Protocol):
     def apply(self, changes: Sequence[Change]) -> None:
         """Add, supersede and delete, as one step."""
 
-    def recall(self, questions: Sequence[str], *, scope: str = "default") -> list[Recall]:
-        """The fact whose scope each question falls into, if any."""
+    def recall(
+        self, questions: Sequence[str], *, scope: str = "default", now_s: float | None = None
+    ) -> list[Recall]:
+        """The fact whose scope each question falls into, if any; none that has expired at `now_s`."""
 
     def digest(self) -> str:
         """Equal for equal sets of facts, however they were reached."""
@@ -243,17 +282,39 @@ class Snapshot:
     facts: tuple[Fact, ...] = ()
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Update:
+    """From one published epoch to the next: what changed, and nothing else.
+
+    `edits` is None where the weights stay as they are: then nothing is folded or hashed.
+    """
+
+    after: int  # the epoch that the replica must be serving
+    epoch: Epoch
+    changes: tuple[Change, ...] = ()
+    edits: tuple[WeightEdit, ...] | None = None
+
+
 class Replica(Protocol):
-    """Answers questions, pinned to one epoch."""
+    """Answers questions, pinned to one epoch. Asking and publishing may overlap; neither waits long."""
 
     def publish(self, snapshot: Snapshot) -> int:
-        """Switch to the snapshot between two answers; returns the epoch number now served."""
+        """Switch to the snapshot; returns the epoch number now served."""
+
+    def follow(self, update: Update) -> int:
+        """Switch to the next epoch; ConflictError when another one than `update.after` is served."""
 
     def ask(self, prompts: Sequence[str], *, scope: str = "default") -> list[Answer]:
         """Answer every prompt from one and the same epoch."""
 
+    def says(self, asked: Sequence[tuple[str, str]], *, scope: str = "default") -> list[bool]:
+        """For each (prompt, answer) whether `ask` would give just this answer; far cheaper than asking."""
+
     def lookups(self) -> dict[str, int]:
         """Questions put to the memory by scope, since this was last asked."""
+
+    def repair(self) -> list[str]:
+        """Compare the served tensors with what they should be and mend them; what was wrong, in sentences."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

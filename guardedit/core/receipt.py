@@ -15,6 +15,7 @@ class Fate(StrEnum):
     HELD = "held"
     REJECTED = "rejected"
     DUPLICATE = "duplicate"
+    SUPERSEDED = "superseded"  # its source said so before what is live was said: recorded, never live
     DEAD = "dead_lettered"
 
 

@@ -12,8 +12,9 @@ from typing import NamedTuple
 from guardedit.core.fact import Fact, FactKey
 from guardedit.memory.encoder import Encoder, Vectors
 from guardedit.memory.index import KeyIndex
-from guardedit.memory.subject import Name, mask_subject, name_of
+from guardedit.memory.subject import mask_subject
 from guardedit.memory.wordings import Wordings
+from guardedit.naming import Name, name_of
 
 #: A relation that reads as words, such as "native language" or "place_of_birth", not "P103" or a prompt.
 _RELATION_WORDS = re.compile(r"[^\W\d]+(?:[ _-][^\W\d]+)*")

@@ -1,38 +1,25 @@
 """Where a subject stands in a text, and the text without it. Words only: no vectors, no facts.
 
-Names are compared after NFKC and case folding, token by token, so that "Ada" is found in "ADA's" and
-not in "Adamant". Scripts without spaces are compared character by character.
+Names are compared as `naming` says, token by token, so that "Ada" is found in "ADA's" and not in "Adamant".
+Scripts without spaces are compared character by character.
 """
 
 from __future__ import annotations
 
 import re
-import unicodedata
 from collections.abc import Iterable
 from itertools import pairwise
 from typing import NamedTuple
 
+from guardedit.naming import Name, Token, name_of, tokens
+
 #: What stands for the subject in a masked text; of the words tried it separates relations best.
 MASK = "someone"
 
-_TOKEN = re.compile(
-    r"[\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af]|[^\W\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af]+|[^\w\s]"
-)
 _SENTENCE_END = re.compile(r"[.!?\u3002\uff01\uff1f]+(?:\s+|$)")
 
 #: Hyphen-minus, hyphen, non-breaking hyphen, en dash.
 _HYPHENS = frozenset("-\u2010\u2011\u2013")
-
-Name = tuple[str, ...]
-
-
-class Token(NamedTuple):
-    """A word, an ideograph or a sign: folded text and its place in the original."""
-
-    text: str
-    start: int
-    end: int
-
 
 class Mention(NamedTuple):
     """A name in a text: characters [start, end). `extended`: the name seems to go on around it."""
@@ -41,23 +28,6 @@ class Mention(NamedTuple):
     start: int
     end: int
     extended: bool
-
-
-def tokens(text: str) -> list[Token]:
-    """Tokens of the text in order; places refer to the text as given."""
-    return [
-        Token(unicodedata.normalize("NFKC", match.group()).casefold(), *match.span())
-        for match in _TOKEN.finditer(text)
-    ]
-
-
-def name_of(subject: str) -> Name:
-    """The comparable form of a subject.
-
-    >>> name_of("Guns N'  ROSES")
-    ('guns', 'n', "'", 'roses')
-    """
-    return tuple(token.text for token in tokens(unicodedata.normalize("NFC", subject)))
 
 
 def find_mentions(text: str, known: Iterable[Name], *, longest: int) -> list[Mention]:
