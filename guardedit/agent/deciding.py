@@ -1,8 +1,8 @@
-"""Steps 1 and 2: from raw bytes to a settlement. Reads the ledger, writes nothing."""
+"""Steps 1 and 2: from raw bytes to a settlement. Pure: reads what it is given, writes nothing."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from guardedit.core.correction import Correction, Op, content_sha256, decode_correction
@@ -10,17 +10,21 @@ from guardedit.core.decision import Decision, Route
 from guardedit.core.epoch import Change
 from guardedit.core.errors import CorrectionError, IdReuse
 from guardedit.core.fact import Fact, FactKey
-from guardedit.core.protocols import Received, Settlement
+from guardedit.core.protocols import LastChange, Received, Settlement
 from guardedit.core.receipt import Fate
+from guardedit.naming import identity
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Known:
-    """What the ledger knows that a decision may depend on, for one batch of corrections."""
+    """What a decision may depend on: the ledger, and the settlements of the batch that come before."""
 
-    live: Mapping[FactKey, Fact]
+    live: Callable[[FactKey], Fact | None]
+    about: Callable[[str, str], Sequence[Fact]]  # live facts of a subject's name in a scope
+    canonical: Callable[[FactKey], FactKey]  # the spelling under which a key was first recorded
     latest: Callable[[FactKey], int]  # highest version ever given to a key, 0 for none
-    content: Callable[[str], str | None]  # correction id -> content digest of an earlier one
+    last: Callable[[FactKey], LastChange | None]  # its latest change
+    content: Callable[[str], str | None]  # correction id -> content digest of a decided one
 
 
 def read(received: Received, check: Callable[[Correction], None]) -> Correction | Settlement:
@@ -33,33 +37,77 @@ def read(received: Received, check: Callable[[Correction], None]) -> Correction 
         check(correction)
     except CorrectionError as error:
         return dead(received, error)
+    except Exception as error:  # noqa: BLE001 - no message may stop the loop, whatever it makes a library do
+        return poisoned(received, "decode", error)
     return correction
 
 
-def dead(received: Received, error: CorrectionError, correction: Correction | None = None) -> Settlement:
+def dead(received: Received, error: CorrectionError) -> Settlement:
     """A dead letter; the inbox keeps the original bytes."""
-    return Settlement(
-        seq=received.seq, fate=Fate.DEAD, reason=f"{error.reason}: {error}", correction=correction
-    )
+    return Settlement(seq=received.seq, fate=Fate.DEAD, reason=f"{error.reason}: {error}")
 
 
-def repeated(received: Received, correction: Correction, known: Known) -> Settlement | None:
-    """A settlement for an id that was seen before: a harmless duplicate, or another content."""
+def poisoned(received: Received, stage: str, error: Exception) -> Settlement:
+    """The dead letter of a message that made `stage` fail in a way nobody foresaw."""
+    text = f"{type(error).__name__}: {str(error)[:500]}".encode("utf-8", "backslashreplace").decode()
+    return Settlement(seq=received.seq, fate=Fate.DEAD, reason=f"{stage}_failed: {text}")
+
+
+def repeated(received: Received, correction: Correction, known: Known) -> Correction | Settlement:
+    """The correction under the id it is recorded by, or the settlement of one that was seen before.
+
+    An id that its sender gave names one content for ever. A correction without one is named by its content,
+    and is a redelivery unless another version of its key came in between: then it is said anew, under a
+    number of its own.
+    """
     earlier = known.content(correction.id)
     if earlier is None:
-        return None
-    if earlier == content_sha256(correction):
-        return Settlement(seq=received.seq, fate=Fate.DUPLICATE, reason=f"id {correction.id} is settled")
-    error = IdReuse(f"id {correction.id!r} was used for another content: send the change under a new id")
-    return dead(received, error)
+        return correction
+    if correction.id_given:
+        if earlier == content_sha256(correction):
+            return _duplicate(received, correction.id)
+        error = IdReuse(f"id {correction.id!r} was used for another content: send the change under a new id")
+        return dead(received, error)
+    family = [correction.id]
+    while known.content(following := f"{correction.id}~{len(family) + 1}") is not None:
+        family.append(following)
+    last = known.last(key_of(correction, known))
+    if last is None or last.correction_id in family:
+        return _duplicate(received, family[-1])
+    return replace(correction, id=following)
+
+
+def key_of(correction: Correction, known: Known) -> FactKey:
+    """What the correction is about, in the spelling in which it was first recorded.
+
+    Without a relation the prompt stands for it; a live fact that is asked in just these words is then meant.
+    """
+    key = known.canonical(correction.key)
+    if correction.relation or known.live(key) is not None:
+        return key
+    asked = identity(correction.wordings[0])
+    about = known.about(correction.subject, correction.scope)
+    return next((f.key for f in about if asked in map(identity, f.wordings)), key)
 
 
 def settle(
-    received: Received, correction: Correction, decision: Decision, known: Known, *, already: bool
+    received: Received,
+    correction: Correction,
+    decision: Decision,
+    known: Known,
+    *,
+    already: bool,
+    newest: bool,
 ) -> Settlement:
     """What becomes of a correction, given the policy's decision.
 
-    `already` says that the model answers every wording with the new target by itself.
+    Args:
+        received: its row of the inbox.
+        correction: what it says.
+        decision: the policy's.
+        known: what is known before it.
+        already: what is served answers every wording with the new target by itself.
+        newest: a report that is older than what is live loses; else the last arrival wins.
     """
     settled = Settlement(
         seq=received.seq, fate=Fate.ACCEPTED, correction=correction, decision=decision, reason=decision.reason
@@ -68,15 +116,49 @@ def settle(
         return replace(settled, fate=Fate.REJECTED)
     if decision.route is Route.HOLD:
         return replace(settled, fate=Fate.HELD)
-    current = known.live.get(correction.key)
-    if why := _no_op(correction, current, already=already):
+    key = key_of(correction, known)
+    current, same = known.live(key), asked_alike(correction, key, known)
+    if newest and (why := _late(correction, [key, *(fact.key for fact in same)], known)):
+        return replace(settled, fate=Fate.SUPERSEDED, reason=why)
+    if not same and (why := _no_op(correction, current, already=already)):
         return replace(settled, fate=Fate.UNCHANGED, reason=why)
+    gone = tuple(Change(fact.key, None) for fact in same)
     if correction.op is Op.RETRACT:
-        return replace(settled, change=Change(correction.key, None))
-    version = known.latest(correction.key) + 1
-    return replace(
-        settled, change=Change(correction.key, _fact(correction, decision, current, version=version))
-    )
+        first, *rest = [*([Change(key, None)] if current else []), *gone]
+        return replace(settled, change=first, displaced=tuple(rest))
+    version = known.latest(key) + 1
+    fact = _fact(correction, decision, key, current, version=version)
+    return replace(settled, change=Change(key, fact), displaced=gone)
+
+
+def asked_alike(correction: Correction, key: FactKey, known: Known) -> list[Fact]:
+    """Live facts under other keys that are asked in the correction's own words: two answers cannot stand."""
+    asked = identity(correction.wordings[0])
+    templates = {identity(text) for text in (correction.prompt, *correction.paraphrases)}
+    return [
+        fact
+        for fact in known.about(correction.subject, correction.scope)
+        if fact.key != key and (identity(fact.prompt) == asked or identity(fact.key.relation) in templates)
+    ]
+
+
+def _duplicate(received: Received, correction_id: str) -> Settlement:
+    return Settlement(seq=received.seq, fate=Fate.DUPLICATE, reason=f"id {correction_id} is settled")
+
+
+def _late(correction: Correction, keys: Sequence[FactKey], known: Known) -> str:
+    """Why the correction comes too late; empty where it does not."""
+    said_s = correction.provenance.time_s
+    for key in keys:
+        last = known.last(key)
+        if said_s is None or last is None or last.reported_at_s is None:
+            continue
+        if said_s < last.reported_at_s:
+            return (
+                f"its source said so at {said_s:.0f}, and correction {last.correction_id} said otherwise later, "
+                f"at {last.reported_at_s:.0f}: send it with a newer provenance.time_s to have it win"
+            )
+    return ""
 
 
 def _no_op(correction: Correction, current: Fact | None, *, already: bool) -> str:
@@ -98,21 +180,21 @@ def _says_nothing_new(current: Fact, correction: Correction) -> bool:
     )
 
 
-def _fact(correction: Correction, decision: Decision, current: Fact | None, *, version: int) -> Fact:
-    wordings = correction.wordings
+def _fact(
+    correction: Correction, decision: Decision, key: FactKey, current: Fact | None, *, version: int
+) -> Fact:
+    said = dict(zip(correction.wordings, correction.subject_at, strict=True))
     if current is not None and current.target == correction.target_new:
         # New wordings of a live fact add to the old ones; a new answer starts afresh.
-        wordings = _distinct([*current.wordings, *wordings])
+        said = dict(zip(current.wordings, current.subject_at, strict=True)) | said
     return Fact(
-        key=correction.key,
+        key=key,
         version=version,
         correction_id=correction.id,
-        wordings=_distinct(wordings),
+        wordings=tuple(said),
         target=correction.target_new,
         valid_until_s=correction.valid_until_s,
         method=decision.method if decision.route is Route.WEIGHTS else "",
+        subject_at=tuple(said.values()),
+        reported_at_s=correction.provenance.time_s,
     )
-
-
-def _distinct(texts: Sequence[str]) -> tuple[str, ...]:
-    return tuple(dict.fromkeys(texts))

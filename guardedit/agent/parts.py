@@ -13,15 +13,17 @@ from guardedit.core.epoch import Epoch
 from guardedit.core.fact import Fact, FactKey
 from guardedit.core.probe import Inspection, Measurement, Probes, Question
 from guardedit.core.proposal import WeightEdit
-from guardedit.core.protocols import Clock, LastChange, Ledger, Observer, Replica, Source, Workbench
+from guardedit.core.protocols import Clock, LastChange, Ledger, Observer, Replica, Source, Update, Workbench
 from guardedit.core.verdict import Gate, Verdict
 
 
 class Guard(Protocol):
     """The collapse guard as the loop sees it; `NoGuard` has the same face."""
 
-    def probes_for(self, batch: Sequence[Fact], live: Mapping[FactKey, Fact], *, seed: int) -> Probes:
-        """The texts and questions for one trial."""
+    def probes_for(
+        self, batch: Sequence[Fact], live: Mapping[FactKey, Fact], *, seed: int, effort: int = 1
+    ) -> Probes:
+        """The texts and questions for one trial; samples are `effort` times their usual size."""
 
     def inspect(
         self, inspections: Sequence[Inspection], *, capacity_ratio: float
@@ -79,6 +81,9 @@ class Journal(Ledger, Protocol):
     def released(self, seq: int) -> bool:
         """Whether an operator released this waiting row, so that it need not be held again."""
 
+    def update(self, after: int) -> Update:
+        """From an epoch to the one that serves, read in one transaction."""
+
     def canonical(self, key: FactKey) -> FactKey:
         """The key under which this name was first recorded; the key itself where it never was."""
 
@@ -111,10 +116,15 @@ class Journal(Ledger, Protocol):
     ) -> Sequence[tuple[int, str, Mapping[str, Any]]]:
         """(sequence number, kind, body) of recorded events."""
 
+    def timed_events(
+        self, *, since: int = 0, kinds: Sequence[str] | None = None
+    ) -> Sequence[tuple[int, float, str, Mapping[str, Any]]]:
+        """The same with their times, seconds since 1970, UTC."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limits:
-    """What of the policy the loop itself obeys."""
+    """What of the policy and the settings the loop itself obeys."""
 
     batch: int = 24  # subjects a trial
     batch_wait_s: float = 0.0  # how long a batch may wait to fill
@@ -122,6 +132,10 @@ class Limits:
     capacity_ratio: float = 0.3
     drift_ratio: float = 1.05  # for the record; the drift watch enforces it
     shadow: bool = False
+    newest_report_wins: bool = True  # else the last arrival does
+    repair_every_s: float = 60.0  # between two comparisons of the served tensors
+    layer: int = 0  # that is edited, for the record
+    workers: int = 1  # model workers that a proposal is split over: its bytes depend on that
     trial_seed: int = 0  # of the guard's samples; the same in every trial, so that numbers compare
 
 
@@ -133,6 +147,7 @@ class Parts:
     journal: Journal
     decide: Callable[[Correction, Mapping[str, Any]], Decision]
     check: Callable[[Correction], None]  # raises CorrectionError for what only a tokenizer can tell
+    reach: Callable[[Correction], Sequence[str]]  # names whose answers a correction can change
     known_questions: Callable[[str], Sequence[Question]]  # what the base model knows of a subject
     workbench: Workbench
     guard: Guard
@@ -142,24 +157,28 @@ class Parts:
     observe: Observer
     clock: Clock
     limits: Limits
-    settings_sha256: str  # of the editing settings: part of every cached edit's name
+    settings_sha256: str  # of the editing settings: part of every remembered edit's name
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StepReport:
-    """What one turn of the loop did."""
+    """What one turn of one cycle, or of both, did. `away` is the first broker that could not be reached."""
 
     received: int = 0
     settled: int = 0
     promoted: int = 0
     turned_away: int = 0
-    waiting: bool = False  # a batch is filling
+    waiting: bool = False  # a batch is filling, or a trial is to be repeated
     epoch: Epoch | None = None
     breach: str = ""
+    away: str = ""
+
+    @property
+    def changed(self) -> bool:
+        """Whether something came in or was done."""
+        return bool(self.received or self.settled or self.promoted or self.turned_away or self.breach)
 
     @property
     def idle(self) -> bool:
         """Nothing came in, nothing changed and nothing waits."""
-        return not any(
-            (self.received, self.settled, self.promoted, self.turned_away, self.breach, self.waiting)
-        )
+        return not (self.changed or self.waiting)

@@ -1,22 +1,29 @@
-"""Step 4: take waiting facts from the memory into the weights, in a batch, under the guard.
+"""Step 6: take waiting facts from the memory into the weights, in a batch, under the guard.
 
-Nothing is lost here: whatever is refused, found guilty or too much for the layer stays live in memory.
+Nothing is lost here: whatever is refused, found guilty or too much for the layer stays live in memory. The
+ledger may move while a trial runs; what was superseded or retracted meanwhile is left out, and nothing else.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
+from guardedit.agent.kept import FULL, REFUSED, Kept
 from guardedit.agent.parts import Parts
-from guardedit.agent.proposing import edits_for, group_by_subject, stale
-from guardedit.agent.reversal import change_facts
+from guardedit.agent.proposing import Proposed, edits_for, group_by_subject, stale
+from guardedit.agent.reversal import change_facts, moves_of
 from guardedit.agent.trial import Trial
-from guardedit.agent.turned_away import FULL
 from guardedit.core.epoch import Change, Epoch
+from guardedit.core.errors import ConflictError
 from guardedit.core.fact import Fact, FactKey, Placement
+from guardedit.core.failpoints import failpoint
 from guardedit.core.proposal import WeightEdit
-from guardedit.core.verdict import Outcome
+from guardedit.core.protocols import SubjectGroup
+from guardedit.core.verdict import Outcome, Verdict
+
+#: How often a commit is tried on top of a ledger that moves, before the batch waits for the next turn.
+COMMITS = 8
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,12 +32,12 @@ class Promotion:
 
     epoch: Epoch | None = None
     promoted: tuple[Fact, ...] = ()
-    waiting: bool = False  # a batch is filling
-    turned_away: Mapping[str, str] = field(default_factory=dict)  # fact id -> reason
+    waiting: bool = False  # a batch is filling, or is to be tried again
+    kept: Mapping[str, Kept] = field(default_factory=dict)  # fact id -> why it stays in memory
 
 
-def waiting(live: Mapping[FactKey, Fact], turned_away: Mapping[str, str]) -> list[Fact]:
-    """Facts that the policy wants in the weights and nobody turned away, oldest message first.
+def waiting(live: Mapping[FactKey, Fact], kept: Mapping[str, Kept]) -> list[Fact]:
+    """Facts that the policy wants in the weights and nothing keeps in memory, oldest message first.
 
     Only the default scope: all tenants read the same weights.
     """
@@ -41,7 +48,7 @@ def waiting(live: Mapping[FactKey, Fact], turned_away: Mapping[str, str]) -> lis
         and fact.method
         and fact.key.scope == "default"
         and fact.valid_until_s is None
-        and fact.id not in turned_away
+        and (fact.id not in kept or kept[fact.id].waits)
     ]
 
 
@@ -56,71 +63,110 @@ def choose(candidates: Sequence[Fact], *, subjects: int) -> list[Fact]:
     return [fact for facts in chosen.values() for fact in facts]
 
 
-def promote(parts: Parts, turned_away: Mapping[str, str]) -> Promotion:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Batch:
+    """What one trial is about: the serving epoch it began from, and what is to be made of it."""
+
+    serving: Epoch
+    live: Mapping[FactKey, Fact]
+    edits: tuple[WeightEdit, ...]  # of the serving epoch
+    new: frozenset[str]  # ids of the facts that come from memory
+    groups: tuple[SubjectGroup, ...]  # new facts and those of the same subjects already inside
+    effort: int  # of the probes
+
+    @property
+    def subjects(self) -> frozenset[str]:
+        """Whose edit is made or made anew."""
+        return frozenset(group.subject for group in self.groups)
+
+    @property
+    def facts(self) -> dict[str, Fact]:
+        """Every fact on trial by id."""
+        return {fact.id: fact for group in self.groups for fact in group.facts}
+
+
+def promote(parts: Parts, kept: Mapping[str, Kept]) -> Promotion:
     """1 Choose. 2 Propose. 3 Try. 4 Commit. A crash before 4 leaves no trace but notes."""
-    serving, live, edits = parts.journal.epoch(), parts.journal.live(), parts.journal.edits()
-    placed = [fact for fact in live.values() if fact.placement is Placement.WEIGHTS]
     # 1. Choose: the next subjects, and those whose edit no longer says what it should.
-    free = room(parts, edits)
-    queue = waiting(live, turned_away)
-    candidates = choose(queue, subjects=min(parts.limits.batch, free))
-    subjects = {fact.key.subject for fact in candidates} | set(stale(edits, placed))
+    found = parts.journal.snapshot()
+    live = {fact.key: fact for fact in found.facts}
+    queue = waiting(live, kept)
+    free = room(parts, found.edits)
+    candidates = choose(_of_one_effort(queue, kept), subjects=min(parts.limits.batch, free))
+    placed = [fact for fact in live.values() if fact.placement is Placement.WEIGHTS]
+    worn = set(stale(found.edits, placed))
+    subjects = {fact.key.subject for fact in candidates} | worn
     if not subjects:
-        return Promotion(turned_away={fact.id: FULL for fact in queue} if free == 0 else {})
+        return Promotion(kept=_no_room(parts, queue) if free == 0 else {})
     settled = [fact for fact in placed if fact.key.subject in subjects]
-    groups = group_by_subject(parts, [*candidates, *settled])
-    # 2. Propose: the model keeps its bytes. Nothing is made on top of the old edits, which give way.
-    others = [edit for edit in edits if edit.subject not in subjects]
-    proposed = edits_for(parts, groups, others)
-    by_subject = {group.subject: group for group in groups}
-
-    def remake(edit: WeightEdit) -> WeightEdit | None:
-        return edits_for(parts, [by_subject[edit.subject]], (), anew=True).edits.get(edit.subject)
-
-    # 3. Try: inspect, measure, bisect, make anew what does not stand alone.
-    facts = {fact.id: fact for group in groups for fact in group.facts}
-    trial = Trial(
-        parts,
-        serving=edits,
-        others=others,
-        facts=facts,
+    batch = Batch(
+        serving=found.epoch,
         live=live,
-        seed=parts.limits.trial_seed,
-        remake=remake,
+        edits=found.edits,
+        new=frozenset(fact.id for fact in candidates),
+        groups=tuple(group_by_subject(parts, [*candidates, *settled])),
+        effort=max((_effort(fact, kept) for fact in candidates), default=1),
     )
-    kept = trial.run(proposed.edits)
-    new = {fact.id for fact in candidates}
-    # What was in the weights before is not on trial: at worst it waits in memory for the next batch.
-    away = {f: why for f, why in {**proposed.refused, **trial.reasons}.items() if f in new}
-    # 4. Commit: placements, edits and verdict in one transaction, on top of the epoch that was tried.
-    if trial.verdict is None or parts.limits.shadow:
-        return Promotion(turned_away=away)
+    # 2. Propose: the model keeps its bytes. Nothing is made on top of the old edits, which give way.
+    others = [edit for edit in found.edits if edit.subject not in subjects]
+    proposed = edits_for(parts, batch.groups, others)
+    failpoint("promote.proposed")
+    # 3. Try: inspect, measure, bisect, make anew what does not stand alone.
+    trial = _trial(parts, batch, others)
+    passed = trial.run(proposed.edits)
+    away = _away(batch, proposed, trial, kept)
+    failpoint("promote.tried")
+    # 4. Commit: placements, edits and verdict in one transaction, on top of what serves by now.
+    if parts.limits.shadow:
+        return Promotion(kept=away)
+    if trial.verdict is None:
+        return Promotion(kept=away, waiting=trial.again)
     if trial.verdict.outcome is not Outcome.ACCEPT:
         # Old edits have to go, and the rest does not pass as it is: what their absence disturbs goes too.
         epoch = change_facts(parts, [], kind="demote", reason="stale edits removed", worn=sorted(subjects))
-        return Promotion(epoch=epoch, turned_away=away)
-    moves = _moves(facts.values(), {fact for edit in kept.values() for fact in edit.facts})
-    chosen = [*trial.others, *kept.values()]
-    epoch = parts.journal.commit(
-        moves,
-        kind="promote",
-        reason=f"{len(kept)} subjects accepted, {len(subjects) - len(kept)} turned away",
-        edits=chosen,
-        weights_sha256=parts.workbench.weights_sha256(chosen),
-        expected=serving.number,
-        verdict=trial.verdict,
-    )
-    promoted = tuple(m.fact for m in moves if m.fact and m.fact.placement is Placement.WEIGHTS)
-    return Promotion(epoch=epoch, promoted=promoted, turned_away=away)
+        return Promotion(epoch=epoch, kept=away)
+    return replace(commit(parts, batch, trial, passed, subjects=subjects), kept=away)
 
 
-def _moves(facts: Iterable[Fact], inside: set[str]) -> list[Change]:
-    """Who changes place when exactly the facts `inside` are in the weights."""
-    return [
-        Change(fact.key, fact.placed(Placement.WEIGHTS if fact.id in inside else Placement.MEMORY))
-        for fact in facts
-        if (fact.placement is Placement.WEIGHTS) != (fact.id in inside)
-    ]
+def commit(
+    parts: Parts, batch: Batch, trial: Trial, passed: Mapping[str, WeightEdit], *, subjects: Collection[str]
+) -> Promotion:
+    """A new epoch of what passed and is still live, on top of the epoch that serves by now.
+
+    A set that loses an edit is measured once more: only what was itself measured is ever served.
+    """
+    verdict, edits = trial.verdict, dict(passed)
+    for _ in range(COMMITS):
+        now = parts.journal.snapshot()
+        if {edit.digest for edit in now.edits} != {edit.digest for edit in batch.edits}:
+            return Promotion(waiting=True)  # an operator changed the weights: everything is tried again
+        live = {fact.key: fact for fact in now.facts}
+        gone = [fact.id for fact in batch.facts.values() if not _stands(fact, live)]
+        remaining = {subject: e for subject, e in edits.items() if not set(e.facts) & set(gone)}
+        if len(remaining) < len(edits):
+            edits, verdict = remaining, _measured_again(trial, remaining, live)
+            continue
+        if verdict is None or verdict.outcome is not Outcome.ACCEPT:
+            return Promotion(waiting=True)
+        inside = {fact for edit in edits.values() for fact in edit.facts}
+        moves = moves_of((live[f.key] for f in batch.facts.values() if f.id not in gone), inside)
+        chosen = [*trial.others, *edits.values()]
+        turned = len(subjects) - len(edits)
+        try:
+            epoch = parts.journal.commit(
+                moves,
+                kind="promote",
+                reason=f"{len(edits)} subjects accepted, {turned} turned away",
+                edits=chosen,
+                weights_sha256=parts.workbench.weights_sha256(chosen),
+                expected=now.epoch.number,
+                verdict=verdict,
+            )
+        except ConflictError:
+            continue  # the live cycle was faster: look again
+        promoted = tuple(m.fact for m in moves if m.fact and m.fact.placement is Placement.WEIGHTS)
+        return Promotion(epoch=epoch, promoted=promoted)
+    return Promotion(waiting=True)
 
 
 def room(parts: Parts, edits: Sequence[WeightEdit]) -> int:
@@ -130,3 +176,65 @@ def room(parts: Parts, edits: Sequence[WeightEdit]) -> int:
     used = parts.workbench.capacity_ratio(edits)
     each = used / len(edits)
     return max(0, int((parts.limits.capacity_ratio - used) / each)) if each > 0 else parts.limits.batch
+
+
+def _trial(parts: Parts, batch: Batch, others: Sequence[WeightEdit]) -> Trial:
+    by_subject = {group.subject: group for group in batch.groups}
+
+    def remake(edit: WeightEdit) -> WeightEdit | None:
+        return edits_for(parts, [by_subject[edit.subject]], (), anew=True).edits.get(edit.subject)
+
+    return Trial(
+        parts,
+        serving=batch.edits,
+        others=others,
+        facts=batch.facts,
+        live=batch.live,
+        seed=parts.limits.trial_seed,
+        effort=batch.effort,
+        remake=remake,
+    )
+
+
+def _measured_again(
+    trial: Trial, edits: Mapping[str, WeightEdit], live: Mapping[FactKey, Fact]
+) -> Verdict | None:
+    """The verdict on fewer edits; None where none is left, since then there is nothing to commit."""
+    trial.live = live
+    return trial.judged([edits[subject] for subject in sorted(edits)]) if edits else None
+
+
+def _stands(fact: Fact, live: Mapping[FactKey, Fact]) -> bool:
+    """Whether the fact is still live, wherever it is placed."""
+    now = live.get(fact.key)
+    return now is not None and now.id == fact.id
+
+
+def _away(batch: Batch, proposed: Proposed, trial: Trial, kept: Mapping[str, Kept]) -> dict[str, Kept]:
+    """Why the new facts of the batch that did not pass stay in memory.
+
+    What was in the weights before is not on trial: at worst it waits in memory for the next batch.
+    """
+    refused = {fact: Kept(code=REFUSED, reason=why) for fact, why in proposed.refused.items()}
+    undecided = {
+        fact: replace(why, tries=kept[fact].tries + 1 if fact in kept else 1)
+        for fact, why in trial.undecided.items()
+    }
+    everything = {**refused, **trial.guilty, **undecided}
+    return {fact: why for fact, why in everything.items() if fact in batch.new}
+
+
+def _no_room(parts: Parts, queue: Iterable[Fact]) -> dict[str, Kept]:
+    reason = f"the layer is full: capacity_ratio has reached {parts.limits.capacity_ratio:.4g}"
+    return {fact.id: Kept(code=FULL, reason=reason) for fact in queue}
+
+
+def _of_one_effort(queue: Sequence[Fact], kept: Mapping[str, Kept]) -> list[Fact]:
+    """The new ones first; where there are none, those that are tried again, with more probes."""
+    fresh = [fact for fact in queue if fact.id not in kept]
+    return fresh or list(queue)
+
+
+def _effort(fact: Fact, kept: Mapping[str, Kept]) -> int:
+    """Twice the probes for each trial that could not decide."""
+    return 2 ** kept[fact.id].tries if fact.id in kept else 1

@@ -1,7 +1,10 @@
 """From facts that shall be in the weights to the weight edits that put them there.
 
-The edits are a pure function of base model, settings and facts: one edit a subject, found in the ledger by
-its content key or optimised once and kept there. So undo and redo meet the same bytes again.
+An edit is optimised once and kept in the ledger under a name that says everything it depends on: base model,
+settings, facts, the answers to keep, and the company it was made in, since a method may make the edits of
+one proposal for each other. The edits of one proposal are kept together or not at all, so weights do not
+depend on where a crash fell. A group that was in the weights before gets the edit that stood for it then,
+whatever that was made beside: so undo and redo meet the same bytes again.
 """
 
 from __future__ import annotations
@@ -9,13 +12,13 @@ from __future__ import annotations
 import hashlib
 import json
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from guardedit.agent.parts import Parts
-from guardedit.core.errors import EditError
+from guardedit.core.errors import GuardeditError, GuardError, LedgerError
 from guardedit.core.fact import Fact
-from guardedit.core.proposal import WeightEdit
+from guardedit.core.proposal import Proposal, WeightEdit
 from guardedit.core.protocols import Event, SubjectGroup
 
 
@@ -49,41 +52,25 @@ def group_by_subject(parts: Parts, facts: Iterable[Fact]) -> list[SubjectGroup]:
 def edits_for(
     parts: Parts, groups: Sequence[SubjectGroup], live: Sequence[WeightEdit], *, anew: bool = False
 ) -> Proposed:
-    """The edit of each group, from the ledger where it was made before, unless it shall be made `anew`."""
+    """The edit of each group: the one that served before, unless it shall be made `anew`, else a proposal."""
     found: dict[str, WeightEdit] = {}
     missing: dict[str, list[SubjectGroup]] = defaultdict(list)
     for group in groups:
-        edit = None if anew else parts.journal.recall_edit(content_key(parts, group))
+        edit = None if anew else parts.journal.served_edit(group_key(parts, group))
         if edit is None:
             missing[group.facts[0].method].append(group)
         else:
             found[group.subject] = edit
     refused: dict[str, str] = {}
     for method, wanted in missing.items():
-        try:
-            proposal = parts.workbench.propose(method, wanted, live)
-        except EditError as error:
-            # As with a method that no worker offers: asking again would hold up everyone behind.
-            refused |= {fact.id: str(error) for group in wanted for fact in group.facts}
-            continue
-        refused |= proposal.refused
-        by_subject = {group.subject: group for group in wanted}
-        for edit in proposal.edits:
-            group = by_subject[edit.subject]
-            found[edit.subject] = edit
-            # A group of which a fact was refused is another group next time: nothing to remember.
-            if set(edit.facts) == {fact.id for fact in group.facts}:
-                parts.journal.remember_edit(content_key(parts, group), edit)
-        parts.observe(
-            Event(
-                kind="proposed", fields={"method": method, "edits": len(wanted), "seconds": proposal.seconds}
-            )
-        )
+        made = _remembered(parts, wanted, live) or _proposed(parts, method, wanted, live)
+        found |= made.edits
+        refused |= made.refused
     return Proposed(found, refused)
 
 
-def content_key(parts: Parts, group: SubjectGroup) -> str:
-    """Name of a group's edit: everything the optimisation depends on."""
+def group_key(parts: Parts, group: SubjectGroup) -> str:
+    """Name of what an edit says: base model, settings, facts and answers to keep."""
     body = [
         parts.workbench.base_sha256,
         parts.settings_sha256,
@@ -94,9 +81,82 @@ def content_key(parts: Parts, group: SubjectGroup) -> str:
     return hashlib.sha256(json.dumps(body).encode()).hexdigest()
 
 
+def content_keys(
+    parts: Parts, groups: Sequence[SubjectGroup], live: Sequence[WeightEdit]
+) -> dict[str, tuple[str, str]]:
+    """By subject the names of its edit: what it is made from, company included, and what it says."""
+    names = {group.subject: group_key(parts, group) for group in groups}
+    company = [sorted(names.values()), sorted(edit.digest for edit in live), parts.limits.workers]
+    return {
+        subject: (hashlib.sha256(json.dumps([name, company]).encode()).hexdigest(), name)
+        for subject, name in names.items()
+    }
+
+
 def stale(edits: Sequence[WeightEdit], placed: Iterable[Fact]) -> tuple[str, ...]:
     """Subjects whose edit says something else than the facts now placed in the weights."""
     wanted: dict[str, set[str]] = defaultdict(set)
     for fact in placed:
         wanted[fact.key.subject].add(fact.id)
     return tuple(sorted(e.subject for e in edits if set(e.facts) != wanted.get(e.subject, set())))
+
+
+def _remembered(parts: Parts, groups: Sequence[SubjectGroup], live: Sequence[WeightEdit]) -> Proposed | None:
+    """The whole proposal as it was made before; None where an edit of it is missing."""
+    edits: dict[str, WeightEdit] = {}
+    for subject, (name, _) in content_keys(parts, groups, live).items():
+        edit = parts.journal.recall_edit(name)
+        if edit is None:
+            return None
+        edits[subject] = edit
+    return Proposed(edits, {})
+
+
+def _proposed(
+    parts: Parts, method: str, groups: Sequence[SubjectGroup], live: Sequence[WeightEdit]
+) -> Proposed:
+    """Ask the method for all; where that fails, for each group alone, so that one cannot hold up the rest."""
+    try:
+        proposal = parts.workbench.propose(method, groups, live)
+    except (GuardError, LedgerError):
+        raise  # not the facts' fault
+    except Exception as error:  # noqa: BLE001 - no fact may stop the loop, whatever it makes a method do
+        if len(groups) == 1:
+            known = isinstance(error, GuardeditError)
+            return _refused(groups, str(error) if known else f"{method}: {type(error).__name__}: {error}")
+        return _joined(_proposed(parts, method, [group], live) for group in groups)
+    edits = {edit.subject: edit for edit in proposal.edits}
+    _remember(parts, groups, live, edits)
+    _tell(parts, method, groups, proposal)
+    return Proposed(edits, dict(proposal.refused))
+
+
+def _remember(
+    parts: Parts, groups: Sequence[SubjectGroup], live: Sequence[WeightEdit], edits: Mapping[str, WeightEdit]
+) -> None:
+    """All edits of a proposal in one transaction.
+
+    A group of which a fact was refused is another group next time: there is nothing to remember of it.
+    """
+    wanted = {group.subject: {fact.id for fact in group.facts} for group in groups}
+    names = content_keys(parts, groups, live)
+    parts.journal.remember_edits(
+        [(*names[s], edit) for s, edit in sorted(edits.items()) if set(edit.facts) == wanted[s]]
+    )
+
+
+def _refused(groups: Sequence[SubjectGroup], why: str) -> Proposed:
+    return Proposed({}, {fact.id: why for group in groups for fact in group.facts})
+
+
+def _joined(parts: Iterable[Proposed]) -> Proposed:
+    whole = Proposed()
+    for part in parts:
+        whole.edits.update(part.edits)
+        whole.refused.update(part.refused)
+    return whole
+
+
+def _tell(parts: Parts, method: str, groups: Sequence[SubjectGroup], proposal: Proposal) -> None:
+    fields = {"method": method, "edits": len(groups), "seconds": proposal.seconds}
+    parts.observe(Event(kind="proposed", fields=fields))

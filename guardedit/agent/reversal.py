@@ -6,6 +6,7 @@ byte for byte, because an optimised edit is kept under the hash of what it was m
 
 from __future__ import annotations
 
+import contextlib
 import math
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -14,38 +15,46 @@ from guardedit.agent.parts import Parts
 from guardedit.agent.proposing import edits_for, group_by_subject
 from guardedit.agent.trial import Trial, failing
 from guardedit.core.epoch import Change, Epoch
-from guardedit.core.errors import UsageError
+from guardedit.core.errors import ConflictError, UsageError
 from guardedit.core.fact import Fact, FactKey, Placement
 from guardedit.core.proposal import WeightEdit
 from guardedit.core.protocols import Event
 from guardedit.core.verdict import Outcome, Verdict
 
+#: How often a commit is tried on top of a ledger that moves.
+COMMITS = 8
 #: Trials that one removal may cost before everything answers from memory.
 LIGHTER = 6
 
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """What the next epoch shall be: changes to facts, and the edits of the facts then in the weights."""
+    """What the next epoch shall be: changes to facts, and the edits of the facts then in the weights.
 
+    `seen` is the epoch that it was worked out on; the ledger may have moved on by the time it is committed.
+    """
+
+    seen: int
     changes: tuple[Change, ...]
     edits: tuple[WeightEdit, ...]
 
 
-def roll_back(parts: Parts, to: int, *, trigger: str, facts_too: bool = False) -> Epoch:
+def roll_back(parts: Parts, to: int, *, trigger: str, facts_too: bool = False, detail: str = "") -> Epoch:
     """Serve the weights of epoch `to` again; with `facts_too` everything it knew, and nothing else.
 
-    Facts accepted since stay live: those that lose their place in the weights answer from memory.
-    An epoch that was served passed its gates, so it is not tried again.
+    Facts accepted since stay live: those that lose their place in the weights answer from memory, and are not
+    promoted again when an operator decided so (`kept`). An epoch that was served passed its gates, so it is
+    not tried again. `last-good` never stays at an epoch that was left.
     """
-    if not 0 <= to <= parts.journal.epoch().number:
-        raise UsageError(f"epoch {to} does not exist: epochs list shows 0 to {parts.journal.epoch().number}")
-    target = _everything(parts, to) if facts_too else _weights(parts, to)
-    before = parts.journal.epoch().number
-    epoch = _commit(parts, target, kind="rollback", reason=f"{trigger}: back to epoch {to}", verdict=None)
-    parts.observe(
-        Event(kind="rolled_back", fields={"trigger": trigger, "from_epoch": before, "to_epoch": to})
-    )
+    serving = parts.journal.epoch()
+    if not 0 <= to <= serving.number:
+        raise UsageError(f"epoch {to} does not exist: epochs list shows 0 to {serving.number}")
+    target = _everything(parts, serving.number, to) if facts_too else _weights(parts, serving.number, to)
+    reason = f"{trigger}: back to epoch {to}{f', {detail}' if detail else ''}"
+    good = _newest_read(parts, at_most=min(parts.journal.ref("last-good"), to))
+    epoch = _commit(parts, target, kind="rollback", reason=reason, verdict=None, good=good)
+    fields = {"trigger": trigger, "from_epoch": serving.number, "to_epoch": to}
+    parts.observe(Event(kind="rolled_back", fields=fields))
     return epoch
 
 
@@ -124,7 +133,8 @@ def _lightened(parts: Parts, target: Target) -> tuple[Target, Verdict | None]:
         )
         verdict = trial.removal()
         if verdict.outcome is Outcome.ACCEPT:
-            return Target((*target.changes, *_out(parts, target, edits)), tuple(edits)), verdict
+            changes = (*target.changes, *_out(parts, target, edits))
+            return Target(target.seen, changes, tuple(edits)), verdict
         # Named by a gate that is sure of it, or by one that only suspects: here doubt is enough.
         victims = {fact for gate in failing(verdict) for fact in gate.culprits}
         fallen = [edit for edit in edits if victims & set(edit.facts)]
@@ -132,7 +142,7 @@ def _lightened(parts: Parts, target: Target) -> tuple[Target, Verdict | None]:
         edits = [edit for edit in edits if edit not in fallen]
         if not edits:
             break
-    return Target((*target.changes, *_out(parts, target, [])), ()), None
+    return Target(target.seen, (*target.changes, *_out(parts, target, [])), ()), None
 
 
 def _out(parts: Parts, target: Target, edits: Sequence[WeightEdit]) -> list[Change]:
@@ -148,7 +158,8 @@ def _size(edit: WeightEdit) -> float:
 
 
 def _with(parts: Parts, changes: Sequence[Change], worn: Collection[str]) -> Target:
-    live = _after(parts.journal.live(), changes)
+    seen = parts.journal.epoch().number
+    live = _after(parts.journal.live(seen), changes)
     touched = {*worn, *(change.key.subject for change in changes)}
     groups = group_by_subject(
         parts,
@@ -162,26 +173,27 @@ def _with(parts: Parts, changes: Sequence[Change], worn: Collection[str]) -> Tar
         for fact in live.values()
         if fact.id in proposed.refused
     ]
-    return Target((*changes, *demoted), (*others, *proposed.edits.values()))
+    return Target(seen, (*changes, *demoted), (*others, *proposed.edits.values()))
 
 
-def _weights(parts: Parts, to: int) -> Target:
-    live = parts.journal.live()
+def _weights(parts: Parts, seen: int, to: int) -> Target:
+    live = parts.journal.live(seen)
     alive = {fact.id for fact in live.values()}
     # An edit that also carries a fact superseded or retracted since would answer with it: it is left out.
     edits = tuple(edit for edit in parts.journal.edits(to) if set(edit.facts) <= alive)
     inside = {fact for edit in edits for fact in edit.facts}
-    return Target(_moves(live.values(), inside), edits)
+    return Target(seen, moves_of(live.values(), inside), edits)
 
 
-def _everything(parts: Parts, to: int) -> Target:
-    now, then = parts.journal.live(), parts.journal.live(to)
+def _everything(parts: Parts, seen: int, to: int) -> Target:
+    now, then = parts.journal.live(seen), parts.journal.live(to)
     gone = [Change(key, None) for key in now if key not in then]
     back = [Change(key, fact) for key, fact in then.items() if now.get(key) != fact]
-    return Target((*gone, *back), parts.journal.edits(to))
+    return Target(seen, (*gone, *back), parts.journal.edits(to))
 
 
-def _moves(facts: Iterable[Fact], inside: set[str]) -> tuple[Change, ...]:
+def moves_of(facts: Iterable[Fact], inside: Collection[str]) -> tuple[Change, ...]:
+    """Who changes place when exactly the facts `inside` are in the weights."""
     return tuple(
         Change(fact.key, fact.placed(Placement.WEIGHTS if fact.id in inside else Placement.MEMORY))
         for fact in facts
@@ -205,13 +217,55 @@ def _served_before(parts: Parts, edits: Sequence[WeightEdit]) -> bool:
     return any(epoch.edits == wanted for epoch in parts.journal.epochs())
 
 
-def _commit(parts: Parts, target: Target, *, kind: str, reason: str, verdict: Verdict | None) -> Epoch:
-    return parts.journal.commit(
-        target.changes,
-        kind=kind,
-        reason=reason,
-        edits=target.edits,
-        weights_sha256=parts.workbench.weights_sha256(target.edits),
-        expected=parts.journal.epoch().number,
-        verdict=verdict,
-    )
+def _commit(
+    parts: Parts, target: Target, *, kind: str, reason: str, verdict: Verdict | None, good: int | None = None
+) -> Epoch:
+    """On top of what serves by now: the live cycle may have brought facts since the target was worked out."""
+    weights_sha256 = parts.workbench.weights_sha256(target.edits)
+    for _ in range(COMMITS):
+        now = parts.journal.epoch()
+        changes = _rebased(parts, target, now.number)
+        with contextlib.suppress(ConflictError):
+            return parts.journal.commit(
+                changes,
+                kind=kind,
+                reason=reason,
+                edits=target.edits,
+                weights_sha256=weights_sha256,
+                expected=now.number,
+                verdict=verdict,
+                good=good,
+            )
+    raise ConflictError(f"the ledger moved {COMMITS} times while {reason!r} was committed: try again")
+
+
+def _newest_read(parts: Parts, *, at_most: int) -> int:
+    """The newest epoch up to a number whose weights have a reading; the base model needs none."""
+    read = {body.get("weights_sha256") for _, _, body in parts.journal.events(kinds=("reading",))}
+    older = [epoch for epoch in parts.journal.epochs() if epoch.number <= at_most]
+    return next((epoch.number for epoch in reversed(older) if epoch.weights_sha256 in read), 0)
+
+
+def _rebased(parts: Parts, target: Target, now: int) -> list[Change]:
+    """The target's changes as they fit epoch `now`.
+
+    A fact that was only to change its place and has another version by now keeps that version.
+
+    Raises:
+        ConflictError: a fact that was to go or to come back was corrected meanwhile.
+    """
+    if now == target.seen:
+        return list(target.changes)
+    then, live = parts.journal.live(target.seen), parts.journal.live(now)
+    fits = []
+    for change in target.changes:
+        before, current = then.get(change.key), live.get(change.key)
+        if before == current:
+            fits.append(change)
+        elif not _only_moves(before, change):
+            raise ConflictError(f"{change.key} was corrected meanwhile: look again and try again")
+    return fits
+
+
+def _only_moves(before: Fact | None, change: Change) -> bool:
+    return before is not None and change.fact is not None and before.id == change.fact.id

@@ -5,15 +5,25 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
+from guardedit.agent.kept import FULL, HARM, UNDECIDED, Kept
 from guardedit.agent.parts import Bisected, Parts
-from guardedit.agent.turned_away import FULL
 from guardedit.core.fact import Fact, FactKey
 from guardedit.core.proposal import WeightEdit
 from guardedit.core.protocols import Event
 from guardedit.core.verdict import Gate, Outcome, Verdict, combine
 
-#: Gates of budgets that all edits share.
-BUDGETS = frozenset({"perplexity_ratio_to_base", "other_subject_to_base", "remembered"})
+#: Gates of budgets that all edits share: once they are spent the layer is full.
+BUDGETS = frozenset({"perplexity_ratio_to_base", "other_subject_to_base"})
+#: What a removal is not refused for, since what stays has spent it.
+SPENT = BUDGETS | {"remembered"}
+
+
+class _CannotJudge(Exception):
+    """Raised to leave a search in which nothing can be measured; never leaves this file."""
+
+    def __init__(self, verdict: Verdict) -> None:
+        super().__init__(verdict.reason)
+        self.verdict = verdict
 
 
 @dataclass
@@ -24,10 +34,11 @@ class Trial:
 
     Two questions are kept apart when a set fails. Is an edit harmful? The culprits are tried alone on the
     base model, which depends on nothing else. An edit that was made beside others may lean on them: where
-    it fails it is made once more for the base model (`remake`), and turned away for good if that one fails
-    too. Is there room? An edit that passes alone but not beside others waits for the next batch, or, when
-    the budgets against the base model are spent or it fails beside the serving edits alone, is turned away
-    because the layer is full.
+    it fails it is made once more for the base model (`remake`), and is guilty if that one is rejected too.
+    Is there room? An edit that passes alone but not beside others waits for the next batch; where the budgets
+    against the base model are spent, the layer is full.
+
+    Only a reject makes guilty. Facts about which no trial could decide are `undecided` and are tried again.
     """
 
     parts: Parts
@@ -36,25 +47,42 @@ class Trial:
     facts: Mapping[str, Fact]  # by id: the facts of the edits on trial
     live: Mapping[FactKey, Fact]
     seed: int
+    effort: int = 1  # how many times the usual number of sampled questions
     remake: Callable[[WeightEdit], WeightEdit | None] = lambda _: None
-    reasons: dict[str, str] = field(default_factory=dict)  # fact id -> why it was turned away
+    guilty: dict[str, Kept] = field(default_factory=dict)  # fact id -> why it was turned away
+    undecided: dict[str, Kept] = field(default_factory=dict)
     verdict: Verdict | None = None
+
+    @property
+    def again(self) -> bool:
+        """Whether nothing came of it, but may next time."""
+        return self.verdict is None and bool(self.undecided)
 
     def run(self, edits: Mapping[str, WeightEdit]) -> dict[str, WeightEdit]:
         """Tier 0, then tier 1, by bisection where a batch fails; the accepted edits by subject."""
         innocent = self._inspected([edits[subject] for subject in sorted(edits)])
+        try:
+            return self._tried(innocent)
+        except _CannotJudge as error:
+            for edit in innocent.values():
+                if not self._known_guilty(edit):
+                    self._doubt(edit, error.verdict.reason)
+            self.verdict = None
+            return {}
+
+    def _tried(self, innocent: dict[str, WeightEdit]) -> dict[str, WeightEdit]:
         found, anew = self._bisected(innocent), dict[str, WeightEdit]()
-        for subject, guilty in found.culprits.items():
+        for subject, failed in found.culprits.items():
             edit = self._standing_alone(innocent[subject])
             if edit is not None and edit.digest != innocent[subject].digest:
                 anew[subject] = edit
             elif edit is not None:
-                self._crowded_out(edit, guilty, beside=found.kept)
+                self._crowded_out(edit, failed, beside=found.kept)
         if anew:
             innocent = {subject: innocent[subject] for subject in found.kept} | anew
             found = self._bisected(innocent)
-            for subject, guilty in found.culprits.items():
-                self._crowded_out(innocent[subject], guilty, beside=found.kept)
+            for subject, failed in found.culprits.items():
+                self._crowded_out(innocent[subject], failed, beside=found.kept)
         self.verdict = found.verdict
         if not found.kept and self._others_changed():
             # Nothing new is wanted, but something old is to go: that is a change too.
@@ -68,10 +96,19 @@ class Trial:
             names=lambda subject: edits[subject].facts,
         )
 
-    def _crowded_out(self, edit: WeightEdit, guilty: Verdict, *, beside: Sequence[str]) -> None:
-        """Turn an edit away that passes alone and for which there will be no room; else it waits."""
-        if not beside or _over_budget(guilty):
-            self._blame(edit, f"{FULL}: passes alone, not beside the others: {guilty.reason}")
+    def _crowded_out(self, edit: WeightEdit, failed: Verdict, *, beside: Sequence[str]) -> None:
+        """An edit that passes alone: there is no room for it, or it waits, or it harms what serves."""
+        company = len(beside) + len(self.others)
+        if company and _over_budget(failed):
+            self._blame(
+                edit, FULL, f"passes alone, but not with the {company} edits beside it: {failed.reason}"
+            )
+        elif beside:
+            return  # the others of the batch may be to blame: it waits for the next one
+        elif failed.outcome is Outcome.REJECT:
+            self._blame(edit, HARM, failed.reason)
+        else:
+            self._doubt(edit, failed.reason)
 
     def judged(self, edits: Sequence[WeightEdit]) -> Verdict:
         """Tier 1: candidate, serving epoch and base under the same probes."""
@@ -95,7 +132,11 @@ class Trial:
             repaired = self._judged([again], others=(), serving=(), live={})
             if repaired.outcome is Outcome.ACCEPT:
                 return again
-        self._blame(edit, verdict.reason)
+            verdict = repaired
+        if verdict.outcome is Outcome.REJECT:
+            self._blame(edit, HARM, verdict.reason)
+        else:
+            self._doubt(edit, verdict.reason)
         return None
 
     def _judged(
@@ -109,14 +150,14 @@ class Trial:
     ) -> Verdict:
         bench, guard = self.parts.workbench, self.parts.guard
         batch = [self.facts[fact] for edit in edits for fact in edit.facts]
-        probes = guard.probes_for(batch, live, seed=self.seed)
+        probes = guard.probes_for(batch, live, seed=self.seed, effort=self.effort)
         started = self.parts.clock()
         candidate, before, base = (bench.measure(these, probes) for these in ([*others, *edits], serving, ()))
         verdict = guard.judge(candidate=candidate, serving=before, base=base, probes=probes)
+        inherited = guard.judge(candidate=before, serving=before, base=base, probes=probes)
         if removal:
-            inherited = guard.judge(candidate=before, serving=before, base=base, probes=probes)
             verdict = _excused(
-                verdict, BUDGETS | {gate.name for gate in failing(inherited) if not gate.culprits}
+                verdict, SPENT | {gate.name for gate in failing(inherited) if not gate.culprits}
             )
         seconds = self.parts.clock() - started
         self.parts.observe(
@@ -125,6 +166,8 @@ class Trial:
         if verdict.outcome is not Outcome.ACCEPT:  # an accepting one is recorded with its epoch
             digests = sorted(edit.digest for edit in edits)
             self.parts.journal.note("trial", {"edits": digests, "verdict": verdict.to_json()})
+        if inherited.outcome is Outcome.ERROR:
+            raise _CannotJudge(inherited)  # not even what serves can be measured: no edit is to blame
         return verdict
 
     def _inspected(self, edits: Sequence[WeightEdit]) -> dict[str, WeightEdit]:
@@ -142,10 +185,14 @@ class Trial:
         innocent: dict[str, WeightEdit] = {}
         for edit in edits:
             gates = [gate for fact in edit.facts for gate in failing.get(fact, ())]
-            if gates:
-                self._blame(edit, "; ".join(dict.fromkeys(gate.detail or str(gate) for gate in gates)))
-            else:
+            why = "; ".join(dict.fromkeys(gate.detail or str(gate) for gate in gates))
+            if not gates:
                 innocent[edit.subject] = edit
+            elif any(gate.outcome is Outcome.REJECT for gate in gates):
+                full = {gate.name for gate in gates} == {"capacity_ratio"}
+                self._blame(edit, FULL if full else HARM, why)
+            else:
+                self._doubt(edit, why)
         if failing:
             self.parts.journal.note("trial", {"edits": [], "verdict": verdict.to_json()})
         self.parts.observe(
@@ -156,9 +203,16 @@ class Trial:
     def _others_changed(self) -> bool:
         return {edit.digest for edit in self.others} != {edit.digest for edit in self.serving}
 
-    def _blame(self, edit: WeightEdit, reason: str) -> None:
+    def _known_guilty(self, edit: WeightEdit) -> bool:
+        return any(fact in self.guilty for fact in edit.facts)
+
+    def _blame(self, edit: WeightEdit, code: str, reason: str) -> None:
         for fact in edit.facts:
-            self.reasons[fact] = reason
+            self.guilty[fact] = Kept(code=code, reason=reason)
+
+    def _doubt(self, edit: WeightEdit, reason: str) -> None:
+        for fact in edit.facts:
+            self.undecided[fact] = Kept(code=UNDECIDED, reason=reason)
 
 
 def failing(verdict: Verdict) -> list[Gate]:

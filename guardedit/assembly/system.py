@@ -60,47 +60,50 @@ def open_sources(settings: Settings) -> list[Source]:
     return [open_source(f"{settings.redis_url}{'&' if '?' in settings.redis_url else '?'}{options}")]
 
 
-def build_agent(
+def build_parts(
     *,
     settings: Settings,
     policy: Policy,
     ledger: SqliteLedger,
     workbench: Workbench,
     replicas: Sequence[Replica],
-    check: Callable[[Correction], None],
     sources: Sequence[Source],
     observe: Observer,
     clock: Clock,
     guarded: bool = True,
-) -> Agent:
-    """The loop, with everything it talks to. `guarded` False is for comparison only."""
+) -> Parts:
+    """What one cycle talks to; each of the two has a ledger of its own. `guarded` False is for comparison."""
     probes = load_probes(settings)
-    watch = drift_watch(policy)
+    card = find_card(settings, workbench.base_sha256)
     limits = Limits(
         batch=policy.editing.batch,
         batch_wait_s=policy.editing.max_batch_wait_s,
         capacity_ratio=policy.guard.capacity_ratio_max if guarded else float("inf"),
         drift_ratio=policy.drift.perplexity_ratio_to_base,
         shadow=policy.mode == "shadow",
+        newest_report_wins=policy.conflicts == "newest_report",
+        repair_every_s=policy.serving.check_every_s,
+        layer=edit_layer(policy, settings, card),
+        workers=settings.model_workers,
     )
     collapse_guard: Guard = guard(policy, probes) if guarded else NoGuard()
-    return Agent(
-        Parts(
-            sources=sources,
-            journal=ledger,
-            decide=lambda correction, facts: decide(policy, correction, DecisionContext(**facts)),
-            check=check,
-            known_questions=lambda subject: known_questions(probes, subject),
-            workbench=workbench,
-            guard=collapse_guard,
-            bisect=bisect,
-            drift=watch if guarded else DriftWatch(DriftLimits(max_ratio_to_base=float("inf")), [NoDrift()]),
-            replicas=replicas,
-            observe=observe,
-            clock=clock,
-            limits=limits,
-            settings_sha256=editing_sha256(policy, settings, find_card(settings, workbench.base_sha256)),
-        )
+    watch = drift_watch(policy)
+    return Parts(
+        sources=sources,
+        journal=ledger,
+        decide=lambda correction, facts: decide(policy, correction, DecisionContext(**facts)),
+        check=tokenizer_check(settings),
+        reach=lambda correction: reach(correction, known_names(probes)),
+        known_questions=lambda subject: known_questions(probes, subject),
+        workbench=workbench,
+        guard=collapse_guard,
+        bisect=bisect,
+        drift=watch if guarded else DriftWatch(DriftLimits(max_ratio_to_base=float("inf")), [NoDrift()]),
+        replicas=replicas,
+        observe=observe,
+        clock=clock,
+        limits=limits,
+        settings_sha256=editing_sha256(policy, settings, card),
     )
 
 

@@ -115,11 +115,11 @@ def _through_the_door(path: Path) -> str:
 def _connected(address: str, busy: LedgerBusy) -> Iterator[Any]:
     import ray
 
-    from guardedit.runtime.actors import COORDINATOR, NAMESPACE
+    from guardedit.runtime.actors import CONSOLIDATOR, NAMESPACE
 
     try:
         ray.init(address=address, namespace=NAMESPACE, log_to_driver=False, logging_level=logging.ERROR)
-        actor = ray.get_actor(COORDINATOR, namespace=NAMESPACE)
+        actor = ray.get_actor(CONSOLIDATOR, namespace=NAMESPACE)
     except (ConnectionError, RuntimeError, ValueError) as error:
         with contextlib.suppress(Exception):
             ray.shutdown()

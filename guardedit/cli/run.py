@@ -9,7 +9,7 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from enum import StrEnum
-from typing import TYPE_CHECKING, Annotated, Any, Protocol, Self
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -19,18 +19,12 @@ from guardedit.cli.opening import refuse_second
 from guardedit.cli.operator import DOOR, open_door, use_token
 from guardedit.cli.options import Format, Home, Model, PolicyFile, settings_from
 from guardedit.cli.show import Output
-from guardedit.core.epoch import Epoch
 from guardedit.core.errors import SourceError
 from guardedit.settings import Settings
 
 if TYPE_CHECKING:
     from guardedit.policy.schema import Policy
-
-#: How long an idle loop sleeps before it looks into the inbox again; it grows while nothing comes.
-SHORT_S, LONG_S = 0.05, 0.5
-#: How long after a broker failed before the next turn.
-BACK_OFF_S = 1.0
-
+    from guardedit.runtime.drive import System
 
 class Runtime(StrEnum):
     """Where the parts run."""
@@ -44,20 +38,6 @@ class Log(StrEnum):
 
     TEXT = "text"
     JSON = "json"
-
-
-class System(Protocol):
-    """`LocalSystem` and `RaySystem`, as far as a loop needs them."""
-
-    def step(self) -> StepReport:
-        """One turn."""
-
-    def epoch(self) -> Epoch:
-        """The serving epoch."""
-
-    def __enter__(self) -> Self: ...
-
-    def __exit__(self, *_: object) -> None: ...
 
 
 def run(
@@ -95,7 +75,7 @@ def run(
 
         configure_logging(log is Log.JSON, sys.stderr)
     with ExitStack() as stack:
-        system = stack.enter_context(_system(settings, rules, log=log is not None))
+        system = stack.enter_context(_system(settings, rules, log=log is not None, once=once))
         if settings.runtime == "ray" and not settings.ray_address:
             stack.enter_context(open_door(settings))
         stop = stack.enter_context(_stop_on_signals())
@@ -103,39 +83,24 @@ def run(
         where = f"{settings.metrics.host}:{settings.metrics.port}" if settings.metrics else None
         told = {"event": "ready", "epoch": epoch, "runtime": settings.runtime, "metrics": where}
         show.line(told, output, f"ready: epoch {epoch}, runtime {settings.runtime}, metrics {where or 'off'}")
-        drive(system, stop, once=once, tell=lambda report: _tell(report, output))
+        away = _work(system, stop, once=once, output=output)
         epoch = system.epoch().number
         show.line({"event": "stopped", "epoch": epoch}, output, f"stopped: epoch {epoch}")
+    if away:
+        raise SourceError(away)
 
 
-def drive(system: System, stop: threading.Event, *, once: bool, tell: Callable[[StepReport], None]) -> None:
-    """Turn after turn until `stop` is set or, with `once`, until nothing is left to do.
+def _work(system: System, stop: threading.Event, *, once: bool, output: Output) -> str:
+    """Until told to stop or, with `once`, until nothing is left; what a broker that is away had to say."""
+    from guardedit.runtime.drive import drain, drive
 
-    A broker that is away is complained of once and asked again; every other error ends the loop.
-    """
-    pause_s, said = SHORT_S, ""
-    while not stop.is_set():
-        try:
-            report = system.step()
-        except SourceError as error:
-            if str(error) != said:
-                show.warn(f"warning: {error}")
-            said = str(error)
-            stop.wait(BACK_OFF_S)
-            continue
-        said = ""
-        if _changed(report):
-            tell(report)
-            pause_s = SHORT_S
-            continue
-        if once and report.idle:
-            return
-        stop.wait(pause_s)
-        pause_s = min(LONG_S, pause_s * 1.5)
+    def tell(report: StepReport) -> None:
+        _tell(report, output)
 
-
-def _changed(report: StepReport) -> bool:
-    return bool(report.received or report.settled or report.promoted or report.turned_away or report.breach)
+    if once:
+        return drain(system, stop, tell)
+    drive(system, stop, tell=tell, warn=lambda text: show.warn(f"warning: {text}"))
+    return ""
 
 
 def _tell(report: StepReport, output: Output) -> None:
@@ -157,7 +122,7 @@ def _tell(report: StepReport, output: Output) -> None:
     show.line(fields, output, f"epoch {fields['epoch']}: {text}")
 
 
-def _system(settings: Settings, policy: Policy, *, log: bool) -> System:
+def _system(settings: Settings, policy: Policy, *, log: bool, once: bool) -> System:
     if settings.runtime == "ray":
         use_token(secrets.token_hex(32))
         from guardedit.runtime.cluster import RaySystem
@@ -165,7 +130,7 @@ def _system(settings: Settings, policy: Policy, *, log: bool) -> System:
         return RaySystem(settings, policy, log=log)
     from guardedit.runtime.local import LocalSystem
 
-    return LocalSystem(settings, policy, log=log)
+    return LocalSystem(settings, policy, log=log, apart=not once)
 
 
 @contextmanager

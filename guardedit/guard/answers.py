@@ -22,6 +22,8 @@ from guardedit.core.verdict import Gate, Outcome
 from guardedit.guard.gates import at_least, undecided, unmeasured
 from guardedit.guard.limits import GuardLimits
 
+#: What the model was told, as opposed to what it knows by itself.
+_TOLD = frozenset({Kind.EARLIER, Kind.REMEMBERED})
 _SAMPLED = frozenset({Kind.OTHER_SUBJECT, Kind.EARLIER, Kind.REMEMBERED})
 
 
@@ -69,7 +71,7 @@ class _Rate:
 
 
 def _reference(kind: Kind, serving: Measurement, base: Measurement) -> Mapping[str, str] | None:
-    """Whose answers may stand beside the expected one; None: nobody's.
+    """Whose answers the candidate's are compared with; None: nobody's, the expected answer is demanded.
 
     How well a model obeys what the memory tells it wears off little by little, so the base is the measure.
     """
@@ -132,11 +134,19 @@ def _gate(
 
 
 def _stands(question: Question, answers: Mapping[str, str], reference: Mapping[str, str] | None) -> bool:
-    """True when the answer is the expected one or, where a reference counts, the same as before."""
+    """Whether an answer is as it should be: the expected one or, where a reference counts, the same as before.
+
+    Of what was told to the model (earlier edits, facts in the memory) only what stopped being right counts: a
+    fact that the reference never obeyed says nothing about the candidate.
+    """
     answer = normalise(answers[question.prompt])
-    if question.expected is not None and answer == normalise(question.expected):
+    wanted = None if question.expected is None else normalise(question.expected)
+    if answer == wanted:
         return True
-    return reference is not None and answer == normalise(reference[question.prompt])
+    if reference is None:
+        return False
+    before = normalise(reference[question.prompt])
+    return before != wanted if question.kind in _TOLD else answer == before
 
 
 def binomial_tail(successes: int, trials: int, probability: float) -> float:

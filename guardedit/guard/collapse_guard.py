@@ -25,15 +25,20 @@ class CollapseGuard:
     limits: GuardLimits
     served: Served = lambda _, question: question
 
-    def probes_for(self, batch: Sequence[Fact], live: Mapping[FactKey, Fact], *, seed: int) -> Probes:
-        """What to measure for a candidate that puts `batch` into the weights, see `ProbeSet.for_trial`."""
+    def probes_for(
+        self, batch: Sequence[Fact], live: Mapping[FactKey, Fact], *, seed: int, effort: int = 1
+    ) -> Probes:
+        """What to measure for a candidate that puts `batch` into the weights, see `ProbeSet.for_trial`.
+
+        `effort` multiplies the sizes of all samples, for a trial that could not decide with fewer.
+        """
         return self.probe_set.for_trial(
             batch,
             live,
             seed=seed,
-            other_subject_sample=self.limits.other_subject_sample,
-            earlier_sample=self.limits.earlier_sample,
-            remembered_sample=self.limits.remembered_sample,
+            other_subject_sample=effort * self.limits.other_subject_sample,
+            earlier_sample=effort * self.limits.earlier_sample,
+            remembered_sample=effort * self.limits.remembered_sample,
             served=self.served,
         )
 

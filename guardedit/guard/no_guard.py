@@ -16,7 +16,14 @@ _REASON = "the guard is off"
 class NoGuard:
     """Asks nothing and accepts everything, even what is not finite. Never for a model that is served."""
 
-    def probes_for(self, batch: Sequence[Fact], live: Mapping[FactKey, Fact], *, seed: int) -> Probes:  # noqa: ARG002 - the interface of CollapseGuard
+    def probes_for(
+        self,
+        batch: Sequence[Fact],  # noqa: ARG002 - the interface of CollapseGuard
+        live: Mapping[FactKey, Fact],  # noqa: ARG002 - as above
+        *,
+        seed: int,  # noqa: ARG002 - as above
+        effort: int = 1,  # noqa: ARG002 - as above
+    ) -> Probes:
         """Nothing to measure."""
         return Probes(texts=())
 

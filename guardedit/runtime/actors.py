@@ -7,6 +7,7 @@ actor's name, because a constructor's arguments must outlive whoever made them.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping, Sequence
 from functools import cached_property
 from typing import Any
@@ -14,13 +15,25 @@ from typing import Any
 import ray
 
 from guardedit import assembly
+from guardedit.agent.parts import StepReport
+from guardedit.core.errors import LedgerBusy
 from guardedit.core.fact import Fact
 from guardedit.core.probe import Inspection, Measurement, Probes
 from guardedit.core.proposal import Proposal, WeightEdit
-from guardedit.core.protocols import Answer, Recall, Snapshot, SubjectGroup
+from guardedit.core.protocols import (
+    Answer,
+    Event,
+    Recall,
+    Replica,
+    Snapshot,
+    SubjectGroup,
+    Update,
+    Workbench,
+)
 from guardedit.models.worker import ModelWorker
 from guardedit.policy.schema import Policy
 from guardedit.runtime.calls import call
+from guardedit.runtime.consolidator import Consolidator
 from guardedit.runtime.coordinator import Coordinator
 from guardedit.runtime.local import Extra
 from guardedit.serving.replica import ServingReplica
@@ -29,6 +42,9 @@ from guardedit.settings import Settings
 
 NAMESPACE = "guardedit"
 COORDINATOR = "coordinator"
+CONSOLIDATOR = "consolidator"
+#: How long after its last turn a driver still counts as driving, in seconds.
+LEASE_S = 10.0
 #: Restart for ever: an actor that cannot start says why in every call.
 _LIFE: Mapping[str, Any] = {
     "max_restarts": -1,
@@ -75,7 +91,47 @@ class ReplicaShell(ServingReplica):
 
 
 class CoordinatorShell(Coordinator):
-    """The coordinator with handles for what runs elsewhere."""
+    """The live cycle with handles for what runs elsewhere. It is driven by one driver at a time."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._driver, self._driven_at_s = "", -LEASE_S
+
+    def drive(self, driver: str) -> StepReport:
+        """One turn for a driver; LedgerBusy while another one drives."""
+        now_s = time.monotonic()
+        if driver != self._driver and now_s - self._driven_at_s < LEASE_S:
+            raise LedgerBusy(
+                f"{self.settings.home} is driven by {self._driver}: stop that one, or wait {LEASE_S:g} s after "
+                "it has died"
+            )
+        self._driver, self._driven_at_s = driver, now_s
+        return self.step()
+
+
+class ConsolidatorShell(Consolidator):
+    """The other cycle; what it would tell its observers travels with the report of its turn."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        policy: Policy,
+        workbench: Workbench,
+        replicas: Sequence[Replica],
+        *,
+        guarded: bool,
+    ) -> None:
+        self._events: list[Event] = []
+        super().__init__(
+            settings, policy, workbench, replicas, observe=self._events.append, guarded=guarded
+        )
+
+    def told(self) -> tuple[StepReport, list[Event]]:
+        """One turn, and the events since this was last called."""
+        report = self.step()
+        events = list(self._events)
+        del self._events[: len(events)]
+        return report, events
 
 
 class _Handle:

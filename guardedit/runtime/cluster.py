@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import logging
 import os
+import socket
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any, Self
 
 import ray
 
+from guardedit.agent.loop import both
 from guardedit.agent.parts import StepReport
 from guardedit.core.epoch import Epoch
 from guardedit.core.errors import UsageError
@@ -16,8 +19,10 @@ from guardedit.core.proposal import WeightEdit
 from guardedit.core.protocols import Answer, Workbench
 from guardedit.policy.schema import Policy
 from guardedit.runtime.actors import (
+    CONSOLIDATOR,
     COORDINATOR,
     NAMESPACE,
+    ConsolidatorShell,
     CoordinatorShell,
     ReplicaHandle,
     ReplicaShell,
@@ -64,21 +69,27 @@ class RaySystem:
         held = [ShardHandle(f"shard-{n}") for n in range(shards)]
         self.replica = make(ReplicaShell, settings, policy, held, few, name="replica-0")
         self._replica = ReplicaHandle("replica-0")
-        self.coordinator = make(
-            CoordinatorShell,
-            settings,
-            policy,
-            self.workbench,
-            [self._replica],
-            guarded=guarded,
-            log=log,
-            name=COORDINATOR,
-        )
+        parts = (settings, policy, self.workbench, [self._replica])
+        self.coordinator = make(CoordinatorShell, *parts, guarded=guarded, log=log, name=COORDINATOR)
         self._check_whose()
+        self.consolidator = make(ConsolidatorShell, *parts, guarded=guarded, name=CONSOLIDATOR)
+        self._driver = f"{socket.gethostname()}, process {os.getpid()}"
 
     def step(self) -> StepReport:
-        """One turn of the loop; a coordinator that dies in it is restarted and the turn taken again."""
-        report: StepReport = call(self.coordinator.step)
+        """One turn of each cycle; an actor that dies in it is restarted and the turn taken again."""
+        report = both(self.step_live(), self.step_consolidate())
+        return replace(report, epoch=self._published())
+
+    def step_live(self) -> StepReport:
+        """One turn of the live cycle."""
+        report: StepReport = call(self.coordinator.drive, self._driver)
+        return report
+
+    def step_consolidate(self) -> StepReport:
+        """One turn of the consolidating cycle; the live one publishes what it made."""
+        report: StepReport
+        report, events = call(self.consolidator.told)
+        call(self.coordinator.hear, events)
         return report
 
     def ask(self, prompts: Sequence[str], *, scope: str = "default") -> list[Answer]:
@@ -97,17 +108,20 @@ class RaySystem:
 
     def roll_back(self, to: int, *, facts_too: bool = False) -> Epoch:
         """Serve an earlier epoch again."""
-        epoch: Epoch = call(self.coordinator.roll_back, to, facts_too=facts_too)
+        epoch: Epoch = call(self.consolidator.roll_back, to, facts_too=facts_too)
+        self._published()
         return epoch
 
     def undo(self, fact_id: str) -> Epoch:
         """Take one fact back."""
-        epoch: Epoch = call(self.coordinator.undo, fact_id)
+        epoch: Epoch = call(self.consolidator.undo, fact_id)
+        self._published()
         return epoch
 
     def redo(self, fact_id: str) -> Epoch:
         """Bring one fact back."""
-        epoch: Epoch = call(self.coordinator.redo, fact_id)
+        epoch: Epoch = call(self.consolidator.redo, fact_id)
+        self._published()
         return epoch
 
     def weights_sha256(self, edits: Sequence[WeightEdit]) -> str:
@@ -120,9 +134,14 @@ class RaySystem:
         return spent
 
     def restart_coordinator(self) -> None:
-        """Kill the coordinator's process; Ray starts another, which reads the ledger."""
-        ray.kill(self.coordinator, no_restart=False)
+        """Kill the processes of both cycles; Ray starts others, which read the ledger."""
+        for actor in (self.coordinator, self.consolidator):
+            ray.kill(actor, no_restart=False)
         call(self.coordinator.epoch)
+
+    def _published(self) -> Epoch:
+        epoch: Epoch = call(self.coordinator.publish)
+        return epoch
 
     def _check_whose(self) -> None:
         """The actors of an earlier run go on with ours only if they are about the same."""
@@ -140,7 +159,7 @@ class RaySystem:
 
     def close(self) -> None:
         """Stop what this object started, and nothing else."""
-        for actor in (self.coordinator, self.replica, *self.shards, *self.workers):
+        for actor in (self.coordinator, self.consolidator, self.replica, *self.shards, *self.workers):
             ray.kill(actor, no_restart=True)
         if self._started:
             ray.shutdown()

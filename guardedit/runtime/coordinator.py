@@ -1,24 +1,26 @@
-"""The coordinator: owns the ledger, runs the loop, exposes the metrics. A plain class; single writer.
+"""The coordinator: owns the live cycle, the brokers and the metrics. A plain class; one per ledger folder.
 
 It holds no truth. Killed at any moment, its constructor opens the ledger again and goes on from there.
 """
 
 from __future__ import annotations
 
-import contextlib
+import math
 import time
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from typing import Any
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
 
 import guardedit
 from guardedit import assembly
+from guardedit.agent.kept import KeptFacts
+from guardedit.agent.live import Live
 from guardedit.agent.parts import StepReport
 from guardedit.core.epoch import Epoch
-from guardedit.core.errors import SourceError
 from guardedit.core.fact import Placement
 from guardedit.core.protocols import Delivery, Event, Observer, Replica, Workbench
 from guardedit.policy.schema import Policy
+from guardedit.runtime.spent import Spent
 from guardedit.settings import Settings
 from guardedit.telemetry.exporter import registry
 from guardedit.telemetry.fan_out import fan_out
@@ -37,15 +39,15 @@ class Status:
     weights: int
     waiting: int  # in the inbox
     dead_letters: int
-    turned_away: int
-    capacity_ratio: float
+    turned_away: int  # facts that something keeps out of the weights
+    capacity_ratio: float  # NaN before any promotion in this process
     perplexity_ratio: float  # serving over base, last measured; NaN before any
     trials: dict[str, int]
     rollbacks: int
 
 
 class Coordinator:
-    """One per ledger folder; a second one is refused by the ledger's lock."""
+    """The live cycle on a ledger of its own; a second one is refused by the ledger's lock."""
 
     def __init__(
         self,
@@ -59,81 +61,54 @@ class Coordinator:
     ) -> None:
         self.settings = settings
         self._policy_sha256 = policy.sha256
-        card = assembly.find_card(settings, workbench.base_sha256)
-        self._layer = assembly.edit_layer(policy, settings, card)
-        self._ratio = float("nan")
-        self._spent: dict[str, float] = {}  # seconds by stage, in this process
-        self._bench = workbench
-        self._ledger = assembly.open_ledger(
-            settings, policy, base_sha256=workbench.base_sha256, clock=time.time
-        )
-        seen = MetricsObserver()
-        observers: list[Observer] = [seen, self._note_event, *([LogObserver()] if log else [])]
-        sources = assembly.open_sources(settings)
-        try:
-            self._metrics = None
-            if settings.metrics is not None:
-                page = registry(
-                    read=self._ledger.counts,
-                    seen=seen.seen,
-                    sources=[source.name for source in sources] + ["submit"],
-                    build={
-                        "version": guardedit.__version__,
-                        "model": workbench.base_sha256[:12],
-                        "policy_sha": policy.sha256[:12],
-                    },
-                )
-                self._metrics = MetricsServer(page, host=settings.metrics.host, port=settings.metrics.port)
-            self._observe = fan_out(observers)
-            self._observe(Event(kind="state", fields={"state": "running"}))
-            self.agent = assembly.build_agent(
-                settings=settings,
-                policy=policy,
-                ledger=self._ledger,
-                workbench=workbench,
-                replicas=replicas,
-                check=assembly.tokenizer_check(settings),
-                sources=sources,
-                observe=self._observe,
-                clock=time.time,
-                guarded=guarded,
+        self._spent, self._seen = Spent(), MetricsObserver()
+        observers: list[Observer] = [self._seen, self._spent, *([LogObserver()] if log else [])]
+        self.observe: Observer = fan_out(observers)
+        self._metrics: MetricsServer | None = None
+        with ExitStack() as undo:
+            base = workbench.base_sha256
+            self._ledger = assembly.open_ledger(
+                settings, policy, base_sha256=base, clock=time.time, role="live"
             )
-        except BaseException:
-            self.close()
-            raise
+            undo.callback(self._ledger.close)
+            sources = assembly.open_sources(settings)
+            for source in sources:
+                undo.callback(source.close)
+            if settings.metrics is not None:
+                self._metrics = self._page([source.name for source in sources], base)
+                undo.callback(self._metrics.close)
+            self.observe(Event(kind="state", fields={"state": "running"}))
+            self.live = Live(
+                assembly.build_parts(
+                    settings=settings,
+                    policy=policy,
+                    ledger=self._ledger,
+                    workbench=workbench,
+                    replicas=replicas,
+                    sources=sources,
+                    observe=self.observe,
+                    clock=time.time,
+                    guarded=guarded,
+                )
+            )
+            self._close: Callable[[], None] = undo.pop_all().close
 
     def step(self) -> StepReport:
-        """One turn of the loop."""
-        report = self.agent.step()
-        for replica in self.agent.parts.replicas:
-            for scope, count in replica.lookups().items():
-                self._observe(Event(kind="memory_lookup", fields={"scope": scope, "count": count}))
-        for source in self.agent.parts.sources:
-            # A queue that is away cannot say; the turn itself has reported that.
-            with contextlib.suppress(SourceError):
-                lag = source.lag()
-                fields = {"source": source.name, "waiting": lag.waiting, "oldest_s": lag.oldest_s}
-                self._observe(Event(kind="lag", fields=fields))
-        if report.promoted or report.breach:
-            ratio = self._bench.capacity_ratio(self._ledger.edits())
-            self._observe(Event(kind="capacity", fields={"layer": self._layer, "ratio": ratio}))
-        return replace(report, epoch=self._ledger.epoch())
+        """One turn of the live cycle."""
+        return self.live.step()
+
+    def publish(self) -> Epoch:
+        """Have every replica follow to the serving epoch, whoever made it."""
+        return self.live.publish()
+
+    def hear(self, events: Sequence[Event]) -> None:
+        """Take events of the other cycle in, for metrics and logs."""
+        for event in events:
+            self.observe(event)
 
     def receive(self, deliveries: Sequence[Delivery]) -> int:
         """Put messages into the inbox; they are durable when this returns."""
         return self._ledger.receive(deliveries)
-
-    def roll_back(self, to: int, *, facts_too: bool = False) -> Epoch:
-        """Serve the weights, or everything, of an earlier epoch."""
-        return self.agent.roll_back(to, facts_too=facts_too)
-
-    def undo(self, fact_id: str) -> Epoch:
-        """Take one fact back."""
-        return self.agent.undo(fact_id)
-
-    def redo(self, fact_id: str) -> Epoch:
-        """Bring one fact back."""
-        return self.agent.redo(fact_id)
 
     def whose(self) -> tuple[str, str]:
         """The home folder, and the digest of the policy."""
@@ -143,6 +118,7 @@ class Coordinator:
         """Where things stand."""
         live = self._ledger.live().values()
         counts = self._ledger.counts()
+        readings = self._ledger.events(kinds=("reading",))
         return Status(
             epoch=self._ledger.epoch().number,
             last_good=self._ledger.ref("last-good"),
@@ -150,9 +126,9 @@ class Coordinator:
             weights=sum(fact.placement is Placement.WEIGHTS for fact in live),
             waiting=counts.inbox_waiting,
             dead_letters=counts.dead_letters,
-            turned_away=len(self.agent.turned_away.now()),
-            capacity_ratio=self._bench.capacity_ratio(self._ledger.edits()),
-            perplexity_ratio=self._ratio,
+            turned_away=len(KeptFacts(self._ledger).now()),
+            capacity_ratio=max(self._seen.seen().capacity.values(), default=math.nan),
+            perplexity_ratio=math.exp(readings[-1][2]["log_ratio_to_base"]) if readings else math.nan,
             trials=dict(counts.trials),
             rollbacks=sum(counts.rollbacks.values()),
         )
@@ -162,24 +138,28 @@ class Coordinator:
         return self._ledger.epoch()
 
     def spent(self) -> dict[str, float]:
-        """Seconds by stage since this process started."""
-        return dict(self._spent)
+        """Seconds by stage since this process started, both cycles."""
+        return self._spent.seconds()
 
     def metrics_url(self) -> str:
         """Where `/metrics` listens; empty when it does not."""
         return self._metrics.url if self._metrics else ""
 
     def close(self) -> None:
-        """Give the ledger, its lock and the port back."""
-        if getattr(self, "_metrics", None) is not None:
-            self._metrics.close()  # type: ignore[union-attr]  # just tested
-        for source in self.agent.parts.sources if hasattr(self, "agent") else ():
-            source.close()
-        self._ledger.close()
+        """Give the ledger, its lock, the brokers and the port back."""
+        self._close()
 
-    def _note_event(self, event: Event) -> None:
-        seconds: Any = event.fields.get("seconds")
-        if isinstance(seconds, float):
-            self._spent[event.kind] = self._spent.get(event.kind, 0.0) + seconds
-        if event.kind == "watched":
-            self._ratio = float(event.fields["perplexity_ratio"])
+    def _page(self, sources: Sequence[str], base: str) -> MetricsServer:
+        address = self.settings.metrics
+        assert address is not None
+        page = registry(
+            read=self._ledger.counts,
+            seen=self._seen.seen,
+            sources=[*sources, "submit"],
+            build={
+                "version": guardedit.__version__,
+                "model": base[:12],
+                "policy_sha": self._policy_sha256[:12],
+            },
+        )
+        return MetricsServer(page, host=address.host, port=address.port)

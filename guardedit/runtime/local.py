@@ -1,16 +1,26 @@
-"""Everything in one process: the same classes as with Ray, called directly."""
+"""Everything on this machine without Ray: the same classes, called directly.
+
+The two cycles take turns (`step`), or run side by side (`step_live`, `step_consolidate` from two threads). Then
+the model worker is a process of its own (`apart`), so that a trial takes neither the model nor the interpreter
+from those who ask and correct.
+"""
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from typing import Self
 
 from guardedit import assembly
+from guardedit.agent.loop import Agent
 from guardedit.agent.parts import StepReport
 from guardedit.core.epoch import Epoch
 from guardedit.core.proposal import WeightEdit
 from guardedit.core.protocols import Answer, Workbench
 from guardedit.policy.schema import Policy
+from guardedit.runtime.apart import WorkbenchApart
+from guardedit.runtime.consolidator import Consolidator
 from guardedit.runtime.coordinator import Coordinator, Status
 from guardedit.serving.replica import ServingReplica
 from guardedit.serving.shard import MemoryShard
@@ -21,7 +31,16 @@ Extra = Mapping[str, assembly.Builder]
 
 
 class LocalSystem:
-    """A running guardedit in this process. A context manager."""
+    """A running guardedit on this machine. A context manager.
+
+    Args:
+        settings: where things are.
+        policy: what is done.
+        extra: editing methods that no registry offers.
+        guarded: False is for comparison only.
+        log: a structured line per event.
+        apart: the model worker is a process of its own; needed where both cycles run side by side.
+    """
 
     def __init__(
         self,
@@ -31,25 +50,49 @@ class LocalSystem:
         extra: Extra | None = None,
         guarded: bool = True,
         log: bool = False,
+        apart: bool = False,
     ) -> None:
         self.settings, self.policy = settings, policy
         self._guarded, self._log = guarded, log
-        self.bench = assembly.load_bench(settings, policy, extra=extra)
-        self.workbench: Workbench = assembly.worker(self.bench)
-        self._shard = MemoryShard(assembly.load_memory(settings, policy))
-        self.replica = ServingReplica(
-            self.bench.host, self.bench.fold, [self._shard], use_unsure=policy.memory.unsure == "use_fact"
-        )
-        self.coordinator = self._start()
+        with ExitStack() as undo:
+            self.bench = assembly.load_bench(settings, policy, extra=extra)
+            if apart:
+                self.workbench: Workbench = undo.enter_context(WorkbenchApart(settings, policy))
+            else:
+                self.workbench = assembly.worker(self.bench)
+            self._shard = MemoryShard(assembly.load_memory(settings, policy))
+            self.replica = ServingReplica(
+                self.bench.host,
+                self.bench.fold,
+                [self._shard],
+                use_unsure=policy.memory.unsure == "use_fact",
+                clock=time.time,
+            )
+            self.coordinator, self.consolidator = self._start()
+            undo.callback(lambda: self.coordinator.close())
+            undo.callback(lambda: self.consolidator.close())
+            self._undo = undo.pop_all()
 
-    def _start(self) -> Coordinator:
-        return Coordinator(
-            self.settings, self.policy, self.workbench, [self.replica], guarded=self._guarded, log=self._log
-        )
+    def _start(self) -> tuple[Coordinator, Consolidator]:
+        parts = (self.settings, self.policy, self.workbench, [self.replica])
+        coordinator = Coordinator(*parts, guarded=self._guarded, log=self._log)
+        try:
+            return coordinator, Consolidator(*parts, observe=coordinator.observe, guarded=self._guarded)
+        except BaseException:
+            coordinator.close()
+            raise
 
     def step(self) -> StepReport:
-        """One turn of the loop."""
+        """One turn of each cycle; what the second made is published when this returns."""
+        return Agent(self.coordinator.live, self.consolidator.consolidate).step()
+
+    def step_live(self) -> StepReport:
+        """One turn of the live cycle."""
         return self.coordinator.step()
+
+    def step_consolidate(self) -> StepReport:
+        """One turn of the consolidating cycle; the live one publishes what it made."""
+        return self.consolidator.step()
 
     def ask(self, prompts: Sequence[str], *, scope: str = "default") -> list[Answer]:
         """Ask the replica."""
@@ -65,15 +108,15 @@ class LocalSystem:
 
     def roll_back(self, to: int, *, facts_too: bool = False) -> Epoch:
         """Serve an earlier epoch again."""
-        return self.coordinator.roll_back(to, facts_too=facts_too)
+        return self._published(self.consolidator.roll_back(to, facts_too=facts_too))
 
     def undo(self, fact_id: str) -> Epoch:
         """Take one fact back."""
-        return self.coordinator.undo(fact_id)
+        return self._published(self.consolidator.undo(fact_id))
 
     def redo(self, fact_id: str) -> Epoch:
         """Bring one fact back."""
-        return self.coordinator.redo(fact_id)
+        return self._published(self.consolidator.redo(fact_id))
 
     def weights_sha256(self, edits: Sequence[WeightEdit]) -> str:
         """Fold on the worker."""
@@ -84,16 +127,21 @@ class LocalSystem:
         return self.coordinator.spent()
 
     def restart_coordinator(self) -> None:
-        """Forget the coordinator and start another from the ledger."""
+        """Forget both cycles and start others from the ledger."""
         self.coordinator.close()
-        self.coordinator = self._start()
+        self.consolidator.close()
+        self.coordinator, self.consolidator = self._start()
 
     def close(self) -> None:
         """Stop."""
-        self.coordinator.close()
+        self._undo.close()
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+    def _published(self, epoch: Epoch) -> Epoch:
+        self.coordinator.publish()
+        return epoch
