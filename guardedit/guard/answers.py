@@ -21,6 +21,7 @@ from guardedit.core.probe import Kind, Measurement, Probes, Question
 from guardedit.core.verdict import Gate, Outcome
 from guardedit.guard.gates import at_least, undecided, unmeasured
 from guardedit.guard.limits import GuardLimits
+from guardedit.naming import identity
 
 #: What the model was told, as opposed to what it knows by itself.
 _TOLD = frozenset({Kind.EARLIER, Kind.REMEMBERED})
@@ -166,7 +167,7 @@ def _edited_subjects(probes: Probes) -> dict[str, list[str]]:
     subjects: dict[str, list[str]] = defaultdict(list)
     for question in probes.questions:
         if question.kind is Kind.RELIABILITY:
-            subjects[normalise(question.subject)].append(question.fact_id)
+            subjects[identity(question.subject)].append(question.fact_id)
     return dict(subjects)
 
 
@@ -180,7 +181,7 @@ def _culprits(rate: _Rate, wrong: Sequence[Question], subjects: Mapping[str, Seq
     for counts, questions in ((asked, rate.questions), (failed, wrong)):
         for question in questions:
             for fact_id in (
-                [question.fact_id] if question.fact_id else subjects.get(normalise(question.subject), ())
+                [question.fact_id] if question.fact_id else subjects.get(identity(question.subject), ())
             ):
                 counts[fact_id] += 1
     return {name for name, count in failed.items() if (asked[name] - count) / asked[name] < rate.limit}

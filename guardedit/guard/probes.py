@@ -15,8 +15,8 @@ from pathlib import Path
 from guardedit.core.errors import GuardError
 from guardedit.core.fact import Fact, FactKey, Placement
 from guardedit.core.probe import Kind, Probes, Question
-from guardedit.guard.answers import normalise
 from guardedit.guard.catalogue import KnownQuestion, read_catalogue
+from guardedit.naming import identity
 
 #: From a fact and a question about it to what the model is asked when the fact is in the memory.
 Served = Callable[[Fact, str], str]
@@ -51,8 +51,8 @@ class ProbeSet:
         return hashlib.sha256(body.encode()).hexdigest()
 
     def questions_about(self, subject: str) -> tuple[KnownQuestion, ...]:
-        """All known questions about a subject, whatever its case and spacing."""
-        return self._by_subject.get(normalise(subject), ())
+        """All known questions about a subject, however its name is written."""
+        return self._by_subject.get(identity(subject), ())
 
     def for_trial(
         self,
@@ -98,7 +98,7 @@ class ProbeSet:
     def _by_subject(self) -> dict[str, tuple[KnownQuestion, ...]]:
         grouped: dict[str, list[KnownQuestion]] = {}
         for question in self.questions:
-            grouped.setdefault(normalise(question.subject), []).append(question)
+            grouped.setdefault(identity(question.subject), []).append(question)
         return {subject: tuple(rows) for subject, rows in grouped.items()}
 
     def _other_subjects(
@@ -106,7 +106,7 @@ class ProbeSet:
     ) -> list[Question]:
         edited = {_subject(f) for f in (*batch, *_in_weights(live))}
         relations = {fact.key.relation for fact in batch}
-        pool = [q for q in _one_each(self.questions, seed) if normalise(q.subject) not in edited]
+        pool = [q for q in _one_each(self.questions, seed) if identity(q.subject) not in edited]
         pool.sort(key=lambda q: (q.relation not in relations, _rank(seed, q.prompt)))
         return [_ask(q, Kind.OTHER_SUBJECT, expected=q.answer) for q in pool[:count]]
 
@@ -117,7 +117,7 @@ class ProbeSet:
         told = {(_subject(fact), fact.key.relation) for fact in facts}
         worded = {wording for fact in facts for wording in fact.wordings}
         # A fact without a relation name still tells which known relation it is about by its wording.
-        told |= {(normalise(q.subject), q.relation) for q in self.questions if q.prompt in worded}
+        told |= {(identity(q.subject), q.relation) for q in self.questions if q.prompt in worded}
         return [
             _ask(q, Kind.SAME_SUBJECT, expected=None)
             for subject in dict.fromkeys(map(_subject, batch))
@@ -184,7 +184,7 @@ def _one_each(questions: Iterable[KnownQuestion], seed: int) -> list[KnownQuesti
     """One wording a (subject, relation): several of one fact fail together and would count twice."""
     chosen: dict[tuple[str, str], KnownQuestion] = {}
     for question in sorted(questions, key=lambda q: _rank(seed, q.prompt)):
-        chosen.setdefault((normalise(question.subject), question.relation), question)
+        chosen.setdefault((identity(question.subject), question.relation), question)
     return list(chosen.values())
 
 
@@ -193,7 +193,7 @@ def _in_weights(live: Mapping[FactKey, Fact]) -> list[Fact]:
 
 
 def _subject(fact: Fact) -> str:
-    return normalise(fact.key.subject)
+    return identity(fact.key.subject)
 
 
 def _rank(seed: int, text: str) -> str:

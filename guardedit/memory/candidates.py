@@ -12,9 +12,9 @@ from guardedit.core.fact import FactKey
 from guardedit.memory.encoder import Encoder, Vectors
 from guardedit.memory.scope import Features
 from guardedit.memory.shelf import Entry, Shelf, longest_name
-from guardedit.memory.subject import Mention, find_mentions, masked_forms, word_overlap
+from guardedit.memory.subject import masked_forms, word_overlap
 from guardedit.memory.wordings import likeness
-from guardedit.naming import Name
+from guardedit.naming import Mention, Name, find_mentions
 
 
 class Candidate(NamedTuple):

@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from guardedit.memory.subject import MASK, find_mentions, mask_subject, masked, name_of, word_overlap
+from guardedit.memory.subject import MASK, mask_subject, masked, word_overlap
+from guardedit.naming import find_mentions, name_of
 
 
 def mentions(text: str, *subjects: str):

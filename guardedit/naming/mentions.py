@@ -1,0 +1,141 @@
+"""Where known names stand in a text, and whether a name seems to go on around its place.
+
+Without a dictionary nobody can tell every word of Chinese, Japanese or Korean apart; a doubtful place is
+marked `extended`, and the caller is only unsure.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Container
+from typing import NamedTuple
+
+import regex
+
+from guardedit.naming.folding import HYPHENS
+from guardedit.naming.words import Name, Token, name_of, tokens
+
+#: Characters [start, end) of a text.
+Span = tuple[int, int]
+
+_JOINING = frozenset(HYPHENS)
+_IDEOGRAPH = regex.compile(r"[\p{Han}\p{Katakana}\u30fc\u30fb]")
+_HANGUL = regex.compile(r"\p{Hangul}")
+_HIRAGANA = regex.compile(r"\p{Hiragana}")
+
+
+class _Loose(NamedTuple):
+    """Characters beside a name that are no part of it, by the script of the name."""
+
+    chinese: frozenset[str]  # beside a name of two characters or more
+    japanese: frozenset[str]
+    korean: frozenset[str]
+
+
+_BEFORE = _Loose(frozenset("在是由從从對对"), frozenset("はがをにのともへでやかだな"), frozenset())
+#: Particles, copulas and honorifics, each by its first character.
+_BEHIND = _Loose(
+    frozenset("的是在和与與跟及吗嗎呢了被由位"),
+    frozenset("はがをにのともへでやかだなまよっさくちねわらし"),
+    frozenset("은는이가을를의에와과도로으만까부한께라였입인처보마조밖나랑하들"),
+)
+
+
+class Mention(NamedTuple):
+    """A name in a text: characters [start, end). `extended`: the name seems to go on around it."""
+
+    name: Name
+    start: int
+    end: int
+    extended: bool
+
+
+def find_mentions(text: str, known: Container[Name], *, longest: int) -> list[Mention]:
+    """Every known name in the text, without those inside a longer known name.
+
+    `known` should be a set or a dictionary; `longest` is the token count of its longest name.
+
+    >>> known = {("paris",), ("paris", "hilton")}
+    >>> [m.name for m in find_mentions("Paris Hilton flew to Paris", known, longest=2)]
+    [('paris', 'hilton'), ('paris',)]
+    """
+    row = tokens(text)
+    words = [token.text for token in row]
+    mentions: list[Mention] = []
+    covered = 0  # first token that no mention has taken yet
+    for first in range(len(row)):
+        for last in range(min(len(row), first + longest), max(first, covered), -1):
+            name = tuple(words[first:last])
+            if name in known and _whole(row, first, last):
+                goes_on = _goes_on(text, row, first, last)
+                mentions.append(Mention(name, row[first].start, row[last - 1].end, goes_on))
+                covered = last
+                break
+    return mentions
+
+
+def last_span(text: str, subject: str) -> Span | None:
+    """Where a name last stands in a text as a whole name; None where it does not.
+
+    >>> last_span("Annexed Anne by Annex", "ANNE"), last_span("Annex", "Anne")
+    ((8, 12), None)
+    """
+    name = name_of(subject)
+    found = find_mentions(text, {name}, longest=len(name))
+    return (found[-1].start, found[-1].end) if found else None
+
+
+def _whole(row: list[Token], first: int, last: int) -> bool:
+    """Whether it begins and ends with a character: one that stands for several tokens is never cut."""
+    begins = first == 0 or row[first - 1].end <= row[first].start
+    return begins and (last == len(row) or row[last].start >= row[last - 1].end)
+
+
+def _goes_on(text: str, row: list[Token], first: int, last: int) -> bool:
+    """A capitalised neighbour, a number or a hyphen: "Paris Hilton", "Paris 2", "Saint-Paris".
+
+    Capitals say nothing where every letter is one; a capital that opens the sentence is grammar.
+    """
+    start, end = row[first].start, row[last - 1].end
+    if text[end : end + 1] in _JOINING and text[end + 1 : end + 2].isalnum():
+        return True
+    if text[start - 1 : start] in _JOINING and text[start - 2 : start - 1].isalnum():
+        return True
+    if not text.isascii() and _runs_on(text, start, end):
+        return True
+    if text.isupper():
+        return False
+    after = last < len(row) and text[end : row[last].start].isspace() and _name_like(text, row[last])
+    return after or (first > 0 and _name_before(text, row, first))
+
+
+def _name_before(text: str, row: list[Token], first: int) -> bool:
+    """A capitalised word before it, or one joined by "of": "Old Paris", "Province of Paris"."""
+    at = first - 2 if row[first - 1].text == "of" and first > 1 else first - 1
+    if not text[row[at].end : row[at + 1].start].isspace() or not _name_like(text, row[at]):
+        return False
+    return at > 0 and row[at - 1].text[0].isalnum()
+
+
+def _name_like(text: str, token: Token) -> bool:
+    return text[token.start].isupper() or text[token.start].isdigit()
+
+
+def _runs_on(text: str, start: int, end: int) -> bool:
+    """In a script without spaces: whether a neighbour may be part of the same word."""
+    name, before, behind = text[start:end], text[max(0, start - 1) : start], text[end : end + 1]
+    short = len(name) == 1
+    return _joins(name[0], before, _BEFORE, short=short) or _joins(name[-1], behind, _BEHIND, short=short)
+
+
+def _joins(edge: str, neighbour: str, loose: _Loose, *, short: bool) -> bool:
+    if not neighbour:
+        return False
+    if _HANGUL.match(edge):
+        return bool(_HANGUL.match(neighbour)) and neighbour not in loose.korean
+    if _HIRAGANA.match(edge):
+        return bool(_HIRAGANA.match(neighbour)) and neighbour not in loose.japanese
+    if not _IDEOGRAPH.match(edge):
+        return False
+    if neighbour in loose.chinese and not short:
+        return False
+    return neighbour.isdecimal() or bool(_IDEOGRAPH.match(neighbour))

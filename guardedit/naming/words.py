@@ -1,0 +1,85 @@
+"""A text as tokens: words, single characters of scripts without spaces, signs.
+
+Places refer to the text as given. A combining mark belongs to its letter and no grapheme cluster is cut; an
+emoji sequence is one token. Scripts without spaces are cut where no dictionary is needed: between
+characters, but never inside a syllable that shows where it ends.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import regex
+
+from guardedit.naming.folding import APOSTROPHES, IGNORED, fold
+
+#: The comparable form of a name: its folded tokens.
+Name = tuple[str, ...]
+
+#: Written without spaces, or, as Korean, with particles that hang on to the name.
+_UNSPACED = (
+    r"[[\p{Han}\p{Hiragana}\p{Katakana}\p{Hangul}\p{Thai}\p{Lao}\p{Khmer}\p{Myanmar}\p{Tai_Le}\p{New_Tai_Lue}"
+    r"\p{Tai_Tham}\p{Tai_Viet}\p{Javanese}\p{Balinese}\u30fc\uff70\uff9e\uff9f]&&[\p{L}\p{N}\p{M}]]"
+)
+_LETTER = rf"[[\p{{L}}\p{{N}}_]--{_UNSPACED}--[{re.escape(APOSTROPHES)}]]"
+#: Vowels that Thai and Lao write before and behind their consonant.
+_BEFORE, _BEHIND = r"[\u0e40-\u0e44\u0ec0-\u0ec4]", r"[\u0e30\u0e32\u0e33\u0e45\u0eb0\u0eb2\u0eb3]"
+#: A consonant stacked below (Khmer, Burmese) or that closes the syllable (Burmese).
+_STACKED, _CLOSING = r"(?<=[\u17d2\u1039])\X", r"(?=[\u1000-\u1021][\u1037\u103b-\u103e]*\u103a)\X"
+_TOKEN = regex.compile(
+    rf"{_LETTER}(?:{_LETTER}|[\p{{M}}{IGNORED}])*"
+    rf"|(?={_UNSPACED}){_BEFORE}?\X(?:\p{{M}}|{_STACKED}|{_BEHIND}|{_CLOSING})*"
+    rf"|(?![\s\x1c-\x1f{IGNORED}])\X",
+    regex.VERSION1,
+)
+_ASCII_TOKEN = re.compile(r"\w+|[^\w\s]")
+
+
+class Token(NamedTuple):
+    """A word, a character of a script without spaces or a sign: folded text and its place in the original."""
+
+    text: str
+    start: int
+    end: int
+
+
+def tokens(text: str) -> list[Token]:
+    """Tokens of the text in order; places refer to the text as given.
+
+    Several tokens have one place where a single character stands for them, as a ligature of words does.
+    """
+    if text.isascii():  # most questions are, and everything below costs them ten times as much
+        plain = text.lower().replace("`", "'")
+        return [Token(match.group(), *match.span()) for match in _ASCII_TOKEN.finditer(plain)]
+    return list(_unicode_tokens(text))
+
+
+def name_of(text: str) -> Name:
+    """The comparable form of a name.
+
+    >>> name_of("Guns N'  ROSES")
+    ('guns', 'n', "'", 'roses')
+    """
+    return tuple(token.text for token in tokens(text))
+
+
+def identity(text: str) -> str:
+    """The comparable form of a name as one text: equal for names that are the same.
+
+    >>> identity("STELCO") == identity("Stelco"), identity("New  York")
+    (True, 'new york')
+    """
+    return " ".join(name_of(text))
+
+
+def _unicode_tokens(text: str) -> Iterator[Token]:
+    for match in _TOKEN.finditer(text):
+        start, end = match.span()
+        written = match.group()
+        folded = written.lower() if written.isalnum() and written.isascii() else fold(written)
+        parts = _TOKEN.findall(folded) if len(folded) > 1 and not written.isascii() else [folded]
+        for part in parts:
+            if part:
+                yield Token(part, start, end)
