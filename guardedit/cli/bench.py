@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -12,7 +9,8 @@ import typer
 
 from guardedit.cli import show
 from guardedit.cli.failure import Commands
-from guardedit.cli.measuring import Facts, facts_to_edit, names_in, numbers_in, unsaid
+from guardedit.cli.bench_live import live
+from guardedit.cli.measuring import Facts, facts_to_edit, names_in, numbers_in, telling, unsaid
 from guardedit.cli.options import Format, Home, Model, PolicyFile, examples, settings_from
 from guardedit.cli.show import Output
 
@@ -61,7 +59,7 @@ def edit(
     for name in others:
         registry.resolve(name)
     setup, good = _ready(home, policy, model, facts, count=batch, threads=threads, seed=seed)
-    with _status() as tell:
+    with telling() as tell:
         found = compare_speed(
             setup,
             registry.build("joint", setup),
@@ -125,7 +123,7 @@ def growth(
             show.warn(f"no batch of {size}: there are {len(good)} facts that the model does not say already")
     found: list[dict[str, Any]] = []
     for vary, values in ((grow.with_batch, sizes), (grow.with_width, wide), (grow.with_length, long)):
-        with _status() as tell:
+        with telling() as tell:
             grown = [asdict(one) for one in vary(setup, good, values, tell=tell)]
         found += grown
         # As soon as they are there: the next ones may take long.
@@ -162,11 +160,4 @@ def _ready(
     return setup, unsaid(setup.host, cases)
 
 
-@contextmanager
-def _status() -> Iterator[Callable[[str], None]]:
-    """What is being measured, on a terminal."""
-    from rich.console import Console
-
-    console = Console(stderr=True, quiet=not sys.stderr.isatty())
-    with console.status("editing") as status:
-        yield status.update
+app.command(epilog=examples("guardedit bench live", "guardedit bench live --sizes 1000 --corrections 100"))(live)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -19,6 +20,9 @@ if TYPE_CHECKING:
     from guardedit.evaluation.editors.cases import EditCase
     from guardedit.evaluation.editors.compare import Measured
     from guardedit.models.host import ModelHost
+
+#: Between two lines about long work where nobody looks.
+MINUTE_S = 60.0
 
 Facts = Annotated[
     Path | None,
@@ -91,6 +95,26 @@ def bar() -> Iterator[Callable[[str, int, int], None]]:
     with Progress(console=Console(stderr=True), transient=True, disable=not sys.stderr.isatty()) as progress:
         task = progress.add_task("asking the base model", total=None)
         yield lambda what, done, total: progress.update(task, description=what, completed=done, total=total)
+
+
+@contextmanager
+def telling(doing: str = "measuring") -> Iterator[Callable[[str], None]]:
+    """What is being measured: on a terminal always the latest, elsewhere a line every minute, on stderr."""
+    from rich.console import Console
+
+    if sys.stderr.isatty():
+        with Console(stderr=True).status(doing) as status:
+            yield status.update
+        return
+    said_at_s = time.monotonic()
+
+    def tell(text: str) -> None:
+        nonlocal said_at_s
+        if time.monotonic() - said_at_s >= MINUTE_S:
+            show.warn(text)
+            said_at_s = time.monotonic()
+
+    yield tell
 
 
 def unsaid(host: ModelHost, cases: list[EditCase]) -> list[EditCase]:

@@ -97,7 +97,7 @@ class CoordinatorShell(Coordinator):
         super().__init__(*args, **kwargs)
         self._driver, self._driven_at_s = "", -LEASE_S
 
-    def drive(self, driver: str) -> StepReport:
+    def drive(self, driver: str, wait_s: float = 0.0) -> StepReport:
         """One turn for a driver; LedgerBusy while another one drives."""
         now_s = time.monotonic()
         if driver != self._driver and now_s - self._driven_at_s < LEASE_S:
@@ -106,7 +106,7 @@ class CoordinatorShell(Coordinator):
                 "it has died"
             )
         self._driver, self._driven_at_s = driver, now_s
-        return self.step()
+        return self.step(wait_s)
 
 
 class ConsolidatorShell(Consolidator):

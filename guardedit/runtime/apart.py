@@ -71,6 +71,10 @@ class WorkbenchApart:
         """The child's process id; None while none runs."""
         return None if self._child is None else int(self._child[0].pid)
 
+    def busy(self) -> bool:
+        """Whether a call is in hand."""
+        return self._lock.locked()
+
     def close(self) -> None:
         """End the child."""
         with self._lock:

@@ -80,9 +80,9 @@ class RaySystem:
         report = both(self.step_live(), self.step_consolidate())
         return replace(report, epoch=self._published())
 
-    def step_live(self) -> StepReport:
-        """One turn of the live cycle."""
-        report: StepReport = call(self.coordinator.drive, self._driver)
+    def step_live(self, wait_s: float = 0.0) -> StepReport:
+        """One turn of the live cycle, after waiting at most so long for something new."""
+        report: StepReport = call(self.coordinator.drive, self._driver, wait_s)
         return report
 
     def step_consolidate(self) -> StepReport:

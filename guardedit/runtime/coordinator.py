@@ -29,6 +29,12 @@ from guardedit.telemetry.observer import MetricsObserver
 from guardedit.telemetry.server import MetricsServer
 
 
+#: How often an idle live cycle looks whether somebody wrote to the ledger: one pragma, some microseconds.
+POLL_S = 0.003
+#: How often it asks its brokers.
+BROKER_S = 0.02
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Status:
     """What an operator wants to know at a glance."""
@@ -93,8 +99,9 @@ class Coordinator:
             )
             self._close: Callable[[], None] = undo.pop_all().close
 
-    def step(self) -> StepReport:
-        """One turn of the live cycle."""
+    def step(self, wait_s: float = 0.0) -> StepReport:
+        """One turn of the live cycle, after waiting at most so long for something new."""
+        self._wait(wait_s)
         return self.live.step()
 
     def publish(self) -> Epoch:
@@ -148,6 +155,12 @@ class Coordinator:
     def close(self) -> None:
         """Give the ledger, its lock, the brokers and the port back."""
         self._close()
+
+    def _wait(self, wait_s: float) -> None:
+        """Until another process wrote to the ledger; a broker cannot tell, so it is asked often."""
+        until_s = time.monotonic() + (min(wait_s, BROKER_S) if self.live.parts.sources else wait_s)
+        while time.monotonic() < until_s and not self._ledger.moved():
+            time.sleep(POLL_S)
 
     def _page(self, sources: Sequence[str], base: str) -> MetricsServer:
         address = self.settings.metrics

@@ -10,10 +10,10 @@ from typing import Protocol, Self
 from guardedit.agent.parts import StepReport
 from guardedit.core.epoch import Epoch
 
-#: How long an idle cycle sleeps before it looks again; it grows while nothing comes.
-SHORT_S, LONG_S = 0.005, 0.1
-#: The same for the consolidating cycle, whose look costs more and is in no hurry.
-SLOW_SHORT_S, SLOW_LONG_S = 0.05, 0.5
+#: How long an idle live cycle waits for news before it looks at the clock again.
+WAIT_S = 0.25
+#: How long an idle consolidating cycle sleeps before it looks again; it grows while nothing comes.
+SHORT_S, LONG_S = 0.05, 0.5
 #: How long after a broker failed before the next turn.
 BACK_OFF_S = 1.0
 
@@ -26,8 +26,8 @@ class System(Protocol):
     def step(self) -> StepReport:
         """One turn of each cycle."""
 
-    def step_live(self) -> StepReport:
-        """One turn of the live cycle."""
+    def step_live(self, wait_s: float = 0.0) -> StepReport:
+        """One turn of the live cycle, after waiting at most so long for something new."""
 
     def step_consolidate(self) -> StepReport:
         """One turn of the consolidating cycle."""
@@ -42,54 +42,54 @@ class System(Protocol):
 
 def drain(system: System, stop: threading.Event, tell: Tell) -> str:
     """Turns of both until nothing is left to do; returns what a broker that is away had to say, or nothing."""
-    pause_s = SLOW_SHORT_S
     while not stop.is_set():
         report = system.step()
         if report.changed:
             tell(report)
-            pause_s = SLOW_SHORT_S
         elif report.idle:
             return report.away
         else:
-            stop.wait(pause_s)
-            pause_s = min(SLOW_LONG_S, pause_s * 1.5)
+            stop.wait(SHORT_S)
     return ""
 
 
 def drive(system: System, stop: threading.Event, *, tell: Tell, warn: Callable[[str], None]) -> None:
     """Both cycles side by side until `stop` is set.
 
-    A broker that is away is complained of once and asked again. Any error that a cycle raises ends both.
+    A broker that is away is complained of once and asked again. An error that a cycle raises ends both.
     """
     with ThreadPoolExecutor(1, thread_name_prefix="consolidate") as other:
-        slow = other.submit(_turns, system.step_consolidate, stop, tell, (SLOW_SHORT_S, SLOW_LONG_S))
+        slow = other.submit(_consolidating, system, stop, tell)
         try:
-            _turns(system.step_live, stop, tell, (SHORT_S, LONG_S), warn)
+            _live(system, stop, tell, warn)
         finally:
             stop.set()
         slow.result()
 
 
-def _turns(
-    step: Callable[[], StepReport],
-    stop: threading.Event,
-    tell: Tell,
-    pauses_s: tuple[float, float],
-    warn: Callable[[str], None] = lambda _: None,
-) -> None:
-    short_s, long_s = pauses_s
-    pause_s, said = short_s, ""
+def _live(system: System, stop: threading.Event, tell: Tell, warn: Callable[[str], None]) -> None:
+    said, busy = "", False
+    while not stop.is_set():
+        report = system.step_live(0.0 if busy else WAIT_S)
+        busy = report.changed
+        if busy:
+            tell(report)
+        if report.away and report.away != said:
+            warn(report.away)
+        said = report.away
+        if said and not busy:
+            stop.wait(BACK_OFF_S)
+
+
+def _consolidating(system: System, stop: threading.Event, tell: Tell) -> None:
+    pause_s = SHORT_S
     try:
         while not stop.is_set():
-            report = step()
-            if report.away != said and report.away:
-                warn(report.away)
-            said = report.away
+            report = system.step_consolidate()
+            pause_s = SHORT_S if report.changed else min(LONG_S, pause_s * 1.5)
             if report.changed:
                 tell(report)
-                pause_s = short_s
             else:
-                stop.wait(max(pause_s, BACK_OFF_S if said else 0.0))
-                pause_s = min(long_s, pause_s * 1.5)
+                stop.wait(pause_s)
     finally:
-        stop.set()
+        stop.set()  # also when it failed: the live cycle ends, and `drive` raises what happened

@@ -86,9 +86,9 @@ class LocalSystem:
         """One turn of each cycle; what the second made is published when this returns."""
         return Agent(self.coordinator.live, self.consolidator.consolidate).step()
 
-    def step_live(self) -> StepReport:
-        """One turn of the live cycle."""
-        return self.coordinator.step()
+    def step_live(self, wait_s: float = 0.0) -> StepReport:
+        """One turn of the live cycle, after waiting at most so long for something new."""
+        return self.coordinator.step(wait_s)
 
     def step_consolidate(self) -> StepReport:
         """One turn of the consolidating cycle; the live one publishes what it made."""

@@ -1,0 +1,119 @@
+"""Drift: what serves is watched, whatever died on the way and whoever made the epoch."""
+
+from __future__ import annotations
+
+import os
+import signal
+
+import pytest
+
+from guardedit.agent.operator import Operator
+from tests.fakes import raw
+
+#: In the order in which they are passed, without a breach and with one.
+CALM = ("watch.measured", "watch.noted", "watch.good")
+BREACH = ("watch.measured", "watch.noted", "watch.rolled_back", "watch.named")
+
+
+def readings(town):
+    return [body for _, _, body in town.ledger.events(kinds=("reading",))]
+
+
+def test_every_change_of_the_weights_gets_one_reading_and_moves_last_good(town):
+    town.send(raw("Ada", "Rome"))
+    assert len(readings(town)) == 1
+    assert town.ledger.ref("last-good") == town.ledger.epoch().number
+    town.send(raw("Bob", "Oslo", provenance={"confidence": 0.5}), name="memory only")
+    assert len(readings(town)) == 1
+    assert town.ledger.ref("last-good") == town.ledger.epoch().number
+
+
+def test_nothing_is_promoted_on_top_of_what_is_unwatched(town):
+    town.submit(raw("Ada", "Rome"))
+    town.live.step()
+    town.guard.probes_for, probes_for = None, town.guard.probes_for  # measuring is impossible
+    with pytest.raises(TypeError):
+        town.consolidate.watch._measure()
+    town.guard.probes_for = probes_for
+    town.consolidate.promote()
+    assert town.consolidate.watch.unwatched()
+    town.submit(raw("Bob", "Oslo"), name="next")
+    town.live.step()
+    assert town.consolidate.promote().epoch is None
+    town.settle()
+    assert town.placed() == {"Ada": "weights", "Bob": "weights"}
+
+
+def test_a_breach_rolls_back_names_the_culprit_and_keeps_the_innocent(town):
+    town.send(raw("Ada", "Rome"))
+    good = town.ledger.epoch().number
+    town.submit(raw("Bob", "Oslo"), raw("Eve", "Lima"), name="2")
+    town.live.step()
+    town.drift.breaches = {town.ledger.epoch().number + 1}
+    town.guard.harmful = set()
+    promote = town.consolidate.promote
+
+    def then_harm():
+        found = promote()
+        town.guard.harmful = {"Eve"}  # the guard could not see it before
+        return found
+
+    town.consolidate.promote = then_harm
+    town.consolidate.step()
+    town.consolidate.promote = promote
+    assert "rollback" in [epoch.kind for epoch in town.ledger.epochs()]
+    why = town.consolidate.kept.now()[town.facts()["Eve"].id]
+    assert (why.state, why.code) == ("quarantined", "breach")
+    town.settle()
+    assert town.placed() == {"Ada": "weights", "Bob": "weights", "Eve": "memory"}
+    assert town.ledger.ref("last-good") > good
+
+
+def test_an_epoch_of_another_process_is_watched_at_the_next_turn(town):
+    town.send(raw("Ada", "Rome"))
+    town.send(raw("Bob", "Oslo"), name="2")
+    town.consolidate.parts.journal.epoch()
+    Operator(town.live.parts).undo(town.facts()["Ada"].id)  # by a ledger object of its own
+    before = len(readings(town))
+    town.consolidate.step()
+    assert len(readings(town)) == before + 1
+    assert readings(town)[-1]["restart"]
+
+
+def die_at(town, point: str, *, breach: bool) -> None:
+    """In a child: one turn of the consolidating cycle that ends at a failpoint."""
+    child = os.fork()
+    if child == 0:
+        os.environ["GUARDEDIT_FAILPOINT"] = point
+        try:
+            town.ledger, town.other = None, None
+            town.start()
+            town.consolidate.step()
+        finally:
+            os._exit(0)
+    ended = os.waitpid(child, 0)[1]
+    assert os.WIFSIGNALED(ended), f"{point} was never reached"
+    assert os.WTERMSIG(ended) == signal.SIGKILL
+
+
+@pytest.mark.parametrize("breach", [False, True])
+@pytest.mark.parametrize("point", sorted({*CALM, *BREACH}))
+def test_a_kill_on_the_way_changes_nothing_in_the_end(town, point, breach):
+    if point not in (BREACH if breach else CALM):
+        return
+    town.submit(raw("Ada", "Rome"), raw("Eve", "Lima"))
+    town.live.step()
+    if breach:
+        town.drift.breaches = {town.ledger.epoch().number + 1}
+    town.stop()
+    die_at(town, point, breach=breach)
+    town.start()
+    town.settle()
+    kinds = [epoch.kind for epoch in town.ledger.epochs()]
+    assert kinds.count("rollback") == breach
+    quarantined = [why for why in town.consolidate.kept.now().values() if why.state == "quarantined"]
+    assert len(quarantined) == breach
+    last = town.ledger.epoch()
+    assert town.ledger.ref("last-good") == last.number
+    assert last.weights_sha256 in {body["weights_sha256"] for body in readings(town)}
+    assert town.ledger.verify() == []
