@@ -61,7 +61,7 @@ class Unrecordable(CorrectionError):
 
     reason = "unrecordable"
 
-    def __init__(self, message: str, *, seq: int) -> None:
+    def __init__(self, message: str, *, seq: int | None = None) -> None:
         super().__init__(message)
         self.seq = seq
 
