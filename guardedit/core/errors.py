@@ -5,6 +5,7 @@
         MalformedCorrection
         SubjectNotFound
         IdReuse
+        Unrecordable
       PolicyError            the YAML is wrong            -> refuse to start, list every problem
       EditError              the edit could not be made   -> the fact stays in memory
         UnknownLayout
@@ -53,6 +54,16 @@ class IdReuse(CorrectionError):
     """Raised when a known correction id arrives with other content."""
 
     reason = "id_reuse"
+
+
+class Unrecordable(CorrectionError):
+    """Raised when the ledger cannot hold a settlement; `seq` is its inbox row. Nothing was kept."""
+
+    reason = "unrecordable"
+
+    def __init__(self, message: str, *, seq: int | None = None) -> None:
+        super().__init__(message)
+        self.seq = seq
 
 
 class PolicyError(GuardeditError):

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 from guardedit.core.errors import UsageError
-from guardedit.ledger.database import read_json
+from guardedit.ledger.database import read_json, utf8
 
 
 class EventRow(NamedTuple):
@@ -41,11 +41,11 @@ def event_hash(*, seq: int, at_s: float, kind: str, body: str, prev_hash: str) -
 def append(connection: sqlite3.Connection, *, at_s: float, kind: str, body: Mapping[str, Any]) -> EventRow:
     """Add an event after the last one. Call it inside a transaction: the head is read there."""
     try:
-        text = json.dumps(dict(body), ensure_ascii=True, sort_keys=True, separators=(",", ":"))
-    except (TypeError, ValueError) as error:
+        text = _json(dict(body))
+    except (TypeError, ValueError, RecursionError) as error:
         raise UsageError(f"event {kind!r} must be plain JSON data: {error}") from error
     head = connection.execute("SELECT seq, hash FROM events ORDER BY seq DESC LIMIT 1").fetchone()
-    at_s = float(at_s)  # as SQLite gives it back
+    at_s, kind = float(at_s), utf8(kind)  # as SQLite gives them back
     seq, prev_hash = (head[0] + 1, head[1]) if head else (1, "")
     digest = event_hash(seq=seq, at_s=at_s, kind=kind, body=text, prev_hash=prev_hash)
     row = EventRow(seq, at_s, kind, text, prev_hash, digest)
@@ -66,3 +66,19 @@ def broken_links(rows: Iterable[EventRow]) -> Iterator[str]:
         ):
             yield f"events: row {row.seq} ({row.kind}) was changed after it was written"
         seq, prev_hash = row.seq, row.hash
+
+
+def _json(body: Any) -> str:
+    text = json.dumps(body, ensure_ascii=True, sort_keys=True, separators=(",", ":"))
+    # Half of a surrogate pair would come back from the JSON, and no table takes it.
+    if "\\ud" in text:
+        text = json.dumps(_whole(body), ensure_ascii=True, sort_keys=True, separators=(",", ":"))
+    return text
+
+
+def _whole(value: Any) -> Any:
+    if isinstance(value, str):
+        return utf8(value)
+    if isinstance(value, dict):
+        return {_whole(key): _whole(inner) for key, inner in value.items()}
+    return [_whole(inner) for inner in value] if isinstance(value, list | tuple) else value

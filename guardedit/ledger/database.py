@@ -15,13 +15,20 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-from guardedit.core.errors import ConflictError, LedgerBusy, LedgerCorrupt, LedgerError, StorageFull
+from guardedit.core.errors import (
+    ConflictError,
+    LedgerBusy,
+    LedgerCorrupt,
+    LedgerError,
+    StorageFull,
+    UsageError,
+)
 from guardedit.core.failpoints import failpoint
 
 #: How long a transaction waits for another process that writes, in seconds.
 BUSY_S = 30.0
 #: `PRAGMA user_version` of the files written here.
-FORMAT = 1
+FORMAT = 2
 
 _SMALLEST_BYTES = 512  # one page
 _FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO})
@@ -56,6 +63,8 @@ class Database:
     def _prepare(self) -> None:
         with translated(self.path):
             execute = self._connection.execute
+            # A damaged text must not end a listing; `verify` finds it.
+            self._connection.text_factory = lambda raw: raw.decode("utf-8", "backslashreplace")
             execute("PRAGMA synchronous = FULL")
             execute("PRAGMA foreign_keys = ON")
             execute("PRAGMA journal_mode = WAL")
@@ -76,8 +85,9 @@ class Database:
 
     def rows(self, sql: str, parameters: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
         """All rows of a query."""
+        given = [utf8(value) if isinstance(value, str) else value for value in parameters]
         with self._lock, translated(self.path):
-            return self._connection.execute(sql, parameters).fetchall()
+            return self._connection.execute(sql, given).fetchall()
 
     def row(self, sql: str, parameters: Sequence[Any] = ()) -> tuple[Any, ...] | None:
         """The first row of a query."""
@@ -128,6 +138,11 @@ class Database:
             self._connection.close()
 
 
+def utf8(text: str) -> str:
+    """The text as SQLite takes it: a lone surrogate, as in file names that are no text, is written out."""
+    return text.encode("utf-8", "backslashreplace").decode("utf-8")
+
+
 def read_json(text: str) -> Any:
     """A recorded JSON value; LedgerCorrupt when the text is none."""
     try:
@@ -151,6 +166,12 @@ def translated(path: Path) -> Iterator[None]:
         yield
     except sqlite3.Error as error:
         raise _from_sqlite(error, path) from error
+    except UnicodeDecodeError as error:  # in what SQLite says of a damaged schema
+        raise LedgerCorrupt(f"{path} is damaged: {error}; restore the folder from a backup") from error
+    except OverflowError as error:
+        raise UsageError(
+            "a number is larger than any that the ledger holds: it names nothing here"
+        ) from error
     except OSError as error:
         if error.errno in _FULL:
             raise StorageFull(
@@ -162,8 +183,6 @@ def translated(path: Path) -> Iterator[None]:
 
 
 def _from_sqlite(error: sqlite3.Error, path: Path) -> Exception:
-    if "Could not decode to UTF-8" in str(error):
-        return LedgerCorrupt(f"{path} is damaged: {error}; restore the folder from a backup")
     # The low byte is the kind, the rest of the number says where it happened.
     match getattr(error, "sqlite_errorcode", 0) & 0xFF:
         case sqlite3.SQLITE_FULL | sqlite3.SQLITE_IOERR:

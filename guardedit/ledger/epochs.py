@@ -6,20 +6,35 @@ import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, NamedTuple
 
-from guardedit.core.epoch import Change, Epoch, state_sha256
+from guardedit.core.epoch import Change, Epoch, state_sha256_of
 from guardedit.core.errors import UsageError
 from guardedit.core.proposal import WeightEdit
 from guardedit.core.verdict import Outcome, Verdict
 from guardedit.ledger.database import Database
 from guardedit.ledger.state import State, changed, edits_at, edits_of_all, moved
+from guardedit.naming import identity
 
 SERVING = "serving"
 LAST_GOOD = "last-good"
 
 _COLUMNS = "number, kind, base_sha256, policy_sha256, weights_sha256, state_sha256, created_at_s, reason"
 _REF_NAME = re.compile(r"[a-z][a-z0-9._-]{0,63}")
+
+
+class Asked(NamedTuple):
+    """A change, the correction that asked for it ("" for none), and when its source said so."""
+
+    change: Change
+    correction_id: str = ""
+    reported_at_s: float | None = None
+
+    @staticmethod
+    def by_fact(change: Change) -> Asked:
+        """A change that no message asked for just now: the fact itself says where it came from."""
+        fact = change.fact
+        return Asked(change) if fact is None else Asked(change, fact.correction_id, fact.reported_at_s)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -101,11 +116,11 @@ def genesis(*, base_sha256: str, policy_sha256: str, weights_sha256: str, at_s: 
         policy_sha256=policy_sha256,
         weights_sha256=weights_sha256,
         edits=(),
-        state_sha256=state_sha256(base_sha256, weights_sha256, ()),
+        state_sha256=state_sha256_of(base_sha256, weights_sha256, 0),
         created_at_s=at_s,
     )
     body = _body(epoch, changes=(), added=(), removed=(), refs={SERVING: 0, LAST_GOOD: 0}, verdict=None)
-    return Step(epoch=epoch, state=State(number=0, facts={}, edits={}), body=body)
+    return Step(epoch=epoch, state=State(number=0, facts={}, edits={}, total=0), body=body)
 
 
 def successor(
@@ -115,23 +130,26 @@ def successor(
     last_good: int,
     kind: str,
     reason: str,
-    changes: Sequence[tuple[Change, str]],  # with the id of the correction that asked for it
+    changes: Sequence[Asked],
     edits: Sequence[Mapping[str, Any]] | None,  # described; None: as they were
     weights_sha256: str,
     policy_sha256: str,
     at_s: float,
     verdict: Verdict | None = None,
+    good: int | None = None,
 ) -> Step:
     """The epoch after the serving one.
 
-    `last-good` follows when it stood on the serving epoch and the weights stay as they are: what was
-    good about an epoch is its weights, and a memory-only epoch has the same.
+    `last-good` goes to `good`. Without it, it follows when it stood on the serving epoch and the weights
+    stay as they are: what was good about an epoch is its weights, and a memory-only epoch has the same.
     """
     number = serving.number + 1
-    facts = changed(state.facts, (change for change, _ in changes))
+    if good is not None and not 0 <= good <= number:
+        raise UsageError(f"epoch {good} cannot be last-good: the new epoch is {number}, name it or an older")
+    after = changed(state, [asked.change for asked in changes])
     added, removed = ([], []) if edits is None else _difference(state.edits, edits)
     moves = {edit["digest"]: json.dumps(edit["facts"]) for edit in added} | dict.fromkeys(removed)
-    after = State(number=number, facts=facts, edits=moved(state.edits, moves))
+    after = replace(after, number=number, edits=moved(state.edits, moves))
     epoch = replace(
         serving,
         number=number,
@@ -140,11 +158,12 @@ def successor(
         policy_sha256=policy_sha256,
         weights_sha256=weights_sha256,
         edits=tuple(after.edits),
-        state_sha256=state_sha256(serving.base_sha256, weights_sha256, facts.values()),
+        state_sha256=state_sha256_of(serving.base_sha256, weights_sha256, after.total),
         created_at_s=at_s,
     )
-    follows = last_good == serving.number and epoch.edits == serving.edits
-    refs = {SERVING: number, LAST_GOOD: number} if follows else {SERVING: number}
+    if good is None and last_good == serving.number and epoch.edits == serving.edits:
+        good = number
+    refs = {SERVING: number} if good is None else {SERVING: number, LAST_GOOD: good}
     body = _body(epoch, changes=changes, added=added, removed=removed, refs=refs, verdict=verdict)
     return Step(epoch=epoch, state=after, body=body)
 
@@ -162,7 +181,7 @@ def _difference(
 def _body(
     epoch: Epoch,
     *,
-    changes: Sequence[tuple[Change, str]],
+    changes: Sequence[Asked],
     added: Sequence[Mapping[str, Any]],
     removed: Sequence[str],
     refs: Mapping[str, int],
@@ -174,19 +193,24 @@ def _body(
     )
     return {
         **{name: getattr(epoch, name) for name in names},
-        "changes": [
-            {
-                "key": list(change.key),
-                "correction_id": correction_id,
-                "fact_id": change.fact.id if change.fact else None,
-                "fact": change.fact.to_json() if change.fact else None,
-            }
-            for change, correction_id in changes
-        ],
+        "changes": [_asked(asked) for asked in changes],
         "edits_added": list(added),
         "edits_removed": list(removed),
         "refs": dict(refs),
         "verdict": verdict.to_json() if verdict else None,
+    }
+
+
+def _asked(asked: Asked) -> dict[str, Any]:
+    (key, fact), correction_id, reported_at_s = asked
+    return {
+        "key": list(key),
+        # Kept with the event: another version may fold names in another way.
+        "names": [identity(key.subject), identity(key.relation)],
+        "correction_id": correction_id,
+        "reported_at_s": reported_at_s,
+        "fact_id": fact.id if fact else None,
+        "fact": fact.to_json() if fact else None,
     }
 
 

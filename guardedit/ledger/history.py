@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple
 
+from guardedit.core.errors import LedgerCorrupt
 from guardedit.core.fact import Fact, FactKey
+from guardedit.core.protocols import LastChange
 from guardedit.ledger.database import Database, read_json
 from guardedit.ledger.state import read_fact
+from guardedit.naming import identity
 
 
 class Version(NamedTuple):
@@ -18,25 +22,39 @@ class Version(NamedTuple):
 
 
 def history(database: Database, key: FactKey) -> list[Version]:
-    """Every recorded change of a key, oldest first, its moves between placements among them."""
+    """Every recorded change of a key, oldest first, its moves between placements among them.
+
+    A row that cannot be read is left out; `verify` names it.
+    """
     rows = database.rows(
         "SELECT epoch, fact, correction_id FROM changes"
         " WHERE subject = ? AND relation = ? AND scope = ? ORDER BY epoch, n",
         key,
     )
-    return [Version(epoch, read_fact(text) if text else None, asked) for epoch, text, asked in rows]
+    return list(_versions(rows))
 
 
 def find_fact(database: Database, text: str) -> list[Fact]:
-    """Live facts whose id or subject is `text`; where none is live, the latest that had this id."""
+    """Live facts of this id or of a subject of this name; where none is live, the latest of this id."""
     rows = database.rows(
-        "SELECT fact FROM live_facts WHERE fact_id = ? OR subject = ? ORDER BY epoch, n", (text, text)
+        "SELECT fact FROM live_facts WHERE fact_id = ? OR subject_name = ? ORDER BY epoch, n",
+        (text, identity(text)),
     )
     if not rows:
         rows = database.rows(
             "SELECT fact FROM changes WHERE fact_id = ? ORDER BY epoch DESC, n DESC LIMIT 1", (text,)
         )
     return [read_fact(row[0]) for row in rows]
+
+
+def canonical(database: Database, key: FactKey) -> FactKey:
+    """The key under which this name was first recorded in its scope; the key itself where it never was."""
+    row = database.row(
+        "SELECT subject, relation FROM changes WHERE subject_name = ? AND relation_name = ? AND scope = ?"
+        " ORDER BY epoch, n LIMIT 1",
+        (identity(key.subject), identity(key.relation), key.scope),
+    )
+    return FactKey(row[0], row[1], key.scope) if row else key
 
 
 def latest_version(database: Database, key: FactKey) -> int:
@@ -47,12 +65,45 @@ def latest_version(database: Database, key: FactKey) -> int:
     return int(row[0]) if row else 0
 
 
+def last_change(database: Database, key: FactKey) -> LastChange | None:
+    """The latest recorded change of a key; None where it never had a fact."""
+    row = database.row(
+        "SELECT correction_id, reported_at_s FROM changes"
+        " WHERE subject = ? AND relation = ? AND scope = ? ORDER BY epoch DESC, n DESC LIMIT 1",
+        key,
+    )
+    return LastChange(correction_id=row[0], reported_at_s=row[1]) if row else None
+
+
+def other_facts(database: Database, keys: Iterable[FactKey], *, since: int) -> list[FactKey]:
+    """Keys of these names whose live fact is another one now than in epoch `since`, or is there no more.
+
+    A fact keeps its id while it moves between memory and weights, so a move makes no difference.
+    """
+    wanted = {(identity(key.subject), identity(key.relation), key.scope) for key in keys}
+    rows = database.rows(
+        "SELECT DISTINCT subject, relation, scope, subject_name, relation_name FROM changes WHERE epoch > ?",
+        (since,),
+    )
+    touched = [FactKey(*row[:3]) for row in rows if (row[3], row[4], row[2]) in wanted]
+    return [key for key in touched if _fact_id(database, key, since) != _fact_id(database, key, None)]
+
+
+def reaching(database: Database, names: Iterable[str], *, since_s: float) -> int:
+    """Of these folded names the one that most accepted corrections reached since then: how many."""
+    sql = (
+        "SELECT count(*) FROM reach JOIN decisions USING (event_seq)"
+        " WHERE name = ? AND fate = 'accepted' AND at_s >= ?"
+    )
+    return max((int(database.rows(sql, (name, since_s))[0][0]) for name in set(names)), default=0)
+
+
 def subject_edits(database: Database, subject: str, *, since_s: float) -> int:
-    """How many corrections of a subject were accepted at or after a time."""
+    """How many corrections of a subject, by whatever spelling, were accepted at or after a time."""
     row = database.row(
         "SELECT count(*) FROM decisions WHERE fate = 'accepted' AND at_s >= ?"
-        " AND correction_id IN (SELECT correction_id FROM changes WHERE subject = ?)",
-        (since_s, subject),
+        " AND correction_id IN (SELECT correction_id FROM changes WHERE subject_name = ?)",
+        (since_s, identity(subject)),
     )
     return int(row[0]) if row else 0
 
@@ -71,3 +122,20 @@ def verdict(database: Database, epoch: int) -> dict[str, Any] | None:
     """The verdict that let an epoch be served, as it was recorded; None for epochs without a trial."""
     row = database.row("SELECT body FROM verdicts WHERE epoch = ?", (epoch,))
     return read_json(row[0]) if row else None
+
+
+def _versions(rows: Iterable[tuple[Any, ...]]) -> Iterator[Version]:
+    for epoch, text, asked in rows:
+        try:
+            yield Version(epoch, read_fact(text) if text else None, asked)
+        except LedgerCorrupt:
+            continue
+
+
+def _fact_id(database: Database, key: FactKey, epoch: int | None) -> str | None:
+    row = database.row(
+        "SELECT fact_id FROM changes WHERE subject = ? AND relation = ? AND scope = ?"
+        " AND (? IS NULL OR epoch <= ?) ORDER BY epoch DESC, n DESC LIMIT 1",
+        (*key, epoch, epoch),
+    )
+    return None if row is None else row[0]

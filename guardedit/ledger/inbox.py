@@ -21,6 +21,14 @@ _ENTRIES = (
     " FROM inbox JOIN messages ON sha256 = raw_sha256"
 )
 
+#: Fates by which an id is taken; as in the unique index of schema.sql.
+_DECIDED = "('accepted', 'unchanged', 'held', 'rejected', 'superseded')"
+_KNOWN = f"SELECT content_sha256 FROM inbox WHERE correction_id = ? AND fate IN {_DECIDED}"  # noqa: S608
+_RECEIPT = (
+    f"SELECT fate, reason, epoch FROM inbox WHERE correction_id = ? ORDER BY fate IN {_DECIDED} DESC,"  # noqa: S608
+    " seq DESC LIMIT 1"
+)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Entry:
@@ -74,8 +82,7 @@ def known(database: Database, correction_id: str) -> str | None:
     A row that waits again after `release` or `retry` is not decided.
     """
     row = database.row(
-        "SELECT content_sha256 FROM inbox WHERE correction_id = ?"
-        " AND fate IN ('accepted', 'unchanged', 'held', 'rejected')",
+        f"SELECT content_sha256 FROM inbox WHERE correction_id = ? AND fate IN {_DECIDED}",  # noqa: S608 - own text
         (correction_id,),
     )
     return row[0] if row else None
@@ -83,11 +90,7 @@ def known(database: Database, correction_id: str) -> str | None:
 
 def receipt(database: Database, correction_id: str) -> Receipt | None:
     """What became of a correction; None for an id that no decided or waiting row carries."""
-    row = database.row(
-        "SELECT fate, reason, epoch FROM inbox WHERE correction_id = ?"
-        " ORDER BY fate IN ('accepted', 'unchanged', 'held', 'rejected') DESC, seq DESC LIMIT 1",
-        (correction_id,),
-    )
+    row = database.row(_RECEIPT, (correction_id,))
     if row is None:
         return None
     return Receipt(correction_id=correction_id, fate=Fate(row[0]), reason=row[1], epoch=row[2])
@@ -133,7 +136,16 @@ def _entries(
 ) -> list[Entry]:
     rows = database.rows(f"{_ENTRIES} WHERE {where} {tail}", parameters)
     names = Entry.__slots__
-    return [Entry(**dict(zip(names, (*row[:4], Fate(row[4]), *row[5:]), strict=True))) for row in rows]
+    return [Entry(**dict(zip(names, _readable(row), strict=True))) for row in rows]
+
+
+def _readable(row: tuple[Any, ...]) -> tuple[Any, ...]:
+    """The row with its fate; a row whose fate nobody knows is listed too, and says so."""
+    try:
+        return (*row[:4], Fate(row[4]), *row[5:])
+    except ValueError:
+        reason = f"unreadable: its recorded fate is {row[4]!r}; run `guardedit verify`"
+        return (*row[:4], Fate.DEAD, reason, *row[6:])
 
 
 def _dead(row: Entry) -> DeadLetter:

@@ -7,42 +7,27 @@ the event, the rows that follow from it, and one commit that is on the disk when
 from __future__ import annotations
 
 import contextlib
+import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from sqlite3 import Connection
 from typing import Any, Self
 
-from guardedit.core.epoch import Change, Epoch
 from guardedit.core.errors import ConflictError, UsageError
 from guardedit.core.proposal import WeightEdit
-from guardedit.core.protocols import Clock, Settlement
-from guardedit.core.verdict import Verdict
+from guardedit.core.protocols import Clock
 from guardedit.ledger import epochs, opening, projection
+from guardedit.ledger.advancing import EpochWriter
 from guardedit.ledger.blobs import Blobs
 from guardedit.ledger.database import Database, translated
-from guardedit.ledger.epochs import LAST_GOOD, SERVING, Step
-from guardedit.ledger.intake import InboxWriter, settle
+from guardedit.ledger.epochs import SERVING
 from guardedit.ledger.lock import CoordinatorLock
 
 
-class SqliteLedger(InboxWriter):
+class SqliteLedger(EpochWriter):
     """The append-only truth. Open it with `open`, for writing by one process at a time.
 
     Every write may raise StorageFull and LedgerBusy; nothing of the step was kept then.
     """
-
-    def __init__(
-        self,
-        database: Database,
-        blobs: Blobs,
-        *,
-        clock: Clock,
-        policy_sha256: str | None = None,
-        lock: CoordinatorLock | None = None,
-    ) -> None:
-        super().__init__(database, blobs, clock)
-        self._policy_sha256 = policy_sha256
-        self._lock = lock
 
     @classmethod
     def open(
@@ -103,69 +88,6 @@ class SqliteLedger(InboxWriter):
         if self._lock is not None:
             self._lock.release()
 
-    def settle(self, settlements: Sequence[Settlement], *, kind: str = "remember") -> Epoch:
-        """Record decisions, fates and fact changes; a new epoch when anything changed.
-
-        Weights and weight edits stay as they are. Dead letters carry `code: message` as their reason.
-
-        Raises:
-            ConflictError: a row is not waiting, or an id would be decided twice; nothing was kept.
-        """
-        self._write_or_refuse()
-        changes = [
-            (s.change, s.correction.id if s.correction else "") for s in settlements if s.change is not None
-        ]
-        step = None
-        with self._database.transaction("ledger.settle") as connection:
-            if changes:
-                step = self._advance(connection, changes, kind=kind, reason=f"{len(changes)} corrections")
-            number, at_s = step.epoch.number if step else None, self._clock()
-            for settlement in settlements:
-                settle(connection, settlement, epoch=number, at_s=at_s)
-        if step is not None:
-            self._serving = step.state
-        return step.epoch if step else self.epoch()
-
-    def commit(
-        self,
-        changes: Sequence[Change],
-        *,
-        kind: str,
-        reason: str,
-        edits: Sequence[WeightEdit],
-        weights_sha256: str,
-        expected: int,
-        verdict: Verdict | None = None,
-    ) -> Epoch:
-        """A new serving epoch on top of epoch `expected`, with exactly these weight edits.
-
-        `last-good` follows when it stood on the serving epoch and the edits stay the same; otherwise
-        `move_ref` moves it. The reason of a `rollback` begins with its trigger and a colon: `drift: ...`,
-        `recovery: ...`, `gate: ...`; without one it counts as `manual`.
-
-        Raises:
-            ConflictError: another epoch is serving; nothing was kept.
-            UsageError: the verdict is not `accept`.
-        """
-        self._write_or_refuse()
-        epochs.check_verdict(verdict)
-        described = [epochs.described(edit) for edit in edits]
-        self._put_blobs(edits, described)
-        with self._database.transaction("ledger.commit") as connection:
-            if (serving := self.ref(SERVING)) != expected:
-                raise ConflictError(f"epoch {serving} is serving, not {expected}: look again and try again")
-            step = self._advance(
-                connection,
-                [(change, change.fact.correction_id if change.fact else "") for change in changes],
-                kind=kind,
-                reason=reason,
-                edits=described,
-                weights_sha256=weights_sha256,
-                verdict=verdict,
-            )
-        self._serving = step.state
-        return step.epoch
-
     def note(self, kind: str, body: Mapping[str, Any]) -> None:
         """Append an event that changes no fact: a rejected trial, a breach, a quarantine.
 
@@ -197,58 +119,33 @@ class SqliteLedger(InboxWriter):
         """Give an epoch (default: serving) a name of its own; ConflictError when the name is taken."""
         self.move_ref(name, to=self.ref(SERVING) if epoch is None else epoch, expected=None)
 
-    def remember_edit(self, content_key: str, edit: WeightEdit) -> None:
-        """Keep an edit under its content key, in the place of what was there.
+    def remember_edits(self, made: Sequence[tuple[str, str, WeightEdit]]) -> None:
+        """Keep (content key, group key, edit) of one proposal, all of them or none.
 
-        It is made anew only where the one before failed, so undo and redo meet the same bytes.
+        An edit under a content key that is known takes the place of the one before. It is made anew only
+        where that one failed, so undo and redo meet the same bytes.
         """
         self._write_or_refuse()
-        described = epochs.described(edit)
-        self._put_blobs([edit], [described])
+        edits = [edit for _, _, edit in made]
+        described = [epochs.described(edit) for edit in edits]
+        self._put_blobs(edits, described)
+        names = ("content_key", "group_key", "edit")
+        rows = [
+            dict(zip(names, (content, group, body), strict=True))
+            for (content, group, _), body in zip(made, described, strict=True)
+        ]
         with self._database.transaction("edit.remember") as connection:
-            known = self._database.row("SELECT digest FROM edit_cache WHERE content_key = ?", (content_key,))
-            if known is None or known[0] != edit.digest:
-                body = {"content_key": content_key, "edit": described}
-                self._record(connection, projection.EDIT, body)
+            if new := [row for row in rows if not self._remembers(row)]:
+                self._record(connection, projection.EDITS, {"made": new})
 
-    def _advance(
-        self,
-        connection: Connection,
-        changes: Sequence[tuple[Change, str]],
-        *,
-        kind: str,
-        reason: str,
-        edits: Sequence[Mapping[str, Any]] | None = None,
-        weights_sha256: str | None = None,
-        verdict: Verdict | None = None,
-    ) -> Step:
-        serving, at_s = self.epoch(), self._clock()
-        step = epochs.successor(
-            serving,
-            self._serving_state(),
-            last_good=self.ref(LAST_GOOD),
-            kind=kind,
-            reason=reason,
-            changes=changes,
-            edits=edits,
-            weights_sha256=serving.weights_sha256 if weights_sha256 is None else weights_sha256,
-            policy_sha256=serving.policy_sha256 if self._policy_sha256 is None else self._policy_sha256,
-            at_s=at_s,
-            verdict=verdict,
+    def _remembers(self, row: Mapping[str, Any]) -> bool:
+        known = self._database.row(
+            "SELECT digest, facts, group_key FROM edit_cache WHERE content_key = ?"
+            " ORDER BY event_seq DESC, n DESC LIMIT 1",
+            (row["content_key"],),
         )
-        projection.record(connection, at_s=at_s, kind=projection.EPOCH, body=step.body)
-        return step
+        return known == (row["edit"]["digest"], json.dumps(row["edit"]["facts"]), row["group_key"])
 
-    def _put_blobs(self, edits: Sequence[WeightEdit], described: Sequence[Mapping[str, Any]]) -> None:
-        # A digest that a committed row names is on the disk already.
-        self._blobs.put(
-            edit.payload
-            for edit, description in zip(edits, described, strict=True)
-            if not self._database.row("SELECT 1 FROM edits WHERE digest = ?", (description["digest"],))
-        )
-
-    def _write_or_refuse(self) -> None:
-        if self._lock is None:
-            raise UsageError(
-                f"{self._database.path} was opened for reading: only the coordinator may do this, ask it"
-            )
+    def remember_edit(self, content_key: str, edit: WeightEdit) -> None:
+        """Keep one edit that belongs to no proposal of its own."""
+        self.remember_edits([(content_key, content_key, edit)])

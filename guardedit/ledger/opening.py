@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from guardedit.core.epoch import state_sha256
+from guardedit.core.epoch import state_sha256_of
 from guardedit.core.errors import LedgerCorrupt, UsageError, WrongBaseModel
 from guardedit.ledger import epochs
 from guardedit.ledger.blobs import Blobs
@@ -59,7 +59,7 @@ def trusted_state(database: Database) -> State:
     number = epochs.read_ref(database, epochs.SERVING)
     state = state_at(database, number)
     epoch = epochs.read_epoch(database, number, state.edits)
-    found = state_sha256(epoch.base_sha256, epoch.weights_sha256, state.facts.values())
+    found = state_sha256_of(epoch.base_sha256, epoch.weights_sha256, state.total)
     if found != epoch.state_sha256:
         raise LedgerCorrupt(
             f"{database.path}: the facts of epoch {number} have state hash {found[:12]}, recorded is "

@@ -21,8 +21,8 @@ RETRIED: Final = "retried"
 DROPPED: Final = "dropped"
 EPOCH: Final = "epoch"
 REF: Final = "ref"
-EDIT: Final = "edit"
-RESERVED: Final = frozenset({RECEIVED, SETTLED, RELEASED, RETRIED, DROPPED, EPOCH, REF, EDIT})
+EDITS: Final = "edits"
+RESERVED: Final = frozenset({RECEIVED, SETTLED, RELEASED, RETRIED, DROPPED, EPOCH, REF, EDITS})
 
 #: Tables that a replay of the events rebuilds.
 TABLES: Final = (
@@ -30,6 +30,7 @@ TABLES: Final = (
     "refs",
     "inbox",
     "decisions",
+    "reach",
     "changes",
     "edits",
     "epoch_edits",
@@ -68,12 +69,8 @@ def project(connection: sqlite3.Connection, event: EventRow) -> None:
             _epoch(connection, event, body)
         case "ref":
             _ref(connection, body["name"], body["to"])
-        case "edit":
-            _edit(connection, body["edit"])
-            connection.execute(
-                "INSERT OR REPLACE INTO edit_cache VALUES (?, ?, ?)",
-                (body["content_key"], body["edit"]["digest"], _text(body["edit"]["facts"])),
-            )
+        case "edits":
+            _made(connection, event, body)
         case _:
             pass
     if isinstance(verdict := body.get("verdict"), dict):
@@ -108,6 +105,7 @@ def _settled(connection: sqlite3.Connection, event: EventRow, body: Mapping[str,
             seq,
         ),
     )
+    connection.executemany("INSERT INTO reach VALUES (?, ?)", [(event.seq, name) for name in body["reach"]])
 
 
 def _waiting_again(connection: sqlite3.Connection, seq: int, *, released: int) -> None:
@@ -146,9 +144,10 @@ def _epoch(connection: sqlite3.Connection, event: EventRow, body: Mapping[str, A
 def _change(connection: sqlite3.Connection, epoch: int, n: int, change: Mapping[str, Any]) -> None:
     fact = change["fact"]
     connection.execute(
-        "INSERT INTO changes VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        "INSERT INTO changes VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
         (
-            *(epoch, n, *change["key"], change["correction_id"], change["fact_id"]),
+            *(epoch, n, *change["key"], *change["names"]),
+            *(change["correction_id"], change["reported_at_s"], change["fact_id"]),
             *((fact["version"], fact["placement"], _text(fact)) if fact else (None, None, None)),
         ),
     )
@@ -172,6 +171,16 @@ def _edit(connection: sqlite3.Connection, edit: Mapping[str, Any]) -> None:
             _text(edit["diagnostics"]),
         ),
     )
+
+
+def _made(connection: sqlite3.Connection, event: EventRow, body: Mapping[str, Any]) -> None:
+    for n, made in enumerate(body["made"]):
+        edit = made["edit"]
+        _edit(connection, edit)
+        connection.execute(
+            "INSERT INTO edit_cache VALUES (?, ?, ?, ?, ?, ?)",
+            (event.seq, n, made["content_key"], made["group_key"], edit["digest"], _text(edit["facts"])),
+        )
 
 
 def _verdict(

@@ -4,94 +4,45 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from typing import Any, Self
+from typing import Any
 
 from guardedit.core.counts import Counts
-from guardedit.core.epoch import Epoch
-from guardedit.core.errors import LedgerCorrupt
 from guardedit.core.fact import Fact, FactKey
 from guardedit.core.proposal import WeightEdit
-from guardedit.core.protocols import Clock, Received
+from guardedit.core.protocols import LastChange, Received
 from guardedit.core.receipt import Fate, Receipt
-from guardedit.ledger import epochs, history, inbox
-from guardedit.ledger.blobs import Blobs
+from guardedit.ledger import history, inbox
 from guardedit.ledger.chain import EventRow
 from guardedit.ledger.counts import read_counts
-from guardedit.ledger.database import Database, read_json
-from guardedit.ledger.state import State, edits_at, state_at
+from guardedit.ledger.live import LiveReader
 from guardedit.ledger.verify import problems
 
 
-class LedgerReader:
-    """Answers from the last committed transaction; keeps the serving epoch's facts in memory.
+class LedgerReader(LiveReader):
+    """Facts, corrections, messages and events, besides what is live.
 
-    Threads take turns on one connection. A numbered epoch never changes, so its answers do not either.
     Methods raise UsageError for what does not exist and LedgerCorrupt for what cannot be trusted.
     """
 
-    def __init__(self, database: Database, blobs: Blobs, clock: Clock) -> None:
-        self._database = database
-        self._blobs = blobs
-        self._clock = clock
-        self._serving: State | None = None
-        self._loaded: dict[tuple[str, str], WeightEdit] = {}
-
-    def close(self) -> None:
-        """Give the file back."""
-        self._database.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
-
-    @property
-    def base_sha256(self) -> str:
-        """Digest of the base model this ledger belongs to."""
-        return epochs.read_epoch(self._database, 0, {}).base_sha256
-
-    # Epochs and what is live in them.
-
-    def live(self, epoch: int | None = None) -> dict[FactKey, Fact]:
-        """The live facts of an epoch (default: serving), those that changed last at the end."""
-        return dict(self._state(epoch).facts)
-
-    def edits(self, epoch: int | None = None) -> tuple[WeightEdit, ...]:
-        """The live weight edits of an epoch (default: serving), sorted by digest, blobs verified."""
-        wanted = self._serving_state().edits if epoch is None else self._edits_at(epoch)
-        loaded = {(d, of): self._loaded.get((d, of)) or self._load(d, of) for d, of in wanted.items()}
-        if epoch is None:
-            self._loaded = loaded
-        return tuple(loaded.values())
-
-    def epoch(self, number: int | None = None) -> Epoch:
-        """An epoch by number (default: serving)."""
-        if number is not None:
-            return epochs.read_epoch(self._database, number)
-        state = self._serving_state()
-        return epochs.read_epoch(self._database, state.number, state.edits)
-
-    def epochs(self) -> list[Epoch]:
-        """All epochs, oldest first."""
-        return epochs.read_epochs(self._database)
-
-    def ref(self, name: str) -> int:
-        """The epoch number a ref points to."""
-        return epochs.read_ref(self._database, name)
-
-    def refs(self) -> dict[str, int]:
-        """All refs by name."""
-        return epochs.refs(self._database)
-
-    def verdict(self, epoch: int) -> dict[str, Any] | None:
-        """The verdict that let an epoch be served, as recorded; None for epochs without a trial."""
-        return history.verdict(self._database, epoch)
+    # Edits that were made before.
 
     def recall_edit(self, content_key: str) -> WeightEdit | None:
         """An edit that was optimised before, byte for byte; None when it was not."""
-        row = self._database.row("SELECT digest, facts FROM edit_cache WHERE content_key = ?", (content_key,))
-        return None if row is None else self._loaded.get((row[0], row[1])) or self._load(row[0], row[1])
+        row = self._database.row(
+            "SELECT digest, facts FROM edit_cache WHERE content_key = ?"
+            " ORDER BY event_seq DESC, n DESC LIMIT 1",
+            (content_key,),
+        )
+        return None if row is None else self._edit(*row)
+
+    def served_edit(self, group_key: str) -> WeightEdit | None:
+        """The edit that last stood for this group in an epoch, whatever it was made beside."""
+        row = self._database.row(
+            "SELECT digest, facts FROM epoch_edits JOIN edit_cache USING (digest, facts)"
+            " WHERE group_key = ? ORDER BY epoch DESC LIMIT 1",
+            (group_key,),
+        )
+        return None if row is None else self._edit(*row)
 
     # Facts and corrections.
 
@@ -100,8 +51,16 @@ class LedgerReader:
         return history.history(self._database, key)
 
     def find_fact(self, text: str) -> list[Fact]:
-        """Live facts whose id or subject is `text`; where none is live, the latest that had this id."""
+        """Live facts of this id or of a subject of this name; where none is live, the latest of this id."""
         return history.find_fact(self._database, text)
+
+    def canonical(self, key: FactKey) -> FactKey:
+        """The key under which this name was first recorded; the key itself where it never was."""
+        return history.canonical(self._database, key)
+
+    def last_change(self, key: FactKey) -> LastChange | None:
+        """The latest recorded change of a key; None where it never had a fact."""
+        return history.last_change(self._database, key)
 
     def latest_version(self, key: FactKey) -> int:
         """The highest version a key ever had; 0 for none."""
@@ -111,6 +70,10 @@ class LedgerReader:
         """How many corrections of a subject were accepted at or after a time (seconds since 1970, UTC)."""
         return history.subject_edits(self._database, subject, since_s=since_s)
 
+    def reaching(self, names: Sequence[str], *, since_s: float) -> int:
+        """Of these names (`naming.identity`) the one that most accepted corrections reached: how many."""
+        return history.reaching(self._database, names, since_s=since_s)
+
     def receipt(self, correction_id: str) -> Receipt | None:
         """What became of a correction; None for an unknown id."""
         return inbox.receipt(self._database, correction_id)
@@ -118,6 +81,10 @@ class LedgerReader:
     def decision(self, correction_id: str) -> dict[str, Any] | None:
         """The latest decision about a correction with its trace, as recorded; None without one."""
         return history.decision(self._database, correction_id)
+
+    def verdict(self, epoch: int) -> dict[str, Any] | None:
+        """The verdict that let an epoch be served, as recorded; None for epochs without a trial."""
+        return history.verdict(self._database, epoch)
 
     # The inbox.
 
@@ -174,38 +141,3 @@ class LedgerReader:
     def verify(self) -> list[str]:
         """Everything that is not as it was written, in sentences; empty for a sound ledger."""
         return problems(self._database, self._blobs)
-
-    def _serving_state(self) -> State:
-        number = self.ref(epochs.SERVING)
-        state = self._serving
-        if state is None or state.number != number:
-            # Only in a process that reads: the writer sets the state with every commit.
-            self._serving = state = state_at(self._database, number)
-        return state
-
-    def _state(self, epoch: int | None) -> State:
-        if epoch is None:
-            return self._serving_state()
-        epochs.read_epoch(self._database, epoch, {})
-        return state_at(self._database, epoch)
-
-    def _edits_at(self, epoch: int) -> dict[str, str]:
-        epochs.read_epoch(self._database, epoch, {})
-        return edits_at(self._database, epoch)
-
-    def _load(self, digest: str, facts: str) -> WeightEdit:
-        row = self._database.row(
-            "SELECT subject, method, diagnostics FROM edits WHERE digest = ? AND facts = ?", (digest, facts)
-        )
-        if row is None:
-            raise LedgerCorrupt(
-                f"weight edit {digest[:12]} is live but not recorded: run `guardedit verify` and "
-                "restore the folder from a backup"
-            )
-        return WeightEdit(
-            subject=row[0],
-            facts=tuple(read_json(facts)),
-            method=row[1],
-            payload=self._blobs.get(digest),
-            diagnostics=read_json(row[2]),
-        )

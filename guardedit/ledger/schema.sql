@@ -1,4 +1,4 @@
--- The ledger's tables, format 1. `events` is the truth. Every other table but `messages` follows from it:
+-- The ledger's tables, format 2. `events` is the truth. Every other table but `messages` follows from it:
 -- guardedit/ledger/projection.py writes them in the same transaction as the event, and `verify` replays
 -- all events into an empty database and compares.
 
@@ -69,7 +69,7 @@ CREATE TABLE IF NOT EXISTS inbox (
 CREATE INDEX IF NOT EXISTS inbox_by_fate ON inbox (fate, seq);
 CREATE INDEX IF NOT EXISTS inbox_by_id ON inbox (correction_id);
 CREATE UNIQUE INDEX IF NOT EXISTS inbox_one_decided_row_an_id ON inbox (correction_id)
-  WHERE fate IN ('accepted', 'unchanged', 'held', 'rejected');
+  WHERE fate IN ('accepted', 'unchanged', 'held', 'rejected', 'superseded');
 
 -- One row a settlement; a message that was held and released has two.
 CREATE TABLE IF NOT EXISTS decisions (
@@ -87,18 +87,31 @@ CREATE TABLE IF NOT EXISTS decisions (
   body          TEXT            -- the whole decision with its trace, JSON
 ) STRICT;
 CREATE INDEX IF NOT EXISTS decisions_by_inbox ON decisions (inbox_seq);
+CREATE INDEX IF NOT EXISTS decisions_by_correction ON decisions (correction_id);
 CREATE INDEX IF NOT EXISTS decisions_by_label ON decisions (source, route, fate);
 CREATE UNIQUE INDEX IF NOT EXISTS decisions_accept_an_id_once ON decisions (correction_id)
   WHERE fate = 'accepted';
 
--- What each epoch changed, in order. `fact` NULL: the key is gone.
+-- Names, folded, that a settled correction can change answers about.
+CREATE TABLE IF NOT EXISTS reach (
+  event_seq INTEGER NOT NULL REFERENCES decisions (event_seq),
+  name      TEXT NOT NULL,
+  PRIMARY KEY (event_seq, name)
+) STRICT;
+CREATE INDEX IF NOT EXISTS reach_by_name ON reach (name, event_seq);
+
+-- What each epoch changed, in order. `fact` NULL: the key is gone. The names are subject and relation in
+-- their comparable form, as guardedit.naming folded them when the change was made.
 CREATE TABLE IF NOT EXISTS changes (
   epoch         INTEGER NOT NULL REFERENCES epochs (number),
   n             INTEGER NOT NULL,
   subject       TEXT NOT NULL,
   relation      TEXT NOT NULL,
   scope         TEXT NOT NULL,
+  subject_name  TEXT NOT NULL,
+  relation_name TEXT NOT NULL,
   correction_id TEXT NOT NULL,  -- '' where no correction asked for it, as with an expiry
+  reported_at_s REAL,           -- when the source said so; NULL: it did not say when
   fact_id       TEXT,
   version       INTEGER,
   placement     TEXT,
@@ -106,7 +119,9 @@ CREATE TABLE IF NOT EXISTS changes (
   PRIMARY KEY (epoch, n)
 ) STRICT;
 CREATE INDEX IF NOT EXISTS changes_by_key ON changes (subject, relation, scope, epoch, n);
+CREATE INDEX IF NOT EXISTS changes_by_name ON changes (subject_name, relation_name, scope, epoch, n);
 CREATE INDEX IF NOT EXISTS changes_by_fact ON changes (fact_id);
+CREATE INDEX IF NOT EXISTS changes_by_correction ON changes (correction_id);
 
 CREATE VIEW IF NOT EXISTS live_facts AS
 SELECT * FROM changes c
@@ -136,13 +151,20 @@ CREATE TABLE IF NOT EXISTS epoch_edits (
 ) STRICT;
 CREATE INDEX IF NOT EXISTS epoch_edits_by_digest ON epoch_edits (digest, epoch);
 
--- Edits under the name of everything that their optimisation depended on.
+-- Edits as they were made: `content_key` names everything that the optimisation depended on, `group_key`
+-- what the edit is for, whatever it was made beside. The latest row of a content key counts.
 CREATE TABLE IF NOT EXISTS edit_cache (
-  content_key TEXT PRIMARY KEY,
+  event_seq   INTEGER NOT NULL REFERENCES events (seq),
+  n           INTEGER NOT NULL,
+  content_key TEXT NOT NULL,
+  group_key   TEXT NOT NULL,
   digest      TEXT NOT NULL,
   facts       TEXT NOT NULL,
+  PRIMARY KEY (event_seq, n),
   FOREIGN KEY (digest, facts) REFERENCES edits (digest, facts)
 ) STRICT;
+CREATE INDEX IF NOT EXISTS edit_cache_by_content ON edit_cache (content_key, event_seq, n);
+CREATE INDEX IF NOT EXISTS edit_cache_by_group ON edit_cache (group_key);
 
 CREATE TABLE IF NOT EXISTS verdicts (
   event_seq INTEGER PRIMARY KEY REFERENCES events (seq),

@@ -1,16 +1,18 @@
 """What is live in an epoch: its facts and its weight edits, read from the recorded changes.
 
 History is one line: every epoch stands on the one before it, so an epoch is the sum of all changes up to
-its number.
+its number, and a state can follow the epochs that came after it by their changes alone.
 """
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from itertools import groupby
+from operator import itemgetter
+from types import MappingProxyType
 
-from guardedit.core.epoch import Change
+from guardedit.core.epoch import Change, facts_sum
 from guardedit.core.errors import LedgerCorrupt
 from guardedit.core.fact import Fact, FactKey
 from guardedit.ledger.database import Database, read_json
@@ -18,65 +20,94 @@ from guardedit.ledger.database import Database, read_json
 #: Digest -> the fact ids it stands for as JSON text; None: ceased to be live.
 Moves = Mapping[str, str | None]
 
+_CHANGES = (
+    "SELECT epoch, subject, relation, scope, fact FROM changes"
+    " WHERE epoch > ? AND epoch <= ? ORDER BY epoch, n"
+)
+_MOVES = "SELECT epoch, digest, facts FROM epoch_edits WHERE epoch > ? AND epoch <= ? ORDER BY epoch"
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class State:
-    """Facts in the order of their latest change, and edits as digest -> JSON text of fact ids."""
+    """Facts in the order of their latest change, and edits as digest -> JSON text of fact ids.
+
+    `total` is the `facts_sum` of the facts.
+    """
 
     number: int
     facts: Mapping[FactKey, Fact]
     edits: Mapping[str, str]
+    total: int
 
 
-def changed(facts: Mapping[FactKey, Fact], changes: Iterable[Change]) -> dict[FactKey, Fact]:
-    """The facts after the changes. A fact that changed moves to the end."""
-    after = dict(facts)
-    for key, fact in changes:
-        after.pop(key, None)
-        if fact is not None:
-            after[key] = fact
-    return after
+_NOTHING = State(number=-1, facts=MappingProxyType({}), edits=MappingProxyType({}), total=0)
 
 
-def moved(edits: Mapping[str, str], moves: Moves) -> dict[str, str]:
+def changed(state: State, changes: Collection[Change]) -> State:
+    """The state with the facts after the changes. A fact that changed moves to the end."""
+    facts = dict(state.facts)
+    _apply(facts, changes)
+    touched = {change.key for change in changes}
+    total = facts_sum(_of(facts, touched), start=state.total, gone=_of(state.facts, touched))
+    return replace(state, facts=facts, total=total)
+
+
+def moved(edits: Mapping[str, str], moves: Moves) -> Mapping[str, str]:
     """The edits after the moves, in canonical order: sorted by digest."""
+    if not moves:
+        return edits
     after: dict[str, str | None] = {**edits, **moves}
     return {digest: facts for digest, facts in sorted(after.items()) if facts is not None}
 
 
 def state_at(database: Database, number: int) -> State:
     """What was live in an epoch."""
-    changes = (change for _, change in _changes(database, number))
-    moves = {digest: facts for _, digest, facts in _moves(database, number)}
-    return State(number=number, facts=changed({}, changes), edits=moved({}, moves))
+    return follow(database, _NOTHING, number)
 
 
-def edits_at(database: Database, number: int) -> dict[str, str]:
+def follow(database: Database, state: State, number: int) -> State:
+    """What is live in a later epoch, at the cost of what changed since."""
+    changes = changes_between(database, state.number, number)
+    moves = {digest: facts for _, digest, facts in database.rows(_MOVES, (state.number, number))}
+    return replace(changed(state, changes), number=number, edits=moved(state.edits, moves))
+
+
+def changes_between(database: Database, after: int, last: int) -> list[Change]:
+    """The recorded changes of the epochs after `after` up to `last`, in order."""
+    return [change for _, change in _changes(database, after, last)]
+
+
+def edits_at(database: Database, number: int) -> Mapping[str, str]:
     """The weight edits of an epoch alone."""
-    return moved({}, {digest: facts for _, digest, facts in _moves(database, number)})
+    return moved({}, {digest: facts for _, digest, facts in database.rows(_MOVES, (-1, number))})
 
 
-def states(database: Database, last: int) -> Iterator[State]:
-    """The state of every epoch from 0 to `last`."""
-    changes: dict[int, list[Change]] = defaultdict(list)
-    for epoch, change in _changes(database, last):
-        changes[epoch].append(change)
+def totals(database: Database, last: int) -> Iterator[int]:
+    """The `facts_sum` of every epoch from 0 to `last`."""
+    every = {
+        number: [change for _, change in group]
+        for number, group in groupby(_changes(database, -1, last), key=itemgetter(0))
+    }
     facts: dict[FactKey, Fact] = {}
-    for number, edits in enumerate(edits_of_all(database, last)):
-        if number in changes:
-            facts = changed(facts, changes[number])
-        yield State(number=number, facts=facts, edits=edits)
-
-
-def edits_of_all(database: Database, last: int) -> Iterator[dict[str, str]]:
-    """The weight edits of every epoch from 0 to `last`; the same object while nothing moves."""
-    moves: dict[int, dict[str, str | None]] = defaultdict(dict)
-    for epoch, digest, facts in _moves(database, last):
-        moves[epoch][digest] = facts
-    edits: dict[str, str] = {}
+    total = 0
     for number in range(last + 1):
-        if number in moves:
-            edits = moved(edits, moves[number])
+        changes = every.get(number, [])
+        touched = {change.key for change in changes}
+        gone = list(_of(facts, touched))
+        _apply(facts, changes)
+        total = facts_sum(_of(facts, touched), start=total, gone=gone)
+        yield total
+
+
+def edits_of_all(database: Database, last: int) -> Iterator[Mapping[str, str]]:
+    """The weight edits of every epoch from 0 to `last`; the same object while nothing moves."""
+    every = {
+        number: {digest: facts for _, digest, facts in group}
+        for number, group in groupby(database.rows(_MOVES, (-1, last)), key=itemgetter(0))
+    }
+    edits: Mapping[str, str] = {}
+    for number in range(last + 1):
+        edits = moved(edits, every.get(number, {}))
         yield edits
 
 
@@ -91,20 +122,18 @@ def read_fact(text: str) -> Fact:
         ) from error
 
 
-def _changes(database: Database, last: int) -> Iterator[tuple[int, Change]]:
-    rows = database.rows(
-        "SELECT epoch, subject, relation, scope, fact FROM changes WHERE epoch <= ? ORDER BY epoch, n",
-        (last,),
-    )
-    for epoch, subject, relation, scope, text in rows:
+def _apply(facts: dict[FactKey, Fact], changes: Iterable[Change]) -> None:
+    for key, fact in changes:
+        facts.pop(key, None)
+        if fact is not None:
+            facts[key] = fact
+
+
+def _of(facts: Mapping[FactKey, Fact], keys: Iterable[FactKey]) -> Iterator[Fact]:
+    return (facts[key] for key in keys if key in facts)
+
+
+def _changes(database: Database, after: int, last: int) -> Iterator[tuple[int, Change]]:
+    for epoch, subject, relation, scope, text in database.rows(_CHANGES, (after, last)):
         fact = None if text is None else read_fact(text)
         yield epoch, Change(FactKey(subject, relation, scope), fact)
-
-
-def _moves(database: Database, last: int) -> list[tuple[int, str, str | None]]:
-    return [
-        (epoch, digest, facts)
-        for epoch, digest, facts in database.rows(
-            "SELECT epoch, digest, facts FROM epoch_edits WHERE epoch <= ? ORDER BY epoch", (last,)
-        )
-    ]

@@ -6,13 +6,13 @@ import hashlib
 import sqlite3
 from collections.abc import Iterator
 
-from guardedit.core.epoch import state_sha256
+from guardedit.core.epoch import state_sha256_of
 from guardedit.core.errors import LedgerCorrupt, LedgerError
 from guardedit.ledger.blobs import Blobs
 from guardedit.ledger.chain import EventRow, broken_links
 from guardedit.ledger.database import Database, schema
 from guardedit.ledger.projection import TABLES, project
-from guardedit.ledger.state import states
+from guardedit.ledger.state import totals
 
 
 def problems(database: Database, blobs: Blobs) -> list[str]:
@@ -89,12 +89,12 @@ def _epochs(database: Database) -> Iterator[str]:
     recorded = database.rows(
         "SELECT number, base_sha256, weights_sha256, state_sha256 FROM epochs ORDER BY number"
     )
-    every = states(database, len(recorded) - 1)
-    for (number, base, weights, expected), state in zip(recorded, every, strict=True):
-        if number != state.number:
-            yield f"epochs: epoch {state.number} is missing"
+    every = enumerate(totals(database, len(recorded) - 1))
+    for (number, base, weights, expected), (place, total) in zip(recorded, every, strict=True):
+        if number != place:
+            yield f"epochs: epoch {place} is missing"
             return
-        if state_sha256(base, weights, state.facts.values()) != expected:
+        if state_sha256_of(base, weights, total) != expected:
             yield f"epochs: the facts of epoch {number} do not have its state hash {expected[:12]}"
 
 

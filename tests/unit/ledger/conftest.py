@@ -10,7 +10,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from guardedit.core.correction import Correction, decode_correction, encode_correction
+from guardedit.core.correction import Correction, Provenance, decode_correction, encode_correction
 from guardedit.core.decision import Decision, Route, RuleTrace
 from guardedit.core.epoch import Change
 from guardedit.core.fact import Fact
@@ -19,6 +19,7 @@ from guardedit.core.protocols import Delivery, Received, Settlement
 from guardedit.core.receipt import Fate
 from guardedit.core.verdict import Gate, Outcome, Verdict, combine
 from guardedit.ledger.journal import SqliteLedger
+from guardedit.naming import identity
 
 BASE = "b" * 64
 
@@ -35,7 +36,13 @@ class Clock:
 
 
 def correction(n: int, target: str = "Paris") -> Correction:
-    return Correction(id=f"c{n}", subject=f"Land {n}", prompt="The capital of {} is", target_new=target)
+    return Correction(
+        id=f"c{n}",
+        subject=f"Land {n}",
+        prompt="The capital of {} is",
+        target_new=target,
+        provenance=Provenance(time_s=500.0 + n),
+    )
 
 
 def delivery(n: int, target: str = "Paris", *, position: str = "") -> Delivery:
@@ -49,14 +56,27 @@ def decision(route: Route = Route.MEMORY) -> Decision:
 
 
 def fact(of: Correction, version: int = 1) -> Fact:
-    return Fact(key=of.key, version=version, correction_id=of.id, wordings=of.wordings, target=of.target_new)
+    return Fact(
+        key=of.key,
+        version=version,
+        correction_id=of.id,
+        wordings=of.wordings,
+        target=of.target_new,
+        reported_at_s=of.provenance.time_s,
+    )
 
 
 def accepted(row: Received, version: int = 1) -> Settlement:
     of = decode_correction(row.raw)
     change = Change(of.key, fact(of, version))
     return Settlement(
-        seq=row.seq, fate=Fate.ACCEPTED, reason="live", correction=of, decision=decision(), change=change
+        seq=row.seq,
+        fate=Fate.ACCEPTED,
+        reason="live",
+        correction=of,
+        decision=decision(),
+        change=change,
+        reach=(identity(of.subject),),
     )
 
 

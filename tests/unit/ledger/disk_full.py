@@ -33,13 +33,13 @@ def main(folder: Path) -> None:
         blob = WeightEdit(subject="s", facts=("f",), method="m", payload=b"y" * 700_000)
         blob_said = ""
         try:
-            ledger.remember_edit("key", blob)
+            ledger.remember_edits([("key", "group", blob)])
         except StorageFull as error:
             blob_said = str(error)
         leftovers = [str(path) for path in (folder / "objects").glob("*/*")]
         resource.setrlimit(resource.RLIMIT_FSIZE, (most, most))
         ledger.receive([Delivery(raw=b"after", source="s", position="after")])
-        ledger.remember_edit("key", blob)
+        ledger.remember_edits([("key", "group", blob)])
         report = {
             "acknowledged": acknowledged,
             "kept": kept,

@@ -106,7 +106,7 @@ def promote(ledger: SqliteLedger) -> None:
         if edit is None:
             payload = os.urandom(64) * 64  # another time the optimisation would give other bytes
             edit = WeightEdit(subject=fact.key.subject, facts=(fact.id,), method="m", payload=payload)
-            ledger.remember_edit(fact.id, edit)
+            ledger.remember_edits([(fact.id, fact.id, edit)])
             ledger.note("proposed", {"digest": edit.digest})
         edits.append(edit)
     if facts:

@@ -271,10 +271,10 @@ def test_subject_edits_counts_accepted_corrections_since_a_time(ledger, make):
 def test_a_remembered_edit_comes_back_byte_for_byte_and_a_newer_one_takes_its_place(open_ledger, make):
     ledger = open_ledger()
     edit = make.edit([make.fact(make.correction(1))], b"\x00second")
-    ledger.remember_edit("key", make.edit([make.fact(make.correction(1))], b"first"))
+    ledger.remember_edits([("key", "group", make.edit([make.fact(make.correction(1))], b"first"))])
     for _ in range(2):
-        ledger.remember_edit("key", edit)
-    assert len(list(ledger.events(kinds=["edit"]))) == 2
+        ledger.remember_edits([("key", "group", edit)])
+    assert len(list(ledger.events(kinds=["edits"]))) == 2
     ledger.close()
     again = open_ledger()
     assert again.recall_edit("key") == edit
@@ -376,7 +376,7 @@ def test_a_reader_may_not_change_facts(open_ledger, make):
         lambda: reader.settle([]),
         lambda: reader.note("x", {}),
         lambda: reader.tag("x"),
-        lambda: reader.remember_edit("k", make.edit([make.fact(make.correction(1))])),
+        lambda: reader.remember_edits([("k", "g", make.edit([make.fact(make.correction(1))]))]),
         lambda: promote(reader, make),
     ]:
         with pytest.raises(UsageError, match="opened for reading"):

@@ -47,7 +47,7 @@ def template(tmp_path_factory, make) -> Path:
     ledger.settle([make.settled(three, Fate.REJECTED, "no", route=Route.REJECT)])
     facts = list(ledger.live().values())
     edits = [make.edit([fact]) for fact in facts]
-    ledger.remember_edit("key", edits[0])
+    ledger.remember_edits([("key", "group", edits[0])])
     ledger.commit(
         [Change(fact.key, fact.placed(Placement.WEIGHTS)) for fact in facts],
         kind="promote",
@@ -173,7 +173,7 @@ def test_a_damaged_blob_is_replaced_when_its_bytes_come_again(folder, open_ledge
     path = ledger._blobs.path(edit.digest)
     path.parent.mkdir(parents=True)
     path.write_bytes(edit.payload[:10])  # left by somebody else's crash, no row names it
-    ledger.remember_edit("key", edit)
+    ledger.remember_edits([("key", "group", edit)])
     assert ledger.recall_edit("key") == edit
 
 
