@@ -15,7 +15,7 @@ from typing import Any
 from guardedit.agent.parts import Limits, Parts
 from guardedit.core.decision import Decision, Route
 from guardedit.core.drift import Breach, Reading
-from guardedit.core.errors import ConflictError, EditError, UsageError
+from guardedit.core.errors import ConflictError, UsageError
 from guardedit.core.fact import Fact, FactKey
 from guardedit.core.probe import Inspection, Kind, Measurement, Probes, Question
 from guardedit.core.proposal import Proposal, WeightEdit
@@ -54,7 +54,9 @@ class FakeWorkbench:
         self.proposed.append(subjects)
         able = [group for group in groups if group.subject not in self.refuses]
         refused = {f.id: self.refuses[g.subject] for g in groups if g not in able for f in g.facts}
-        return Proposal(method=method, edits=tuple(edit_of(g, beside=subjects) for g in able), refused=refused)
+        return Proposal(
+            method=method, edits=tuple(edit_of(g, beside=subjects) for g in able), refused=refused
+        )
 
     def inspect(self, edits: Sequence[WeightEdit], live: Sequence[WeightEdit]) -> list[Inspection]:
         return [
@@ -103,12 +105,14 @@ def edit_of(group: SubjectGroup, *, beside: Sequence[str] = ()) -> WeightEdit:
 class FakeGuard:
     """Rejects what holds an edit of a `harmful` subject, cannot decide about `doubtful` ones.
 
-    `together` are pairs that pass alone and not beside each other. `broken` cannot measure anything.
+    `together` are pairs that pass alone and not beside each other; of `leaning` pairs the first passes beside
+    the second only. `broken` cannot measure anything.
     """
 
     harmful: set[str] = field(default_factory=set)
     doubtful: set[str] = field(default_factory=set)
     together: set[frozenset[str]] = field(default_factory=set)
+    leaning: set[tuple[str, str]] = field(default_factory=set)
     broken: bool = False
     gate: str = "perplexity_ratio_to_serving"
     judged: list[tuple[str, ...]] = field(default_factory=list)  # subjects of each candidate
@@ -133,7 +137,8 @@ class FakeGuard:
             self.judged.append(tuple(sorted(inside)))
         if self.broken:
             return combine((self._gate(Outcome.ERROR),))
-        if inside & self.harmful or any(pair <= inside for pair in self.together):
+        fallen = any(first in inside and second not in inside for first, second in self.leaning)
+        if fallen or inside & self.harmful or any(pair <= inside for pair in self.together):
             return combine((self._gate(Outcome.REJECT),))
         return combine((self._gate(Outcome.INCONCLUSIVE if inside & self.doubtful else Outcome.ACCEPT),))
 
@@ -279,4 +284,6 @@ def raw(subject: str, target: str, **others: Any) -> bytes:
 
 
 def delivered(*messages: bytes, name: str = "test") -> list[Delivery]:
-    return [Delivery(raw=message, source="submit", position=f"{name}:{n}") for n, message in enumerate(messages)]
+    return [
+        Delivery(raw=message, source="submit", position=f"{name}:{n}") for n, message in enumerate(messages)
+    ]

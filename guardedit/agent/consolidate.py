@@ -4,8 +4,8 @@
     6 Promote   a batch of facts: propose, try under the guard, commit, or keep them in memory
     7 Repair    served tensors that changed in memory are found and mended
 
-The ledger may move at any time meanwhile: every commit is made on top of what serves then, and takes along only
-facts that are still live. Nothing here publishes; the live cycle sees the new epoch and does.
+The ledger may move at any time meanwhile: every commit is made on top of what serves then, and takes along
+only facts that are still live. Nothing here publishes; the live cycle sees the new epoch and does.
 """
 
 from __future__ import annotations

@@ -99,13 +99,14 @@ class Decider:
         mine = [correction for correction in asked if correction.scope == scope]
         pairs = [(wording, c.target_new) for c in mine for wording in c.wordings]
         try:
-            found = iter(self.parts.replicas[0].says(pairs, scope=scope))
+            found = self.parts.replicas[0].says(pairs, scope=scope)
         except GuardeditError as error:
             # Only a saving is lost: the corrections are settled as news.
             fields = {"stage": "decide", "error": type(error).__name__, "message": str(error)}
             self.parts.observe(Event(kind="error", fields=fields))
             return []
-        return [c for c in mine if all([next(found) for _ in c.wordings])]
+        unsaid = {pair for pair, said in zip(pairs, found, strict=True) if not said}
+        return [c for c in mine if unsaid.isdisjoint((wording, c.target_new) for wording in c.wordings)]
 
     def _tell_dead(self, received: Received, settlement: Settlement) -> None:
         code, _, detail = settlement.reason.partition(": ")
@@ -152,9 +153,7 @@ class _Ahead:
     def _apply(self, change: Change, correction: Correction) -> None:
         key = change.key
         self.changes[key] = change.fact
-        self.lasts[key] = LastChange(
-            correction_id=correction.id, reported_at_s=correction.provenance.time_s
-        )
+        self.lasts[key] = LastChange(correction_id=correction.id, reported_at_s=correction.provenance.time_s)
         self.names.setdefault(_name(key), key)
         if change.fact is not None:
             self.versions[key] = change.fact.version

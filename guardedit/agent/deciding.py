@@ -9,7 +9,7 @@ from guardedit.core.correction import Correction, Op, content_sha256, decode_cor
 from guardedit.core.decision import Decision, Route
 from guardedit.core.epoch import Change
 from guardedit.core.errors import CorrectionError, IdReuse
-from guardedit.core.fact import Fact, FactKey
+from guardedit.core.fact import Fact, FactKey, distinct_wordings
 from guardedit.core.protocols import LastChange, Received, Settlement
 from guardedit.core.receipt import Fate
 from guardedit.naming import identity
@@ -155,8 +155,8 @@ def _late(correction: Correction, keys: Sequence[FactKey], known: Known) -> str:
             continue
         if said_s < last.reported_at_s:
             return (
-                f"its source said so at {said_s:.0f}, and correction {last.correction_id} said otherwise later, "
-                f"at {last.reported_at_s:.0f}: send it with a newer provenance.time_s to have it win"
+                f"its source said so at {said_s:.0f}, and correction {last.correction_id} said otherwise "
+                f"later, at {last.reported_at_s:.0f}: send it with a newer provenance.time_s to have it win"
             )
     return ""
 
@@ -183,18 +183,19 @@ def _says_nothing_new(current: Fact, correction: Correction) -> bool:
 def _fact(
     correction: Correction, decision: Decision, key: FactKey, current: Fact | None, *, version: int
 ) -> Fact:
-    said = dict(zip(correction.wordings, correction.subject_at, strict=True))
+    told = correction.worded
     if current is not None and current.target == correction.target_new:
         # New wordings of a live fact add to the old ones; a new answer starts afresh.
-        said = dict(zip(current.wordings, current.subject_at, strict=True)) | said
+        told = (*current.worded, *told)
+    wordings, subject_at = distinct_wordings(told)
     return Fact(
         key=key,
         version=version,
         correction_id=correction.id,
-        wordings=tuple(said),
+        wordings=wordings,
         target=correction.target_new,
         valid_until_s=correction.valid_until_s,
         method=decision.method if decision.route is Route.WEIGHTS else "",
-        subject_at=tuple(said.values()),
+        subject_at=subject_at,
         reported_at_s=correction.provenance.time_s,
     )

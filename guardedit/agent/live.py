@@ -84,7 +84,7 @@ class Live:
         return settled
 
     def publish(self) -> Epoch:
-        """4. Every replica answers from the serving epoch; nothing is folded or hashed that did not change."""
+        """4. Every replica answers from the serving epoch; it is handed only what changed."""
         epoch = self.parts.journal.epoch()
         if self._published == epoch.number:
             return epoch

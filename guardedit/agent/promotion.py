@@ -14,7 +14,7 @@ from guardedit.agent.parts import Parts
 from guardedit.agent.proposing import Proposed, edits_for, group_by_subject, stale
 from guardedit.agent.reversal import change_facts, moves_of
 from guardedit.agent.trial import Trial
-from guardedit.core.epoch import Change, Epoch
+from guardedit.core.epoch import Epoch
 from guardedit.core.errors import ConflictError
 from guardedit.core.fact import Fact, FactKey, Placement
 from guardedit.core.failpoints import failpoint

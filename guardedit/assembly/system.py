@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from urllib.parse import urlencode
 
-from guardedit.agent.loop import Agent
 from guardedit.agent.parts import Guard, Limits, Parts
 from guardedit.assembly.edit_cards import editing_sha256, find_card
 from guardedit.assembly.limits import drift_watch, guard
 from guardedit.assembly.model_files import known_questions, load_probes
-from guardedit.core.correction import Correction
 from guardedit.core.protocols import Clock, Observer, Replica, Snapshot, Source, Workbench
 from guardedit.guard import DriftLimits, DriftWatch, NoDrift, NoGuard, bisect
 from guardedit.ledger.journal import SqliteLedger

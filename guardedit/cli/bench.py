@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from guardedit.cli import show
-from guardedit.cli.failure import Commands
 from guardedit.cli.bench_live import live
+from guardedit.cli.failure import Commands
 from guardedit.cli.measuring import Facts, facts_to_edit, names_in, numbers_in, telling, unsaid
 from guardedit.cli.options import Format, Home, Model, PolicyFile, examples, settings_from
 from guardedit.cli.show import Output
@@ -160,4 +160,6 @@ def _ready(
     return setup, unsaid(setup.host, cases)
 
 
-app.command(epilog=examples("guardedit bench live", "guardedit bench live --sizes 1000 --corrections 100"))(live)
+app.command(epilog=examples("guardedit bench live", "guardedit bench live --sizes 1000 --corrections 100"))(
+    live
+)

@@ -52,9 +52,7 @@ def live(
     with telling() as tell:
         for size in counts:
             with tempfile.TemporaryDirectory(prefix="guardedit-bench-") as folder:
-                settings = replace(
-                    settings_from(Path(folder), policy, model), metrics=None, redis_url=""
-                )
+                settings = replace(settings_from(Path(folder), policy, model), metrics=None, redis_url="")
                 tell(f"{size} facts: starting")
                 with LocalSystem(settings, rules, apart=True) as system, _driven(system):
                     found.append(_measured(system, size, corrections=corrections, seed=seed, tell=tell))

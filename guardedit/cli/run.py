@@ -6,7 +6,7 @@ import secrets
 import signal
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated, Any
@@ -25,6 +25,7 @@ from guardedit.settings import Settings
 if TYPE_CHECKING:
     from guardedit.policy.schema import Policy
     from guardedit.runtime.drive import System
+
 
 class Runtime(StrEnum):
     """Where the parts run."""

@@ -133,7 +133,9 @@ def measure(
         right = _wait_for(system, correction)
         times.append(time.perf_counter() - started if right else float("nan"))
         if n % 50 == 49:
-            tell(f"{facts} facts: {n + 1} of {len(singly)} corrections, median {np.median(times) * 1e3:.0f} ms")
+            tell(
+                f"{facts} facts: {n + 1} of {len(singly)} corrections, median {np.median(times) * 1e3:.0f} ms"
+            )
     started = time.perf_counter()
     inbox.receive(_deliveries(together, f"{name}-together"))
     _wait_for(system, together[-1])

@@ -135,7 +135,7 @@ def _gate(
 
 
 def _stands(question: Question, answers: Mapping[str, str], reference: Mapping[str, str] | None) -> bool:
-    """Whether an answer is as it should be: the expected one or, where a reference counts, the same as before.
+    """Whether an answer is as it should be: the expected one or, against a reference, the same as before.
 
     Of what was told to the model (earlier edits, facts in the memory) only what stopped being right counts: a
     fact that the reference never obeyed says nothing about the candidate.

@@ -132,6 +132,10 @@ class Database:
             finally:
                 self._connection.execute("ROLLBACK")
 
+    def version(self) -> int:
+        """A number that is another one after every commit of another connection."""
+        return int(self.rows("PRAGMA data_version")[0][0])
+
     def close(self) -> None:
         """Give the file back."""
         with self._lock:

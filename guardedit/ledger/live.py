@@ -28,6 +28,7 @@ class LiveReader:
         self._blobs = blobs
         self._clock = clock
         self._serving: State | None = None
+        self._version = database.version()
         self._loaded: dict[tuple[str, str], WeightEdit] = {}
 
     def close(self) -> None:

@@ -125,6 +125,18 @@ class LedgerReader(LiveReader):
         """(sequence number, kind, body) of the events after number `since`, of these kinds or of all."""
         return [(row.seq, row.kind, row.read()) for row in self.log(since=since, kinds=kinds)]
 
+    def timed_events(
+        self, *, since: int = 0, kinds: Sequence[str] | None = None
+    ) -> list[tuple[int, float, str, Mapping[str, Any]]]:
+        """The same as (sequence number, seconds since 1970, kind, body)."""
+        return [(row.seq, row.at_s, row.kind, row.read()) for row in self.log(since=since, kinds=kinds)]
+
+    def moved(self) -> bool:
+        """Whether another process or object wrote since this was last asked; costs microseconds."""
+        version = self._database.version()
+        moved, self._version = version != self._version, version
+        return moved
+
     def log(self, *, since: int = 0, kinds: Sequence[str] | None = None) -> list[EventRow]:
         """Events as they are stored, with time and hash."""
         rows = self._database.rows(

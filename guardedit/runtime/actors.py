@@ -27,7 +27,6 @@ from guardedit.core.protocols import (
     Replica,
     Snapshot,
     SubjectGroup,
-    Update,
     Workbench,
 )
 from guardedit.models.worker import ModelWorker
@@ -102,8 +101,8 @@ class CoordinatorShell(Coordinator):
         now_s = time.monotonic()
         if driver != self._driver and now_s - self._driven_at_s < LEASE_S:
             raise LedgerBusy(
-                f"{self.settings.home} is driven by {self._driver}: stop that one, or wait {LEASE_S:g} s after "
-                "it has died"
+                f"{self.settings.home} is driven by {self._driver}: stop that one, or wait {LEASE_S:g} s "
+                "after it has died"
             )
         self._driver, self._driven_at_s = driver, now_s
         return self.step(wait_s)
@@ -122,9 +121,7 @@ class ConsolidatorShell(Consolidator):
         guarded: bool,
     ) -> None:
         self._events: list[Event] = []
-        super().__init__(
-            settings, policy, workbench, replicas, observe=self._events.append, guarded=guarded
-        )
+        super().__init__(settings, policy, workbench, replicas, observe=self._events.append, guarded=guarded)
 
     def told(self) -> tuple[StepReport, list[Event]]:
         """One turn, and the events since this was last called."""

@@ -1,7 +1,7 @@
 """A model worker in a process of its own, behind the `Workbench` protocol. Knows no method and no model.
 
-A trial keeps a model, and Python's interpreter lock, busy for seconds at a time. Beside it, in another process
-and with less claim to the processor, nobody who asks or corrects waits for that.
+A trial keeps a model, and Python's interpreter lock, busy for seconds at a time. In another process, and with
+less claim to the processor, it makes nobody wait who asks or corrects.
 """
 
 from __future__ import annotations
@@ -95,8 +95,8 @@ class WorkbenchApart:
             except (EOFError, OSError) as error:
                 self._end()
                 raise GuardError(
-                    f"the model worker ended during {name} ({type(error).__name__}): see the system's log for "
-                    "want of memory; the next trial starts another"
+                    f"the model worker ended during {name} ({type(error).__name__}): see the system's log "
+                    "for want of memory; the next trial starts another"
                 ) from error
         if failed:
             raise found

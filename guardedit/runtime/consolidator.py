@@ -1,7 +1,7 @@
 """The consolidator: owns the cycle that takes facts into the weights, and what an operator does to them.
 
-A plain class beside the coordinator, on a ledger object of its own. It publishes nothing: the coordinator sees
-the new epoch in the ledger and does. It holds no truth either.
+A plain class beside the coordinator, on a ledger object of its own. It publishes nothing: the coordinator
+sees the new epoch in the ledger and does. It holds no truth either.
 """
 
 from __future__ import annotations

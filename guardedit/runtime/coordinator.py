@@ -28,7 +28,6 @@ from guardedit.telemetry.logs import LogObserver
 from guardedit.telemetry.observer import MetricsObserver
 from guardedit.telemetry.server import MetricsServer
 
-
 #: How often an idle live cycle looks whether somebody wrote to the ledger: one pragma, some microseconds.
 POLL_S = 0.003
 #: How often it asks its brokers.

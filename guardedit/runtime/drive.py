@@ -41,7 +41,7 @@ class System(Protocol):
 
 
 def drain(system: System, stop: threading.Event, tell: Tell) -> str:
-    """Turns of both until nothing is left to do; returns what a broker that is away had to say, or nothing."""
+    """Turns of both until nothing is left; returns what a broker that is away had to say, or nothing."""
     while not stop.is_set():
         report = system.step()
         if report.changed:

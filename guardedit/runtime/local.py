@@ -1,8 +1,8 @@
 """Everything on this machine without Ray: the same classes, called directly.
 
-The two cycles take turns (`step`), or run side by side (`step_live`, `step_consolidate` from two threads). Then
-the model worker is a process of its own (`apart`), so that a trial takes neither the model nor the interpreter
-from those who ask and correct.
+The two cycles take turns (`step`), or run side by side (`step_live`, `step_consolidate` from two threads).
+Then the model worker is a process of its own (`apart`), so that a trial takes neither the model nor the
+interpreter from those who ask and correct.
 """
 
 from __future__ import annotations
@@ -69,8 +69,7 @@ class LocalSystem:
                 clock=time.time,
             )
             self.coordinator, self.consolidator = self._start()
-            undo.callback(lambda: self.coordinator.close())
-            undo.callback(lambda: self.consolidator.close())
+            undo.callback(self._close_cycles)
             self._undo = undo.pop_all()
 
     def _start(self) -> tuple[Coordinator, Consolidator]:
@@ -128,8 +127,7 @@ class LocalSystem:
 
     def restart_coordinator(self) -> None:
         """Forget both cycles and start others from the ledger."""
-        self.coordinator.close()
-        self.consolidator.close()
+        self._close_cycles()
         self.coordinator, self.consolidator = self._start()
 
     def close(self) -> None:
@@ -141,6 +139,10 @@ class LocalSystem:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+    def _close_cycles(self) -> None:
+        self.coordinator.close()
+        self.consolidator.close()
 
     def _published(self, epoch: Epoch) -> Epoch:
         self.coordinator.publish()

@@ -80,7 +80,12 @@ class Town:
 
     def _open(self, role: str) -> SqliteLedger:
         return SqliteLedger.open(
-            self.home, base_sha256=BASE, weights_sha256=BASE, policy_sha256="p" * 64, clock=self.clock, role=role
+            self.home,
+            base_sha256=BASE,
+            weights_sha256=BASE,
+            policy_sha256="p" * 64,
+            clock=self.clock,
+            role=role,
         )
 
     def _parts(self, ledger: SqliteLedger) -> Parts:

@@ -12,7 +12,13 @@ from tests.fakes import raw
 
 
 def fact(subject: str, *, scope: str = "default", **fields: object) -> Fact:
-    values = {"version": 1, "correction_id": "c", "wordings": (f"{subject} is",), "target": "x", "method": "fake"}
+    values = {
+        "version": 1,
+        "correction_id": "c",
+        "wordings": (f"{subject} is",),
+        "target": "x",
+        "method": "fake",
+    }
     return Fact(key=FactKey(subject, "home", scope), **{**values, **fields})
 
 

@@ -41,7 +41,13 @@ def test_a_refused_fact_stays_in_memory_with_the_editors_reason(town):
 
 @pytest.mark.parametrize(
     "point",
-    ["edit.remember.before", "edit.remember.after", "promote.proposed", "promote.tried", "ledger.commit.before"],
+    [
+        "edit.remember.before",
+        "edit.remember.after",
+        "promote.proposed",
+        "promote.tried",
+        "ledger.commit.before",
+    ],
 )
 def test_weights_do_not_depend_on_where_a_crash_fell(build, home, point, tmp_path):
     calm = build(home=tmp_path)

@@ -26,7 +26,9 @@ def group(subject: str) -> SubjectGroup:
 
 @pytest.fixture
 def trial(town):
-    def make(*subjects: str, others: tuple[str, ...] = (), **fields: object) -> tuple[Trial, dict[str, WeightEdit]]:
+    def make(
+        *subjects: str, others: tuple[str, ...] = (), **fields: object
+    ) -> tuple[Trial, dict[str, WeightEdit]]:
         groups = [group(subject) for subject in subjects]
         inside = tuple(edit_of(group(subject)) for subject in others)
         made = Trial(
