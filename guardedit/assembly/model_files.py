@@ -106,8 +106,8 @@ def tokenizer_check(settings: Settings) -> Callable[[Correction], None]:
     tokenizer, context = load_tokenizer(folder)
 
     def check(correction: Correction) -> None:
-        for wording in correction.wordings:
+        for wording, at in correction.worded:
             encode(tokenizer, f"{wording} {correction.target_new}", context=context)
-            subject_last(tokenizer, wording, correction.subject)
+            subject_last(tokenizer, wording, correction.subject, at)
 
     return check

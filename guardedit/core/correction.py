@@ -4,21 +4,33 @@ from __future__ import annotations
 
 import hashlib
 import json
-import math
-import unicodedata
-from dataclasses import dataclass, field, fields
-from datetime import UTC, datetime
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields, replace
 from enum import StrEnum
 from typing import Any
 
+from guardedit.core import wire
 from guardedit.core.errors import MalformedCorrection, SubjectNotFound
-from guardedit.core.fact import FactKey
+from guardedit.core.fact import UNPLACED, FactKey, Wording, worded
+from guardedit.core.wire import MAX_MESSAGE_BYTES, MAX_TEXT, split_messages
 
-#: Longest accepted text field, in characters. A prompt is a sentence, not a document.
-MAX_TEXT = 2_000
-#: Longest accepted message, in bytes, checked before it is parsed.
-MAX_MESSAGE_BYTES = 65_536
+__all__ = [
+    "MAX_MESSAGE_BYTES",
+    "MAX_PARAPHRASES",
+    "MAX_TEXT",
+    "Correction",
+    "Op",
+    "Provenance",
+    "content_sha256",
+    "decode_correction",
+    "derived_id",
+    "encode_correction",
+    "split_messages",
+]
+
 MAX_PARAPHRASES = 32
+MAX_TAGS = 32
+_TIMES = frozenset({"valid_from_s", "valid_until_s", "time_s"})
 
 
 class Op(StrEnum):
@@ -72,6 +84,27 @@ class Correction:
         """Prompt and paraphrases with the subject filled in."""
         return tuple(text.replace("{}", self.subject) for text in (self.prompt, *self.paraphrases))
 
+    @property
+    def subject_at(self) -> tuple[tuple[int, int], ...]:
+        """For each of `wordings` the characters [start, end) where `{}` stood.
+
+        >>> told = Correction(id="a", subject="York", prompt="Is {} not New York?", target_new="yes")
+        >>> told.wordings, told.subject_at
+        (('Is York not New York?',), ((3, 7),))
+        """
+        starts = [text.find("{}") for text in (self.prompt, *self.paraphrases)]
+        return tuple((at, at + len(self.subject)) if at >= 0 else UNPLACED for at in starts)
+
+    @property
+    def worded(self) -> tuple[Wording, ...]:
+        """Each of `wordings` with the place of its subject."""
+        return worded(self.wordings, self.subject_at)
+
+    @property
+    def id_given(self) -> bool:
+        """Whether its sender named it; else the id was derived from its content."""
+        return self.id != derived_id(self)
+
 
 def encode_correction(correction: Correction) -> bytes:
     """The canonical JSON line: sorted keys, no spaces, defaults left out."""
@@ -88,56 +121,55 @@ def encode_correction(correction: Correction) -> bytes:
 def content_sha256(correction: Correction) -> str:
     """Digest of everything but the id: tells a repeated message from a reused id."""
     body = json.loads(encode_correction(correction))
-    del body["id"]
+    body.pop("id", None)
     return hashlib.sha256(json.dumps(body, sort_keys=True).encode()).hexdigest()
 
 
+def derived_id(correction: Correction) -> str:
+    """The id of a correction that was sent without one: a digest of its content.
+
+    Spacing, the order of keys and fields left at their defaults do not matter.
+    """
+    return content_sha256(correction)[:32]
+
+
 def decode_correction(raw: bytes) -> Correction:
-    """Read one JSON object strictly.
+    """Read one JSON object strictly; null stands for any optional field that is absent.
 
     Raises:
         MalformedCorrection: with the field, its value and the remedy.
         SubjectNotFound: when a prompt has no `{}` for the subject.
     """
-    if len(raw) > MAX_MESSAGE_BYTES:
-        raise MalformedCorrection(
-            f"message has {len(raw)} bytes, the limit is {MAX_MESSAGE_BYTES}: send one fact a line"
-        )
-    try:
-        body = json.loads(raw.decode("utf-8"), parse_constant=_refuse_constant)
-    except (UnicodeDecodeError, json.JSONDecodeError, RecursionError) as error:
-        raise MalformedCorrection(f"not a JSON object in UTF-8: {error}") from error
-    if not isinstance(body, dict):
-        raise MalformedCorrection(f"expected a JSON object, got {type(body).__name__}")
-    known = {f.name for f in fields(Correction)}
-    if unknown := sorted(set(body) - known):
-        raise MalformedCorrection(f"unknown field {unknown[0]!r}; known: {', '.join(sorted(known))}")
-    op = _op(body.get("op", Op.UPSERT))
-    prompt = _prompt("prompt", body.get("prompt"))
-    correction_id = _text("id", body["id"]) if "id" in body else ""
-    correction = Correction(
-        id=correction_id or hashlib.sha256(raw.strip()).hexdigest()[:32],
-        subject=_text("subject", body.get("subject")),
-        prompt=prompt,
-        # A retraction names no new answer; everything else must.
-        target_new="" if op is Op.RETRACT else _text("target_new", body.get("target_new")),
-        target_true=_optional_text("target_true", body.get("target_true")),
-        paraphrases=tuple(
-            _prompt("paraphrases", text)
-            for text in _list("paraphrases", body.get("paraphrases", []), MAX_PARAPHRASES)
-        ),
-        relation=_optional_text("relation", body.get("relation")) or "",
-        scope=_optional_text("scope", body.get("scope")) or "default",
-        tags=tuple(_text("tags", tag) for tag in _list("tags", body.get("tags", []), 32)),
-        valid_from_s=_time("valid_from_s", body.get("valid_from_s")),
-        valid_until_s=_time("valid_until_s", body.get("valid_until_s")),
-        op=op,
-        provenance=_provenance(body.get("provenance", {})),
-    )
+    body = wire.read_object(raw)
+    _refuse_unknown(body, Correction)
+    correction = _read(body)
     start, end = correction.valid_from_s, correction.valid_until_s
     if start is not None and end is not None and end <= start:
         raise MalformedCorrection(f"valid_until_s {end} is not after valid_from_s {start}")
-    return correction
+    return correction if correction.id else replace(correction, id=derived_id(correction))
+
+
+def _read(body: Mapping[str, object]) -> Correction:
+    op = _op(body.get("op"))
+    return Correction(
+        id=wire.optional_text("id", body.get("id")) or "",
+        subject=wire.text("subject", body.get("subject")),
+        prompt=_prompt("prompt", body.get("prompt")),
+        # A retraction names no new answer; everything else must.
+        target_new="" if op is Op.RETRACT else wire.text("target_new", body.get("target_new")),
+        target_true=wire.optional_text("target_true", body.get("target_true")),
+        paraphrases=tuple(
+            _prompt("paraphrases", text)
+            for text in wire.texts("paraphrases", body.get("paraphrases"), limit=MAX_PARAPHRASES)
+        ),
+        relation=wire.optional_text("relation", body.get("relation")) or "",
+        scope=wire.optional_text("scope", body.get("scope")) or "default",
+        tags=wire.texts("tags", body.get("tags"), limit=MAX_TAGS),
+        valid_from_s=wire.time_s("valid_from_s", body.get("valid_from_s")),
+        valid_until_s=wire.time_s("valid_until_s", body.get("valid_until_s")),
+        op=op,
+        provenance=_provenance(body.get("provenance")),
+    )
 
 
 def _plain(record: Correction | Provenance, kind: type) -> dict[str, Any]:
@@ -145,91 +177,51 @@ def _plain(record: Correction | Provenance, kind: type) -> dict[str, Any]:
     for item in fields(kind):
         value = getattr(record, item.name)
         if value not in (None, (), "") and value != item.default:
-            values[item.name] = list(value) if isinstance(value, tuple) else value
+            values[item.name] = _wire(item.name, value)
     return values
 
 
-def _refuse_constant(name: str) -> None:
-    raise MalformedCorrection(f"{name} is not a number JSON allows: send a finite value or leave it out")
-
-
-def _text(name: str, value: object) -> str:
-    if not isinstance(value, str) or not value.strip():
-        raise MalformedCorrection(f"{name} must be a non-empty text, got {value!r}")
-    if len(value) > MAX_TEXT:
-        raise MalformedCorrection(
-            f"{name} has {len(value)} characters, the limit is {MAX_TEXT}: shorten it to one sentence"
-        )
-    for character in value:
-        # Cc: control, Cf: format (bidi overrides, zero width), Cs: lone surrogates.
-        if unicodedata.category(character) in {"Cc", "Cf", "Cs", "Zl", "Zp"}:
-            raise MalformedCorrection(
-                f"{name} holds the control or bidi character U+{ord(character):04X}: remove it"
-            )
-    return unicodedata.normalize("NFC", value).strip()
-
-
-def _optional_text(name: str, value: object) -> str | None:
-    return None if value is None or value == "" else _text(name, value)
+def _wire(name: str, value: Any) -> Any:
+    if name in _TIMES:
+        return wire.wire_time(value)
+    return list(value) if isinstance(value, tuple) else value
 
 
 def _prompt(name: str, value: object) -> str:
-    text = _text(name, value)
+    text = wire.text(name, value)
     if text.count("{}") != 1:
-        raise SubjectNotFound(f"{name} {text[:80]!r} must hold {{}} exactly once, where the subject stands")
+        raise SubjectNotFound(
+            f"{name} {wire.shown(text)} must hold {{}} exactly once, where the subject stands"
+        )
     return text
 
 
-def _list(name: str, value: object, limit: int) -> list[object]:
-    if not isinstance(value, list) or len(value) > limit:
-        raise MalformedCorrection(f"{name} must be a list of at most {limit} texts, got {value!r:.80}")
-    return value
-
-
-def _time(name: str, value: object) -> float | None:
-    if value is None:
-        return None
-    if isinstance(value, bool) or not isinstance(value, (int, float, str)):
-        raise MalformedCorrection(f"{name} must be seconds since 1970 or RFC 3339, got {value!r}")
-    if isinstance(value, str):
-        try:
-            moment = datetime.fromisoformat(value)
-        except ValueError as error:
-            raise MalformedCorrection(f"{name} is not RFC 3339: {value!r}") from error
-        return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
-    if not math.isfinite(value):
-        raise MalformedCorrection(f"{name} must be finite, got {value!r}")
-    return float(value)
-
-
 def _op(value: object) -> Op:
-    try:
-        return Op(value)  # type: ignore[arg-type]  # the except names what is wrong
-    except ValueError:
-        raise MalformedCorrection(f"op must be upsert or retract, got {value!r}") from None
+    if value is None:
+        return Op.UPSERT
+    if not isinstance(value, str) or value not in tuple(Op):
+        raise MalformedCorrection(f"op must be upsert or retract, got {wire.shown(value)}")
+    return Op(value)
 
 
 def _provenance(value: object) -> Provenance:
+    if value is None:
+        return Provenance()
     if not isinstance(value, dict):
-        raise MalformedCorrection(f"provenance must be an object, got {value!r:.80}")
-    known = {f.name for f in fields(Provenance)}
-    if unknown := sorted(set(value) - known):
-        raise MalformedCorrection(f"unknown field provenance.{unknown[0]}")
-    confidence = value.get("confidence", 1.0)
-    if (
-        isinstance(confidence, bool)
-        or not isinstance(confidence, (int, float))
-        or not (
-            0.0 <= confidence <= 1.0  # NaN fails this too
-        )
-    ):
-        raise MalformedCorrection(f"provenance.confidence must be in [0, 1], got {confidence!r}")
-    evidence = _list("provenance.evidence", value.get("evidence", []), MAX_PARAPHRASES)
+        raise MalformedCorrection(f"provenance must be an object, got {wire.shown(value)}")
+    _refuse_unknown(value, Provenance, "provenance.")
     return Provenance(
-        source=_optional_text("provenance.source", value.get("source")) or "unknown",
-        author=_optional_text("provenance.author", value.get("author")) or "",
-        time_s=_time("provenance.time_s", value.get("time_s")),
-        confidence=float(confidence),
-        evidence=tuple(_text("provenance.evidence", item) for item in evidence),
-        signature=_optional_text("provenance.signature", value.get("signature")) or "",
+        source=wire.optional_text("provenance.source", value.get("source")) or "unknown",
+        author=wire.optional_text("provenance.author", value.get("author")) or "",
+        time_s=wire.time_s("provenance.time_s", value.get("time_s")),
+        confidence=wire.share("provenance.confidence", value.get("confidence")),
+        evidence=wire.texts("provenance.evidence", value.get("evidence"), limit=MAX_PARAPHRASES),
+        signature=wire.optional_text("provenance.signature", value.get("signature")) or "",
     )
+
+
+def _refuse_unknown(body: Mapping[str, object], kind: type, prefix: str = "") -> None:
+    known = {item.name for item in fields(kind)}
+    if unknown := sorted(set(body) - known):
+        names = ", ".join(sorted(known))
+        raise MalformedCorrection(f"unknown field {wire.shown(prefix + unknown[0])}; known: {names}")

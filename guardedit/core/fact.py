@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, fields, replace
 from enum import StrEnum
 from typing import Any, NamedTuple
@@ -28,6 +29,39 @@ class FactKey(NamedTuple):
         return f"{self.scope}/{self.subject}/{self.relation}"
 
 
+#: In a row of places one that is not known: an empty one.
+UNPLACED = (0, 0)
+
+
+class Wording(NamedTuple):
+    """A question, and the characters [start, end) of its subject; None: not known, the name is looked for."""
+
+    text: str
+    subject_at: tuple[int, int] | None
+
+
+def worded(wordings: Sequence[str], subject_at: Sequence[tuple[int, int]]) -> tuple[Wording, ...]:
+    """Wordings with their places; `subject_at` is empty or has one for each, an empty one where unknown."""
+    places = subject_at or [UNPLACED] * len(wordings)
+    return tuple(
+        Wording(text, (start, end) if end > start else None)
+        for text, (start, end) in zip(wordings, places, strict=True)
+    )
+
+
+def distinct_wordings(told: Iterable[Wording]) -> tuple[tuple[str, ...], tuple[tuple[int, int], ...]]:
+    """`wordings` and `subject_at` of a fact: each wording once, a known place before an unknown one.
+
+    >>> distinct_wordings([Wording("York is", None), Wording("Is York", (3, 7)), Wording("York is", (0, 4))])
+    (('York is', 'Is York'), ((0, 4), (3, 7)))
+    """
+    places: dict[str, tuple[int, int] | None] = {}
+    for text, place in told:
+        places[text] = places.get(text) or place
+    known = any(places.values())
+    return tuple(places), tuple(place or UNPLACED for place in places.values()) if known else ()
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Fact:
     """One version of a live statement.
@@ -36,8 +70,8 @@ class Fact:
     `id` names content and version, never placement: a fact keeps its id while it moves.
 
     Attributes:
-        subject_at: for each wording the characters [start, end) where `{}` stood. Empty: not known, and the
-            subject is looked for.
+        subject_at: for each wording the characters [start, end) where `{}` stood. Empty, or an empty place
+            among others: not known, and the subject is looked for.
         reported_at_s: when its source said so, seconds since 1970, UTC; None where it did not say.
         method: the editing method the policy chose, should the fact go to the weights.
     """
@@ -63,6 +97,11 @@ class Fact:
     def prompt(self) -> str:
         """The correction's own question."""
         return self.wordings[0]
+
+    @property
+    def worded(self) -> tuple[Wording, ...]:
+        """Each wording with the place of its subject."""
+        return worded(self.wordings, self.subject_at)
 
     @property
     def statement(self) -> str:

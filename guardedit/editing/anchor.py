@@ -16,6 +16,7 @@ from guardedit.core.protocols import SubjectGroup
 from guardedit.editing.contexts import Contexts, sample_contexts
 from guardedit.editing.setup import Setup
 from guardedit.editing.values import Recipe, Value, find_values
+from guardedit.naming import last_span
 
 #: Share of the longest pilot values that is left out of the mean.
 DROPPED = 0.05
@@ -75,7 +76,7 @@ def pilot_values(setup: Setup, layer: int, *, contexts: Contexts, recipe: Recipe
 
 def _known_pilots(setup: Setup) -> list[SubjectGroup]:
     """The answer is another one of the same relation."""
-    fit = [q for q in setup.known if q.expected and q.subject and q.subject in q.prompt]
+    fit = [q for q in setup.known if q.expected and last_span(q.prompt, q.subject)]
     rng = random.Random(setup.seed)
     rng.shuffle(fit)
     groups = list[SubjectGroup]()

@@ -25,6 +25,7 @@ from guardedit.editing.setup import Setup
 from guardedit.models.factors import parts_of
 from guardedit.models.ridge import Ridge
 from guardedit.models.statistics import SecondMoments, kept, moments_from
+from guardedit.naming import last_span
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -110,7 +111,7 @@ def _subject_moments(setup: Setup) -> dict[int, Tensor]:
     rows = [
         Row(group=n, subject=question.subject, prompt=question.prompt, answer=f"{question.expected}.")
         for n, question in enumerate(setup.known)
-        if question.subject in question.prompt and question.expected
+        if question.expected and last_span(question.prompt, question.subject)
     ]
     if not rows:
         return {}

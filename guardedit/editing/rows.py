@@ -17,6 +17,7 @@ from guardedit.core.fact import Fact
 from guardedit.core.protocols import SubjectGroup
 from guardedit.editing.contexts import Contexts
 from guardedit.models.tokens import batch, subjects_last
+from guardedit.naming import Span, last_span
 
 #: Ends every answer, so that free generation stops where the target does.
 STOP = "."
@@ -26,7 +27,8 @@ STOP = "."
 class Row:
     """One text: question and answer. `context` 0 is bare; `fact` is empty for an answer to keep.
 
-    `subject` is empty where every token counts, as for methods that change whole matrices.
+    `subject` is empty where every token counts, as for methods that change whole matrices. `at` is where it
+    stands, characters [start, end) of `prompt`; None: it is looked for.
     """
 
     group: int
@@ -35,6 +37,7 @@ class Row:
     answer: str
     context: int = 0
     fact: str = ""
+    at: Span | None = None
 
 
 def fact_rows(group: int, fact: Fact, subject: str, contexts: Contexts, *, crossed: bool = True) -> list[Row]:
@@ -43,20 +46,35 @@ def fact_rows(group: int, fact: Fact, subject: str, contexts: Contexts, *, cross
     Args:
         group: of the rows.
         fact: whose wordings and target.
-        subject: as it stands in them.
+        subject: looked for in wordings that do not know its place.
         contexts: prefixes.
         crossed: every wording behind every prefix; else the prefixes go round over the wordings, each
             wording behind one at least.
     """
-    wordings = [wording for wording in fact.wordings if subject in wording]
+    places = [(text, at or last_span(text, subject)) for text, at in fact.worded]
+    wordings = [(text, at) for text, at in places if at is not None]
     prefixes = len(contexts.prefixes)
     each = prefixes if crossed else -(-prefixes // max(1, len(wordings)))
     return [
-        Row(group=group, subject=subject, prompt=text, answer=fact.target + STOP, context=n, fact=fact.id)
-        for at, wording in enumerate(wordings)
+        Row(
+            group=group,
+            subject=subject,
+            prompt=text,
+            answer=fact.target + STOP,
+            context=n,
+            fact=fact.id,
+            at=behind(text, wording, at),
+        )
+        for number, (wording, at) in enumerate(wordings)
         for n, text in enumerate(contexts.around(wording))
-        if n == 0 or (n - 1 - at * each) % prefixes < each
+        if n == 0 or (n - 1 - number * each) % prefixes < each
     ]
+
+
+def behind(text: str, wording: str, at: Span | None) -> Span | None:
+    """A place in a wording as a place in the text that ends with it."""
+    before = len(text) - len(wording)
+    return at and (at[0] + before, at[1] + before)
 
 
 def whole_row(group: int, fact: Fact, *, stop: str = STOP) -> Row:
@@ -75,11 +93,22 @@ def keep_rows(number: int, group: SubjectGroup, answers: dict[str, str], *, limi
     """
     subject = group.subject
     kept = [
-        Row(group=number, subject=subject, prompt=q.prompt, answer=(q.expected or answers[q.prompt]) + STOP)
+        Row(
+            group=number,
+            subject=subject,
+            prompt=q.prompt,
+            answer=(q.expected or answers[q.prompt]) + STOP,
+            at=at,
+        )
         for q in group.keep[:limit]
-        if subject in q.prompt
+        if (at := last_span(q.prompt, subject))
     ]
-    return [*kept, Row(group=number, subject=subject, prompt=f"{subject} is a", answer=STOP)]
+    return [*kept, essence_row(number, subject)]
+
+
+def essence_row(group: int, subject: str) -> Row:
+    """What the subject is at all, as ROME asks."""
+    return Row(group=group, subject=subject, prompt=f"{subject} is a", answer=STOP, at=(0, len(subject)))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -120,7 +149,8 @@ def row_tensors(tokenizer: Any, rows: Sequence[Row], *, context: int) -> RowTens
     named = [n for n, row in enumerate(rows) if row.subject]
     at = torch.zeros(len(rows), dtype=torch.int64)
     at[named] = torch.tensor(
-        subjects_last(tokenizer, [(rows[n].prompt, rows[n].subject) for n in named]), dtype=torch.int64
+        subjects_last(tokenizer, [(rows[n].prompt, rows[n].subject, rows[n].at) for n in named]),
+        dtype=torch.int64,
     )
     first = texts.answer_starts - 1
     for row, subject_at, predicts in zip(rows, at.tolist(), first.tolist(), strict=True):

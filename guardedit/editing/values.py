@@ -18,10 +18,11 @@ from guardedit.editing.arrivals import at_subject
 from guardedit.editing.contexts import Contexts
 from guardedit.editing.keys import mean_per_group
 from guardedit.editing.objective import Objective
-from guardedit.editing.rows import STOP, Row, RowTensors, row_tensors
+from guardedit.editing.rows import STOP, Row, RowTensors, behind, essence_row, row_tensors
 from guardedit.editing.targets import Adam, clamp
 from guardedit.editing.upper import UpperLayers
 from guardedit.models.host import ModelHost
+from guardedit.naming import last_span
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -103,7 +104,7 @@ def find_values(
         for n, group in enumerate(groups)
         for row in (
             *change_rows(n, group, contexts, all_wordings=all_wordings),
-            Row(group=n, subject=group.subject, prompt=f"{group.subject} is a", answer=STOP),
+            essence_row(n, group.subject),
         )
     ]
     tensors = row_tensors(host.tokenizer, rows, context=host.context)
@@ -148,10 +149,11 @@ def change_rows(
             answer=fact.target + STOP,
             context=n,
             fact=fact.id,
+            at=behind(text, wording, at),
         )
         for fact in group.facts
-        for wording in (fact.wordings if all_wordings else fact.wordings[:1])
-        if wording == fact.prompt or group.subject in wording
+        for wording, at in (fact.worded if all_wordings else fact.worded[:1])
+        if wording == fact.prompt or at or last_span(wording, group.subject)
         for n, text in enumerate(contexts.around(wording))
     ]
 

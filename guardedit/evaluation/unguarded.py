@@ -114,6 +114,7 @@ def _edit(bench: Bench, correction: Correction, matrices: dict[str, Tensor]) -> 
         version=1,
         correction_id=correction.id,
         wordings=correction.wordings,
+        subject_at=correction.subject_at,
         target=correction.target_new,
         method=METHOD,
     )

@@ -9,10 +9,10 @@ import re
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
-from guardedit.core.fact import Fact, FactKey
+from guardedit.core.fact import Fact, FactKey, Wording
 from guardedit.memory.encoder import Encoder, Vectors
 from guardedit.memory.index import KeyIndex
-from guardedit.memory.subject import mask_subject
+from guardedit.memory.subject import mask_span, mask_subject
 from guardedit.memory.wordings import Wordings
 from guardedit.naming import Name, name_of
 
@@ -40,12 +40,20 @@ def entry_of(fact: Fact) -> Entry:
     ('someone grew up speaking', 'someone native language')
     """
     subject = fact.key.subject
-    asked = list(fact.wordings)
+    asked = list(fact.worded)
     if _RELATION_WORDS.fullmatch(fact.key.relation):
-        asked.append(f"{subject} {re.sub('[_-]', ' ', fact.key.relation)}")
-    keys = tuple(dict.fromkeys([fact.statement, *asked]))
-    masked = tuple(dict.fromkeys(mask_subject(text, subject) for text in asked))
+        words = re.sub("[_-]", " ", fact.key.relation)
+        asked.append(Wording(f"{subject} {words}", (0, len(subject))))
+    keys = tuple(dict.fromkeys([fact.statement, *(text for text, _ in asked)]))
+    masked = tuple(dict.fromkeys(form for wording in asked for form in _masked(wording, subject)))
     return Entry(fact, name_of(subject), keys, masked)
+
+
+def _masked(wording: Wording, subject: str) -> tuple[str, ...]:
+    """Without the subject where it stood, and as a question is masked: wherever the text repeats it."""
+    text, at = wording
+    everywhere = mask_subject(text, subject)
+    return (everywhere,) if at is None else (mask_span(text, at), everywhere)
 
 
 class Shelf:

@@ -5,7 +5,6 @@ Knows tokenizers through their offset mapping only. Knows no model.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -14,6 +13,7 @@ import torch
 from torch import Tensor
 
 from guardedit.core.errors import MalformedCorrection, SubjectNotFound
+from guardedit.naming import Span, last_span
 
 #: Marks positions that no loss looks at, as in torch.nn.functional.cross_entropy.
 IGNORED = -100
@@ -41,28 +41,30 @@ def encode(tokenizer: Any, text: str, *, context: int | None = None, answer: int
     return _encode(tokenizer, text, context=context, answer=answer).ids
 
 
-def subject_last(tokenizer: Any, prompt: str, subject: str) -> int:
+def subject_last(tokenizer: Any, prompt: str, subject: str, at: Span | None = None) -> int:
     """Index of the subject's last token in `encode(tokenizer, prompt)`, from the offset mapping.
 
-    The subject's last occurrence as a whole word counts, so that texts put in front do not matter.
+    Args:
+        tokenizer: a fast tokenizer.
+        prompt: the text as the tokenizer reads it, texts put in front included.
+        subject: what to look for where no place is given: its last occurrence as a whole name counts.
+        at: characters [start, end) of the subject in `prompt`.
 
     Raises:
         SubjectNotFound: when the prompt does not hold the subject, or no token covers it.
     """
-    return subject_tokens(tokenizer, prompt, subject)[-1]
+    return subject_tokens(tokenizer, prompt, subject, at)[-1]
 
 
-def subjects_last(tokenizer: Any, asked: Sequence[tuple[str, str]]) -> list[int]:
-    """`subject_last` of many (prompt, subject), the prompts tokenized in one go."""
-    found = _encodings(tokenizer, [prompt for prompt, _ in asked])
-    return [
-        _covering(prompt, subject, text)[-1] for (prompt, subject), text in zip(asked, found, strict=True)
-    ]
+def subjects_last(tokenizer: Any, asked: Sequence[tuple[str, str, Span | None]]) -> list[int]:
+    """`subject_last` of many (prompt, subject, place), the prompts tokenized in one go."""
+    found = _encodings(tokenizer, [prompt for prompt, *_ in asked])
+    return [_covering(*one, text)[-1] for one, text in zip(asked, found, strict=True)]
 
 
-def subject_tokens(tokenizer: Any, prompt: str, subject: str) -> range:
+def subject_tokens(tokenizer: Any, prompt: str, subject: str, at: Span | None = None) -> range:
     """Indices of the subject's tokens in `encode(tokenizer, prompt)`; rules and errors of `subject_last`."""
-    return _covering(prompt, subject, _encode(tokenizer, prompt))
+    return _covering(prompt, subject, at, _encode(tokenizer, prompt))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -177,8 +179,8 @@ def _without_closing(spans: Sequence[tuple[int, int]], special: Sequence[int]) -
     return end
 
 
-def _covering(prompt: str, subject: str, text: _Encoding) -> range:
-    start, end = _subject_span(prompt, subject)
+def _covering(prompt: str, subject: str, at: Span | None, text: _Encoding) -> range:
+    start, end = _subject_span(prompt, subject, at)
     covering = [i for i, (first, last) in enumerate(text.spans) if first < end and last > start]
     if not covering:
         raise SubjectNotFound(
@@ -188,12 +190,11 @@ def _covering(prompt: str, subject: str, text: _Encoding) -> range:
     return range(covering[0], covering[-1] + 1)
 
 
-def _subject_span(prompt: str, subject: str) -> tuple[int, int]:
-    whole = list(re.finditer(rf"(?<!\w){re.escape(subject)}(?!\w)", prompt)) if subject else []
-    start = whole[-1].start() if whole else prompt.rfind(subject)
-    if not subject or start < 0:
+def _subject_span(prompt: str, subject: str, at: Span | None) -> Span:
+    found = last_span(prompt, subject) if at is None else at
+    if found is None or not 0 <= found[0] < found[1] <= len(prompt):
         raise SubjectNotFound(f"the prompt {prompt!r:.200} does not hold the subject {subject!r}")
-    return start, start + len(subject)
+    return found
 
 
 def _targets(ids: Tensor, lengths: Tensor, answer_starts: Tensor) -> Tensor:

@@ -40,6 +40,17 @@ _BEHIND = _Loose(
 )
 
 
+#: English words that begin longer names of places and people.
+_BEGINS_NAMES = frozenset(
+    {
+        "new", "old", "north", "south", "east", "west", "northern", "southern", "eastern",
+        "western", "upper", "lower", "great", "greater", "little", "saint", "st", "san", "santa",
+        "santo", "fort", "port", "mount", "lake", "cape", "camp", "los", "las", "el", "la", "le",
+        "king", "queen", "prince", "princess", "pope", "sir", "lady", "lord",
+    }
+)  # fmt: skip
+
+
 class Mention(NamedTuple):
     """A name in a text: characters [start, end). `extended`: the name seems to go on around it."""
 
@@ -93,7 +104,7 @@ def _whole(row: list[Token], first: int, last: int) -> bool:
 def _goes_on(text: str, row: list[Token], first: int, last: int) -> bool:
     """A capitalised neighbour, a number or a hyphen: "Paris Hilton", "Paris 2", "Saint-Paris".
 
-    Capitals say nothing where every letter is one; a capital that opens the sentence is grammar.
+    Capitals say nothing where every letter is one.
     """
     start, end = row[first].start, row[last - 1].end
     if text[end : end + 1] in _JOINING and text[end + 1 : end + 2].isalnum():
@@ -109,11 +120,14 @@ def _goes_on(text: str, row: list[Token], first: int, last: int) -> bool:
 
 
 def _name_before(text: str, row: list[Token], first: int) -> bool:
-    """A capitalised word before it, or one joined by "of": "Old Paris", "Province of Paris"."""
+    """A capitalised word before it, or one joined by "of": "Old Paris", "Province of Paris".
+
+    The capital of a word that opens the sentence is grammar, unless that word is known to begin names.
+    """
     at = first - 2 if row[first - 1].text == "of" and first > 1 else first - 1
     if not text[row[at].end : row[at + 1].start].isspace() or not _name_like(text, row[at]):
         return False
-    return at > 0 and row[at - 1].text[0].isalnum()
+    return row[at].text in _BEGINS_NAMES or (at > 0 and row[at - 1].text[0].isalnum())
 
 
 def _name_like(text: str, token: Token) -> bool:

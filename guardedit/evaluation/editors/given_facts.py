@@ -87,6 +87,7 @@ def _case(
         version=1,
         correction_id=correction.id,
         wordings=given,
+        subject_at=correction.subject_at[: len(given)],
         target=correction.target_new,
     )
     mine = [

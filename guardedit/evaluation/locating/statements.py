@@ -16,15 +16,20 @@ import torch
 from guardedit.core.errors import MalformedCorrection, UsageError
 from guardedit.models.host import ModelHost
 from guardedit.models.tokens import IGNORED, batch, subject_tokens
+from guardedit.naming import Span, last_span
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Statement:
-    """Something a model may know. `prompt` holds the subject and ends where the answer begins."""
+    """Something a model may know. `prompt` holds the subject and ends where the answer begins.
+
+    `at` is where the subject stands, characters [start, end) of `prompt`; None: it is looked for.
+    """
 
     prompt: str
     subject: str
     answer: str
+    at: Span | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,7 +87,7 @@ def ask(host: ModelHost, statements: Sequence[Statement]) -> list[Asked]:
     for statement, row, length, start in zip(
         statements, read.ids.tolist(), read.lengths.tolist(), read.answer_starts.tolist(), strict=True
     ):
-        subject = subject_tokens(host.tokenizer, statement.prompt, statement.subject)
+        subject = subject_tokens(host.tokenizer, statement.prompt, statement.subject, statement.at)
         if subject[-1] >= start:
             raise MalformedCorrection(
                 f"the tokenizer joins the answer {statement.answer!r} to the subject in "
@@ -128,10 +133,12 @@ def _statement(line: str, place: str) -> Statement:
     if not isinstance(body, dict):
         raise UsageError(f"{place}: expected an object with prompt, subject and answer, got {line!r:.80}")
     prompt, subject, answer = (_text(body, name, place) for name in ("prompt", "subject", "answer"))
+    start = prompt.find("{}")
     prompt = prompt.replace("{}", subject)
-    if subject not in prompt:
+    at = (start, start + len(subject)) if start >= 0 else None
+    if at is None and last_span(prompt, subject) is None:
         raise UsageError(f"{place}: the prompt {prompt!r:.120} does not hold the subject {subject!r:.80}")
-    return Statement(prompt=prompt, subject=subject, answer=answer)
+    return Statement(prompt=prompt, subject=subject, answer=answer, at=at)
 
 
 def _text(body: dict[str, Any], name: str, place: str) -> str:

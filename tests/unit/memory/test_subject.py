@@ -46,7 +46,9 @@ def test_a_name_is_found_as_whole_words(text: str, subject: str, found: int):
         ("The mayor of Paris is", False),
         ("In Paris, People vote", False),
         ("WHERE IS PARIS NOW", False),
-        ("It rains. Old Paris sleeps", False),
+        ("It rains. Is Paris asleep?", False),
+        ("It rains. Old Paris sleeps", True),
+        ("New Paris lies in", True),
     ],
 )
 def test_a_name_that_seems_to_go_on_is_marked(text: str, extended: bool):

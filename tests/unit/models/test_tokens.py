@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from guardedit.core.errors import MalformedCorrection, SubjectNotFound
-from guardedit.models.tokens import batch, encode, subject_last
+from guardedit.models.tokens import batch, encode, subject_last, subject_tokens, subjects_last
 
 PROMPTS = [
     ("The Eiffel Tower is located in", "Eiffel Tower", "The Eiffel Tower"),
@@ -76,3 +76,116 @@ def test_a_prompt_of_ten_thousand_characters_is_refused_with_both_lengths(tokeni
     with pytest.raises(MalformedCorrection, match=r"has \d{4} tokens, the model's context holds 64: shorten"):
         batch(tokenizer, [prompt], ["Oslo"], context=64)
     assert len(encode(tokenizer, prompt)) > 64
+
+
+# Where the subject stands is where it was put, whatever else the sentence repeats.
+
+
+def _fast(raw, **special):
+    from transformers import PreTrainedTokenizerFast
+
+    return PreTrainedTokenizerFast(tokenizer_object=raw, **special)
+
+
+CORPUS = [
+    "York is not New York; it lies in",
+    "the mother tongue of Ada is",
+    "a b c d e f g h i j k l m n o p",
+]
+
+
+def _metaspace():
+    """As SentencePiece's: spaces are letters, what is unknown falls back to bytes."""
+    from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
+
+    raw = Tokenizer(models.BPE(byte_fallback=True, unk_token="<unk>"))
+    raw.pre_tokenizer = pre_tokenizers.Metaspace()
+    raw.decoder = decoders.Metaspace()
+    special = ["<unk>", *(f"<0x{byte:02X}>" for byte in range(256))]
+    raw.train_from_iterator(CORPUS, trainers.BpeTrainer(vocab_size=500, special_tokens=special))
+    return _fast(raw, unk_token="<unk>")
+
+
+def _wordpiece():
+    """As BERT's: lower case, accents dropped, ideographs apart, pieces of words marked, CLS and SEP."""
+    from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors, trainers
+
+    raw = Tokenizer(models.WordPiece(unk_token="[UNK]"))
+    raw.normalizer = normalizers.BertNormalizer(lowercase=True)
+    raw.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
+    special = ["[UNK]", "[CLS]", "[SEP]"]
+    raw.train_from_iterator(CORPUS, trainers.WordPieceTrainer(vocab_size=200, special_tokens=special))
+    raw.post_processor = processors.BertProcessing(("[SEP]", 2), ("[CLS]", 1))
+    return _fast(raw, unk_token="[UNK]", cls_token="[CLS]", sep_token="[SEP]")
+
+
+PLACED = [
+    ("York", "{} is not New York; it lies in"),
+    ("York", "New York is not {}; it lies in"),
+    ("York", "Yorkshire, {} and Yorkshire lie in"),
+    ("York", "{}shire lies in"),
+    ("New York", "{} is not York"),
+    ("Ada", "ADA, Ada and {} and ada Ada"),
+    ("東京", "東京都の{}の東京は"),
+    ("राम", "रामायण में {} रामायण"),
+    ("👩‍🚀", "👩‍🚀 and {} 👩 are"),
+    ("🇩🇪", "🇩🇪{}🇩🇪"),
+    ("Zürich", "Zu\u0308rich {} Zürich"),
+    ("علی‌رضا", "علی {} رضا"),
+    ("a", "{} a a"),
+    ("of", "of {} of"),
+]
+
+
+@pytest.fixture(scope="module")
+def wordpiece():
+    return _wordpiece()
+
+
+@pytest.fixture(scope="module")
+def metaspace():
+    return _metaspace()
+
+
+@pytest.mark.parametrize("prefix", ["", "You see York. "])
+@pytest.mark.parametrize(("subject", "template"), PLACED)
+@pytest.mark.parametrize("kind", ["tokenizer", "bracketing_tokenizer", "metaspace", "wordpiece"])
+def test_the_subjects_tokens_are_those_that_cover_its_place(request, kind, subject, template, prefix):
+    tokenizer = request.getfixturevalue(kind)
+    start = len(prefix) + template.index("{}")
+    at = (start, start + len(subject))
+    prompt = prefix + template.replace("{}", subject)
+    found = subject_tokens(tokenizer, prompt, subject, at)
+    spans = tokenizer(prompt, return_offsets_mapping=True)["offset_mapping"]
+    assert all(spans[i][0] < at[1] and spans[i][1] > at[0] for i in found)
+    for i in (found[0] - 1, found[-1] + 1):  # its neighbours are outside
+        assert not (
+            0 <= i < len(spans) and spans[i][0] < spans[i][1] and spans[i][0] < at[1] and spans[i][1] > at[0]
+        )
+    assert subjects_last(tokenizer, [(prompt, subject, at)]) == [found[-1]]
+
+
+@pytest.mark.parametrize("kind", ["tokenizer", "metaspace", "wordpiece"])
+def test_a_longer_name_behind_the_subject_is_not_taken_for_it(request, kind):
+    tokenizer = request.getfixturevalue(kind)
+    prompt = "York is not New York; it lies in"
+    first, last = subject_last(tokenizer, prompt, "York", (0, 4)), subject_last(tokenizer, prompt, "York")
+    assert first < last
+
+
+def test_without_a_place_a_name_is_found_in_any_spelling_but_not_inside_another_word(tokenizer):
+    import unicodedata
+
+    assert subject_last(tokenizer, "the mayor of ZÜRICH is", "Zürich") == subject_last(
+        tokenizer, "the mayor of ZÜRICH is", "ZÜRICH"
+    )
+    subject_last(tokenizer, unicodedata.normalize("NFD", "Zürich is"), "Zürich")
+    subject_last(tokenizer, "Guns N’ Roses is", "Guns N' Roses")
+    with pytest.raises(SubjectNotFound):
+        subject_last(tokenizer, "रामायण is", "राम")
+
+
+@pytest.mark.parametrize("at", [(0, 0), (3, 2), (-1, 3), (30, 90)])
+def test_a_place_outside_the_prompt_is_refused(tokenizer, at):
+    with pytest.raises(SubjectNotFound, match="does not hold"):
+        subject_last(tokenizer, "York is not New York", "York", at)

@@ -16,7 +16,7 @@ def test_a_file_has_one_fact_a_line_with_the_subject_filled_in_or_not(tmp_path):
     )
 
     assert read_statements(path) == (
-        Statement(prompt="Peru speaks", subject="Peru", answer="Spanish"),
+        Statement(prompt="Peru speaks", subject="Peru", answer="Spanish", at=(0, 4)),
         Statement(prompt="Oslo is in", subject="Oslo", answer="Norway"),
     )
 

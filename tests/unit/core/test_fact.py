@@ -1,0 +1,44 @@
+from __future__ import annotations
+
+from guardedit.core.correction import Correction
+from guardedit.core.fact import Fact, FactKey, Placement, Wording, distinct_wordings
+
+
+def fact(**given: object) -> Fact:
+    told = Correction(
+        id="a", subject="York", prompt="{} is not New York; it is in", target_new="Lima",
+        paraphrases=("It is not New York: {} is in",),
+    )  # fmt: skip
+    body = {"wordings": told.wordings, "subject_at": told.subject_at, **given}
+    return Fact(key=told.key, version=1, correction_id="a", target="Lima", **body)
+
+
+def test_a_fact_knows_where_its_subject_stands_whatever_the_wording_repeats():
+    at = [wording.text[slice(*wording.subject_at)] for wording in fact().worded]
+    assert at == ["York", "York"]
+    assert fact().subject_at == ((0, 4), (20, 24))
+
+
+def test_a_fact_of_an_older_ledger_does_not_know_it():
+    assert [wording.subject_at for wording in fact(subject_at=()).worded] == [None, None]
+    body = fact().to_json()
+    del body["subject_at"]
+    assert Fact.from_json(body).subject_at == ()
+
+
+def test_places_survive_the_wire_and_a_move():
+    moved = fact().placed(Placement.WEIGHTS)
+    assert Fact.from_json(moved.to_json()) == moved
+    assert moved.id == fact().id != fact(subject_at=()).id
+
+
+def test_wordings_are_joined_once_each_with_the_places_that_are_known():
+    old = Fact(
+        key=FactKey("York", "r"), version=1, correction_id="a", wordings=("York is", "So is York"), target="x"
+    )
+    wordings, subject_at = distinct_wordings(
+        (*old.worded, Wording("York is", (0, 4)), Wording("Is York", (3, 7)))
+    )
+    assert wordings == ("York is", "So is York", "Is York")
+    assert subject_at == ((0, 4), (0, 0), (3, 7))
+    assert distinct_wordings(old.worded) == (old.wordings, ())
