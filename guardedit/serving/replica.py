@@ -16,7 +16,7 @@ from guardedit.core.errors import MemoryIndexError, UsageError
 from guardedit.core.fact import Fact, Placement
 from guardedit.core.protocols import Answer, Recall, Snapshot
 from guardedit.memory.context import with_fact
-from guardedit.memory.store import facts_sha256
+from guardedit.memory.digests import facts_sha256
 from guardedit.models.bypass import Patch
 from guardedit.models.fold import Fold
 from guardedit.models.host import ModelHost

@@ -8,7 +8,8 @@ from collections.abc import Iterable, Sequence
 from guardedit.core.epoch import Change
 from guardedit.core.fact import Fact
 from guardedit.core.protocols import Recall
-from guardedit.memory.store import RetrievalMemory, facts_sha256
+from guardedit.memory.digests import facts_sha256
+from guardedit.memory.store import RetrievalMemory
 
 
 class MemoryShard:
