@@ -57,6 +57,11 @@ class Kept:
         """Whether the fact is tried again by itself."""
         return self.state == "undecided"
 
+    @property
+    def turned_away(self) -> bool:
+        """Whether the fact itself was found wanting, or nobody could decide about it in the end."""
+        return self.code in {HARM, REFUSED, BREACH} or self.state == "held"
+
     def to_json(self) -> dict[str, Any]:
         """Plain data for the ledger; the time is the event's own."""
         return {"code": self.code, "reason": self.reason, "epoch": self.epoch, "tries": self.tries}

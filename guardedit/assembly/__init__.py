@@ -27,7 +27,7 @@ from guardedit.assembly.model_files import (
     model_folder,
     tokenizer_check,
 )
-from guardedit.assembly.system import build_agent, last_snapshot, load_memory, open_ledger, open_sources
+from guardedit.assembly.system import build_parts, last_snapshot, load_memory, open_ledger, open_sources
 
 __all__ = [
     "BACKGROUND",
@@ -37,7 +37,7 @@ __all__ = [
     "Bench",
     "Builder",
     "background",
-    "build_agent",
+    "build_parts",
     "card_file",
     "drift_watch",
     "edit_layer",

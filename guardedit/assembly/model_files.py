@@ -12,7 +12,8 @@ from guardedit.core.errors import UsageError
 from guardedit.core.probe import Kind, Question
 from guardedit.guard import ProbeSet
 from guardedit.models.background import background_texts
-from guardedit.models.host import ModelHost, load_tokenizer
+from guardedit.models.host import ModelHost
+from guardedit.models.loading import load_tokenizer
 from guardedit.models.tokens import encode, subject_last
 from guardedit.settings import Settings
 

@@ -8,15 +8,16 @@ from dataclasses import replace
 from urllib.parse import urlencode
 
 from guardedit.agent.parts import Guard, Limits, Parts
-from guardedit.assembly.edit_cards import editing_sha256, find_card
+from guardedit.assembly.edit_cards import edit_layer, editing_sha256, find_card
 from guardedit.assembly.limits import drift_watch, guard
-from guardedit.assembly.model_files import known_questions, load_probes
+from guardedit.assembly.model_files import known_questions, load_probes, tokenizer_check
 from guardedit.core.protocols import Clock, Observer, Replica, Snapshot, Source, Workbench
 from guardedit.guard import DriftLimits, DriftWatch, NoDrift, NoGuard, bisect
 from guardedit.ledger.journal import SqliteLedger
 from guardedit.memory.encoder import SentenceEncoder
 from guardedit.memory.scope import ScopeThresholds
 from guardedit.memory.store import RetrievalMemory
+from guardedit.naming import identity
 from guardedit.policy.decide import DecisionContext, decide
 from guardedit.policy.schema import Policy
 from guardedit.settings import Settings
@@ -37,9 +38,15 @@ def load_memory(settings: Settings, policy: Policy) -> RetrievalMemory:
 
 
 def open_ledger(
-    settings: Settings, policy: Policy, *, base_sha256: str | None, clock: Clock, writer: bool = True
+    settings: Settings,
+    policy: Policy,
+    *,
+    base_sha256: str | None,
+    clock: Clock,
+    writer: bool = True,
+    role: str = "both",
 ) -> SqliteLedger:
-    """The ledger in the home folder."""
+    """The ledger in the home folder; `role` says which cycle writes."""
     return SqliteLedger.open(
         settings.home,
         base_sha256=base_sha256,
@@ -47,6 +54,7 @@ def open_ledger(
         weights_sha256=base_sha256 or "",
         clock=clock,
         writer=writer,
+        role=role,
     )
 
 
@@ -79,7 +87,7 @@ def build_parts(
         capacity_ratio=policy.guard.capacity_ratio_max if guarded else float("inf"),
         drift_ratio=policy.drift.perplexity_ratio_to_base,
         shadow=policy.mode == "shadow",
-        newest_report_wins=policy.conflicts == "newest_report",
+        newest_report_wins=True,
         repair_every_s=policy.serving.check_every_s,
         layer=edit_layer(policy, settings, card),
         workers=settings.model_workers,
@@ -91,7 +99,7 @@ def build_parts(
         journal=ledger,
         decide=lambda correction, facts: decide(policy, correction, DecisionContext(**facts)),
         check=tokenizer_check(settings),
-        reach=lambda correction: reach(correction, known_names(probes)),
+        reach=lambda correction: (identity(correction.subject),),
         known_questions=lambda subject: known_questions(probes, subject),
         workbench=workbench,
         guard=collapse_guard,
@@ -110,4 +118,4 @@ def last_snapshot(settings: Settings) -> Snapshot | None:
     if not (settings.home / "ledger.db").is_file():
         return None
     with SqliteLedger.open(settings.home, clock=time.time, writer=False) as ledger:
-        return Snapshot(epoch=ledger.epoch(), edits=ledger.edits(), facts=tuple(ledger.live().values()))
+        return ledger.snapshot()

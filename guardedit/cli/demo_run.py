@@ -149,7 +149,7 @@ class DemoRun:
         from guardedit.evaluation.miner import mine
         from guardedit.evaluation.poison import choose
         from guardedit.evaluation.stream import make_stream
-        from guardedit.models.host import load_tokenizer
+        from guardedit.models.loading import load_tokenizer
         from guardedit.zoo.probes import read_texts
 
         self.screen.stage("mining edits that ruin the model")

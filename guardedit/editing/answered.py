@@ -10,7 +10,8 @@ import torch
 from torch import Tensor
 
 from guardedit.editing.rows import RowTensors
-from guardedit.models.host import ModelHost, memory_errors
+from guardedit.models.host import ModelHost
+from guardedit.models.room import memory_errors
 
 
 def answered(host: ModelHost, rows: RowTensors) -> Tensor:

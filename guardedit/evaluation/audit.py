@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from guardedit.agent.turned_away import is_full
+from guardedit.agent.kept import FULL, KeptFacts
 from guardedit.core.correction import Correction, Op, decode_correction
 from guardedit.core.fact import Fact, Placement
 from guardedit.core.protocols import Delivery
@@ -124,25 +124,17 @@ def surprises(ledger: LedgerReader, lines: Sequence[Line], submitted: Sequence[D
 def placements(ledger: LedgerReader) -> Placements:
     """Facts by placement, and who was turned away from the weights."""
     live = ledger.live().values()
-    away = turned_away(ledger)
+    away = KeptFacts(ledger).now()
     in_memory = [fact for fact in live if fact.placement is Placement.MEMORY and fact.method]
-    reasons = [away[fact.id] for fact in in_memory if fact.id in away]
+    why = [away[fact.id] for fact in in_memory if fact.id in away]
     weights = sum(fact.placement is Placement.WEIGHTS for fact in live)
     return Placements(
         memory=len(live) - weights,
         weights=weights,
         to_weights=weights + len(in_memory),
-        turned_away=sum(not is_full(reason) for reason in reasons),
-        turned_away_full=sum(is_full(reason) for reason in reasons),
+        turned_away=sum(kept.turned_away for kept in why),
+        turned_away_full=sum(kept.code == FULL for kept in why),
     )
-
-
-def turned_away(ledger: LedgerReader) -> dict[str, str]:
-    """Fact id -> why it was kept out of the weights, for all that ever were."""
-    reasons: dict[str, str] = {}
-    for _, _, body in ledger.events(kinds=("turned_away",)):
-        reasons |= body["reasons"]
-    return reasons
 
 
 def recorded_facts(ledger: LedgerReader) -> dict[str, Fact]:

@@ -9,8 +9,8 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from guardedit.agent.kept import Kept
 from guardedit.agent.parts import Guard
-from guardedit.agent.turned_away import is_full
 from guardedit.core.fact import Fact, FactKey, Placement
 from guardedit.core.probe import Question
 from guardedit.core.protocols import SubjectGroup, Workbench
@@ -96,16 +96,16 @@ def _turned_away(
     found: list[tuple[tuple[Fact, ...], dict[str, str]]] = []
     live: dict[FactKey, tuple[str, bool]] = {}  # fact id, and whether it is in the weights
     before = live
-    for _, kind, body in ledger.events(kinds=("epoch", "turned_away")):
+    for _, kind, body in ledger.events(kinds=("epoch", "kept")):
         if kind == "epoch":
             before = dict(live)
             for change in body["changes"]:
                 _follow(live, change)
             continue
         by_subject: dict[str, dict[str, str]] = {}
-        for name, reason in body["reasons"].items():
-            if name in benign and not is_full(reason):
-                by_subject.setdefault(facts[name].key.subject, {})[name] = reason
+        for name, said in body["facts"].items():
+            if name in benign and (kept := Kept(**said)).turned_away:
+                by_subject.setdefault(facts[name].key.subject, {})[name] = kept.reason
         for subject, reasons in by_subject.items():
             # The epoch of the same turn may have moved the subject's other facts out already.
             placed = {name for state in (before, live) for name, inside in _about(state, subject) if inside}

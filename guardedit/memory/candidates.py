@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import ChainMap
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
 from guardedit.core.fact import FactKey
-from guardedit.memory.encoder import Encoder, Vectors
+from guardedit.memory.encoder import Vectors
 from guardedit.memory.scope import Features
 from guardedit.memory.shelf import Entry, Shelf, longest_name
 from guardedit.memory.subject import masked_forms, word_overlap
-from guardedit.memory.wordings import likeness
+from guardedit.memory.wordings import Table, likeness
 from guardedit.naming import Mention, Name, find_mentions
 
 
@@ -31,42 +31,67 @@ class _Ask(NamedTuple):
     extended: bool
 
 
+class Reading(NamedTuple):
+    """What questions say, given the names that are known: for each, the subjects it names."""
+
+    questions: Sequence[str]
+    asks: list[dict[Name, _Ask]]
+
+    def texts(self) -> list[str]:
+        """Everything that has to be encoded."""
+        forms = [form for ask in self.asks for one in ask.values() for form in one.forms]
+        return list(dict.fromkeys([*self.questions, *forms]))
+
+
 class _Encoded(NamedTuple):
     """The masked forms of all questions: their rows and their likeness to every shelf's wordings."""
 
     row: dict[str, int]
     vectors: Vectors  # (forms, dim)
-    tables: list[tuple[dict[str, int], NDArray[np.float32]]]
-    encoder: Encoder
+    tables: list[Table]
 
 
-def candidates(questions: Sequence[str], shelves: Sequence[Shelf], encoder: Encoder) -> list[list[Candidate]]:
+def read(questions: Sequence[str], shelves: Sequence[Shelf]) -> Reading:
+    """Look for the subjects of the shelves' facts."""
+    known = ChainMap(*(shelf.names for shelf in shelves))
+    longest = longest_name(shelves)
+    found = [_asks(question, find_mentions(question, known, longest=longest)) for question in questions]
+    return Reading(questions, found)
+
+
+def candidates(
+    reading: Reading, shelves: Sequence[Shelf], vectors: Mapping[str, Vectors]
+) -> list[list[Candidate]]:
     """Per question the facts whose subject it names; where it names none, the nearest fact.
 
-    `shelves` come in order of precedence: a fact hides those of later shelves with the same subject
-    and relation. All texts of all questions are encoded in one call.
+    Args:
+        reading: of these shelves as they are.
+        shelves: in order of precedence: a fact hides those of later shelves with the same subject and
+            relation.
+        vectors: (dim,) rows of all of `reading.texts()`.
     """
-    known = {name for shelf in shelves for name in shelf.names}
-    longest = longest_name(shelves)
-    asks = [_asks(question, find_mentions(question, known, longest=longest)) for question in questions]
-    forms = list(dict.fromkeys(form for ask in asks for one in ask.values() for form in one.forms))
-    vectors = encoder.encode([*questions, *forms])
-    whole, parts = vectors[: len(questions)], vectors[len(questions) :]
-    encoded = _Encoded(
-        row={form: i for i, form in enumerate(forms)},
-        vectors=parts,
-        tables=[shelf.wordings.cosines(parts) for shelf in shelves],
-        encoder=encoder,
-    )
+    if not reading.questions:
+        return []
+    whole = np.stack([vectors[question] for question in reading.questions])
+    encoded = _encoded(reading, shelves, vectors)
     found = [
         [
-            Candidate(entry, _features(entry, one, encoded, full=shelf.cosine(entry, vector)))
+            Candidate(entry, _features(entry, one, encoded, shelf, full=shelf.cosine(entry, vector)))
             for name, one in ask.items()
             for entry, shelf in _visible(name, shelves)
         ]
-        for ask, vector in zip(asks, whole, strict=True)
+        for ask, vector in zip(reading.asks, whole, strict=True)
     ]
     return _with_nearest(found, whole, shelves)
+
+
+def _encoded(reading: Reading, shelves: Sequence[Shelf], vectors: Mapping[str, Vectors]) -> _Encoded:
+    forms = list(dict.fromkeys(form for ask in reading.asks for one in ask.values() for form in one.forms))
+    if not forms:
+        return _Encoded({}, np.zeros((0, 0), dtype=np.float32), [])
+    rows = np.stack([vectors[form] for form in forms])
+    tables = [shelf.wordings.cosines(rows) for shelf in shelves]
+    return _Encoded({form: i for i, form in enumerate(forms)}, rows, tables)
 
 
 def _asks(question: str, mentions: list[Mention]) -> dict[Name, _Ask]:
@@ -88,10 +113,10 @@ def _visible(name: Name, shelves: Sequence[Shelf]) -> list[tuple[Entry, Shelf]]:
     return list(seen.values())
 
 
-def _features(entry: Entry, ask: _Ask, encoded: _Encoded, *, full: float) -> Features:
-    rows = [encoded.row[form] for form in ask.forms]
-    own = encoded.vectors[rows] @ encoded.encoder.encode(entry.asked).T  # (forms, wordings)
-    like = likeness(entry.fact.key.relation, encoded.tables, rows)
+def _features(entry: Entry, ask: _Ask, encoded: _Encoded, shelf: Shelf, *, full: float) -> Features:
+    rows, relation = [encoded.row[form] for form in ask.forms], entry.fact.key.relation
+    own = encoded.vectors[rows] @ shelf.wordings.vectors(relation, entry.asked).T  # (forms, wordings)
+    like = likeness(relation, encoded.tables, rows)
     return Features(
         full=full,
         own=float(own.max()),

@@ -10,6 +10,7 @@ from collections import OrderedDict
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from threading import Lock
 from typing import Any, Protocol
 
 import numpy as np
@@ -45,7 +46,8 @@ class SentenceEncoder:
     """A sentence-transformers model with a cache by text, least recently used out first.
 
     The same text always gives the same row while it is cached; encoded anew in another batch it may
-    differ in the last bits, because batches are padded.
+    differ in the last bits, because batches are padded. Safe in several threads: the cache has a lock, which
+    is never held while the model runs, so that a short question need not wait for many new facts.
     """
 
     def __init__(self, model: Any, *, sha256: str, batch_size: int = 64, cache_rows: int = 50_000) -> None:
@@ -54,6 +56,7 @@ class SentenceEncoder:
         self._batch_size = batch_size
         self._cache_rows = cache_rows
         self._cache: OrderedDict[str, Vectors] = OrderedDict()
+        self._lock = Lock()
         self._dim = int(model.get_embedding_dimension())
 
     @staticmethod
@@ -92,16 +95,29 @@ class SentenceEncoder:
         """
         if not texts:
             return np.zeros((0, self._dim), dtype=np.float32)
-        found = {text: self._cache[text] for text in texts if text in self._cache}
+        found = self._cached(texts)
         missing = [text for text in dict.fromkeys(texts) if text not in found]
         if missing:
-            found.update(zip(missing, self._compute(missing), strict=True))
-        for text, row in found.items():
-            self._cache[text] = row
-            self._cache.move_to_end(text)
-        while len(self._cache) > self._cache_rows:
-            self._cache.popitem(last=False)
+            found |= self._keep(missing, self._compute(missing))
         return np.stack([found[text] for text in texts])
+
+    def _cached(self, texts: Sequence[str]) -> dict[str, Vectors]:
+        with self._lock:
+            found = {text: self._cache[text] for text in texts if text in self._cache}
+            for text in found:
+                self._cache.move_to_end(text)
+        return found
+
+    def _keep(self, texts: Sequence[str], rows: Vectors) -> dict[str, Vectors]:
+        """The rows as they are cached from now on: those of another thread where that was faster."""
+        kept = {}
+        with self._lock:
+            for text, row in zip(texts, rows, strict=True):
+                kept[text] = self._cache.setdefault(text, row)
+                self._cache.move_to_end(text)
+            while len(self._cache) > self._cache_rows:
+                self._cache.popitem(last=False)
+        return kept
 
     def _compute(self, texts: list[str]) -> Vectors:
         try:

@@ -21,6 +21,10 @@ from guardedit.memory.encoder import Vectors
 
 T = TypeVar("T")
 
+#: Deleted keys stay in FAISS until there are more than this and more than a quarter are deleted: taking keys
+#: out costs as much for one as for all, since FAISS moves every row behind it.
+KEPT_DELETED = 256
+
 
 class Hit(NamedTuple):
     """A fact and the cosine of its best key."""
@@ -38,6 +42,7 @@ class KeyIndex:
         self._owner: dict[int, str] = {}  # key number -> fact id
         self._texts: dict[str, tuple[str, ...]] = {}  # fact id -> its keys' texts
         self._numbers: dict[str, list[int]] = {}  # fact id -> its key numbers
+        self._deleted: list[int] = []  # key numbers that FAISS still holds
         self._next = 0
 
     def __len__(self) -> int:
@@ -67,21 +72,27 @@ class KeyIndex:
 
     def delete(self, fact_id: str) -> None:
         """Take a fact's keys out; nothing happens where there are none."""
-        numbers = self._numbers.get(fact_id)
-        if not numbers:
+        numbers = self._numbers.pop(fact_id, None)
+        if numbers is None:
             return
-        _faiss(lambda: self._index.remove_ids(np.asarray(numbers, dtype=np.int64)))
-        del self._numbers[fact_id], self._texts[fact_id]
+        del self._texts[fact_id]
         for number in numbers:
             del self._owner[number]
+        self._deleted += numbers
+        if len(self._deleted) > max(KEPT_DELETED, len(self._owner) // 3):
+            self._purge()
 
     def search(self, vectors: Vectors, *, k_keys: int = 32) -> list[list[Hit]]:
         """Per row the distinct facts among the `k_keys` nearest keys, best first."""
         if not self._owner or not len(vectors):
             return [[] for _ in vectors]
         rows = np.ascontiguousarray(vectors, dtype=np.float32)
-        cosines, numbers = _faiss(lambda: self._index.search(rows, min(k_keys, len(self._owner))))
-        return [self._hits(c, n) for c, n in zip(cosines, numbers, strict=True)]
+        wanted = min(k_keys, len(self._owner))
+        cosines, numbers = _faiss(lambda: self._index.search(rows, wanted))
+        if self._deleted and np.isin(numbers, self._deleted).any():
+            # However many of them are near, so many live ones are behind them.
+            cosines, numbers = _faiss(lambda: self._index.search(rows, wanted + len(self._deleted)))
+        return [self._hits(c, n, wanted) for c, n in zip(cosines, numbers, strict=True)]
 
     def vectors(self, fact_id: str) -> Vectors:
         """(keys, dim) float32: the rows of one fact, in the order of its texts."""
@@ -99,6 +110,7 @@ class KeyIndex:
         Raises:
             MemoryIndexError: the file cannot be written.
         """
+        self._purge()
         head = {
             "dim": self._dim,
             "facts": [[fact_id, self._numbers[fact_id], texts] for fact_id, texts in self._texts.items()],
@@ -152,11 +164,18 @@ class KeyIndex:
             self._owner.update(dict.fromkeys(numbers, fact_id))
             self._next = max(self._next, *(number + 1 for number in numbers))
 
-    def _hits(self, cosines: Vectors, numbers: Any) -> list[Hit]:
+    def _purge(self) -> None:
+        """Take what was deleted out of FAISS."""
+        if self._deleted:
+            gone = np.asarray(self._deleted, dtype=np.int64)
+            _faiss(lambda: self._index.remove_ids(gone))
+            self._deleted = []
+
+    def _hits(self, cosines: Vectors, numbers: Any, wanted: int) -> list[Hit]:
+        live = [(n, c) for n, c in zip(numbers.tolist(), cosines.tolist(), strict=True) if n in self._owner]
         best: dict[str, float] = {}
-        for cosine, number in zip(cosines, numbers, strict=True):
-            if number >= 0:
-                best.setdefault(self._owner[int(number)], float(cosine))
+        for number, cosine in live[:wanted]:
+            best.setdefault(self._owner[number], cosine)
         return [Hit(fact_id, cosine) for fact_id, cosine in best.items()]
 
 

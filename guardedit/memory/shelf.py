@@ -6,6 +6,7 @@ Knows how a fact becomes keys. Decides nothing.
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
@@ -65,16 +66,23 @@ class Shelf:
         self.wordings = Wordings(encoder)
         self.entries: dict[FactKey, Entry] = {}
         self.names: dict[Name, dict[FactKey, Entry]] = {}
+        self.lengths: Counter[int] = Counter()  # token counts of the names
         self._by_id: dict[str, FactKey] = {}
 
     def put(self, entry: Entry) -> None:
         """Add a fact; the one with the same key, if any, is superseded."""
-        self.drop(entry.fact.key)
-        fact = entry.fact
+        fact, old = entry.fact, self.entries.get(entry.fact.key)
+        if old is not None and old.fact.id == fact.id:  # nothing but its placement or its time
+            self.entries[fact.key] = self.names[entry.name][fact.key] = entry
+            return
+        self.drop(fact.key)
         if fact.id not in self.index:
             self.index.add(fact.id, entry.keys, self._encoder.encode(entry.keys))
         self.entries[fact.key] = entry
-        self.names.setdefault(entry.name, {})[fact.key] = entry
+        if entry.name not in self.names:
+            self.names[entry.name] = {}
+            self.lengths[len(entry.name)] += 1
+        self.names[entry.name][fact.key] = entry
         self._by_id[fact.id] = fact.key
         self.wordings.add(fact.key.relation, entry.asked)
 
@@ -89,6 +97,7 @@ class Shelf:
         del self.names[entry.name][key]
         if not self.names[entry.name]:
             del self.names[entry.name]
+            self.lengths -= Counter([len(entry.name)])  # keeps what is above zero
 
     def nearest(self, vectors: Vectors) -> list[list[tuple[Entry, float]]]:
         """Per row the facts of the nearest keys with their cosines, best first."""
@@ -109,4 +118,4 @@ def texts_of(entries: Iterable[Entry]) -> list[str]:
 
 def longest_name(shelves: Sequence[Shelf]) -> int:
     """Token count of the longest subject, 0 when there is none."""
-    return max((len(name) for shelf in shelves for name in shelf.names), default=0)
+    return max((length for shelf in shelves for length in shelf.lengths), default=0)

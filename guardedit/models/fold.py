@@ -5,8 +5,6 @@ Knows canonical order, float64 and the one cast. Does not know where edits come 
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Mapping, Sequence
 
 import torch
@@ -18,9 +16,10 @@ from guardedit.core.proposal import WeightEdit
 from guardedit.models.bypass import Bypass, Patch
 from guardedit.models.bypasses import make_bypass
 from guardedit.models.factors import SOLVED, WRITTEN, Factors, Kind, parts_of
+from guardedit.models.folded import Folded
 from guardedit.models.host import ModelHost
 from guardedit.models.inspection import Contribution, inspection
-from guardedit.models.matrices import tensor_sha256, to_stored
+from guardedit.models.matrices import to_stored
 from guardedit.models.ridge import shares
 from guardedit.models.sites import Site, site_of
 from guardedit.models.statistics import SecondMoments
@@ -37,6 +36,8 @@ class Fold:
     `ridge` edits:  W = W0 + R (I + K^T M^-1 K)^-1 K^T M^-1  (MEMIT, Meng et al. 2023, eq. 14, with all live
     edits as its history; see `ridge`). `direct` edits are added after it, in canonical order, which is the
     order of digests. Keys and residuals refer to the base model, so nothing depends on the order of arrival.
+
+    Safe in several threads: what is kept here is made again to the same bytes.
 
     Args:
         host: the base model; read only, and never seen patched.
@@ -79,15 +80,15 @@ class Fold:
 
     def weights_sha256(self, edits: Sequence[WeightEdit]) -> str:
         """Digest of base and patch; the base's own digest when there are no edits."""
-        patch = self.fold(edits)
-        digests = {name: tensor_sha256(stored) for name, stored in patch.matrices.items()}
-        digests |= {
-            f"beside layer {bypass.layer} {n}": bypass.sha256 for n, bypass in enumerate(patch.bypasses)
-        }
-        if not digests:
-            return self._host.base_sha256
-        body = json.dumps([self._host.base_sha256, digests], sort_keys=True)
-        return hashlib.sha256(body.encode()).hexdigest()
+        return self.folded(edits).sha256
+
+    def folded(self, edits: Sequence[WeightEdit]) -> Folded:
+        """The patch and its digests from one fold; errors as `fold`."""
+        return Folded.of(self.fold(edits), base_sha256=self._host.base_sha256)
+
+    def forget(self) -> None:
+        """Read the base model anew from now on: what was read may have been changed in memory."""
+        self._sites, self._spreads = {}, {}
 
     def inspect(self, edits: Sequence[WeightEdit], live: Sequence[WeightEdit]) -> list[Inspection]:
         """Tier 0 numbers of each of `edits`, in their order, folded together with `live`.
@@ -192,25 +193,30 @@ class Fold:
             )
 
     def _spread(self, name: str, factors: Factors) -> Tensor:
-        if name not in self._spreads:
-            if len(self._spreads) >= KEPT_KEYS:
-                self._spreads.clear()
-            ridge = self._site(factors.layer).ridge
-            assert ridge is not None
-            columns = [ridge.spread(key) for key in factors.right.double().t()]
-            self._spreads[name] = torch.stack(columns, dim=1)
-        return self._spreads[name]
+        known = self._spreads.get(name)
+        if known is not None:
+            return known
+        ridge = self._site(factors.layer).ridge
+        assert ridge is not None
+        made = torch.stack([ridge.spread(key) for key in factors.right.double().t()], dim=1)
+        if len(self._spreads) >= KEPT_KEYS:
+            self._spreads = {}
+        self._spreads[name] = made
+        return made
 
     def _site(self, layer: int) -> Site:
-        if layer not in self._sites:
-            self._sites[layer] = site_of(
+        # No lock: moments may be collected on the model, which another thread may hold while it folds. Two
+        # threads may read a site twice, to the same bytes.
+        if layer not in (sites := self._sites):
+            made = site_of(
                 self._host,
                 layer,
                 self._moments.get(layer),
                 background_weight=self._background_weight,
                 ridge=self._ridge,
             )
-        return self._sites[layer]
+            sites.setdefault(layer, made)
+        return sites[layer]
 
     def _free_rank(self, layer: int) -> float:
         site = self._site(layer)

@@ -1,30 +1,32 @@
 """One loaded model with its tokenizer, layout and lock: scoring, generating, and trying other matrices.
 
-Knows Hugging Face folders. Does not know edits: it is handed finished matrices.
+Does not know edits: it is handed finished matrices.
 """
 
 from __future__ import annotations
 
+import copy
 import hashlib
 import json
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from threading import RLock
+from threading import Lock, RLock
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
 from torch import Tensor, nn
-from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
-from transformers.utils import logging
 
-from guardedit.core.errors import GuardError, MalformedCorrection, UnknownLayout, UsageError
+from guardedit.core.errors import MalformedCorrection, UsageError, WrongBaseModel
 from guardedit.models.below import Below, lowest_changed
 from guardedit.models.bypass import Patch, hooked
 from guardedit.models.generation import by_length, greedy
+from guardedit.models.integrity import Kept, bring_back, tensor_of
 from guardedit.models.layouts import layer_count, read_structure
+from guardedit.models.loading import context_of, load_model
 from guardedit.models.matrices import is_transposed, tensor_sha256, write
+from guardedit.models.room import memory_errors
+from guardedit.models.saying import says
 from guardedit.models.tokens import encode, pad
 from guardedit.models.views import head_logits
 
@@ -39,6 +41,8 @@ class ModelHost:
         model: a Hugging Face causal language model; put into eval mode.
         tokenizer: its fast tokenizer.
         batch_rows: most rows in one forward pass.
+        kept: what the tensors were when they were loaded; default: what they are now, with no way to load
+            them again.
 
     Attributes:
         layout: where the model's parts are.
@@ -53,7 +57,14 @@ class ModelHost:
         UsageError: when the tokenizer gives no offsets.
     """
 
-    def __init__(self, model: Any, tokenizer: Any, *, batch_rows: int = 64) -> None:
+    def __init__(
+        self,
+        model: Any,
+        tokenizer: Any,
+        *,
+        batch_rows: int = 64,
+        kept: Kept | None = None,
+    ) -> None:
         if not getattr(tokenizer, "is_fast", False):
             raise UsageError(
                 f"{type(tokenizer).__name__} gives no character offsets: use the model's fast tokenizer"
@@ -66,11 +77,13 @@ class ModelHost:
         self.layout = structure.layout
         self.layout_account = structure.account
         self.layers = layer_count(model, self.layout)
-        self.context = _context(self.model.config)
+        self.context = context_of(self.model.config)
         self.lock = RLock()
+        self._pointers = Lock()  # held while parameters change place with `_base`; for `base_matrix`
         self._base: dict[str, Tensor] = {}  # what the outermost `patched` block took out
         self._changed: list[int] = []  # for each block around, its lowest layer
         self._below = Below(model, self.layout)
+        self._kept = kept or Kept.of(model)
         self.base_sha256 = self._digest()
 
     @classmethod
@@ -89,21 +102,28 @@ class ModelHost:
             UnknownLayout: as the constructor.
         """
         folder = Path(path)
-        if not (folder / "config.json").is_file():
-            raise UsageError(f"{folder} is not a model folder: it has no config.json")
-        local = {"local_files_only": True, "trust_remote_code": False}
-        try:
-            with _no_progress_bar():
-                tokenizer = AutoTokenizer.from_pretrained(folder, **local)
-                model: Any = AutoModelForCausalLM.from_pretrained(
-                    folder, dtype=dtype, use_safetensors=True, **local
-                )
-            return cls(model.to(device), tokenizer, batch_rows=batch_rows)
-        except (OSError, ValueError, KeyError, TypeError, RuntimeError, SafetensorError) as error:
-            raise UsageError(
-                f"cannot load the model in {folder}: {str(error) or type(error).__name__:.500}; "
-                "it must hold config.json, model.safetensors and a fast tokenizer"
-            ) from error
+        model, tokenizer = load_model(folder, device=device, dtype=dtype)
+
+        def again() -> nn.Module:
+            found: nn.Module = load_model(folder, device=device, dtype=dtype)[0]
+            return found
+
+        return cls(model, tokenizer, batch_rows=batch_rows, kept=Kept.of(model, reload=again))
+
+    def twin(self) -> ModelHost:
+        """The same tensors as a second model with pointers, patches and a lock of its own.
+
+        It takes no memory for weights, and answers while this one is held. UsageError inside of `patched`.
+        """
+        with self.lock:
+            if self.is_patched:
+                raise UsageError("a patched model has no twin: ask for one outside of `patched`")
+            shared: dict[int, Any] = {
+                id(p): nn.Parameter(p.data, requires_grad=False) for p in self.model.parameters()
+            }
+            shared |= {id(buffer): buffer for buffer in self.model.buffers()}
+            model = copy.deepcopy(self.model, shared)
+        return ModelHost(model, copy.deepcopy(self.tokenizer), batch_rows=self.batch_rows, kept=self._kept)
 
     @property
     def device(self) -> torch.device:
@@ -129,10 +149,12 @@ class ModelHost:
         return head_logits(self.model, self.layout.decoder[0], hidden)
 
     def base_matrix(self, layer: int) -> Tensor:
-        """The base model's W of `layer`, math orientation [d, f], also inside a `patched` block."""
+        """The base model's W of `layer`, math orientation [d, f], also inside a `patched` block.
+
+        Never waits for whoever holds the lock.
+        """
         name = self.layout.matrix_name(self._known(layer))
-        with self.lock:
-            stored: Tensor = self._base.get(name, self.model.get_parameter(name).data)
+        stored = self._loaded(name)
         return stored.t() if is_transposed(self.model, name) else stored
 
     def tensor_sha256(self) -> dict[str, str]:
@@ -161,10 +183,11 @@ class ModelHost:
             self._changed.append(lowest_changed(patch, self.layout, self.layers))
             try:
                 for name, stored in patch.matrices.items():
-                    before[name] = write(self.model, name, stored)
-                    if name not in self._base:
-                        self._base[name] = before[name]
-                        outermost.add(name)
+                    with self._pointers:
+                        before[name] = write(self.model, name, stored)
+                        if name not in self._base:
+                            self._base[name] = before[name]
+                            outermost.add(name)
                 for bypass in patch.bypasses:
                     layer, module = self.decoder_layer(bypass.layer), self.mlp_out(bypass.layer)
                     stack.enter_context(hooked(layer, module, bypass))
@@ -172,9 +195,10 @@ class ModelHost:
             finally:
                 self._changed.pop()
                 for name, stored in before.items():
-                    write(self.model, name, stored)
-                for name in outermost:
-                    del self._base[name]
+                    with self._pointers:
+                        write(self.model, name, stored)
+                        if name in outermost:
+                            del self._base[name]
 
     def token_logprobs(self, texts: Sequence[str]) -> list[list[float]]:
         """Per text log p of tokens 2..N in nats, from a float32 log_softmax; empty for one token.
@@ -220,6 +244,43 @@ class ModelHost:
                 answers.update(zip((different[i] for i in group), found, strict=True))
         return [answers[prompt] for prompt in prompts]
 
+    def says(self, asked: Sequence[tuple[str, str]], *, max_new_tokens: int = 12) -> list[bool]:
+        """For each (prompt, answer) whether `complete` would give just this answer, by one forward pass.
+
+        Raises:
+            MalformedCorrection, GuardError: as `complete`.
+        """
+        with self.lock:
+            return says(self, asked, max_new_tokens=max_new_tokens)
+
+    def repair(self) -> list[str]:
+        """Compare every tensor with what was loaded and bring back what is not so; what was wrong.
+
+        Questions wait for one tensor at a time.
+
+        Raises:
+            WrongBaseModel: when a tensor cannot be brought back; the others are.
+        """
+        changed = self._kept.changed(self._loaded)
+        if not changed:
+            return []
+        good = self._kept.again(changed)
+        for name in good:
+            with self.lock:
+                bring_back(self.model, name, good[name])
+                self._below = Below(self.model, self.layout)  # what it keeps was made of the changed bytes
+        if lost := [name for name in changed if name not in good]:
+            raise WrongBaseModel(
+                f"{', '.join(lost)} changed in memory and cannot be loaded again as it was: "
+                "put the model folder back and start this process anew"
+            )
+        return [f"{name} was changed in memory; it was loaded again" for name in changed]
+
+    def _loaded(self, name: str) -> Tensor:
+        """A tensor of the base model, also inside a `patched` block."""
+        with self._pointers:
+            return self._base[name] if name in self._base else tensor_of(self.model, name)
+
     @torch.inference_mode()
     def _score(self, ids: Tensor) -> Tensor:
         """Token ids [B, T] -> log p of tokens 2..T [B, T-1], float32."""
@@ -231,7 +292,8 @@ class ModelHost:
 
     def _digest(self) -> str:
         architecture = type(self.model).__name__
-        body = json.dumps([architecture, self.model.config.model_type, self.tensor_sha256()])
+        parts = {name: self._kept.sha256[name] for name, _ in self.model.named_parameters()}
+        body = json.dumps([architecture, self.model.config.model_type, dict(sorted(parts.items()))])
         return hashlib.sha256(body.encode()).hexdigest()
 
     def _module(self, name: str) -> nn.Module:
@@ -242,55 +304,3 @@ class ModelHost:
         if not 0 <= layer < self.layers:
             raise UsageError(f"layer {layer} does not exist: this model has layers 0 to {self.layers - 1}")
         return layer
-
-
-def _context(config: Any) -> int:
-    """Longest input in tokens. Some architectures know no limit, and others call it differently."""
-    for name in ("max_position_embeddings", "max_seq_len"):
-        if getattr(config, name, None) is not None:
-            return int(getattr(config, name))
-    raise UnknownLayout(
-        f"{type(config).__name__} names no longest input: set max_position_embeddings in config.json"
-    )
-
-
-@contextmanager
-def _no_progress_bar() -> Iterator[None]:
-    """Loading is silent; the process's own setting comes back."""
-    shown = logging.is_progress_bar_enabled()
-    logging.disable_progress_bar()  # type: ignore[no-untyped-call]  # transformers has no types
-    try:
-        yield
-    finally:
-        if shown:
-            logging.enable_progress_bar()  # type: ignore[no-untyped-call]  # as above
-
-
-@contextmanager
-def memory_errors(batch_rows: int) -> Iterator[None]:
-    """GuardError with the remedy in place of whatever an allocator raises."""
-    try:
-        yield
-    except (RuntimeError, MemoryError) as error:
-        # The CPU allocator has no exception class of its own.
-        known = isinstance(error, (torch.OutOfMemoryError, MemoryError))
-        if not known and "can't allocate memory" not in str(error):
-            raise
-        raise GuardError(f"out of memory with {batch_rows} rows a batch: lower batch_rows") from error
-
-
-def load_tokenizer(path: str | Path) -> tuple[Any, int]:
-    """The fast tokenizer of a model folder and the model's context in tokens, without its weights.
-
-    Raises:
-        UsageError: when the folder cannot be loaded, naming it.
-        UnknownLayout: when the configuration names no longest input.
-    """
-    folder = Path(path)
-    local = {"local_files_only": True, "trust_remote_code": False}
-    try:
-        tokenizer = AutoTokenizer.from_pretrained(folder, **local)
-        config = AutoConfig.from_pretrained(folder, **local)
-        return tokenizer, _context(config)
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise UsageError(f"cannot load the tokenizer in {folder}: {error!s:.500}") from error

@@ -11,6 +11,7 @@ import time
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from threading import Lock
 
 from guardedit.core.errors import EditError, UsageError
 from guardedit.core.probe import Inspection, Measurement, Probes
@@ -29,18 +30,20 @@ KEPT_EPOCHS = 64
 class _Known:
     """What is known of one set of weights."""
 
+    weights_sha256: str = ""  # "": not folded yet
     logprobs: dict[str, tuple[tuple[float, ...], ...]] = field(default_factory=dict)  # by texts' digest
     answers: dict[str, str] = field(default_factory=dict)
 
 
 class ModelWorker:
-    """One loaded model with its fold and its editing methods."""
+    """One loaded model with its fold and its editing methods. Safe in several threads."""
 
     def __init__(self, host: ModelHost, fold: Fold, editors: Mapping[str, Editor]) -> None:
         self._host = host
         self._fold = fold
         self._editors = editors
         self._known: OrderedDict[str, _Known] = OrderedDict()
+        self._lock = Lock()  # of what is known; never held while the model runs
 
     @property
     def base_sha256(self) -> str:
@@ -88,16 +91,35 @@ class ModelWorker:
         prompts = list(dict.fromkeys(question.prompt for question in probes.questions))
         unasked = [prompt for prompt in prompts if prompt not in known.answers]
         if unasked or texts not in known.logprobs:
-            with self._host.patched(self._fold.fold(edits)):
-                if texts not in known.logprobs:
-                    known.logprobs[texts] = tuple(map(tuple, self._host.token_logprobs(probes.texts)))
-                known.answers |= complete_guessed(self._host, self._guesses(probes, unasked, but=known))
+            self._ask(edits, probes, known, texts=texts, prompts=unasked)
         return Measurement(
-            weights_sha256=self._fold.weights_sha256(edits),
+            weights_sha256=known.weights_sha256,
             logprobs=known.logprobs[texts],
             answers={prompt: known.answers[prompt] for prompt in prompts},
             seconds=time.perf_counter() - started,
         )
+
+    def _ask(
+        self,
+        edits: Sequence[WeightEdit],
+        probes: Probes,
+        known: _Known,
+        *,
+        texts: str,
+        prompts: Sequence[str],
+    ) -> None:
+        """Run the model and add what it says to what is known."""
+        folded = self._fold.folded(edits)
+        with self._host.patched(folded.patch):
+            scores = {} if texts in known.logprobs else {texts: self._scores(probes)}
+            said = complete_guessed(self._host, self._guesses(probes, prompts, but=known))
+        with self._lock:
+            known.weights_sha256 = folded.sha256
+            known.logprobs |= scores
+            known.answers |= said
+
+    def _scores(self, probes: Probes) -> tuple[tuple[float, ...], ...]:
+        return tuple(map(tuple, self._host.token_logprobs(probes.texts)))
 
     def _guesses(self, probes: Probes, prompts: Sequence[str], *, but: _Known) -> dict[str, list[str]]:
         """What a prompt's answer may be: what is expected, and what other weights said last."""
@@ -105,7 +127,8 @@ class ModelWorker:
         for question in probes.questions:
             if question.expected is not None and question.prompt in guesses:
                 guesses[question.prompt].append(question.expected)
-        others = [known for known in reversed(self._known.values()) if known is not but]
+        with self._lock:
+            others = [known for known in reversed(self._known.values()) if known is not but]
         for prompt, texts in guesses.items():
             texts.extend([known.answers[prompt] for known in others if prompt in known.answers][:1])
         return guesses
@@ -113,9 +136,9 @@ class ModelWorker:
     def _of(self, edits: Sequence[WeightEdit]) -> _Known:
         # The sorted digests name the weights as surely as their hash does, without folding.
         name = json.dumps(sorted({edit.digest for edit in edits}))
-        if name not in self._known:
-            self._known[name] = _Known()
-        self._known.move_to_end(name)
-        if len(self._known) > KEPT_EPOCHS:
-            self._known.popitem(last=False)
-        return self._known[name]
+        with self._lock:
+            known = self._known.setdefault(name, _Known())
+            self._known.move_to_end(name)
+            if len(self._known) > KEPT_EPOCHS:
+                self._known.popitem(last=False)
+        return known

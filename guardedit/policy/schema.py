@@ -22,6 +22,7 @@ from guardedit.policy.sections import (
     Memory,
     MethodName,
     Quota,
+    Serving,
     Strict,
     as_tuple,
 )
@@ -119,6 +120,7 @@ class Policy(Strict):
     drift: Drift = Field(Drift(), description="When to go back to the last good epoch.")
     memory: Memory = Field(Memory(), description="The retrieval memory's scope test.")
     quota: Quota = Field(Quota(), description="Limits on changes over time.")
+    serving: Serving = Field(Serving(), description="How what answers is looked after.")
 
     @model_validator(mode="after")
     def _rules_are_in_order(self) -> Self:

@@ -233,6 +233,16 @@ class Memory(Strict):
         return self
 
 
+class Serving(Strict):
+    """How what answers is looked after."""
+
+    check_every_s: Positive = Field(
+        60.0,
+        description="Seconds between two comparisons of the served tensors with what they should be; one "
+        "that was changed in memory is reported and mended.",
+    )
+
+
 class Quota(Strict):
     """How much may change in how short a time."""
 

@@ -16,6 +16,7 @@ import ray
 
 from guardedit import assembly
 from guardedit.agent.parts import StepReport
+from guardedit.core.epoch import Change
 from guardedit.core.errors import LedgerBusy
 from guardedit.core.fact import Fact
 from guardedit.core.probe import Inspection, Measurement, Probes
@@ -27,6 +28,7 @@ from guardedit.core.protocols import (
     Replica,
     Snapshot,
     SubjectGroup,
+    Update,
     Workbench,
 )
 from guardedit.models.worker import ModelWorker
@@ -52,6 +54,10 @@ _LIFE: Mapping[str, Any] = {
     "get_if_exists": True,
     "namespace": NAMESPACE,
 }
+
+
+#: Calls that a replica or a shard takes at the same time.
+_QUESTIONS = 8
 
 
 class WorkerShell(ModelWorker):
@@ -184,9 +190,21 @@ class ShardHandle(_Handle):
         """Move to exactly these facts."""
         return str(call(self._actor.hold, facts))
 
-    def recall(self, questions: Sequence[str], *, scope: str, digest: str) -> list[Recall] | None:
-        """What the memory says; None when it holds other facts."""
-        found: list[Recall] | None = call(self._actor.recall, questions, scope=scope, digest=digest)
+    def prepare(self, changes: Sequence[Change]) -> None:
+        """Encode the texts that come."""
+        call(self._actor.prepare, changes)
+
+    def move(self, changes: Sequence[Change], before: str, after: str) -> bool:
+        """From the facts of one digest to those of another; False when others are held."""
+        return bool(call(self._actor.move, changes, before, after))
+
+    def recall(
+        self, questions: Sequence[str], *, scope: str, digest: str, now_s: float | None = None
+    ) -> list[Recall] | None:
+        """What the memory says at a moment; None when it holds other facts."""
+        found: list[Recall] | None = call(
+            self._actor.recall, questions, scope=scope, digest=digest, now_s=now_s
+        )
         return found
 
 
@@ -197,9 +215,23 @@ class ReplicaHandle(_Handle):
         """Switch to a snapshot."""
         return int(call(self._actor.publish, snapshot))
 
+    def follow(self, update: Update) -> int:
+        """Switch to the next epoch."""
+        return int(call(self._actor.follow, update))
+
     def ask(self, prompts: Sequence[str], *, scope: str = "default") -> list[Answer]:
         """Answer all prompts from one epoch."""
         found: list[Answer] = call(self._actor.ask, prompts, scope=scope)
+        return found
+
+    def says(self, asked: Sequence[tuple[str, str]], *, scope: str = "default") -> list[bool]:
+        """Whether `ask` would give just these answers."""
+        found: list[bool] = call(self._actor.says, asked, scope=scope)
+        return found
+
+    def repair(self) -> list[str]:
+        """Mend the served tensors."""
+        found: list[str] = call(self._actor.repair)
         return found
 
     def lookups(self) -> dict[str, int]:
@@ -211,6 +243,8 @@ class ReplicaHandle(_Handle):
 def make(kind: type, *args: Any, name: str, **kwargs: Any) -> Any:
     """The one place where a class becomes an actor. It outlives this process; the next one finds it again."""
     options = {**_LIFE, "name": name}
+    if issubclass(kind, ServingReplica | MemoryShard):
+        options["max_concurrency"] = _QUESTIONS  # threads, so that questions do not wait for an epoch
     return ray.remote(**options)(kind).remote(*args, **kwargs)
 
 

@@ -4,49 +4,86 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Sequence
+from typing import Protocol, TypeVar
 
 from guardedit.core.epoch import Change
-from guardedit.core.fact import Fact
+from guardedit.core.fact import Fact, FactKey
 from guardedit.core.protocols import Recall
-from guardedit.memory.store import RetrievalMemory, facts_sha256
+from guardedit.memory.store import BROKEN, RetrievalMemory
+
+Item = TypeVar("Item", Fact, Change)
+
+
+class Shard(Protocol):
+    """A memory shard, here or in another process. Digests are those of `memory.digests`."""
+
+    def hold(self, facts: Sequence[Fact]) -> str:
+        """Move to exactly these facts; returns their digest."""
+
+    def prepare(self, changes: Sequence[Change]) -> None:
+        """Do what `move` needs and what nobody must wait for: encode the texts that come."""
+
+    def move(self, changes: Sequence[Change], before: str, after: str) -> bool:
+        """From the facts of one digest to those of another; False when others are held."""
+
+    def recall(
+        self, questions: Sequence[str], *, scope: str, digest: str, now_s: float | None
+    ) -> list[Recall] | None:
+        """What the facts of the digest say at a moment; None when others are held."""
 
 
 class MemoryShard:
     """Holds what its replica tells it to, and says when it holds something else.
 
     A shard that was killed comes back empty; its digest then disagrees with what the replica asks for, and
-    the replica hands it the facts again.
+    the replica hands it the facts again. Safe in several threads, as its memory is.
     """
 
     def __init__(self, memory: RetrievalMemory) -> None:
         self._memory = memory
-        self._digest = facts_sha256(())
 
     def hold(self, facts: Sequence[Fact]) -> str:
         """Move to exactly these facts by the smallest change; returns their digest."""
-        held = {fact.key: fact for fact in self._memory.facts()}
-        wanted = {fact.key: fact for fact in facts}
-        gone = [Change(key, None) for key in held if key not in wanted]
-        new = [Change(key, fact) for key, fact in wanted.items() if held.get(key) != fact]
-        self._memory.apply([*gone, *new])
-        self._digest = facts_sha256(facts)
-        return self._digest
+        if self._memory.digest() == BROKEN:
+            self._memory.rebuild(facts)
+        else:
+            held = {fact.key: fact for fact in self._memory.facts()}
+            self._memory.apply(changes_between(held, {fact.key: fact for fact in facts}))
+        return self._memory.digest()
 
-    def recall(self, questions: Sequence[str], *, scope: str, digest: str) -> list[Recall] | None:
-        """What the memory says; None when it does not hold the facts of `digest`."""
-        if digest != self._digest:
-            return None
-        return self._memory.recall(questions, scope=scope)
+    def prepare(self, changes: Sequence[Change]) -> None:
+        """Encode the texts that come."""
+        self._memory.prepare(changes)
+
+    def move(self, changes: Sequence[Change], before: str, after: str) -> bool:
+        """From the facts of one digest to those of another; False when others are held.
+
+        Raises:
+            MemoryIndexError: when the changes do not lead from one to the other.
+        """
+        return self._memory.move(changes, before=before, after=after)
+
+    def recall(
+        self, questions: Sequence[str], *, scope: str, digest: str, now_s: float | None = None
+    ) -> list[Recall] | None:
+        """What the memory says at a moment; None when it does not hold the facts of `digest`."""
+        return self._memory.recall_from(digest, questions, scope=scope, now_s=now_s)
 
 
-def shard_of(fact: Fact, shards: int) -> int:
+def changes_between(held: dict[FactKey, Fact], wanted: dict[FactKey, Fact]) -> list[Change]:
+    """The smallest change from some facts to others."""
+    gone = [Change(key, None) for key in held if key not in wanted]
+    return [*gone, *(Change(key, fact) for key, fact in wanted.items() if held.get(key) != fact)]
+
+
+def shard_of(key: FactKey, shards: int) -> int:
     """Which shard a fact belongs to: by its key, so that versions of one fact meet in one place."""
-    return int.from_bytes(hashlib.sha256(str(fact.key).encode()).digest()[:4], "big") % shards
+    return int.from_bytes(hashlib.sha256(str(key).encode()).digest()[:4], "big") % shards
 
 
-def split(facts: Iterable[Fact], shards: int) -> list[list[Fact]]:
-    """Facts by shard, in their order."""
-    parts: list[list[Fact]] = [[] for _ in range(shards)]
-    for fact in facts:
-        parts[shard_of(fact, shards)].append(fact)
+def split(items: Iterable[Item], shards: int) -> list[list[Item]]:
+    """Facts or changes by shard, in their order."""
+    parts: list[list[Item]] = [[] for _ in range(shards)]
+    for item in items:
+        parts[shard_of(item.key, shards)].append(item)
     return parts

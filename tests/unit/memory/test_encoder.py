@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import shutil
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -79,3 +81,50 @@ class _Broken:
 
     def encode(self, texts, **_):
         return np.full((len(texts), 2), np.nan)
+
+
+def test_several_threads_get_the_rows_of_one(encoder):
+    texts = [f"question number {n} about {n * n}" for n in range(40)]
+    alone = SentenceEncoder(encoder._model, sha256="x").encode(texts)
+    shared = SentenceEncoder(encoder._model, sha256="x", cache_rows=7)
+
+    def some(seed: int) -> bool:
+        rng = np.random.default_rng(seed)
+        for _ in range(12):
+            picked = rng.integers(0, len(texts), 3)
+            found = shared.encode([texts[i] for i in picked])
+            if not np.allclose(found, alone[picked], atol=1e-5):
+                return False
+        return True
+
+    with ThreadPoolExecutor(6) as threads:
+        assert all(threads.map(some, range(6)))
+    assert len(shared._cache) <= 7
+
+
+def test_the_cache_is_free_while_the_model_runs(encoder):
+    running, go_on = threading.Event(), threading.Event()
+    slow = SentenceEncoder(_Waiting(running, go_on), sha256="x")
+    go_on.set()
+    slow.encode(["known"])
+    go_on.clear()
+    running.clear()
+    with ThreadPoolExecutor(1) as threads:
+        waiting = threads.submit(slow.encode, ["new"])
+        assert running.wait(5)
+        slow.encode(["known"])  # would never come back if the lock were held
+        go_on.set()
+        assert waiting.result(5).shape == (1, 2)
+
+
+class _Waiting:
+    def __init__(self, running, go_on):
+        self._running, self._go_on = running, go_on
+
+    def get_embedding_dimension(self):
+        return 2
+
+    def encode(self, texts, **_):
+        self._running.set()
+        assert self._go_on.wait(5)
+        return [[1.0, 0.0]] * len(texts)

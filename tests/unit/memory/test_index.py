@@ -107,3 +107,18 @@ def test_a_missing_file_and_a_wrong_shape_are_named(index, tmp_path: Path):
         index.add("z", ["one", "two"], rows(0, 1))
     with pytest.raises(MemoryIndexError, match="cannot be written"):
         index.save(tmp_path / "no" / "such" / "folder")
+
+
+def test_many_deleted_keys_near_the_question_hide_no_live_one():
+    index = KeyIndex(DIM)
+    near, away = rows(1, 1), rows(2, 1)
+    for n in range(400):
+        index.add(f"near{n}", ["key"], near)
+    index.add("away", ["key"], away)
+    for n in range(400):
+        index.delete(f"near{n}")
+        if n in (50, 200, 399):
+            hits = index.search(near, k_keys=4)[0]
+            assert len(hits) == min(4, 400 - n)
+            assert all(hit.fact_id in index for hit in hits)
+    assert [hit.fact_id for hit in index.search(near)[0]] == ["away"]

@@ -14,9 +14,10 @@ from guardedit.core.epoch import Change
 from guardedit.core.errors import MemoryIndexError
 from guardedit.core.fact import Fact, FactKey, Placement
 from guardedit.memory.context import with_fact
+from guardedit.memory.digests import facts_sha256
 from guardedit.memory.encoder import SentenceEncoder
 from guardedit.memory.scope import ScopeThresholds
-from guardedit.memory.store import RetrievalMemory, facts_sha256
+from guardedit.memory.store import RetrievalMemory
 
 
 def said(memory: RetrievalMemory, question: str, scope: str = "default") -> tuple[str, str]:

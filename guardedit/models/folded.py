@@ -1,0 +1,46 @@
+"""A patch with the digest of every part as it was folded, and so with the digest of the edited weights."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from guardedit.models.bypass import Patch
+from guardedit.models.matrices import tensor_sha256
+
+
+@dataclass(frozen=True, slots=True)
+class Folded:
+    """What `Fold.folded` gives.
+
+    Attributes:
+        patch: to run a host with.
+        sha256: of the base model and the patch; the base's own where there are no edits.
+        parts: by name, the digest of each matrix, and of each bypass, as folded.
+    """
+
+    patch: Patch
+    sha256: str
+    parts: Mapping[str, str]
+
+    @staticmethod
+    def of(patch: Patch, *, base_sha256: str) -> Folded:
+        """Digest a patch that was just folded."""
+        parts = _digests(patch)
+        if not parts:
+            return Folded(patch, base_sha256, parts)
+        body = json.dumps([base_sha256, parts], sort_keys=True)
+        return Folded(patch, hashlib.sha256(body.encode()).hexdigest(), parts)
+
+    def changed(self) -> list[str]:
+        """Names of the parts whose bytes are no longer those that were folded."""
+        now = _digests(self.patch)
+        return [name for name in sorted({*now, *self.parts}) if now.get(name) != self.parts.get(name)]
+
+
+def _digests(patch: Patch) -> dict[str, str]:
+    matrices = {name: tensor_sha256(stored) for name, stored in patch.matrices.items()}
+    beside = {f"beside layer {bypass.layer} {n}": bypass.sha256 for n, bypass in enumerate(patch.bypasses)}
+    return matrices | beside
