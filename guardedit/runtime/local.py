@@ -97,6 +97,10 @@ class LocalSystem:
         """Ask the replica."""
         return self.replica.ask(prompts, scope=scope)
 
+    def served(self) -> int | None:
+        """The epoch that the replica answers from; None before it was handed one."""
+        return self.replica.epoch()
+
     def status(self) -> Status:
         """Where things stand."""
         return self.coordinator.status()

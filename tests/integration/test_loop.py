@@ -31,9 +31,9 @@ def test_corrections_are_answered_and_most_move_into_the_weights(system, changes
 def test_a_correction_is_live_before_any_trial(system, changes, submit):
     made = changes(3, seed=1)
     submit(system, [c.raw for c in made])
-    agent = system.coordinator.agent
-    agent.remember(agent.decide(agent.parts.journal.pending(10)))
-    agent.publish()
+    live = system.coordinator.live
+    live.step()
+
     found = system.ask([c.prompt for c in made])
     assert {a.placement for a in found} == {"memory"}
     assert [a.text for a in found] == [c.target for c in made]
@@ -126,7 +126,7 @@ def test_drift_beyond_the_budget_rolls_back_to_last_good_and_names_culprits(
         kinds = [epoch.kind for epoch in system.coordinator._ledger.epochs()]
         assert "rollback" in kinds
         assert system.status().rollbacks >= 1
-        assert system.coordinator.agent.turned_away.now()
+        assert system.consolidator.consolidate.kept.now()
         assert answers(system, made) == [c.target for c in made]
 
 
@@ -145,9 +145,9 @@ def test_in_shadow_mode_nothing_is_served(settings, policy, changes, submit, set
 def test_every_event_of_the_running_loop_fits_the_table(settings, policy, changes, submit, settle):
     with LocalSystem(settings, policy) as system:
         heard = []
-        parts = system.coordinator.agent.parts
-        tell = parts.observe
-        object.__setattr__(parts, "observe", lambda event: (heard.append(event), tell(event)))
+        for parts in (system.coordinator.live.parts, system.consolidator.consolidate.parts):
+            tell = parts.observe
+            object.__setattr__(parts, "observe", lambda event, tell=tell: (heard.append(event), tell(event)))
         made = changes(5, seed=9)
         submit(system, [*(c.raw for c in made), b"not json"])
         settle(system)
