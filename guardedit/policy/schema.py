@@ -127,7 +127,7 @@ class Policy(Strict):
         "that arrived last. The loser is recorded; without a time on both sides the last arrival wins.",
     )
     quota: Quota = Field(Quota(), description="Limits on changes over time.")
-    serving: Serving = Field(Serving(), description="How what answers is looked after.")
+    serving: Serving = Field(Serving(), description="How the served tensors are looked after.")
 
     @model_validator(mode="after")
     def _rules_are_in_order(self) -> Self:
