@@ -17,8 +17,9 @@ from guardedit.ledger.journal import SqliteLedger
 from guardedit.memory.encoder import SentenceEncoder
 from guardedit.memory.scope import ScopeThresholds
 from guardedit.memory.store import RetrievalMemory
-from guardedit.naming import identity
+from guardedit.naming import name_of
 from guardedit.policy.decide import DecisionContext, decide
+from guardedit.policy.reach import charged, reach
 from guardedit.policy.schema import Policy
 from guardedit.settings import Settings
 from guardedit.sources.registry import open_source
@@ -80,6 +81,7 @@ def build_parts(
 ) -> Parts:
     """What one cycle talks to; each of the two has a ledger of its own. `guarded` False is for comparison."""
     probes = load_probes(settings)
+    names = {name_of(question.subject) for question in probes.questions}
     card = find_card(settings, workbench.base_sha256)
     limits = Limits(
         batch=policy.editing.batch,
@@ -87,7 +89,7 @@ def build_parts(
         capacity_ratio=policy.guard.capacity_ratio_max if guarded else float("inf"),
         drift_ratio=policy.drift.perplexity_ratio_to_base,
         shadow=policy.mode == "shadow",
-        newest_report_wins=True,
+        newest_report_wins=policy.conflicts == "newest_report",
         repair_every_s=policy.serving.check_every_s,
         layer=edit_layer(policy, settings, card),
         workers=settings.model_workers,
@@ -97,9 +99,11 @@ def build_parts(
     return Parts(
         sources=sources,
         journal=ledger,
-        decide=lambda correction, facts: decide(policy, correction, DecisionContext(**facts)),
+        decide=lambda correction, facts: decide(
+            policy, correction, DecisionContext(**facts, reach=reach(correction, names))
+        ),
         check=tokenizer_check(settings),
-        reach=lambda correction: (identity(correction.subject),),
+        reach=lambda correction: charged(correction, names),
         known_questions=lambda subject: known_questions(probes, subject),
         workbench=workbench,
         guard=collapse_guard,

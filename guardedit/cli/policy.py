@@ -154,11 +154,12 @@ def _bytes(path: Path) -> bytes:
 
 def _context(settings: Settings, policy: Policy, correction: Correction) -> DecisionContext:
     from guardedit.policy.decide import DecisionContext
+    from guardedit.policy.reach import charged
 
     now_s, edits, known = time.time(), 0, False
     if exists(settings):
         with existing(settings) as ledger:
-            edits = ledger.subject_edits(correction.subject, since_s=now_s - 86_400)
+            edits = ledger.reaching(charged(correction), since_s=now_s - 86_400)
     if any(rule.when and "known_subject" in rule.when.text for rule in policy.rules):
         # The only rule variable that needs the probe set, and with it the slow imports.
         from guardedit import assembly

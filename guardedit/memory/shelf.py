@@ -54,7 +54,9 @@ def _masked(wording: Wording, subject: str) -> tuple[str, ...]:
     """Without the subject where it stood, and as a question is masked: wherever the text repeats it."""
     text, at = wording
     everywhere = mask_subject(text, subject)
-    return (everywhere,) if at is None else (mask_span(text, at), everywhere)
+    if at is None:
+        return (everywhere,)
+    return (mask_span(text, at), everywhere) if everywhere != text else (mask_span(text, at),)
 
 
 class Shelf:

@@ -1,9 +1,9 @@
 """Policy and correction to decision. Total and pure: no clock, no state, no exception.
 
-1. A correction that has already expired is rejected.
+1. A correction that has already expired is rejected, and so is a fact about a reserved word.
 2. The first rule that fires decides. A condition without a value holds the correction: fail closed.
 3. A retraction that may pass goes to memory, where facts are taken back; rules can still hold or reject it.
-4. A fact that is not valid yet, or that would exceed the subject's quota, is held.
+4. A fact that is not valid yet, that mentions many other names, or that would exceed a name's quota, is held.
 """
 
 from __future__ import annotations
@@ -13,8 +13,9 @@ from fnmatch import fnmatchcase
 from guardedit.core.correction import Correction, Op
 from guardedit.core.decision import Decision, Route, RuleTrace
 from guardedit.core.errors import PolicyError
+from guardedit.policy.reserved import why_reserved
 from guardedit.policy.schema import Match, Policy, Rule
-from guardedit.policy.variables import DecisionContext, read_variables
+from guardedit.policy.variables import DecisionContext, reached, read_variables
 
 __all__ = ["DecisionContext", "decide"]
 
@@ -25,6 +26,9 @@ def decide(policy: Policy, correction: Correction, context: DecisionContext) -> 
     if until_s is not None and until_s <= context.now_s:
         late_s = context.now_s - until_s
         return _built_in(policy, (), Route.REJECT, "expired", f"expired {late_s:.0f} s ago")
+    reserved = _reserved(policy, correction)
+    if reserved and policy.subjects.reserved == "reject":
+        return _built_in(policy, (), Route.REJECT, "reserved-subject", reserved)
     values = read_variables(correction, context)
     trace: list[RuleTrace] = []
     for rule in policy.rules:
@@ -90,12 +94,44 @@ def _settle(
     if from_s is not None and from_s > context.now_s:
         reason = f"valid only in {from_s - context.now_s:.0f} s"
         return _built_in(policy, trace, Route.HOLD, "not-yet-valid", reason)
-    quota = policy.quota.subject_edits_per_day
-    if quota is not None and context.subject_edits_24h >= quota:
-        reason = f"{context.subject_edits_24h} corrections of this subject in 24 h, the quota is {quota}"
-        return _built_in(policy, trace, Route.HOLD, "quota", reason)
+    for rule_id, why in (
+        ("reserved-subject", _reserved(policy, correction)),
+        ("reach", _far_reach(policy, correction, context)),
+        ("quota", _over_quota(policy, context)),
+    ):
+        if why:
+            return _built_in(policy, trace, Route.HOLD, rule_id, why)
     method = (rule.method or policy.editing.method) if route is Route.WEIGHTS else ""
     return _decision(policy, trace, route=route, rule=rule.id, reason=rule.why, method=method)
+
+
+def _reserved(policy: Policy, correction: Correction) -> str:
+    """Why the subject may not be one; empty for a retraction, which only takes such a fact back."""
+    subjects = policy.subjects
+    if subjects.reserved == "allow" or correction.op is Op.RETRACT:
+        return ""
+    why = why_reserved(correction.subject, subjects.words)
+    if not why:
+        return ""
+    return f"the subject {correction.subject!r:.80} {why}: name the thing in full, or set subjects.reserved"
+
+
+def _far_reach(policy: Policy, correction: Correction, context: DecisionContext) -> str:
+    limit = policy.quota.names_per_correction
+    if limit is None:
+        return ""
+    others = reached(correction, context)[1:]
+    if len(others) <= limit:
+        return ""
+    shown = ", ".join(repr(name) for name in others[:8]) + (", ..." if len(others) > 8 else "")
+    return f"the wordings mention {len(others)} other names, the limit is {limit}: {shown:.400}"
+
+
+def _over_quota(policy: Policy, context: DecisionContext) -> str:
+    quota, count = policy.quota.subject_edits_per_day, context.subject_edits_24h
+    if quota is None or count < quota:
+        return ""
+    return f"{count} corrections reached one of its names in 24 h, the quota is {quota}"
 
 
 def _built_in(

@@ -24,11 +24,12 @@ from guardedit.policy.sections import (
     Quota,
     Serving,
     Strict,
+    Subjects,
     as_tuple,
 )
 
 #: Rule ids that `decide` uses itself.
-BUILT_IN_RULES = frozenset({"expired", "retract", "quota", "not-yet-valid"})
+BUILT_IN_RULES = frozenset({"expired", "retract", "quota", "reach", "not-yet-valid", "reserved-subject"})
 
 
 def _one_or_many(value: object) -> object:
@@ -119,8 +120,14 @@ class Policy(Strict):
     guard: Guard = Field(Guard(), description="The limits of a trial.")
     drift: Drift = Field(Drift(), description="When to go back to the last good epoch.")
     memory: Memory = Field(Memory(), description="The retrieval memory's scope test.")
+    subjects: Subjects = Field(Subjects(), description="What may be the subject of a fact.")
+    conflicts: Literal["newest_report", "last_arrival"] = Field(
+        "newest_report",
+        description="Which of two reports about one key is live: the newer by provenance.time_s, or the one "
+        "that arrived last. The loser is recorded; without a time on both sides the last arrival wins.",
+    )
     quota: Quota = Field(Quota(), description="Limits on changes over time.")
-    serving: Serving = Field(Serving(), description="How what answers is looked after.")
+    serving: Serving = Field(Serving(), description="How the served tensors are looked after.")
 
     @model_validator(mode="after")
     def _rules_are_in_order(self) -> Self:

@@ -1,4 +1,4 @@
-"""The sections of a policy beside its rules: editing, guard, drift, memory and quota.
+"""The sections of a policy beside its rules: editing, guard, drift, memory, subjects and quota.
 
 Each key says what it means and in which unit. What obeys a setting lives elsewhere.
 """
@@ -41,6 +41,10 @@ Share = Annotated[float, Field(ge=0.0, le=1.0)]
 Positive = Annotated[float, Field(gt=0.0)]
 #: A method, with options behind it: `memit-seq+rect`.
 MethodName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_+-]{0,47}$")]
+
+
+#: A subject in any spelling.
+ReservedWord = Annotated[str, Field(min_length=1, max_length=200)]
 
 
 class Strict(BaseModel):
@@ -243,12 +247,31 @@ class Serving(Strict):
     )
 
 
+class Subjects(Strict):
+    """What may be the subject of a fact. Names are compared whatever their case, width and typography."""
+
+    reserved: Literal["reject", "hold", "allow"] = Field(
+        "reject",
+        description="Route of a fact about a function word, a single letter or digit, or signs without any. "
+        "Retractions are never stopped by it.",
+    )
+    words: Annotated[tuple[ReservedWord, ...], Field(max_length=10_000), BeforeValidator(as_tuple)] = Field(
+        (), description="Further subjects that are reserved."
+    )
+
+
 class Quota(Strict):
-    """How much may change in how short a time."""
+    """How much may change in how short a time, and by one correction. Retractions are never held by it."""
 
     subject_edits_per_day: int | None = Field(
         20,
         ge=1,
-        description="Accepted corrections of one subject in 24 hours; further ones are held. null: no quota. "
-        "Retractions are never held by it.",
+        description="Accepted corrections in 24 hours that reached one name, as their subject or in a "
+        "wording; further ones are held. null: no quota.",
+    )
+    names_per_correction: int | None = Field(
+        4,
+        ge=0,
+        description="Names beside its subject that the wordings of one correction may mention; with more it "
+        "is held. null: no limit.",
     )

@@ -12,6 +12,7 @@ from types import MappingProxyType
 from typing import Final, Literal, NamedTuple
 
 from guardedit.core.correction import Correction
+from guardedit.policy.reach import reach
 
 VariableType = Literal["bool", "int", "double", "string", "list(string)"]
 
@@ -22,14 +23,23 @@ class DecisionContext:
 
     Attributes:
         now_s: seconds since 1970, UTC; the clock is an argument so that a stream can be replayed.
-        subject_edits_24h: corrections of this subject accepted in the last 24 hours, this one not counted.
+        subject_edits_24h: corrections accepted in the last 24 hours that reached the most-edited of the names
+            that this one is charged to (`policy.reach.charged`), this one not counted.
         known_subject: the probe set holds answers about this subject, so that a trial can tell whether an
             edit damages them.
+        reach: the names that it reaches, as `policy.reach.reach` gives them with the names that the caller
+            knows; empty: only its own text is looked at.
     """
 
     now_s: float
     subject_edits_24h: int = 0
     known_subject: bool = False
+    reach: tuple[str, ...] = ()
+
+
+def reached(correction: Correction, context: DecisionContext) -> tuple[str, ...]:
+    """The names that a correction reaches, its subject first."""
+    return context.reach or reach(correction)
 
 
 class Variable(NamedTuple):
@@ -77,7 +87,12 @@ VARIABLES: Final[Mapping[str, Variable]] = MappingProxyType(
         "valid_for_s": Variable("double", "seconds until it expires, infinite without expiry", _valid_for_s),
         "age_s": Variable("double", "seconds since the source's own time, NaN when unknown", _age_s),
         "subject_edits_24h": Variable(
-            "int", "accepted corrections of this subject in 24 hours", lambda _, x: x.subject_edits_24h
+            "int",
+            "accepted corrections in 24 hours that reached one of its names",
+            lambda _, x: x.subject_edits_24h,
+        ),
+        "names_reached": Variable(
+            "int", "names that its wordings mention, its subject among them", lambda c, x: len(reached(c, x))
         ),
         "known_subject": Variable(
             "bool", "the guard can ask about other facts of the subject", lambda _, x: x.known_subject

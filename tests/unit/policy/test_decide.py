@@ -127,6 +127,67 @@ def test_a_fact_that_is_not_valid_yet_is_held() -> None:
     assert route(decide(policy(), correction(valid_from_s=1_000.0), NOW)) == ("default", "weights")
 
 
+@pytest.mark.parametrize("subject", ["of", "Is", "x", "?!", "の"])
+def test_a_reserved_word_is_no_subject_unless_the_operator_says_so(subject: str) -> None:
+    told = correction(subject=subject)
+    decision = decide(policy(), told, NOW)
+    assert route(decision) == ("reserved-subject", "reject")
+    assert repr(subject) in decision.reason
+    assert route(decide(policy(extra="subjects: {reserved: hold}\n"), told, NOW)) == (
+        "reserved-subject",
+        "hold",
+    )
+    assert route(decide(policy(extra="subjects: {reserved: allow}\n"), told, NOW)) == ("default", "weights")
+
+
+def test_a_rule_that_rejects_is_stronger_than_a_reserved_word_that_is_held() -> None:
+    rules = policy("id: a, match: {tag: bad}, route: reject, why: why", extra="subjects: {reserved: hold}\n")
+    assert route(decide(rules, correction(subject="of", tags=("bad",)), NOW)) == ("a", "reject")
+
+
+def test_a_fact_about_a_reserved_word_can_always_be_taken_back() -> None:
+    gone = correction(subject="of", op=Op.RETRACT, target_new="")
+    assert route(decide(policy(), gone, NOW)) == ("retract", "memory")
+
+
+def test_the_operator_reserves_further_words() -> None:
+    rules = policy(extra="subjects: {words: [Ada, 'Acme Corp']}\n")
+    assert route(decide(rules, correction(subject="ADA"), NOW)) == ("reserved-subject", "reject")
+    assert route(decide(rules, correction(subject="Bob"), NOW)) == ("default", "weights")
+
+
+def test_a_correction_whose_wordings_mention_many_names_is_held_with_the_names() -> None:
+    many = correction(paraphrases=tuple(f"{{}}. The mother tongue of Person{n} is" for n in range(30)))
+    decision = decide(policy(), many, NOW)
+    assert route(decision) == ("reach", "hold")
+    assert "30 other names, the limit is 4: 'person0'" in decision.reason
+    few = correction(paraphrases=tuple(f"{{}}. The mother tongue of Person{n} is" for n in range(4)))
+    assert route(decide(policy(), few, NOW)) == ("default", "weights")
+    assert route(decide(policy(extra="quota: {names_per_correction: 3}\n"), few, NOW)) == ("reach", "hold")
+    assert route(decide(policy(extra="quota: {names_per_correction: null}\n"), many, NOW)) == (
+        "default",
+        "weights",
+    )
+    assert route(
+        decide(policy(), correction(op=Op.RETRACT, target_new="", paraphrases=many.paraphrases), NOW)
+    ) == (
+        "retract",
+        "memory",
+    )
+
+
+def test_names_that_only_the_caller_knows_count_too() -> None:
+    wide = DecisionContext(now_s=1_000.0, reach=("ada", "a1", "b1", "c1", "d1", "e1"))
+    assert route(decide(policy(), correction(), wide)) == ("reach", "hold")
+    rules = policy("id: a, when: names_reached > 5, route: reject, why: why")
+    assert route(decide(rules, correction(), wide)) == ("a", "reject")
+
+
+def test_conflicts_go_to_the_newest_report_unless_the_policy_says_otherwise() -> None:
+    assert policy().conflicts == "newest_report"
+    assert policy(extra="conflicts: last_arrival\n").conflicts == "last_arrival"
+
+
 def test_only_the_weights_have_a_method_and_a_rule_may_name_it() -> None:
     rules = policy(
         "id: a, match: {tag: 'method:rome'}, route: weights, method: rome, why: why",
@@ -148,7 +209,7 @@ TIMES = st.none() | st.floats()
         Correction,
         id=TEXTS,
         subject=TEXTS | st.just("\ud800"),
-        prompt=TEXTS,
+        prompt=TEXTS | TEXTS.map(lambda text: f"A {{}} {text}"),
         target_new=TEXTS,
         relation=TEXTS,
         scope=TEXTS,
@@ -163,6 +224,7 @@ TIMES = st.none() | st.floats()
         now_s=st.floats(),
         subject_edits_24h=st.integers(0, 2**80),
         known_subject=st.booleans(),
+        reach=st.lists(TEXTS, max_size=8).map(tuple),
     ),
 )
 def test_decide_has_an_answer_for_everything(correction: Correction, context: DecisionContext) -> None:

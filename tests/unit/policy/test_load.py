@@ -214,3 +214,29 @@ def test_a_damaged_policy_is_a_policy_error_and_nothing_else(data: st.DataObject
     except PolicyError:
         return
     assert policy.rules[-1].when is None
+
+
+def test_the_sections_on_subjects_conflicts_and_quota_are_checked_like_the_others() -> None:
+    found = complaints(
+        SMALLEST
+        + "subjects:\n  reservd: hold\n  reserved: rejct\n  words: ['']\n"
+        + "conflicts: newest_reprt\nquota: {names_per_corection: 4, names_per_correction: -1}\n"
+    )
+    text = (
+        "\n".join(found) if isinstance(found[0], str) else "\n".join(" ".join(map(str, one)) for one in found)
+    )
+    for hint in ("'reserved'", "'reject'", "'newest_report'", "'names_per_correction'"):
+        assert f"did you mean {hint}?" in text
+    assert "subjects.words[0]" in text
+    assert "quota.names_per_correction" in text
+
+
+def test_a_rule_cannot_take_the_name_of_a_built_in_check() -> None:
+    for name in ("reserved-subject", "reach"):
+        with pytest.raises(PolicyError, match="built-in rule"):
+            parse_policy(
+                SMALLEST.replace(
+                    "rules:\n", f"rules:\n  - {{id: {name}, match: {{tag: x}}, route: hold, why: why}}\n"
+                ),
+                name="p",
+            )
