@@ -15,6 +15,7 @@ from pathlib import Path
 from guardedit.core.errors import LedgerCorrupt
 from guardedit.core.failpoints import failpoint
 from guardedit.ledger.database import translated
+from guardedit.ledger.durable import sync_folder
 
 _UNFINISHED = ".tmp-"
 
@@ -47,7 +48,7 @@ class Blobs:
             # A rename is durable only when its directory is.
             for folder in sorted(folders):
                 failpoint("blob.dirsync")
-                _sync_folder(folder)
+                sync_folder(folder)
 
     def get(self, digest: str) -> bytes:
         """The payload.
@@ -99,11 +100,3 @@ def _write(target: Path, payload: bytes) -> None:
         with contextlib.suppress(OSError):
             unfinished.unlink(missing_ok=True)
         raise
-
-
-def _sync_folder(folder: Path) -> None:
-    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

@@ -2,13 +2,31 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from guardedit.core.epoch import state_sha256_of
 from guardedit.core.errors import LedgerCorrupt, UsageError, WrongBaseModel
+from guardedit.core.protocols import Clock
 from guardedit.ledger import epochs
 from guardedit.ledger.blobs import Blobs
+from guardedit.ledger.connecting import readable
 from guardedit.ledger.database import Database
 from guardedit.ledger.projection import EPOCH, record
+from guardedit.ledger.reading import LedgerReader
 from guardedit.ledger.state import State, state_at
+
+
+def read_only(folder: Path, *, clock: Clock, key: bytes = b"") -> LedgerReader:
+    """The ledger in `folder` for reading alone: nothing there is changed, not even a file beside it.
+
+    It follows a writer that is at work; where there is none it stays as it is now.
+
+    Raises:
+        UsageError: there is no ledger.
+        LedgerCorrupt: the file is damaged, or its end is missing.
+        LedgerError: it cannot be read, or another version wrote it.
+    """
+    return LedgerReader(readable(folder, key=key), Blobs(folder / "objects"), clock)
 
 
 def begin(
@@ -41,6 +59,8 @@ def begin(
         base_sha256=base_sha256, policy_sha256=policy_sha256, weights_sha256=weights_sha256, at_s=at_s
     )
     with database.transaction("ledger.begin") as connection:
+        if epochs.refs(database):
+            return  # the other cycle was first
         record(connection, at_s=at_s, kind=EPOCH, body=step.body)
 
 

@@ -18,7 +18,9 @@ from guardedit.core.fact import Placement
 from guardedit.core.protocols import Delivery
 from guardedit.core.receipt import Fate
 from guardedit.ledger.database import schema
+from guardedit.ledger.heads import Heads
 from guardedit.ledger.journal import SqliteLedger
+from guardedit.ledger.opening import read_only
 
 COLUMNS = [
     (table, row[1])
@@ -85,8 +87,19 @@ def tampering(folder: Path) -> Iterator[sqlite3.Connection]:
 
 
 def problems(folder: Path) -> list[str]:
-    with contextlib.closing(SqliteLedger.open(folder, clock=lambda: 0.0, writer=False)) as reader:
-        return reader.verify()
+    """What `verify` finds, or why the ledger is not even opened."""
+    try:
+        with read_only(folder, clock=lambda: 0.0) as reader:
+            return reader.verify()
+    except LedgerCorrupt as error:
+        return [str(error)]
+
+
+def renew_heads(folder: Path) -> None:
+    """As somebody would who knows of `ledger.head` and has no key to mind."""
+    with contextlib.closing(sqlite3.connect(folder / "ledger.db")) as connection:
+        seq, digest = connection.execute("SELECT seq, hash FROM events ORDER BY seq DESC LIMIT 1").fetchone()
+    Heads(folder).renew(seq, digest)
 
 
 @pytest.mark.parametrize(("table", "column"), COLUMNS)
@@ -105,8 +118,8 @@ def test_a_changed_value_in_any_column_is_found(full, table, column):
         changed = connection.execute(f"UPDATE {table} SET {column} = {change} WHERE rowid = ({last})")
         assert changed.rowcount == 1
     found = problems(full)
-    assert found
-    assert any(table in said for said in found), found
+    named = "event" if table == "events" else table  # by `ledger.head`, before there is a look at the tables
+    assert any(named in said for said in found), found
 
 
 @pytest.mark.parametrize("table", sorted({table for table, _ in COLUMNS}))
@@ -119,6 +132,7 @@ def test_a_removed_row_is_found(full, table):
 def test_a_cut_off_end_of_the_events_is_found_while_its_effects_stand(full):
     with tampering(full) as connection:
         connection.execute("DELETE FROM events WHERE seq = (SELECT max(seq) FROM events)")
+    renew_heads(full)
     assert any(said.startswith("refs:") for said in problems(full))
 
 
