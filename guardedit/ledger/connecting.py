@@ -30,8 +30,10 @@ _SMALLEST_BYTES = 512  # one page
 _ATTEMPTS = 50
 
 
-def writable(folder: Path, *, key: bytes = b"", keeper: bool = False) -> Database:
+def writable(folder: Path, *, key: bytes = b"", keeper: bool = False, compare: bool = True) -> Database:
     """The database in `folder`, made when missing. A `keeper` keeps `ledger.head` short.
+
+    Without `compare` what `ledger.head` says is not asked: only for who writes it anew.
 
     Raises:
         LedgerCorrupt: the file is damaged, gone beside what belonged to it, or ends before `ledger.head`.
@@ -44,16 +46,21 @@ def writable(folder: Path, *, key: bytes = b"", keeper: bool = False) -> Databas
         presence = Presence.shared(folder)
         undo.callback(presence.release)
         heads = Heads(folder, key, keeper=keeper)
-        noted = heads.frozen()  # before the database, which may grow meanwhile
+        # Before the database, which may grow meanwhile.
+        noted = heads.frozen() if compare else Heads(folder, seen=())
         noted.refuse_unsigned()
-        _refuse_lost(folder, noted)
+        if _refuse_cut(path):
+            _refuse_lost(path, noted)
         connection = _connect(str(path))
         undo.callback(connection.close)
+        if _format(connection) == 0:
+            _refuse_lost(path, noted)
         _prepare(connection, path)
         database = Database(path, connection, heads, presence.release)
-        _compare(database, noted)
-        if not noted.read() and not database.last()[0]:
-            heads.begin()
+        if compare:
+            _compare(database, noted)
+            if not noted.read() and not database.last()[0]:
+                heads.begin()
         undo.pop_all()
     return database
 
@@ -70,13 +77,16 @@ def readable(folder: Path, *, key: bytes = b"") -> Database:
     path = folder / NAME
     with contextlib.ExitStack() as undo, translated(path):
         noted = Heads(folder, key).frozen()
-        _refuse_lost(folder, noted)
+        if _refuse_cut(path):
+            _refuse_lost(path, noted)
         if not path.is_file():
             raise UsageError(
                 f"there is no ledger in {folder}: the first `guardedit submit` or `run` makes it"
             )
         connection, done = _beside_a_writer(folder) or _from_a_copy(folder)
         undo.callback(done)
+        if _format(connection) == 0:
+            _refuse_lost(path, noted)
         _check_format(connection, path)
         database = Database(path, connection, noted, done)
         _compare(database, noted)
@@ -90,15 +100,19 @@ def _make(folder: Path) -> None:
         sync_folder(folder.parent)
 
 
-def _refuse_lost(folder: Path, noted: Heads) -> None:
-    """LedgerCorrupt for a database that is gone or cut off while what belonged to it lies there."""
-    path = folder / NAME
+def _refuse_cut(path: Path) -> bool:
+    """Whether there is no database yet; LedgerCorrupt for less than a page of one."""
     size = path.stat().st_size if path.exists() else 0
     if 0 < size < _SMALLEST_BYTES:
         # SQLite would take it for an empty database and write over it.
         raise LedgerCorrupt(f"{path} is damaged: it was cut off; restore the folder from a backup")
+    return size == 0
+
+
+def _refuse_lost(path: Path, noted: Heads) -> None:
+    """LedgerCorrupt for a database without tables where what belonged to it lies beside it."""
     last = max((head.seq for head in noted.read()), default=0)
-    if size == 0 and (last or Blobs(folder / "objects").any()):
+    if last or Blobs(path.parent / "objects").any():
         what = f"{noted.path.name} names event {last}" if last else "blobs lie beside it"
         raise LedgerCorrupt(
             f"{path} is missing or empty but {what}, so the database was lost: "

@@ -175,7 +175,7 @@ class Heads:
         return hmac.new(self._key, message, hashlib.sha256).hexdigest()
 
     def _write_anew(self, head: Head) -> None:
-        unfinished = self.path.with_name(f".{NAME}-{os.getpid()}")
+        unfinished = self.path.with_name(f".{NAME}-unfinished")
         try:
             with unfinished.open("wb") as file:
                 file.write(f"{self._line(head)}\n".encode())

@@ -13,6 +13,7 @@ from guardedit.ledger.blobs import Blobs
 from guardedit.ledger.chain import EventRow, broken_links
 from guardedit.ledger.connecting import noted_problems
 from guardedit.ledger.database import Database, schema
+from guardedit.ledger.origins import strangers
 from guardedit.ledger.projection import TABLES, project
 from guardedit.ledger.state import totals
 
@@ -34,6 +35,7 @@ def problems(database: Database, blobs: Blobs) -> list[str]:
             *_found(_events(database)),
             *_found(_references(database)),
             *_found(_messages(database)),
+            *_found(strangers(database)),
             *_found(_epochs(database)),
             *_found(_blobs(database, blobs)),
         ]
