@@ -36,17 +36,15 @@ class Blobs:
         Raises:
             StorageFull: no space, or the disk failed; unfinished files are removed.
         """
+        # A name is durable only when its folder is. Whoever made a folder may have died before it was.
         folders: set[Path] = set()
         with translated(self._folder):
             for payload in payloads:
                 target = self.path(hashlib.sha256(payload).hexdigest())
-                if not target.parent.is_dir():
-                    target.parent.mkdir(parents=True, exist_ok=True)
-                    folders.add(self._folder)
+                target.parent.mkdir(parents=True, exist_ok=True)
                 _write(target, payload)
-                folders.add(target.parent)
-            # A rename is durable only when its directory is.
-            for folder in sorted(folders):
+                folders |= {target.parent, self._folder, self._folder.parent}
+            for folder in sorted(folders, reverse=True):
                 failpoint("blob.dirsync")
                 sync_folder(folder)
 

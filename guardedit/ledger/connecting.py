@@ -56,6 +56,7 @@ def writable(folder: Path, *, key: bytes = b"", keeper: bool = False, compare: b
         if _format(connection) == 0:
             _refuse_lost(path, noted)
         _prepare(connection, path)
+        sync_folder(folder)
         database = Database(path, connection, heads, presence.release)
         if compare:
             _compare(database, noted)
@@ -155,7 +156,6 @@ def _prepare(connection: sqlite3.Connection, path: Path) -> None:
         failpoint("ledger.schema.made")
         connection.execute("COMMIT")
         failpoint("ledger.schema.after")
-        sync_folder(path.parent)
     _check_format(connection, path)
 
 

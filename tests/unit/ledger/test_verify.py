@@ -17,6 +17,7 @@ from guardedit.core.errors import LedgerCorrupt, LedgerError
 from guardedit.core.fact import Placement
 from guardedit.core.protocols import Delivery
 from guardedit.core.receipt import Fate
+from guardedit.ledger.chain import EventRow, event_hash
 from guardedit.ledger.database import schema
 from guardedit.ledger.heads import Heads
 from guardedit.ledger.journal import SqliteLedger
@@ -134,6 +135,34 @@ def test_a_cut_off_end_of_the_events_is_found_while_its_effects_stand(full):
         connection.execute("DELETE FROM events WHERE seq = (SELECT max(seq) FROM events)")
     renew_heads(full)
     assert any(said.startswith("refs:") for said in problems(full))
+
+
+def rehashed(row: EventRow, **changes: object) -> EventRow:
+    """The row with changes and a hash of its own that fits them."""
+    row = row._replace(**changes)
+    told = row._asdict()
+    del told["hash"]
+    return row._replace(hash=event_hash(**told))
+
+
+@pytest.mark.parametrize("what", ["another story", "another predecessor", "one put in at the end"])
+def test_a_forged_row_with_a_fitting_hash_is_found_by_its_neighbours(full, what):
+    with tampering(full) as connection:
+        rows = [EventRow(*row) for row in connection.execute("SELECT * FROM events ORDER BY seq")]
+        victim = next(row for row in rows if row.kind == "ref")
+        match what:
+            case "another story":
+                victim = next(row for row in rows if row.kind == "received")
+                forged = rehashed(victim, at_s=victim.at_s + 1)
+            case "another predecessor":
+                forged = rehashed(victim, prev_hash="f" * 64)
+            case _:
+                forged = rehashed(victim, seq=len(rows) + 1, kind="breach", body="{}", prev_hash="f" * 64)
+        connection.execute("INSERT OR REPLACE INTO events VALUES (?, ?, ?, ?, ?, ?)", forged)
+    renew_heads(full)
+    found = [said for said in problems(full) if "does not follow the row before it" in said]
+    place = victim.seq + 1 if what == "another story" else forged.seq
+    assert found == [f"events: row {place} does not follow the row before it"]
 
 
 def test_a_dropped_trigger_is_found(full):
