@@ -22,7 +22,7 @@ from guardedit.ledger.blobs import Blobs
 from guardedit.ledger.database import Database
 from guardedit.ledger.epochs import LAST_GOOD, SERVING, Asked, Step
 from guardedit.ledger.intake import InboxWriter
-from guardedit.ledger.lock import CoordinatorLock
+from guardedit.ledger.lock import CONSOLIDATE, CoordinatorLock
 
 _DECIDED_BY_FACTS = frozenset({Fate.ACCEPTED, Fate.UNCHANGED, Fate.SUPERSEDED})
 
@@ -170,11 +170,15 @@ class EpochWriter(InboxWriter):
 
     def _put_blobs(self, edits: Sequence[WeightEdit], described: Sequence[Mapping[str, Any]]) -> None:
         # A digest that a committed row names is on the disk already.
-        self._blobs.put(
+        new = [
             edit.payload
             for edit, description in zip(edits, described, strict=True)
             if not self._database.row("SELECT 1 FROM edits WHERE digest = ?", (description["digest"],))
-        )
+        ]
+        if new and self._lock is not None and not self._lock.may(CONSOLIDATE):
+            # Two that write blobs would sweep up each other's unfinished ones.
+            raise UsageError("the live cycle makes no new weight edits: open the ledger in role consolidate")
+        self._blobs.put(new)
 
     def _write_or_refuse(self) -> None:
         if self._lock is None:

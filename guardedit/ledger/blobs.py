@@ -15,6 +15,7 @@ from pathlib import Path
 from guardedit.core.errors import LedgerCorrupt
 from guardedit.core.failpoints import failpoint
 from guardedit.ledger.database import translated
+from guardedit.ledger.durable import sync_folder
 
 _UNFINISHED = ".tmp-"
 
@@ -35,19 +36,17 @@ class Blobs:
         Raises:
             StorageFull: no space, or the disk failed; unfinished files are removed.
         """
+        # A name is durable only when its folder is. Whoever made a folder may have died before it was.
         folders: set[Path] = set()
         with translated(self._folder):
             for payload in payloads:
                 target = self.path(hashlib.sha256(payload).hexdigest())
-                if not target.parent.is_dir():
-                    target.parent.mkdir(parents=True, exist_ok=True)
-                    folders.add(self._folder)
+                target.parent.mkdir(parents=True, exist_ok=True)
                 _write(target, payload)
-                folders.add(target.parent)
-            # A rename is durable only when its directory is.
-            for folder in sorted(folders):
+                folders |= {target.parent, self._folder, self._folder.parent}
+            for folder in sorted(folders, reverse=True):
                 failpoint("blob.dirsync")
-                _sync_folder(folder)
+                sync_folder(folder)
 
     def get(self, digest: str) -> bytes:
         """The payload.
@@ -99,11 +98,3 @@ def _write(target: Path, payload: bytes) -> None:
         with contextlib.suppress(OSError):
             unfinished.unlink(missing_ok=True)
         raise
-
-
-def _sync_folder(folder: Path) -> None:
-    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

@@ -1,6 +1,7 @@
-"""The SQLite file: how it is opened, what a transaction is, and what its errors are called here.
+"""The SQLite file: what a transaction is, and what its errors are called here.
 
-Knows no table. A commit that returned is on the disk: WAL with `synchronous=FULL`.
+Knows of the tables only where their last event stands. A commit that returned is on the disk: WAL with
+`synchronous=FULL`, and its event noted in `ledger.head`.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ import errno
 import json
 import sqlite3
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -24,13 +25,14 @@ from guardedit.core.errors import (
     UsageError,
 )
 from guardedit.core.failpoints import failpoint
+from guardedit.ledger.heads import Heads
 
 #: How long a transaction waits for another process that writes, in seconds.
 BUSY_S = 30.0
 #: `PRAGMA user_version` of the files written here.
 FORMAT = 2
 
-_SMALLEST_BYTES = 512  # one page
+_LAST = "SELECT seq, hash FROM events ORDER BY seq DESC LIMIT 1"
 _FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO})
 _FAILED_SYNC = frozenset({sqlite3.SQLITE_IOERR_FSYNC, sqlite3.SQLITE_IOERR_DIR_FSYNC})
 
@@ -38,45 +40,20 @@ _FAILED_SYNC = frozenset({sqlite3.SQLITE_IOERR_FSYNC, sqlite3.SQLITE_IOERR_DIR_F
 class Database:
     """One connection, with one lock around it: threads take turns, a transaction is never shared.
 
-    Raises:
-        LedgerCorrupt: the file is not a database, or a page of it is damaged.
-        LedgerError: it cannot be opened, or another version of guardedit wrote it.
+    `done` gives back what else was taken to open it. `connecting` makes one.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(
+        self, path: Path, connection: sqlite3.Connection, heads: Heads, done: Callable[[], None]
+    ) -> None:
         self.path = path
+        self.heads = heads
+        self._connection = connection
+        self._done = done
         self._lock = threading.RLock()
         self._failed_sync = False
-        with translated(path):
-            if path.exists() and 0 < path.stat().st_size < _SMALLEST_BYTES:
-                # SQLite would take it for an empty database and write over it.
-                raise LedgerCorrupt(f"{path} is damaged: it was cut off; restore the folder from a backup")
-            self._connection = sqlite3.connect(
-                path, timeout=BUSY_S, isolation_level=None, check_same_thread=False
-            )
-        try:
-            self._prepare()
-        except BaseException:
-            self._connection.close()
-            raise
-
-    def _prepare(self) -> None:
-        with translated(self.path):
-            execute = self._connection.execute
-            # A damaged text must not end a listing; `verify` finds it.
-            self._connection.text_factory = lambda raw: raw.decode("utf-8", "backslashreplace")
-            execute("PRAGMA synchronous = FULL")
-            execute("PRAGMA foreign_keys = ON")
-            execute("PRAGMA journal_mode = WAL")
-            if (version := execute("PRAGMA user_version").fetchone()[0]) == 0:
-                self._connection.executescript(
-                    f"BEGIN IMMEDIATE; {schema()} PRAGMA user_version = {FORMAT}; COMMIT;"
-                )
-            elif version != FORMAT:
-                raise LedgerError(
-                    f"{self.path} has format {version}, this guardedit reads format {FORMAT}: "
-                    "use the version that wrote it, or another folder"
-                )
+        self._noted: tuple[int, str] | None = None
+        self._owed: tuple[int, str] | None = None
 
     def check(self) -> list[str]:
         """What `PRAGMA integrity_check` complains about; empty for a sound file."""
@@ -107,17 +84,29 @@ class Database:
                 # The kernel may have dropped the pages that it could not write: a second fsync
                 # would succeed and mean nothing. Only reading the file again tells what is there.
                 raise StorageFull(f"an earlier fsync of {self.path} failed: open the ledger again")
+            self._note()
             self._connection.execute("BEGIN IMMEDIATE")
             try:
                 yield self._connection
+                self._owed = self._connection.execute(_LAST).fetchone()
                 failpoint(f"{step}.before")
                 self._connection.execute("COMMIT")
             except BaseException as error:
+                self._owed = None
                 self._failed_sync = getattr(error, "sqlite_errorcode", None) in _FAILED_SYNC
                 with contextlib.suppress(sqlite3.Error):
                     self._connection.execute("ROLLBACK")
                 raise
             failpoint(f"{step}.after")
+            # The commit stands, whatever becomes of the note: it is owed until the next transaction,
+            # which is refused when it cannot be made even then.
+            with contextlib.suppress(OSError):
+                self._note()
+
+    def last(self) -> tuple[int, str]:
+        """Number and hash of the last event; (0, "") for none."""
+        row = self.row(_LAST)
+        return (int(row[0]), str(row[1])) if row else (0, "")
 
     @contextlib.contextmanager
     def snapshot(self) -> Iterator[None]:
@@ -140,6 +129,19 @@ class Database:
         """Give the file back."""
         with self._lock:
             self._connection.close()
+            self._done()
+
+    def _note(self) -> None:
+        """Append to `ledger.head` what was committed last."""
+        # Order of fsync: blob, its folder, write-ahead log (the commit), ledger.head. Whoever dies
+        #   before the commit      leaves a blob that no row names: swept up or made again;
+        #   before the head's line leaves a database that is ahead of the file: the next line mends that;
+        #   within the line        leaves a torn one: skipped, and the next begins on a line of its own.
+        # Never is the file ahead of the database, unless what the disk had confirmed was lost.
+        if self._owed is not None and self._owed != self._noted:
+            self.heads.append(*self._owed)
+            self._noted = self._owed
+        self._owed = None
 
 
 def utf8(text: str) -> str:

@@ -1,7 +1,8 @@
 """The ledger itself: the `Ledger` protocol on one SQLite file and a folder of blobs.
 
-A folder holds `ledger.db`, `objects/` and `coordinator.lock`. Every method that writes is one transaction:
-the event, the rows that follow from it, and one commit that is on the disk when the method returns.
+A folder holds `ledger.db`, `ledger.head`, `objects/` and the locks. Every method that writes is one
+transaction: the event, the rows that follow from it, and one commit that is on the disk when the method
+returns.
 """
 
 from __future__ import annotations
@@ -15,16 +16,15 @@ from typing import Any, Self
 from guardedit.core.errors import ConflictError, UsageError
 from guardedit.core.proposal import WeightEdit
 from guardedit.core.protocols import Clock
-from guardedit.ledger import epochs, opening, projection
+from guardedit.ledger import epochs, lock, opening, projection
 from guardedit.ledger.advancing import EpochWriter
 from guardedit.ledger.blobs import Blobs
-from guardedit.ledger.database import Database, translated
+from guardedit.ledger.connecting import writable
 from guardedit.ledger.epochs import SERVING
-from guardedit.ledger.lock import CoordinatorLock
 
 
 class SqliteLedger(EpochWriter):
-    """The append-only truth. Open it with `open`, for writing by one process at a time.
+    """The append-only truth. Open it with `open`, for writing by one coordinator at a time.
 
     Every write may raise StorageFull and LedgerBusy; nothing of the step was kept then.
     """
@@ -39,6 +39,8 @@ class SqliteLedger(EpochWriter):
         weights_sha256: str = "",
         clock: Clock,
         writer: bool = True,
+        role: str = lock.BOTH,
+        key: bytes = b"",
     ) -> Self:
         """Open the ledger in `folder`, or make it.
 
@@ -48,25 +50,28 @@ class SqliteLedger(EpochWriter):
             policy_sha256: the policy in force, recorded with each new epoch.
             weights_sha256: digest of the matrices without any edit, for epoch 0 of a new ledger.
             clock: seconds since 1970, UTC.
-            writer: the coordinator. Without it only reading, `receive`, `release`, `retry` and `drop`
-                work, and they work while a coordinator runs.
+            writer: a coordinator. Without it only reading, `receive`, `release`, `release_fact`, `retry`
+                and `drop` work, and they work while a coordinator runs.
+            role: `live`, `consolidate` or `both`: the cycles of this writer. There is one of each at a time,
+                in one process or in two. Only `consolidate` makes new weight edits.
+            key: signs `ledger.head`; empty for none. All who write need the same one.
 
         Raises:
-            LedgerBusy: another coordinator has the folder.
+            LedgerBusy: another coordinator has the folder in this role.
             WrongBaseModel: the ledger was written for another base model.
-            LedgerCorrupt: the file is damaged, or the serving epoch's facts do not have its hash.
+            LedgerCorrupt: the file is damaged, its end is missing, or the serving epoch's facts do not have
+                its hash.
             LedgerError: the folder cannot be used.
         """
-        with translated(folder):
-            folder.mkdir(parents=True, exist_ok=True)
         with contextlib.ExitStack() as undo:
-            lock = CoordinatorLock(folder) if writer else None
-            if lock is not None:
-                undo.callback(lock.release)
-            database, blobs = Database(folder / "ledger.db"), Blobs(folder / "objects")
+            held = lock.CoordinatorLock(folder, role) if writer else None
+            if held is not None:
+                undo.callback(held.release)
+            keeper = held is not None and held.may(lock.LIVE)
+            database, blobs = writable(folder, key=key, keeper=keeper), Blobs(folder / "objects")
             undo.callback(database.close)
-            ledger = cls(database, blobs, clock=clock, policy_sha256=policy_sha256, lock=lock)
-            if writer:
+            ledger = cls(database, blobs, clock=clock, policy_sha256=policy_sha256, lock=held)
+            if held is not None:
                 opening.begin(
                     database,
                     blobs,
@@ -76,7 +81,8 @@ class SqliteLedger(EpochWriter):
                     at_s=clock(),
                 )
                 ledger._serving = opening.trusted_state(database)
-                blobs.sweep()
+                if held.may(lock.CONSOLIDATE):
+                    blobs.sweep()
             if base_sha256 is not None and ledger.refs():
                 opening.compare_base(database, base_sha256)
             undo.pop_all()

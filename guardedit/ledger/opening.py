@@ -2,13 +2,57 @@
 
 from __future__ import annotations
 
+import contextlib
+from pathlib import Path
+
 from guardedit.core.epoch import state_sha256_of
 from guardedit.core.errors import LedgerCorrupt, UsageError, WrongBaseModel
+from guardedit.core.protocols import Clock
 from guardedit.ledger import epochs
 from guardedit.ledger.blobs import Blobs
+from guardedit.ledger.chain import EventRow, broken_links
+from guardedit.ledger.connecting import NAME, readable, writable
 from guardedit.ledger.database import Database
+from guardedit.ledger.lock import CoordinatorLock
 from guardedit.ledger.projection import EPOCH, record
+from guardedit.ledger.reading import LedgerReader
 from guardedit.ledger.state import State, state_at
+
+
+def read_only(folder: Path, *, clock: Clock, key: bytes = b"") -> LedgerReader:
+    """The ledger in `folder` for reading alone: nothing there is changed, not even a file beside it.
+
+    It follows a writer that is at work; where there is none it stays as it is now.
+
+    Raises:
+        UsageError: there is no ledger.
+        LedgerCorrupt: the file is damaged, or its end is missing.
+        LedgerError: it cannot be read, or another version wrote it.
+    """
+    return LedgerReader(readable(folder, key=key), Blobs(folder / "objects"), clock)
+
+
+def anchor(folder: Path, *, key: bytes = b"") -> int:
+    """Let the chain's present end be the true one, whatever `ledger.head` says; returns its number.
+
+    For a key that was set or changed later, and for a file of heads that was lost while the database is
+    known to be whole. No coordinator may run.
+
+    Raises:
+        LedgerCorrupt: the chain is broken; LedgerBusy: a coordinator runs; UsageError: there is no ledger.
+    """
+    if not (folder / NAME).is_file():
+        raise UsageError(f"there is no ledger in {folder}: nothing to anchor")
+    lock = CoordinatorLock(folder)
+    try:
+        with contextlib.closing(writable(folder, key=key, compare=False)) as database:
+            for said in broken_links(map(EventRow._make, database.rows("SELECT * FROM events ORDER BY seq"))):
+                raise LedgerCorrupt(f"{said}: restore the folder from a backup")
+            seq, digest = database.last()
+            database.heads.renew(seq, digest)
+    finally:
+        lock.release()
+    return seq
 
 
 def begin(
@@ -41,6 +85,8 @@ def begin(
         base_sha256=base_sha256, policy_sha256=policy_sha256, weights_sha256=weights_sha256, at_s=at_s
     )
     with database.transaction("ledger.begin") as connection:
+        if epochs.refs(database):
+            return  # the other cycle was first
         record(connection, at_s=at_s, kind=EPOCH, body=step.body)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import sqlite3
 from collections.abc import Iterator
@@ -10,7 +11,9 @@ from guardedit.core.epoch import state_sha256_of
 from guardedit.core.errors import LedgerCorrupt, LedgerError
 from guardedit.ledger.blobs import Blobs
 from guardedit.ledger.chain import EventRow, broken_links
+from guardedit.ledger.connecting import noted_problems
 from guardedit.ledger.database import Database, schema
+from guardedit.ledger.origins import strangers
 from guardedit.ledger.projection import TABLES, project
 from guardedit.ledger.state import totals
 
@@ -18,16 +21,21 @@ from guardedit.ledger.state import totals
 def problems(database: Database, blobs: Blobs) -> list[str]:
     """Everything that does not fit, in sentences; empty for a sound ledger.
 
-    Looks at the file's structure, the hash chain, every table against a replay of the events, the
-    original messages, the state hash of every epoch, and every blob. The model and the memory are
-    not known here: their hashes are for others to compare.
+    Looks at the file's structure, the noted end of the chain, the hash chain, every table against a
+    replay of the events, the original messages, what became of them, the state hash of every epoch, and
+    every blob. The model and the memory are not known here: their hashes are for others to compare.
     """
+    noted = database.heads
+    with contextlib.suppress(LedgerError):
+        noted = noted.frozen()  # before the snapshot: the file is never ahead of the database
     with database.snapshot():
         return [
             *_found(_structure(database)),
+            *_found(noted_problems(database, noted)),
             *_found(_events(database)),
             *_found(_references(database)),
             *_found(_messages(database)),
+            *_found(strangers(database)),
             *_found(_epochs(database)),
             *_found(_blobs(database, blobs)),
         ]

@@ -23,12 +23,16 @@ from guardedit.core.fact import Fact, Placement
 from guardedit.core.proposal import WeightEdit
 from guardedit.core.protocols import Delivery, Settlement
 from guardedit.core.receipt import Fate
+from guardedit.ledger import heads
 from guardedit.ledger.journal import SqliteLedger
 
 CORRECTIONS = 4
 #: SIGKILL takes nothing from the kernel, so a folder in memory shows the same as a disk, faster.
 MEMORY = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
 POINTS = (
+    "ledger.schema.before",
+    "ledger.schema.made",
+    "ledger.schema.after",
     "ledger.begin.before",
     "ledger.begin.after",
     "inbox.insert.before",
@@ -47,8 +51,17 @@ POINTS = (
     "ref.swap.after",
     "ledger.note.before",
     "ledger.note.after",
+    "ledger.facts.before",
+    "ledger.facts.after",
+    "fact.release.before",
+    "fact.release.after",
+    "head.append",
+    "head.fsync",
+    "head.rename",
 )
-ONCE = ("ledger.begin.before", "ledger.begin.after")
+ONCE = tuple(point for point in POINTS if point.startswith(("ledger.schema", "ledger.begin")))
+#: Written anew every few lines, so that this is killed as well.
+heads.LARGE_BYTES = 400
 
 
 def open_ledger(folder: Path) -> SqliteLedger:
@@ -119,6 +132,8 @@ def promote(ledger: SqliteLedger) -> None:
             expected=ledger.ref("serving"),
         )
         ledger.move_ref("last-good", to=epoch.number, expected=ledger.ref("last-good"))
+        ledger.change_facts([Change(facts[0].key, ledger.live()[facts[0].key])], kind="redo", reason="")
+        ledger.release_fact(facts[0].id)
 
 
 def damage(folder: Path, acknowledged: Path) -> list[str]:
