@@ -54,7 +54,7 @@ def verify(
 def _beside_the_model(settings: Settings, ledger: SqliteLedger) -> Iterator[str]:
     """Fold the serving epoch's edits and rebuild the memory; LedgerError and the like become problems."""
     from guardedit import assembly
-    from guardedit.memory.digests import facts_sha256
+    from guardedit.memory.fact_sets import facts_sha256
     from guardedit.policy.load import load_policy
 
     rules = load_policy(settings.policy)

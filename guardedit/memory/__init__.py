@@ -6,8 +6,8 @@ Knows the encoder and FAISS. Knows nothing of the ledger, of weights, or of how 
 from __future__ import annotations
 
 from guardedit.memory.context import with_fact
-from guardedit.memory.digests import facts_sha256
 from guardedit.memory.encoder import Encoder, SentenceEncoder
+from guardedit.memory.fact_sets import facts_sha256
 from guardedit.memory.scope import ScopeThresholds
 from guardedit.memory.store import RetrievalMemory
 

@@ -20,9 +20,9 @@ from guardedit.core.fact import Fact, FactKey
 from guardedit.core.protocols import Recall
 from guardedit.memory.cache import load_indexes, save_indexes
 from guardedit.memory.candidates import Candidate, candidates, read
-from guardedit.memory.digests import digest_after, facts_sha256
 from guardedit.memory.encoder import Encoder, Vectors
 from guardedit.memory.expiry import Expiry
+from guardedit.memory.fact_sets import changes_between, digest_after, facts_sha256
 from guardedit.memory.index import KeyIndex, content_sha256
 from guardedit.memory.scope import ScopeThresholds, judge_scope
 from guardedit.memory.shelf import Entry, Shelf, entry_of, texts_of
@@ -95,6 +95,17 @@ class RetrievalMemory:
                 )
             self._apply(changes, entries)
         return True
+
+    def hold(self, facts: Sequence[Fact]) -> str:
+        """Move to exactly these facts by the smallest change; returns their digest."""
+        wanted = {fact.key: fact for fact in facts}
+        self.prepare(changes_between({fact.key: fact for fact in self.facts()}, wanted))
+        with self._lock:
+            if self._digest == BROKEN:
+                self.rebuild(facts)
+            changes = changes_between(self._held, wanted)
+            self._apply(changes, self._entries(changes))
+            return self._digest
 
     def recall(
         self, questions: Sequence[str], *, scope: str = DEFAULT_SCOPE, now_s: float | None = None

@@ -13,11 +13,13 @@ from guardedit.core.epoch import Change
 from guardedit.core.errors import MemoryIndexError
 from guardedit.core.fact import Fact, FactKey
 from guardedit.core.protocols import Recall
-from guardedit.memory.digests import digest_after, facts_sha256
-from guardedit.serving.shard import Shard, changes_between, split
+from guardedit.memory.fact_sets import changes_between, digest_after, facts_sha256
+from guardedit.serving.shard import Shard, split
 
 #: What is pinned of the facts: a digest for each shard.
 Digests = tuple[str, ...]
+#: Replicas that share a shard may be an epoch apart for a moment, and take it from each other.
+_REFILLS = 50
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,15 +77,13 @@ class Holdings:
 
     def recall_refilled(self, questions: Sequence[str], *, scope: str, now_s: float) -> list[Recall]:
         """As `recall`, from the facts held here; a shard that holds others gets all of its own again."""
-        found = self.recall(self.digests, questions, scope=scope, now_s=now_s)
-        if found is not None:
-            return found
-        for n, facts in enumerate(self._facts):
-            self._hand_over(n, facts, self.digests[n])
-        found = self.recall(self.digests, questions, scope=scope, now_s=now_s)
-        if found is None:
-            raise MemoryIndexError("a memory shard forgets what it was given: restart it")
-        return found
+        for _ in range(_REFILLS):
+            found = self.recall(self.digests, questions, scope=scope, now_s=now_s)
+            if found is not None:
+                return found
+            for n, facts in enumerate(self._facts):
+                self._hand_over(n, facts, self.digests[n])
+        raise MemoryIndexError("a memory shard forgets what it was given: restart it")
 
     def _hand_over(self, n: int, facts: dict[FactKey, Fact], digest: str) -> None:
         if self._shards[n].hold(list(facts.values())) != digest:

@@ -9,13 +9,14 @@ from typing import Protocol, TypeVar
 from guardedit.core.epoch import Change
 from guardedit.core.fact import Fact, FactKey
 from guardedit.core.protocols import Recall
-from guardedit.memory.store import BROKEN, RetrievalMemory
+from guardedit.memory.store import RetrievalMemory
+from guardedit.naming import identity
 
 Item = TypeVar("Item", Fact, Change)
 
 
 class Shard(Protocol):
-    """A memory shard, here or in another process. Digests are those of `memory.digests`."""
+    """A memory shard, here or in another process. Digests are those of `memory.fact_sets`."""
 
     def hold(self, facts: Sequence[Fact]) -> str:
         """Move to exactly these facts; returns their digest."""
@@ -44,12 +45,7 @@ class MemoryShard:
 
     def hold(self, facts: Sequence[Fact]) -> str:
         """Move to exactly these facts by the smallest change; returns their digest."""
-        if self._memory.digest() == BROKEN:
-            self._memory.rebuild(facts)
-        else:
-            held = {fact.key: fact for fact in self._memory.facts()}
-            self._memory.apply(changes_between(held, {fact.key: fact for fact in facts}))
-        return self._memory.digest()
+        return self._memory.hold(facts)
 
     def prepare(self, changes: Sequence[Change]) -> None:
         """Encode the texts that come."""
@@ -70,15 +66,15 @@ class MemoryShard:
         return self._memory.recall_from(digest, questions, scope=scope, now_s=now_s)
 
 
-def changes_between(held: dict[FactKey, Fact], wanted: dict[FactKey, Fact]) -> list[Change]:
-    """The smallest change from some facts to others."""
-    gone = [Change(key, None) for key in held if key not in wanted]
-    return [*gone, *(Change(key, fact) for key, fact in wanted.items() if held.get(key) != fact)]
-
-
 def shard_of(key: FactKey, shards: int) -> int:
-    """Which shard a fact belongs to: by its key, so that versions of one fact meet in one place."""
-    return int.from_bytes(hashlib.sha256(str(key).encode()).digest()[:4], "big") % shards
+    """Which shard a fact belongs to: by its subject's name.
+
+    So everything known of a name meets in one place: versions, relations that are told from each other, and
+    a tenant's fact with the common one that it hides.
+    """
+    if shards == 1:
+        return 0
+    return int.from_bytes(hashlib.sha256(identity(key.subject).encode()).digest()[:4], "big") % shards
 
 
 def split(items: Iterable[Item], shards: int) -> list[list[Item]]:

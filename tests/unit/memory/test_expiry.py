@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from guardedit.core.epoch import Change
-from guardedit.memory.digests import facts_sha256
+from guardedit.memory.fact_sets import facts_sha256
 from guardedit.memory.store import RetrievalMemory
 
 NOW = 1_000.0

@@ -14,8 +14,8 @@ from guardedit.core.epoch import Change
 from guardedit.core.errors import MemoryIndexError
 from guardedit.core.fact import Fact, FactKey, Placement
 from guardedit.memory.context import with_fact
-from guardedit.memory.digests import facts_sha256
 from guardedit.memory.encoder import SentenceEncoder
+from guardedit.memory.fact_sets import facts_sha256
 from guardedit.memory.scope import ScopeThresholds
 from guardedit.memory.store import RetrievalMemory
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
+
 import pytest
 
 from guardedit import assembly
@@ -78,3 +80,18 @@ def test_what_was_measured_is_not_measured_again(setup, probes, edits, monkeypat
     monkeypatch.setattr(setup.host, "patched", None)  # no edited model, so nothing can be asked of it
     again = worker.measure(edits, probes)
     assert (again.answers, again.logprobs) == (first.answers, first.logprobs)
+
+
+def test_two_threads_measure_what_one_measures(setup, probes, edits):
+    alone = ModelWorker(setup.host, setup.fold, {})
+    wanted = [alone.measure(given, probes) for given in ((), edits)]
+    shared = ModelWorker(setup.host, setup.fold, {})
+    setup.fold.forget()
+    with ThreadPoolExecutor(4) as threads:
+        found = list(threads.map(lambda n: shared.measure(edits if n % 2 else (), probes), range(8)))
+        digests = list(threads.map(lambda _: shared.weights_sha256(edits), range(8)))
+    for n, measured in enumerate(found):
+        assert measured.answers == wanted[n % 2].answers
+        assert measured.logprobs == wanted[n % 2].logprobs
+        assert measured.weights_sha256 == wanted[n % 2].weights_sha256
+    assert set(digests) == {wanted[1].weights_sha256}

@@ -6,7 +6,7 @@ import random
 from dataclasses import replace
 
 from guardedit.core.fact import Placement
-from guardedit.memory.digests import digest_after, facts_sha256
+from guardedit.memory.fact_sets import digest_after, facts_sha256
 
 
 def test_any_order_gives_the_same_digest(world):
