@@ -21,6 +21,7 @@ _SENTENCE_END = re.compile(r"[.!?\u3002\uff01\uff1f]+(?:\s+|$)")
 #: Hyphen-minus, hyphen, non-breaking hyphen, en dash.
 _HYPHENS = frozenset("-\u2010\u2011\u2013")
 
+
 class Mention(NamedTuple):
     """A name in a text: characters [start, end). `extended`: the name seems to go on around it."""
 

@@ -9,6 +9,7 @@ from typing import Any, Self
 
 import ray
 
+from guardedit import assembly
 from guardedit.agent.parts import StepReport
 from guardedit.core.epoch import Epoch
 from guardedit.core.errors import UsageError
@@ -48,6 +49,7 @@ class RaySystem:
         shards: int = 1,
     ) -> None:
         self.settings, self.policy = settings, policy
+        assembly.unchanged_base(settings)
         self._started = connect(settings)
         cores = os.cpu_count() or 1
         each, few = max(1, cores // settings.model_workers), max(1, cores // 2)

@@ -72,6 +72,7 @@ class Coordinator:
         sources = assembly.open_sources(settings)
         try:
             self._metrics = None
+            assembly.check_base(settings, self._ledger)
             if settings.metrics is not None:
                 page = registry(
                     read=self._ledger.counts,

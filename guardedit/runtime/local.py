@@ -34,6 +34,7 @@ class LocalSystem:
     ) -> None:
         self.settings, self.policy = settings, policy
         self._guarded, self._log = guarded, log
+        assembly.unchanged_base(settings)
         self.bench = assembly.load_bench(settings, policy, extra=extra)
         self.workbench: Workbench = assembly.worker(self.bench)
         self._shard = MemoryShard(assembly.load_memory(settings, policy))
