@@ -1,4 +1,4 @@
-"""The base is everything that answers depend on: whatever file is changed, nothing starts, and it is named."""
+"""The base is everything that answers depend on: with any file changed nothing starts, and it is named."""
 
 from __future__ import annotations
 
