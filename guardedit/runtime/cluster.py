@@ -31,6 +31,7 @@ from guardedit.runtime.actors import (
 from guardedit.runtime.calls import call
 from guardedit.runtime.coordinator import Status
 from guardedit.runtime.local import Extra
+from guardedit.runtime.loopback import ADDRESS, loopback_only
 from guardedit.runtime.pool import WorkerPool
 from guardedit.settings import Settings
 
@@ -172,17 +173,18 @@ def connect(settings: Settings) -> bool:
         if settings.ray_address:
             ray.init(address=settings.ray_address, namespace=NAMESPACE, log_to_driver=False)
         else:
-            ray.init(
-                namespace=NAMESPACE,
-                include_dashboard=False,
-                _node_ip_address="127.0.0.1",
-                object_store_memory=128 * 2**20,
-                configure_logging=True,
-                logging_level=logging.ERROR,
-                log_to_driver=False,
-                # Ray gives its workers the lowest priority; on a busy machine they would hardly start.
-                _system_config={"worker_niceness": 0},
-            )
+            with loopback_only():
+                ray.init(
+                    namespace=NAMESPACE,
+                    include_dashboard=False,
+                    _node_ip_address=ADDRESS,
+                    object_store_memory=128 * 2**20,
+                    configure_logging=True,
+                    logging_level=logging.ERROR,
+                    log_to_driver=False,
+                    # Ray gives its workers the lowest priority; on a busy machine they would hardly start.
+                    _system_config={"worker_niceness": 0},
+                )
     except (ConnectionError, RuntimeError, ValueError) as error:
         raise UsageError(f"Ray cannot be started or reached: {error}; try --runtime local") from error
     return True
