@@ -31,7 +31,7 @@ from guardedit.runtime.actors import (
 from guardedit.runtime.calls import call
 from guardedit.runtime.coordinator import Status
 from guardedit.runtime.local import Extra
-from guardedit.runtime.loopback import ADDRESS, loopback_only
+from guardedit.runtime.loopback import ADDRESS, joining, loopback_only
 from guardedit.runtime.pool import WorkerPool
 from guardedit.settings import Settings
 
@@ -171,7 +171,8 @@ def connect(settings: Settings) -> bool:
         )
     try:
         if settings.ray_address:
-            ray.init(address=settings.ray_address, namespace=NAMESPACE, log_to_driver=False)
+            with joining(settings.ray_address):
+                ray.init(address=settings.ray_address, namespace=NAMESPACE, log_to_driver=False)
         else:
             with loopback_only():
                 ray.init(

@@ -8,9 +8,11 @@ long ago; the processes that it starts read it when they start.
 from __future__ import annotations
 
 import os
+import socket
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 
+import ray
 from ray._private import ray_constants
 
 #: Ray's own name for it; it works on every system.
@@ -31,3 +33,18 @@ def loopback_only() -> Iterator[None]:
         os.environ.pop(VARIABLE)
         if variable is not None:
             os.environ[VARIABLE] = variable
+
+
+def joining(address: str) -> AbstractContextManager[None]:
+    """Around `ray.init(address)`: as the cluster there was started, or it would be looked for elsewhere."""
+    host, _, port = address.rpartition(":")
+    if host != ADDRESS or not port.isdecimal() or _answers(ray.util.get_node_ip_address(), int(port)):
+        return nullcontext()
+    return loopback_only()
+
+
+def _answers(host: str, port: int) -> bool:
+    """Whether anything listens there."""
+    with socket.socket() as probe:
+        probe.settimeout(2.0)
+        return probe.connect_ex((host, port)) == 0

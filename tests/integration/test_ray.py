@@ -6,6 +6,7 @@ import contextlib
 import ipaddress
 import os
 import socket
+import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -14,6 +15,7 @@ from pathlib import Path
 import pytest
 import ray
 
+import guardedit
 from guardedit.core.errors import UsageError
 from guardedit.core.protocols import Delivery
 from guardedit.ledger.journal import SqliteLedger
@@ -147,6 +149,31 @@ def test_nothing_of_it_listens_but_on_the_loopback_address(running: RaySystem):
 def test_a_wide_open_socket_would_be_found():
     with socket.create_server(("0.0.0.0", 0)) as server:
         assert (os.getpid(), "0.0.0.0", server.getsockname()[1]) in listening({os.getpid()})
+
+
+JOIN = """
+import sys, ray
+from guardedit.runtime.actors import COORDINATOR, NAMESPACE
+from guardedit.runtime.calls import call
+from guardedit.runtime.loopback import joining
+with joining(sys.argv[1]):
+    ray.init(address=sys.argv[1], namespace=NAMESPACE, log_to_driver=False)
+print(call(ray.get_actor(COORDINATOR, namespace=NAMESPACE).epoch).number)
+"""
+
+
+def test_another_process_can_join_it_there(running: RaySystem):
+    address = ray.get_runtime_context().gcs_address
+    assert address.startswith("127.0.0.1:")
+    done = subprocess.run(
+        [sys.executable, "-c", JOIN, address],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=120,
+        env={**os.environ, "PYTHONPATH": str(Path(guardedit.__file__).parents[1])},
+    )
+    assert done.stdout.strip() == str(running.epoch().number), done.stderr
 
 
 def test_an_actor_that_cannot_start_says_why_in_its_own_words(running: RaySystem):
