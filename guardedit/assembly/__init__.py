@@ -5,7 +5,16 @@ Knows how the pieces are chosen and fitted together; does nothing with them.
 
 from __future__ import annotations
 
-from guardedit.assembly.bench import Bench, Builder, load_bench, load_host, load_setup, worker
+from guardedit.assembly.base_check import (
+    Part,
+    accept_base,
+    check_base,
+    compare_base,
+    edits_on_base,
+    parts_of_base,
+)
+from guardedit.assembly.base_parts import base_parts
+from guardedit.assembly.bench import Bench, Builder, borrowed_cache, load_bench, load_host, load_setup, worker
 from guardedit.assembly.edit_cards import (
     EDIT_CARD,
     card_file,
@@ -27,7 +36,14 @@ from guardedit.assembly.model_files import (
     model_folder,
     tokenizer_check,
 )
-from guardedit.assembly.system import build_parts, last_snapshot, load_memory, open_ledger, open_sources
+from guardedit.assembly.system import (
+    build_parts,
+    last_snapshot,
+    load_memory,
+    open_ledger,
+    open_sources,
+    unchanged_base,
+)
 
 __all__ = [
     "BACKGROUND",
@@ -36,12 +52,19 @@ __all__ = [
     "PROSE",
     "Bench",
     "Builder",
+    "Part",
+    "accept_base",
     "background",
+    "base_parts",
+    "borrowed_cache",
     "build_parts",
     "card_file",
+    "check_base",
+    "compare_base",
     "drift_watch",
     "edit_layer",
     "edit_settings",
+    "edits_on_base",
     "find_card",
     "guard",
     "joint_settings",
@@ -55,8 +78,10 @@ __all__ = [
     "model_folder",
     "open_ledger",
     "open_sources",
+    "parts_of_base",
     "policy_dials",
     "tokenizer_check",
+    "unchanged_base",
     "worker",
     "write_card",
 ]

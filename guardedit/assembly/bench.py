@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 
 from guardedit.assembly.edit_cards import edit_layer, edit_settings, find_card, joint_settings
-from guardedit.assembly.model_files import TRAINED, background, catalogue, model_folder
+from guardedit.assembly.model_files import MOMENTS, TRAINED, background, catalogue, model_folder
 from guardedit.core.protocols import Editor
 from guardedit.editing.hyper.network import last_layers
 from guardedit.editing.registry import Registry
@@ -38,12 +41,14 @@ def load_bench(
     policy: Policy,
     *,
     extra: Mapping[str, Builder] | None = None,
+    cache: Path | None = None,
 ) -> Bench:
     """Load the model, its second moments and its editing methods.
 
-    `extra` adds methods that no registry should offer, such as the demo's fault injection.
+    `extra` adds methods that no registry should offer, such as the demo's fault injection; `cache` is as in
+    `load_setup`.
     """
-    setup = load_setup(settings, policy)
+    setup = load_setup(settings, policy, cache=cache)
     editors = Editors(setup, {name: build(setup) for name, build in (extra or {}).items()})
     return Bench(setup.host, setup.moments[setup.layer], setup.fold, editors)
 
@@ -81,11 +86,12 @@ def load_setup(
     seed: int = 0,
     host: ModelHost | None = None,
     use_card: bool = True,
+    cache: Path | None = None,
 ) -> Setup:
     """Load the model and all that editing methods are built from; no ledger is needed.
 
-    Second moments are kept in the home folder. The probe set's questions are what methods may be shown as
-    known; a model without a probe set goes without.
+    Second moments are kept in the home folder, or in `cache`. The probe set's questions are what methods may
+    be shown as known; a model without a probe set goes without.
 
     Args:
         settings: model, home folder and device.
@@ -95,6 +101,7 @@ def load_setup(
         seed: for whatever the methods sample.
         host: the model, where it is loaded already.
         use_card: look for an edit card; without one `layer` must be given or be the policy's.
+        cache: where second moments are kept; `borrowed_cache` for who only reads the home folder.
 
     Raises:
         PolicyError: when nobody names a layer.
@@ -106,13 +113,12 @@ def load_setup(
     if layers is None:
         layers = (one,) if card is None else card.layers
     several = tuple(sorted({*layers}))
-    texts = background(settings, host)
+    kept_in = cache or settings.home / MOMENTS
+    texts = background(settings, host, folder=kept_in)
     dials = edit_settings(policy, card)
 
-    cache = settings.home / "moments"
-
     def moments_of(wanted: Sequence[int]) -> Mapping[int, SecondMoments]:
-        return load_or_collect(cache, host, texts, wanted)
+        return load_or_collect(kept_in, host, texts, wanted)
 
     # Only trained editors write to the last layers, so most never pay for theirs.
     moments = Moments(moments_of(sorted({one, *several})), later=last_layers(host), collect=moments_of)
@@ -128,9 +134,25 @@ def load_setup(
         texts=tuple(texts),
         known=catalogue(settings),
         trained=trained if trained.is_dir() else None,
-        cache=cache,
+        cache=kept_in,
         seed=seed,
     )
+
+
+@contextmanager
+def borrowed_cache(settings: Settings) -> Iterator[Path]:
+    """A folder of second moments for who may not write beside the ledger.
+
+    It shows what the home folder holds; what is missing there is made here, and gone in the end. A link that
+    is replaced by a file leaves the file that it named as it was.
+    """
+    with tempfile.TemporaryDirectory(prefix="guardedit-moments-") as folder:
+        kept, mine = (settings.home / MOMENTS).absolute(), Path(folder)
+        for path in kept.glob("*/*"):
+            target = mine / path.relative_to(kept)
+            target.parent.mkdir(exist_ok=True)
+            target.symlink_to(path)
+        yield mine
 
 
 def load_host(settings: Settings) -> ModelHost:

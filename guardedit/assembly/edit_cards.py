@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import hashlib
 import json
-import tempfile
 from collections.abc import Mapping
 from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any
 
 from guardedit.assembly.model_files import model_folder
-from guardedit.core.errors import PolicyError, StorageFull, UsageError
+from guardedit.core.durable import replace_file
+from guardedit.core.errors import PolicyError, UsageError
 from guardedit.editing.edit_card import EditCard, parse_card
 from guardedit.editing.settings import EditSettings, JointSettings
 from guardedit.policy.schema import Policy
@@ -54,15 +54,7 @@ def write_card(settings: Settings, card: EditCard) -> Path:
     if card.base_sha256 is None:
         raise UsageError("a card is kept by the digest of its base model, and this one names none")
     path = card_file(settings, card.base_sha256)
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile(
-            "w", dir=path.parent, suffix=".part", delete=False, encoding="utf-8"
-        ) as file:
-            file.write(card.json)
-        Path(file.name).replace(path)
-    except OSError as error:
-        raise StorageFull(f"cannot write {path}: {error}; free some space or name another folder") from error
+    replace_file(path, card.json.encode(), step="card")
     return path
 
 

@@ -19,6 +19,8 @@ from guardedit.settings import Settings
 
 PROBES = "probes.json"
 BACKGROUND = "background.json"
+#: In the home folder: what was collected from a base model, under its digest.
+MOMENTS = "moments"
 #: Folder of trained editors.
 TRAINED = "editors"
 #: Tokens of sampled prose for each dimension of a key.
@@ -45,11 +47,12 @@ def load_probes(settings: Settings) -> ProbeSet:
     return ProbeSet.load(path)
 
 
-def background(settings: Settings, host: ModelHost) -> list[str]:
+def background(settings: Settings, host: ModelHost, *, folder: Path | None = None) -> list[str]:
     """Ordinary text for the second moments: the file beside the model, else what the model says by itself.
 
     The file is a JSON list of texts. Sampled text, with the statements of the probe set in between, is kept
-    in the home folder; another platform may sample otherwise, so a file makes the folded bytes portable.
+    in `folder`, by default in the home folder; another platform may sample otherwise, so a file makes the
+    folded bytes portable.
 
     Raises:
         UsageError: when the file is not a list of texts.
@@ -58,7 +61,8 @@ def background(settings: Settings, host: ModelHost) -> list[str]:
     if not path.is_file():
         known = [f"{known.prompt} {known.answer}." for known in load_probes(settings).questions]
         width = host.base_matrix(0).shape[1]
-        return background_texts(host, known, tokens=PROSE * width, folder=settings.home / "moments")
+        kept_in = folder or settings.home / MOMENTS
+        return background_texts(host, known, tokens=PROSE * width, folder=kept_in)
     try:
         texts = json.loads(path.read_text(encoding="utf-8"))
     except ValueError as error:

@@ -8,6 +8,7 @@ from dataclasses import replace
 from urllib.parse import urlencode
 
 from guardedit.agent.parts import Guard, Limits, Parts
+from guardedit.assembly.base_check import compare_base
 from guardedit.assembly.edit_cards import edit_layer, editing_sha256, find_card
 from guardedit.assembly.limits import drift_watch, guard
 from guardedit.assembly.model_files import known_questions, load_probes, tokenizer_check
@@ -123,3 +124,12 @@ def last_snapshot(settings: Settings) -> Snapshot | None:
         return None
     with SqliteLedger.open(settings.home, clock=time.time, writer=False) as ledger:
         return ledger.snapshot()
+
+
+def unchanged_base(settings: Settings) -> None:
+    """WrongBaseModel where a part of the base was changed; said before anything is loaded with it."""
+    if not (settings.home / "ledger.db").is_file():
+        return
+    with SqliteLedger.open(settings.home, clock=time.time, writer=False) as ledger:
+        if ledger.refs():
+            compare_base(settings, ledger)

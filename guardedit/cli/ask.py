@@ -45,10 +45,14 @@ def ask(
     from guardedit.serving.replica import ServingReplica
     from guardedit.serving.shard import MemoryShard
 
-    bench = assembly.load_bench(settings, rules)
-    shard = MemoryShard(assembly.load_memory(settings, rules))
-    replica = ServingReplica(bench.host, bench.fold, [shard], use_unsure=rules.memory.unsure == "use_fact")
-    replica.publish(_snapshot(settings, rules, bench))
+    assembly.unchanged_base(settings)
+    with assembly.borrowed_cache(settings) as cache:
+        bench = assembly.load_bench(settings, rules, cache=cache)
+        shard = MemoryShard(assembly.load_memory(settings, rules))
+        use_unsure = rules.memory.unsure == "use_fact"
+        replica = ServingReplica(bench.host, bench.fold, [shard], use_unsure=use_unsure)
+        replica.publish(_snapshot(settings, rules, bench))
+        answers = replica.ask(questions, scope=scope)
     told = [
         {
             "question": question,
@@ -59,7 +63,7 @@ def ask(
             "scope": answer.scope,
             "score": answer.score,
         }
-        for question, answer in zip(questions, replica.ask(questions, scope=scope), strict=True)
+        for question, answer in zip(questions, answers, strict=True)
     ]
     columns = ("question", "answer", "epoch", "placement", "fact", "score")
     show.rows(told, columns, output, empty="")

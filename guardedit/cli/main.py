@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 import guardedit
-from guardedit.cli import bench, dead_letters, editors, epochs, facts, held, locate, policy
+from guardedit.cli import base_parts, bench, dead_letters, editors, epochs, facts, held, locate, policy
 from guardedit.cli.ask import ask
 from guardedit.cli.demo import demo
 from guardedit.cli.failure import Commands
@@ -71,6 +71,7 @@ app.add_typer(editors.app, name="editors")
 app.add_typer(held.app, name="held")
 app.add_typer(dead_letters.app, name="dlq")
 app.add_typer(policy.app, name="policy")
+app.add_typer(base_parts.app, name="base")
 app.add_typer(locate.app, name="locate")
 app.add_typer(bench.app, name="bench")
 app.command(epilog=examples("guardedit verify", "guardedit verify --ledger-only"))(verify)

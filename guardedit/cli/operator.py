@@ -116,9 +116,11 @@ def _connected(address: str, busy: LedgerBusy) -> Iterator[Any]:
     import ray
 
     from guardedit.runtime.actors import CONSOLIDATOR, NAMESPACE
+    from guardedit.runtime.loopback import joining
 
     try:
-        ray.init(address=address, namespace=NAMESPACE, log_to_driver=False, logging_level=logging.ERROR)
+        with joining(address):
+            ray.init(address=address, namespace=NAMESPACE, log_to_driver=False, logging_level=logging.ERROR)
         actor = ray.get_actor(CONSOLIDATOR, namespace=NAMESPACE)
     except (ConnectionError, RuntimeError, ValueError) as error:
         with contextlib.suppress(Exception):

@@ -25,6 +25,7 @@ from guardedit.editing.setup import Setup
 from guardedit.models.factors import parts_of
 from guardedit.models.ridge import Ridge
 from guardedit.models.statistics import SecondMoments, kept, moments_from
+from guardedit.models.threads import one_thread
 from guardedit.naming import last_span
 
 
@@ -121,16 +122,17 @@ def _subject_moments(setup: Setup) -> dict[int, Tensor]:
     def make(layers: Sequence[int]) -> dict[int, SecondMoments]:
         tensors = row_tensors(setup.host.tokenizer, rows, context=setup.host.context)
         distinct, count = _up_to_subject(tensors)
-        return {
-            layer: moments_from(
-                site.keys.t() @ (site.keys * count[:, None]) / len(rows),
-                site.values.norm(dim=1),
-                layer=layer,
-                tokens=len(rows),
-                text_sha256=text_sha256,
-            )
-            for layer, site in at_subject_in(setup.host, layers, distinct).items()
-        }
+        with one_thread():  # the ledger knows their digest, so a lost file must come back the same
+            return {
+                layer: moments_from(
+                    site.keys.t() @ (site.keys * count[:, None]) / len(rows),
+                    site.values.norm(dim=1),
+                    layer=layer,
+                    tokens=len(rows),
+                    text_sha256=text_sha256,
+                )
+                for layer, site in at_subject_in(setup.host, layers, distinct).items()
+            }
 
     folder = setup.cache and setup.cache / setup.host.base_sha256
     found = kept(folder, f"subjects-{text_sha256[:16]}", setup.layers, make)

@@ -15,7 +15,9 @@ from pathlib import Path
 
 import torch
 
+from guardedit.core.durable import replace_file
 from guardedit.models.host import ModelHost
+from guardedit.models.threads import one_thread
 
 #: Rows sampled side by side.
 ROWS = 64
@@ -27,12 +29,15 @@ def background_texts(
     """Sampled prose and known statements in turn, `tokens` tokens of prose at least; kept in `folder`.
 
     The statements are shuffled first, so that whoever reads only the beginning meets a fair sample of them.
-    The same model, statements and seed give the same texts; a kept file is read instead of sampling.
+    The same model, statements and seed give the same texts; a kept file is read instead of sampling, unless
+    it is damaged.
+
+    Raises:
+        StorageFull: when the file cannot be written.
     """
     name = hashlib.sha256(json.dumps([host.base_sha256, list(known), tokens, seed]).encode()).hexdigest()
     path = folder / host.base_sha256 / f"background-{name[:16]}.json"
-    if path.is_file():
-        kept: list[str] = json.loads(path.read_text(encoding="utf-8"))
+    if (kept := _read(path)) is not None:
         return kept
     prose = sample_prose(host, tokens=tokens, seed=seed)
     known = random.Random(seed).sample(list(known), len(known))
@@ -41,22 +46,32 @@ def background_texts(
     for index, text in enumerate(prose):
         texts += [text, " ".join(known[index * share : (index + 1) * share])]
     texts = [text for text in texts if text.strip()]
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_suffix(".part")
-    part.write_text(json.dumps(texts), encoding="utf-8")
-    part.replace(path)
+    replace_file(path, json.dumps(texts).encode(), step="background")
     return texts
+
+
+def _read(path: Path) -> list[str] | None:
+    """The texts in a file; None when it is absent or damaged."""
+    try:
+        texts = json.loads(path.read_bytes())
+    except (OSError, ValueError):
+        return None
+    whole = isinstance(texts, list) and all(isinstance(text, str) for text in texts)
+    return texts if whole else None
 
 
 @torch.inference_mode()
 def sample_prose(host: ModelHost, *, tokens: int, seed: int, length: int = 96) -> list[str]:
-    """Texts of `length` tokens at temperature 1, from the token that begins a document."""
+    """Texts of `length` tokens at temperature 1, from the token that begins a document.
+
+    On one thread: a chance that is rounded otherwise may draw another token, and all that follows.
+    """
     generator = torch.Generator().manual_seed(seed)
     tokenizer = host.tokenizer
     start = tokenizer.bos_token_id if tokenizer.bos_token_id is not None else tokenizer.eos_token_id or 0
     length = min(length, host.context - 1)
     texts: list[str] = []
-    with host.lock:
+    with host.lock, one_thread():
         while len(texts) * length < tokens:
             ids = torch.full((ROWS, 1), start, device=host.device)  # [ROWS, t]
             cache, new = None, ids

@@ -9,8 +9,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
-import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
@@ -21,7 +19,8 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
 
-from guardedit.core.errors import EditError, StorageFull
+from guardedit.core.durable import replace_file
+from guardedit.core.errors import EditError
 from guardedit.models.hooks import Tap, tap
 from guardedit.models.host import ModelHost
 from guardedit.models.matrices import tensor_sha256
@@ -62,8 +61,10 @@ class SecondMoments:
 
     @property
     def sha256(self) -> str:
-        """Digest of C: with base and edits it determines the folded bytes."""
-        return tensor_sha256(self.C)
+        """Digest of every field: with base and edits they determine the folded bytes."""
+        tensors = [tensor_sha256(self.C), tensor_sha256(self.spectrum)]  # with dtype and shape
+        body = [self.layer, self.value_norm, self.tokens, self.text_sha256, *tensors]
+        return hashlib.sha256(json.dumps(body).encode()).hexdigest()
 
 
 @dataclass(slots=True)
@@ -176,19 +177,11 @@ def save_moments(moments: SecondMoments, path: Path) -> None:
     }
     tensors = {"C": moments.C, "spectrum": moments.spectrum}
     body = save(tensors, metadata={"moments": json.dumps(header, sort_keys=True)})
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile(dir=path.parent, suffix=".part", delete=False) as file:
-            file.write(body)
-            file.flush()
-            os.fsync(file.fileno())
-        Path(file.name).replace(path)
-    except OSError as error:
-        raise StorageFull(f"cannot write {path}: {error}; free some space or name another folder") from error
+    replace_file(path, body, step="moments")
 
 
 def read_moments(path: Path) -> SecondMoments | None:
-    """The moments in a file; None when it is absent, truncated or its C is not what was written."""
+    """The moments in a file; None when it is absent, truncated or any field is not what was written."""
     try:
         with safe_open(path, framework="pt") as file:
             header = json.loads(file.metadata()["moments"])

@@ -11,6 +11,7 @@ from typing import Any, Self
 
 import ray
 
+from guardedit import assembly
 from guardedit.agent.loop import both
 from guardedit.agent.parts import StepReport
 from guardedit.core.epoch import Epoch
@@ -35,6 +36,7 @@ from guardedit.runtime.actors import (
 from guardedit.runtime.calls import call
 from guardedit.runtime.coordinator import Status
 from guardedit.runtime.local import Extra
+from guardedit.runtime.loopback import ADDRESS, joining, loopback_only
 from guardedit.runtime.pool import WorkerPool
 from guardedit.settings import Settings
 
@@ -53,6 +55,7 @@ class RaySystem:
         shards: int = 1,
     ) -> None:
         self.settings, self.policy = settings, policy
+        assembly.unchanged_base(settings)
         self._started = connect(settings)
         cores = os.cpu_count() or 1
         each, few = max(1, cores // settings.model_workers), max(1, cores // 2)
@@ -187,19 +190,21 @@ def connect(settings: Settings) -> bool:
         )
     try:
         if settings.ray_address:
-            ray.init(address=settings.ray_address, namespace=NAMESPACE, log_to_driver=False)
+            with joining(settings.ray_address):
+                ray.init(address=settings.ray_address, namespace=NAMESPACE, log_to_driver=False)
         else:
-            ray.init(
-                namespace=NAMESPACE,
-                include_dashboard=False,
-                _node_ip_address="127.0.0.1",
-                object_store_memory=128 * 2**20,
-                configure_logging=True,
-                logging_level=logging.ERROR,
-                log_to_driver=False,
-                # Ray gives its workers the lowest priority; on a busy machine they would hardly start.
-                _system_config={"worker_niceness": 0},
-            )
+            with loopback_only():
+                ray.init(
+                    namespace=NAMESPACE,
+                    include_dashboard=False,
+                    _node_ip_address=ADDRESS,
+                    object_store_memory=128 * 2**20,
+                    configure_logging=True,
+                    logging_level=logging.ERROR,
+                    log_to_driver=False,
+                    # Ray gives its workers the lowest priority; on a busy machine they would hardly start.
+                    _system_config={"worker_niceness": 0},
+                )
     except (ConnectionError, RuntimeError, ValueError) as error:
         raise UsageError(f"Ray cannot be started or reached: {error}; try --runtime local") from error
     return True

@@ -76,6 +76,7 @@ class Coordinator:
                 settings, policy, base_sha256=base, clock=time.time, role="live"
             )
             undo.callback(self._ledger.close)
+            assembly.check_base(settings, self._ledger)
             sources = assembly.open_sources(settings)
             for source in sources:
                 undo.callback(source.close)

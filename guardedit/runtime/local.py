@@ -54,6 +54,7 @@ class LocalSystem:
     ) -> None:
         self.settings, self.policy = settings, policy
         self._guarded, self._log = guarded, log
+        assembly.unchanged_base(settings)
         with ExitStack() as undo:
             self.bench = assembly.load_bench(settings, policy, extra=extra)
             if apart:

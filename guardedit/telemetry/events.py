@@ -111,7 +111,9 @@ KINDS: Mapping[str, EventKind] = {
         "questions were put to the memory", {"count": "int, default 1"}, scope="str, a Recall.scope"
     ),
     "tampered": _fact(
-        "a served tensor was not what it should be, and was mended", replica="str, bounded name", problem="str"
+        "a served tensor was not what it should be, and was mended",
+        replica="str, bounded name",
+        problem="str",
     ),
     "retired": _fact("a replica is gone for good", replica="str"),
     "state": _fact("the agent does something else now", state="str, one of metrics.STATES"),

@@ -2,12 +2,25 @@
 
 from __future__ import annotations
 
+import contextlib
+import ipaddress
+import os
+import socket
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
 
 import pytest
+import ray
 
+import guardedit
+from guardedit.core.errors import UsageError
 from guardedit.core.protocols import Delivery
 from guardedit.ledger.journal import SqliteLedger
+from guardedit.runtime.actors import WorkerShell, make
+from guardedit.runtime.calls import call
 from guardedit.runtime.cluster import RaySystem
 
 pytestmark = pytest.mark.ray
@@ -80,3 +93,92 @@ def test_a_killed_replica_serves_the_same_epoch_again(running: RaySystem):
     after = running.ask(["The capital of Bavaria is"])
     assert after == before
     assert after[0].epoch == running.epoch().number
+
+
+def descendants(of: int) -> set[int]:
+    """Process ids below a process, itself included."""
+    parents = {}
+    for path in Path("/proc").glob("[0-9]*/stat"):
+        with contextlib.suppress(OSError):  # it has just ended
+            parents[int(path.parent.name)] = int(path.read_text().rpartition(")")[2].split()[1])
+    found = {of}
+    while more := {pid for pid, parent in parents.items() if parent in found} - found:
+        found |= more
+    return found
+
+
+def sockets_of(pid: int) -> set[str]:
+    found = set()
+    for path in Path(f"/proc/{pid}/fd").glob("*"):
+        with contextlib.suppress(OSError):
+            found.add(path.readlink().name)  # socket:[INODE]
+    return found
+
+
+def listening(pids: set[int]) -> list[tuple[int, str, int]]:
+    """(pid, address, port) of every TCP socket on which one of the processes listens, as `ss -ltnp`."""
+    owners = {name: pid for pid in pids for name in sockets_of(pid)}
+    found = []
+    for table in ("tcp", "tcp6"):
+        for row in Path(f"/proc/net/{table}").read_text().splitlines()[1:]:
+            local, state, inode = (row.split()[n] for n in (1, 3, 9))
+            pid = owners.get(f"socket:[{inode}]")
+            if pid is not None and state == "0A":
+                address, _, port = local.partition(":")
+                found.append((pid, read_address(address), int(port, 16)))
+    return found
+
+
+def read_address(text: str) -> str:
+    """As the kernel writes it: words of four bytes, each in the machine's own order."""
+    words = [bytes.fromhex(text[n : n + 8]) for n in range(0, len(text), 8)]
+    raw = b"".join(word[::-1] if sys.byteorder == "little" else word for word in words)
+    found = ipaddress.ip_address(raw)
+    return str(getattr(found, "ipv4_mapped", None) or found)
+
+
+def test_nothing_of_it_listens_but_on_the_loopback_address(running: RaySystem):
+    assert running.epoch() is not None
+    found = listening(descendants(os.getpid()))
+    names = {Path(f"/proc/{pid}/comm").read_text().strip() for pid, _, _ in found}
+    assert {"gcs_server", "raylet"} < names
+    assert sum(name.startswith("ray::") for name in names) >= 4  # the actors
+    assert [row for row in found if not ipaddress.ip_address(row[1]).is_loopback] == []
+
+
+def test_a_wide_open_socket_would_be_found():
+    with socket.create_server(("0.0.0.0", 0)) as server:
+        assert (os.getpid(), "0.0.0.0", server.getsockname()[1]) in listening({os.getpid()})
+
+
+JOIN = """
+import sys, ray
+from guardedit.runtime.actors import COORDINATOR, NAMESPACE
+from guardedit.runtime.calls import call
+from guardedit.runtime.loopback import joining
+with joining(sys.argv[1]):
+    ray.init(address=sys.argv[1], namespace=NAMESPACE, log_to_driver=False)
+print(call(ray.get_actor(COORDINATOR, namespace=NAMESPACE).epoch).number)
+"""
+
+
+def test_another_process_can_join_it_there(running: RaySystem):
+    address = ray.get_runtime_context().gcs_address
+    assert address.startswith("127.0.0.1:")
+    done = subprocess.run(
+        [sys.executable, "-c", JOIN, address],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=120,
+        env={**os.environ, "PYTHONPATH": str(Path(guardedit.__file__).parents[1])},
+    )
+    assert done.stdout.strip() == str(running.epoch().number), done.stderr
+
+
+def test_an_actor_that_cannot_start_says_why_in_its_own_words(running: RaySystem):
+    nowhere = replace(running.settings, model=str(running.settings.home / "no-model"))
+    actor = make(WorkerShell, nowhere, running.policy, None, 1, name="stillborn")
+    with pytest.raises(UsageError, match="no-model is not a model folder"):
+        call(actor.base)
+    ray.kill(actor, no_restart=True)
