@@ -8,7 +8,18 @@ from typing import Annotated
 import typer
 
 import guardedit
-from guardedit.cli import base_parts, bench, dead_letters, editors, epochs, facts, held, locate, policy, streams
+from guardedit.cli import (
+    base_parts,
+    bench,
+    dead_letters,
+    editors,
+    epochs,
+    facts,
+    held,
+    locate,
+    policy,
+    streams,
+)
 from guardedit.cli.ask import ask
 from guardedit.cli.demo import demo
 from guardedit.cli.failure import Commands
