@@ -19,7 +19,7 @@ from guardedit.core.errors import UsageError
 _DEVICE = re.compile(r"auto|cpu|mps|cuda(:[0-9]+)?")
 _PLAIN_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:-]{0,127}")
 
-#: Schemes of a broker's address, each with the one that redis-py knows it by. Valkey speaks the same protocol.
+#: Schemes of a broker's address, each with the one that redis-py knows it by: one protocol, two servers.
 BROKERS: Mapping[str, str] = MappingProxyType(
     {"redis": "redis", "valkey": "redis", "rediss": "rediss", "valkeys": "rediss", "unix": "unix"}
 )
@@ -64,7 +64,9 @@ def is_broker(url: str) -> bool:
         return False
     if parts.scheme not in BROKERS or "\0" in url:
         return False
-    return bool(parts.path.strip("/")) and not parts.hostname if parts.scheme == "unix" else bool(parts.hostname)
+    if parts.scheme == "unix":
+        return bool(parts.path.strip("/")) and not parts.hostname
+    return bool(parts.hostname)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
