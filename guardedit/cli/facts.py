@@ -14,7 +14,7 @@ from guardedit.cli.options import Format, Home, Model, PolicyFile, commands, exa
 from guardedit.cli.show import Output
 from guardedit.core.errors import UsageError
 from guardedit.core.fact import Fact, Placement
-from guardedit.ledger.journal import SqliteLedger
+from guardedit.ledger.reading import LedgerReader
 
 app = commands("Facts: list, show, history, undo, redo.")
 
@@ -142,7 +142,7 @@ def described(fact: Fact) -> dict[str, Any]:
     }
 
 
-def _find(ledger: SqliteLedger, text: str) -> list[Fact]:
+def _find(ledger: LedgerReader, text: str) -> list[Fact]:
     found = ledger.find_fact(text)
     if not found:
         raise UsageError(
@@ -152,7 +152,7 @@ def _find(ledger: SqliteLedger, text: str) -> list[Fact]:
     return found
 
 
-def _turned_away(ledger: SqliteLedger, fact_id: str) -> str | None:
+def _turned_away(ledger: LedgerReader, fact_id: str) -> str | None:
     """Why the fact did not get into the weights; None when nobody turned it away."""
     for _, _, body in ledger.events(kinds=("turned_away",)):
         if fact_id in body["reasons"]:
