@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import sys
-
 import guardedit
+from guardedit.cli import show
 from guardedit.cli.opening import begun, existing
 from guardedit.cli.options import Home, settings_from
 
@@ -34,4 +33,4 @@ def metrics(*, home: Home = None) -> None:
                 "policy_sha": epoch.policy_sha256[:12] if epoch else "",
             },
         )
-        sys.stdout.write(generate_latest(page).decode())
+        show.page(generate_latest(page).decode())
