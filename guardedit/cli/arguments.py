@@ -1,6 +1,7 @@
 """What every argument of every command must be, said in one place and before the command runs.
 
-A text is text, a number fits into 64 bits, a path can be one. Limits that depend on the command stand with it.
+A text is text, a number fits into 64 bits, a path can be one.
+Limits that depend on the command stand with it.
 """
 
 from __future__ import annotations
@@ -62,7 +63,9 @@ def _unusable_path(value: Path) -> str:
     except ValueError:
         return "holds a NUL character"
     except OSError as error:
-        return f"cannot be a path: {error.strerror}" if error.errno in {errno.ENAMETOOLONG, errno.ELOOP} else ""
+        return (
+            f"cannot be a path: {error.strerror}" if error.errno in {errno.ENAMETOOLONG, errno.ELOOP} else ""
+        )
     return ""
 
 

@@ -14,7 +14,7 @@ from typing import BinaryIO
 from guardedit.cli import show
 from guardedit.core.errors import SourceError
 
-#: As a shell says it of a program that SIGPIPE ended: whoever read the output is gone, and nothing went wrong.
+#: As a shell says it of a program that SIGPIPE ended: the reader of the output is gone, nothing went wrong.
 READER_GONE = 141
 
 #: Of each stream: a way to open /dev/null in which using it fails as it does when closed. Nobody can be told
@@ -31,7 +31,7 @@ def prepare() -> None:
     for number, (name, way, mode) in enumerate(_WAYS):
         if getattr(sys, name) is None:
             _occupy(number, way)
-            setattr(sys, name, open(number, mode, encoding="utf-8", closefd=False))  # noqa: SIM115, PTH123
+            setattr(sys, name, open(number, mode, encoding="utf-8", closefd=False))  # noqa: SIM115
     for stream in (sys.stdout, sys.stderr):
         with contextlib.suppress(AttributeError):  # put in place by a program that runs us
             stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
