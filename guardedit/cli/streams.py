@@ -9,7 +9,7 @@ import contextlib
 import fcntl
 import os
 import sys
-from typing import BinaryIO
+from typing import BinaryIO, TextIO
 
 from guardedit.cli import show
 from guardedit.core.errors import SourceError
@@ -42,15 +42,22 @@ def finish(code: int) -> int:
     try:
         sys.stdout.flush()
     except OSError as error:
-        if not code and not isinstance(error, BrokenPipeError):
+        gone = isinstance(error, BrokenPipeError)
+        if not code and not gone:
             show.complain(show.unwritten(error))
-        code = code or (READER_GONE if isinstance(error, BrokenPipeError) else 1)
-        # Else the interpreter tries the same once more, and says so in several lines.
-        with contextlib.suppress(OSError, ValueError):
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    with contextlib.suppress(OSError):
+        code = code or (READER_GONE if gone else 1)
+        _abandon(sys.stdout)
+    try:
         sys.stderr.flush()
+    except OSError:
+        _abandon(sys.stderr)
     return code
+
+
+def _abandon(stream: TextIO) -> None:
+    """Else the interpreter writes the rest once more at its end, and fails for it with a code of its own."""
+    with contextlib.suppress(OSError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
 def standard_input() -> BinaryIO:

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import sqlite3
+
 from guardedit.ledger.journal import SqliteLedger
 
 
@@ -24,3 +26,18 @@ def test_what_is_not_held_cannot_be_released(guardedit, ledger_file):
 
     assert said.code == 2
     assert "no correction 'c1' is held" in said.err
+
+
+def test_a_held_message_that_can_be_read_no_more_does_not_hide_the_others(guardedit, home, ledger_file):
+    with sqlite3.connect(ledger_file) as connection:
+        connection.execute(
+            "UPDATE messages SET raw = ?"
+            " WHERE sha256 = (SELECT raw_sha256 FROM inbox WHERE fate = 'held')",
+            (b'{"subject": 7}',),
+        )
+    connection.close()
+
+    (said,) = guardedit("held", "list", "-o", "json").json
+
+    assert (said["correction"], said["subject"]) == ("c3", None)
+    assert "cannot be read: " in said["target"]
