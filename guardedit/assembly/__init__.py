@@ -27,7 +27,8 @@ from guardedit.assembly.model_files import (
     model_folder,
     tokenizer_check,
 )
-from guardedit.assembly.system import build_parts, last_snapshot, load_memory, open_ledger, open_sources
+from guardedit.assembly.system import build_parts, last_snapshot, load_memory, open_ledger
+from guardedit.sources.registry import open_sources
 
 __all__ = [
     "BACKGROUND",

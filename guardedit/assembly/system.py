@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from dataclasses import replace
-from urllib.parse import urlencode
 
 from guardedit.agent.parts import Guard, Limits, Parts
 from guardedit.assembly.edit_cards import edit_layer, editing_sha256, find_card
@@ -21,7 +20,6 @@ from guardedit.naming import identity
 from guardedit.policy.decide import DecisionContext, decide
 from guardedit.policy.schema import Policy
 from guardedit.settings import Settings
-from guardedit.sources.registry import open_source
 
 
 def load_memory(settings: Settings, policy: Policy) -> RetrievalMemory:
@@ -56,14 +54,6 @@ def open_ledger(
         writer=writer,
         role=role,
     )
-
-
-def open_sources(settings: Settings) -> list[Source]:
-    """The brokers named in the environment; the ledger's own inbox needs none."""
-    if not settings.redis_url:
-        return []
-    options = urlencode({"stream": settings.redis_stream, "group": settings.redis_group})
-    return [open_source(f"{settings.redis_url}{'&' if '?' in settings.redis_url else '?'}{options}")]
 
 
 def build_parts(

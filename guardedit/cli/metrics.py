@@ -15,12 +15,12 @@ def metrics(*, home: Home = None) -> None:
     """
     from prometheus_client.exposition import generate_latest
 
-    from guardedit.sources.registry import open_source
+    from guardedit.sources.registry import open_sources
     from guardedit.telemetry.exporter import registry
     from guardedit.telemetry.observer import MetricsObserver
 
     settings = settings_from(home)
-    brokers = [open_source(settings.redis_url).name] if settings.redis_url else []
+    brokers = [source.name for source in open_sources(settings)]
     with existing(settings) as ledger:
         epoch = ledger.epoch() if begun(ledger) else None
         page = registry(
