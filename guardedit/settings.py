@@ -10,6 +10,7 @@ import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 from typing import Literal, NamedTuple
 from urllib.parse import urlsplit
 
@@ -17,6 +18,14 @@ from guardedit.core.errors import UsageError
 
 _DEVICE = re.compile(r"auto|cpu|mps|cuda(:[0-9]+)?")
 _PLAIN_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:-]{0,127}")
+
+#: Schemes of a broker's address, each with the one that redis-py knows it by: Valkey speaks its protocol.
+BROKERS: Mapping[str, str] = MappingProxyType(
+    {"redis": "redis", "valkey": "redis", "rediss": "rediss", "valkeys": "rediss", "unix": "unix"}
+)
+_BROKER_REMEDY = (
+    "use redis://host:6379/0 or valkey://..., rediss:// or valkeys:// for TLS, or unix:///path/to/socket"
+)
 
 
 class Address(NamedTuple):
@@ -38,6 +47,26 @@ def shipped_policy(name: str) -> Path:
         Path(sys.prefix) / "share" / "guardedit" / "policies",
     )
     return next((path for folder in folders if (path := folder / name).is_file()), folders[0] / name)
+
+
+def is_broker(url: str) -> bool:
+    """Whether a URL can be a broker's address; who is there is another matter.
+
+    >>> is_broker("valkeys://:secret@broker:6380/1"), is_broker("unix:///run/valkey.sock?db=1")
+    (True, True)
+    >>> is_broker("redis:///0"), is_broker("unix://run/valkey.sock"), is_broker("http://broker")
+    (False, False, False)
+    """
+    try:
+        parts = urlsplit(url)
+        _ = parts.port  # raises when it is not a port
+    except ValueError:
+        return False
+    if parts.scheme not in BROKERS or "\0" in url:
+        return False
+    return (
+        bool(parts.path.strip("/")) and not parts.hostname if parts.scheme == "unix" else bool(parts.hostname)
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -177,18 +206,9 @@ class _Reader:
         text = self.text(variable)
         if not text:
             return ""
-        try:
-            parts = urlsplit(text)
-            fits = parts.scheme in {"redis", "rediss", "unix"} and bool(parts.hostname or parts.path)
-            _ = parts.port  # raises when it is not a port
-        except ValueError:
-            fits = False
-        if not fits:
+        if not is_broker(text):
             # The value may hold a password, and errors end up in logs.
-            self.problems.append(
-                f"{variable} is not a Redis address: use redis://host:6379/0, rediss://... for TLS, "
-                "or unix:///path/to/socket"
-            )
+            self.problems.append(f"{variable} is not a Redis address: {_BROKER_REMEDY}")
             return ""
         return text
 

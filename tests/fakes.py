@@ -215,6 +215,7 @@ class FakeSource:
     waiting: list[Delivery] = field(default_factory=list)
     on_ack: Any = None
     name: str = "fake"
+    away: str = ""
 
     def pull(self, max_n: int, wait_s: float) -> list[Delivery]:
         return self.waiting[:max_n]

@@ -62,6 +62,7 @@ class Live:
                 self._tell("error", stage="receive", error=type(error).__name__, message=str(error))
                 away = away or str(error)
                 continue
+            away = away or source.away
             new += fresh
         return new, away
 

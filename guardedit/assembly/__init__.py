@@ -41,9 +41,9 @@ from guardedit.assembly.system import (
     last_snapshot,
     load_memory,
     open_ledger,
-    open_sources,
     unchanged_base,
 )
+from guardedit.sources.registry import open_sources
 
 __all__ = [
     "BACKGROUND",

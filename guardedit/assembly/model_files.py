@@ -65,7 +65,7 @@ def background(settings: Settings, host: ModelHost, *, folder: Path | None = Non
         return background_texts(host, known, tokens=PROSE * width, folder=kept_in)
     try:
         texts = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise UsageError(f"{path} is not JSON ({error}): it holds a list of texts") from error
     if not isinstance(texts, list) or not all(isinstance(text, str) for text in texts):
         raise UsageError(f'{path} must hold a list of texts: ["One text.", ...]')

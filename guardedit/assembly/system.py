@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from dataclasses import replace
-from urllib.parse import urlencode
 
 from guardedit.agent.parts import Guard, Limits, Parts
 from guardedit.assembly.base_check import compare_base
@@ -24,7 +23,6 @@ from guardedit.policy.decide import DecisionContext, decide
 from guardedit.policy.reach import charged, reach
 from guardedit.policy.schema import Policy
 from guardedit.settings import Settings
-from guardedit.sources.registry import open_source
 
 
 def load_memory(settings: Settings, policy: Policy) -> RetrievalMemory:
@@ -60,14 +58,6 @@ def open_ledger(
         role=role,
         key=settings.ledger_key,
     )
-
-
-def open_sources(settings: Settings) -> list[Source]:
-    """The brokers named in the environment; the ledger's own inbox needs none."""
-    if not settings.redis_url:
-        return []
-    options = urlencode({"stream": settings.redis_stream, "group": settings.redis_group})
-    return [open_source(f"{settings.redis_url}{'&' if '?' in settings.redis_url else '?'}{options}")]
 
 
 def build_parts(

@@ -11,7 +11,7 @@ from guardedit.cli import show
 from guardedit.cli.bench_live import live
 from guardedit.cli.failure import Commands
 from guardedit.cli.measuring import Facts, facts_to_edit, names_in, numbers_in, telling, unsaid
-from guardedit.cli.options import Format, Home, Model, PolicyFile, examples, settings_from
+from guardedit.cli.options import MOST_SEED, Format, Home, Model, PolicyFile, examples, settings_from
 from guardedit.cli.show import Output
 
 if TYPE_CHECKING:
@@ -25,8 +25,8 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 
-Threads = Annotated[int, typer.Option(min=0, help="Threads; 0: as PyTorch chooses.")]
-Seed = Annotated[int, typer.Option(help="Of the choice of facts.")]
+Threads = Annotated[int, typer.Option(min=0, max=1_024, help="Threads; 0: as PyTorch chooses.")]
+Seed = Annotated[int, typer.Option(min=0, max=MOST_SEED, help="Of the choice of facts.")]
 #: Facts beyond the batch that are read, since some are said by the model already.
 SPARE = 16
 

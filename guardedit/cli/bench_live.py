@@ -16,8 +16,9 @@ import typer
 
 from guardedit.cli import show
 from guardedit.cli.measuring import numbers_in, telling
-from guardedit.cli.options import Format, Model, PolicyFile, settings_from
+from guardedit.cli.options import MOST_SEED, Format, Model, PolicyFile, settings_from
 from guardedit.cli.show import Output
+from guardedit.core.errors import UsageError
 
 if TYPE_CHECKING:
     from guardedit.evaluation.liveness import Liveness
@@ -35,7 +36,7 @@ def live(
         str, typer.Option(help="Facts live before each measurement.", metavar="N,N")
     ] = "0,1000,10000",
     corrections: Annotated[int, typer.Option(min=2, help="Corrections measured at each size.")] = 500,
-    seed: Annotated[int, typer.Option(help="Of the choice of facts.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, max=MOST_SEED, help="Of the choice of facts.")] = 0,
     output: Format = Output.TABLE,
 ) -> None:
     """Time from handing in a correction to its first answer, while facts are on trial all the time.
@@ -44,6 +45,8 @@ def live(
     in this process, the model worker in another. Also corrections and questions a second.
     """
     counts = numbers_in("--sizes", sizes)
+    if not counts:
+        raise UsageError("--sizes is empty: write how many facts shall be live, as 0,1000")
     from guardedit.policy.load import load_policy
     from guardedit.runtime.local import LocalSystem
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from typing import Annotated, Any
 
 import typer
@@ -44,8 +43,7 @@ def show_(
     with existing(settings_from(home)) as ledger:
         letter = ledger.dead_letter(number)
     if raw:
-        sys.stdout.buffer.write(letter.raw)
-        sys.stdout.buffer.flush()
+        show.raw(letter.raw)
     else:
         show.record({**described(letter), "bytes": len(letter.raw), "raw": _text(letter.raw)}, output)
 

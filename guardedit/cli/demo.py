@@ -15,7 +15,7 @@ from guardedit.cli import show
 from guardedit.cli.demo_run import DemoRun
 from guardedit.cli.demo_screen import Screen
 from guardedit.cli.failure import Code
-from guardedit.cli.options import Format, Home, Model, PolicyFile, settings_from
+from guardedit.cli.options import MOST_SEED, Format, Home, Model, PolicyFile, settings_from
 from guardedit.cli.run import Runtime
 from guardedit.cli.show import Output
 from guardedit.settings import shipped_policy
@@ -26,7 +26,7 @@ POLICY = "demo.yaml"
 def demo(
     *,
     corrections: Annotated[int, typer.Option(min=40, help="Lines of the stream.")] = 300,
-    seed: Annotated[int, typer.Option(help="Another seed is another stream.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, max=MOST_SEED, help="Another seed is another stream.")] = 0,
     runtime: Annotated[Runtime, typer.Option(help="In Ray actors, or in this process.")] = Runtime.RAY,
     report: Annotated[Path, typer.Option(help="Where to write; a PNG goes beside it.")] = Path("demo.json"),
     home: Home = None,

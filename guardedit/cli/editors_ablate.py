@@ -19,7 +19,7 @@ from guardedit.cli.measuring import (
     show_measured,
     unsaid,
 )
-from guardedit.cli.options import Format, Home, Model, PolicyFile, settings_from
+from guardedit.cli.options import MOST_SEED, Format, Home, Model, PolicyFile, settings_from
 from guardedit.cli.show import Output
 
 
@@ -38,7 +38,9 @@ def ablate(
     single: Single = 24,
     sequential: Sequential = 64,
     batch: Batch = 32,
-    seed: Annotated[int, typer.Option(help="Of the choice of facts and of what is sampled.")] = 0,
+    seed: Annotated[
+        int, typer.Option(min=0, max=MOST_SEED, help="Of the choice of facts and of what is sampled.")
+    ] = 0,
     output: Format = Output.TABLE,
 ) -> None:
     """Leave out one measure of the default editor at a time, and edit the same facts.

@@ -23,7 +23,7 @@ from guardedit.cli.measuring import (
     show_measured,
     unsaid,
 )
-from guardedit.cli.options import Format, Home, Model, PolicyFile, check_picture, settings_from
+from guardedit.cli.options import MOST_SEED, Format, Home, Model, PolicyFile, check_picture, settings_from
 from guardedit.cli.show import Output
 from guardedit.core.errors import UsageError
 from guardedit.settings import Settings
@@ -65,7 +65,9 @@ def compare(
         float,
         typer.Option(min=1, help="Perplexity over the base's at a checkpoint that ends a method's sequence."),
     ] = 10.0,
-    seed: Annotated[int, typer.Option(help="Of the choice of facts and of what methods sample.")] = 0,
+    seed: Annotated[
+        int, typer.Option(min=0, max=MOST_SEED, help="Of the choice of facts and of what methods sample.")
+    ] = 0,
     layer: Annotated[
         int | None,
         typer.Option(help="Where one layer is edited; else as the edit card says.", show_default=False),

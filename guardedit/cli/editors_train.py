@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from guardedit.cli import show
-from guardedit.cli.options import Format, Model, made_folder, settings_from
+from guardedit.cli.options import MOST_SEED, Format, Model, made_folder, settings_from
 from guardedit.cli.show import Output
 from guardedit.core.errors import UsageError
 from guardedit.settings import Settings
@@ -50,7 +50,7 @@ def train(
         Path | None,
         typer.Option(help="Folder of the result; else `editors` in the model's.", show_default=False),
     ] = None,
-    seed: Annotated[int, typer.Option(help="Of the network and the lessons.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, max=MOST_SEED, help="Of the network and the lessons.")] = 0,
     resume: Annotated[
         bool, typer.Option("--resume", help="Go on from where the folder's run stopped.")
     ] = False,

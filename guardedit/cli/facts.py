@@ -1,22 +1,27 @@
-"""`guardedit facts`: what is live, how it came to be, and taking one fact back."""
+"""`guardedit facts`: what is live by the clock of who asks, how it came to be, and taking one fact back."""
 
 from __future__ import annotations
 
+import time
 from typing import Annotated, Any
 
 import typer
 
+from guardedit.agent.kept import KeptFacts
 from guardedit.cli import show
 from guardedit.cli.epochs import summary
+from guardedit.cli.facts_find import expired_facts, find
+from guardedit.cli.facts_kept import kept, release
 from guardedit.cli.opening import begun, existing, number_of
 from guardedit.cli.operator import operating
 from guardedit.cli.options import Format, Home, Model, PolicyFile, commands, examples, settings_from
 from guardedit.cli.show import Output
-from guardedit.core.errors import UsageError
 from guardedit.core.fact import Fact, Placement
 from guardedit.ledger.reading import LedgerReader
 
-app = commands("Facts: list, show, history, undo, redo.")
+app = commands("Facts: list, show, history, undo, redo, kept, release.")
+app.command("kept", epilog=examples("guardedit facts kept", "guardedit facts kept --output json"))(kept)
+app.command("release", epilog=examples("guardedit facts release 4f1c2a9b77e0d3c5"))(release)
 
 Which = Annotated[str, typer.Argument(metavar="FACT", help="Id of a fact, or a subject.")]
 
@@ -29,38 +34,35 @@ def list_(
     placement: Annotated[Placement | None, typer.Option(help="Only facts placed there.")] = None,
     scope: Annotated[str | None, typer.Option(help="Only facts of this scope.")] = None,
     epoch: Annotated[str, typer.Option(help="As of this epoch: a number or a ref.")] = "serving",
+    expired: Annotated[
+        bool, typer.Option("--expired", help="Instead those whose time is over, with the time.")
+    ] = False,
 ) -> None:
-    """List the live facts, the latest change last."""
+    """List the live facts, the latest change last. A fact whose time is over by this clock is not live."""
+    now_s = time.time()
     with existing(settings_from(home)) as ledger:
-        live = ledger.live(number_of(ledger, epoch)).values() if begun(ledger) else ()
-        chosen = [
-            fact for fact in live if placement in (None, fact.placement) and scope in (None, fact.key.scope)
-        ]
+        facts = _facts(ledger, epoch, expired=expired, now_s=now_s) if begun(ledger) else []
+    chosen = [
+        fact for fact in facts if placement in (None, fact.placement) and scope in (None, fact.key.scope)
+    ]
     columns = ("id", "placement", "subject", "relation", "target", "scope", "version")
-    show.rows([described(fact) for fact in chosen], columns, output, empty="no facts")
+    shown = (*columns, "valid_until") if expired else columns
+    show.rows([described(fact) for fact in chosen], shown, output, empty="no facts")
+
+
+def _facts(ledger: LedgerReader, epoch: str, *, expired: bool, now_s: float) -> list[Fact]:
+    number = number_of(ledger, epoch)
+    if expired:
+        return expired_facts(ledger, number, now_s=now_s)
+    return [fact for fact in ledger.live(number).values() if not fact.expired(now_s)]
 
 
 @app.command("show", epilog=examples("guardedit facts show 'Danielle Darrieux'"))
 def show_(fact: Which, *, home: Home = None, output: Format = Output.TABLE) -> None:
     """Show one fact, or all of a subject: wordings, placement and why, and where it came from."""
+    now_s = time.time()
     with existing(settings_from(home)) as ledger:
-        live = ledger.live() if begun(ledger) else {}
-        found = _find(ledger, fact)
-        told = []
-        for one in found:
-            receipt = ledger.receipt(one.correction_id)
-            decision = ledger.decision(one.correction_id)
-            told.append(
-                {
-                    **described(one),
-                    "live": live.get(one.key) == one,
-                    "wordings": list(one.wordings),
-                    "kept_in_memory": _turned_away(ledger, one.id),
-                    "rule": decision["rule"] if decision else None,
-                    "reason": receipt.reason if receipt else None,
-                    "epoch": receipt.epoch if receipt else None,
-                }
-            )
+        told = [_whole(ledger, one, now_s=now_s) for one in find(ledger, fact)]
     if output is Output.JSON:
         show.rows(told, (), output, empty="")
     for index, item in enumerate(told if output is Output.TABLE else ()):
@@ -84,7 +86,7 @@ def history(fact: Which, *, home: Home = None, output: Format = Output.TABLE) ->
                 "target": version.fact.target if version.fact else None,
                 "correction": version.correction_id,
             }
-            for key in dict.fromkeys(one.key for one in _find(ledger, fact))
+            for key in dict.fromkeys(one.key for one in find(ledger, fact))
             for version in ledger.history(key)
         ]
     columns = ("epoch", "kind", "at", "key", "version", "placement", "target", "correction")
@@ -103,7 +105,7 @@ def undo(
     """Take one fact back, whatever came after it; an older version becomes live again. A new epoch."""
     settings = settings_from(home, policy, model)
     with existing(settings) as ledger:
-        _find(ledger, fact)  # before a model is loaded in vain
+        find(ledger, fact)  # before a model is loaded in vain
     with operating(settings) as operator:
         show.record(summary(operator.undo(fact)), output)
 
@@ -120,7 +122,7 @@ def redo(
     """Bring an undone fact back, in the placement it had. A new epoch."""
     settings = settings_from(home, policy, model)
     with existing(settings) as ledger:
-        _find(ledger, fact)
+        find(ledger, fact)
     with operating(settings) as operator:
         show.record(summary(operator.redo(fact)), output)
 
@@ -142,19 +144,18 @@ def described(fact: Fact) -> dict[str, Any]:
     }
 
 
-def _find(ledger: LedgerReader, text: str) -> list[Fact]:
-    found = ledger.find_fact(text)
-    if not found:
-        raise UsageError(
-            f"no live fact has the id or the subject {text!r}, and none ever had that id: "
-            "`guardedit facts list` shows them"
-        )
-    return found
-
-
-def _turned_away(ledger: LedgerReader, fact_id: str) -> str | None:
-    """Why the fact did not get into the weights; None when nobody turned it away."""
-    for _, _, body in ledger.events(kinds=("turned_away",)):
-        if fact_id in body["reasons"]:
-            return str(body["reasons"][fact_id])
-    return None
+def _whole(ledger: LedgerReader, fact: Fact, *, now_s: float) -> dict[str, Any]:
+    """A fact with where it stands and why."""
+    live = ledger.live() if begun(ledger) else {}
+    receipt, decision = ledger.receipt(fact.correction_id), ledger.decision(fact.correction_id)
+    why = KeptFacts(ledger).now().get(fact.id)
+    return {
+        **described(fact),
+        "live": live.get(fact.key) == fact and not fact.expired(now_s),
+        "expired": fact.expired(now_s),
+        "wordings": list(fact.wordings),
+        "kept_in_memory": f"{why.state}: {why.reason}" if why else None,
+        "rule": decision["rule"] if decision else None,
+        "reason": receipt.reason if receipt else None,
+        "epoch": receipt.epoch if receipt else None,
+    }

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -11,7 +11,9 @@ from guardedit.cli.opening import changing, existing
 from guardedit.cli.options import Format, Home, commands, examples, settings_from
 from guardedit.cli.show import Output
 from guardedit.core.correction import decode_correction
+from guardedit.core.errors import CorrectionError
 from guardedit.core.receipt import Fate
+from guardedit.ledger.inbox import Entry
 
 app = commands("Held corrections: list, release.")
 
@@ -21,22 +23,7 @@ def list_(*, home: Home = None, output: Format = Output.TABLE) -> None:
     """List the corrections that wait for a person, oldest first, with the policy's reason."""
     with existing(settings_from(home)) as ledger:
         entries = ledger.entries(Fate.HELD, limit=-1)
-    told = []
-    for entry in entries:
-        correction = decode_correction(entry.raw)
-        told.append(
-            {
-                "correction": entry.correction_id,
-                "subject": correction.subject,
-                "prompt": correction.prompt,
-                "target": correction.target_new,
-                "reason": entry.reason,
-                "source": correction.provenance.source,
-                "confidence": correction.provenance.confidence,
-                "received": show.moment(entry.received_at_s),
-                "position": entry.position,
-            }
-        )
+    told = [_row(entry) for entry in entries]
     columns = ("correction", "subject", "target", "source", "confidence", "reason", "received")
     show.rows(told, columns, output, empty="nothing is held")
 
@@ -54,3 +41,21 @@ def release(
             ledger.release(correction)
             told = {"correction": correction, "released": True}
             show.line(told, output, f"{correction}: released, waits for the coordinator")
+
+
+def _row(entry: Entry) -> dict[str, Any]:
+    """A held correction as a row; one that this version reads no more must not hide the others."""
+    told = {"correction": entry.correction_id, "reason": entry.reason}
+    told |= {"received": show.moment(entry.received_at_s), "position": entry.position}
+    try:
+        correction = decode_correction(entry.raw)
+    except CorrectionError as error:
+        return {**told, "subject": None, "target": f"cannot be read: {error}"}
+    return {
+        **told,
+        "subject": correction.subject,
+        "prompt": correction.prompt,
+        "target": correction.target_new,
+        "source": correction.provenance.source,
+        "confidence": correction.provenance.confidence,
+    }

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from guardedit.cli import locate_sweep, show
-from guardedit.cli.options import Format, Model, check_picture, commands, examples, settings_from
+from guardedit.cli.options import MOST_SEED, Format, Model, check_picture, commands, examples, settings_from
 from guardedit.cli.show import Output
 from guardedit.core.errors import UsageError
 from guardedit.settings import Settings
@@ -47,7 +47,9 @@ def trace_(
         ),
     ] = None,
     count: Annotated[int, typer.Option(min=1, help="Most facts to trace.")] = 50,
-    seed: Annotated[int, typer.Option(help="Of the sample of facts and of the noise.")] = 0,
+    seed: Annotated[
+        int, typer.Option(min=0, max=MOST_SEED, help="Of the sample of facts and of the noise.")
+    ] = 0,
     window: Annotated[
         int | None,
         typer.Option(

@@ -13,7 +13,7 @@ import typer
 
 from guardedit.cli import show
 from guardedit.cli.measuring import Facts, bar, facts_to_edit, unsaid
-from guardedit.cli.options import Format, Home, Model, PolicyFile, check_picture, settings_from
+from guardedit.cli.options import MOST_SEED, Format, Home, Model, PolicyFile, check_picture, settings_from
 from guardedit.cli.show import Output
 from guardedit.core.errors import UsageError
 from guardedit.settings import Settings
@@ -40,7 +40,9 @@ def sweep(
     dials: Annotated[
         bool, typer.Option("--dials/--no-dials", help="Also vary the method's dials at the best place.")
     ] = True,
-    seed: Annotated[int, typer.Option(help="Of the choice of facts, of sampling and of the noise.")] = 0,
+    seed: Annotated[
+        int, typer.Option(min=0, max=MOST_SEED, help="Of the choice of facts, of sampling and of the noise.")
+    ] = 0,
     trace: Annotated[
         Path | None,
         typer.Option(

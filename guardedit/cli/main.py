@@ -2,12 +2,24 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Annotated
 
 import typer
 
 import guardedit
-from guardedit.cli import base_parts, bench, dead_letters, editors, epochs, facts, held, locate, policy
+from guardedit.cli import (
+    base_parts,
+    bench,
+    dead_letters,
+    editors,
+    epochs,
+    facts,
+    held,
+    locate,
+    policy,
+    streams,
+)
 from guardedit.cli.ask import ask
 from guardedit.cli.demo import demo
 from guardedit.cli.failure import Commands
@@ -43,7 +55,7 @@ def root(
     """Continual knowledge editing for language models, with guardrails.
 
     Settings come from GUARDEDIT_* variables; options override them. Exit codes: 0 ok, 1 failed, 2 usage or
-    invalid policy, 3 held, 4 conflict.
+    invalid policy, 3 held, 4 conflict, 141 the reader of the output is gone.
     """
     del version
 
@@ -80,4 +92,10 @@ app.command(epilog=examples("guardedit metrics | grep guardedit_corrections"))(m
 
 def main() -> None:
     """Entry point of the console script."""
-    app(prog_name="guardedit")
+    streams.prepare()
+    code = 0
+    try:
+        app(prog_name="guardedit")
+    except SystemExit as end:
+        code = end.code if isinstance(end.code, int) else 1
+    sys.exit(streams.finish(code))

@@ -36,6 +36,9 @@ Single = Annotated[int, typer.Option(min=0, help="Edits made one at a time on th
 Sequential = Annotated[int, typer.Option(min=0, help="Edits made on top of each other.")]
 Batch = Annotated[int, typer.Option(min=1, help="Most edits proposed at once in the sequence.")]
 
+#: Of any number in a list: facts, widths, lengths. More fits into no machine's memory.
+MOST = 1_000_000
+
 
 def names_in(text: str | None) -> tuple[str, ...]:
     """What stands between the commas, each once."""
@@ -43,7 +46,7 @@ def names_in(text: str | None) -> tuple[str, ...]:
 
 
 def numbers_in(option: str, text: str | None, *, at_least: int = 0) -> tuple[int, ...]:
-    """What stands between the commas; UsageError for what is no number, or too small a one."""
+    """What stands between the commas; UsageError for what is no number, too small or far too large a one."""
     if not text:
         return ()
     try:
@@ -52,6 +55,8 @@ def numbers_in(option: str, text: str | None, *, at_least: int = 0) -> tuple[int
         raise UsageError(f"{option} {text!r} is not a list of numbers: write them as 1,8,64") from None
     if min(numbers) < at_least:
         raise UsageError(f"{option} {text!r} holds {min(numbers)}: the least that makes sense is {at_least}")
+    if max(numbers) > MOST:
+        raise UsageError(f"{option} {text!r} holds {max(numbers)}: the most is {MOST}")
     return numbers
 
 

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import sys
-
 import guardedit
+from guardedit.cli import show
 from guardedit.cli.opening import begun, existing
 from guardedit.cli.options import Home, settings_from
 
@@ -16,12 +15,12 @@ def metrics(*, home: Home = None) -> None:
     """
     from prometheus_client.exposition import generate_latest
 
-    from guardedit.sources.registry import open_source
+    from guardedit.sources.registry import open_sources
     from guardedit.telemetry.exporter import registry
     from guardedit.telemetry.observer import MetricsObserver
 
     settings = settings_from(home)
-    brokers = [open_source(settings.redis_url).name] if settings.redis_url else []
+    brokers = [source.name for source in open_sources(settings)]
     with existing(settings) as ledger:
         epoch = ledger.epoch() if begun(ledger) else None
         page = registry(
@@ -34,4 +33,4 @@ def metrics(*, home: Home = None) -> None:
                 "policy_sha": epoch.policy_sha256[:12] if epoch else "",
             },
         )
-        sys.stdout.write(generate_latest(page).decode())
+        show.page(generate_latest(page).decode())

@@ -15,6 +15,8 @@ from guardedit.settings import Settings
 
 LEDGER = "ledger.db"
 HEAD = "ledger.head"
+#: Of an epoch's number: with more of them it does not fit into the database.
+MOST_DIGITS = 18
 
 
 def exists(settings: Settings) -> bool:
@@ -60,6 +62,8 @@ def begun(ledger: LedgerReader) -> bool:
 def number_of(ledger: LedgerReader, name: str) -> int:
     """An epoch by number or by ref, such as `serving` or `last-good`; UsageError for an unknown one."""
     if name.isdecimal() and begun(ledger):
+        if len(name) > MOST_DIGITS:
+            raise UsageError(f"there is no epoch {name}: `guardedit epochs list` shows them")
         return ledger.epoch(int(name)).number
     return ledger.ref(name)
 

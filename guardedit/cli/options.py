@@ -26,6 +26,9 @@ Model = Annotated[
 Format = Annotated[Output, typer.Option("--output", "-o", help="For people, or for programs.")]
 Scope = Annotated[str, typer.Option("--scope", help="Tenant or scope whose facts count.")]
 
+#: Of a seed: some methods multiply it, and a generator of torch takes 64 bits.
+MOST_SEED = 2**32 - 1
+
 
 def settings_from(
     home: Path | None = None, policy: Path | None = None, model: Path | None = None, **others: Any

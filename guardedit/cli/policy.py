@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 import time
 from dataclasses import asdict
 from pathlib import Path
@@ -16,10 +15,12 @@ from guardedit.cli.failure import Code
 from guardedit.cli.opening import existing, exists
 from guardedit.cli.options import Format, Home, Model, PolicyFile, commands, examples, settings_from
 from guardedit.cli.show import Output
+from guardedit.cli.streams import standard_input
 from guardedit.core.correction import Correction, decode_correction
 from guardedit.core.decision import Route
 from guardedit.core.errors import CorrectionError, PolicyError, UsageError
 from guardedit.core.receipt import Fate
+from guardedit.core.wire import split_messages
 from guardedit.settings import Settings
 
 if TYPE_CHECKING:
@@ -65,16 +66,23 @@ def validate(
 @app.command(
     "explain",
     epilog=examples(
-        "guardedit policy explain correction.json",
-        "head -1 stream.jsonl | guardedit policy explain - --policy policies/conservative.yaml",
         "guardedit policy explain c-1041",
+        "guardedit policy explain --file correction.json",
+        "head -1 stream.jsonl | guardedit policy explain - --policy policies/conservative.yaml",
     ),
 )
 def explain(
     what: Annotated[
-        str, typer.Argument(metavar="FILE|-|CORRECTION", help="A correction, or the id of a recorded one.")
-    ],
+        str | None,
+        typer.Argument(
+            metavar="[CORRECTION|-]", help="Id of a recorded correction; - is one on standard input."
+        ),
+    ] = None,
     *,
+    file: Annotated[
+        Path | None,
+        typer.Option("--file", help="Corrections of a file; - is standard input.", show_default=False),
+    ] = None,
     home: Home = None,
     policy: PolicyFile = None,
     model: Model = None,
@@ -82,12 +90,15 @@ def explain(
 ) -> None:
     """Say which rule decides about a correction, and why each rule before it did not.
 
-    For a file the policy is asked now; nothing is recorded. For the id of a recorded correction it is the
-    decision of that time, under the policy of that time. Exit code 3 when the correction is held.
+    For the id of a recorded correction it is the decision of that time, under the policy of that time; an id
+    is looked up in the ledger and nowhere else. For a file the policy is asked now; nothing is recorded. Exit
+    code 3 when the correction is held.
     """
     settings = settings_from(home, policy, model)
-    if what == "-" or Path(what).is_file():
-        told = _asked_now(settings, sys.stdin.buffer.read() if what == "-" else _bytes(Path(what)))
+    if (what is None) == (file is None):
+        raise UsageError("give either the id of a recorded correction or --file FILE; - is standard input")
+    if what is None or what == "-":
+        told = _asked_now(settings, _bytes(file or Path("-")))
     else:
         told = [_recorded(settings, what)]
     for item in told:
@@ -117,12 +128,16 @@ def _asked_now(settings: Settings, raw: bytes) -> list[dict[str, Any]]:
 def _recorded(settings: Settings, correction_id: str) -> dict[str, Any]:
     if not exists(settings):
         raise UsageError(
-            f"{correction_id} is no file, and {settings.home} holds no ledger where it could be recorded"
+            f"{settings.home} holds no ledger where {correction_id!r} could be recorded: give --home, "
+            "or explain a file with --file FILE"
         )
     with existing(settings) as ledger:
         receipt, decision = ledger.receipt(correction_id), ledger.decision(correction_id)
     if receipt is None:
-        raise UsageError(f"{correction_id!r} is neither a file nor a decided correction in {settings.home}")
+        raise UsageError(
+            f"no decided correction in {settings.home} has the id {correction_id!r}; "
+            "to explain a file, write --file FILE"
+        )
     told = {"correction": correction_id, "fate": receipt.fate.value, "epoch": receipt.epoch}
     if decision is None:
         return {**told, "route": None, "reason": receipt.reason}
@@ -137,17 +152,19 @@ def _plain(decision: dict[str, Any]) -> dict[str, Any]:
 
 
 def _messages(raw: bytes) -> list[bytes]:
-    """One JSON object, on however many lines, or one a line."""
+    """One JSON object or an array of them, on however many lines, or one a line."""
     try:
-        whole = isinstance(json.loads(raw), dict)
+        # Numbers stay texts: Python refuses to read the longest ones, and decoding will say so.
+        whole = isinstance(json.loads(raw, parse_int=str), dict | list)
     except (ValueError, RecursionError):
         whole = False
-    return [raw] if whole else [line for line in raw.split(b"\n") if line.strip()]
+    parts = [raw] if whole else [line for line in raw.split(b"\n") if line.strip()]
+    return [message for part in parts for message in split_messages(part)]
 
 
 def _bytes(path: Path) -> bytes:
     try:
-        return path.read_bytes()
+        return standard_input().read() if str(path) == "-" else path.read_bytes()
     except OSError as error:
         raise UsageError(f"cannot read {path}: {error.strerror}; give a readable file") from error
 

@@ -6,6 +6,7 @@ second line. Knows no command and no record.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import math
 import sys
@@ -15,7 +16,13 @@ from enum import Enum, StrEnum
 from pathlib import Path
 from typing import Any, TextIO
 
+from guardedit.core.errors import GuardeditError
+
 Row = Mapping[str, Any]
+
+
+class OutputError(GuardeditError):
+    """Raised when standard output takes nothing any more."""
 
 
 class Output(StrEnum):
@@ -47,6 +54,22 @@ def line(fields: Row, output: Output, text: str) -> None:
     _print(_json(fields) if output is Output.JSON else printable(text))
 
 
+def page(text: str) -> None:
+    """A text that has its own line ends."""
+    _print(text.removesuffix("\n"))
+
+
+def raw(content: bytes) -> None:
+    """Bytes as they came."""
+    try:
+        sys.stdout.buffer.write(content)
+        sys.stdout.buffer.flush()
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        raise OutputError(unwritten(error)) from error
+
+
 def document(value: Any) -> str:
     """A whole JSON file."""
     return _json(value, indent=2) + "\n"
@@ -54,23 +77,41 @@ def document(value: Any) -> str:
 
 def complain(text: str) -> None:
     """The error line. A message of several lines keeps them."""
-    _print("error: " + "\n".join(map(printable, text.splitlines())), sys.stderr)
+    _say("error: " + "\n".join(shortened(printable(line)) for line in text.splitlines() or [""]))
 
 
 def warn(text: str) -> None:
     """A line that is no result, on stderr."""
-    _print(printable(text), sys.stderr)
+    _say(shortened(printable(text)))
+
+
+def unwritten(error: OSError) -> str:
+    """The sentence for an output that takes nothing any more."""
+    return f"the output cannot be written: {error.strerror or error}; give it another place, or free space"
+
+
+def shortened(text: str, most: int = 2_000) -> str:
+    """A long line without its middle: what is wrong stands in front, the remedy at the end.
+
+    >>> shortened("a" * 50 + " remedy", 20)
+    'aaaaaaaaaa ... aaa remedy'
+    """
+    return text if len(text) <= most else f"{text[: most // 2]} ... {text[-(most // 2) :]}"
 
 
 def moment(at_s: float | None) -> str | None:
-    """Seconds since 1970 as RFC 3339 in UTC.
+    """Seconds since 1970 as RFC 3339 in UTC; as the number where no calendar has it.
 
-    >>> moment(0.0)
-    '1970-01-01T00:00:00Z'
+    >>> moment(0.0), moment(4e11)
+    ('1970-01-01T00:00:00Z', '400000000000')
     """
     if at_s is None or not math.isfinite(at_s):
         return None
-    return datetime.fromtimestamp(at_s, tz=UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
+    try:
+        at = datetime.fromtimestamp(at_s, tz=UTC)
+    except (ValueError, OverflowError, OSError):  # outside the years 1 to 9999
+        return f"{at_s:.15g}"
+    return at.fromtimestamp(at_s, tz=UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
 
 
 def printable(text: str) -> str:
@@ -156,8 +197,21 @@ def _plain(value: Any) -> Any:
     return str(value) if isinstance(value, Path) else value
 
 
-def _print(text: str, stream: TextIO | None = None) -> None:
-    stream = stream or sys.stdout
+def _print(text: str) -> None:
+    try:
+        _write(sys.stdout, text)
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        raise OutputError(unwritten(error)) from error
+
+
+def _say(text: str) -> None:
+    with contextlib.suppress(OSError):  # a full or closed stderr: there is nobody else to tell
+        _write(sys.stderr, text)
+
+
+def _write(stream: TextIO, text: str) -> None:
     # Names of files may hold bytes that are no text; a terminal may not know every letter.
     encoding = stream.encoding or "utf-8"
     stream.write(text.encode(encoding, "backslashreplace").decode(encoding) + "\n")

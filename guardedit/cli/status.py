@@ -12,6 +12,7 @@ from typing import Annotated, Any
 import typer
 
 from guardedit.cli import show
+from guardedit.cli.facts_kept import kept_now
 from guardedit.cli.opening import begun, existing
 from guardedit.cli.options import Format, Home, settings_from
 from guardedit.cli.show import Output
@@ -26,7 +27,9 @@ def status(
     home: Home = None,
     output: Format = Output.TABLE,
     watch: Annotated[bool, typer.Option("--watch", "-w", help="Show it again whenever it changes.")] = False,
-    every_s: Annotated[float, typer.Option("--every", min=0.1, help="Seconds between two looks.")] = 1.0,
+    every_s: Annotated[
+        float, typer.Option("--every", min=0.1, max=86_400, help="Seconds between two looks.")
+    ] = 1.0,
 ) -> None:
     """Show where things stand.
 
@@ -43,22 +46,26 @@ def status(
 
 def _look(settings: Settings) -> dict[str, Any]:
     with existing(settings) as ledger:
-        return state_of(ledger)
+        return state_of(ledger, now_s=time.time())
 
 
-def state_of(ledger: LedgerReader) -> dict[str, Any]:
-    """What an operator wants to know at a glance; None for what is not known yet."""
+def state_of(ledger: LedgerReader, *, now_s: float) -> dict[str, Any]:
+    """What an operator wants to know at a glance; None for what is not known yet.
+
+    `now_s` (seconds since 1970, UTC) decides which facts have expired.
+    """
     counts = ledger.counts()
     epoch = ledger.epoch() if begun(ledger) else None
     refs = ledger.refs()
-    away = {fact for _, _, body in ledger.events(kinds=("turned_away",)) for fact in body["reasons"]}
-    live = ledger.live().values() if epoch else ()
+    kept = [why.state for _, why in kept_now(ledger, now_s=now_s)]
+    live = [fact for fact in ledger.live().values() if not fact.expired(now_s)] if epoch else []
     return {
         "epoch": epoch.number if epoch else None,
         "since": show.moment(epoch.created_at_s) if epoch else None,
         "last_good": refs.get("last-good"),
-        "facts": {place.value: counts.facts.get(place, 0) for place in Placement},
-        "kept_in_memory": sum(fact.id in away and fact.placement is Placement.MEMORY for fact in live),
+        "facts": {place.value: sum(fact.placement is place for fact in live) for place in Placement},
+        "kept_in_memory": len(kept),
+        "quarantined": kept.count("quarantined"),
         "weight_edits": counts.edits_live,
         "perplexity_ratio": _last_ratio(ledger),
         "waiting": counts.inbox_waiting,
@@ -72,7 +79,12 @@ def state_of(ledger: LedgerReader) -> dict[str, Any]:
 
 def _last_ratio(ledger: LedgerReader) -> float:
     readings = ledger.events(kinds=("reading",))
-    return math.exp(readings[-1][2]["log_ratio_to_base"]) if readings else math.nan
+    if not readings:
+        return math.nan
+    try:
+        return math.exp(readings[-1][2]["log_ratio_to_base"])
+    except OverflowError:
+        return math.inf
 
 
 def _watch(settings: Settings, output: Output, *, every_s: float) -> None:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import sys
 import uuid
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from itertools import islice
+from pathlib import Path
 from typing import Annotated, BinaryIO
 
 import typer
@@ -15,6 +15,7 @@ from guardedit.cli import show
 from guardedit.cli.opening import inbox
 from guardedit.cli.options import Format, Home, settings_from
 from guardedit.cli.show import Output
+from guardedit.cli.streams import standard_input
 from guardedit.core.errors import GuardeditError, SourceError
 from guardedit.core.protocols import Delivery
 from guardedit.sources.jsonl import read_lines
@@ -24,7 +25,7 @@ CHUNK = 500
 
 
 def submit(
-    files: Annotated[list[str], typer.Argument(metavar="FILE...", help="JSON Lines; - is standard input.")],
+    files: Annotated[list[Path], typer.Argument(metavar="FILE...", help="JSON Lines; - is standard input.")],
     *,
     home: Home = None,
     output: Format = Output.TABLE,
@@ -46,7 +47,7 @@ def submit(
     settings = settings_from(home)
     name = submission or uuid.uuid4().hex
     with inbox(settings) as ledger:
-        for file in files:
+        for file in map(str, files):
             lines = new = 0
             try:
                 with _opened(file) as stream:
@@ -64,7 +65,7 @@ def submit(
 @contextmanager
 def _opened(file: str) -> Iterator[BinaryIO]:
     if file == "-":
-        yield sys.stdin.buffer
+        yield standard_input()
         return
     try:
         stream = open(file, "rb")  # noqa: SIM115, PTH123 - closed below; errors of the body are not ours

@@ -44,10 +44,12 @@ class Source(Protocol):
     """A queue of corrections. At-least-once is enough: the ledger makes effects happen once.
 
     `ack` removes a message from the broker, `nack` asks for it again after a delay, `dead` removes it
-    with a reason. All may raise SourceError; the caller backs off.
+    with a reason. All may raise SourceError; the caller backs off. `away` is what the last failure had to
+    say, empty as soon as something worked: between two tries a pull just brings nothing.
     """
 
     name: str
+    away: str
 
     def pull(self, max_n: int, wait_s: float) -> list[Delivery]:
         """Up to `max_n` messages, waiting at most `wait_s` for the first."""

@@ -74,7 +74,7 @@ def _json_object(path: Path, body: str) -> Iterator[tuple[str, Any]]:
 def _parse(text: str, place: str) -> Any:
     try:
         return json.loads(text)
-    except (json.JSONDecodeError, RecursionError) as error:
+    except (ValueError, RecursionError) as error:
         raise GuardError(f"{place}: not JSON: {error}") from error
 
 

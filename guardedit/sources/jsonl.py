@@ -6,6 +6,8 @@ long is delivered like any other, so that it becomes a dead letter that holds it
 
 from __future__ import annotations
 
+import io
+import json
 from collections.abc import Iterator
 from itertools import count
 from pathlib import Path
@@ -14,20 +16,29 @@ from urllib.parse import unquote
 
 from guardedit.core.errors import SourceError
 from guardedit.core.protocols import Delivery
+from guardedit.core.wire import split_messages
 from guardedit.sources.list import ListSource
-from guardedit.sources.position import numbered_position
+from guardedit.sources.position import numbered_position, placed
 
 #: A longer line is cut here. Far above what a correction may have, so only garbage is ever cut.
 MAX_LINE_BYTES = 1 << 20
+#: A JSON array is read whole up to this size, whether it stands on one line or on many.
+MAX_ARRAY_BYTES = 1 << 26
+
+_MARK = b"\xef\xbb\xbf"  # a byte-order mark
 
 
 def read_lines(stream: BinaryIO, *, name: str, submission: str, source: str = "submit") -> Iterator[Delivery]:
     r"""One delivery per line that is not blank, without its `\n`, in order, as the stream yields them.
 
-    The position is `name:line#tag`. The tag (see `numbered_position`) covers the submission and the
-    line's bytes: a file submitted twice on purpose is heard twice, an interrupted submission repeated
-    under its old name continues, and an edited line under the old name is new. Hashing the line and
-    not the file lets standard input be delivered before it ends.
+    A JSON array is read as its elements: one on a line among others, and one that is the whole stream on
+    many lines. A byte-order mark at the beginning is skipped.
+
+    The position is `name:line#tag`, of an array's elements `name:line[n]#tag`; lines and elements count from
+    1. The tag (see `numbered_position`) covers the submission and the message's bytes: a file submitted twice
+    on purpose is heard twice, an interrupted submission repeated under its old name continues, and an edited
+    line under the old name is new. Hashing the line and not the file lets standard input be delivered before
+    it ends.
 
     Args:
         stream: opened for reading bytes.
@@ -38,22 +49,17 @@ def read_lines(stream: BinaryIO, *, name: str, submission: str, source: str = "s
     Raises:
         SourceError: when the stream cannot be read; content never raises.
     """
-    for number in count(1):
-        try:
-            line, size_bytes = _read_line(stream)
-        except OSError as error:
-            raise SourceError(
-                f"reading {name} stopped at line {number}: {error}; repair the file and submit it again"
-            ) from error
-        if not size_bytes:
-            return
-        raw = line.removesuffix(b"\n")
-        if not raw.strip():
-            continue
-        position = numbered_position(f"{name}:{number}", raw, submission=submission)
-        if size_bytes > len(line):
-            position += f" (first {len(raw)} of {size_bytes} bytes)"
-        yield Delivery(raw=raw, source=source, position=position)
+    number = 0
+    try:
+        for number, raw, size_bytes in _lines(stream):
+            note = f" (first {len(raw)} of {size_bytes} bytes)" if size_bytes > len(raw) else ""
+            for place, message in placed(f"{name}:{number}", raw):
+                position = numbered_position(place, message, submission=submission) + note
+                yield Delivery(raw=message, source=source, position=position)
+    except OSError as error:
+        raise SourceError(
+            f"reading {name} stopped at line {number + 1}: {error}; repair the file and submit it again"
+        ) from error
 
 
 def open_file(url: str) -> ListSource:
@@ -72,13 +78,68 @@ def open_file(url: str) -> ListSource:
         raise SourceError(f"cannot read {path}: {error.strerror}; give a readable JSON Lines file") from error
 
 
-def _read_line(stream: BinaryIO) -> tuple[bytes, int]:
-    """The next line, cut at the limit, and its whole size in bytes; zero at the end of the stream."""
-    line = stream.readline(MAX_LINE_BYTES + 1)
+def _lines(stream: BinaryIO) -> Iterator[tuple[int, bytes, int]]:
+    """Number, bytes and size of what is to be read as one: a line, or an array that is the whole stream."""
+    numbered = _numbered(stream)
+    for number, raw, size_bytes in numbered:
+        if size_bytes == len(raw) and _opens_array(raw):
+            yield from _array(stream, number, raw)
+        else:
+            yield number, raw, size_bytes
+        break  # only what comes first can be the whole
+    yield from numbered
+
+
+def _numbered(stream: BinaryIO, first: int = 1) -> Iterator[tuple[int, bytes, int]]:
+    """The lines that are not blank, each without its end; the size is that before a cut."""
+    for number in count(first):
+        line = stream.readline(MAX_LINE_BYTES + 1)
+        if not line:
+            return
+        raw, cut_bytes = _rest(stream, line)
+        mark = len(_MARK) if number == 1 and raw.startswith(_MARK) else 0
+        if raw[mark:].strip():
+            yield number, raw[mark:], len(raw) - mark + cut_bytes
+
+
+def _array(stream: BinaryIO, number: int, raw: bytes) -> Iterator[tuple[int, bytes, int]]:
+    whole = raw + b"\n" + stream.read(MAX_ARRAY_BYTES)
+    if split_messages(whole) != [whole]:
+        yield number, whole, len(whole)
+    else:  # it only looked so
+        yield from _numbered(io.BytesIO(whole), number)
+
+
+def _opens_array(raw: bytes) -> bool:
+    """Whether the line is the beginning of an array that goes on."""
+    if not raw.lstrip().startswith(b"["):
+        return False
+    try:
+        json.loads(raw, parse_int=str)
+    except (ValueError, RecursionError):
+        return True
+    return False
+
+
+def _rest(stream: BinaryIO, line: bytes) -> tuple[bytes, int]:
+    """The whole line without its end, cut where it is too long; and how many bytes were cut off."""
     if len(line) <= MAX_LINE_BYTES or line.endswith(b"\n"):
-        return line, len(line)
-    size_bytes, rest = len(line), line
-    while rest and not rest.endswith(b"\n"):
-        rest = stream.readline(MAX_LINE_BYTES)
-        size_bytes += len(rest)
-    return line[:MAX_LINE_BYTES], size_bytes - rest.endswith(b"\n")
+        return line.removesuffix(b"\n"), 0
+    if line.removeprefix(_MARK).lstrip().startswith(b"["):
+        line += stream.readline(MAX_ARRAY_BYTES)
+        if split_messages(line) != [line]:
+            return line, 0
+        if line.endswith(b"\n"):
+            return line[:MAX_LINE_BYTES], len(line) - 1 - MAX_LINE_BYTES
+    return line[:MAX_LINE_BYTES], len(line) - MAX_LINE_BYTES + _skipped(stream)
+
+
+def _skipped(stream: BinaryIO) -> int:
+    """Read to the end of the line; how many bytes that were, without its end."""
+    size_bytes, part = 0, b""
+    while not part.endswith(b"\n"):
+        part = stream.readline(MAX_LINE_BYTES)
+        if not part:
+            return size_bytes
+        size_bytes += len(part)
+    return size_bytes - 1

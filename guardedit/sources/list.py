@@ -47,7 +47,7 @@ class ListSource:
         submission: str = "",
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self.name = name
+        self.name, self.away = name, ""
         self.dead_letters: list[tuple[Delivery, str]] = []
         self._submission = submission
         self._clock = clock

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import hashlib
 
+from guardedit.core.wire import split_messages
+
 
 def numbered_position(place: str, raw: bytes, *, submission: str) -> str:
     """`place#tag`, where the tag is 64 bits of sha256 over the submission's name and the bytes.
@@ -21,3 +23,17 @@ def numbered_position(place: str, raw: bytes, *, submission: str) -> str:
     """
     tag = hashlib.sha256(submission.encode() + b"\0" + raw).hexdigest()[:16]
     return f"{place}#{tag}"
+
+
+def placed(place: str, raw: bytes) -> list[tuple[str, bytes]]:
+    """(place, message) of what came as one: itself, or the elements of a JSON array as `place[n]`, from 1.
+
+    >>> placed("facts.jsonl:7", b'[{"id": "a"}, {}]')
+    [('facts.jsonl:7[1]', b'{"id": "a"}'), ('facts.jsonl:7[2]', b'{}')]
+    >>> placed("1-0", b"{}")
+    [('1-0', b'{}')]
+    """
+    messages = split_messages(raw)
+    if messages == [raw]:
+        return [(place, raw)]
+    return [(f"{place}[{n}]", message) for n, message in enumerate(messages, start=1)]

@@ -5,12 +5,14 @@ Knows nothing of streams. What it says about a server never contains user, passw
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from difflib import get_close_matches
 from typing import TYPE_CHECKING, TypeVar
-from urllib.parse import parse_qsl, urlencode, urlsplit
+from urllib.parse import parse_qsl, unquote, urlencode, urlsplit
 
 from guardedit.core.errors import SourceError
+from guardedit.settings import BROKERS, is_broker
 from guardedit.sources.backoff import delays_s, retry
 
 if TYPE_CHECKING:
@@ -23,8 +25,11 @@ SOCKET_TIMEOUT_S = 5.0
 #: An address that swallows packets stalls the caller for this long.
 CONNECT_TIMEOUT_S = 2.0
 
-_SCHEMES = {"redis": "redis", "valkey": "redis", "rediss": "rediss", "valkeys": "rediss"}
-_TLS_OPTIONS = ("ssl_ca_certs", "ssl_certfile", "ssl_keyfile", "ssl_cert_reqs", "ssl_check_hostname")
+_OPTIONS = {
+    "redis": ("db",),
+    "rediss": ("db", "ssl_ca_certs", "ssl_certfile", "ssl_keyfile", "ssl_cert_reqs", "ssl_check_hostname"),
+    "unix": ("db", "username", "password"),
+}
 
 
 def split_options(url: str, own: tuple[str, ...]) -> tuple[str, dict[str, str]]:
@@ -32,33 +37,42 @@ def split_options(url: str, own: tuple[str, ...]) -> tuple[str, dict[str, str]]:
 
     >>> split_options("valkey://localhost:7000/2?group=g", ("stream", "group"))
     ('redis://localhost:7000/2', {'group': 'g'})
+    >>> split_options("unix:/run/valkey.sock?db=2", ())[0]
+    'unix:///run/valkey.sock?db=2'
 
     Raises:
         SourceError: when the URL cannot be read or an option is unknown.
     """
-    try:
-        parts = urlsplit(url)
-        _ = parts.port  # raises when it is not a number
-        _ = int(parts.path.strip("/") or 0)
-    except ValueError:
-        # The foreign message, like the URL itself, may hold a part of the password.
-        raise SourceError(
-            "the Redis URL cannot be read: write redis://user:password@host:port/0, with special"
-            " characters of the password percent-encoded and the database as a number"
-        ) from None
-    if parts.scheme not in _SCHEMES:
-        raise SourceError(f"{parts.scheme!r} is not a Redis scheme: use {', '.join(_SCHEMES)}")
-    scheme = _SCHEMES[parts.scheme]
-    known = (*own, "db", *(_TLS_OPTIONS if scheme == "rediss" else ()))
+    if not is_broker(url):
+        raise SourceError(_unreadable(url))
+    parts = urlsplit(url)
+    scheme = BROKERS[parts.scheme]
+    database = "" if scheme == "unix" else parts.path.strip("/")
     options = dict(parse_qsl(parts.query))
+    if not re.fullmatch("[0-9]{0,9}", database) or not re.fullmatch("[0-9]{1,9}", options.get("db", "0")):
+        raise SourceError(_unreadable(url))
+    known = (*own, *_OPTIONS[scheme])
     for name in options:
         if name not in known:
             close = get_close_matches(name, known, n=1)
             hint = f"did you mean {close[0]!r}? " if close else ""
             raise SourceError(f"unknown option {name!r} in the Redis URL: {hint}known: {', '.join(known)}")
     rest = urlencode({name: value for name, value in options.items() if name not in own})
-    clean = parts._replace(scheme=scheme, query=rest, fragment="").geturl()
+    clean = f"{scheme}://{parts.netloc}{parts.path}{'?' if rest else ''}{rest}"
     return clean, {name: value for name, value in options.items() if name in own}
+
+
+def _unreadable(url: str) -> str:
+    """The sentence for it; the URL may hold a password, so only its scheme is quoted."""
+    scheme = url.partition(":")[0].lower()
+    if scheme not in BROKERS:
+        return f"{scheme[:40]!r} is not a Redis scheme: use {', '.join(BROKERS)}"
+    if scheme == "unix":
+        return "the address of the Redis socket cannot be read: write unix:///path/to/socket?db=0"
+    return (
+        f"the Redis URL cannot be read: write {scheme}://user:password@host:port/0, with special"
+        " characters of the password percent-encoded and the database as a number"
+    )
 
 
 def connect(url: str) -> redis.Redis:
@@ -89,16 +103,20 @@ def connect(url: str) -> redis.Redis:
 
 
 def describe(url: str) -> str:
-    """Scheme, host, port and database, and nothing else.
+    """Scheme, host and port or socket, and database; nothing else.
 
     >>> describe("redis://me:secret@localhost/2")
     'redis://localhost:6379/2'
+    >>> describe("unix://me:secret@/run/valkey.sock")
+    'unix:///run/valkey.sock/0'
     """
     parts = urlsplit(url)
+    database = dict(parse_qsl(parts.query)).get("db")
+    if parts.scheme == "unix":
+        return f"unix://{unquote(parts.path)}/{database or '0'}"
     host = parts.hostname or "localhost"
     host = f"[{host}]" if ":" in host else host
-    database = dict(parse_qsl(parts.query)).get("db", parts.path.strip("/") or "0")
-    return f"{parts.scheme}://{host}:{parts.port or 6379}/{database}"
+    return f"{parts.scheme}://{host}:{parts.port or 6379}/{database or parts.path.strip('/') or '0'}"
 
 
 def call(
@@ -127,6 +145,8 @@ def call(
         )
     except redis.RedisError as error:
         raise SourceError(explain(error, address)) from error
+    except (OSError, UnicodeError) as error:  # a host's name that no resolver takes
+        raise SourceError(f"{address}: {error!s:.200}; correct the address") from error
 
 
 def is_transient(error: Exception) -> bool:

@@ -70,6 +70,7 @@ class RedisStream:
         self._client = connect(url)
         self._address = describe(url)
         self.name = name or f"{self._address}/{stream}"
+        self.away = ""
         self._stream, self._group, self._consumer = stream, group, consumer
         self._dead_stream = dead_stream or f"{stream}:dead"
         self._min_idle_ms = min_idle_ms
@@ -144,10 +145,12 @@ class RedisStream:
     def _call(self, work: Callable[[], T], *, budget_s: float) -> T:
         try:
             value = self._ask(work, budget_s=budget_s)
-        except SourceError:
+        except SourceError as error:
+            self.away = str(error)
             self._start_over()
             self._pause.failed()
             raise
+        self.away = ""
         self._pause.succeeded()
         return value
 

@@ -7,18 +7,17 @@ from difflib import get_close_matches
 from importlib import import_module
 from types import MappingProxyType
 from typing import cast
+from urllib.parse import urlencode
 
 from guardedit.core.errors import SourceError
 from guardedit.core.protocols import Source
+from guardedit.settings import BROKERS, Settings
 
 #: URL scheme -> "module:callable", called with the URL.
 SCHEMES: Mapping[str, str] = MappingProxyType(
     {
         "file": "guardedit.sources.jsonl:open_file",
-        "redis": "guardedit.sources.redis_stream:open_redis",
-        "rediss": "guardedit.sources.redis_stream:open_redis",
-        "valkey": "guardedit.sources.redis_stream:open_redis",
-        "valkeys": "guardedit.sources.redis_stream:open_redis",
+        **dict.fromkeys(BROKERS, "guardedit.sources.redis_stream:open_redis"),
     }
 )
 
@@ -37,6 +36,14 @@ def open_source(url: str) -> Source:
     module, _, attribute = target.partition(":")
     opener = cast("Callable[[str], Source]", getattr(import_module(module), attribute))
     return opener(url)
+
+
+def open_sources(settings: Settings) -> list[Source]:
+    """The brokers named in the environment; the ledger's own inbox needs none."""
+    if not settings.redis_url:
+        return []
+    options = urlencode({"stream": settings.redis_stream, "group": settings.redis_group})
+    return [open_source(f"{settings.redis_url}{'&' if '?' in settings.redis_url else '?'}{options}")]
 
 
 def _unknown(scheme: str) -> str:

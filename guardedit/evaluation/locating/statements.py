@@ -128,7 +128,7 @@ def answered(host: ModelHost, asked: Sequence[Asked]) -> Iterator[bool]:
 def _statement(line: str, place: str) -> Statement:
     try:
         body = json.loads(line)
-    except (json.JSONDecodeError, RecursionError) as error:
+    except (ValueError, RecursionError) as error:
         raise UsageError(f"{place}: not JSON: {error}") from error
     if not isinstance(body, dict):
         raise UsageError(f"{place}: expected an object with prompt, subject and answer, got {line!r:.80}")

@@ -53,7 +53,7 @@ def read_trace(path: Path) -> tuple[str, LayerEffects]:
         base, layers = str(body["base_sha256"]), int(body["layers"])
     except OSError as error:
         raise UsageError(f"cannot read the trace {path}: {error}") from error
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise UsageError(
             f"{path} is no trace ({type(error).__name__}: {error}): "
             "write it with `guardedit locate trace --output json`"

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import typer
 from typer.testing import CliRunner
 
 from guardedit.cli.main import app
@@ -44,6 +45,21 @@ class Said:
         return self.out.splitlines()
 
 
+#: Built once: that takes longer than most commands.
+GROUP = typer.main.get_command(app)
+
+
+def command(*arguments: object, stdin: bytes | str | None = None) -> Said:
+    """What `guardedit ARGUMENTS` says in this process."""
+    code: Any = 0
+    with CliRunner().isolation(input=stdin) as (out, err, _):
+        try:
+            GROUP.main([str(argument) for argument in arguments], prog_name="guardedit")
+        except SystemExit as end:
+            code = end.code
+        return Said(code, out.getvalue().decode(), err.getvalue().decode())
+
+
 @pytest.fixture
 def home() -> Iterator[Path]:
     """In memory where that can be had: every commit waits for the disk."""
@@ -57,14 +73,9 @@ def guardedit(home, monkeypatch) -> Callable[..., Said]:
     """Runs `guardedit ARGUMENTS` on `home`; anything but an exit is a traceback, and fails the test."""
     monkeypatch.setenv("GUARDEDIT_HOME", str(home))
     monkeypatch.setenv("GUARDEDIT_POLICY", str(POLICIES / "default.yaml"))
+    monkeypatch.setenv("GUARDEDIT_TRACEBACK", "1")
 
-    def run(*arguments: object, stdin: bytes | str | None = None) -> Said:
-        result = CliRunner().invoke(app, [str(a) for a in arguments], input=stdin, prog_name="guardedit")
-        if result.exception is not None and not isinstance(result.exception, SystemExit):
-            raise result.exception
-        return Said(result.exit_code, result.stdout, result.stderr)
-
-    return run
+    return command
 
 
 def correction(n: int, target: str = "Paris", confidence: float = 1.0) -> Correction:

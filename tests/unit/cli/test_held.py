@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+from guardedit.core.correction import Correction
+from guardedit.core.protocols import Delivery, Settlement
+from guardedit.core.receipt import Fate
 from guardedit.ledger.journal import SqliteLedger
 
 
@@ -24,3 +27,18 @@ def test_what_is_not_held_cannot_be_released(guardedit, ledger_file):
 
     assert said.code == 2
     assert "no correction 'c1' is held" in said.err
+
+
+def test_a_held_message_that_can_be_read_no_more_does_not_hide_the_others(guardedit, home, ledger_file):
+    # An older version read it, and a later one is stricter.
+    raw = b'{"id": "old", "subject": 7}'
+    with SqliteLedger.open(home, base_sha256="b" * 64, policy_sha256="p", clock=lambda: 1.0) as ledger:
+        ledger.receive([Delivery(raw=raw, source="submit", position="g:1")])
+        row = next(row for row in ledger.pending(10) if row.raw == raw)
+        old = Correction(id="old", subject="Land", prompt="{} is", target_new="Rome")
+        ledger.settle([Settlement(seq=row.seq, fate=Fate.HELD, reason="doubtful", correction=old)])
+
+    one, other = guardedit("held", "list", "-o", "json").json
+
+    assert (one["correction"], other["correction"], other["subject"]) == ("c3", "old", None)
+    assert "cannot be read: " in other["target"]

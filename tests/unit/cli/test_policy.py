@@ -49,7 +49,7 @@ def test_one_wrong_policy_among_several_does_not_hide_the_others(guardedit, tmp_
 
 
 def test_a_correction_in_a_file_is_explained_rule_by_rule(guardedit, file):
-    said = guardedit("policy", "explain", file(PLAIN), "-o", "json")
+    said = guardedit("policy", "explain", "--file", file(PLAIN), "-o", "json")
 
     assert (said.code, said.json["route"], said.json["rule"]) == (0, "weights", "default")
     steps = said.json["trace"]
@@ -58,8 +58,8 @@ def test_a_correction_in_a_file_is_explained_rule_by_rule(guardedit, file):
 
 
 def test_a_correction_may_stand_on_several_lines_and_several_may_stand_in_a_file(guardedit, file):
-    pretty = guardedit("policy", "explain", file(PLAIN, indent=2))
-    both = guardedit("policy", "explain", file(PLAIN, {**PLAIN, "id": "x2"}))
+    pretty = guardedit("policy", "explain", "--file", file(PLAIN, indent=2))
+    both = guardedit("policy", "explain", "--file", file(PLAIN, {**PLAIN, "id": "x2"}))
 
     assert pretty.code == 0
     assert [line.split()[1] for line in both.lines if line.startswith("correction")] == ["x1", "x2"]
@@ -76,13 +76,13 @@ def test_a_held_correction_has_its_own_exit_code(guardedit):
 
 def test_the_quota_is_counted_from_the_ledger(guardedit, file, tmp_path, ledger_file):
     # Its clock stands in 1970, so nothing of it falls into the last 24 hours.
-    said = guardedit("policy", "explain", file({**PLAIN, "subject": "Land 1"}), "-o", "json").json
+    said = guardedit("policy", "explain", "--file", file({**PLAIN, "subject": "Land 1"}), "-o", "json").json
 
     assert said["rule"] == "default"
 
 
 def test_a_message_that_cannot_be_read_is_a_failure_with_its_number(guardedit, file):
-    said = guardedit("policy", "explain", file(PLAIN, {**PLAIN, "target_new": ""}))
+    said = guardedit("policy", "explain", "--file", file(PLAIN, {**PLAIN, "target_new": ""}))
 
     assert (said.code, said.out) == (1, "")
     assert said.err == "error: message 2: malformed: target_new must be a non-empty text, got ''\n"
@@ -106,8 +106,39 @@ def test_a_recorded_held_correction_has_the_exit_code_of_the_held(guardedit, led
     assert guardedit("policy", "explain", "c3").code == 3
 
 
-def test_what_is_neither_a_file_nor_recorded_is_a_usage_error(guardedit, ledger_file):
+def test_an_id_is_never_taken_for_a_file(guardedit, ledger_file, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for name in ("c1", "nope.json"):
+        (tmp_path / name).write_text(json.dumps({**PLAIN, "id": "of the file"}))
+
+    assert guardedit("policy", "explain", "c1", "-o", "json").json["correction"] == "c1"
     said = guardedit("policy", "explain", "nope.json")
+    assert said.code == 2
+    assert "has the id 'nope.json'; to explain a file, write --file FILE" in said.err
+
+
+def test_without_a_ledger_an_id_is_a_usage_error_that_names_the_remedy(guardedit):
+    said = guardedit("policy", "explain", "c1")
 
     assert said.code == 2
-    assert "'nope.json' is neither a file nor a decided correction" in said.err
+    assert "holds no ledger where 'c1' could be recorded: give --home" in said.err
+
+
+@pytest.mark.parametrize("arguments", [[], ["c1", "--file", "-"]])
+def test_what_is_explained_is_named_once(guardedit, arguments):
+    said = guardedit("policy", "explain", *arguments)
+
+    assert (said.code, said.out) == (2, "")
+    assert "give either the id of a recorded correction or --file FILE" in said.err
+
+
+def test_standard_input_may_be_named_as_a_file_too(guardedit):
+    assert guardedit("policy", "explain", "--file", "-", stdin=json.dumps(PLAIN)).code == 0
+
+
+def test_an_array_of_corrections_is_explained_one_by_one(guardedit, file):
+    many = json.dumps([PLAIN, {**PLAIN, "id": "x2"}], indent=1)
+
+    said = guardedit("policy", "explain", "-", stdin="\ufeff" + many)
+
+    assert [line.split()[1] for line in said.lines if line.startswith("correction")] == ["x1", "x2"]

@@ -6,10 +6,10 @@ from dataclasses import replace
 import pytest
 
 from guardedit.agent.parts import StepReport
-from guardedit.cli.run import drive
 from guardedit.core.epoch import Epoch
-from guardedit.core.errors import SourceError, StorageFull
+from guardedit.core.errors import StorageFull
 from guardedit.ledger.journal import SqliteLedger
+from guardedit.runtime.drive import drain, drive
 
 EPOCH = Epoch(
     number=4,
@@ -22,10 +22,11 @@ EPOCH = Epoch(
     created_at_s=0.0,
 )
 IDLE = StepReport(epoch=EPOCH)
+AWAY = replace(IDLE, away="redis is away: start it")
 
 
 class Script:
-    """A system whose steps are written down; after the last one it stops the loop."""
+    """A system whose live turns are written down; after the last one it stops the loop."""
 
     def __init__(self, *steps):
         self.steps, self.stop, self.taken = list(steps), threading.Event(), 0
@@ -39,16 +40,26 @@ class Script:
             raise step
         return step
 
-    def drive(self, *, once=False):
+    def step_live(self, wait_s=0.0):
+        return self.step()
+
+    def step_consolidate(self):
+        return IDLE
+
+    def drain(self):
         told = []
-        drive(self, self.stop, once=once, tell=told.append)
-        return told
+        return told, drain(self, self.stop, told.append)
+
+    def drive(self):
+        told, warned = [], []
+        drive(self, self.stop, tell=told.append, warn=warned.append)
+        return told, warned
 
 
 def test_a_line_is_told_for_every_change_and_none_for_an_idle_turn():
     changes = [replace(IDLE, received=2), replace(IDLE, settled=2), replace(IDLE, breach="Halt")]
 
-    told = Script(changes[0], IDLE, changes[1], changes[2], IDLE).drive()
+    told, _ = Script(changes[0], IDLE, changes[1], changes[2], IDLE).drive()
 
     assert told == changes
 
@@ -56,24 +67,30 @@ def test_a_line_is_told_for_every_change_and_none_for_an_idle_turn():
 def test_once_ends_when_nothing_is_left_to_do():
     script = Script(replace(IDLE, settled=1), IDLE, replace(IDLE, settled=9))
 
-    assert [report.settled for report in script.drive(once=True)] == [1]
+    assert [report.settled for report in script.drain()[0]] == [1]
     assert script.taken == 2
 
 
 def test_once_waits_for_a_batch_that_is_filling():
     script = Script(replace(IDLE, waiting=True), replace(IDLE, promoted=1), IDLE)
 
-    assert [report.promoted for report in script.drive(once=True)] == [1]
+    assert [report.promoted for report in script.drain()[0]] == [1]
 
 
-def test_a_broker_that_is_away_is_complained_of_once_and_asked_again(monkeypatch, capsys):
-    monkeypatch.setattr("guardedit.cli.run.BACK_OFF_S", 0.001)
-    away = SourceError("redis is away: start it")
+def test_once_does_what_else_can_be_done_before_it_says_that_the_broker_is_away():
+    told, away = Script(replace(AWAY, settled=1), AWAY, IDLE).drain()
 
-    told = Script(away, away, replace(IDLE, received=1), IDLE).drive()
+    assert [report.settled for report in told] == [1]
+    assert away == "redis is away: start it"
+
+
+def test_a_broker_that_is_away_is_complained_of_once_and_asked_again(monkeypatch):
+    monkeypatch.setattr("guardedit.runtime.drive.BACK_OFF_S", 0.001)
+
+    told, warned = Script(AWAY, AWAY, replace(IDLE, received=1), IDLE).drive()
 
     assert [report.received for report in told] == [1]
-    assert capsys.readouterr().err == "warning: redis is away: start it\n"
+    assert warned == ["redis is away: start it"]
 
 
 def test_a_ledger_that_cannot_be_written_ends_the_loop():

@@ -65,6 +65,57 @@ def test_a_line_over_the_limit_is_cut_says_so_and_costs_no_other_line(excess, en
     assert not end or found[2].position.startswith("f:3#")
 
 
+ARRAY = b'[{"id": "a"}, {"id": "b"},\n 7]'
+
+
+def places(content: bytes) -> list[tuple[str, bytes]]:
+    return [(d.position.partition("#")[0], d.raw) for d in read(content)]
+
+
+def test_an_array_on_a_line_is_read_as_its_elements():
+    assert places(b'{}\n[{"id": "a"}, {}]\n{}') == [
+        ("f:1", b"{}"),
+        ("f:2[1]", b'{"id": "a"}'),
+        ("f:2[2]", b"{}"),
+        ("f:3", b"{}"),
+    ]
+
+
+@pytest.mark.parametrize("before", [b"", b"\xef\xbb\xbf", b"\n \n", b"\xef\xbb\xbf\r\n"])
+def test_an_array_that_fills_the_file_is_read_as_its_elements_on_however_many_lines(before):
+    line = 1 + before.count(b"\n")
+    wanted = [(f"f:{line}[1]", b'{"id": "a"}'), (f"f:{line}[2]", b'{"id": "b"}'), (f"f:{line}[3]", b"7")]
+    for content in (ARRAY, ARRAY.replace(b"\n", b"\r\n"), ARRAY.replace(b", ", b",\n\n") + b"\n\n"):
+        assert places(before + content) == wanted
+
+
+@pytest.mark.parametrize("broken", [b"[", b"[1,\n2", b"[{}\n{}]", b"[\n{}\n", b"[" * 10_000])
+def test_what_only_begins_like_an_array_is_read_line_by_line(broken):
+    lines = (broken + b'\n{"id": "z"}').split(b"\n")
+    assert places(b"\n".join(lines)) == [(f"f:{n}", line) for n, line in enumerate(lines, 1) if line]
+
+
+def test_an_array_on_one_long_line_is_not_cut_and_a_long_line_that_is_none_is():
+    element = b'{"pad": "%s"}' % (b"x" * 50_000)
+    many = b"[" + b",".join([element] * 40) + b"]"
+    assert len(many) > MAX_LINE_BYTES
+    for end in (b"", b"\n", b"\n{}"):
+        found = read(many + end)
+        assert [d.raw for d in found[:40]] == [element] * 40
+        assert [d.raw for d in found[40:]] == ([b"{}"] if end == b"\n{}" else [])
+    size = len(many) - 1
+    found = read(many[:-1] + b"\n{}")
+    assert [len(found[0].raw), found[1].raw] == [MAX_LINE_BYTES, b"{}"]
+    assert found[0].position.endswith(f" (first {MAX_LINE_BYTES} of {size} bytes)")
+
+
+def test_a_byte_order_mark_at_the_beginning_is_skipped_and_nowhere_else():
+    mark = b"\xef\xbb\xbf"
+    assert places(mark + b"{}\n" + mark + b"{}") == [("f:1", b"{}"), ("f:2", mark + b"{}")]
+    assert places(mark) == []
+    assert read(mark + b"{}")[0].position == read(b"{}")[0].position
+
+
 def test_lines_are_delivered_before_the_stream_ends():
     class Endless(io.RawIOBase):
         def readline(self, size=-1):

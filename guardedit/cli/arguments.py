@@ -1,0 +1,77 @@
+"""What every argument of every command must be, said in one place and before the command runs.
+
+A text is text, a number fits into 64 bits, a path can be one.
+Limits that depend on the command stand with it.
+"""
+
+from __future__ import annotations
+
+import errno
+import math
+import os
+from pathlib import Path
+from typing import Any
+
+import typer
+
+#: Numbers that SQLite, torch and the clock can hold.
+LEAST, MOST = -(2**63), 2**63 - 1
+
+
+def check_arguments(command: Any) -> None:
+    """Have click look at each argument of a command, and of all below it, when it has been parsed."""
+    for inner in getattr(command, "commands", {}).values():
+        check_arguments(inner)
+    for param in command.params:
+        if param.callback is None:
+            param.callback = _checked
+
+
+def _checked(_ctx: Any, param: Any, value: Any) -> Any:
+    for item in value if isinstance(value, list | tuple) else (value,):
+        if problem := unusable(item):
+            raise typer.BadParameter(f"{str(item)!r} {problem}", param=param)
+    return value
+
+
+def unusable(value: Any) -> str:
+    r"""What is wrong with a path, a text or a number; empty for nothing.
+
+    Names of files may hold bytes that are no text: file systems allow them.
+
+    >>> unusable("Tromsø"), unusable(7), unusable(float("nan"))
+    ('', '', 'is not a finite number')
+    >>> unusable("Troms\udcf8")
+    'is not text in UTF-8'
+    """
+    if isinstance(value, Path):
+        return _unusable_path(value)
+    if isinstance(value, str):
+        if "\0" in value:
+            return "holds a NUL character"
+        return "" if _is_text(value) else "is not text in UTF-8"
+    if isinstance(value, float):
+        return "" if math.isfinite(value) else "is not a finite number"
+    if isinstance(value, int):
+        return "" if LEAST <= value <= MOST else "does not fit into 64 bits"
+    return ""
+
+
+def _unusable_path(value: Path) -> str:
+    try:
+        os.lstat(value)
+    except ValueError:
+        return "holds a NUL character"
+    except OSError as error:
+        return (
+            f"cannot be a path: {error.strerror}" if error.errno in {errno.ENAMETOOLONG, errno.ELOOP} else ""
+        )
+    return ""
+
+
+def _is_text(value: str) -> bool:
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        return False
+    return True

@@ -1,0 +1,183 @@
+"""Every argument of every command, found by looking at the app, meets a table of bad values.
+
+A new command or option is covered by itself. Nothing may end in a traceback: not even in the line that stands
+for an error nobody foresaw.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytest
+import typer
+from typer.testing import CliRunner
+
+from guardedit.cli.main import app
+
+#: Short: reading the shipped one takes longer than everything else here.
+POLICY = "apiVersion: guardedit/v1\nrules:\n  - {id: all, route: memory, why: enough}\n"
+DIGITS = "9" * 5_000
+#: What the options of one command may take together, in seconds; a command that begins to work takes longer.
+PATIENCE_S = 20.0
+
+BAD = {
+    "nothing": "",
+    "a space": " ",
+    "a sign": "-",
+    "a negative number": "-1",
+    "a huge number": "99999999999999999999",
+    "a huge negative number": "-99999999999999999999",
+    "a number of 5,000 digits": DIGITS,
+    "numbers with a comma": f"1,{DIGITS}",
+    "huge numbers with a comma": "1,99999999999999999999",
+    "no number": "nan",
+    "infinity": "1e999",
+    "a large float": "1e300",
+    "another digit": "٣",
+    "bytes that are no text": "Troms\udcf8",
+    "a NUL": "a\0b",
+    "a control character": "\x1b[2J\r\n",
+    "a bidi override": "a\u202eb",
+    "an emoji": "👩🏽‍🚀",
+    "100 kB": "x" * 100_000,
+    "100 kB of escapes": "\x1b" * 100_000,
+    "longer than a path may be": "/" + "a/" * 3_000,
+    "a folder": "{tmp}",
+    "a file of garbage": "{tmp}/garbage",
+    "a file of NULs": "{tmp}/zeros",
+    "an empty file": "{tmp}/empty",
+    "deep JSON": "{tmp}/deep",
+    "JSON with a huge number": "{tmp}/huge",
+    "an unreadable file": "{tmp}/unreadable",
+    "a link to itself": "{tmp}/loop",
+    "a file in no folder": "{tmp}/no/file",
+    "a file as a folder": "{tmp}/garbage/file",
+    "a device": "/dev/null",
+}
+
+
+#: Built once: that takes ten times longer than most calls.
+GROUP = typer.main.get_command(app)
+
+
+def commands(command: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Any]]:
+    for name, inner in getattr(command, "commands", {}).items():
+        if getattr(inner, "commands", None):
+            yield from commands(inner, (*path, name))
+        else:
+            yield (*path, name), inner
+
+
+COMMANDS = dict(commands(GROUP))
+#: What keeps a command from working for minutes where a missing model does not.
+STOPS = {("demo",): ["--policy=none.yaml", "--runtime=local"]}
+
+
+@pytest.fixture
+def folder(tmp_path) -> Path:
+    (tmp_path / "garbage").write_bytes(bytes(range(256)) * 50)
+    (tmp_path / "zeros").write_bytes(bytes(5_000))
+    (tmp_path / "empty").touch()
+    (tmp_path / "deep").write_text("[" * 100_000)
+    (tmp_path / "huge").write_text(f'{{"subject": {DIGITS}, "prompt": {DIGITS}, "layers": {DIGITS}}}\n')
+    (tmp_path / "unreadable").touch(mode=0)
+    (tmp_path / "loop").symlink_to(tmp_path / "loop")
+    (tmp_path / "model").mkdir()
+    (tmp_path / "policy.yaml").write_text(POLICY)
+    return tmp_path
+
+
+@pytest.fixture
+def surroundings(folder, home, ledger_file, monkeypatch) -> None:
+    """A ledger with a little of everything, and no model: what would work for minutes stops there."""
+    monkeypatch.chdir(folder)
+    settings = {
+        "HOME": home,
+        "MODEL": folder / "model",
+        "POLICY": folder / "policy.yaml",
+        "METRICS": "off",
+        "RUNTIME": "local",
+        "TRACEBACK": "1",
+    }
+    for name, value in settings.items():
+        monkeypatch.setenv(f"GUARDEDIT_{name}", str(value))
+
+
+def spoken(param: Any, value: str) -> list[str]:
+    """The parameter with a value, as one writes it."""
+    return [value] if param.param_type_name == "argument" else [f"{param.opts[0]}={value}"]
+
+
+def calls(path: tuple[str, ...], folder: Path) -> Iterator[tuple[str, list[str]]]:
+    """Every parameter with every bad value, and what the command needs besides."""
+    params = COMMANDS[path].params
+    for param in params:
+        if getattr(param, "is_flag", False):
+            continue
+        others = [p for p in params if p.required and p is not param]
+        stops = [word for word in STOPS.get(path, ()) if not word.startswith(param.opts[0])]
+        for name, value in BAD.items():
+            words = [(p, spoken(p, "1")) for p in others]
+            words.append((param, spoken(param, value.replace("{tmp}", str(folder)))))
+            options = [word for p, said in words if p.param_type_name == "option" for word in said]
+            arguments = [word for p, said in words if p.param_type_name == "argument" for word in said]
+            yield f"{param.name}: {name}", [*path, *stops, *options, "--", *arguments]
+
+
+class Result(NamedTuple):
+    code: object
+    err: str
+    error: str
+
+
+def call(arguments: list[str]) -> Result:
+    given = b"\xff\0{]\n" + b"9" * 5_000 + b"\n"
+    code, error = 0, ""
+    with CliRunner().isolation(input=given) as (_, err, _):
+        try:
+            GROUP.main(arguments, prog_name="guardedit")
+        except SystemExit as end:
+            code = end.code
+        except Exception as wrong:  # noqa: BLE001 - what this test is about
+            error = f"{type(wrong).__name__}: {wrong}"
+        return Result(code, err.getvalue().decode(), error)
+
+
+def wrong_with(said: Result) -> str:
+    if said.error:
+        return said.error
+    if said.code not in {0, 1, 2, 3, 4}:
+        return f"exit code {said.code}"
+    if said.code in {2, 4} and "error: " not in said.err:
+        return f"no error line: {said.err!r:.200}"
+    if "Traceback" in said.err or "unforeseen" in said.err:
+        return f"a traceback: {said.err!r:.200}"
+    if not all(line.isprintable() and len(line) < 2_500 for line in said.err.splitlines()):
+        return f"a line that no terminal should see: {said.err!r:.200}"
+    return ""
+
+
+@pytest.mark.parametrize("path", COMMANDS, ids=" ".join)
+def test_no_bad_value_of_any_argument_ends_in_a_traceback(path, folder, surroundings):
+    started = time.process_time()
+    found = {name: wrong_with(call(arguments)) for name, arguments in calls(path, folder)}
+
+    assert {name: wrong for name, wrong in found.items() if wrong} == {}
+    assert time.process_time() - started < PATIENCE_S, "something works before it looks at its arguments"
+
+
+def test_every_command_has_been_found():
+    assert len(COMMANDS) > 25
+    assert {path[0] for path in COMMANDS} == set(GROUP.commands)
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root reads every file, so nothing is unreadable to it")
+def test_a_file_that_may_not_be_read_is_named(folder, surroundings):
+    said = call(["submit", str(folder / "unreadable")])
+
+    assert said.code == 1
+    assert "Permission denied" in said.err
