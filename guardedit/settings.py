@@ -19,7 +19,7 @@ from guardedit.core.errors import UsageError
 _DEVICE = re.compile(r"auto|cpu|mps|cuda(:[0-9]+)?")
 _PLAIN_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:-]{0,127}")
 
-#: Schemes of a broker's address, each with the one that redis-py knows it by: one protocol, two servers.
+#: Schemes of a broker's address, each with the one that redis-py knows it by: Valkey speaks its protocol.
 BROKERS: Mapping[str, str] = MappingProxyType(
     {"redis": "redis", "valkey": "redis", "rediss": "rediss", "valkeys": "rediss", "unix": "unix"}
 )
@@ -85,6 +85,8 @@ class Settings:
             GUARDEDIT_REDIS_URL.
         redis_stream: name of the stream. GUARDEDIT_REDIS_STREAM.
         redis_group: name of the consumer group. GUARDEDIT_REDIS_GROUP.
+        ledger_key: signs the ledger's heads, empty for none; a secret, so it is not in the repr.
+            GUARDEDIT_LEDGER_KEY.
         runtime: `local` runs everything in this process, `ray` in actors. GUARDEDIT_RUNTIME.
         ray_address: an existing cluster; empty starts one on this machine. GUARDEDIT_RAY_ADDRESS.
         model_workers: how many model workers to start. GUARDEDIT_MODEL_WORKERS.
@@ -100,6 +102,7 @@ class Settings:
     redis_url: str = field(default="", repr=False)
     redis_stream: str = "guardedit:corrections"
     redis_group: str = "guardedit"
+    ledger_key: bytes = field(default=b"", repr=False)
     runtime: Literal["local", "ray"] = "local"
     ray_address: str = ""
     model_workers: int = 1
@@ -126,6 +129,7 @@ class Settings:
             redis_url=reader.redis_url("GUARDEDIT_REDIS_URL"),
             redis_stream=reader.name("GUARDEDIT_REDIS_STREAM", default.redis_stream),
             redis_group=reader.name("GUARDEDIT_REDIS_GROUP", default.redis_group),
+            ledger_key=reader.text("GUARDEDIT_LEDGER_KEY").encode("utf-8", "surrogateescape"),
             runtime=reader.runtime("GUARDEDIT_RUNTIME", default.runtime),
             ray_address=reader.text("GUARDEDIT_RAY_ADDRESS"),
             model_workers=reader.count("GUARDEDIT_MODEL_WORKERS", default.model_workers),

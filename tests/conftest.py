@@ -24,6 +24,7 @@ from guardedit.policy.load import load_policy
 from guardedit.policy.schema import Policy
 from guardedit.settings import Settings
 from guardedit.zoo.world import KnownFact, World
+from tests.real_parts import missing
 
 if TYPE_CHECKING:
     from guardedit.runtime.local import LocalSystem
@@ -77,13 +78,6 @@ class ValkeyServer:
         for file in (self._folder / "appendonlydir").iterdir():
             file.unlink()
         self.start()
-
-
-def missing(what: str) -> None:
-    """A real part is not here: a failure where nobody looks at skipped tests, else a skip with the reason."""
-    if os.environ.get("CI"):
-        pytest.fail(f"{what} (CI is set, so this is a failure)")
-    pytest.skip(what)
 
 
 @pytest.fixture

@@ -186,7 +186,9 @@ def _weights(parts: Parts, seen: int, to: int) -> Target:
 
 
 def _everything(parts: Parts, seen: int, to: int) -> Target:
-    now, then = parts.journal.live(seen), parts.journal.live(to)
+    now_s = parts.clock()
+    now = parts.journal.live(seen)
+    then = {key: fact for key, fact in parts.journal.live(to).items() if not fact.expired(now_s)}
     gone = [Change(key, None) for key in now if key not in then]
     back = [Change(key, fact) for key, fact in then.items() if now.get(key) != fact]
     return Target(seen, (*gone, *back), parts.journal.edits(to))

@@ -22,6 +22,7 @@ from guardedit.assembly.base_parts import (
 from guardedit.core.errors import UsageError, WrongBaseModel
 from guardedit.ledger.epochs import LAST_GOOD, SERVING
 from guardedit.ledger.journal import SqliteLedger
+from guardedit.ledger.reading import LedgerReader
 from guardedit.settings import Settings
 
 EVENT = "base"
@@ -71,7 +72,7 @@ def check_base(settings: Settings, ledger: SqliteLedger) -> None:
         ledger.note(EVENT, {"parts": {part.name: part.known for part in parts}})
 
 
-def compare_base(settings: Settings, ledger: SqliteLedger, *, cache: Path | None = None) -> list[Part]:
+def compare_base(settings: Settings, ledger: LedgerReader, *, cache: Path | None = None) -> list[Part]:
     """All parts, none of them changed; for anybody who can read the ledger.
 
     Raises:
@@ -83,7 +84,7 @@ def compare_base(settings: Settings, ledger: SqliteLedger, *, cache: Path | None
     return parts
 
 
-def parts_of_base(settings: Settings, ledger: SqliteLedger, *, cache: Path | None = None) -> list[Part]:
+def parts_of_base(settings: Settings, ledger: LedgerReader, *, cache: Path | None = None) -> list[Part]:
     """Every part that is recorded or found; those of a ledger that knows none yet are all the same.
 
     Args:
@@ -105,7 +106,7 @@ def parts_of_base(settings: Settings, ledger: SqliteLedger, *, cache: Path | Non
     ]
 
 
-def recorded_parts(ledger: SqliteLedger) -> Mapping[str, str]:
+def recorded_parts(ledger: LedgerReader) -> Mapping[str, str]:
     """Name -> digest as last recorded; empty before the first start of a coordinator that records them."""
     events = ledger.events(kinds=(EVENT,))
     parts: Mapping[str, str] = events[-1][2]["parts"] if events else {}
@@ -145,12 +146,12 @@ def accept_base(
     return chosen
 
 
-def edits_on_base(ledger: SqliteLedger) -> int:
+def edits_on_base(ledger: LedgerReader) -> int:
     """How many weight edits the serving and the last good epoch have, whichever has more."""
     return max(len(ledger.edits(ledger.ref(name))) for name in (SERVING, LAST_GOOD))
 
 
-def _refuse_under_edits(settings: Settings, ledger: SqliteLedger, parts: Sequence[Part]) -> None:
+def _refuse_under_edits(settings: Settings, ledger: LedgerReader, parts: Sequence[Part]) -> None:
     names = ", ".join(part.name for part in parts if folds(settings, part.name))
     if names and (edits := edits_on_base(ledger)):
         raise UsageError(
@@ -160,7 +161,7 @@ def _refuse_under_edits(settings: Settings, ledger: SqliteLedger, parts: Sequenc
         )
 
 
-def _refusal(settings: Settings, ledger: SqliteLedger, changed: Sequence[Part]) -> str:
+def _refusal(settings: Settings, ledger: LedgerReader, changed: Sequence[Part]) -> str:
     told = "; ".join(map(str, changed))
     if any(kind_of(part.name) in ("weights", "config") for part in changed):
         return (

@@ -14,6 +14,7 @@ from guardedit.assembly.model_files import known_questions, load_probes, tokeniz
 from guardedit.core.protocols import Clock, Observer, Replica, Snapshot, Source, Workbench
 from guardedit.guard import DriftLimits, DriftWatch, NoDrift, NoGuard, bisect
 from guardedit.ledger.journal import SqliteLedger
+from guardedit.ledger.opening import read_only
 from guardedit.memory.encoder import SentenceEncoder
 from guardedit.memory.scope import ScopeThresholds
 from guardedit.memory.store import RetrievalMemory
@@ -55,6 +56,7 @@ def open_ledger(
         clock=clock,
         writer=writer,
         role=role,
+        key=settings.ledger_key,
     )
 
 
@@ -112,7 +114,7 @@ def last_snapshot(settings: Settings) -> Snapshot | None:
     """The serving epoch as the ledger has it; None before there is a ledger."""
     if not (settings.home / "ledger.db").is_file():
         return None
-    with SqliteLedger.open(settings.home, clock=time.time, writer=False) as ledger:
+    with read_only(settings.home, clock=time.time, key=settings.ledger_key) as ledger:
         return ledger.snapshot()
 
 
@@ -120,6 +122,6 @@ def unchanged_base(settings: Settings) -> None:
     """WrongBaseModel where a part of the base was changed; said before anything is loaded with it."""
     if not (settings.home / "ledger.db").is_file():
         return
-    with SqliteLedger.open(settings.home, clock=time.time, writer=False) as ledger:
+    with read_only(settings.home, clock=time.time, key=settings.ledger_key) as ledger:
         if ledger.refs():
             compare_base(settings, ledger)

@@ -73,18 +73,10 @@ def _snapshot(settings: Settings, policy: Policy, bench: Bench) -> Snapshot:
     """What is served. In shadow mode that is the base model, whatever the ledger knows."""
     base = bench.host.base_sha256
     if exists(settings):
-        from guardedit import assembly
-
         with existing(settings) as ledger:
-            started = begun(ledger)
-        if started:
-            # Compares the ledger's base model with the one loaded.
-            with assembly.open_ledger(
-                settings, policy, base_sha256=base, clock=time.time, writer=False
-            ) as ledger:
-                number = 0 if policy.mode == "shadow" else ledger.epoch().number
-                facts = tuple(ledger.live(number).values())
-                return Snapshot(epoch=ledger.epoch(number), edits=ledger.edits(number), facts=facts)
+            if begun(ledger):
+                ledger.compare_base(base)
+                return ledger.snapshot(0 if policy.mode == "shadow" else None)
     from guardedit.ledger.epochs import genesis
 
     step = genesis(base_sha256=base, policy_sha256=policy.sha256, weights_sha256=base, at_s=time.time())

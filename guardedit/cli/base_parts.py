@@ -16,6 +16,7 @@ from guardedit.cli.options import Format, Home, Model, commands, examples, setti
 from guardedit.cli.show import Output
 from guardedit.core.errors import UsageError
 from guardedit.ledger.journal import SqliteLedger
+from guardedit.ledger.reading import LedgerReader
 from guardedit.settings import Settings
 
 if TYPE_CHECKING:
@@ -68,7 +69,7 @@ def accept(
     settings = settings_from(home, model=model)
     with existing(settings) as ledger:
         _refuse_without_epoch(settings, ledger)
-    with SqliteLedger.open(settings.home, clock=time.time) as ledger:
+    with SqliteLedger.open(settings.home, clock=time.time, key=settings.ledger_key) as ledger:
         base = _loaded(settings, ledger, parts)
         accepted = assembly.accept_base(settings, ledger, parts, by=by or _user(), base_sha256=base)
     for part in accepted:
@@ -86,7 +87,7 @@ def _told(part: Part) -> dict[str, str]:
     }
 
 
-def _refuse_without_epoch(settings: Settings, ledger: SqliteLedger) -> None:
+def _refuse_without_epoch(settings: Settings, ledger: LedgerReader) -> None:
     if not begun(ledger):
         raise UsageError(
             f"the ledger in {settings.home} belongs to no base model yet: `guardedit run` begins it"

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 import typer
 
 from guardedit.cli import show
-from guardedit.cli.opening import existing
+from guardedit.cli.opening import changing, existing
 from guardedit.cli.options import Format, Home, commands, examples, settings_from
 from guardedit.cli.show import Output
 from guardedit.ledger.inbox import DeadLetter
@@ -51,7 +51,7 @@ def show_(
 @app.command("retry", epilog=examples("guardedit dlq retry 17 18"))
 def retry(numbers: Numbers, *, home: Home = None, output: Format = Output.TABLE) -> None:
     """Read the messages again, unchanged, as after an upgrade or with another model."""
-    with existing(settings_from(home)) as ledger:
+    with changing(settings_from(home)) as ledger:
         for number in numbers:
             ledger.retry(number)
             told = {"number": number, "retried": True}
@@ -61,7 +61,7 @@ def retry(numbers: Numbers, *, home: Home = None, output: Format = Output.TABLE)
 @app.command("drop", epilog=examples("guardedit dlq drop 17"))
 def drop(numbers: Numbers, *, home: Home = None, output: Format = Output.TABLE) -> None:
     """Stop listing the messages. The record and the bytes stay in the ledger."""
-    with existing(settings_from(home)) as ledger:
+    with changing(settings_from(home)) as ledger:
         for number in numbers:
             ledger.drop(number)
             show.line({"number": number, "dropped": True}, output, f"{number}: dropped")

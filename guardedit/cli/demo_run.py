@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from guardedit.agent.parts import StepReport
     from guardedit.evaluation.expected import DemoStream
     from guardedit.evaluation.scores import Questions
-    from guardedit.ledger.journal import SqliteLedger
+    from guardedit.ledger.reading import LedgerReader
     from guardedit.policy.schema import Policy
     from guardedit.runtime.cluster import RaySystem
     from guardedit.runtime.local import LocalSystem
@@ -188,7 +188,7 @@ class DemoRun:
         }
         return stream, told
 
-    def _tell(self, system: RaySystem | LocalSystem, ledger: SqliteLedger, step: StepReport) -> None:
+    def _tell(self, system: RaySystem | LocalSystem, ledger: LedgerReader, step: StepReport) -> None:
         verdicts: list[tuple[str, str]] = []
         for seq, _, body in ledger.events(since=self._seen, kinds=("trial", "epoch")):
             self._seen = seq

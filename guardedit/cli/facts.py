@@ -17,7 +17,7 @@ from guardedit.cli.operator import operating
 from guardedit.cli.options import Format, Home, Model, PolicyFile, commands, examples, settings_from
 from guardedit.cli.show import Output
 from guardedit.core.fact import Fact, Placement
-from guardedit.ledger.journal import SqliteLedger
+from guardedit.ledger.reading import LedgerReader
 
 app = commands("Facts: list, show, history, undo, redo, kept, release.")
 app.command("kept", epilog=examples("guardedit facts kept", "guardedit facts kept --output json"))(kept)
@@ -50,7 +50,7 @@ def list_(
     show.rows([described(fact) for fact in chosen], shown, output, empty="no facts")
 
 
-def _facts(ledger: SqliteLedger, epoch: str, *, expired: bool, now_s: float) -> list[Fact]:
+def _facts(ledger: LedgerReader, epoch: str, *, expired: bool, now_s: float) -> list[Fact]:
     number = number_of(ledger, epoch)
     if expired:
         return expired_facts(ledger, number, now_s=now_s)
@@ -144,7 +144,7 @@ def described(fact: Fact) -> dict[str, Any]:
     }
 
 
-def _whole(ledger: SqliteLedger, fact: Fact, *, now_s: float) -> dict[str, Any]:
+def _whole(ledger: LedgerReader, fact: Fact, *, now_s: float) -> dict[str, Any]:
     """A fact with where it stands and why."""
     live = ledger.live() if begun(ledger) else {}
     receipt, decision = ledger.receipt(fact.correction_id), ledger.decision(fact.correction_id)

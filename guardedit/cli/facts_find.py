@@ -6,10 +6,10 @@ from collections.abc import Iterator
 
 from guardedit.core.errors import UsageError
 from guardedit.core.fact import Fact, FactKey
-from guardedit.ledger.journal import SqliteLedger
+from guardedit.ledger.reading import LedgerReader
 
 
-def find(ledger: SqliteLedger, text: str) -> list[Fact]:
+def find(ledger: LedgerReader, text: str) -> list[Fact]:
     """The facts of an id or a subject; UsageError for none."""
     found = ledger.find_fact(text)
     if not found:
@@ -20,7 +20,7 @@ def find(ledger: SqliteLedger, text: str) -> list[Fact]:
     return found
 
 
-def expired_facts(ledger: SqliteLedger, epoch: int, *, now_s: float) -> list[Fact]:
+def expired_facts(ledger: LedgerReader, epoch: int, *, now_s: float) -> list[Fact]:
     """Facts of the epoch whose time is over, and those that a coordinator took out for that before it."""
     live = ledger.live(epoch)
     gone = [_last(ledger, key, epoch) for key in _taken_out(ledger, epoch) if key not in live]
@@ -30,7 +30,7 @@ def expired_facts(ledger: SqliteLedger, epoch: int, *, now_s: float) -> list[Fac
     ]
 
 
-def _taken_out(ledger: SqliteLedger, epoch: int) -> Iterator[FactKey]:
+def _taken_out(ledger: LedgerReader, epoch: int) -> Iterator[FactKey]:
     keys = (
         FactKey(*change["key"])
         for _, _, body in ledger.events(kinds=("epoch",))
@@ -40,7 +40,7 @@ def _taken_out(ledger: SqliteLedger, epoch: int) -> Iterator[FactKey]:
     yield from dict.fromkeys(keys)
 
 
-def _last(ledger: SqliteLedger, key: FactKey, epoch: int) -> Fact | None:
+def _last(ledger: LedgerReader, key: FactKey, epoch: int) -> Fact | None:
     """The fact that stood last for a key up to an epoch; None where it had none."""
     versions = [version for version in ledger.history(key) if version.epoch <= epoch]
     facts = [version.fact for version in versions if version.fact is not None]

@@ -11,12 +11,12 @@ import typer
 from guardedit.agent.kept import Kept, KeptFacts
 from guardedit.cli import show
 from guardedit.cli.facts_find import find
-from guardedit.cli.opening import begun, existing
+from guardedit.cli.opening import begun, changing, existing
 from guardedit.cli.options import Format, Home, settings_from
 from guardedit.cli.show import Output
 from guardedit.core.errors import UsageError
 from guardedit.core.fact import Fact, Placement
-from guardedit.ledger.journal import SqliteLedger
+from guardedit.ledger.reading import LedgerReader
 
 _COLUMNS = ("fact", "subject", "state", "code", "reason", "evidence", "since")
 
@@ -42,7 +42,7 @@ def release(
     output: Format = Output.TABLE,
 ) -> None:
     """Let facts be tried for the weights again that something keeps out of them."""
-    with existing(settings_from(home)) as ledger:
+    with changing(settings_from(home)) as ledger:
         out = {fact.id for fact, _ in kept_now(ledger, now_s=time.time())}
         for text in facts:
             chosen = [fact for fact in find(ledger, text) if fact.id in out]
@@ -56,7 +56,7 @@ def release(
                 show.line(told, output, f"{fact.id} ({fact.key.subject}): released, may be promoted again")
 
 
-def kept_now(ledger: SqliteLedger, *, now_s: float) -> list[tuple[Fact, Kept]]:
+def kept_now(ledger: LedgerReader, *, now_s: float) -> list[tuple[Fact, Kept]]:
     """The live facts in memory that something keeps out of the weights, and what."""
     if not begun(ledger):
         return []

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 import typer
 
 from guardedit.cli import show
-from guardedit.cli.opening import existing
+from guardedit.cli.opening import changing, existing
 from guardedit.cli.options import Format, Home, commands, examples, settings_from
 from guardedit.cli.show import Output
 from guardedit.core.correction import decode_correction
@@ -36,7 +36,7 @@ def release(
     output: Format = Output.TABLE,
 ) -> None:
     """Let held corrections pass: the coordinator decides them again and does not hold them a second time."""
-    with existing(settings_from(home)) as ledger:
+    with changing(settings_from(home)) as ledger:
         for correction in corrections:
             ledger.release(correction)
             told = {"correction": correction, "released": True}

@@ -6,7 +6,7 @@ import math
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Annotated, Any
 
 import typer
@@ -18,7 +18,8 @@ from guardedit.cli.options import Format, Home, settings_from
 from guardedit.cli.show import Output
 from guardedit.core.fact import Placement
 from guardedit.core.receipt import Fate
-from guardedit.ledger.journal import SqliteLedger
+from guardedit.ledger.reading import LedgerReader
+from guardedit.settings import Settings
 
 
 def status(
@@ -34,17 +35,21 @@ def status(
 
     The serving epoch, facts by placement, what waits, and what the guard and the drift watch did.
     """
-    with existing(settings_from(home)) as ledger:
-        if not watch:
-            show.record(state_of(ledger, now_s=time.time()), output)
-            return
-        try:
-            _watch(ledger, output, every_s=every_s)
-        except KeyboardInterrupt:
-            return  # the usual way to end it
+    settings = settings_from(home)
+    if not watch:
+        show.record(_look(settings), output)
+        return
+    # The usual way to end it.
+    with suppress(KeyboardInterrupt):
+        _watch(settings, output, every_s=every_s)
 
 
-def state_of(ledger: SqliteLedger, *, now_s: float) -> dict[str, Any]:
+def _look(settings: Settings) -> dict[str, Any]:
+    with existing(settings) as ledger:
+        return state_of(ledger, now_s=time.time())
+
+
+def state_of(ledger: LedgerReader, *, now_s: float) -> dict[str, Any]:
     """What an operator wants to know at a glance; None for what is not known yet.
 
     `now_s` (seconds since 1970, UTC) decides which facts have expired.
@@ -72,7 +77,7 @@ def state_of(ledger: SqliteLedger, *, now_s: float) -> dict[str, Any]:
     }
 
 
-def _last_ratio(ledger: SqliteLedger) -> float:
+def _last_ratio(ledger: LedgerReader) -> float:
     readings = ledger.events(kinds=("reading",))
     if not readings:
         return math.nan
@@ -82,11 +87,12 @@ def _last_ratio(ledger: SqliteLedger) -> float:
         return math.inf
 
 
-def _watch(ledger: SqliteLedger, output: Output, *, every_s: float) -> None:
+def _watch(settings: Settings, output: Output, *, every_s: float) -> None:
     with _screen(output) as draw:
         shown: dict[str, Any] = {}
         while True:
-            state = state_of(ledger, now_s=time.time())
+            # Opened each time: a coordinator may have started since.
+            state = _look(settings)
             # Its age changes with every look and is no news.
             if {**state, "oldest_s": 0.0} != shown or draw.live:
                 draw(state)

@@ -13,7 +13,8 @@ from guardedit.cli.opening import begun, existing
 from guardedit.cli.options import Format, Home, Model, PolicyFile, settings_from
 from guardedit.cli.show import Output
 from guardedit.core.errors import GuardeditError
-from guardedit.ledger.journal import SqliteLedger
+from guardedit.ledger.opening import anchor as anchor_anew
+from guardedit.ledger.reading import LedgerReader
 from guardedit.settings import Settings
 
 if TYPE_CHECKING:
@@ -31,6 +32,13 @@ def verify(
         bool,
         typer.Option("--ledger-only", help="Leave out what needs the model: its files, fold hash, memory."),
     ] = False,
+    anchor: Annotated[
+        bool,
+        typer.Option(
+            "--anchor",
+            help="Accept the record as it ends now and sign that, as after GUARDEDIT_LEDGER_KEY was set.",
+        ),
+    ] = False,
 ) -> None:
     """Check that everything is what it was.
 
@@ -40,6 +48,8 @@ def verify(
     Each problem is a line, and the exit code is 1. Nothing is repaired, and nothing written.
     """
     settings = settings_from(home, policy, model)
+    if anchor:
+        anchor_anew(settings.home, key=settings.ledger_key)
     with existing(settings) as ledger:
         problems = ledger.verify()
         checked = ["ledger"]
@@ -57,7 +67,7 @@ def verify(
         raise typer.Exit(Code.FAILED)
 
 
-def _files(settings: Settings, ledger: SqliteLedger) -> Iterator[str]:
+def _files(settings: Settings, ledger: LedgerReader) -> Iterator[str]:
     """Parts of the base that are not what the ledger knows. Model and home folder need no writing for it."""
     from guardedit import assembly
 
@@ -76,7 +86,7 @@ def _files(settings: Settings, ledger: SqliteLedger) -> Iterator[str]:
         yield "base: put back what was there; see `guardedit base show` and `guardedit base accept`"
 
 
-def _beside_the_model(settings: Settings, ledger: SqliteLedger) -> Iterator[str]:
+def _beside_the_model(settings: Settings, ledger: LedgerReader) -> Iterator[str]:
     """Fold the serving epoch's edits and rebuild the memory; LedgerError and the like become problems."""
     from guardedit import assembly
     from guardedit.policy.load import load_policy
@@ -99,7 +109,7 @@ def _beside_the_model(settings: Settings, ledger: SqliteLedger) -> Iterator[str]
     yield from _memory(settings, rules, ledger)
 
 
-def _weights(bench: Bench, ledger: SqliteLedger) -> Iterator[str]:
+def _weights(bench: Bench, ledger: LedgerReader) -> Iterator[str]:
     epoch = ledger.epoch()
     try:
         found = bench.fold.weights_sha256(ledger.edits())
@@ -113,7 +123,7 @@ def _weights(bench: Bench, ledger: SqliteLedger) -> Iterator[str]:
         )
 
 
-def _memory(settings: Settings, rules: Policy, ledger: SqliteLedger) -> Iterator[str]:
+def _memory(settings: Settings, rules: Policy, ledger: LedgerReader) -> Iterator[str]:
     from guardedit import assembly
     from guardedit.memory.fact_sets import facts_sha256
 

@@ -218,7 +218,9 @@ def _moment(name: str, value: str) -> float:
         moment = datetime.fromisoformat(value)
         return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
     except (ValueError, OverflowError) as error:
-        raise MalformedCorrection(f"{name} is not RFC 3339: {shown(value)}") from error
+        raise MalformedCorrection(
+            f"{name} is not RFC 3339: {shown(value)}; send seconds since 1970 or 2026-11-20T00:00:00Z"
+        ) from error
 
 
 def _finer(size: float) -> str:

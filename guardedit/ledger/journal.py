@@ -84,7 +84,7 @@ class SqliteLedger(EpochWriter):
                 if held.may(lock.CONSOLIDATE):
                     blobs.sweep()
             if base_sha256 is not None and ledger.refs():
-                opening.compare_base(database, base_sha256)
+                ledger.compare_base(base_sha256)
             undo.pop_all()
         return ledger
 
@@ -151,7 +151,3 @@ class SqliteLedger(EpochWriter):
             (row["content_key"],),
         )
         return known == (row["edit"]["digest"], json.dumps(row["edit"]["facts"]), row["group_key"])
-
-    def remember_edit(self, content_key: str, edit: WeightEdit) -> None:
-        """Keep one edit that belongs to no proposal of its own."""
-        self.remember_edits([(content_key, content_key, edit)])

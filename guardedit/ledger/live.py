@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Self
 
 from guardedit.core.epoch import Change, Epoch
-from guardedit.core.errors import LedgerCorrupt
+from guardedit.core.errors import LedgerCorrupt, WrongBaseModel
 from guardedit.core.fact import Fact, FactKey
 from guardedit.core.proposal import WeightEdit
 from guardedit.core.protocols import Clock, Snapshot, Update
@@ -45,6 +45,14 @@ class LiveReader:
     def base_sha256(self) -> str:
         """Digest of the base model this ledger belongs to."""
         return epochs.read_epoch(self._database, 0, {}).base_sha256
+
+    def compare_base(self, base_sha256: str) -> None:
+        """WrongBaseModel when the ledger belongs to another model than the one loaded."""
+        if (recorded := self.base_sha256) != base_sha256:
+            raise WrongBaseModel(
+                f"{self._database.path} belongs to base model {recorded}, the loaded one is {base_sha256}: "
+                "load that model, or give this one another folder"
+            )
 
     # Epochs and what is live in them.
 

@@ -6,7 +6,7 @@ import contextlib
 from pathlib import Path
 
 from guardedit.core.epoch import state_sha256_of
-from guardedit.core.errors import LedgerCorrupt, UsageError, WrongBaseModel
+from guardedit.core.errors import LedgerCorrupt, UsageError
 from guardedit.core.protocols import Clock
 from guardedit.ledger import epochs
 from guardedit.ledger.blobs import Blobs
@@ -88,16 +88,6 @@ def begin(
         if epochs.refs(database):
             return  # the other cycle was first
         record(connection, at_s=at_s, kind=EPOCH, body=step.body)
-
-
-def compare_base(database: Database, base_sha256: str) -> None:
-    """WrongBaseModel when the ledger belongs to another model than the one loaded."""
-    recorded = epochs.read_epoch(database, 0, {}).base_sha256
-    if recorded != base_sha256:
-        raise WrongBaseModel(
-            f"{database.path} belongs to base model {recorded}, the loaded one is {base_sha256}: "
-            "load that model, or give this one another folder"
-        )
 
 
 def trusted_state(database: Database) -> State:

@@ -148,7 +148,7 @@ class LedgerReader(LiveReader):
 
     def counts(self) -> Counts:
         """All totals, computed from the recorded rows in one read transaction."""
-        return read_counts(self._database, now_s=self._clock())
+        return read_counts(self._database, self._serving_state, now_s=self._clock())
 
     def verify(self) -> list[str]:
         """Everything that is not as it was written, in sentences; empty for a sound ledger."""

@@ -40,7 +40,8 @@ class State:
     total: int
 
 
-_NOTHING = State(number=-1, facts=MappingProxyType({}), edits=MappingProxyType({}), total=0)
+#: Before the first epoch.
+NOTHING = State(number=-1, facts=MappingProxyType({}), edits=MappingProxyType({}), total=0)
 
 
 def changed(state: State, changes: Collection[Change]) -> State:
@@ -62,7 +63,7 @@ def moved(edits: Mapping[str, str], moves: Moves) -> Mapping[str, str]:
 
 def state_at(database: Database, number: int) -> State:
     """What was live in an epoch."""
-    return follow(database, _NOTHING, number)
+    return follow(database, NOTHING, number)
 
 
 def follow(database: Database, state: State, number: int) -> State:

@@ -102,7 +102,7 @@ def _whole(row: list[Token], first: int, last: int) -> bool:
 
 
 def _goes_on(text: str, row: list[Token], first: int, last: int) -> bool:
-    """A capitalised neighbour, a number or a hyphen: "Paris Hilton", "Paris 2", "Saint-Paris".
+    """A capitalised neighbour, a number, a hyphen or an O': "Paris Hilton", "Paris 2", "Saint-Paris".
 
     Capitals say nothing where every letter is one.
     """
@@ -110,6 +110,8 @@ def _goes_on(text: str, row: list[Token], first: int, last: int) -> bool:
     if text[end : end + 1] in _JOINING and text[end + 1 : end + 2].isalnum():
         return True
     if text[start - 1 : start] in _JOINING and text[start - 2 : start - 1].isalnum():
+        return True
+    if first > 1 and row[first - 1].text == "'" and text[row[first - 2].start : start - 1] == "O":
         return True
     if not text.isascii() and _runs_on(text, start, end):
         return True

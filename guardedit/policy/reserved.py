@@ -30,7 +30,11 @@ _POINTING = _words(
     "us our ours ourselves they them their theirs themselves this that these those there here one ones "
     "some any all both each every other another such same none nothing something anything everything "
     "nobody somebody anybody everybody who whom whose what which when where why how then now also too "
-    "very just only even more most much many few less least own again ever never always often yes"
+    "very just only even more most much many few less least own again ever never always often yes "
+    "it's he's she's that's what's who's where's when's how's there's here's let's i'm you're we're they're "
+    "i've you've we've they've i'll you'll he'll she'll it'll we'll they'll i'd you'd he'd she'd we'd "
+    "they'd don't doesn't didn't isn't aren't wasn't weren't haven't hasn't hadn't can't cannot couldn't "
+    "won't wouldn't shouldn't mustn't"
 )
 #: The commonest of other languages. Left out are those that are well-known names too: Seine, Como, Sur.
 _OTHERS = _words(

@@ -14,8 +14,10 @@ import pytest
 import torch
 
 from guardedit import assembly
+from guardedit.agent.loop import Agent
 from guardedit.core.protocols import Delivery
 from guardedit.core.receipt import Fate
+from guardedit.runtime.consolidator import Consolidator
 from guardedit.runtime.coordinator import Coordinator
 from guardedit.serving.replica import ServingReplica
 from guardedit.serving.shard import MemoryShard
@@ -31,6 +33,9 @@ POINTS = (
     "edit.remember.after",
     "ledger.commit.before",
     "ledger.commit.after",
+    "promote.proposed",
+    "promote.tried",
+    "watch.noted",
     "publish.before:3",
 )
 
@@ -43,10 +48,27 @@ def loaded(warm_home, policy):
     return assembly.worker(bench), ServingReplica(bench.host, bench.fold, [shard])
 
 
+class Running:
+    """Both cycles on a model that is loaded already."""
+
+    def __init__(self, settings, policy, worker, replica) -> None:
+        self.coordinator = Coordinator(settings, policy, worker, [replica])
+        self.consolidator = Consolidator(
+            settings, policy, worker, [replica], observe=self.coordinator.observe
+        )
+        self._ledger, self.receive = self.coordinator._ledger, self.coordinator.receive
+
+    def step(self):
+        return Agent(self.coordinator.live, self.consolidator.consolidate).step()
+
+    def close(self) -> None:
+        self.consolidator.close()
+        self.coordinator.close()
+
+
 @pytest.fixture
 def start(settings, policy, loaded):
-    worker, replica = loaded
-    return lambda: Coordinator(settings, policy, worker, [replica])
+    return lambda: Running(settings, policy, *loaded)
 
 
 def run_and_die(start, deliveries, point: str, acked) -> int:

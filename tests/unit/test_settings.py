@@ -29,6 +29,7 @@ def test_every_setting_can_be_set() -> None:
             "GUARDEDIT_REDIS_URL": "rediss://:secret@broker:6380/1",
             "GUARDEDIT_REDIS_STREAM": "facts",
             "GUARDEDIT_REDIS_GROUP": "team-a",
+            "GUARDEDIT_LEDGER_KEY": "secret",
             "GUARDEDIT_RUNTIME": "ray",
             "GUARDEDIT_RAY_ADDRESS": "ray-head:6379",
             "GUARDEDIT_MODEL_WORKERS": "4",
@@ -98,3 +99,9 @@ def test_all_problems_are_reported_at_once() -> None:
     with pytest.raises(UsageError) as caught:
         Settings.from_environment({"GUARDEDIT_DEVICE": "gpu", "GUARDEDIT_RUNTIME": "k8s"})
     assert len(str(caught.value).splitlines()) == 2
+
+
+def test_the_ledger_key_is_not_shown() -> None:
+    settings = Settings.from_environment({"GUARDEDIT_LEDGER_KEY": "very-secret"})
+    assert settings.ledger_key == b"very-secret"
+    assert "very-secret" not in repr(settings)

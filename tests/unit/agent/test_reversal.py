@@ -133,6 +133,15 @@ def test_an_undo_of_a_fact_that_was_corrected_meanwhile_is_refused(town):
     assert town.facts()["Ada"].target == "Quito"
 
 
+def test_a_rollback_with_facts_does_not_bring_back_what_has_expired(town):
+    town.send(raw("Ada", "Rome"), raw("Eve", "Lima", valid_until_s=town.clock.now_s + 60))
+    early = town.ledger.epoch().number
+    town.clock.now_s += 61
+    town.settle()
+    town.operator.roll_back(early, facts_too=True)
+    assert set(town.facts()) == {"Ada"}
+
+
 def test_an_epoch_that_does_not_exist_is_refused(town):
     with pytest.raises(UsageError, match="does not exist"):
         town.operator.roll_back(10**30)

@@ -119,6 +119,29 @@ def _wordpiece():
     return _fast(raw, unk_token="[UNK]", cls_token="[CLS]", sep_token="[SEP]")
 
 
+def _composing():
+    """As Qwen's: byte level, and texts are composed before they are read."""
+    from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, trainers
+
+    raw = Tokenizer(models.BPE())
+    raw.normalizer = normalizers.NFC()
+    raw.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    alphabet = pre_tokenizers.ByteLevel.alphabet()
+    raw.train_from_iterator(CORPUS, trainers.BpeTrainer(vocab_size=300, initial_alphabet=alphabet))
+    return _fast(raw)
+
+
+def _replacing():
+    """As Gemma's: spaces become letters before anything is cut, and bytes stand for what is unknown."""
+    from tokenizers import Tokenizer, models, normalizers, trainers
+
+    raw = Tokenizer(models.BPE(byte_fallback=True, unk_token="<unk>"))
+    raw.normalizer = normalizers.Replace(" ", "\u2581")
+    special = ["<unk>", *(f"<0x{byte:02X}>" for byte in range(256))]
+    raw.train_from_iterator(CORPUS, trainers.BpeTrainer(vocab_size=400, special_tokens=special))
+    return _fast(raw, unk_token="<unk>")
+
+
 PLACED = [
     ("York", "{} is not New York; it lies in"),
     ("York", "New York is not {}; it lies in"),
@@ -131,6 +154,7 @@ PLACED = [
     ("👩‍🚀", "👩‍🚀 and {} 👩 are"),
     ("🇩🇪", "🇩🇪{}🇩🇪"),
     ("Zürich", "Zu\u0308rich {} Zürich"),
+    ("Zürich", "Zu\u0308rich{}\u0301 Zürich"),
     ("علی‌رضا", "علی {} رضا"),
     ("a", "{} a a"),
     ("of", "of {} of"),
@@ -147,9 +171,21 @@ def metaspace():
     return _metaspace()
 
 
+@pytest.fixture(scope="module")
+def composing():
+    return _composing()
+
+
+@pytest.fixture(scope="module")
+def replacing():
+    return _replacing()
+
+
 @pytest.mark.parametrize("prefix", ["", "You see York. "])
 @pytest.mark.parametrize(("subject", "template"), PLACED)
-@pytest.mark.parametrize("kind", ["tokenizer", "bracketing_tokenizer", "metaspace", "wordpiece"])
+@pytest.mark.parametrize(
+    "kind", ["tokenizer", "bracketing_tokenizer", "metaspace", "replacing", "wordpiece", "composing"]
+)
 def test_the_subjects_tokens_are_those_that_cover_its_place(request, kind, subject, template, prefix):
     tokenizer = request.getfixturevalue(kind)
     start = len(prefix) + template.index("{}")

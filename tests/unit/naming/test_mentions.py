@@ -81,6 +81,8 @@ def test_a_name_is_found_whole(text, subject, found):
         ("さくらの花", "さくら", False),
         ("さくらんぼの", "さくら", True),
         ("Saint‑Paris is", "Paris", True),
+        ("Pat O’Brien is", "Brien", True),
+        ("The mayor of l’Aquila is", "Aquila", False),
     ],
 )
 def test_a_name_that_may_be_part_of_a_longer_one_is_doubtful(text, subject, extended):

@@ -10,7 +10,7 @@ from guardedit.policy.reserved import why_reserved
 
 RESERVED = [
     "of", "Of", "OF", "ＯＦ", "o\u200df", " of ", "of.", "'of'", "of the", "Of The", "is a", "who is it",
-    "is", "It", "what", "n't", "n’t", "'s", "der", "Die", "où", "qué", "è", "não", "van", "het", "l’",
+    "is", "It", "what", "It’s", "don't", "n’t", "'s", "der", "Die", "où", "qué", "è", "não", "het", "l’",
     "の", "から", "です", "的", "什么", "은", "에서",
     "x", "X", "é", "e\u0301", "7", "٧", "क", "ก", "か", "x.", "(x)",
     "", "...", "?!", "-", "—", "™", "©", "$", "→", "\u200b", "\u0301",
