@@ -34,11 +34,11 @@ def read(path):
     return YAML(typ="safe").load(path.read_text())
 
 
-def promtool(*args, stdin=b""):
+def promtool(*args, stdin=b"", folder=DEPLOY):
     tool = shutil.which("promtool")
     if tool is None:
         missing("promtool is not on PATH: `make promtool` unpacks it from Debian's package prometheus")
-    return subprocess.run([tool, *args], input=stdin, capture_output=True, cwd=DEPLOY, check=False)
+    return subprocess.run([tool, *args], input=stdin, capture_output=True, cwd=folder, check=False)
 
 
 def alerts():
@@ -170,8 +170,6 @@ def test_the_rule_tests_notice_a_changed_rule(rule, changed, tmp_path):
     (tmp_path / "alerts.yaml").write_text(rules.replace(rule, changed))
     shutil.copy(DEPLOY / "alerts_test.yaml", tmp_path)
 
-    done = subprocess.run(
-        [PROMTOOL, "test", "rules", "alerts_test.yaml"], capture_output=True, cwd=tmp_path, check=False
-    )
+    done = promtool("test", "rules", "alerts_test.yaml", folder=tmp_path)
 
     assert b"FAILED" in done.stdout + done.stderr
