@@ -108,6 +108,7 @@ def pytest_configure() -> None:
     # Ray reads these when it is imported; no test starts a cluster without a token.
     os.environ.setdefault("RAY_AUTH_MODE", "token")
     os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(32))
+    os.environ.setdefault("GUARDEDIT_TRACEBACK", "1")  # an error that nobody foresaw fails its test
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")  # the crash tests fork
     os.environ.setdefault("OMP_NUM_THREADS", "1")  # threads waiting for each other make small models slow
 
