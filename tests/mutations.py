@@ -1,8 +1,8 @@
 """Do the tests of the heart notice when the heart is broken? `python -m tests.mutations [NAME ...]`
 
-Each mutation is one small change of the code that an honest mistake might make. It is applied to a copy of the
-package, and the named test must fail there; on the unchanged copy it must pass. Prints a table; exit code 1
-where one survived.
+Each mutation is one small change of the code that an honest mistake might make. It is applied to a copy of
+the package, and the named test must fail there; on the unchanged copy it must pass. Prints a table; exit code
+1 where one survived.
 """
 
 from __future__ import annotations
@@ -30,6 +30,7 @@ class Mutation:
     test: str
 
 
+REJECTED = "        if verdict.outcome is Outcome.REJECT:\n"
 AGENT, LEDGER = "tests/unit/agent", "tests/unit/ledger"
 
 MUTATIONS = (
@@ -79,14 +80,14 @@ MUTATIONS = (
     Mutation(
         "an edit that fails alone is acquitted",
         "guardedit/agent/trial.py",
-        "        if verdict.outcome is Outcome.REJECT:\n            self._blame(edit, HARM, verdict.reason)\n",
-        "        if verdict.outcome is Outcome.REJECT:\n            return edit\n",
+        f"{REJECTED}            self._blame(edit, HARM, verdict.reason)\n",
+        f"{REJECTED}            return edit\n",
         f"{AGENT}/test_trial.py::test_an_edit_that_fails_alone_is_guilty",
     ),
     Mutation(
         "doubt is guilt",
         "guardedit/agent/trial.py",
-        "        if verdict.outcome is Outcome.REJECT:\n            self._blame(edit, HARM, verdict.reason)\n",
+        f"{REJECTED}            self._blame(edit, HARM, verdict.reason)\n",
         "        if True:\n            self._blame(edit, HARM, verdict.reason)\n",
         f"{AGENT}/test_trial.py::test_doubt_is_no_guilt",
     ),

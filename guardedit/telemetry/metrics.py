@@ -120,7 +120,7 @@ ERRORS = _family("errors_total", Kind.COUNTER, "Errors the agent survived.", "st
 TENSORS_REPAIRED = _family(
     "tensors_repaired_total",
     Kind.COUNTER,
-    "Served tensors that changed in memory and were mended.",
+    "Tensors that changed in memory and were mended.",
     "replica",
 )
 
