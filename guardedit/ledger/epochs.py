@@ -214,7 +214,7 @@ def _asked(asked: Asked) -> dict[str, Any]:
     try:
         check_text(asked.change)
     except ValueError as error:
-        raise UsageError(f"a fact of {ascii(str(key))} cannot be written down: {error}") from error
+        raise UsageError(f"a fact of {str(key)!a} cannot be written down: {error}") from error
     return {
         "key": list(key),
         # Kept with the event: another version may fold names in another way.
