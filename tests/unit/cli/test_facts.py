@@ -171,6 +171,8 @@ def test_a_released_fact_is_kept_no_more_and_its_release_is_on_record(guardedit,
     assert out.id not in {row["fact"] for row in guardedit("facts", "kept", "-o", "json").json}
     with SqliteLedger.open(home, clock=lambda: 1.0, writer=False) as ledger:
         assert ledger.events(kinds=("fact_released",))[-1][2] == {"facts": [out.id]}
+        # No message asked for this fact; nothing else is wrong.
+        assert all("follows from no accepted message" in said for said in ledger.verify())
     again = guardedit("facts", "release", out.id)
     assert again.code == 2
     assert f"nothing keeps '{out.id}' out of the weights: `guardedit facts kept`" in again.err
