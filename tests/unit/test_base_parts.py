@@ -211,6 +211,20 @@ def test_new_moments_are_recorded_beside_the_old(settings, ledger, policy):
     assert bases(ledger) == 2
 
 
+def test_new_moments_are_recorded_while_something_else_is_changed_and_that_is_not(
+    settings, ledger, policy, tmp_path
+):
+    known = {**recorded_parts(ledger)}
+    assembly.load_setup(settings, policy, layer=2, layers=(2,), use_card=False)
+    (tmp_path / "model" / "probes.json").write_text("{}")
+    assembly.note_new_parts(settings, ledger)
+    now = recorded_parts(ledger)
+    assert {**now, **known} == now
+    assert len(now) == len(known) + 1
+    assembly.note_new_parts(settings, ledger)
+    assert bases(ledger) == 2
+
+
 def test_damaged_moments_at_the_first_start_are_not_what_is_recorded(settings, made, policy):
     moments_file(settings, 0).write_bytes(b"cut off")
     with SqliteLedger.open(settings.home, base_sha256=made[1], clock=lambda: 1_000.0) as ledger:
