@@ -173,7 +173,8 @@ def _refusal(settings: Settings, ledger: LedgerReader, changed: Sequence[Part]) 
     if any(kind_of(part.name) in ("weights", "config") for part in changed):
         return (
             f"{settings.home} belongs to base model {ledger.base_sha256[:12]}, of which this was changed: "
-            f"{told}. Put it back and load that model, or give this one another folder"
+            f"{told}. Put it back and load that model, or give this one another folder; where its tensors "
+            "are the same, `guardedit base accept weights config` says that it is meant"
         )
     names = " ".join(part.name for part in changed)
     return (
