@@ -64,9 +64,9 @@ def is_broker(url: str) -> bool:
         return False
     if parts.scheme not in BROKERS or "\0" in url:
         return False
-    return (
-        bool(parts.path.strip("/")) and not parts.hostname if parts.scheme == "unix" else bool(parts.hostname)
-    )
+    if parts.scheme == "unix":
+        return bool(parts.path.strip("/")) and not parts.hostname
+    return bool(parts.hostname)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

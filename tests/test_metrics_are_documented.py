@@ -18,17 +18,12 @@ from guardedit.core.verdict import Gate, Outcome, combine
 from guardedit.telemetry.exporter import registry
 from guardedit.telemetry.metrics import FAMILIES
 from guardedit.telemetry.observer import MetricsObserver
+from tests.real_parts import missing
 
 ROOT = Path(__file__).parents[1]
 DEPLOY = ROOT / "deploy"
 WATCHING = [*sorted(DEPLOY.glob("*.yaml")), DEPLOY / "grafana-dashboard.json"]
 SERIES = {series for family in FAMILIES for series in family.series}
-PROMTOOL = shutil.which("promtool")
-
-needs_promtool = pytest.mark.skipif(
-    PROMTOOL is None,
-    reason="promtool is not on PATH; without root: apt-get download prometheus; dpkg -x prometheus_*.deb D",
-)
 
 
 def named_in(text):
@@ -39,8 +34,11 @@ def read(path):
     return YAML(typ="safe").load(path.read_text())
 
 
-def promtool(*args, stdin=b""):
-    return subprocess.run([PROMTOOL, *args], input=stdin, capture_output=True, cwd=DEPLOY, check=False)
+def promtool(*args, stdin=b"", folder=DEPLOY):
+    tool = shutil.which("promtool")
+    if tool is None:
+        missing("promtool is not on PATH: `make promtool` unpacks it from Debian's package prometheus")
+    return subprocess.run([tool, *args], input=stdin, capture_output=True, cwd=folder, check=False)
 
 
 def alerts():
@@ -126,7 +124,6 @@ def test_the_dashboards_panels_have_ids_of_their_own_and_do_not_overlap():
     assert max(x for x, _ in cells) < 24
 
 
-@needs_promtool
 @pytest.mark.parametrize(
     "args",
     [
@@ -142,7 +139,6 @@ def test_promtool_accepts_the_files(args):
     assert done.returncode == 0, (done.stdout + done.stderr).decode()
 
 
-@needs_promtool
 def test_promtool_finds_nothing_to_say_about_the_names_on_the_page():
     page = generate_latest(full_page())
     assert named_in(page.decode()) >= SERIES  # every family is there to be looked at
@@ -152,12 +148,10 @@ def test_promtool_finds_nothing_to_say_about_the_names_on_the_page():
     assert (done.returncode, done.stdout, done.stderr) == (0, b"", b"")
 
 
-@needs_promtool
 def test_promtool_would_say_something_about_a_bad_name():
     assert promtool("check", "metrics", stdin=b"# TYPE requests counter\nrequests 1\n").returncode != 0
 
 
-@needs_promtool
 @pytest.mark.parametrize(
     ("rule", "changed"),
     [
@@ -178,8 +172,6 @@ def test_the_rule_tests_notice_a_changed_rule(rule, changed, tmp_path):
     (tmp_path / "alerts.yaml").write_text(rules.replace(rule, changed))
     shutil.copy(DEPLOY / "alerts_test.yaml", tmp_path)
 
-    done = subprocess.run(
-        [PROMTOOL, "test", "rules", "alerts_test.yaml"], capture_output=True, cwd=tmp_path, check=False
-    )
+    done = promtool("test", "rules", "alerts_test.yaml", folder=tmp_path)
 
     assert b"FAILED" in done.stdout + done.stderr

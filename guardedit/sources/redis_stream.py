@@ -8,18 +8,22 @@ reaching the server is the client module's business, and what a message says is 
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
 from guardedit.core.errors import SourceError
+from guardedit.core.failpoints import failpoint
 from guardedit.core.protocols import Delivery, Lag
 from guardedit.sources.backoff import Pause
+from guardedit.sources.position import placed
 from guardedit.sources.redis_client import call, connect, describe, split_options
 from guardedit.sources.redis_lag import read_lag
 from guardedit.sources.redis_message import message_body
 
 T = TypeVar("T")
-_Found = dict[bytes, Delivery]
+#: Entry id -> its messages: one, or the elements of a JSON array.
+_Found = dict[bytes, list[Delivery]]
 
 #: Longest single blocking read, below the socket's timeout; between two, idle messages are looked for.
 BLOCK_S = 1.0
@@ -35,7 +39,8 @@ class RedisStream:
     `ack`, `nack` and `dead` belong to one thread; `lag` may be called from any.
 
     Args:
-        url: `redis://[user:password@]host[:port][/db]`; also rediss, valkey and valkeys.
+        url: `redis://[user:password@]host[:port][/db]`; also rediss, valkey, valkeys, and
+            `unix:///path/to/socket[?db=]`.
         stream: key of the stream; made when absent, together with the group.
         group: consumer group. It starts at the stream's beginning.
         consumer: name within the group. Keep it across restarts: what an earlier process of this name
@@ -77,8 +82,8 @@ class RedisStream:
         self._patience_s = patience_s
         self._clock, self._sleep = clock, sleep
         self._pause = Pause(clock=clock)
-        self._held: set[bytes] = set()  # handed over, neither acknowledged nor refused yet
-        self._delayed: dict[bytes, tuple[float, Delivery]] = {}  # refused, with the time when due
+        self._held: Counter[bytes] = Counter()  # messages of an entry that the caller has
+        self._delayed: dict[bytes, tuple[float, list[Delivery]]] = {}  # refused, with the time when due
         self._claim_from = _START
         self._group_made = False
         self._own_from: bytes | None = _START  # where to go on in the own pending list; None: at its end
@@ -86,6 +91,7 @@ class RedisStream:
     def pull(self, max_n: int, wait_s: float) -> list[Delivery]:
         """Up to `max_n` messages: refused and due, own pending, idle elsewhere, then new ones.
 
+        The elements of an array come together, also where that makes more than `max_n`.
         Waits at most `wait_s` for the first, reconnecting meanwhile when it must. A failure is raised
         once; then pulls bring nothing until a pause is over that grows with every failure in a row.
         """
@@ -97,35 +103,41 @@ class RedisStream:
         while True:
             left_s = max(0.0, deadline_s - self._clock())
             found = self._call(lambda: self._gather(max_n, deadline_s), budget_s=left_s)
-            for entry_id in found:
-                self._held.add(entry_id)
+            for entry_id, deliveries in found.items():
+                self._held[entry_id] += len(deliveries)
                 self._delayed.pop(entry_id, None)
             if found or max_n <= 0 or self._clock() >= deadline_s:
-                return list(found.values())
+                return [delivery for deliveries in found.values() for delivery in deliveries]
 
     def ack(self, deliveries: Sequence[Delivery]) -> None:
-        """XACK. When it fails, the messages are handed over again."""
-        ids = [delivery.handle for delivery in deliveries]
+        """XACK of every entry whose last message this is. When it fails, they are handed over again."""
+        ids = self._done(deliveries)
         if ids:
-            self._held.difference_update(ids)
+            failpoint("redis.xack.before")
             self._call(lambda: self._client.xack(self._stream, self._group, *ids), budget_s=self._patience_s)
+            failpoint("redis.xack.after")
 
     def nack(self, deliveries: Sequence[Delivery], delay_s: float) -> None:
         """Keep them pending and hand them over again after `delay_s`; a restart forgets the delay."""
         for delivery in deliveries:
-            self._held.discard(delivery.handle)
-            self._delayed[delivery.handle] = (self._clock() + delay_s, delivery)
+            self._let_go(delivery.handle)
+            _, waiting = self._delayed.get(delivery.handle, (0.0, []))
+            self._delayed[delivery.handle] = (self._clock() + delay_s, [*waiting, delivery])
 
     def dead(self, delivery: Delivery, reason: str) -> None:
-        """XADD to the dead stream, then XACK: a crash in between leaves a second copy, never none."""
+        """XADD to the dead stream, then XACK: a crash in between leaves a second copy, never none.
+
+        Of an array the element is buried, and the entry is acknowledged with its last element.
+        """
         origin = {"source": self.name, "id": delivery.position}
         fields: dict[Any, Any] = {"correction": delivery.raw, "reason": reason, **origin}
 
         def bury() -> None:
             self._client.xadd(self._dead_stream, fields)
-            self._client.xack(self._stream, self._group, delivery.handle)
+            if ids:
+                self._client.xack(self._stream, self._group, *ids)
 
-        self._held.discard(delivery.handle)
+        ids = self._done([delivery])
         self._call(bury, budget_s=self._patience_s)
 
     def lag(self) -> Lag:
@@ -191,6 +203,18 @@ class RedisStream:
         due = sorted((at_s, key) for key, (at_s, _) in self._delayed.items() if at_s <= now_s)
         return {key: self._delayed[key][1] for _, key in due[:room]}
 
+    def _done(self, deliveries: Sequence[Delivery]) -> list[bytes]:
+        """Let go of the messages; the entries of which nothing is left to be done."""
+        for delivery in deliveries:
+            self._let_go(delivery.handle)
+        ids = dict.fromkeys(delivery.handle for delivery in deliveries)
+        return [entry_id for entry_id in ids if entry_id not in self._held and entry_id not in self._delayed]
+
+    def _let_go(self, entry_id: bytes) -> None:
+        self._held[entry_id] -= 1
+        if self._held[entry_id] <= 0:
+            del self._held[entry_id]
+
     def _own_pending(self, room: int) -> _Found:
         found: _Found = {}
         while self._own_from is not None and len(found) < room:
@@ -228,12 +252,16 @@ class RedisStream:
         """Deliveries of the (id, fields) pairs that are in nobody's hands yet."""
         # Claiming idle messages may also return those that this consumer holds or delays itself.
         return {
-            entry_id: Delivery(
-                raw=message_body(fields), source=self.name, position=entry_id.decode(), handle=entry_id
-            )
+            entry_id: self._deliveries(entry_id, message_body(fields))
             for entry_id, fields in entries
             if entry_id is not None and entry_id not in self._held and entry_id not in self._delayed
         }
+
+    def _deliveries(self, entry_id: bytes, body: bytes) -> list[Delivery]:
+        return [
+            Delivery(raw=raw, source=self.name, position=position, handle=entry_id)
+            for position, raw in placed(entry_id.decode(), body)
+        ]
 
 
 def open_redis(url: str) -> RedisStream:

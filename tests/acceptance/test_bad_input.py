@@ -7,6 +7,8 @@ import resource
 import shutil
 import socket
 
+import pytest
+
 from guardedit.ledger.journal import SqliteLedger
 
 GOOD = {"id": "good", "subject": "Norway", "prompt": "The capital of {} is", "target_new": "Lima"}
@@ -15,7 +17,16 @@ GOOD = {"id": "good", "subject": "Norway", "prompt": "The capital of {} is", "ta
 BAD = {
     "not-json": (b"{subject: Norway}", "malformed", "not a JSON object in UTF-8"),
     "not-utf8": (b'{"subject": "Troms\xf8"}', "malformed", "can't decode byte 0xf8"),
-    "not-an-object": (b"[1, 2]", "malformed", "expected a JSON object, got list"),
+    "not-an-object": (b'"Norway"', "malformed", "expected a JSON object, got 'Norway'"),
+    "array-in-an-array": (b"[[1, 2], 3]", "malformed", "expected a JSON object, got a list of 2"),
+    "number-of-5000-digits": (b'{"tags": [%s]}' % (b"9" * 5_000), "malformed", "has 5000 digits"),
+    "lone-surrogate": (b'{"\\ud800": 1, "subject": "\\ud800"}', "malformed", "unknown field"),
+    "key-that-stands-twice": (b'{"subject": "a", "subject": "b"}', "malformed", "'subject' stands twice"),
+    "time-in-milliseconds": (
+        {**GOOD, "valid_until_s": 1_800_000_000_000},
+        "malformed",
+        "looks like milliseconds: send seconds",
+    ),
     "unknown-field": ({**GOOD, "targe": "x"}, "malformed", "unknown field 'targe'; known:"),
     "empty-target": (
         {**GOOD, "target_new": " "},
@@ -69,19 +80,58 @@ def test_bad_lines_become_dead_letters_with_their_bytes_and_the_good_ones_betwee
     letters = guardedit("dlq", "list", "-o", "json").json
     state = guardedit("status", "-o", "json").json
 
-    assert submitted.out == f"-: {len(BAD) + 2} new, 0 redelivered\n"
+    # An array is read as its elements; the second one of the array among the bad lines is a 3.
+    (three,) = [letter for letter in letters if "[2]#" in letter["position"]]
+    assert "got 3" in three["message"]
+    assert submitted.out == f"-: {len(BAD) + 3} new, 0 redelivered\n"
     assert (ran.code, ran.err) == (0, "")
-    for letter, (name, (_, reason, named)) in zip(letters, BAD.items(), strict=False):
+    others = [letter for letter in letters if letter is not three]
+    for number, (letter, (name, (_, reason, named))) in enumerate(zip(others, BAD.items(), strict=False), 2):
         assert (name, letter["reason"]) == (name, reason)
         assert named in letter["message"], name
-        assert letter["position"].startswith(f"-:{letter['number']}#")
-        assert guardedit("dlq", "show", letter["number"], "-o", "json").json["bytes"] == len(line(name))
+        assert letter["position"].startswith((f"-:{number}#", f"-:{number}[1]#"))
+        shown = guardedit("dlq", "show", letter["number"], "-o", "json").json
+        assert shown["bytes"] == len(b"[1, 2]" if "[1]#" in letter["position"] else line(name))
     assert letters[-1]["reason"] == "id_reuse"
     assert "send the change under a new id" in letters[-1]["message"]
-    assert len(letters) == len(BAD) + 1
+    assert len(letters) == len(BAD) + 2
     # Nothing lost: one fact lives, all others are dead letters, nobody waits.
     assert (state["facts"], state["waiting"]) == ({"memory": 1, "weights": 0}, 0)
-    assert guardedit("verify").out.startswith("sound: ledger, weights, memory")
+    assert guardedit("verify").out.startswith("sound: ")
+
+
+def test_a_file_with_a_byte_order_mark_and_an_array_on_many_lines_is_read(guardedit, tmp_path):
+    file = tmp_path / "corrections.json"
+    many = [{**GOOD, "id": f"c{n}", "subject": f"Land {n}"} for n in range(3)]
+    file.write_bytes(b"\xef\xbb\xbf" + json.dumps(many, indent=2).encode())
+
+    assert guardedit("submit", file).out == f"{file}: 3 new, 0 redelivered\n"
+    assert guardedit("run", "--once").code == 0
+
+    assert [fact["subject"] for fact in guardedit("facts", "list", "-o", "json").json] == [
+        "Land 0",
+        "Land 1",
+        "Land 2",
+    ]
+
+
+@pytest.mark.parametrize(
+    "address", ["redis://me:secret@127.0.0.1:1/0", "unix:///nowhere/valkey.sock", "valkeys://127.0.0.1:1"]
+)
+def test_a_broker_that_is_away_is_said_once_after_everything_else_was_done(guardedit, monkeypatch, address):
+    guardedit("submit", "-", stdin=json.dumps(GOOD) + "\n")
+    monkeypatch.setenv("GUARDEDIT_REDIS_URL", address)
+
+    said = guardedit("run", "--once")
+
+    assert said.code == 1
+    assert said.err.startswith("error: ")
+    assert said.err.count("\n") == 1
+    assert address.partition("://")[2].partition("@")[2].removesuffix("/0") in said.err
+    assert "start the server or correct the address" in said.err
+    assert "secret" not in said.out + said.err
+    state = guardedit("status", "-o", "json").json
+    assert (state["facts"]["memory"], state["waiting"]) == (1, 0)
 
 
 def test_a_target_that_the_model_says_already_is_recorded_and_changes_nothing(guardedit):

@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
+import os
 import random
+import signal
+import socket
+import socketserver
+import ssl
 import subprocess
 import sys
 import threading
 import time
 from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -16,12 +24,16 @@ import redis
 
 from guardedit.core.errors import SourceError
 from guardedit.core.protocols import Delivery
+from guardedit.ledger.journal import SqliteLedger
+from guardedit.settings import Settings
 from guardedit.sources.redis_message import LOST
 from guardedit.sources.redis_stream import RedisStream
-from guardedit.sources.registry import open_source
+from guardedit.sources.registry import open_source, open_sources
 
 pytestmark = pytest.mark.redis
 
+#: Of 127.0.0.1, self-signed, with its key, which protects nothing.
+CERTIFICATE = Path(__file__).with_name("localhost.pem")
 STREAM, GROUP = "guardedit:corrections", "guardedit"
 
 #: Reads five messages, says which, and waits to be killed with them in its hands.
@@ -289,3 +301,153 @@ def test_the_url_sets_stream_group_and_consumer(valkey_server: Any, client: redi
     assert [c["name"] for c in client.xinfo_consumers("other", "g")] == [b"c"]
     source.dead(found, "x")
     assert client.xlen("graves") == 1
+
+
+def test_an_array_is_read_as_its_elements_and_acknowledged_with_the_last(
+    valkey_server: Any, client: redis.Redis
+):
+    entry = client.xadd(STREAM, {"correction": b'[{"id": "a"}, {"id": "b"}, 3]'}).decode()
+    send(client, 1)
+    source = RedisStream(valkey_server.url)
+    found = source.pull(9, 0.0)
+    assert [(d.position, d.raw) for d in found[:3]] == [
+        (f"{entry}[1]", b'{"id": "a"}'),
+        (f"{entry}[2]", b'{"id": "b"}'),
+        (f"{entry}[3]", b"3"),
+    ]
+    source.ack([found[0], found[3]])
+    assert client.xpending(STREAM, GROUP)["pending"] == 1, "the array is not done"
+    source.nack([found[1]], 0.0)
+    source.dead(found[2], "malformed: a number")
+    assert client.xpending(STREAM, GROUP)["pending"] == 1
+    assert source.pull(9, 0.0) == [found[1]]
+    source.ack([found[1]])
+    assert client.xpending(STREAM, GROUP)["pending"] == 0
+    assert client.xlen(f"{STREAM}:dead") == 1
+
+
+#: Takes what there is into the inbox as the coordinator does, and dies where it is told to.
+TAKER = """
+import sys
+from pathlib import Path
+from guardedit.ledger.journal import SqliteLedger
+from guardedit.sources.redis_stream import RedisStream
+source = RedisStream(sys.argv[1])
+with SqliteLedger.open(Path(sys.argv[2]), clock=lambda: 1.0, writer=False) as ledger:
+    while found := source.pull(2, 0.0):
+        ledger.receive(found)
+        source.ack(found)
+"""
+
+
+@pytest.mark.parametrize("point", ["redis.xack.before", "redis.xack.after"])
+def test_a_kill_around_the_acknowledgement_loses_nothing_and_doubles_nothing(
+    valkey_server: Any, client: redis.Redis, tmp_path: Path, point: str
+):
+    raws = send(client, 5)
+    client.xadd(STREAM, {"correction": b"[6, 7, 8]"})
+
+    def take(**environment: str) -> int:
+        command = [sys.executable, "-c", TAKER, valkey_server.url, str(tmp_path / "home")]
+        return subprocess.run(command, env={**os.environ, **environment}, check=False).returncode
+
+    for nth in (1, 2):
+        assert take(GUARDEDIT_FAILPOINT=f"{point}:{nth}") == -signal.SIGKILL
+    assert take() == 0
+    with SqliteLedger.open(tmp_path / "home", clock=lambda: 1.0, writer=False) as ledger:
+        assert [row.raw for row in ledger.pending(99)] == [*raws, b"6", b"7", b"8"]
+    assert client_pending_and_lag(client) == (0, 0)
+
+
+@pytest.mark.parametrize("scheme", ["redis", "valkey", "unix", "rediss", "valkeys"])
+def test_every_kind_of_address_that_settings_accept_reaches_a_real_server(
+    valkey_server: Any, client: redis.Redis, scheme: str
+):
+    with behind_tls(valkey_server.port) as port:
+        address = {
+            "unix": f"unix://{valkey_server.socket}?db=0",
+            "rediss": f"rediss://127.0.0.1:{port}/0?ssl_ca_certs={CERTIFICATE}",
+            "valkeys": f"valkeys://127.0.0.1:{port}/0?ssl_ca_certs={CERTIFICATE}",
+        }.get(scheme, f"{scheme}://127.0.0.1:{valkey_server.port}/0")
+        sent = send(client, 1)
+        settings = Settings.from_environment({"GUARDEDIT_REDIS_URL": address})
+        (source,) = open_sources(settings)
+        found = source.pull(9, 0.0)
+        assert [d.raw for d in found] == sent
+        source.ack(found)
+        source.close()
+    assert client_pending_and_lag(client) == (0, 0)
+
+
+def test_a_certificate_that_nobody_vouches_for_is_refused(valkey_server: Any):
+    with behind_tls(valkey_server.port) as port:
+        source = open_source(f"rediss://me:secret@127.0.0.1:{port}/0")
+        with pytest.raises(SourceError, match="certificate") as hit:
+            source.pull(1, 0.0)
+    assert "secret" not in str(hit.value)
+
+
+@pytest.mark.parametrize(
+    ("url", "named"),
+    [
+        ("unix:///nowhere/at/all.sock", "unix:///nowhere/at/all.sock/0"),
+        ("unix:///" + "long/" * 40, "unix:///long/"),
+        (f"redis://me:secret@{'x' * 70}.example:1/0", "example:1/0"),
+        ("redis://me:secret@127.0.0.1:1/0", "redis://127.0.0.1:1/0"),
+    ],
+)
+def test_an_address_where_nobody_answers_is_named_with_the_remedy(url: str, named: str):
+    source = open_source(url)
+    assert source.away == ""
+    with pytest.raises(SourceError, match=r"start the server or correct|correct the address") as hit:
+        source.pull(1, 0.0)
+    assert named in str(hit.value)
+    assert "secret" not in str(hit.value)
+    assert source.away == str(hit.value)
+
+
+def test_a_source_is_away_until_something_worked_also_between_two_tries(
+    valkey_server: Any, client: redis.Redis
+):
+    source = RedisStream(valkey_server.url)
+    valkey_server.kill()
+    for _ in range(3):
+        with contextlib.suppress(SourceError):
+            source.pull(1, 0.0)
+        assert source.away.startswith(f"redis://127.0.0.1:{valkey_server.port}/0: ")
+    valkey_server.start()
+    assert source.pull(1, 3.0) == []
+    assert source.away == ""
+
+
+@contextlib.contextmanager
+def behind_tls(port: int) -> Iterator[int]:
+    """A TLS endpoint in front of the server: the wheel's Valkey is built without TLS."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(CERTIFICATE)
+
+    class Endpoint(socketserver.BaseRequestHandler):
+        def handle(self) -> None:
+            with (
+                contextlib.suppress(OSError),
+                context.wrap_socket(self.request, server_side=True) as client,
+                socket.create_connection(("127.0.0.1", port)) as server,
+            ):
+                back = threading.Thread(target=_copy, args=(server, client), daemon=True)
+                back.start()
+                _copy(client, server)
+
+    socketserver.ThreadingTCPServer.daemon_threads = True
+    with socketserver.ThreadingTCPServer(("127.0.0.1", 0), Endpoint) as endpoint:
+        threading.Thread(target=endpoint.serve_forever, daemon=True).start()
+        try:
+            yield endpoint.server_address[1]
+        finally:
+            endpoint.shutdown()
+
+
+def _copy(source: socket.socket, target: socket.socket) -> None:
+    with contextlib.suppress(OSError):
+        while part := source.recv(4096):
+            target.sendall(part)
+        target.shutdown(socket.SHUT_WR)

@@ -73,7 +73,6 @@ def guardedit(home, monkeypatch) -> Callable[..., Said]:
     """Runs `guardedit ARGUMENTS` on `home`; anything but an exit is a traceback, and fails the test."""
     monkeypatch.setenv("GUARDEDIT_HOME", str(home))
     monkeypatch.setenv("GUARDEDIT_POLICY", str(POLICIES / "default.yaml"))
-    monkeypatch.setenv("GUARDEDIT_TRACEBACK", "1")
 
     return command
 

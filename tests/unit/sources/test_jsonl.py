@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from guardedit.core.correction import MAX_MESSAGE_BYTES
@@ -21,6 +21,7 @@ def read(content: bytes, *, submission: str = "s", name: str = "f"):
 @given(st.binary(max_size=200) | st.lists(st.sampled_from([b"\n", b"\r\n", b" ", b"{}", b"\xff", b"\x00"])))
 def test_every_line_that_is_not_blank_keeps_its_bytes_and_its_number(content):
     text = content if isinstance(content, bytes) else b"".join(content)
+    assume(b"[" not in text and not text.startswith(b"\xef\xbb\xbf"))  # arrays and marks are tried below
     wanted = [(f"f:{n}", line) for n, line in enumerate(text.split(b"\n"), start=1) if line.strip()]
     assert [(d.position.partition("#")[0], d.raw) for d in read(text)] == wanted
 
