@@ -157,6 +157,8 @@ def test_promtool_would_say_something_about_a_bad_name():
     [
         ('{trigger="drift"}[10m]', "[10m]"),
         ("[1h])) > 3.5", "[1h])) > 4.5"),
+        ("repaired_total[1h])) > 0", "repaired_total[1h])) > 3.5"),
+        ("repaired_total[1h])) > 0", "repaired_total[3h])) > 0"),
         ("[1h]) > 4.5", "[1h]) > 3.5"),
         ('{state="paused"}', '{state="running"}'),
         ("== 0\n        for: 1m", "== 0\n        for: 0m"),

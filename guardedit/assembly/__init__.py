@@ -11,6 +11,7 @@ from guardedit.assembly.base_check import (
     check_base,
     compare_base,
     edits_on_base,
+    note_new_parts,
     parts_of_base,
 )
 from guardedit.assembly.base_parts import base_parts
@@ -76,6 +77,7 @@ __all__ = [
     "load_probes",
     "load_setup",
     "model_folder",
+    "note_new_parts",
     "open_ledger",
     "open_sources",
     "parts_of_base",

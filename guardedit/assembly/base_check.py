@@ -59,17 +59,24 @@ class Part:
 
 
 def check_base(settings: Settings, ledger: SqliteLedger) -> None:
-    """Compare the base with what the ledger knows, and record what it does not know yet.
-
-    For whoever writes the ledger, at every start and as often after it as wanted: a large file is read again
-    only when it was touched.
+    """Compare the base with what the ledger knows, and record what it does not know yet; at every start.
 
     Raises:
         WrongBaseModel: naming every part that was changed, both digests and the remedy.
     """
-    parts = compare_base(settings, ledger)
-    if any(part.state == "new" for part in parts) or not recorded_parts(ledger):
-        ledger.note(EVENT, {"parts": {part.name: part.known for part in parts}})
+    compare_base(settings, ledger)
+    note_new_parts(settings, ledger)
+
+
+def note_new_parts(settings: Settings, ledger: SqliteLedger) -> None:
+    """Record what was collected since the ledger last knew, and all of it the first time.
+
+    For whoever writes the ledger, as often as wanted: a large file is read again only when it was touched.
+    """
+    recorded, parts = recorded_parts(ledger), parts_of_base(settings, ledger)
+    new = {part.name: part.known for part in parts if not recorded or part.state == "new"}
+    if new:
+        ledger.note(EVENT, {"parts": {**recorded, **new}})
 
 
 def compare_base(settings: Settings, ledger: LedgerReader, *, cache: Path | None = None) -> list[Part]:
@@ -166,7 +173,8 @@ def _refusal(settings: Settings, ledger: LedgerReader, changed: Sequence[Part]) 
     if any(kind_of(part.name) in ("weights", "config") for part in changed):
         return (
             f"{settings.home} belongs to base model {ledger.base_sha256[:12]}, of which this was changed: "
-            f"{told}. Put it back and load that model, or give this one another folder"
+            f"{told}. Put it back and load that model, or give this one another folder; where its tensors "
+            "are the same, `guardedit base accept weights config` says that it is meant"
         )
     names = " ".join(part.name for part in changed)
     return (

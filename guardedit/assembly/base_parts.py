@@ -1,6 +1,7 @@
 """What the answers of a model depend on beside the ledger: its files, each with its digest.
 
-Reads files and loads no model, so a process that has none can tell whether anything was changed.
+Reads files and loads no model, so a process that has none can tell whether anything was changed. Trained
+editors are not among them: what they have made is in the ledger, byte for byte.
 """
 
 from __future__ import annotations

@@ -15,7 +15,7 @@ from guardedit.cli import show
 from guardedit.cli.measuring import Facts, bar, facts_to_edit, unsaid
 from guardedit.cli.options import MOST_SEED, Format, Home, Model, PolicyFile, check_picture, settings_from
 from guardedit.cli.show import Output
-from guardedit.core.errors import UsageError
+from guardedit.core.errors import UsageError, WrongBaseModel
 from guardedit.settings import Settings
 
 if TYPE_CHECKING:
@@ -94,6 +94,8 @@ def sweep(
     about = {"method": method, "seed": seed, "facts": len(good), "already_said": len(cases) - len(good)}
     card = _card(settings, setup, found, effects, about)
     written = assembly.write_card(settings, card) if write else None
+    if written:
+        _warn_of_another_base(settings)
     if picture is not None:
         from guardedit.evaluation.sweep.picture import draw_sweep
 
@@ -156,6 +158,16 @@ def _refuse_to_change_live_edits(settings: Settings) -> None:
             f"the ledger in {settings.home} has {len(live.edits)} edits in the weights, which another card "
             "would fold otherwise: roll back first, name another --home, or only look, with --no-write"
         )
+
+
+def _warn_of_another_base(settings: Settings) -> None:
+    """A ledger that was begun with another card, or with none, wants to hear that this one is meant."""
+    from guardedit.assembly import unchanged_base
+
+    try:
+        unchanged_base(settings)
+    except WrongBaseModel as changed:
+        show.warn(f"before the next start: {changed}")
 
 
 def _setup(settings: Settings, rules: Policy, wanted: tuple[int, ...] | None, *, seed: int) -> Setup:

@@ -16,8 +16,8 @@ NAN = float("nan")
 class Counts:
     """Totals since the ledger was made, and a few present values. A missing key means zero.
 
-    `corrections`, `gates`, `rollbacks` and `trials` are shown as counters, so none of them may ever
-    fall: count recorded events, not the present state of rows that can change.
+    `corrections`, `gates`, `rollbacks`, `trials` and `tensors_repaired` are shown as counters, so none of
+    them may ever fall: count recorded events, not the present state of rows that can change.
 
     Attributes:
         corrections: (source, route, outcome) -> settlements recorded. `source` is the delivery's
@@ -35,6 +35,7 @@ class Counts:
         serving_epoch: number of the epoch behind the `serving` ref.
         epoch_created_at_s: when that epoch was made, seconds since 1970, UTC.
         edits_live: weight edits live in the serving epoch.
+        tensors_repaired: served tensors that were found changed in memory, and mended.
     """
 
     corrections: Mapping[tuple[str, str, str], int] = field(default_factory=dict)
@@ -48,6 +49,7 @@ class Counts:
     serving_epoch: int = 0
     epoch_created_at_s: float = NAN
     edits_live: int = 0
+    tensors_repaired: int = 0
 
 
 #: How the exporter asks; may raise LedgerError. Called from the scrape's thread.

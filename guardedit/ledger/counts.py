@@ -23,7 +23,8 @@ SELECT
   (SELECT count(*) FROM inbox WHERE fate = 'received'),
   (SELECT min(received_at_s) FROM inbox WHERE fate = 'received'),
   coalesce((SELECT epoch FROM refs WHERE name = 'serving'), 0),
-  (SELECT created_at_s FROM epochs WHERE number = (SELECT epoch FROM refs WHERE name = 'serving'))
+  (SELECT created_at_s FROM epochs WHERE number = (SELECT epoch FROM refs WHERE name = 'serving')),
+  (SELECT count(*) FROM events WHERE kind = 'tampered')
 """
 
 
@@ -34,7 +35,7 @@ def read_counts(database: Database, serving: Callable[[], State], *, now_s: floa
         corrections = {(row[0], row[1], row[2]): row[3] for row in database.rows(_CORRECTIONS)}
         gates = {(row[0], row[1]): row[2] for row in database.rows(_GATES)}
         rollbacks, trials = (dict(database.rows(sql)) for sql in (_ROLLBACKS, _TRIALS))
-        dead, waiting, oldest_s, number, created_at_s = database.rows(_PRESENT)[0]
+        dead, waiting, oldest_s, number, created_at_s, repaired = database.rows(_PRESENT)[0]
     return Counts(
         corrections=corrections,
         gates=gates,
@@ -47,4 +48,5 @@ def read_counts(database: Database, serving: Callable[[], State], *, now_s: floa
         serving_epoch=number,
         epoch_created_at_s=NAN if created_at_s is None else created_at_s,
         edits_live=len(state.edits),
+        tensors_repaired=repaired,
     )

@@ -88,6 +88,14 @@ def check_ref_name(name: str) -> None:
         raise UsageError(f"{name!r} is no name for a ref: use a-z, 0-9, '.', '_', '-', a letter first")
 
 
+def check_text(change: Change) -> None:
+    """ValueError for a change that would not be read back as it is: half of a surrogate pair is no text."""
+    key, fact = change
+    "".join(key).encode()
+    if fact is not None:
+        json.dumps(fact.to_json(), ensure_ascii=False).encode()
+
+
 def check_verdict(verdict: Verdict | None) -> None:
     """UsageError for a verdict that forbids to serve what it judged."""
     if verdict is not None and verdict.outcome is not Outcome.ACCEPT:
@@ -203,6 +211,10 @@ def _body(
 
 def _asked(asked: Asked) -> dict[str, Any]:
     (key, fact), correction_id, reported_at_s = asked
+    try:
+        check_text(asked.change)
+    except ValueError as error:
+        raise UsageError(f"a fact of {str(key)!a} cannot be written down: {error}") from error
     return {
         "key": list(key),
         # Kept with the event: another version may fold names in another way.

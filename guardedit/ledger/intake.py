@@ -16,7 +16,7 @@ from guardedit.core.protocols import Delivery, Settlement
 from guardedit.core.receipt import Fate
 from guardedit.ledger import inbox
 from guardedit.ledger.database import utf8
-from guardedit.ledger.epochs import Asked
+from guardedit.ledger.epochs import Asked, check_text
 from guardedit.ledger.projection import DROPPED, RECEIVED, RELEASED, RETRIED, SETTLED, record
 from guardedit.ledger.reading import LedgerReader
 
@@ -103,7 +103,7 @@ def described(settlement: Settlement) -> dict[str, Any]:
         raise UsageError(f"inbox row {seq} cannot be settled as {settlement.fate.value}: leave it waiting")
     try:
         for change, _, _ in asked(settlement):
-            _check(change)
+            check_text(change)
         return {
             "seq": seq,
             "fate": settlement.fate.value,
@@ -137,14 +137,6 @@ def settle(connection: Connection, body: Mapping[str, Any], *, epoch: int | None
             f"correction {body['correction_id']!r} of inbox row {seq} is decided already: "
             "settle the row as duplicate or as a dead letter"
         ) from error
-
-
-def _check(change: Change) -> None:
-    """ValueError for a change that would not be read back as it is."""
-    key, fact = change
-    "\0".join(key).encode()
-    if fact is not None:
-        json.dumps(fact.to_json(), ensure_ascii=False).encode()
 
 
 def _reported_at_s(change: Change, settlement: Settlement) -> float | None:

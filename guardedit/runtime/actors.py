@@ -65,6 +65,7 @@ class WorkerShell(ModelWorker):
 
     def __init__(self, settings: Settings, policy: Policy, extra: Extra | None, threads: int) -> None:
         _threads(threads)
+        assembly.unchanged_base(settings)  # also when it is started again
         bench = assembly.load_bench(settings, policy, extra=extra)
         super().__init__(bench.host, bench.fold, bench.editors)
 
@@ -88,6 +89,7 @@ class ReplicaShell(ServingReplica):
         self, settings: Settings, policy: Policy, shards: Sequence[ShardHandle], threads: int
     ) -> None:
         _threads(threads)
+        assembly.unchanged_base(settings)
         bench = assembly.load_bench(settings, policy)
         super().__init__(bench.host, bench.fold, shards, use_unsure=policy.memory.unsure == "use_fact")
         snapshot = assembly.last_snapshot(settings)

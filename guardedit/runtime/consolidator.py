@@ -32,6 +32,7 @@ class Consolidator:
         observe: Observer,
         guarded: bool = True,
     ) -> None:
+        self._settings = settings
         self._ledger = assembly.open_ledger(
             settings, policy, base_sha256=workbench.base_sha256, clock=time.time, role="consolidate"
         )
@@ -54,7 +55,11 @@ class Consolidator:
 
     def step(self) -> StepReport:
         """One turn of the consolidating cycle."""
-        return self.consolidate.step()
+        report = self.consolidate.step()
+        if report.promoted:
+            # What the first edits had collected is known to the ledger before anybody could change it.
+            assembly.note_new_parts(self._settings, self._ledger)
+        return report
 
     def roll_back(self, to: int, *, facts_too: bool = False) -> Epoch:
         """Serve the weights, or everything, of an earlier epoch."""

@@ -14,7 +14,7 @@ from guardedit.core.epoch import Epoch
 from guardedit.core.fact import Fact, Placement
 from guardedit.core.proposal import WeightEdit
 from guardedit.core.protocols import Recall
-from guardedit.memory.context import with_fact
+from guardedit.memory.context import respelt, with_fact
 from guardedit.models.bypass import Patch
 from guardedit.models.folded import Folded
 from guardedit.serving.holdings import Digests
@@ -73,6 +73,8 @@ class Recalled(NamedTuple):
     def prompts(self, questions: Sequence[str]) -> list[str]:
         """The questions as the model is asked them."""
         return [
-            with_fact(fact, question) if fact and fact.placement is Placement.MEMORY else question
+            question
+            if fact is None
+            else (with_fact if fact.placement is Placement.MEMORY else respelt)(fact, question)
             for fact, question in zip(self.facts, questions, strict=True)
         ]

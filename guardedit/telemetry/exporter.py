@@ -122,6 +122,7 @@ def ledger_samples(counts: Counts, *, sources: frozenset[str]) -> dict[m.Family,
         m.ROLLBACKS: _listed(counts.rollbacks, m.TRIGGERS),
         m.FACTS: _listed(counts.facts, _PLACEMENTS),
         m.WEIGHT_EDITS: {(): counts.edits_live},
+        m.TENSORS_REPAIRED: {(): counts.tensors_repaired},
         m.DEAD_LETTERS: {(): counts.dead_letters},
         m.EPOCH: {(): counts.serving_epoch},
         m.EPOCH_CREATED: {(): counts.epoch_created_at_s},
@@ -140,6 +141,7 @@ def event_samples(seen: Seen) -> dict[m.Family, Samples]:
         m.RANK_USED: {(layer,): ratio for layer, ratio in seen.capacity.items()},
         m.STATE: {(state,): float(state == seen.state) for state in m.STATES},
         m.ERRORS: {(stage,): n for stage, n in seen.errors.items()},
+        m.TENSORS_REPAIRED: {(replica,): n for replica, n in seen.repaired.items()},
     }
 
 

@@ -67,6 +67,9 @@ TRIALS = _family("trials_total", Kind.COUNTER, "Recorded verdicts on candidate e
 ROLLBACKS = _family("rollbacks_total", Kind.COUNTER, "Rollbacks of the serving epoch.", "trigger")
 FACTS = _family("facts", Kind.GAUGE, "Live facts of the serving epoch.", "placement")
 WEIGHT_EDITS = _family("weight_edits", Kind.GAUGE, "Live weight edits of the serving epoch.")
+TENSORS_REPAIRED = _family(
+    "tensors_repaired_total", Kind.COUNTER, "Served tensors that were found changed in memory, and mended."
+)
 DEAD_LETTERS = _family("dlq_size", Kind.GAUGE, "Dead letters neither retried nor dropped.")
 EPOCH = _family("epoch", Kind.GAUGE, "Number of the epoch the ledger says is serving.")
 EPOCH_CREATED = _family(
@@ -117,6 +120,12 @@ RANK_USED = _family(
 )
 STATE = _family("state", Kind.GAUGE, "1 for what the agent is doing, 0 for the rest.", "state")
 ERRORS = _family("errors_total", Kind.COUNTER, "Errors the agent survived.", "stage")
+TENSORS_REPAIRED = _family(
+    "tensors_repaired_total",
+    Kind.COUNTER,
+    "Tensors that changed in memory and were mended.",
+    "replica",
+)
 
 # About the process itself.
 BUILD_INFO = _family(
@@ -133,6 +142,7 @@ FAMILIES: tuple[Family, ...] = (
     ROLLBACKS,
     FACTS,
     WEIGHT_EDITS,
+    TENSORS_REPAIRED,
     DEAD_LETTERS,
     EPOCH,
     EPOCH_CREATED,
@@ -148,6 +158,7 @@ FAMILIES: tuple[Family, ...] = (
     RANK_USED,
     STATE,
     ERRORS,
+    TENSORS_REPAIRED,
     BUILD_INFO,
     LEDGER_READABLE,
 )

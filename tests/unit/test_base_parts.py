@@ -126,6 +126,35 @@ def test_a_file_that_appears_later_is_a_change(settings, ledger, tmp_path, part)
     assembly.check_base(settings, ledger)
 
 
+@pytest.mark.parametrize("part", ["generation_config", "background", "edit_card"])
+def test_a_single_file_that_was_not_there_at_the_first_start_is_a_change(settings, made, tmp_path, part):
+    path = tmp_path / FILES[part]
+    before = path.read_bytes()
+    path.unlink()
+    with SqliteLedger.open(settings.home, base_sha256=made[1], clock=lambda: 1_000.0) as ledger:
+        assembly.check_base(settings, ledger)
+        assert recorded_parts(ledger)[part] == "absent"
+        path.write_bytes(before)
+        with pytest.raises(WrongBaseModel, match=rf"{part}: .*, recorded is absent"):
+            assembly.check_base(settings, ledger)
+
+
+def test_a_sentence_encoder_of_ones_own_is_a_part_file_by_file(settings, made, tmp_path):
+    folder = tmp_path / "encoder"
+    (folder / "1_Pooling").mkdir(parents=True)
+    for name in ("model.safetensors", "tokenizer.json", "vocab.txt", "1_Pooling/config.json"):
+        (folder / name).write_text("{}")
+    mine = replace(settings, encoder=str(folder))
+    with SqliteLedger.open(settings.home, base_sha256=made[1], clock=lambda: 1_000.0) as ledger:
+        assembly.check_base(mine, ledger)
+        (folder / "1_Pooling" / "config.json").write_text("{} ")
+        with pytest.raises(WrongBaseModel, match=r"encoder/1_Pooling/config\.json: .*config\.json is"):
+            assembly.check_base(mine, ledger)
+        put_edit(ledger)
+        assembly.accept_base(mine, ledger, ["encoder"], by="Ada")  # no fold depends on it
+        assembly.check_base(mine, ledger)
+
+
 def test_a_card_of_the_sweep_is_a_change_that_can_be_accepted(settings, ledger):
     card = assembly.find_card(settings, ledger.base_sha256)
     path = assembly.card_file(settings, ledger.base_sha256)
@@ -208,6 +237,20 @@ def test_new_moments_are_recorded_beside_the_old(settings, ledger, policy):
     assert new.endswith("-layer2.safetensors")
     moments_file(settings, 2).unlink()
     assembly.check_base(settings, ledger)
+    assert bases(ledger) == 2
+
+
+def test_new_moments_are_recorded_while_something_else_is_changed_and_that_is_not(
+    settings, ledger, policy, tmp_path
+):
+    known = {**recorded_parts(ledger)}
+    assembly.load_setup(settings, policy, layer=2, layers=(2,), use_card=False)
+    (tmp_path / "model" / "probes.json").write_text("{}")
+    assembly.note_new_parts(settings, ledger)
+    now = recorded_parts(ledger)
+    assert {**now, **known} == now
+    assert len(now) == len(known) + 1
+    assembly.note_new_parts(settings, ledger)
     assert bases(ledger) == 2
 
 

@@ -52,11 +52,10 @@ def change(path: Path) -> None:
 
 
 def listing(folder: Path) -> dict[str, tuple[int, int]]:
-    """Everything below, but for the files that SQLite keeps beside a database that is open."""
+    """The folder and everything below."""
     return {
         str(path.relative_to(folder)): (path.stat().st_mtime_ns, path.stat().st_size)
-        for path in folder.rglob("*")
-        if not path.name.startswith("ledger.db-")
+        for path in [folder, *folder.rglob("*")]
     }
 
 

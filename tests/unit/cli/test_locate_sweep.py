@@ -14,6 +14,7 @@ from guardedit.core.proposal import WeightEdit
 from guardedit.core.protocols import Snapshot
 from guardedit.editing.edit_card import EditCard, parse_card
 from guardedit.editing.settings import EditSettings
+from guardedit.ledger.journal import SqliteLedger
 from guardedit.policy.load import load_policy
 from guardedit.settings import Settings
 from tests.conformance.editor_bench import BACKGROUND, SENTENCES
@@ -144,6 +145,20 @@ def test_a_method_of_one_layer_leaves_the_layers_of_others_alone(sweep, settings
     assert [row["layers"] for row in said.json["sweep"]] == [[0], [1]]
     assert (said.json["layers"], said.json["card"], said.json["facts"]) == ([0, 2], None, 1)
     assert assembly.find_card(settings, base).layer == 2
+
+
+def test_a_ledger_that_was_begun_without_the_card_has_to_accept_it(sweep, guardedit, settings, home, model):
+    base = assembly.load_host(settings).base_sha256
+    with SqliteLedger.open(home, base_sha256=base, clock=lambda: 1.0) as ledger:
+        assembly.check_base(settings, ledger)
+
+    said = sweep("--method", "ridge", "--layers", "0,1", "--no-dials", "--count", 1)
+
+    assert said.code == 0
+    assert f"edit_card/home: {said.json['card']} is " in said.err
+    assert "guardedit base accept edit_card/home" in said.err
+    assert guardedit("base", "accept", "edit_card", "--home", home, "--model", model).code == 0
+    assembly.unchanged_base(settings)
 
 
 def test_a_trace_that_was_made_before_is_used(sweep, guardedit, model, tmp_path):

@@ -298,3 +298,42 @@ def test_a_shadow_gate_is_measured_and_not_enforced():
     assert verdict.measured["reliability"] == 0.75
     assert _gate(verdict, "reliability").outcome is Outcome.REJECT
     assert verdict.culprits == ()
+
+
+@pytest.mark.parametrize("kind", [Kind.REMEMBERED, Kind.EARLIER])
+def test_what_was_told_and_never_obeyed_says_nothing_about_a_candidate(kind):
+    """One odd fact that the base model never obeyed answers differently after any edit."""
+    odd = _question("told odd", kind, "1889.")
+    probes = Probes(texts=TEXTS, questions=(*PROBES.questions, odd))
+    before = {**_answers(edited=False), odd.prompt: "the year of"}
+    after = {**_answers(edited=True), odd.prompt: "a small town in"}
+    texts = _logprobs()
+    verdict = judge(
+        candidate=Measurement(weights_sha256="c", logprobs=texts, answers=after),
+        serving=Measurement(weights_sha256="s", logprobs=texts, answers=before),
+        base=Measurement(weights_sha256="b", logprobs=texts, answers=before),
+        probes=probes,
+        limits=LIMITS,
+    )
+    assert verdict.outcome is Outcome.ACCEPT
+
+
+@pytest.mark.parametrize("kind", [Kind.REMEMBERED, Kind.EARLIER])
+def test_what_was_told_and_stopped_being_right_counts(kind):
+    told = [_question(f"told {i}", kind, f"new {i}") for i in range(20)]
+    probes = Probes(texts=TEXTS, questions=(*PROBES.questions, *told))
+    right = {q.prompt: q.expected for q in told}
+    texts = _logprobs()
+    verdict = judge(
+        candidate=Measurement(
+            weights_sha256="c",
+            logprobs=texts,
+            answers={**_answers(edited=True), **dict.fromkeys(right, "something else")},
+        ),
+        serving=Measurement(weights_sha256="s", logprobs=texts, answers={**_answers(edited=False), **right}),
+        base=Measurement(weights_sha256="b", logprobs=texts, answers={**_answers(edited=False), **right}),
+        probes=probes,
+        limits=LIMITS,
+    )
+    assert verdict.outcome is Outcome.REJECT
+    assert kind.value in verdict.reason

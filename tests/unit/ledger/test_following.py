@@ -102,6 +102,12 @@ def test_a_commit_may_move_last_good(ledger, make, good, expected):
     assert ledger.ref("last-good") == expected
 
 
+def test_last_good_stays_behind_where_it_is_told_to_although_the_weights_stay(ledger, make):
+    remember(ledger, make, 1)
+    ledger.commit([], kind="rollback", reason="", edits=[], weights_sha256="", expected=1, good=0)
+    assert ledger.refs() == {"last-good": 0, "serving": 2}
+
+
 @pytest.mark.parametrize("good", [-1, 3])
 def test_last_good_is_an_epoch_that_there_is(ledger, make, good):
     remember(ledger, make, 1)

@@ -247,6 +247,9 @@ def test_gates_count_by_name_and_outcome(ledger, make):
     )
     assert ledger.counts().gates == {("perplexity_ratio", "accept"): 1}
     assert ledger.counts().edits_live == 1
+    assert ledger.counts().tensors_repaired == 0
+    ledger.note("tampered", {"replica": 0, "problem": "one"})
+    assert ledger.counts().tensors_repaired == 1
     assert ledger.verdict(1)["probe_sha256"] == "probe"
     assert ledger.verdict(0) is None
 

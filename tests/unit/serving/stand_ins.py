@@ -71,18 +71,22 @@ class NumberFold:
 
 
 class HashedEncoder:
-    """Unit rows that depend on the text alone; waits where it is told to."""
+    """Unit rows that depend on the text alone, kept as by the real one; waits where it is told to."""
 
     dim, sha256 = 32, "hashed"
 
     def __init__(self) -> None:
-        self.before: Callable[[Sequence[str]], object] = lambda _: None
+        self.before: Callable[[Sequence[str]], object] = lambda _: None  # with the texts that are new
+        self._rows: dict[str, Vectors] = {}
 
     def encode(self, texts: Sequence[str]) -> Vectors:
-        self.before(texts)
-        rows = [np.random.default_rng(zlib.crc32(text.encode())).standard_normal(self.dim) for text in texts]
-        found = np.asarray(rows, dtype=np.float32).reshape(len(texts), self.dim)
-        return found / np.linalg.norm(found, axis=1, keepdims=True)
+        missing = [text for text in texts if text not in self._rows]
+        if missing:
+            self.before(missing)
+        for text in missing:
+            row = np.random.default_rng(zlib.crc32(text.encode())).standard_normal(self.dim)
+            self._rows[text] = (row / np.linalg.norm(row)).astype(np.float32)
+        return np.asarray([self._rows[text] for text in texts], dtype=np.float32).reshape(-1, self.dim)
 
 
 def shards(count: int, encoder: HashedEncoder) -> list[MemoryShard]:

@@ -28,6 +28,7 @@ def counts():
         serving_epoch=41,
         epoch_created_at_s=1_700_000_000.0,
         edits_live=4,
+        tensors_repaired=2,
     )
 
 

@@ -51,6 +51,7 @@ def test_counters_equal_what_the_ledger_counted(counts):
     assert page["guardedit_epoch"] == {(): 41}
     assert page["guardedit_epoch_created_timestamp_seconds"] == {(): 1_700_000_000}
     assert page["guardedit_weight_edits"] == {(): 4}
+    assert page["guardedit_tensors_repaired_total"] == {(): 2}
     assert page["guardedit_queue_lag"] == {("inbox",): 2}
     assert page["guardedit_queue_oldest_seconds"] == {("inbox",): 12.5}
     assert page["guardedit_ledger_readable"] == {(): 1}
