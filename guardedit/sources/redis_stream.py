@@ -8,7 +8,6 @@ reaching the server is the client module's business, and what a message says is 
 from __future__ import annotations
 
 import time
-from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
@@ -16,14 +15,13 @@ from guardedit.core.errors import SourceError
 from guardedit.core.failpoints import failpoint
 from guardedit.core.protocols import Delivery, Lag
 from guardedit.sources.backoff import Pause
+from guardedit.sources.in_hand import Entries, InHand
 from guardedit.sources.position import placed
 from guardedit.sources.redis_client import call, connect, describe, split_options
 from guardedit.sources.redis_lag import read_lag
 from guardedit.sources.redis_message import message_body
 
 T = TypeVar("T")
-#: Entry id -> its messages: one, or the elements of a JSON array.
-_Found = dict[bytes, list[Delivery]]
 
 #: Longest single blocking read, below the socket's timeout; between two, idle messages are looked for.
 BLOCK_S = 1.0
@@ -82,8 +80,7 @@ class RedisStream:
         self._patience_s = patience_s
         self._clock, self._sleep = clock, sleep
         self._pause = Pause(clock=clock)
-        self._held: Counter[bytes] = Counter()  # messages of an entry that the caller has
-        self._delayed: dict[bytes, tuple[float, list[Delivery]]] = {}  # refused, with the time when due
+        self._in_hand = InHand()
         self._claim_from = _START
         self._group_made = False
         self._own_from: bytes | None = _START  # where to go on in the own pending list; None: at its end
@@ -103,15 +100,12 @@ class RedisStream:
         while True:
             left_s = max(0.0, deadline_s - self._clock())
             found = self._call(lambda: self._gather(max_n, deadline_s), budget_s=left_s)
-            for entry_id, deliveries in found.items():
-                self._held[entry_id] += len(deliveries)
-                self._delayed.pop(entry_id, None)
             if found or max_n <= 0 or self._clock() >= deadline_s:
-                return [delivery for deliveries in found.values() for delivery in deliveries]
+                return self._in_hand.hand_over(found)
 
     def ack(self, deliveries: Sequence[Delivery]) -> None:
         """XACK of every entry whose last message this is. When it fails, they are handed over again."""
-        ids = self._done(deliveries)
+        ids = self._in_hand.done(deliveries)
         if ids:
             failpoint("redis.xack.before")
             self._call(lambda: self._client.xack(self._stream, self._group, *ids), budget_s=self._patience_s)
@@ -119,10 +113,7 @@ class RedisStream:
 
     def nack(self, deliveries: Sequence[Delivery], delay_s: float) -> None:
         """Keep them pending and hand them over again after `delay_s`; a restart forgets the delay."""
-        for delivery in deliveries:
-            self._let_go(delivery.handle)
-            _, waiting = self._delayed.get(delivery.handle, (0.0, []))
-            self._delayed[delivery.handle] = (self._clock() + delay_s, [*waiting, delivery])
+        self._in_hand.delay(deliveries, until_s=self._clock() + delay_s)
 
     def dead(self, delivery: Delivery, reason: str) -> None:
         """XADD to the dead stream, then XACK: a crash in between leaves a second copy, never none.
@@ -137,7 +128,7 @@ class RedisStream:
             if ids:
                 self._client.xack(self._stream, self._group, *ids)
 
-        ids = self._done([delivery])
+        ids = self._in_hand.done([delivery])
         self._call(bury, budget_s=self._patience_s)
 
     def lag(self) -> Lag:
@@ -147,8 +138,7 @@ class RedisStream:
     def close(self) -> None:
         """Close the connection. What is pending waits for the next consumer; a later call reconnects."""
         self._client.close()
-        self._held.clear()
-        self._delayed.clear()
+        self._in_hand.clear()
         self._start_over()
 
     def _ask(self, work: Callable[[], T], *, budget_s: float) -> T:
@@ -172,11 +162,11 @@ class RedisStream:
         self._group_made = False
         self._own_from = _START
 
-    def _gather(self, max_n: int, deadline_s: float) -> _Found:
+    def _gather(self, max_n: int, deadline_s: float) -> Entries:
         """1 Group. 2 Due again. 3 Own pending. 4 Idle elsewhere. 5 New; only here it waits."""
         try:
             self._make_group()  # 1
-            found = self._due(max_n)  # 2
+            found = self._in_hand.due(self._clock(), max_n)  # 2
             found |= self._own_pending(max_n - len(found))  # 3
             found |= self._idle(max_n - len(found))  # 4
             wait_s = 0.0 if found else deadline_s - self._clock()
@@ -198,25 +188,8 @@ class RedisStream:
                 raise
         self._group_made = True
 
-    def _due(self, room: int) -> _Found:
-        now_s = self._clock()
-        due = sorted((at_s, key) for key, (at_s, _) in self._delayed.items() if at_s <= now_s)
-        return {key: self._delayed[key][1] for _, key in due[:room]}
-
-    def _done(self, deliveries: Sequence[Delivery]) -> list[bytes]:
-        """Let go of the messages; the entries of which nothing is left to be done."""
-        for delivery in deliveries:
-            self._let_go(delivery.handle)
-        ids = dict.fromkeys(delivery.handle for delivery in deliveries)
-        return [entry_id for entry_id in ids if entry_id not in self._held and entry_id not in self._delayed]
-
-    def _let_go(self, entry_id: bytes) -> None:
-        self._held[entry_id] -= 1
-        if self._held[entry_id] <= 0:
-            del self._held[entry_id]
-
-    def _own_pending(self, room: int) -> _Found:
-        found: _Found = {}
+    def _own_pending(self, room: int) -> Entries:
+        found: Entries = {}
         while self._own_from is not None and len(found) < room:
             wanted = room - len(found)
             entries = self._read(self._own_from, wanted, None)
@@ -224,7 +197,7 @@ class RedisStream:
             found |= self._unseen(entries)
         return found
 
-    def _idle(self, room: int) -> _Found:
+    def _idle(self, room: int) -> Entries:
         if room <= 0:
             return {}
         reply: list[Any] = self._client.xautoclaim(
@@ -233,11 +206,10 @@ class RedisStream:
         self._claim_from, entries, *gone = reply
         return self._unseen([*entries, *((entry_id, None) for entry_id in (gone[0] if gone else ()))])
 
-    def _new(self, room: int, wait_s: float) -> _Found:
+    def _new(self, room: int, wait_s: float) -> Entries:
         if room <= 0:
             return {}
-        due_s = min((at_s for at_s, _ in self._delayed.values()), default=float("inf")) - self._clock()
-        block_s = min(wait_s, due_s, BLOCK_S)
+        block_s = min(wait_s, self._in_hand.next_due_s() - self._clock(), BLOCK_S)
         # Zero would mean for ever.
         block_ms = max(1, int(block_s * 1000)) if block_s > 0.0 else None
         return self._unseen(self._read(b">", room, block_ms))
@@ -248,13 +220,13 @@ class RedisStream:
         )
         return list(reply[0][1]) if reply else []
 
-    def _unseen(self, entries: Sequence[Any]) -> _Found:
+    def _unseen(self, entries: Sequence[Any]) -> Entries:
         """Deliveries of the (id, fields) pairs that are in nobody's hands yet."""
         # Claiming idle messages may also return those that this consumer holds or delays itself.
         return {
             entry_id: self._deliveries(entry_id, message_body(fields))
             for entry_id, fields in entries
-            if entry_id is not None and entry_id not in self._held and entry_id not in self._delayed
+            if entry_id is not None and entry_id not in self._in_hand
         }
 
     def _deliveries(self, entry_id: bytes, body: bytes) -> list[Delivery]:
