@@ -120,12 +120,6 @@ RANK_USED = _family(
 )
 STATE = _family("state", Kind.GAUGE, "1 for what the agent is doing, 0 for the rest.", "state")
 ERRORS = _family("errors_total", Kind.COUNTER, "Errors the agent survived.", "stage")
-TENSORS_REPAIRED = _family(
-    "tensors_repaired_total",
-    Kind.COUNTER,
-    "Tensors that changed in memory and were mended.",
-    "replica",
-)
 
 # About the process itself.
 BUILD_INFO = _family(
@@ -158,7 +152,6 @@ FAMILIES: tuple[Family, ...] = (
     RANK_USED,
     STATE,
     ERRORS,
-    TENSORS_REPAIRED,
     BUILD_INFO,
     LEDGER_READABLE,
 )
