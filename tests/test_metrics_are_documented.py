@@ -69,6 +69,10 @@ def test_every_metric_that_is_watched_exists(path):
     assert named_in(path.read_text()) <= SERIES
 
 
+def test_no_name_stands_for_two_families():
+    assert len({family.name for family in FAMILIES}) == len(FAMILIES)
+
+
 def test_the_rules_and_the_dashboard_do_watch_something():
     assert len(named_in((DEPLOY / "alerts.yaml").read_text())) >= 8
     assert len(named_in((DEPLOY / "grafana-dashboard.json").read_text())) >= 15

@@ -74,6 +74,7 @@ def _row(fact: Fact, why: Kept) -> dict[str, Any]:
         "subject": fact.key.subject,
         "relation": fact.key.relation,
         "target": fact.target,
+        "correction": fact.correction_id,
         "state": why.state,
         "code": why.code,
         "reason": why.reason,

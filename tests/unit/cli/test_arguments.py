@@ -6,7 +6,9 @@ for an error nobody foresaw.
 
 from __future__ import annotations
 
+import inspect
 import os
+import re
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,6 +18,7 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
+from guardedit import settings
 from guardedit.cli.main import app
 
 #: Short: reading the shipped one takes longer than everything else here.
@@ -73,6 +76,7 @@ def commands(command: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[s
 
 
 COMMANDS = dict(commands(GROUP))
+VARIABLES = sorted(set(re.findall(r"GUARDEDIT_[A-Z_]+", inspect.getsource(settings))))
 #: What keeps a command from working for minutes where a missing model does not.
 STOPS = {("demo",): ["--policy=none.yaml", "--runtime=local"]}
 
@@ -95,7 +99,7 @@ def folder(tmp_path) -> Path:
 def surroundings(folder, home, ledger_file, monkeypatch) -> None:
     """A ledger with a little of everything, and no model: what would work for minutes stops there."""
     monkeypatch.chdir(folder)
-    settings = {
+    variables = {
         "HOME": home,
         "MODEL": folder / "model",
         "POLICY": folder / "policy.yaml",
@@ -103,7 +107,7 @@ def surroundings(folder, home, ledger_file, monkeypatch) -> None:
         "RUNTIME": "local",
         "TRACEBACK": "1",
     }
-    for name, value in settings.items():
+    for name, value in variables.items():
         monkeypatch.setenv(f"GUARDEDIT_{name}", str(value))
 
 
@@ -168,6 +172,19 @@ def test_no_bad_value_of_any_argument_ends_in_a_traceback(path, folder, surround
 
     assert {name: wrong for name, wrong in found.items() if wrong} == {}
     assert time.process_time() - started < PATIENCE_S, "something works before it looks at its arguments"
+
+
+@pytest.mark.parametrize("variable", VARIABLES)
+def test_no_bad_variable_of_the_environment_ends_in_a_traceback(variable, folder, surroundings, monkeypatch):
+    found = {}
+    for name, value in BAD.items():
+        if "\0" in value or not value.strip():
+            continue  # no environment can hold it; an empty one is the default
+        monkeypatch.setenv(variable, value.replace("{tmp}", str(folder)))
+        for words in ("status", "metrics", "policy validate", "run --once"):
+            found[f"{name}: {words}"] = wrong_with(call(words.split()))
+
+    assert {name: wrong for name, wrong in found.items() if wrong} == {}
 
 
 def test_every_command_has_been_found():
