@@ -189,6 +189,8 @@ class FakeReplica:
         self.number = update.epoch.number
         return self.number
 
+    def expect(self, facts: Sequence[Fact]) -> None: ...
+
     def ask(self, prompts: Sequence[str], *, scope: str = "default") -> list[Answer]:
         if self.number is None:
             raise UsageError("nothing is published")

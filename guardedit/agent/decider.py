@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
-from guardedit.agent.deciding import Known, asked_alike, key_of, poisoned, read, repeated, settle
+from guardedit.agent.deciding import Known, as_told, asked_alike, key_of, poisoned, read, repeated, settle
 from guardedit.agent.parts import Journal, Parts
 from guardedit.core.correction import Correction, Op, content_sha256
 from guardedit.core.decision import Route
@@ -99,6 +99,7 @@ class Decider:
         mine = [correction for correction in asked if correction.scope == scope]
         pairs = [(wording, c.target_new) for c in mine for wording in c.wordings]
         try:
+            self.parts.replicas[0].expect([as_told(correction) for correction in mine])
             found = self.parts.replicas[0].says(pairs, scope=scope)
         except GuardeditError as error:
             # Only a saving is lost: the corrections are settled as news.

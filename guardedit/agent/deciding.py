@@ -142,6 +142,18 @@ def asked_alike(correction: Correction, key: FactKey, known: Known) -> list[Fact
     ]
 
 
+def as_told(correction: Correction) -> Fact:
+    """The first version of the fact that a correction makes where nothing is known of its key."""
+    return Fact(
+        key=correction.key,
+        version=1,
+        correction_id=correction.id,
+        wordings=correction.wordings,
+        target=correction.target_new,
+        subject_at=correction.subject_at,
+    )
+
+
 def _duplicate(received: Received, correction_id: str) -> Settlement:
     return Settlement(seq=received.seq, fate=Fate.DUPLICATE, reason=f"id {correction_id} is settled")
 

@@ -23,6 +23,10 @@ from guardedit.core.failpoints import failpoint
 from guardedit.core.protocols import Event, Received, Replica, Settlement, Snapshot, Update
 
 
+#: How often in a row a batch may be decided again before each message stands for itself.
+MOST_REFUSALS = 5
+
+
 class Live:
     """One turn is one call of `step`; all that it remembers is which epoch it has published."""
 
@@ -30,6 +34,7 @@ class Live:
         self.parts = parts
         self.decider = Decider(parts)
         self._published: int | None = None
+        self._refused_in_a_row = 0
         self.publish()
 
     def step(self) -> StepReport:
@@ -106,12 +111,19 @@ class Live:
         try:
             self.parts.journal.settle(settlements, seen=seen)
         except ConflictError:
-            return 0  # an operator changed one of these facts meanwhile: decide again
+            # An operator changed one of these facts meanwhile: decide again. What is refused by itself, and
+            # again, would hold up everybody behind it.
+            self._refused_in_a_row += 1
+            if self._refused_in_a_row < MOST_REFUSALS:
+                return 0
+            for settlement, received in zip(settlements, pending, strict=True):
+                self._settle_one(settlement, received)
         except LedgerError:
             raise
         except Exception:  # noqa: BLE001 - no message may stop the loop
             for settlement, received in zip(settlements, pending, strict=True):
                 self._settle_one(settlement, received)
+        self._refused_in_a_row = 0
         return len(settlements)
 
     def _settle_one(self, settlement: Settlement, received: Received) -> None:

@@ -306,6 +306,9 @@ class Replica(Protocol):
     def follow(self, update: Update) -> int:
         """Switch to the next epoch; ConflictError when another one than `update.after` is served."""
 
+    def expect(self, facts: Sequence[Fact]) -> None:
+        """These facts may come: have their texts encoded in one go, before anybody waits for them."""
+
     def ask(self, prompts: Sequence[str], *, scope: str = "default") -> list[Answer]:
         """Answer every prompt from one and the same epoch."""
 

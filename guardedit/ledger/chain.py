@@ -1,7 +1,7 @@
 """The hash chain of events: each row vouches for all rows before it.
 
 It shows that a row was changed, removed or put in between. It does not show that the last rows were cut
-off together with everything that followed from them: for that, note the head's hash somewhere else.
+off together with everything that followed from them: for that, `heads` notes its end outside the database.
 """
 
 from __future__ import annotations

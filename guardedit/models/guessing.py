@@ -8,12 +8,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from guardedit.models.drafts import draft_of, follow
-from guardedit.models.host import ModelHost
 from guardedit.models.room import memory_errors
+from guardedit.models.saying import Speaker
 
 
 def complete_guessed(
-    host: ModelHost, guesses: Mapping[str, Sequence[str]], *, max_new_tokens: int = 12
+    host: Speaker, guesses: Mapping[str, Sequence[str]], *, max_new_tokens: int = 12
 ) -> dict[str, str]:
     """The answer of `ModelHost.complete` to every prompt, whatever is guessed.
 
@@ -42,7 +42,7 @@ def complete_guessed(
     return answers
 
 
-def _confirmed(host: ModelHost, guesses: Mapping[str, str], max_new_tokens: int) -> dict[str, str]:
+def _confirmed(host: Speaker, guesses: Mapping[str, str], max_new_tokens: int) -> dict[str, str]:
     """Answers that the guesses reach to the end of."""
     drafts = {
         prompt: draft

@@ -21,6 +21,7 @@ from guardedit.core.errors import MalformedCorrection, UsageError, WrongBaseMode
 from guardedit.models.below import Below, lowest_changed
 from guardedit.models.bypass import Patch, hooked
 from guardedit.models.generation import by_length, greedy
+from guardedit.models.guessing import complete_guessed
 from guardedit.models.integrity import Kept, bring_back, tensor_of
 from guardedit.models.layouts import layer_count, read_structure
 from guardedit.models.loading import context_of, load_model
@@ -243,6 +244,20 @@ class ModelHost:
                 found = greedy(self.model, self.tokenizer, ids, max_new_tokens=max_new_tokens)
                 answers.update(zip((different[i] for i in group), found, strict=True))
         return [answers[prompt] for prompt in prompts]
+
+    def complete_drafted(self, asked: Sequence[tuple[str, str]], *, max_new_tokens: int = 12) -> list[str]:
+        """`complete` of each (prompt, draft); an answer that its draft tells right costs one forward pass.
+
+        A draft may be empty. Where two tokens' logits agree to the last digits, the draft may decide.
+
+        Raises:
+            MalformedCorrection, GuardError: as `complete`.
+        """
+        guesses: dict[str, list[str]] = {}
+        for prompt, draft in asked:
+            guesses.setdefault(prompt, []).extend([draft] if draft else [])
+        answers = complete_guessed(self, guesses, max_new_tokens=max_new_tokens)
+        return [answers[prompt] for prompt, _ in asked]
 
     def says(self, asked: Sequence[tuple[str, str]], *, max_new_tokens: int = 12) -> list[bool]:
         """For each (prompt, answer) whether `complete` would give just this answer, by one forward pass.

@@ -6,6 +6,7 @@ Consistent with `ModelHost.complete`: the answer must be said token by token, an
 from __future__ import annotations
 
 from collections.abc import Sequence
+from threading import RLock
 from typing import Any, Protocol
 
 import torch
@@ -17,12 +18,13 @@ Asked = tuple[str, str]
 
 
 class Speaker(Protocol):
-    """What is needed of a host, whose lock the caller holds."""
+    """What is needed of a host."""
 
     model: Any
     tokenizer: Any
     context: int
     batch_rows: int
+    lock: RLock
 
     @property
     def device(self) -> torch.device:

@@ -221,6 +221,10 @@ class ReplicaHandle(_Handle):
         """Switch to the next epoch."""
         return int(call(self._actor.follow, update))
 
+    def expect(self, facts: Sequence[Fact]) -> None:
+        """These facts may come."""
+        call(self._actor.expect, facts)
+
     def ask(self, prompts: Sequence[str], *, scope: str = "default") -> list[Answer]:
         """Answer all prompts from one epoch."""
         found: list[Answer] = call(self._actor.ask, prompts, scope=scope)

@@ -53,6 +53,13 @@ class Holdings:
                 shard.prepare(part)
         return Move(parts, self.digests, tuple(after))
 
+    def expect(self, facts: Sequence[Fact]) -> None:
+        """Have the shards encode what these facts would bring."""
+        parts = split([Change(fact.key, fact) for fact in facts], len(self._shards))
+        for shard, part in zip(self._shards, parts, strict=True):
+            if part:
+                shard.prepare(part)
+
     def make(self, move: Move) -> None:
         """Move the shards. Should one fail, the others are found to hold other facts and are moved back."""
         for n, part in enumerate(move.parts):

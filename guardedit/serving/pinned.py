@@ -26,11 +26,11 @@ class Host(Protocol):
     def patched(self, patch: Patch) -> AbstractContextManager[None]:
         """Run as an edited model."""
 
-    def complete(self, prompts: Sequence[str]) -> list[str]:
-        """Greedy answers."""
+    def complete_drafted(self, asked: Sequence[tuple[str, str]]) -> list[str]:
+        """Greedy answers to prompts, each with what it may be."""
 
     def says(self, asked: Sequence[tuple[str, str]]) -> list[bool]:
-        """Whether `complete` would give just this answer."""
+        """Whether `complete_drafted` would give just this answer."""
 
     def repair(self) -> list[str]:
         """Mend the base model's tensors."""
@@ -69,6 +69,10 @@ class Recalled(NamedTuple):
     pinned: Pinned
     recalls: list[Recall]
     facts: list[Fact | None]  # those that answer
+
+    def drafts(self) -> list[str]:
+        """What the model may be expected to say: what it was told."""
+        return [fact.target if fact else "" for fact in self.facts]
 
     def prompts(self, questions: Sequence[str]) -> list[str]:
         """The questions as the model is asked them."""

@@ -103,7 +103,9 @@ class ServingReplica:
         found = self._recall(prompts, scope)
         self._count(found.recalls)
         with self._host.patched(found.pinned.weights.folded.patch):
-            texts = self._host.complete(found.prompts(prompts))
+            texts = self._host.complete_drafted(
+                list(zip(found.prompts(prompts), found.drafts(), strict=True))
+            )
         return [
             Answer(
                 text=text,
@@ -115,6 +117,10 @@ class ServingReplica:
             )
             for text, fact, recall in zip(texts, found.facts, found.recalls, strict=True)
         ]
+
+    def expect(self, facts: Sequence[Fact]) -> None:
+        """These facts may come: their texts, questions included, are encoded in one go."""
+        self._holdings.expect(facts)
 
     def says(self, asked: Sequence[tuple[str, str]], *, scope: str = "default") -> list[bool]:
         """For each (prompt, answer) whether `ask` would give just this answer, by one forward pass.

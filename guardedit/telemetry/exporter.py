@@ -141,7 +141,6 @@ def event_samples(seen: Seen) -> dict[m.Family, Samples]:
         m.RANK_USED: {(layer,): ratio for layer, ratio in seen.capacity.items()},
         m.STATE: {(state,): float(state == seen.state) for state in m.STATES},
         m.ERRORS: {(stage,): n for stage, n in seen.errors.items()},
-        m.TENSORS_REPAIRED: {(replica,): n for replica, n in seen.repaired.items()},
     }
 
 

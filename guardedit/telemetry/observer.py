@@ -45,7 +45,6 @@ class Seen:
         capacity: layer -> live keys over free rank.
         lags: source -> lag.
         errors: stage -> errors.
-        repaired: replica -> served tensors that were mended.
         state: one of `STATES`, or empty before the first word.
     """
 
@@ -57,7 +56,6 @@ class Seen:
     capacity: Mapping[str, float] = field(default_factory=dict)
     lags: Mapping[str, Lag] = field(default_factory=dict)
     errors: Mapping[str, int] = field(default_factory=dict)
-    repaired: Mapping[str, int] = field(default_factory=dict)
     state: str = ""
 
 
@@ -78,7 +76,6 @@ class MetricsObserver:
         self._capacity: dict[str, float] = {}
         self._lags: dict[str, Lag] = {}
         self._errors: Counter[str] = Counter()
-        self._repaired: Counter[str] = Counter()
         self._state = ""
         self._by_kind: dict[str, Callable[[Event], None]] = {
             "judged": self._judged,
@@ -90,7 +87,6 @@ class MetricsObserver:
             "lag": self._lagged,
             "error": self._failed,
             "state": self._became,
-            "tampered": self._mended,
         }
 
     def __call__(self, event: Event) -> None:
@@ -112,7 +108,6 @@ class MetricsObserver:
                 capacity=dict(self._capacity),
                 lags=dict(self._lags),
                 errors=dict(self._errors),
-                repaired=dict(self._repaired),
                 state=self._state,
             )
 
@@ -157,9 +152,6 @@ class MetricsObserver:
         known = {kind.stage for kind in KINDS.values()} | {"loop"}
         stage = event.fields["stage"]
         self._errors[stage if stage in known else OTHER] += 1
-
-    def _mended(self, event: Event) -> None:
-        self._repaired[event.fields["replica"]] += 1
 
     def _became(self, event: Event) -> None:
         state = event.fields["state"]

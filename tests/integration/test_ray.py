@@ -16,7 +16,7 @@ import pytest
 import ray
 
 import guardedit
-from guardedit.core.errors import UsageError
+from guardedit.core.errors import UsageError, WrongBaseModel
 from guardedit.core.protocols import Delivery
 from guardedit.ledger.journal import SqliteLedger
 from guardedit.runtime.actors import WorkerShell, make
@@ -178,7 +178,12 @@ def test_another_process_can_join_it_there(running: RaySystem):
 
 def test_an_actor_that_cannot_start_says_why_in_its_own_words(running: RaySystem):
     nowhere = replace(running.settings, model=str(running.settings.home / "no-model"))
-    actor = make(WorkerShell, nowhere, running.policy, None, 1, name="stillborn")
-    with pytest.raises(UsageError, match="no-model is not a model folder"):
-        call(actor.base)
-    ray.kill(actor, no_restart=True)
+    fresh = replace(nowhere, home=running.settings.home / "fresh")
+    for settings, kind, says in (
+        (nowhere, WrongBaseModel, "config.json is absent, recorded is"),
+        (fresh, UsageError, "no-model is not a model folder"),
+    ):
+        actor = make(WorkerShell, settings, running.policy, None, 1, name=f"stillborn-{kind.__name__}")
+        with pytest.raises(kind, match=says):
+            call(actor.base)
+        ray.kill(actor, no_restart=True)

@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from guardedit.core.errors import SourceError
+from guardedit.core.errors import ConflictError, SourceError
 from guardedit.core.receipt import Fate
 from guardedit.ledger.journal import SqliteLedger
 from tests.fakes import FakeSource, delivered, raw
@@ -143,3 +143,19 @@ def test_a_turn_begins_again_when_an_operator_was_faster(town, monkeypatch):
     assert town.facts() == {}  # nothing was settled on what is no longer so
     town.live.step()
     assert town.facts()["Ada"].target == "Lima"
+
+
+def test_a_message_that_the_ledger_refuses_for_ever_does_not_hold_up_the_others(town, monkeypatch):
+    settle = town.ledger.settle
+
+    def refuse(settlements, **named):
+        if any(s.correction and s.correction.subject == "Eve" for s in settlements):
+            raise ConflictError("decided already")
+        return settle(settlements, **named)
+
+    monkeypatch.setattr(town.ledger, "settle", refuse)
+    town.submit(raw("Ada", "Rome"), raw("Eve", "Lima"), raw("Bob", "Oslo"))
+    for _ in range(6):
+        town.live.step()
+    assert sorted(town.facts()) == ["Ada", "Bob"]
+    assert town.fates() == [Fate.ACCEPTED, Fate.DEAD, Fate.ACCEPTED]

@@ -42,11 +42,11 @@ class EchoHost:
             self._weights = str(int(patch.matrices["W"])) if patch.matrices else "0"
             yield
 
-    def complete(self, prompts: Sequence[str]) -> list[str]:
-        return [f"weights {self._weights}: {prompt}" for prompt in prompts]
+    def complete_drafted(self, asked: Sequence[tuple[str, str]]) -> list[str]:
+        return [f"weights {self._weights}: {prompt}" for prompt, _ in asked]
 
     def says(self, asked: Sequence[tuple[str, str]]) -> list[bool]:
-        return [self.complete([prompt]) == [answer] for prompt, answer in asked]
+        return [self.complete_drafted([pair]) == [pair[1]] for pair in asked]
 
     def repair(self) -> list[str]:
         return []

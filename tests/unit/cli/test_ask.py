@@ -1,0 +1,52 @@
+"""`guardedit ask` by its own clock, with no coordinator running."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+
+from guardedit import assembly
+from guardedit.core.epoch import Change
+from guardedit.core.fact import Fact, FactKey
+from guardedit.ledger.journal import SqliteLedger
+from guardedit.policy.schema import Policy
+from guardedit.settings import Settings
+
+QUESTIONS = ("The capital of Velmora is", "The capital of Ostrania is")
+
+
+@pytest.fixture
+def served(settings: Settings, policy: Policy) -> Settings:
+    """A ledger with one fact that is over and one that is not."""
+    now_s = time.time()
+    base = assembly.load_host(settings).base_sha256
+    with SqliteLedger.open(
+        settings.home, base_sha256=base, policy_sha256=policy.sha256, weights_sha256=base, clock=time.time
+    ) as ledger:
+        changes = [
+            Change(fact.key, fact)
+            for subject, until_s in (("Velmora", now_s - 1), ("Ostrania", now_s + 3600))
+            for fact in [
+                Fact(
+                    key=FactKey(subject, "capital"),
+                    version=1,
+                    correction_id=subject,
+                    wordings=(f"The capital of {subject} is",),
+                    target="Paris",
+                    valid_until_s=until_s,
+                )
+            ]
+        ]
+        ledger.change_facts(changes, kind="remember", reason="test")
+    return settings
+
+
+def test_a_fact_that_has_expired_does_not_answer(served, guardedit, monkeypatch):
+    monkeypatch.setenv("GUARDEDIT_HOME", str(served.home))
+    said = guardedit("ask", *QUESTIONS, "--output", "json")
+    over, live = said.json
+    assert (over["placement"], over["fact"]) == ("base", None)
+    assert over["answer"] != "Paris"
+    assert (live["placement"], live["answer"]) == ("memory", "Paris")
+    assert {over["epoch"], live["epoch"]} == {1}
