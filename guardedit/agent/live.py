@@ -22,7 +22,6 @@ from guardedit.core.errors import ConflictError, LedgerError, SourceError
 from guardedit.core.failpoints import failpoint
 from guardedit.core.protocols import Event, Received, Replica, Settlement, Snapshot, Update
 
-
 #: How often in a row a batch may be decided again before each message stands for itself.
 MOST_REFUSALS = 5
 
