@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import hypothesis
 import pytest
 from filelock import FileLock
 
@@ -105,6 +106,21 @@ def pytest_configure() -> None:
     os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(32))
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")  # the crash tests fork
     os.environ.setdefault("OMP_NUM_THREADS", "1")  # threads waiting for each other make small models slow
+
+
+    hypothesis.settings.register_profile("default", max_examples=50, deadline=None)
+    hypothesis.settings.register_profile("whole", max_examples=2_000, deadline=None)
+    hypothesis.settings.load_profile("whole" if os.environ.get("GUARDEDIT_TESTS") == "whole" else "default")
+
+
+@pytest.hookimpl(tryfirst=True)  # before `-m` chooses
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """A test is slow if it says so, is an acceptance test, or needs the demo model's statistics; else fast."""
+    for item in items:
+        if "acceptance" in item.path.parts or "warm_home" in getattr(item, "fixturenames", ()):
+            item.add_marker(pytest.mark.slow)
+        if not any(item.get_closest_marker(name) for name in ("slow", "ray", "redis")):
+            item.add_marker(pytest.mark.fast)
 
 
 @pytest.fixture(scope="session")

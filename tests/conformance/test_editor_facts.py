@@ -26,6 +26,8 @@ from tests.conformance.editor_bench import (
     tensors_of,
 )
 
+pytestmark = pytest.mark.slow
+
 #: As in test_editors: what rounding in another batch may do to an edit.
 TOLERANCE = 1e-2
 #: About 200 tokens before or behind the subject.

@@ -10,6 +10,8 @@ import torch
 from guardedit.core.errors import GuardeditError
 from tests.conformance.editor_bench import FIRST, Run, counted, editor_of, payloads, state_of
 
+pytestmark = pytest.mark.slow
+
 #: Where memory runs out: in which pass, and after what share of a proposal's runs of decoder layers. Not in
 #: the last backward pass: some methods end on a forward pass of which they want no gradient any more.
 PLACES = {

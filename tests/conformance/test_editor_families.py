@@ -17,6 +17,8 @@ from tests.conformance.editor_bench import (
 )
 from tests.tiny_models import FAMILIES, WAYS
 
+pytestmark = pytest.mark.slow
+
 #: Large against rounding, small against any edit.
 FELT = 1e-4
 PAIRS = covering(ENGINES, WAYS.values())

@@ -28,6 +28,8 @@ from tests.conformance.editor_bench import (
 )
 from tests.tiny_models import SQUARE
 
+pytestmark = pytest.mark.slow
+
 
 def linear_twin(model: PreTrainedModel) -> PreTrainedModel:
     """The same model with every Conv1D as the Linear that computes the same."""
