@@ -4,23 +4,42 @@ PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
+CORES  := $(shell getconf _NPROCESSORS_ONLN)
 # One more than there are cores: tests of actors and crashes spend much of their time waiting.
-PROCESSES := $(shell expr $$(getconf _NPROCESSORS_ONLN) + 1)
+PROCESSES := $(shell expr $(CORES) + 1)
+# A file's tests share costly fixtures, so they run in one process; long files come first, as collected.
+# (`loadgroup` of pytest-xdist 3.8 does nothing under pytest 9.2, without a word.)
+PYTEST := $(BIN)/python -m pytest --maxprocesses 5 --dist loadfile --no-loadscope-reorder --tb short -rfEs
+# Targets side by side. Nothing is held back, so that a run that is cut off has said what it knew.
+BESIDE := $(MAKE) --no-print-directory --jobs $(CORES)
 
-.PHONY: demo test lint promtool clean
+.PHONY: demo check test nightly lint fast whole style types floors promtool clean
 
 demo: $(READY)
 	$(BIN)/guardedit demo --report demo.json $(DEMO)
 
-# A file's tests share costly fixtures, so they run in one process; long files come first, as collected.
-# (`loadgroup` of pytest-xdist 3.8 does nothing under pytest 9.2, without a word.)
-test: $(READY) lint promtool
-	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m pytest --numprocesses $(PROCESSES) --maxprocesses 5 --dist loadfile --no-loadscope-reorder $(TESTS)
+# What to run before every commit: lint, types and the fast tests.
+check: $(READY)
+	$(BESIDE) lint fast
 
-lint: $(READY)
-	$(BIN)/ruff format --check .
-	$(BIN)/ruff check .
+# Everything, as CI runs it. When something fails, lint speaks once more: its first words are far above.
+test: $(READY)
+	$(BESIDE) lint whole || { $(MAKE) --no-print-directory lint; false; }
+
+# Also the full products of methods with families and odd facts, and many more examples of each property.
+nightly: $(READY)
+	GUARDEDIT_TESTS=whole $(BESIDE) lint whole
+
+lint: style floors types
+
+style: $(READY)
+	$(BIN)/ruff format --quiet --check .
+	$(BIN)/ruff check --quiet .
+
+types: $(READY)
 	$(BIN)/mypy
+
+floors: $(READY)
 	$(BIN)/lint-imports --no-cache
 
 # Debian's package is unpacked and not installed: that needs no root, and starts no server. Where it is not to
@@ -31,11 +50,18 @@ promtool: $(READY)
 	mkdir -p $(VENV)/deb && cd $(VENV)/deb && apt-get -qq download prometheus && dpkg -x prometheus_*.deb . \
 	&& mv usr/bin/promtool ../bin/ || echo "promtool cannot be had by apt-get"; rm -rf "$(CURDIR)/$(VENV)/deb"
 
-# torch first and pinned: the index's newest build would bring several gigabytes of CUDA.
+fast: $(READY)
+	PATH="$(CURDIR)/$(BIN):$$PATH" $(PYTEST) --numprocesses $(CORES) -m fast $(TESTS)
+
+whole: $(READY) promtool
+	PATH="$(CURDIR)/$(BIN):$$PATH" $(PYTEST) --numprocesses $(PROCESSES) --durations 10 --durations-min 10 $(TESTS)
+
+# torch first and pinned: the index's newest build would bring several gigabytes of CUDA. Modules are
+# compiled when they are first imported: most of the 17,000 never are.
 $(READY): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/pip install --quiet --disable-pip-version-check torch==2.13.0
-	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[test]'
+	$(BIN)/pip install --quiet --no-compile --disable-pip-version-check torch==2.13.0
+	$(BIN)/pip install --quiet --no-compile --disable-pip-version-check --constraint constraints.txt --editable '.[test]'
 	touch $(READY)
 
 clean:

@@ -16,6 +16,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import hypothesis
 import pytest
 from filelock import FileLock
 
@@ -30,6 +31,8 @@ if TYPE_CHECKING:
     from guardedit.runtime.local import LocalSystem
 
 ROOT = Path(__file__).parent.parent
+#: Fixtures of models that know something: the demo model with its statistics, and tiny ones taught by heart.
+SCHOOLED = {"warm_home", "hosts", "school"}
 
 
 class ValkeyServer:
@@ -111,6 +114,20 @@ def pytest_configure() -> None:
     os.environ.setdefault("GUARDEDIT_TRACEBACK", "1")  # an error that nobody foresaw fails its test
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")  # the crash tests fork
     os.environ.setdefault("OMP_NUM_THREADS", "1")  # threads waiting for each other make small models slow
+
+    hypothesis.settings.register_profile("default", max_examples=50, deadline=None)
+    hypothesis.settings.register_profile("whole", max_examples=2_000, deadline=None)
+    hypothesis.settings.load_profile("whole" if os.environ.get("GUARDEDIT_TESTS") == "whole" else "default")
+
+
+@pytest.hookimpl(tryfirst=True)  # before `-m` chooses
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Slow says so itself, or is an acceptance test, or needs a model that knows something; the rest is fast."""
+    for item in items:
+        if "acceptance" in item.path.parts or SCHOOLED & set(getattr(item, "fixturenames", ())):
+            item.add_marker(pytest.mark.slow)
+        if not any(item.get_closest_marker(name) for name in ("slow", "ray", "redis")):
+            item.add_marker(pytest.mark.fast)
 
 
 @pytest.fixture(scope="session")

@@ -128,6 +128,13 @@ CARDLESS: dict[str, Builder] = {name: _builder(config) for name, config in CARDL
 SQUARE: dict[str, Builder] = {name: _builder(config) for name, config in SQUARE_CONFIGS.items()}
 #: What an editing method has to work on.
 FAMILIES: dict[str, Builder] = {**CARDED, **CARDLESS}
+#: The families by how a layer is built: what an editing method may trip over.
+WAYS: dict[str, tuple[str, ...]] = {
+    "a plain MLP behind attention": ("gpt2", "opt"),
+    "a gated MLP": ("llama", "mistral", "qwen2", "qwen3", "phi3", "stablelm"),
+    "attention and MLP side by side": ("gptj", "gpt_neox", "phi", "falcon", "cohere"),
+    "a norm behind the MLP": ("gemma2", "olmo2"),
+}
 
 
 def byte_tokenizer(texts: Sequence[str] = (), *, size: int = 600) -> PreTrainedTokenizerFast:

@@ -23,11 +23,13 @@ from guardedit.core.fact import Fact, FactKey
 from guardedit.core.probe import Kind, Question
 from guardedit.core.proposal import Proposal, WeightEdit
 from guardedit.core.protocols import Editor, SubjectGroup
+from guardedit.editing.contexts import Contexts
 from guardedit.editing.hyper.checkpoint import NETWORKS
 from guardedit.editing.hyper.lessons import Course, Example
 from guardedit.editing.hyper.recipe import Recipe
 from guardedit.editing.hyper.training import Training
 from guardedit.editing.method_card import MethodCard
+from guardedit.editing.methods.lora import Recipe as LoraRecipe
 from guardedit.editing.registry import Registry
 from guardedit.editing.rows import STOP
 from guardedit.editing.settings import EditSettings, JointSettings
@@ -41,6 +43,16 @@ from tests.tiny_models import FAMILIES, byte_tokenizer
 
 #: Every registered method, as of now.
 METHODS: tuple[str, ...] = Registry().names
+#: Methods that share the code that reads facts and runs the model, and differ in algebra; others are alone.
+ONE_ENGINE = (
+    ("alphaedit", "coachhook", "d4s", "emmet", "encore", "memit", "memit-seq", "r-rome", "rome"),
+    ("ft-l", "ft-m"),
+    ("ke", "mend"),
+)
+ENGINES: tuple[tuple[str, ...], ...] = (
+    *ONE_ENGINE,
+    *((name,) for name in METHODS if not any(name in shared for shared in ONE_ENGINE)),
+)
 SUBJECTS = ("Oslo", "Marie Curie", "Anne Redpath", "Peru", "Ivan Popov", "Lena Berg")
 SENTENCES = tuple(
     sentence.format(
@@ -67,9 +79,20 @@ UNRELIABLE = {
 LAYER, LAYERS = 1, (0, 1)
 #: Few steps, and nothing refused for not being reached: what is tested here is conduct, not success.
 QUICK = EditSettings(
-    steps=25, contexts=1, background_weight=0.01, ridge=0.1, clamp_ratio=20.0, least_reached=0.0
+    steps=12, contexts=1, background_weight=0.01, ridge=0.1, clamp_ratio=20.0, least_reached=0.0
 )
-QUICK_JOINT = JointSettings(steps=6, contexts=1, least_reached=0.0)
+QUICK_JOINT = JointSettings(steps=4, contexts=1, least_reached=0.0)
+
+#: Two prefixes instead of twenty that are sampled.
+FEW = Contexts(("You see.", "In the city of Paris it is said."))
+#: What the settings do not say: a token test that would rarely open on random weights, and numbers as
+#: published that take most of the time and change nothing here.
+DIALS: dict[str, dict[str, object]] = {
+    "coachhook": {"alpha": -1e9},
+    "lora": {"recipe": LoraRecipe(steps=15)},
+    "r-rome": {"contexts": FEW},
+    "rome": {"contexts": FEW},
+}
 
 
 @dataclass(frozen=True)
@@ -94,9 +117,9 @@ def card_of(name: str) -> MethodCard:
 
 
 def editor_of(name: str, setup: Setup) -> Editor:
-    """As a policy's name builds it, but for a token test that would rarely open on random weights."""
+    """As a policy's name builds it, but for `DIALS`."""
     method = Registry().resolve(name)
-    editor: Editor = method(setup, alpha=-1e9) if name == "coachhook" else method.build(setup)
+    editor: Editor = method(setup, **DIALS[name]) if name in DIALS else method.build(setup)
     return editor
 
 

@@ -11,7 +11,9 @@ import torch
 from guardedit.core.proposal import Proposal
 from guardedit.core.protocols import SubjectGroup
 from guardedit.models.tokens import encode
+from tests.conformance.covering import covering
 from tests.conformance.editor_bench import (
+    ENGINES,
     FIRST,
     card_of,
     difference,
@@ -23,6 +25,8 @@ from tests.conformance.editor_bench import (
     payloads,
     tensors_of,
 )
+
+pytestmark = pytest.mark.slow
 
 #: As in test_editors: what rounding in another batch may do to an edit.
 TOLERANCE = 1e-2
@@ -47,6 +51,18 @@ ODD: dict[str, SubjectGroup] = {
     ),
     "two subjects in one prompt": group(fact("Oslo", "Peru and {} and Peru speak", target="Polish")),
 }
+#: The odd facts by where they are odd.
+ODDITIES = (
+    (
+        "a target of many tokens",
+        "a target that begins with punctuation",
+        "a target that begins with a dash",
+        "a target with a full stop in it",
+    ),
+    ("the prompt is nothing but the subject", "a prompt that ends in a space", "two subjects in one prompt"),
+    ("other scripts", "two facts of one subject"),
+    ("a subject at the end of 200 tokens", "a subject at the start of 200 tokens"),
+)
 STRAY = group(fact("Ivan Popov", "She speaks", target="Polish"))
 TOO_LONG = group(fact("Lena Berg", f"{LONG * 2}{{}} speaks", target="Polish"))
 
@@ -62,6 +78,10 @@ def alone(run_of) -> Callable[..., Proposal]:
         return made[name, case]
 
     return of
+
+
+def test_every_oddity_is_tried():
+    assert sorted(case for cases in ODDITIES for case in cases) == sorted(ODD)
 
 
 def test_long_is_long_and_too_long_is_too_long(school):
@@ -80,7 +100,7 @@ FAR_AWAY = {"alphaedit", "coachhook", "d4s", "emmet", "encore", "memit", "memit-
 BARELY = {"alphaedit", "encore"}
 
 
-@pytest.mark.parametrize("case", list(ODD))
+@pytest.mark.parametrize(("method", "case"), covering(ENGINES, ODDITIES))
 def test_an_odd_fact_is_edited_like_any_other(method, school, alone, case):
     asked = ODD[case]
     proposal = alone(method, case, asked)

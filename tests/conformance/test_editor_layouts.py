@@ -1,4 +1,4 @@
-"""Every editing method on every family of models, on transposed matrices, in bfloat16, and behind a BOS."""
+"""Every editing method on transposed matrices, in bfloat16, and behind a BOS."""
 
 from __future__ import annotations
 
@@ -15,8 +15,6 @@ from guardedit.editing.setup import Setup
 from guardedit.models.factors import parts_of
 from tests.conformance.editor_bench import (
     FIRST,
-    METHODS,
-    PROMPTS,
     Run,
     editor_of,
     likelier,
@@ -25,35 +23,12 @@ from tests.conformance.editor_bench import (
     run_on,
     setup_of,
     spread_out,
-    state_of,
     taught,
-    tensors_of,
     tokenizer_of,
 )
-from tests.tiny_models import FAMILIES, SQUARE
+from tests.tiny_models import SQUARE
 
-#: Large against rounding, small against any edit.
-FELT = 1e-4
-
-
-@pytest.fixture(params=list(FAMILIES))
-def family(request) -> str:
-    return request.param
-
-
-def test_a_method_edits_every_family_and_is_undone_exactly(method, family, family_setup):
-    setup = family_setup(family)
-    before, plain = state_of(setup.host), logits_of(setup, ())
-    proposal = editor_of(method, setup).propose(FIRST[:1], ())
-    assert dict(proposal.refused) == {}
-    numbers = [tensor for tensor in tensors_of(proposal.edits) if tensor.is_floating_point()]
-    assert all(bool(torch.isfinite(tensor).all()) for tensor in numbers)
-    changed = logits_of(setup, proposal.edits)
-    assert bool(torch.isfinite(changed).all())
-    assert float((changed - plain)[0].abs().max()) > FELT
-    assert state_of(setup.host) == before
-    assert torch.equal(logits_of(setup, ()), plain)
-    assert setup.fold.weights_sha256(()) == setup.host.base_sha256
+pytestmark = pytest.mark.slow
 
 
 def linear_twin(model: PreTrainedModel) -> PreTrainedModel:
@@ -157,9 +132,3 @@ def test_a_tokenizer_that_adds_tokens_moves_nothing(method, bracketed):
     proposal = editor_of(method, bracketed).propose(FIRST, ())
     assert dict(proposal.refused) == {}
     assert all(likelier(bracketed, proposal, FIRST))
-
-
-def test_the_families_are_at_least_those_with_cards():
-    assert len(FAMILIES) >= 10
-    assert METHODS
-    assert len(PROMPTS) == len(FIRST) + 2

@@ -144,7 +144,7 @@ def llama_moments(llama) -> SecondMoments:
 @pytest.fixture
 def settings() -> EditSettings:
     """With room for the long changes that so small a model needs."""
-    return EditSettings(background_weight=0.01, ridge=0.1, clamp_ratio=20.0, contexts=1)
+    return EditSettings(background_weight=0.01, ridge=0.1, clamp_ratio=20.0, contexts=1, steps=20)
 
 
 @pytest.fixture

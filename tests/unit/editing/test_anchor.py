@@ -13,6 +13,11 @@ from guardedit.editing.settings import EditSettings
 from guardedit.editing.values import Recipe, Value
 
 
+@pytest.fixture(autouse=True)
+def _few_pilots(monkeypatch):
+    monkeypatch.setattr("guardedit.editing.anchor.PILOTS", 10)
+
+
 def value(before: float, change: float) -> Value:
     """In one dimension less than two, so that lengths are plain."""
     key, nothing = torch.ones(3, dtype=torch.float64), torch.zeros(2, dtype=torch.float64)

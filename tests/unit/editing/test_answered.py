@@ -23,7 +23,7 @@ def tensors(host, prompts, answers):
 
 
 def test_rows_are_answered_where_free_generation_gives_the_answer(host, world):
-    prompts = [world.prompt(fact, 0) for fact in world.facts[:150]]
+    prompts = [world.prompt(fact, 0) for fact in world.facts[:60]]
     said = host.complete(prompts)
     wrong = [answer if n % 3 else "Constantinople" for n, answer in enumerate(said)]
     expected = [given == answer for given, answer in zip(said, wrong, strict=True)]

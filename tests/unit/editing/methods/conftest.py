@@ -25,7 +25,7 @@ def spread_setup() -> Callable[..., Setup]:
     """From a host, with `layers` and settings to choose."""
 
     def make(host: ModelHost, *, layers: tuple[int, ...] = LAYERS, **dials: object) -> Setup:
-        settings = EditSettings(**{"background_weight": 10.0, "ridge": 0.001, **dials})
+        settings = EditSettings(**{"background_weight": 10.0, "ridge": 0.001, "steps": 12, **dials})
         moments = collect(host, SENTENCES, LAYERS, min_tokens=200)
         fold = Fold(host, moments, background_weight=settings.background_weight, ridge=settings.ridge)
         return Setup(host=host, fold=fold, moments=moments, layer=0, layers=layers, settings=settings)

@@ -22,7 +22,12 @@ from tests.unit.editing.conftest import SENTENCES
 LAYERS = (0, 1)
 #: So small a model has no room for a price.
 FREE = JointSettings(
-    contexts=1, background_price=0.0, norm_penalty=0.0, learning_rate_ratio=3.0, preservation_weight=0.1
+    steps=30,
+    contexts=1,
+    background_price=0.0,
+    norm_penalty=0.0,
+    learning_rate_ratio=3.0,
+    preservation_weight=0.1,
 )
 
 

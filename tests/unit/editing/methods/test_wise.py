@@ -9,6 +9,7 @@ from guardedit.core.errors import EditDiverged
 from guardedit.core.protocols import SubjectGroup
 from guardedit.editing.methods.wise import WiseEditor
 from guardedit.editing.objective import Objective
+from guardedit.editing.setup import Setup
 from guardedit.editing.side_memory import Recipe, common_starts
 from guardedit.editing.thinning import thinned
 from guardedit.models.factors import from_payload, parts_of, to_payload
@@ -26,12 +27,17 @@ def editor(setup, contexts) -> WiseEditor:
     return WiseEditor(setup, contexts=contexts)
 
 
+def patient(setup: Setup) -> Setup:
+    """With all the steps that answers take."""
+    return replace(setup, settings=replace(setup.settings, steps=80))
+
+
 def shards_of(edits):
     return [int(from_payload(edit.payload).extra["shard"]) for edit in edits]
 
 
-def test_a_batch_is_written(editor, setup, groups, said):
-    edits = editor.propose(groups, ()).edits
+def test_a_batch_is_written(setup, contexts, groups, said):
+    edits = WiseEditor(patient(setup), contexts=contexts).propose(groups, ()).edits
     assert [edit.facts for edit in edits] == [(fact.id,) for group in groups for fact in group.facts]
     assert all(said(setup, edits, groups))
 
@@ -74,7 +80,7 @@ def test_a_full_shard_is_followed_by_another_and_both_are_served_merged(
     setup, contexts, groups, one_by_one, said
 ):
     # A fifth of 128 columns are fewer than the tokens of one fact's texts, so half of them.
-    editor = WiseEditor(setup, contexts=contexts, shard_facts=1, share=0.5)
+    editor = WiseEditor(patient(setup), contexts=contexts, shard_facts=1, share=0.5)
     edits = one_by_one(editor, groups[:2])
     assert shards_of(edits) == [0, 1]
     assert all(said(setup, edits, groups[:2]))

@@ -23,7 +23,7 @@ def test_what_an_ablation_leaves_out_shows_in_the_numbers(setup, cases):
         setup,
         cases,
         TEXTS,
-        Plan(single=2, sequential=0),
+        Plan(single=1, sequential=0),
         ablations=choose(["the own prompt only"]),
     )
     assert (whole.problem, whole.name, cheap.name) == ("", "as it is", "the own prompt only")
