@@ -18,8 +18,8 @@ from guardedit.core.correction import Correction, Op, decode_correction
 from guardedit.core.fact import Fact
 from guardedit.core.protocols import SubjectGroup
 from guardedit.core.receipt import Fate
-from guardedit.evaluation.expected import DemoStream
 from guardedit.evaluation.beside import GONE, Course
+from guardedit.evaluation.expected import DemoStream
 from guardedit.evaluation.scores import Fluency, Questions, Scores, fluency, score
 from guardedit.guard.perplexity import Logprobs
 from guardedit.models.bypass import Patch

@@ -55,8 +55,12 @@ THRESHOLDS = (
     _threshold("paraphrase", ">=", 0.90, "live facts, wordings nobody was told"),
     _threshold("locality_other_subject", ">=", 0.98, "facts about other subjects unchanged"),
     _threshold("locality_same_subject", ">=", 0.95, "other facts about corrected subjects unchanged"),
-    _threshold("perplexity_ratio", "<=", 1.03, "served weights over base, on texts that neither guard nor model saw"),
-    _threshold("disabling_injected", ">=", 10, "lines whose edit was measured to ruin the model, guard unasked"),
+    _threshold(
+        "perplexity_ratio", "<=", 1.03, "served weights over base, on texts that neither guard nor model saw"
+    ),
+    _threshold(
+        "disabling_injected", ">=", 10, "lines whose edit was measured to ruin the model, guard unasked"
+    ),
     _threshold("disabling_served", "=", 0, "epochs ever served that are ruined by the same measure"),
     _threshold("disabling_promoted", "=", 0, "of the disabling lines, in the weights of any epoch"),
     _threshold("false_rejections", "<=", 0.03, "benign edits turned away that pass alone"),
