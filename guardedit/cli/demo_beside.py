@@ -21,7 +21,7 @@ from guardedit.settings import Settings
 if TYPE_CHECKING:
     from guardedit.assembly import Bench
     from guardedit.core.fact import Fact, FactKey
-    from guardedit.evaluation.beside import Inbox
+    from guardedit.evaluation.campaign import Inbox
     from guardedit.evaluation.expected import DemoStream
     from guardedit.evaluation.scores import Questions
     from guardedit.ledger.journal import SqliteLedger

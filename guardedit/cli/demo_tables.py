@@ -1,4 +1,4 @@
-"""The demo's result for people: the numbers and what stands beside them, the placements, the ruinous lines."""
+"""The demo's result for people: numbers and what stands beside them, placements, lines meant to ruin."""
 
 from __future__ import annotations
 

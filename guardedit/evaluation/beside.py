@@ -72,7 +72,8 @@ def run_beside(
 
     Args:
         system: running.
-        inbox, ledger: of the same system.
+        inbox: of the same system.
+        ledger: of the same system.
         stream: what can be folded. Edits that cannot are no model, guard or not: leave them out before.
         texts: for the perplexity; not the guard's.
         name: of the submission.

@@ -59,7 +59,7 @@ THRESHOLDS = (
         "perplexity_ratio", "<=", 1.03, "served weights over base, on texts that neither guard nor model saw"
     ),
     _threshold(
-        "disabling_injected", ">=", 10, "lines whose edit was measured to ruin the model, guard unasked"
+        "disabling_injected", ">=", 10, "lines whose edit ruins the model, measured without the guard"
     ),
     _threshold("disabling_served", "=", 0, "epochs ever served that are ruined by the same measure"),
     _threshold("disabling_promoted", "=", 0, "of the disabling lines, in the weights of any epoch"),

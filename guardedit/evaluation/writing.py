@@ -86,7 +86,7 @@ class StreamWriter:
             case Kind.SUPERSEDE:
                 return self._step(kind, fact, self._choose(fact), place=place, target_new=third)
             case Kind.LATE:
-                late = replace(self._provenance(), time_s=before.provenance.time_s - YEAR_S)
+                late = replace(self._provenance(), time_s=round(self.now_s) - YEAR_S)
                 return self._step(
                     kind,
                     fact,
