@@ -17,20 +17,18 @@ def test_it_stops_when_enough_are_found(world, harmful):
 
 
 def test_small_denominators_come_first_and_one_edit_a_subject_is_enough(world, harmful):
-    scales, mining = run(world, harmful, lambda _: (3.0, 0.0), wanted=5)
+    _, mining = run(world, harmful, lambda _: (3.0, 0.0), wanted=5)
     names = [item.fact.subject for item in mining.found]
     assert names == sorted(world.by_subject)[:5]
 
 
 def test_a_subject_gets_more_than_one_attempt_and_then_the_next_has_its_turn(world, harmful):
     first, second = sorted(world.by_subject)[:2]
-    _, mining = run(
-        world,
-        harmful,
-        lambda fact: (9.0, 1.0) if fact.key.subject == second else (1.1, 0.0),
-        each=2,
-        wanted=1,
-    )
+
+    def harm(fact):
+        return (9.0, 1.0) if fact.key.subject == second else (1.1, 0.0)
+
+    _, mining = run(world, harmful, harm, each=2, wanted=1)
     assert [item.fact.subject for item in mining.tried] == [first, first, second]
     assert len({(item.fact, item.wordings, item.target) for item in mining.tried}) == 3
 

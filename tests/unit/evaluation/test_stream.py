@@ -62,37 +62,41 @@ def test_a_world_too_small_for_the_stream_is_named(world, disabling):
         make_stream(world, corrections=400, seed=0, disabling=disabling, now_s=NOW_S)
 
 
+def fate_of(correction, raw, seen, said_at_s):
+    """What a reader that knows nothing of kinds expects: ids, keys and times only."""
+    if correction is None:
+        return Fate.DEAD
+    if correction.id in seen:
+        return Fate.DUPLICATE if seen[correction.id] == raw else Fate.DEAD
+    if correction.valid_until_s is not None and correction.valid_until_s <= NOW_S:
+        return Fate.REJECTED
+    if correction.provenance.confidence < 0.4:
+        return Fate.HELD
+    if correction.target_true is None and correction.op is Op.UPSERT:
+        return Fate.UNCHANGED
+    late = correction.provenance.time_s < said_at_s.get(correction.key, 0.0)
+    return Fate.SUPERSEDED if late else Fate.ACCEPTED
+
+
 def test_following_the_lines_one_by_one_leads_to_every_fate_and_the_expected_end(stream):
-    """A reader that knows nothing of kinds: ids, keys and times only."""
     seen, live, gone, said_at_s = {}, {}, set(), {}
     for line in stream.lines:
         correction = read(line)
-        if correction is None:
-            fate = Fate.DEAD
-        elif correction.id in seen:
-            fate = Fate.DUPLICATE if seen[correction.id] == line.raw else Fate.DEAD
-        elif correction.valid_until_s is not None and correction.valid_until_s <= NOW_S:
-            fate = Fate.REJECTED
-        elif correction.provenance.confidence < 0.4:
-            fate = Fate.HELD
-        elif correction.target_true is None and correction.op is Op.UPSERT:
-            fate = Fate.UNCHANGED
-        elif correction.provenance.time_s < said_at_s.get(correction.key, 0.0):
-            fate = Fate.SUPERSEDED
-        else:
-            fate = Fate.ACCEPTED
-            said_at_s[correction.key] = correction.provenance.time_s
-            if correction.op is Op.RETRACT:
-                assert correction.key in live  # never before what it takes back
-                del live[correction.key]
-                gone.add(correction.key)
-            elif correction.valid_until_s and correction.valid_until_s <= stream.settled_by_s:
-                gone.add(correction.key)
-            else:
-                live[correction.key] = correction.target_new
+        fate = fate_of(correction, line.raw, seen, said_at_s)
+        assert fate is line.fate, line
         if correction is not None:
             seen.setdefault(correction.id, line.raw)
-        assert fate is line.fate, line
+        if fate is not Fate.ACCEPTED:
+            continue
+        said_at_s[correction.key] = correction.provenance.time_s
+        if correction.op is Op.RETRACT:
+            assert correction.key in live  # never before what it takes back
+            del live[correction.key]
+            gone.add(correction.key)
+        elif correction.valid_until_s and correction.valid_until_s <= stream.settled_by_s:
+            gone.add(correction.key)
+        else:
+            live[correction.key] = correction.target_new
     assert live == {key: fact.target for key, fact in stream.live.items()}
     assert gone == set(stream.gone)
 
@@ -163,7 +167,7 @@ def test_a_stream_that_ends_earlier_leads_to_what_was_said_by_then(stream):
 
 
 def test_a_stream_without_some_corrections_is_shorter_by_their_lines(stream):
-    one = sorted(stream.disabling)[0]
+    one = min(stream.disabling)
     rest = stream.without([one])
     assert len(rest.lines) == len(stream.lines) - 1
     assert one not in {line.correction_id for line in rest.lines}
