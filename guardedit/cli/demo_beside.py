@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from guardedit.core.fact import Fact, FactKey
     from guardedit.evaluation.campaign import Inbox
     from guardedit.evaluation.expected import DemoStream
+    from guardedit.evaluation.held_out import HeldOut
     from guardedit.evaluation.scores import Questions
     from guardedit.ledger.journal import SqliteLedger
     from guardedit.policy.schema import Policy
@@ -42,6 +43,7 @@ class Beside:
     stream: DemoStream
     texts: list[str]
     live: Mapping[FactKey, Fact]
+    apart: HeldOut
 
     def all(self) -> dict[str, Any]:
         """By name, each in the words of the system's own report."""
@@ -54,7 +56,7 @@ class Beside:
     def guard_off(self) -> dict[str, Any]:
         """The same system, editor and batches; lines whose edit cannot be folded are left out."""
         from guardedit.core.probe import Probes
-        from guardedit.evaluation.assessment import ask_served, assess_course
+        from guardedit.evaluation.assessment import ask_served, assess_course, assess_served
         from guardedit.evaluation.beside import run_beside
         from guardedit.evaluation.scores import fluency, score
 
@@ -71,7 +73,8 @@ class Beside:
             now = system.workbench.measure(ledger.edits(), probes).logprobs
             pair = fluency(now, system.workbench.measure((), probes).logprobs)
             scores = score(ask_served(system), self._questions(stream.first(course.lines)))
-        return {**assess_course(course, scores, pair), "left_out": left_out}
+            served = assess_served(ledger, system.workbench, set(self.stream.disabling), apart=self.apart)
+        return {**assess_course(course, scores, pair), **served, "left_out": left_out}
 
     def original_rome(self) -> dict[str, Any]:
         """One fact at a time, straight into the weights."""

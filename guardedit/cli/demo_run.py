@@ -105,6 +105,7 @@ class DemoRun:
                 stream=stream,
                 texts=texts,
                 live=live,
+                apart=mined.weighing.apart,
             ).all()
         self._draw(report.with_suffix(".png"), points, rules, found)
         return {

@@ -19,8 +19,8 @@ def print_tables(found: dict[str, Any], report: Path) -> None:
         ("exact_match and paraphrase by placement, and of the same facts from memory alone", places(found)),
         (_rule(found), disabling(found)),
     ):
-        if title:
-            show.line({}, Output.TABLE, f"\n{title}")
+        for text in ("", title) if title else ():
+            show.line({}, Output.TABLE, text)
         show.rows(table, list(table[0]), Output.TABLE, empty="")
     for text in ("", *notes(found), summary(found, report)):
         show.line({}, Output.TABLE, text)
@@ -82,7 +82,7 @@ def disabling(found: dict[str, Any]) -> list[dict[str, Any]]:
             "answers_lost": row["answers_lost"],
             "disabling": "yes" if row["disabling"] else "no model" if row["problem"] else "NO",
             "question": f"{row['prompt']} {row['target']}",
-            "kept_out": row["kept_out"],
+            "kept_out": row["kept_out"].partition(";")[0],
         }
         for row in found["disabling"]
     ]
@@ -91,8 +91,9 @@ def disabling(found: dict[str, Any]) -> list[dict[str, Any]]:
 def notes(found: dict[str, Any]) -> list[str]:
     """What the columns of the comparisons are, and where each of them ended."""
     names = {
-        "guard_off": "guard_off: the same system, editor and batches with the guard off",
-        "original_rome": "original_rome: each fact straight into the weights as first published, no memory",
+        "guard_off": "guard_off: the same system, editor and batches with the guard off, on one core",
+        "original_rome": "original_rome: each fact straight into the weights as first published, no memory, "
+        "on one core",
     }
     lines = []
     for column, name in names.items():

@@ -6,7 +6,7 @@ Puts together what the other files of this package measure; decides nothing.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -116,7 +116,6 @@ def assess_ledger(
     places = audit.placements(ledger)
     odd = audit.surprises(ledger, stream.lines, run.submitted)
     return {
-        "disabling_promoted": len(audit.disabling_promoted(ledger, set(stream.disabling))),
         "live_p50_s": took.p50_s,
         "live_p99_s": took.p99_s,
         "live_longest_s": took.longest_s,
@@ -142,8 +141,6 @@ def assess_harm(
     ledger: LedgerReader, workbench: Workbench, world: World, *, stream: DemoStream, apart: HeldOut
 ) -> dict[str, Any]:
     """Every disabling line and every epoch that was served, by one and the same rule."""
-    served = served_weights(ledger, workbench, apart)
-    most = worst(served)
     return {
         "disabling_rule": {"perplexity_ratio": DISABLING_RATIO, "answers_lost": DISABLING_LOST},
         "disabling_measured_on": {
@@ -151,10 +148,22 @@ def assess_harm(
             "questions": len(apart.probes.questions),
         },
         "disabling_injected": sum(item.disabling for item in stream.disabling.values()),
+        "disabling": disabling_lines(ledger, world, stream.disabling),
+        **assess_served(ledger, workbench, set(stream.disabling), apart=apart),
+    }
+
+
+def assess_served(
+    ledger: LedgerReader, workbench: Workbench, disabling: Collection[str], *, apart: HeldOut
+) -> dict[str, Any]:
+    """Every epoch that was served, by the rule for disabling; and which disabling corrections were in one."""
+    served = served_weights(ledger, workbench, apart)
+    most = worst(served)
+    return {
         "disabling_served": len(disabling_epochs(served)),
+        "disabling_promoted": len(audit.disabling_promoted(ledger, disabling)),
         "served_worst": {"perplexity_ratio": most.perplexity_ratio, "answers_lost": most.answers_lost},
         "served_weights": len(served),
-        "disabling": disabling_lines(ledger, world, stream.disabling),
     }
 
 
@@ -191,6 +200,7 @@ def assess_run(run: Run, stream: DemoStream) -> dict[str, Any]:
         "turns": run.turns,
         "seconds": run.seconds,
         "guard_seconds": guard,
+        "seconds_without_guard": run.seconds - guard,
         "seconds_per_correction": run.seconds / lines,
         "seconds_per_correction_by_stage": {
             stage: seconds / lines for stage, seconds in sorted(run.spent.items())

@@ -68,7 +68,11 @@ class Inbox(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Run:
-    """How the stream was worked off. `spent` is seconds by stage, over restarts of the coordinator."""
+    """How the stream was worked off.
+
+    `seconds` is work; waiting for facts to expire does not count. `spent` is seconds by stage, over restarts of
+    the coordinator.
+    """
 
     submitted: tuple[Delivery, ...]
     turns: int
@@ -104,7 +108,7 @@ def run_stream(
     submitted = tuple(read_lines(io.BytesIO(raw), name="demo", submission=name))
     starts = range(0, len(submitted), chunk)
     spent: dict[str, float] = {}
-    turns = 0
+    turns, waited_s = 0, 0.0
     for start in starts:
         inbox.receive(submitted[start : start + chunk])
         if start == starts[len(starts) // 2]:
@@ -121,11 +125,12 @@ def run_stream(
         finished = report.idle and waiting_s < 0
         if report.idle and not finished:
             time.sleep(waiting_s + 0.01)
+            waited_s += waiting_s + 0.01
     _add(spent, system.spent())
     return Run(
         submitted=submitted,
         turns=turns,
-        seconds=time.monotonic() - started,
+        seconds=time.monotonic() - started - waited_s,
         spent=spent,
         finished=finished,
     )

@@ -18,8 +18,8 @@ from guardedit.guard.perplexity import paired_ratio
 #: From this perplexity ratio on, a model counts as disabled.
 DISABLING_RATIO = 1.5
 #: From this share of lost answers on, too: one in five. The table lets all edits of a run together lose one
-#: in fifty of such answers, so this is ten times what is tolerated, and far outside what 200 questions
-#: can miss by chance. A model may lose its knowledge long before its grammar, which perplexity mostly sees.
+#: in fifty of such answers, so this is ten times what is tolerated; the base model answers all of them. A
+#: model may lose its knowledge long before its grammar, which is what perplexity mostly sees.
 DISABLING_LOST = 0.2
 
 

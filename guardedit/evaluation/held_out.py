@@ -18,7 +18,7 @@ from guardedit.guard.perplexity import Logprobs
 from guardedit.zoo.world import World
 
 #: Questions that are asked; those that the base model answers wrongly are left out again.
-QUESTIONS = 240
+QUESTIONS = 150
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

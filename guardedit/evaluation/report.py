@@ -75,10 +75,11 @@ THRESHOLDS = (
 
 #: Told without a limit: name and meaning.
 TOLD = {
-    "live_p50_s": "seconds from submit to live, half of all accepted corrections; none waited for a trial",
-    "live_p99_s": "the same, 99 of 100",
+    "live_p50_s": "seconds from submit to live, median of all accepted corrections, handed in between trials",
+    "live_p99_s": "the same, 99 of 100 corrections",
     "seconds": "of work on the stream, until it ended",
-    "guard_seconds": "of those, trials, inspections and watching: what the guard costs",
+    "guard_seconds": "of those in trials, inspections and watching",
+    "seconds_without_guard": "the rest: what the stream would have cost without the guard",
     "seconds_per_correction": "of work",
 }
 

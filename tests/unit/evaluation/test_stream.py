@@ -171,3 +171,10 @@ def test_a_stream_without_some_corrections_is_shorter_by_their_lines(stream):
     rest = stream.without([one])
     assert len(rest.lines) == len(stream.lines) - 1
     assert one not in {line.correction_id for line in rest.lines}
+
+
+@pytest.mark.parametrize("total", [28, 29, 40, 60, 131, 288, 999])
+def test_there_are_as_many_updates_as_lines_that_follow_one(total):
+    counts = shares(total)
+    assert sum(counts.values()) == total
+    assert counts[Kind.UPDATE] >= sum(counts[kind] for kind in FOLLOWING)
