@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from guardedit.evaluation.expected import DemoStream
     from guardedit.evaluation.held_out import HeldOut
     from guardedit.evaluation.scores import Questions
-    from guardedit.ledger.journal import SqliteLedger
+    from guardedit.ledger.reading import LedgerReader
     from guardedit.policy.schema import Policy
     from guardedit.runtime.local import LocalSystem
     from guardedit.zoo.world import World
@@ -120,7 +120,7 @@ class Beside:
         )
 
     @contextmanager
-    def _system(self, rules: Policy, *, guarded: bool) -> Iterator[tuple[LocalSystem, Inbox, SqliteLedger]]:
+    def _system(self, rules: Policy, *, guarded: bool) -> Iterator[tuple[LocalSystem, Inbox, LedgerReader]]:
         from guardedit.evaluation.poison import METHOD, PoisonedEditor
         from guardedit.runtime.local import LocalSystem
 
