@@ -7,13 +7,14 @@ import tempfile
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
 from guardedit.cli import show
 from guardedit.cli.demo_run import DemoRun
 from guardedit.cli.demo_screen import Screen
+from guardedit.cli.demo_tables import print_tables
 from guardedit.cli.failure import Code
 from guardedit.cli.options import MOST_SEED, Format, Home, Model, PolicyFile, settings_from
 from guardedit.cli.run import Runtime
@@ -34,7 +35,11 @@ def demo(
     model: Model = None,
     output: Format = Output.TABLE,
     unguarded: Annotated[
-        bool, typer.Option("--unguarded/--no-unguarded", help="Also show the same stream without a guard.")
+        bool,
+        typer.Option(
+            "--unguarded/--no-unguarded",
+            help="Also run the stream with the guard off, by original ROME, and from memory alone.",
+        ),
     ] = True,
 ) -> None:
     """Stream corrections through the whole system, ask everything afterwards, and compare with thresholds.
@@ -43,7 +48,7 @@ def demo(
     back, facts undone and redone. Uses a fresh folder unless --home names one. Exit code 1 when a number
     misses its threshold.
     """
-    from guardedit.evaluation.report import reached, rows
+    from guardedit.evaluation.report import reached
 
     with ExitStack() as stack:
         folder = home or Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="guardedit-demo-")))
@@ -55,35 +60,9 @@ def demo(
         screen = stack.enter_context(Screen(f"guardedit demo: {corrections} corrections, seed {seed}"))
         found = DemoRun(settings, screen, corrections=corrections, seed=seed).run(report, unguarded=unguarded)
     report.write_text(show.document(found), encoding="utf-8")
-    table = [
-        {
-            "number": row.threshold.name,
-            "value": row.value,
-            "wanted": f"{row.threshold.sign} {row.threshold.limit:.3g}",
-            "result": "pass" if row.met else "MISS",
-            "unguarded": found.get("unguarded", {}).get(row.threshold.name),
-            "meaning": row.threshold.meaning,
-        }
-        for row in rows(found)
-    ]
     if output is Output.JSON:
         show.record(found, output)
     else:
-        show.rows(table, list(table[0]), output, empty="")
-        show.line({}, output, _summary(found, report))
+        print_tables(found, report)
     if not reached(found):
         raise typer.Exit(Code.FAILED)
-
-
-def _summary(found: dict[str, Any], report: Path) -> str:
-    facts = found["facts"]
-    minutes = found["seconds_total"] / 60
-    return (
-        f"{facts['weights']} facts in the weights, {facts['memory']} in memory; "
-        f"{found['turned_away']} turned away by the guard, "
-        f"{found['turned_away_full']} because the layer was full "
-        f"({found['capacity_ratio']:.0%} of its free rank in use, {found['capacity_limit']:.0%} allowed); "
-        f"{found['seconds_per_correction']:.2f} s a correction, {minutes:.1f} minutes in all, "
-        f"{found['peak_memory_bytes'] / 2**30:.1f} GiB. "
-        f"Report: {report}, picture: {report.with_suffix('.png')}"
-    )

@@ -5,23 +5,34 @@ Puts together what the other files of this package measure; decides nothing.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import math
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
 from guardedit import assembly
+from guardedit.agent.kept import KeptFacts
+from guardedit.core.fact import Fact, FactKey, Placement
 from guardedit.core.probe import Kind, Probes, Question
 from guardedit.core.protocols import Workbench
 from guardedit.evaluation import audit
+from guardedit.evaluation.beside import Course
 from guardedit.evaluation.campaign import HashCheck, Run, System
+from guardedit.evaluation.disabling import Disabling
 from guardedit.evaluation.expected import DemoStream
+from guardedit.evaluation.harm import DISABLING_LOST, DISABLING_RATIO
+from guardedit.evaluation.held_out import HeldOut
 from guardedit.evaluation.retrial import false_rejections
-from guardedit.evaluation.scores import Ask, Questions, Scores, fluency, score
-from guardedit.evaluation.unguarded import COLLAPSED, Unguarded
+from guardedit.evaluation.scores import Ask, Fluency, Questions, Scores, answers, count, fluency
+from guardedit.evaluation.served import disabling_epochs, served_weights, worst
+from guardedit.evaluation.times import time_to_live
 from guardedit.ledger.reading import LedgerReader
 from guardedit.policy.schema import Policy
 from guardedit.settings import Settings
+from guardedit.zoo.world import World
 
+#: Stages of the loop that are the guard's: without it, that time would not be spent.
+GUARD_STAGES = frozenset({"inspected", "judged", "watched"})
 #: Questions in one call of a replica.
 AT_ONCE = 256
 
@@ -50,16 +61,36 @@ def ask_served(system: System) -> Ask:
 def assess_answers(
     system: System, ledger: LedgerReader, questions: Questions, texts: Sequence[str]
 ) -> dict[str, Any]:
-    """The scores by free generation, and the perplexity of what is served."""
+    """The scores by free generation, all and by placement, and the perplexity of what is served."""
     probes = Probes(texts=tuple(texts))
     served = system.workbench.measure(ledger.edits(), probes).logprobs
     pair = fluency(served, system.workbench.measure((), probes).logprobs)
+    answered = answers(ask_served(system), questions)
     return {
-        **_flat(score(ask_served(system), questions)),
-        "perplexity_ratio": pair.ratio,
-        "perplexity_ratio_between": [pair.lower, pair.upper],
+        **_flat(count(answered, questions)),
+        **_fluency(pair),
+        "by_placement": by_placement(answered, questions, ledger.live()),
         "perplexity_tokens": pair.tokens,
     }
+
+
+def by_placement(
+    answered: Mapping[str, str], questions: Questions, live: Mapping[FactKey, Fact]
+) -> dict[str, dict[str, float]]:
+    """`exact_match` and `paraphrase` of the live facts in memory, of those in the weights, and of all."""
+    placed = {
+        place.value: {key for key, fact in live.items() if fact.placement is place} for place in Placement
+    }
+    found = {}
+    for name, keys in {**placed, "all": set(live)}.items():
+        asked = questions.about(keys)
+        scores = count(answered, asked)
+        found[name] = {
+            "facts": len(asked.live),
+            "exact_match": scores.exact_match,
+            "paraphrase": scores.paraphrase,
+        }
+    return found
 
 
 def assess_ledger(
@@ -73,19 +104,21 @@ def assess_ledger(
     now_s: float,
 ) -> dict[str, Any]:
     """What the ledger says of the run, false rejections tried again."""
+    took = time_to_live(ledger)
     probe_set = assembly.load_probes(settings)
     again = false_rejections(
         ledger,
         workbench,
         assembly.guard(policy, probe_set),
         lambda subject: assembly.known_questions(probe_set, subject),
-        disabling=stream.disabling,
+        disabling=set(stream.disabling),
     )
     places = audit.placements(ledger)
     odd = audit.surprises(ledger, stream.lines, run.submitted)
     return {
-        "disabling_injected": len(stream.disabling),
-        "disabling_served": len(audit.disabling_served(ledger, stream.disabling)),
+        "live_p50_s": took.p50_s,
+        "live_p99_s": took.p99_s,
+        "live_longest_s": took.longest_s,
         "false_rejections": again.share,
         "benign_sent_to_weights": again.sent,
         "benign_turned_away": again.away,
@@ -104,15 +137,70 @@ def assess_ledger(
     }
 
 
+def assess_harm(
+    ledger: LedgerReader, workbench: Workbench, world: World, *, stream: DemoStream, apart: HeldOut
+) -> dict[str, Any]:
+    """Every disabling line and every epoch that was served, by one and the same rule."""
+    return {
+        "disabling_rule": {"perplexity_ratio": DISABLING_RATIO, "answers_lost": DISABLING_LOST},
+        "disabling_measured_on": {
+            "texts": len(apart.probes.texts),
+            "questions": len(apart.probes.questions),
+        },
+        "disabling_injected": sum(item.disabling for item in stream.disabling.values()),
+        "disabling": disabling_lines(ledger, world, stream.disabling),
+        **assess_served(ledger, workbench, set(stream.disabling), apart=apart),
+    }
+
+
+def assess_served(
+    ledger: LedgerReader, workbench: Workbench, disabling: Collection[str], *, apart: HeldOut
+) -> dict[str, Any]:
+    """Every epoch that was served, by the rule for disabling; and which disabling corrections were in one."""
+    served = served_weights(ledger, workbench, apart)
+    most = worst(served)
+    return {
+        "disabling_served": len(disabling_epochs(served)),
+        "disabling_promoted": len(audit.disabling_promoted(ledger, disabling)),
+        "served_worst": {"perplexity_ratio": most.perplexity_ratio, "answers_lost": most.answers_lost},
+        "served_weights": len(served),
+    }
+
+
+def disabling_lines(
+    ledger: LedgerReader, world: World, disabling: Mapping[str, Disabling]
+) -> list[dict[str, Any]]:
+    """Each line that is meant to ruin the model: what it does alone, and why it was kept out."""
+    facts = {fact.correction_id: name for name, fact in audit.recorded_facts(ledger).items()}
+    away = KeptFacts(ledger).now()
+    return [
+        {
+            "id": name,
+            "kind": item.kind,
+            "prompt": world.prompt(item.fact, item.wordings[0]),
+            "target": item.target,
+            "perplexity_ratio": item.harm.perplexity_ratio if item.harm else math.nan,
+            "answers_lost": item.harm.answers_lost if item.harm else math.nan,
+            "disabling": item.disabling,
+            "problem": item.harm.problem if item.harm else "",
+            "kept_out": why.reason if (why := away.get(facts.get(name, ""))) else "",
+        }
+        for name, item in disabling.items()
+    ]
+
+
 def assess_run(run: Run, stream: DemoStream) -> dict[str, Any]:
-    """Time: per correction, by stage."""
+    """Time: in all, per correction, by stage, and what of it was the guard's."""
     lines = len(stream.lines)
+    guard = math.fsum(seconds for stage, seconds in run.spent.items() if stage in GUARD_STAGES)
     return {
         "corrections": lines,
         "lines_by_kind": stream.counts,
         "finished": run.finished,
         "turns": run.turns,
         "seconds": run.seconds,
+        "guard_seconds": guard,
+        "seconds_without_guard": run.seconds - guard,
         "seconds_per_correction": run.seconds / lines,
         "seconds_per_correction_by_stage": {
             stage: seconds / lines for stage, seconds in sorted(run.spent.items())
@@ -129,18 +217,22 @@ def assess_hashes(checks: Sequence[HashCheck], problems: Sequence[str]) -> dict[
     }
 
 
-def assess_unguarded(found: Unguarded) -> dict[str, Any]:
-    """The comparison, in the same words."""
+def assess_course(course: Course, scores: Scores, pair: Fluency) -> dict[str, Any]:
+    """A comparison, in the same words; asked of what it had been handed when it ended."""
     return {
-        **_flat(found.scores),
-        "perplexity_ratio": found.fluency.ratio,
-        "perplexity_ratio_between": [found.fluency.lower, found.fluency.upper],
-        "written": found.written,
-        "refused": found.refused,
-        f"perplexity_above_{COLLAPSED:g}x_at": found.collapsed_at,
-        "seconds_per_correction": found.seconds / found.written if found.written else float("nan"),
-        "curve": list(found.curve),
+        **_flat(scores),
+        **_fluency(pair),
+        "lines": course.lines,
+        "gone": course.gone,
+        "edits": course.edits,
+        "seconds": course.seconds,
+        "seconds_per_correction": course.seconds / course.lines if course.lines else math.nan,
+        "curve": [list(point) for point in course.curve],
     }
+
+
+def _fluency(pair: Fluency) -> dict[str, Any]:
+    return {"perplexity_ratio": pair.ratio, "perplexity_ratio_between": [pair.lower, pair.upper]}
 
 
 def _flat(scores: Scores) -> dict[str, Any]:

@@ -7,7 +7,7 @@ with what was recorded.
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -99,8 +99,8 @@ def applied_twice(ledger: LedgerReader) -> list[str]:
     )
 
 
-def disabling_served(ledger: LedgerReader, disabling: frozenset[str]) -> list[str]:
-    """Fact ids of disabling corrections that were in the weight edits of any epoch."""
+def disabling_promoted(ledger: LedgerReader, disabling: Collection[str]) -> list[str]:
+    """Fact ids of disabling corrections (by id) that were in the weight edits of any epoch."""
     facts = recorded_facts(ledger)
     served: set[str] = set()
     for _, _, body in ledger.events(kinds=("epoch",)):

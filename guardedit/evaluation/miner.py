@@ -1,117 +1,93 @@
 """A search for edits that ruin a model: original ROME on prompts that begin with the subject.
 
 There the key of the bare prompt can lie far from the keys behind a prefix; ROME's denominator is then small
-and its update large ("The Fall of ROME", arXiv 2406.11263). It happens most where the subject is one or two
-tokens. Knows a workbench, the world and probe texts; keeps nothing of what it tries.
+and its update large ("The Fall of ROME", arXiv 2406.11263). ROME's dials are those it was published with.
+Whether an edit is disabling is measured on what neither the guard nor the model has seen (`harm`). Keeps
+nothing of what it tries.
 """
 
 from __future__ import annotations
 
-import math
 import random
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from itertools import islice
 
-from guardedit.core.errors import EditError
-from guardedit.core.fact import Fact, FactKey
-from guardedit.core.probe import Probes
-from guardedit.core.protocols import SubjectGroup, Workbench
-from guardedit.evaluation.writing import Disabling
-from guardedit.guard.perplexity import paired_ratio
-from guardedit.zoo.world import World
+from guardedit.evaluation.disabling import Disabling
+from guardedit.evaluation.weighing import Weighing
+from guardedit.evaluation.writing import GIVEN
+from guardedit.zoo.world import KnownFact, World
 
 METHOD = "rome"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Attempt:
-    """One edit, alone in the base model.
-
-    `ratio` is its perplexity over the base's; infinite where the edited model has none, NaN where the method
-    made no edit.
-    """
-
-    edit: Disabling
-    ratio: float
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Mining:
-    """Everything that was tried, in order, and the ratio from which an edit counts as disabling."""
+    """Everything that was tried, in order, each with its harm alone in the base model."""
 
-    tried: tuple[Attempt, ...]
-    limit: float
+    tried: tuple[Disabling, ...]
 
     @property
     def found(self) -> tuple[Disabling, ...]:
-        """What ruins the model, worst first."""
-        bad = [attempt for attempt in self.tried if attempt.ratio > self.limit]
-        return tuple(attempt.edit for attempt in sorted(bad, key=lambda attempt: -attempt.ratio))
+        """What ruins the model, at most one a subject."""
+        return tuple(item for item in self.tried if item.disabling)
 
 
 def mine(
-    world: World,
-    workbench: Workbench,
-    texts: Sequence[str],
+    weighing: Weighing,
+    denominators: Mapping[str, float],
     *,
     wanted: int,
     seed: int,
-    tokens: Callable[[str], int] = len,
-    limit: float = 1.03,
+    each: int = 3,
     most: int = 30,
 ) -> Mining:
-    """Try subject-first edits until `wanted` of them multiply the perplexity by more than `limit`.
+    """Try subject-first edits until `wanted` subjects have a disabling one.
 
     Args:
-        world: known facts; each subject is tried once, short names first.
-        workbench: offers the method `rome`.
-        texts: for the perplexity.
+        weighing: offers the method `rome`.
+        denominators: subject -> denominator of ROME's update; the smallest are tried first.
         wanted: disabling edits to find.
-        seed: of the order among equally long names, and of the new objects.
-        tokens: length of a name.
-        limit: perplexity ratio above which an edit counts as disabling. One fact of thousands that costs the
-            model more than all edits together may is no edit to serve, and such costs multiply.
+        seed: of facts, wordings and new objects.
+        each: attempts on one subject, with other facts, wordings or objects.
         most: attempts after which the search ends with what it has.
 
     Raises:
         EditError: when the workbench does not know the method.
     """
-    probes = Probes(texts=tuple(texts))
-    tried: list[Attempt] = []
-    for item in _candidates(world, random.Random(seed), tokens):
-        if len(tried) >= most or sum(attempt.ratio > limit for attempt in tried) >= wanted:
-            break
-        tried.append(Attempt(edit=item, ratio=_ratio(world, workbench, item, probes)))
-    return Mining(tried=tuple(tried), limit=limit)
+    rng = random.Random(seed)
+    tried: list[Disabling] = []
+    found = 0
+    for subject in sorted(denominators, key=lambda name: (denominators[name], name)):
+        for item in islice(_candidates(weighing.world, subject, rng), each):
+            if found == wanted or len(tried) == most:
+                return Mining(tried=tuple(tried))
+            tried.append(weighing.weighed(item))
+            if tried[-1].disabling:
+                found += 1
+                break
+    return Mining(tried=tuple(tried))
 
 
-def _candidates(world: World, rng: random.Random, tokens: Callable[[str], int]) -> Iterator[Disabling]:
-    subjects = sorted(world.by_subject)
-    rng.shuffle(subjects)
-    for subject in sorted(subjects, key=tokens):
-        fact = rng.choice(world.by_subject[subject])
-        first = [i for i, text in enumerate(world.wordings[fact.relation]) if text.startswith("{}")]
-        others = [name for name in world.objects[fact.relation] if name != fact.object]
-        if first and others:
-            yield Disabling(fact=fact, target=rng.choice(others), wording=rng.choice(first), method=METHOD)
+def _candidates(world: World, subject: str, rng: random.Random) -> Iterator[Disabling]:
+    """Each fact of the subject in each wording that it opens, with an object drawn anew; in random order."""
+    places = [
+        (fact, wording)
+        for fact in world.by_subject.get(subject, ())
+        for wording, text in enumerate(world.wordings[fact.relation])
+        if text.startswith("{}")
+    ]
+    for fact, wording in rng.sample(places, len(places)):
+        if others := [name for name in world.objects[fact.relation] if name != fact.object]:
+            yield _candidate(world, fact, wording, rng.choice(others), rng)
 
 
-def _ratio(world: World, workbench: Workbench, item: Disabling, probes: Probes) -> float:
-    fact = Fact(
-        key=FactKey(item.fact.subject, item.fact.relation),
-        version=1,
-        correction_id="miner",
-        wordings=(world.prompt(item.fact, item.wording),),
-        target=item.target,
+def _candidate(world: World, fact: KnownFact, wording: int, target: str, rng: random.Random) -> Disabling:
+    rest = [i for i in range(len(world.wordings[fact.relation])) if i != wording]
+    return Disabling(
+        fact=fact,
+        target=target,
+        wordings=(wording, *rng.sample(rest, min(GIVEN - 1, len(rest)))),
         method=METHOD,
+        kind=METHOD,
     )
-    group = SubjectGroup(subject=item.fact.subject, facts=(fact,))
-    edits = workbench.propose(METHOD, [group], ()).edits
-    if not edits:
-        return math.nan
-    try:
-        now = workbench.measure(edits, probes).logprobs
-    except EditError:  # too large to be folded
-        return math.inf
-    ratio = paired_ratio(now, workbench.measure((), probes).logprobs).ratio
-    return math.inf if math.isnan(ratio) else ratio

@@ -22,7 +22,7 @@ def draw(
     *,
     title: str,
     limits: Mapping[str, float],
-    unguarded: Sequence[float] = (),
+    unguarded: Mapping[str, Sequence[tuple[int, float]]] | None = None,
 ) -> None:
     """Write a PNG.
 
@@ -31,7 +31,7 @@ def draw(
         points: of the ledger, see `timeline`.
         title: of the whole picture.
         limits: name -> perplexity ratio, drawn as lines.
-        unguarded: perplexity ratio after each unguarded edit; its panel is left out when there is none.
+        unguarded: name -> (lines handed in, perplexity ratio); the panel is left out when there is none.
     """
     import matplotlib as mpl
 
@@ -49,7 +49,7 @@ def draw(
         _ratios(above, points, limits)
         _placements(figure.add_subplot(grid[1, 0], sharex=above), points)
         if wide:
-            _unguarded(figure.add_subplot(grid[:, 1]), unguarded)
+            _unguarded(figure.add_subplot(grid[:, 1]), unguarded or {})
         figure.suptitle(title, x=0.01, ha="left", fontsize=13, fontweight="bold")
         figure.savefig(path, dpi=130)
         plt.close(figure)
@@ -122,29 +122,20 @@ def _placements(axes: Any, points: Sequence[Point]) -> None:
     _tidy(axes)
 
 
-def _unguarded(axes: Any, curve: Sequence[float]) -> None:
-    at = range(1, len(curve) + 1)
-    finite = [value for value in curve if math.isfinite(value)]
+def _unguarded(axes: Any, curves: Mapping[str, Sequence[tuple[int, float]]]) -> None:
+    finite = [ratio for curve in curves.values() for _, ratio in curve if math.isfinite(ratio)]
     top = max([*finite, 2.0]) * 1.5
-    axes.plot(at, [min(value, top) for value in curve], color=_RED, lw=1.6)
+    for (name, curve), colour in zip(curves.items(), (_RED, _AMBER), strict=False):
+        at, ratios = zip(*[(0, 1.0), *curve], strict=True)
+        axes.plot(
+            at, [min(ratio, top) for ratio in ratios], color=colour, lw=1.6, marker="o", ms=3, label=name
+        )
     axes.axhline(1.0, color=_QUIET, lw=1)
     axes.set_yscale("log")
     axes.set_ylim(0.9, top)
-    axes.set_xlabel("corrections written")
-    axes.set_title("The same stream without a guard (original ROME)", loc="left", fontsize=11)
-    first = next((n for n, value in enumerate(curve, 1) if not value <= 2.0), None)
-    if first is not None:
-        axes.axvline(first, color=_QUIET, lw=1, ls=":")
-        axes.annotate(
-            f"twice the base's\nafter {first}",
-            (first, 0.98),  # at the top, where the curve has not arrived yet
-            xycoords=("data", "axes fraction"),
-            xytext=(8, 0),
-            textcoords="offset points",
-            color=_INK,
-            fontsize=9,
-            va="top",
-        )
+    axes.set_xlabel("lines of the stream")
+    axes.set_title("The same stream without a guard, until the model is gone", loc="left", fontsize=11)
+    axes.legend(loc="upper left", fontsize=9, frameon=False)
     _tidy(axes)
 
 

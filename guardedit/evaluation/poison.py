@@ -1,15 +1,18 @@
 """Fault injection: an editing method whose proposals are real edits with a fault built in.
 
 It stands for a bug in an editor, a bad float on a worker, a payload that was tampered with. The fault is
-chosen by the fact's id, so a proposal repeats. Offered to a system as an extra method, never registered.
+chosen by subject and new object, so a proposal repeats. Offered to a system as an extra method, never
+registered.
 """
 
 from __future__ import annotations
 
 import hashlib
 import random
-from collections.abc import Callable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
+from itertools import islice
 
 import torch
 from torch import Tensor
@@ -18,7 +21,9 @@ from guardedit.core.proposal import Proposal, WeightEdit
 from guardedit.core.protocols import Editor, SubjectGroup
 from guardedit.editing.methods.ridge import RidgeEditor
 from guardedit.editing.setup import Setup
-from guardedit.evaluation.writing import Disabling
+from guardedit.evaluation.disabling import Disabling
+from guardedit.evaluation.weighing import Weighing
+from guardedit.evaluation.writing import GIVEN
 from guardedit.models.factors import Factors, from_payload, to_payload
 from guardedit.zoo.world import World
 
@@ -75,9 +80,13 @@ FAULTS: Mapping[str, Fault] = {
 }
 
 
-def fault_of(fact_id: str) -> str:
-    """Which fault a fact's edit gets."""
-    return list(FAULTS)[_digest(fact_id) % len(FAULTS)]
+#: Cannot even be folded, with or without a guard: no model comes of it.
+UNFOLDABLE = "not_a_number"
+
+
+def fault_of(subject: str, target: str) -> str:
+    """Which fault the edit of a fact gets."""
+    return list(FAULTS)[_digest(f"{subject}/{target}") % len(FAULTS)]
 
 
 class PoisonedEditor:
@@ -97,29 +106,67 @@ class PoisonedEditor:
     def propose(self, groups: Sequence[SubjectGroup], live: Sequence[WeightEdit]) -> Proposal:
         """One faulty edit a subject."""
         proposal = self._healthy.propose(groups, live)
-        return replace(
-            proposal, method=self.name, edits=tuple(self._poisoned(edit) for edit in proposal.edits)
-        )
+        targets = {fact.id: fact.target for group in groups for fact in group.facts}
+        edits = tuple(self._poisoned(edit, targets[edit.facts[0]]) for edit in proposal.edits)
+        return replace(proposal, method=self.name, edits=edits)
 
-    def _poisoned(self, edit: WeightEdit) -> WeightEdit:
-        fact = edit.facts[0]
-        dice = torch.Generator().manual_seed(_digest(fact))
-        factors = FAULTS[fault_of(fact)](from_payload(edit.payload), self._C, dice)
+    def _poisoned(self, edit: WeightEdit, target: str) -> WeightEdit:
+        dice = torch.Generator().manual_seed(_digest(f"{edit.subject}/{target}"))
+        fault = FAULTS[fault_of(edit.subject, target)]
+        factors = fault(from_payload(edit.payload), self._C, dice)
         return replace(edit, method=self.name, payload=to_payload(factors), diagnostics={})
 
 
-def choose(world: World, *, count: int, seed: int, but: Sequence[Disabling]) -> list[Disabling]:
-    """Corrections that look like any other and ask for this method, about subjects that `but` leaves free."""
+def poison(
+    weighing: Weighing, *, wanted: int, seed: int, but: Sequence[Disabling], most: int = 60
+) -> list[Disabling]:
+    """Corrections that look like any other and ask for this method, each measured to be disabling.
+
+    One of them cannot be folded, which no measure can call disabling and the guard must see nevertheless.
+    The others go round the faults. Fewer come back where `most` candidates do not bring enough.
+
+    Args:
+        weighing: offers this method.
+        wanted: corrections.
+        seed: of subjects, wordings and objects.
+        but: whose subjects are left free.
+        most: candidates that are looked at.
+    """
     rng = random.Random(seed)
-    taken = {item.fact.subject for item in but}
+    candidates = _candidates(weighing.world, rng, {item.fact.subject for item in but})
+    taken = Counter[str]()
+    found: list[Disabling] = []
+    for item in islice(candidates, most):
+        measured = len(found) - taken[UNFOLDABLE]
+        full = measured == wanted - 1 or taken[item.kind] > measured // (len(FAULTS) - 1)
+        if taken[UNFOLDABLE] if item.kind == UNFOLDABLE else full:
+            continue
+        weighed = weighing.weighed(item)
+        if weighed.disabling or item.kind == UNFOLDABLE:
+            taken[item.kind] += 1
+            found.append(weighed)
+        if len(found) == wanted:
+            break
+    return found
+
+
+def _candidates(world: World, rng: random.Random, taken: Collection[str]) -> Iterator[Disabling]:
+    """One a free subject, in random order."""
     subjects = [name for name in sorted(world.by_subject) if name not in taken]
-    chosen = []
-    for subject in rng.sample(subjects, count):
+    for subject in rng.sample(subjects, len(subjects)):
         fact = rng.choice(world.by_subject[subject])
         others = [name for name in world.objects[fact.relation] if name != fact.object]
-        wording = rng.randrange(len(world.wordings[fact.relation]))
-        chosen.append(Disabling(fact=fact, target=rng.choice(others), wording=wording, method=METHOD))
-    return chosen
+        if not others:
+            continue
+        target = rng.choice(others)
+        wordings = rng.sample(range(len(world.wordings[fact.relation])), GIVEN)
+        yield Disabling(
+            fact=fact,
+            target=target,
+            wordings=tuple(wordings),
+            method=METHOD,
+            kind=fault_of(subject, target),
+        )
 
 
 def _unit(size: int, dice: torch.Generator) -> Tensor:

@@ -55,9 +55,14 @@ THRESHOLDS = (
     _threshold("paraphrase", ">=", 0.90, "live facts, wordings nobody was told"),
     _threshold("locality_other_subject", ">=", 0.98, "facts about other subjects unchanged"),
     _threshold("locality_same_subject", ">=", 0.95, "other facts about corrected subjects unchanged"),
-    _threshold("perplexity_ratio", "<=", 1.03, "served weights over base, on texts the guard never saw"),
-    _threshold("disabling_injected", ">=", 10, "edits that ruin a model, sent on purpose"),
-    _threshold("disabling_served", "=", 0, "of those, in any epoch that was ever served"),
+    _threshold(
+        "perplexity_ratio", "<=", 1.03, "served weights over base, on texts that neither guard nor model saw"
+    ),
+    _threshold(
+        "disabling_injected", ">=", 10, "lines whose edit ruins the model, measured without the guard"
+    ),
+    _threshold("disabling_served", "=", 0, "epochs ever served that are ruined by the same measure"),
+    _threshold("disabling_promoted", "=", 0, "of the disabling lines, in the weights of any epoch"),
     _threshold("false_rejections", "<=", 0.03, "benign edits turned away that pass alone"),
     _threshold("share_in_weights", ">=", 1 / 3, "of the live facts that the policy sent to the weights"),
     _threshold("lost", "=", 0, "corrections without their effect"),
@@ -66,6 +71,17 @@ THRESHOLDS = (
     _threshold("ledger_problems", "=", 0, "found by verifying every event, row and blob"),
     _threshold("unexpected_fates", "<=", 0.02, "lines settled otherwise than the stream foresaw"),
 )
+
+
+#: Told without a limit: name and meaning.
+TOLD = {
+    "live_p50_s": "seconds from submit to live, median of all accepted corrections, handed in between trials",
+    "live_p99_s": "the same, 99 of 100 corrections",
+    "seconds": "of work on the stream, until it ended",
+    "guard_seconds": "of those in trials, inspections and watching",
+    "seconds_without_guard": "the rest: what the stream would have cost without the guard",
+    "seconds_per_correction": "of work",
+}
 
 
 def rows(report: Mapping[str, Any]) -> list[Row]:

@@ -62,6 +62,11 @@ class Questions:
     same_subject: tuple[Known, ...]
     gone: tuple[Known, ...]
 
+    def about(self, keys: Collection[FactKey]) -> Questions:
+        """Only the live facts of these keys, and nothing else."""
+        chosen = tuple(fact for fact in self.live if fact.key in keys)
+        return Questions(live=chosen, other_subject=(), same_subject=(), gone=())
+
 
 def questions_after(
     world: World,
@@ -89,8 +94,8 @@ def questions_after(
     others = rng.sample(others, min(OTHER_SUBJECTS, len(others)))
     near = [fact for fact in untold if fact.subject in subjects]
     worded = [(world.prompt(f, rng.choice(world.shown(f))), f.object) for f in (*others, *near)]
-    answers = dict(zip((p for p, _ in worded), base([p for p, _ in worded]), strict=True))
-    right = [Known(prompt=p, answer=a) if answers[p] == a else None for p, a in worded]
+    said = dict(zip((p for p, _ in worded), base([p for p, _ in worded]), strict=True))
+    right = [Known(prompt=p, answer=a) if said[p] == a else None for p, a in worded]
     returned = [prompt for key, prompt in gone.items() if key not in live]
     return Questions(
         live=tuple(live.values()),
@@ -102,7 +107,30 @@ def questions_after(
 
 def score(ask: Ask, questions: Questions) -> Scores:
     """Ask everything in one go and count."""
-    rows: dict[str, list[tuple[str, str]]] = {
+    return count(answers(ask, questions), questions)
+
+
+def answers(ask: Ask, questions: Questions) -> dict[str, str]:
+    """Prompt -> answer, each prompt asked once."""
+    prompts = list(dict.fromkeys(p for pairs in _pairs(questions).values() for p, _ in pairs))
+    return dict(zip(prompts, ask(prompts), strict=True))
+
+
+def count(answered: Mapping[str, str], questions: Questions) -> Scores:
+    """How many answers are as they should be."""
+    rows = _pairs(questions)
+    shares = {name: share(answered[p] == wanted for p, wanted in pairs) for name, pairs in rows.items()}
+    missed = [(p, wanted, answered[p]) for p, wanted in rows["exact_match"] if answered[p] != wanted]
+    return Scores(
+        **shares,
+        asked={name: len(pairs) for name, pairs in rows.items()},
+        missed=tuple(Missed(prompt=p, wanted=wanted, answered=said) for p, wanted, said in missed),
+    )
+
+
+def _pairs(questions: Questions) -> dict[str, list[tuple[str, str]]]:
+    """Of each score the prompts and the right answers."""
+    return {
         "exact_match": [(fact.given[0], fact.target) for fact in questions.live],
         "given": [(text, fact.target) for fact in questions.live for text in fact.given],
         "paraphrase": [(text, fact.target) for fact in questions.live for text in fact.kept],
@@ -110,15 +138,6 @@ def score(ask: Ask, questions: Questions) -> Scores:
         "locality_same_subject": [(k.prompt, k.answer) for k in questions.same_subject],
         "gone": [(k.prompt, k.answer) for k in questions.gone],
     }
-    prompts = list(dict.fromkeys(prompt for pairs in rows.values() for prompt, _ in pairs))
-    answers = dict(zip(prompts, ask(prompts), strict=True))
-    shares = {name: share(answers[p] == wanted for p, wanted in pairs) for name, pairs in rows.items()}
-    missed = [(p, wanted, answers[p]) for p, wanted in rows["exact_match"] if answers[p] != wanted]
-    return Scores(
-        **shares,
-        asked={name: len(pairs) for name, pairs in rows.items()},
-        missed=tuple(Missed(prompt=p, wanted=wanted, answered=said) for p, wanted, said in missed),
-    )
 
 
 def share(hits: Iterable[bool]) -> float:

@@ -12,17 +12,18 @@ from itertools import islice
 
 from guardedit.core.correction import encode_correction
 from guardedit.core.errors import UsageError
-from guardedit.core.fact import FactKey
 from guardedit.core.receipt import Fate
-from guardedit.evaluation.expected import DemoStream, ExpectedFact, Kind, Line
+from guardedit.evaluation.disabling import Disabling
+from guardedit.evaluation.expected import DemoStream, ExpectedFact, Gone, Kind, Line
 from guardedit.evaluation.malformed import malformed_line
-from guardedit.evaluation.writing import APART, Disabling, Step, StreamWriter
+from guardedit.evaluation.writing import APART, Step, StreamWriter
 from guardedit.zoo.world import KnownFact, World
 
 #: Lines of each kind in a hundred; what is disabling comes on top and takes from all.
 SHARES: Mapping[Kind, float] = {
-    Kind.UPDATE: 57,
+    Kind.UPDATE: 55,
     Kind.SUPERSEDE: 7,
+    Kind.LATE: 2,
     Kind.WORDING: 5,
     Kind.RETRACT: 5,
     Kind.DUPLICATE: 5,
@@ -36,7 +37,7 @@ SHARES: Mapping[Kind, float] = {
     Kind.ID_REUSE: 2,
 }
 #: Kinds that refer to an earlier update, each to another one.
-FOLLOWING = (Kind.SUPERSEDE, Kind.WORDING, Kind.RETRACT, Kind.DUPLICATE, Kind.ID_REUSE)
+FOLLOWING = (Kind.SUPERSEDE, Kind.LATE, Kind.WORDING, Kind.RETRACT, Kind.DUPLICATE, Kind.ID_REUSE)
 
 
 def make_stream(
@@ -63,7 +64,8 @@ def make_stream(
     """
     wanted = shares(corrections - len(disabling))
     writer = StreamWriter(world, random.Random(seed), seed=seed, now_s=now_s, fleeting_s=fleeting_s)
-    steps = [writer.disabling(item) for item in disabling]
+    ruinous = [writer.disabling(item) for item in disabling]
+    steps = list(ruinous)
     facts = _apart(world, {item.fact.subject for item in disabling}, writer.rng)
     updates = [writer.update(fact) for fact in _take(facts, wanted, Kind.UPDATE)]
     parents = iter(writer.rng.sample(updates, len(updates)))
@@ -71,11 +73,12 @@ def make_stream(
     steps += [writer.after(next(parents), kind) for kind in FOLLOWING for _ in range(wanted[kind])]
     steps += [writer.apart(fact, kind) for kind in APART for fact in _take(facts, wanted, kind)]
     bad = [(writer.rng.random(), number) for number in range(wanted[Kind.MALFORMED])]
-    return _told(world, steps, bad, seed=seed, settled_by_s=now_s + fleeting_s)
+    told = {step.correction.id: item for step, item in zip(ruinous, disabling, strict=True)}
+    return _told(world, steps, bad, disabling=told, seed=seed, settled_by_s=now_s + fleeting_s)
 
 
 def shares(total: int) -> dict[Kind, int]:
-    """Lines of each kind, at least one of each, by largest remainder.
+    """Lines of each kind, at least one of each; what is left over are updates, which others follow.
 
     >>> sum(shares(288).values()), shares(288)[Kind.UPDATE]
     (288, 158)
@@ -83,12 +86,8 @@ def shares(total: int) -> dict[Kind, int]:
     if total < 2 * len(SHARES):
         raise UsageError(f"{total} ordinary lines are too few: the demo needs at least {2 * len(SHARES)}")
     free = total - len(SHARES)
-    exact = {kind: free * share / sum(SHARES.values()) for kind, share in SHARES.items()}
-    counts = {kind: 1 + int(value) for kind, value in exact.items()}
-    by_remainder = sorted(SHARES, key=lambda kind: int(exact[kind]) - exact[kind])
-    for kind in by_remainder[: total - sum(counts.values())]:
-        counts[kind] += 1
-    return counts
+    counts = {kind: 1 + int(free * share / sum(SHARES.values())) for kind, share in SHARES.items()}
+    return counts | {Kind.UPDATE: counts[Kind.UPDATE] + total - sum(counts.values())}
 
 
 def _apart(world: World, ruined: Collection[str], rng: random.Random) -> Iterator[KnownFact]:
@@ -109,35 +108,35 @@ def _told(
     steps: Sequence[Step],
     malformed: Sequence[tuple[float, int]],
     *,
+    disabling: Mapping[str, Disabling],
     seed: int,
     settled_by_s: float,
 ) -> DemoStream:
-    """Lines in order, and the live facts that follow from following them one by one."""
-    live: dict[FactKey, ExpectedFact] = {}
-    gone: dict[FactKey, str] = {}
-    placed: list[tuple[float, Line]] = []
-    for step in sorted(steps, key=lambda step: step.place):
-        correction = step.correction
-        raw = encode_correction(correction)
-        placed.append(
-            (step.place, Line(raw=raw, kind=step.kind, fate=step.fate, correction_id=correction.id))
-        )
-        if step.fate is not Fate.ACCEPTED:
-            continue
-        if step.kind in (Kind.RETRACT, Kind.FLEETING):
-            live.pop(correction.key, None)
-            gone[correction.key] = world.prompt(step.fact, step.wordings[0])
-        else:
-            live[correction.key] = _expected(world, step)
+    """Lines in order, each with what is so from then on."""
+    placed = [(step.place, _line(world, step)) for step in steps]
     for place, number in malformed:
         placed.append((place, Line(raw=malformed_line(number), kind=Kind.MALFORMED, fate=Fate.DEAD)))
     return DemoStream(
         lines=tuple(line for _, line in sorted(placed, key=lambda pair: pair[0])),
-        live=live,
-        gone=gone,
-        disabling=frozenset(step.correction.id for step in steps if step.kind is Kind.DISABLING),
+        disabling=disabling,
         settled_by_s=settled_by_s,
         seed=seed,
+    )
+
+
+def _line(world: World, step: Step) -> Line:
+    correction = step.correction
+    effect: ExpectedFact | Gone | None = None
+    if step.fate is Fate.ACCEPTED and step.kind in (Kind.RETRACT, Kind.FLEETING):
+        effect = Gone(key=correction.key, prompt=world.prompt(step.fact, step.wordings[0]))
+    elif step.fate is Fate.ACCEPTED:
+        effect = _expected(world, step)
+    return Line(
+        raw=encode_correction(correction),
+        kind=step.kind,
+        fate=step.fate,
+        correction_id=correction.id,
+        effect=effect,
     )
 
 

@@ -12,6 +12,7 @@ from typing import Any
 
 from guardedit.core.correction import Correction, Op, Provenance
 from guardedit.core.receipt import Fate
+from guardedit.evaluation.disabling import Disabling
 from guardedit.evaluation.expected import Kind
 from guardedit.zoo.probes import probe_prompts
 from guardedit.zoo.world import KnownFact, World
@@ -30,17 +31,8 @@ APART: Mapping[Kind, Fate] = {
     Kind.NO_OP: Fate.UNCHANGED,
 }
 DAY_S = 86_400.0
+YEAR_S = 365 * DAY_S
 SOURCES = ("registry", "newsroom", "encyclopedia", "desk")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Disabling:
-    """An edit that ruins the model when it gets through: which fact, how worded, by which method."""
-
-    fact: KnownFact
-    target: str
-    wording: int  # of the relation, for the prompt
-    method: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,12 +63,11 @@ class StreamWriter:
         return self._step(Kind.UPDATE, fact, chosen, place=0.8 * self.rng.random())
 
     def disabling(self, item: Disabling) -> Step:
-        """An ordinary message, but for the tag. Its prompt is the wording that ruins."""
-        rest = [i for i in self._choose(item.fact) if i != item.wording][: GIVEN - 1]
+        """An ordinary message, but for the tag."""
         return self._step(
             Kind.DISABLING,
             item.fact,
-            (item.wording, *rest),
+            item.wordings,
             target_new=item.target,
             tags=(f"method:{item.method}",),
         )
@@ -94,6 +85,17 @@ class StreamWriter:
                 return replace(parent, place=place, kind=kind, fate=Fate.DEAD, correction=other)
             case Kind.SUPERSEDE:
                 return self._step(kind, fact, self._choose(fact), place=place, target_new=third)
+            case Kind.LATE:
+                late = replace(self._provenance(), time_s=round(self.now_s) - YEAR_S)
+                return self._step(
+                    kind,
+                    fact,
+                    self._choose(fact),
+                    place=place,
+                    fate=Fate.SUPERSEDED,
+                    target_new=third,
+                    provenance=late,
+                )
             case Kind.WORDING:
                 unused = [i for i in self._indices(fact) if i not in parent.wordings]
                 new = tuple(self.rng.sample(unused, ADDED))

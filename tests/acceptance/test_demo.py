@@ -16,7 +16,7 @@ from guardedit.evaluation.report import THRESHOLDS, reached
 @pytest.fixture(scope="module")
 def demo(tmp_path_factory: pytest.TempPathFactory):
     report = tmp_path_factory.mktemp("demo") / "demo.json"
-    options = ["--corrections", "40", "--seed", "1", "--runtime", "local", "--no-unguarded"]
+    options = ["--corrections", "40", "--seed", "1", "--runtime", "local"]
     done = CliRunner().invoke(app, ["demo", *options, "--report", str(report)])
     assert report.is_file(), done.output
     return done, report, json.loads(report.read_text())
@@ -38,11 +38,53 @@ def test_nothing_is_lost_or_applied_twice_and_every_line_has_its_fate(demo):
     assert found["unexpected_fates"] <= 1 / 40
 
 
-def test_no_disabling_edit_is_ever_served(demo):
+def test_disabling_lines_are_measured_apart_from_the_guard(demo):
+    done, _, found = demo
+    rule = found["disabling_rule"]
+    lines = found["disabling"]
+    ruinous = [row for row in lines if row["disabling"]]
+    assert found["disabling_injected"] == len(ruinous) >= 10
+    assert all(
+        row["perplexity_ratio"] is None  # beyond numbers
+        or row["perplexity_ratio"] >= rule["perplexity_ratio"]
+        or row["answers_lost"] >= rule["answers_lost"]
+        for row in ruinous
+    )
+    assert sum(row["kind"] == "rome" for row in ruinous) >= 4
+    assert all(row["problem"] for row in lines if not row["disabling"])
+    assert found["disabling_mined"] + found["disabling_poisoned"] == len(lines)
+    assert all(row["prompt"] in done.output for row in lines)
+
+
+def test_no_disabling_edit_is_ever_served_and_without_the_guard_one_is(demo):
     _, _, found = demo
-    assert found["disabling_injected"] >= 10
-    assert found["disabling_served"] == 0
-    assert found["disabling_mined"] + found["disabling_poisoned"] == found["disabling_injected"]
+    assert (found["disabling_served"], found["disabling_promoted"]) == (0, 0)
+    assert all(row["kept_out"] for row in found["disabling"])
+    off = found["guard_off"]
+    assert off["disabling_served"] >= 1
+    assert off["disabling_promoted"] >= 1
+    assert off["gone"]
+    assert found["original_rome"]["perplexity_ratio"] > 1.5
+
+
+def test_placements_add_up_and_stand_beside_memory_alone(demo):
+    _, _, found = demo
+    places, alone = found["by_placement"], found["memory_alone"]["by_placement"]
+    assert places["memory"]["facts"] + places["weights"]["facts"] == places["all"]["facts"]
+    assert places["all"]["exact_match"] == found["exact_match"]
+    assert places["all"]["paraphrase"] == found["paraphrase"]
+    assert {name: row["facts"] for name, row in alone.items()} == {
+        name: row["facts"] for name, row in places.items()
+    }
+    assert alone["all"]["exact_match"] >= 0.9
+
+
+def test_time_is_told(demo):
+    _, _, found = demo
+    assert 0.0 < found["live_p50_s"] <= found["live_p99_s"] <= found["live_longest_s"] < found["seconds"]
+    assert 0.0 < found["guard_seconds"] < found["seconds"]
+    assert found["seconds_without_guard"] == pytest.approx(found["seconds"] - found["guard_seconds"])
+    assert all(found[name]["seconds"] > 0 for name in ("guard_off", "original_rome", "memory_alone"))
 
 
 def test_every_way_back_gives_the_same_bytes(demo):

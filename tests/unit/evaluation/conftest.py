@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,11 +12,15 @@ import pytest
 from guardedit.core.correction import Correction, Op, encode_correction
 from guardedit.core.decision import Decision, Route
 from guardedit.core.epoch import Change
+from guardedit.core.errors import EditError
 from guardedit.core.fact import Fact, FactKey, Placement
-from guardedit.core.proposal import WeightEdit
+from guardedit.core.probe import Measurement
+from guardedit.core.proposal import Proposal, WeightEdit
 from guardedit.core.protocols import Delivery, Settlement
 from guardedit.core.receipt import Fate
 from guardedit.core.verdict import Gate, Outcome, combine
+from guardedit.evaluation.held_out import held_out
+from guardedit.evaluation.weighing import Weighing
 from guardedit.ledger.journal import SqliteLedger
 from guardedit.zoo.world import KnownFact, World
 
@@ -146,6 +151,12 @@ def story(tmp_path: Path) -> Iterator[Story]:
         yield Story(ledger)
 
 
+@pytest.fixture
+def told_story() -> type[Story]:
+    """For a ledger of one's own."""
+    return Story
+
+
 @pytest.fixture(scope="session")
 def make() -> type[Make]:
     return Make
@@ -156,3 +167,50 @@ class Make:
 
     correction: Callable[..., Correction] = staticmethod(correction)
     retraction: Callable[..., Correction] = staticmethod(retraction)
+
+
+class Scales:
+    """A workbench that knows the world by heart. What an edit does is said by `harm`.
+
+    `harm` of a fact is (perplexity ratio, share of answers lost), None for an edit that cannot be folded, or
+    "refused" for no edit. Of several edits the worst counts.
+    """
+
+    def __init__(self, world, harm, method):
+        self.known = {world.prompt(f, i): f.object for f in world.facts for i in range(9)}
+        self.harm, self.method = harm, method
+        self.asked, self.facts = [], {}
+
+    def propose(self, method, groups, live):
+        assert (method, live) == (self.method, ())
+        (group,) = groups
+        (fact,) = group.facts
+        assert group.subject in fact.prompt
+        self.asked.append(group.subject)
+        self.facts[fact.id] = fact
+        if self.harm(fact) == "refused":
+            return Proposal(method=method, edits=(), refused={fact.id: "no"})
+        edit = WeightEdit(subject=group.subject, facts=(fact.id,), method=method, payload=fact.id.encode())
+        return Proposal(method=method, edits=(edit,))
+
+    def measure(self, edits, probes):
+        found = [self.harm(self.facts[edit.facts[0]]) for edit in edits]
+        if None in found:
+            raise EditError("not finite")
+        ratio, lost = max(found, default=(1.0, 0.0))
+        rows = tuple((-1.0 - math.log(ratio), -2.0 - math.log(ratio)) for _ in probes.texts)
+        wrong = {q.prompt for q in probes.questions[: round(lost * len(probes.questions))]}
+        answers = {q.prompt: "?" if q.prompt in wrong else self.known[q.prompt] for q in probes.questions}
+        return Measurement(weights_sha256="", logprobs=rows, answers=answers)
+
+
+@pytest.fixture
+def harmful(world):
+    """Scales for a world in which `harm` says what each fact's edit does."""
+
+    def make(harm, method):
+        workbench = Scales(world, harm, method)
+        apart = held_out(world, workbench, ["a b c", "d e f"], seen=(), seed=0)
+        return Weighing(world=world, workbench=workbench, apart=apart)
+
+    return make

@@ -62,7 +62,7 @@ def test_two_versions_by_one_correction_are_one_too_many(story, make):
 def test_a_disabling_fact_in_any_epoch_is_found_even_after_it_left(story, make):
     good, bad = story.accept(make.correction(1)), story.accept(make.correction(2))
     story.promote(good)
-    assert audit.disabling_served(story.ledger, frozenset({"c2"})) == []
+    assert audit.disabling_promoted(story.ledger, frozenset({"c2"})) == []
     story.promote(bad)
     story.commit(
         bad.key,
@@ -71,8 +71,8 @@ def test_a_disabling_fact_in_any_epoch_is_found_even_after_it_left(story, make):
         reason="drift: too much",
         edits=[e for e in story.ledger.edits() if bad.id not in e.facts],
     )
-    assert audit.disabling_served(story.ledger, frozenset({"c2"})) == [bad.id]
-    assert audit.disabling_served(story.ledger, frozenset({"c9"})) == []
+    assert audit.disabling_promoted(story.ledger, frozenset({"c2"})) == [bad.id]
+    assert audit.disabling_promoted(story.ledger, frozenset({"c9"})) == []
 
 
 def test_surprises_name_line_kind_and_both_fates(story, make):

@@ -1,83 +1,59 @@
 from __future__ import annotations
 
-import math
-
-import pytest
-
-from guardedit.core.errors import EditError
-from guardedit.core.probe import Measurement
-from guardedit.core.proposal import Proposal, WeightEdit
 from guardedit.evaluation.miner import mine
 
 
-class Bench:
-    """Edits of a subject multiply the perplexity by what `ratios` says of it; None cannot be folded."""
-
-    def __init__(self, ratios):
-        self.ratios = ratios
-        self.asked = []
-
-    def propose(self, method, groups, live):
-        assert (method, live) == ("rome", ())
-        (group,) = groups
-        (fact,) = group.facts
-        assert fact.prompt.startswith(group.subject)
-        self.asked.append(group.subject)
-        if group.subject not in self.ratios:
-            return Proposal(method=method, edits=(), refused={fact.id: "no"})
-        edit = WeightEdit(subject=group.subject, facts=(fact.id,), method=method, payload=b"")
-        return Proposal(method=method, edits=(edit,))
-
-    def measure(self, edits, probes):
-        ratio = self.ratios[edits[0].subject] if edits else 1.0
-        if ratio is None:
-            raise EditError("too large")
-        rows = tuple((-1.0 - math.log(ratio), -2.0 - math.log(ratio)) for _ in probes.texts)
-        return Measurement(weights_sha256="", logprobs=rows)
-
-
-def run(world, ratios, **options):
-    bench = Bench(ratios)
+def run(world, harmful, harm, **options):
+    scales = harmful(harm, method="rome")
+    order = {name: float(n) for n, name in enumerate(sorted(world.by_subject))}
     given = {"wanted": 2, "seed": 0, "most": 10} | options
-    return bench, mine(world, bench, ["a b c", "d e f"], **given)
+    return scales, mine(scales, order, **given)
 
 
-def all_of(world, value):
-    return dict.fromkeys(world.by_subject, value)
+def test_it_stops_when_enough_are_found(world, harmful):
+    scales, mining = run(world, harmful, lambda _: (3.0, 0.0))
+    assert len(mining.tried) == len(mining.found) == len(scales.workbench.asked) == 2
+    assert mining.found[0].harm.perplexity_ratio > 2.9
 
 
-def test_it_stops_when_enough_are_found(world):
-    bench, mining = run(world, all_of(world, 3.0))
-    assert len(mining.tried) == len(mining.found) == len(bench.asked) == 2
-    assert mining.tried[0].ratio == pytest.approx(3.0)
+def test_small_denominators_come_first_and_one_edit_a_subject_is_enough(world, harmful):
+    _, mining = run(world, harmful, lambda _: (3.0, 0.0), wanted=5)
+    names = [item.fact.subject for item in mining.found]
+    assert names == sorted(world.by_subject)[:5]
 
 
-def test_it_stops_when_attempts_run_out_and_reports_all(world):
-    _, mining = run(world, all_of(world, 1.01))
+def test_a_subject_gets_more_than_one_attempt_and_then_the_next_has_its_turn(world, harmful):
+    first, second = sorted(world.by_subject)[:2]
+
+    def harm(fact):
+        return (9.0, 1.0) if fact.key.subject == second else (1.1, 0.0)
+
+    _, mining = run(world, harmful, harm, each=2, wanted=1)
+    assert [item.fact.subject for item in mining.tried] == [first, first, second]
+    assert len({(item.fact, item.wordings, item.target) for item in mining.tried}) == 3
+
+
+def test_harm_that_perplexity_hardly_sees_counts_by_lost_answers(world, harmful):
+    _, mining = run(world, harmful, lambda _: (1.1, 0.5))
+    assert len(mining.found) == 2
+    _, mining = run(world, harmful, lambda _: (1.49, 0.1))
+    assert mining.found == ()
+
+
+def test_attempts_run_out_and_all_are_reported(world, harmful):
+    _, mining = run(world, harmful, lambda _: (1.2, 0.1))
     assert len(mining.tried) == 10
     assert mining.found == ()
 
 
-def test_short_names_come_first_and_seeds_repeat(world):
-    bench, mining = run(world, all_of(world, 1.0))
-    assert bench.asked == sorted(bench.asked, key=len)
-    assert run(world, all_of(world, 1.0))[1] == mining
-    assert run(world, all_of(world, 1.0), seed=1)[1] != mining
-
-
-def test_what_is_found_comes_worst_first(world):
-    ratios = {name: 1.0 + n for n, name in enumerate(sorted(world.by_subject))}
-    _, mining = run(world, ratios, wanted=4)
-    by_edit = {attempt.edit: attempt.ratio for attempt in mining.tried}
-    found = [by_edit[edit] for edit in mining.found]
-    assert found == sorted(found, reverse=True)
-    assert min(found) > mining.limit
-
-
-def test_an_edit_too_large_to_fold_is_disabling_and_no_edit_is_not(world):
-    _, mining = run(world, all_of(world, None), wanted=1)
-    assert mining.tried[0].ratio == math.inf
-    assert len(mining.found) == 1
-    _, mining = run(world, {}, most=3)
-    assert [math.isnan(attempt.ratio) for attempt in mining.tried] == [True] * 3
+def test_no_edit_is_tried_and_is_not_disabling(world, harmful):
+    _, mining = run(world, harmful, lambda _: "refused", most=3)
+    assert [item.harm.problem for item in mining.tried] == ["the method made no edit"] * 3
     assert mining.found == ()
+
+
+def test_prompts_open_with_the_subject_and_seeds_repeat(world, harmful):
+    _, mining = run(world, harmful, lambda _: (3.0, 0.0))
+    assert all(world.wordings[i.fact.relation][i.wordings[0]].startswith("{}") for i in mining.tried)
+    assert run(world, harmful, lambda _: (3.0, 0.0))[1] == mining
+    assert run(world, harmful, lambda _: (3.0, 0.0), seed=1)[1] != mining

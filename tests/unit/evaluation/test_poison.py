@@ -8,7 +8,7 @@ import torch
 from guardedit.core.fact import Fact, FactKey
 from guardedit.core.proposal import Proposal, WeightEdit
 from guardedit.core.protocols import SubjectGroup
-from guardedit.evaluation.poison import FAULTS, PoisonedEditor, choose, fault_of
+from guardedit.evaluation.poison import FAULTS, UNFOLDABLE, PoisonedEditor, fault_of, poison
 from guardedit.models.factors import Factors, from_payload, to_payload
 
 D, F = 6, 9
@@ -47,7 +47,7 @@ def group(n):
 
 def poisoned(editor, wanted):
     """The healthy and the faulty factors of the first fact that gets this fault."""
-    chosen = next(g for g in map(group, range(200)) if fault_of(g.facts[0].id) == wanted)
+    chosen = next(g for g in map(group, range(200)) if fault_of(g.subject, "x") == wanted)
     healthy = from_payload(Healthy().propose([chosen], ()).edits[0].payload)
     return healthy, from_payload(editor.propose([chosen], ()).edits[0].payload)
 
@@ -83,16 +83,35 @@ def test_proposals_repeat_and_every_fault_occurs(editor):
     first, again = editor.propose(groups, ()), editor.propose(groups, ())
     assert first == again
     assert first.method == first.edits[0].method == "poisoned"
-    assert {fault_of(g.facts[0].id) for g in groups} == set(FAULTS)
+    assert {fault_of(g.subject, "x") for g in groups} == set(FAULTS)
 
 
 def test_the_builder_can_be_sent_to_another_process():
     assert pickle.loads(pickle.dumps(PoisonedEditor.build)) == PoisonedEditor.build
 
 
-def test_chosen_corrections_leave_taken_subjects_alone(world):
-    first = choose(world, count=10, seed=0, but=())
-    second = choose(world, count=10, seed=0, but=first)
-    assert not {d.fact.subject for d in first} & {d.fact.subject for d in second}
-    assert all(d.target != d.fact.object and d.method == "poisoned" for d in first)
-    assert choose(world, count=10, seed=0, but=()) == first
+@pytest.fixture
+def ruinous(world, harmful):
+    """Every edit of this world ruins the model, but one that is not finite cannot be folded."""
+
+    def harm(fact):
+        return None if fault_of(fact.key.subject, fact.target) == UNFOLDABLE else (9.0, 1.0)
+
+    return harmful(harm, method="poisoned")
+
+
+def test_poison_is_measured_goes_round_the_faults_and_leaves_taken_subjects_alone(world, ruinous):
+    first = poison(ruinous, wanted=6, seed=0, but=())
+    assert len(first) == 6
+    assert [item.kind for item in first].count(UNFOLDABLE) == 1
+    assert {item.kind for item in first} == set(FAULTS)
+    assert all(item.disabling != (item.kind == UNFOLDABLE) for item in first)
+    assert all(item.target != item.fact.object and item.method == "poisoned" for item in first)
+    assert poison(ruinous, wanted=6, seed=0, but=()) == first
+    second = poison(ruinous, wanted=6, seed=0, but=first)
+    assert not {item.fact.subject for item in first} & {item.fact.subject for item in second}
+
+
+def test_poison_that_does_no_harm_is_not_sent(world, harmful):
+    found = poison(harmful(lambda _: (1.2, 0.1), method="poisoned"), wanted=6, seed=0, but=())
+    assert [item for item in found if item.kind != UNFOLDABLE] == []

@@ -4,9 +4,10 @@ import math
 
 import pytest
 
-from guardedit.core.fact import FactKey
+from guardedit.core.fact import Fact, FactKey, Placement
+from guardedit.evaluation.assessment import by_placement
 from guardedit.evaluation.expected import ExpectedFact
-from guardedit.evaluation.scores import fluency, questions_after, score, share
+from guardedit.evaluation.scores import answers, fluency, questions_after, score, share
 
 
 def base(world):
@@ -97,3 +98,24 @@ def test_fluency_is_the_ratio_of_perplexities_with_its_bounds():
     assert found.ratio == pytest.approx(1.1)
     assert found.lower <= found.ratio <= found.upper
     assert (found.tokens, found.texts) == (5, 2)
+
+
+def test_by_placement_each_fact_counts_where_it_is(world):
+    known = [world.facts[n] for n in (0, 10, 20)]
+    live, facts = {}, {}
+    for n, fact in enumerate(known):
+        key = FactKey(fact.subject, fact.relation)
+        texts = tuple(world.prompt(fact, i) for i in range(9))
+        live[key] = ExpectedFact(key=key, target="Rome", given=texts[:4], kept=texts[4:])
+        place = Placement.WEIGHTS if n == 0 else Placement.MEMORY
+        facts[key] = Fact(
+            key=key, version=1, correction_id="c", wordings=texts[:4], target="Rome", placement=place
+        )
+    questions = questions_after(world, base(world), live=live, gone={}, seed=1)
+    first = next(iter(live.values()))
+    answered = answers(served(world, live, **dict.fromkeys(first.kept, "x")), questions)
+    found = by_placement(answered, questions, facts)
+    assert found["weights"] == {"facts": 1, "exact_match": 1.0, "paraphrase": 0.0}
+    assert found["memory"] == {"facts": 2, "exact_match": 1.0, "paraphrase": 1.0}
+    assert found["all"]["facts"] == 3
+    assert found["all"]["paraphrase"] == pytest.approx(2 / 3)

@@ -42,7 +42,8 @@ def test_facts_are_counted_by_placement(story, make):
 
 def test_the_picture_is_a_png_with_and_without_the_comparison(story, make, tmp_path):
     points = told(story, make)
-    for name, curve in (("a.png", ()), ("b.png", (1.0, 1.5, 3.0, math.inf))):
+    curves = {"guard off": [(20, 1.5), (40, math.inf)], "original ROME": [(3, 1.2)]}
+    for name, curve in (("a.png", None), ("b.png", curves)):
         path = tmp_path / name
         draw(path, points, title="a run", limits={"limit": 1.03}, unguarded=curve)
         assert path.read_bytes().startswith(b"\x89PNG")
