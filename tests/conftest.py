@@ -122,7 +122,7 @@ def pytest_configure() -> None:
 
 @pytest.hookimpl(tryfirst=True)  # before `-m` chooses
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Slow says so itself, or is an acceptance test, or needs a model that knows something; the rest is fast."""
+    """Slow says so itself, is an acceptance test, or needs a model that knows something; the rest is fast."""
     for item in items:
         if "acceptance" in item.path.parts or SCHOOLED & set(getattr(item, "fixturenames", ())):
             item.add_marker(pytest.mark.slow)
