@@ -13,6 +13,7 @@ import torch
 
 from guardedit.models.generation import read_on
 from guardedit.models.tokens import encode, join, pad
+from guardedit.models.views import head_logits
 
 
 class Draft(NamedTuple):
@@ -49,6 +50,7 @@ def follow(
     tokenizer: Any,
     drafts: Sequence[Draft],
     *,
+    decoder: str,
     max_new_tokens: int,
     batch_rows: int,
     device: torch.device | str = "cpu",
@@ -62,6 +64,7 @@ def follow(
         model: causal language model in eval mode.
         tokenizer: to read what is said.
         drafts: none longer than the model's context.
+        decoder: path of the module that puts out the hidden states.
         max_new_tokens: where generation would stop.
         batch_rows: most rows in one forward pass.
         device: of the model.
@@ -70,12 +73,24 @@ def follow(
     readings = [Reading(None, "")] * len(drafts)
     for at in range(0, len(order), batch_rows):
         part = order[at : at + batch_rows]
-        ids = pad([[*drafts[i].prompt, *drafts[i].answer] for i in part], device=device)
-        said = model(input_ids=ids, use_cache=False).logits.argmax(dim=-1).tolist()  # [B][T]
-        for i, tokens in zip(part, said, strict=True):
-            start, end = len(drafts[i].prompt) - 1, len(drafts[i].prompt) + len(drafts[i].answer)
-            readings[i] = _read(tokenizer, drafts[i].answer, tokens[start:end], max_new_tokens)
+        found = _likeliest(model, [drafts[i] for i in part], decoder=decoder, device=device)
+        for i, said in zip(part, found, strict=True):
+            readings[i] = _read(tokenizer, drafts[i].answer, said, max_new_tokens)
     return readings
+
+
+def _likeliest(
+    model: Any, drafts: Sequence[Draft], *, decoder: str, device: torch.device | str
+) -> list[list[int]]:
+    """Per draft the likeliest token behind its prompt and behind each token of its answer.
+
+    Only there is the head run: logits of whole prompts would be most of the work with a large vocabulary.
+    """
+    ids = pad([[*draft.prompt, *draft.answer] for draft in drafts], device=device)  # [B, T]
+    hidden = model.get_submodule(decoder)(input_ids=ids, use_cache=False).last_hidden_state  # [B, T, d]
+    behind = [hidden[n, len(d.prompt) - 1 : len(d.prompt) + len(d.answer)] for n, d in enumerate(drafts)]
+    likeliest = head_logits(model, decoder, torch.cat(behind)).argmax(dim=-1)  # [places]
+    return [part.tolist() for part in torch.split(likeliest, [len(part) for part in behind])]
 
 
 def _read(tokenizer: Any, draft: Sequence[int], said: Sequence[int], max_new_tokens: int) -> Reading:

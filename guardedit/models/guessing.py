@@ -57,6 +57,7 @@ def _confirmed(host: Speaker, guesses: Mapping[str, str], max_new_tokens: int) -
             host.model,
             host.tokenizer,
             list(drafts.values()),
+            decoder=host.layout.decoder[0],
             max_new_tokens=max_new_tokens,
             batch_rows=host.batch_rows,
             device=host.device,

@@ -12,6 +12,7 @@ from typing import Any, Protocol
 import torch
 
 from guardedit.models.drafts import Reading, draft_of, follow
+from guardedit.models.layout import Layout
 from guardedit.models.room import memory_errors
 
 Asked = tuple[str, str]
@@ -22,6 +23,7 @@ class Speaker(Protocol):
 
     model: Any
     tokenizer: Any
+    layout: Layout
     context: int
     batch_rows: int
     lock: RLock
@@ -67,6 +69,7 @@ def _followed(host: Speaker, asked: Sequence[Asked], max_new_tokens: int) -> dic
             host.model,
             host.tokenizer,
             list(drafts.values()),
+            decoder=host.layout.decoder[0],
             max_new_tokens=max_new_tokens,
             batch_rows=host.batch_rows,
             device=host.device,

@@ -135,7 +135,8 @@ def test_what_was_said_may_still_become_the_answer(text, answer, may):
 
 def test_no_drafts_are_no_readings(setup):
     host = setup.host
-    assert follow(host.model, host.tokenizer, [], max_new_tokens=12, batch_rows=4) == []
+    options = {"decoder": host.layout.decoder[0], "batch_rows": 4}
+    assert follow(host.model, host.tokenizer, [], max_new_tokens=12, **options) == []
     row = host.tokenizer("Rome")["input_ids"]
-    (reading,) = follow(host.model, host.tokenizer, [Draft(row, row)], max_new_tokens=1, batch_rows=4)
+    (reading,) = follow(host.model, host.tokenizer, [Draft(row, row)], max_new_tokens=1, **options)
     assert reading.answer is not None  # the limit is reached at once
