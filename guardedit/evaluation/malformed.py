@@ -13,7 +13,7 @@ def malformed_line(number: int) -> bytes:
     makers = (
         lambda: b'{"id": "bad-%d", "subject": "Ada", "prompt": ' % number,  # cut short
         lambda: b"\xff\xfe not text %d" % number,
-        lambda: b"[%d, 2, 3]" % number,
+        lambda: b'"bad-%d"' % number,
         lambda: _line({**fine, "prompt": "Ada was born in"}),  # no place for the subject
         lambda: _line({**fine, "target_new": " "}),
         lambda: _line({**fine, "target": "Paris"}),  # a field that is not known

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import io
 from collections import Counter, defaultdict
 
 import pytest
@@ -11,6 +12,7 @@ from guardedit.evaluation.disabling import Disabling
 from guardedit.evaluation.expected import Kind
 from guardedit.evaluation.malformed import malformed_line
 from guardedit.evaluation.stream import FOLLOWING, make_stream, shares
+from guardedit.sources.jsonl import read_lines
 
 NOW_S = 1_700_000_000.0
 
@@ -139,6 +141,7 @@ def test_fleeting_facts_come_first_and_are_gone_in_time(stream):
 def test_a_malformed_line_is_one_line_and_no_correction(number):
     raw = malformed_line(number)
     assert b"\n" not in raw
+    assert len(read_lines(io.BytesIO(raw + b"\n"), name="demo")) == 1
     with pytest.raises(CorrectionError):
         decode_correction(raw)
 
