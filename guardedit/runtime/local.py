@@ -63,7 +63,7 @@ class LocalSystem:
                 self.workbench = assembly.worker(self.bench)
             self._shard = MemoryShard(assembly.load_memory(settings, policy))
             self.replica = ServingReplica(
-                self.bench.host,
+                self.bench.host.twin(),  # so that a question waits for no trial
                 self.bench.fold,
                 [self._shard],
                 use_unsure=policy.memory.unsure == "use_fact",
