@@ -19,6 +19,8 @@ from typing import Any, TextIO
 from guardedit.core.errors import GuardeditError
 
 Row = Mapping[str, Any]
+#: Zero-width non-joiner and joiner: text in Persian, Hindi, Sinhala and emoji, and harmless anywhere.
+_JOINERS = frozenset("\u200c\u200d")
 
 
 class OutputError(GuardeditError):
@@ -120,7 +122,9 @@ def printable(text: str) -> str:
     >>> print(printable("red \x1b[31m"))
     red \x1b[31m
     """
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+    return "".join(
+        c if c.isprintable() or c in _JOINERS else c.encode("unicode_escape").decode() for c in text
+    )
 
 
 def as_text(fields: Row) -> str:

@@ -10,7 +10,7 @@ import numpy as np
 
 from guardedit.core.fact import FactKey
 from guardedit.memory.encoder import Vectors
-from guardedit.memory.scope import Features
+from guardedit.memory.scope import Features, is_comparable
 from guardedit.memory.shelf import Entry, Shelf, longest_name
 from guardedit.memory.subject import masked_forms, word_overlap
 from guardedit.memory.wordings import Table, likeness
@@ -82,7 +82,7 @@ def candidates(
         ]
         for ask, vector in zip(reading.asks, whole, strict=True)
     ]
-    return _with_nearest(found, whole, shelves)
+    return _with_nearest(found, reading.questions, whole, shelves)
 
 
 def _encoded(reading: Reading, shelves: Sequence[Shelf], vectors: Mapping[str, Vectors]) -> _Encoded:
@@ -130,10 +130,10 @@ def _features(entry: Entry, ask: _Ask, encoded: _Encoded, shelf: Shelf, *, full:
 
 
 def _with_nearest(
-    found: list[list[Candidate]], whole: Vectors, shelves: Sequence[Shelf]
+    found: list[list[Candidate]], questions: Sequence[str], whole: Vectors, shelves: Sequence[Shelf]
 ) -> list[list[Candidate]]:
     """Fill in the nearest visible fact for questions that name no subject: it may go by an alias."""
-    bare = [i for i, row in enumerate(found) if not row]
+    bare = [i for i, row in enumerate(found) if not row and is_comparable(questions[i])]
     if not bare:
         return found
     hits = [shelf.nearest(whole[bare]) for shelf in shelves]

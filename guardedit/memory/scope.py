@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
+import regex
 from numpy.typing import NDArray
 
 from guardedit.core.errors import MemoryIndexError
@@ -31,6 +32,8 @@ USUAL_RIVAL = 0.5
 
 #: Cosine from which two masked texts have the same words; below 1 for rounding in float32.
 SAME_WORDS = 0.9995
+
+_LATIN, _LETTER = regex.compile(r"\p{Latin}"), regex.compile(r"\p{L}")
 
 ACCEPT, UNSURE, OUT = "accept", "unsure", "out"
 
@@ -125,6 +128,17 @@ class ScopeThresholds:
                 f"scope thresholds {path} cannot be read ({error}): make them with "
                 "`python -m guardedit.memory.calibrate --examples FILE --out FILE`"
             ) from error
+
+
+def is_comparable(question: str) -> bool:
+    """Whether the whole-question cosine means something: it was calibrated on Latin script only.
+
+    The encoder splits other scripts into single letters, and finds any two sentences of one alike.
+
+    >>> is_comparable("Who leads Łódź?"), is_comparable("रामायण का जन्म स्थान है")
+    (True, False)
+    """
+    return 2 * len(_LATIN.findall(question)) >= len(_LETTER.findall(question))
 
 
 class ScopeVerdict(NamedTuple):

@@ -86,3 +86,12 @@ def test_a_question_finds_its_fact_in_any_spelling(stored, question, target, for
 def test_another_word_is_not_answered_for(stored, question):
     (recall,) = stored.recall([question])
     assert recall.scope != "accept"
+
+
+@pytest.mark.parametrize(
+    "question", ["रामायण का जन्म स्थान है", "सीता का जन्म स्थान है", "रामायण के लेखक", "京都の市長は"]
+)
+def test_another_word_of_a_script_that_the_encoder_cannot_read_is_no_alias(stored, question):
+    """Letter by letter any two sentences in it look alike."""
+    (recall,) = stored.recall([question])
+    assert (recall.scope, recall.fact) == ("out", None)
