@@ -50,6 +50,13 @@ def test_the_update_hits_its_target_at_the_bare_key(gpt2, fold, editor, groups):
     torch.testing.assert_close(float(moved.norm()), ratio * float(value.norm()), rtol=1e-3, atol=1e-4)
 
 
+def test_an_edit_makes_its_answer_likelier(gpt2, fold, editor, groups):
+    (fact,) = groups[1].facts
+    before = sum(gpt2.token_logprobs([fact.statement])[0])
+    with gpt2.patched(fold.fold(editor.propose(groups[1:2], ()).edits)):
+        assert sum(gpt2.token_logprobs([fact.statement])[0]) > before
+
+
 def test_the_direction_is_that_of_the_averaged_key_and_not_of_the_bare_one(
     gpt2, gpt2_moments, editor, contexts, groups
 ):
