@@ -6,9 +6,11 @@ import pytest
 import torch
 
 from guardedit.editing.keys import at_subject
+from guardedit.editing.methods import rome
 from guardedit.editing.methods.rome import RomeEditor
 from guardedit.editing.rows import Row, row_tensors
 from guardedit.editing.setup import Setup
+from guardedit.editing.values import find_values
 from guardedit.models.factors import from_payload
 from guardedit.models.fold import Fold
 from guardedit.models.matrices import read_matrix
@@ -38,7 +40,9 @@ def test_one_edit_a_fact_and_none_for_a_prompt_without_the_subject(editor, group
     assert list(proposal.refused) == [stray.id]
 
 
-def test_the_update_hits_its_target_at_the_bare_key(gpt2, fold, editor, groups):
+def test_the_update_hits_its_target_at_the_bare_key(gpt2, fold, editor, groups, monkeypatch):
+    found = []
+    monkeypatch.setattr(rome, "find_values", lambda *a, **k: found.append(find_values(*a, **k)) or found[-1])
     edit = editor.propose(groups[:1], ()).edits[0]
     factors = from_payload(edit.payload)
     assert factors.kind == "direct"
@@ -48,6 +52,8 @@ def test_the_update_hits_its_target_at_the_bare_key(gpt2, fold, editor, groups):
     value = at_bare(gpt2, groups[0]).values[0]
     ratio = edit.diagnostics["change_ratio"]
     torch.testing.assert_close(float(moved.norm()), ratio * float(value.norm()), rtol=1e-3, atol=1e-4)
+    ((wanted,),) = found
+    torch.testing.assert_close(moved.double(), wanted.change.double(), rtol=1e-3, atol=1e-4)
 
 
 def test_the_direction_is_that_of_the_averaged_key_and_not_of_the_bare_one(
