@@ -143,7 +143,7 @@ def test_full_is_said_when_it_is_full(build):
     assert all("capacity" in why.reason for why in town.consolidate.kept.now().values())
 
 
-@pytest.mark.parametrize(("limit", "free"), [(0.3, 10), (0.1, 0), (float("inf"), 24)])
+@pytest.mark.parametrize(("limit", "free"), [(0.31, 10), (0.1, 0), (float("inf"), 24)])
 def test_room_ends_at_the_capacity_limit_and_without_a_guard_nowhere(limit, free):
     bench = SimpleNamespace(capacity_ratio=lambda edits: 0.02 * len(edits))
     parts = SimpleNamespace(workbench=bench, limits=SimpleNamespace(batch=24, capacity_ratio=limit))
