@@ -6,6 +6,7 @@ ledger may move while a trial runs; what was superseded or retracted meanwhile i
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
@@ -171,7 +172,7 @@ def commit(
 
 def room(parts: Parts, edits: Sequence[WeightEdit]) -> int:
     """How many more subjects the edited layer may take before the policy's capacity limit."""
-    if not edits:
+    if not edits or math.isinf(parts.limits.capacity_ratio):  # without a guard there is no limit
         return parts.limits.batch
     used = parts.workbench.capacity_ratio(edits)
     each = used / len(edits)

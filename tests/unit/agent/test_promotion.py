@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import pytest
 
 from guardedit.agent.kept import Kept
-from guardedit.agent.promotion import choose, waiting
+from guardedit.agent.promotion import choose, room, waiting
 from guardedit.core.fact import Fact, FactKey, Placement
 from guardedit.core.verdict import Outcome
 from tests.fakes import raw
@@ -139,3 +141,11 @@ def test_full_is_said_when_it_is_full(build):
     codes = {why.code for why in town.consolidate.kept.now().values()}
     assert codes == {"full"}
     assert all("capacity" in why.reason for why in town.consolidate.kept.now().values())
+
+
+@pytest.mark.parametrize(("limit", "free"), [(0.31, 10), (0.1, 0), (float("inf"), 24)])
+def test_room_ends_at_the_capacity_limit_and_without_a_guard_nowhere(limit, free):
+    bench = SimpleNamespace(capacity_ratio=lambda edits: 0.02 * len(edits))
+    parts = SimpleNamespace(workbench=bench, limits=SimpleNamespace(batch=24, capacity_ratio=limit))
+    assert room(parts, ["edit"] * 5) == free
+    assert room(parts, []) == 24

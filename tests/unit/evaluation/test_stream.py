@@ -141,7 +141,7 @@ def test_fleeting_facts_come_first_and_are_gone_in_time(stream):
 def test_a_malformed_line_is_one_line_and_no_correction(number):
     raw = malformed_line(number)
     assert b"\n" not in raw
-    assert len(read_lines(io.BytesIO(raw + b"\n"), name="demo")) == 1
+    assert len(list(read_lines(io.BytesIO(raw + b"\n"), name="demo", submission="s"))) == 1
     with pytest.raises(CorrectionError):
         decode_correction(raw)
 
