@@ -47,7 +47,7 @@ floors: $(READY)
 promtool: $(READY)
 	@PATH="$(CURDIR)/$(BIN):$$PATH"; if command -v promtool || ! command -v apt-get; then exit 0; fi >/dev/null; \
 	if [ "$$(id -u)" = 0 ]; then apt-get -qq update; fi; \
-	mkdir -p $(VENV)/deb && cd $(VENV)/deb && apt-get -qq download prometheus && dpkg -x prometheus_*.deb . \
+	mkdir -p $(VENV)/deb && cd $(VENV)/deb && apt-get -qq -o APT::Sandbox::User=root download prometheus && dpkg -x prometheus_*.deb . \
 	&& mv usr/bin/promtool ../bin/ || echo "promtool cannot be had by apt-get"; rm -rf "$(CURDIR)/$(VENV)/deb"
 
 fast: $(READY)

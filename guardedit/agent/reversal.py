@@ -6,37 +6,22 @@ byte for byte, because an optimised edit is kept under the hash of what it was m
 
 from __future__ import annotations
 
-import contextlib
 import math
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
 
 from guardedit.agent.parts import Parts
 from guardedit.agent.proposing import edits_for, group_by_subject
+from guardedit.agent.target import Target, commit
 from guardedit.agent.trial import Trial, failing
 from guardedit.core.epoch import Change, Epoch
-from guardedit.core.errors import ConflictError, UsageError
+from guardedit.core.errors import UsageError
 from guardedit.core.fact import Fact, FactKey, Placement
 from guardedit.core.proposal import WeightEdit
 from guardedit.core.protocols import Event
 from guardedit.core.verdict import Outcome, Verdict
 
-#: How often a commit is tried on top of a ledger that moves.
-COMMITS = 8
 #: Trials that one removal may cost before everything answers from memory.
 LIGHTER = 6
-
-
-@dataclass(frozen=True, slots=True)
-class Target:
-    """What the next epoch shall be: changes to facts, and the edits of the facts then in the weights.
-
-    `seen` is the epoch that it was worked out on; the ledger may have moved on by the time it is committed.
-    """
-
-    seen: int
-    changes: tuple[Change, ...]
-    edits: tuple[WeightEdit, ...]
 
 
 def roll_back(parts: Parts, to: int, *, trigger: str, facts_too: bool = False, detail: str = "") -> Epoch:
@@ -52,7 +37,7 @@ def roll_back(parts: Parts, to: int, *, trigger: str, facts_too: bool = False, d
     target = _everything(parts, serving.number, to) if facts_too else _weights(parts, serving.number, to)
     reason = f"{trigger}: back to epoch {to}{f', {detail}' if detail else ''}"
     good = _newest_read(parts, at_most=min(parts.journal.ref("last-good"), to))
-    epoch = _commit(parts, target, kind="rollback", reason=reason, verdict=None, good=good)
+    epoch = commit(parts, target, kind="rollback", reason=reason, verdict=None, good=good)
     fields = {"trigger": trigger, "from_epoch": serving.number, "to_epoch": to}
     parts.observe(Event(kind="rolled_back", fields=fields))
     return epoch
@@ -112,7 +97,7 @@ def change_facts(
     verdict: Verdict | None = None
     if regate and target.edits and not _served_before(parts, target.edits):
         target, verdict = _lightened(parts, target)
-    return _commit(parts, target, kind=kind, reason=reason, verdict=verdict)
+    return commit(parts, target, kind=kind, reason=reason, verdict=verdict)
 
 
 def _lightened(parts: Parts, target: Target) -> tuple[Target, Verdict | None]:
@@ -219,55 +204,8 @@ def _served_before(parts: Parts, edits: Sequence[WeightEdit]) -> bool:
     return any(epoch.edits == wanted for epoch in parts.journal.epochs())
 
 
-def _commit(
-    parts: Parts, target: Target, *, kind: str, reason: str, verdict: Verdict | None, good: int | None = None
-) -> Epoch:
-    """On top of what serves by now: the live cycle may have brought facts since the target was worked out."""
-    weights_sha256 = parts.workbench.weights_sha256(target.edits)
-    for _ in range(COMMITS):
-        now = parts.journal.epoch()
-        changes = _rebased(parts, target, now.number)
-        with contextlib.suppress(ConflictError):
-            return parts.journal.commit(
-                changes,
-                kind=kind,
-                reason=reason,
-                edits=target.edits,
-                weights_sha256=weights_sha256,
-                expected=now.number,
-                verdict=verdict,
-                good=good,
-            )
-    raise ConflictError(f"the ledger moved {COMMITS} times while {reason!r} was committed: try again")
-
-
 def _newest_read(parts: Parts, *, at_most: int) -> int:
     """The newest epoch up to a number whose weights have a reading; the base model needs none."""
     read = {body.get("weights_sha256") for _, _, body in parts.journal.events(kinds=("reading",))}
     older = [epoch for epoch in parts.journal.epochs() if epoch.number <= at_most]
     return next((epoch.number for epoch in reversed(older) if epoch.weights_sha256 in read), 0)
-
-
-def _rebased(parts: Parts, target: Target, now: int) -> list[Change]:
-    """The target's changes as they fit epoch `now`.
-
-    A fact that was only to change its place and has another version by now keeps that version.
-
-    Raises:
-        ConflictError: a fact that was to go or to come back was corrected meanwhile.
-    """
-    if now == target.seen:
-        return list(target.changes)
-    then, live = parts.journal.live(target.seen), parts.journal.live(now)
-    fits = []
-    for change in target.changes:
-        before, current = then.get(change.key), live.get(change.key)
-        if before == current:
-            fits.append(change)
-        elif not _only_moves(before, change):
-            raise ConflictError(f"{change.key} was corrected meanwhile: look again and try again")
-    return fits
-
-
-def _only_moves(before: Fact | None, change: Change) -> bool:
-    return before is not None and change.fact is not None and before.id == change.fact.id

@@ -115,7 +115,8 @@ def _through_the_door(path: Path) -> str:
 def _connected(address: str, busy: LedgerBusy) -> Iterator[Any]:
     import ray
 
-    from guardedit.runtime.actors import CONSOLIDATOR, NAMESPACE
+    from guardedit.runtime.actors import CONSOLIDATOR
+    from guardedit.runtime.handles import NAMESPACE
     from guardedit.runtime.loopback import joining
 
     try:

@@ -22,19 +22,16 @@ from guardedit.policy.schema import Policy
 from guardedit.runtime.actors import (
     CONSOLIDATOR,
     COORDINATOR,
-    NAMESPACE,
     ConsolidatorShell,
     CoordinatorShell,
-    ReplicaHandle,
     ReplicaShell,
-    ShardHandle,
     ShardShell,
-    WorkerHandle,
     WorkerShell,
     make,
 )
 from guardedit.runtime.calls import call
 from guardedit.runtime.coordinator import Status
+from guardedit.runtime.handles import NAMESPACE, ReplicaHandle, ShardHandle, WorkerHandle
 from guardedit.runtime.local import Extra
 from guardedit.runtime.loopback import ADDRESS, joining, loopback_only
 from guardedit.runtime.pool import WorkerPool

@@ -16,7 +16,7 @@ import pytest
 import ray
 
 import guardedit
-from guardedit.core.errors import UsageError, WrongBaseModel
+from guardedit.core.errors import LedgerBusy, UsageError, WrongBaseModel
 from guardedit.core.protocols import Delivery
 from guardedit.ledger.journal import SqliteLedger
 from guardedit.runtime.actors import WorkerShell, make
@@ -66,11 +66,12 @@ def test_corrections_go_the_whole_way_through_actors(running: RaySystem, changes
     assert running.status().weights > 0
 
 
-def test_a_killed_coordinator_comes_back_and_goes_on(running: RaySystem, changes: Callable):
-    made = changes(4, seed=21, prefix="ray-b")
-    put(running, [c.raw for c in made], "b")
+@pytest.mark.parametrize(("cycle", "seed"), [("coordinator", 21), ("consolidator", 24)])
+def test_a_killed_cycle_comes_back_and_goes_on(running: RaySystem, changes: Callable, cycle: str, seed: int):
+    made = changes(3, seed=seed, prefix=f"ray-{cycle}")
+    put(running, [c.raw for c in made], cycle)
     before = running.epoch()
-    running.kill(running.coordinator)
+    running.kill(getattr(running, cycle))
     settle(running)
     assert running.epoch().number > before.number
     assert right(running, made) == 1.0
@@ -93,6 +94,13 @@ def test_a_killed_replica_serves_the_same_epoch_again(running: RaySystem):
     after = running.ask(["The capital of Bavaria is"])
     assert after == before
     assert after[0].epoch == running.epoch().number
+
+
+def test_a_second_driver_is_refused_while_the_first_one_drives(running: RaySystem):
+    running.step_live()
+    with pytest.raises(LedgerBusy, match="is driven by"):
+        call(running.coordinator.drive, "another machine, process 7")
+    running.step_live()
 
 
 def descendants(of: int) -> set[int]:
@@ -153,8 +161,9 @@ def test_a_wide_open_socket_would_be_found():
 
 JOIN = """
 import sys, ray
-from guardedit.runtime.actors import COORDINATOR, NAMESPACE
+from guardedit.runtime.actors import COORDINATOR
 from guardedit.runtime.calls import call
+from guardedit.runtime.handles import NAMESPACE
 from guardedit.runtime.loopback import joining
 with joining(sys.argv[1]):
     ray.init(address=sys.argv[1], namespace=NAMESPACE, log_to_driver=False)

@@ -1,0 +1,128 @@
+"""Actors by their names: each handle implements the protocol that the actor's plain class implements.
+
+It travels as the name, because a constructor's arguments must outlive whoever made them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import cached_property
+from typing import Any
+
+import ray
+
+from guardedit.core.epoch import Change
+from guardedit.core.fact import Fact
+from guardedit.core.probe import Inspection, Measurement, Probes
+from guardedit.core.proposal import Proposal, WeightEdit
+from guardedit.core.protocols import Answer, Recall, Snapshot, SubjectGroup, Update
+from guardedit.runtime.calls import call
+
+NAMESPACE = "guardedit"
+
+
+class _Handle:
+    """An actor by its name, looked up when it is first called."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+
+    @cached_property
+    def _actor(self) -> Any:
+        return ray.get_actor(self._name, namespace=NAMESPACE)
+
+    def __reduce__(self) -> tuple[type[_Handle], tuple[str]]:
+        return type(self), (self._name,)
+
+
+class WorkerHandle(_Handle):
+    """A `Workbench` in another process."""
+
+    @property
+    def base_sha256(self) -> str:
+        """Digest of the base model."""
+        return str(call(self._actor.base))
+
+    def propose(self, method: str, groups: Sequence[SubjectGroup], live: Sequence[WeightEdit]) -> Proposal:
+        """Ask the named editing method there."""
+        found: Proposal = call(self._actor.propose, method, groups, live)
+        return found
+
+    def inspect(self, edits: Sequence[WeightEdit], live: Sequence[WeightEdit]) -> list[Inspection]:
+        """Tier 0 numbers."""
+        found: list[Inspection] = call(self._actor.inspect, edits, live)
+        return found
+
+    def capacity_ratio(self, edits: Sequence[WeightEdit]) -> float:
+        """Live keys over free rank."""
+        return float(call(self._actor.capacity_ratio, edits))
+
+    def weights_sha256(self, edits: Sequence[WeightEdit]) -> str:
+        """Digest of the folded matrices."""
+        return str(call(self._actor.weights_sha256, edits))
+
+    def measure(self, edits: Sequence[WeightEdit], probes: Probes) -> Measurement:
+        """Run the probes there."""
+        found: Measurement = call(self._actor.measure, edits, probes)
+        return found
+
+
+class ShardHandle(_Handle):
+    """A memory shard in another process."""
+
+    def hold(self, facts: Sequence[Fact]) -> str:
+        """Move to exactly these facts."""
+        return str(call(self._actor.hold, facts))
+
+    def prepare(self, changes: Sequence[Change]) -> None:
+        """Encode the texts that come."""
+        call(self._actor.prepare, changes)
+
+    def move(self, changes: Sequence[Change], before: str, after: str) -> bool:
+        """From the facts of one digest to those of another; False when others are held."""
+        return bool(call(self._actor.move, changes, before, after))
+
+    def recall(
+        self, questions: Sequence[str], *, scope: str, digest: str, now_s: float | None = None
+    ) -> list[Recall] | None:
+        """What the memory says at a moment; None when it holds other facts."""
+        found: list[Recall] | None = call(
+            self._actor.recall, questions, scope=scope, digest=digest, now_s=now_s
+        )
+        return found
+
+
+class ReplicaHandle(_Handle):
+    """A `Replica` in another process."""
+
+    def publish(self, snapshot: Snapshot) -> int:
+        """Switch to a snapshot."""
+        return int(call(self._actor.publish, snapshot))
+
+    def follow(self, update: Update) -> int:
+        """Switch to the next epoch."""
+        return int(call(self._actor.follow, update))
+
+    def expect(self, facts: Sequence[Fact]) -> None:
+        """These facts may come."""
+        call(self._actor.expect, facts)
+
+    def ask(self, prompts: Sequence[str], *, scope: str = "default") -> list[Answer]:
+        """Answer all prompts from one epoch."""
+        found: list[Answer] = call(self._actor.ask, prompts, scope=scope)
+        return found
+
+    def says(self, asked: Sequence[tuple[str, str]], *, scope: str = "default") -> list[bool]:
+        """Whether `ask` would give just these answers."""
+        found: list[bool] = call(self._actor.says, asked, scope=scope)
+        return found
+
+    def repair(self) -> list[str]:
+        """Mend the served tensors."""
+        found: list[str] = call(self._actor.repair)
+        return found
+
+    def lookups(self) -> dict[str, int]:
+        """Lookups by scope since last asked."""
+        found: dict[str, int] = call(self._actor.lookups)
+        return found
