@@ -97,16 +97,17 @@ class Trial:
         )
 
     def _crowded_out(self, edit: WeightEdit, failed: Verdict, *, beside: Sequence[str]) -> None:
-        """An edit that passes alone: there is no room for it, or it waits, or it harms what serves."""
+        """An edit that passes alone: there is no room for it, or it waits for other company."""
         company = len(beside) + len(self.others)
         if company and _over_budget(failed):
-            self._blame(
-                edit, FULL, f"passes alone, but not with the {company} edits beside it: {failed.reason}"
-            )
+            self._blame(edit, FULL, f"passes alone, not with the {company} edits beside it: {failed.reason}")
         elif beside:
             return  # the others of the batch may be to blame: it waits for the next one
+        elif company:
+            # Made for its batch, it does not hold beside what serves: next time it is made for just that.
+            self._doubt(edit, f"passes alone, not beside the {company} edits that serve: {failed.reason}")
         elif failed.outcome is Outcome.REJECT:
-            self._blame(edit, HARM, failed.reason)
+            self._blame(edit, HARM, failed.reason)  # what it harms is in the memory
         else:
             self._doubt(edit, failed.reason)
 

@@ -97,12 +97,12 @@ def test_where_a_shared_budget_is_spent_the_layer_is_full(town, trial):
     assert codes(made) == {"Eve": "full"}
 
 
-def test_what_harms_only_beside_what_serves_is_harm_and_names_the_gate(town, trial):
-    town.guard.gate, town.guard.together = "remembered", {frozenset({"Old", "Eve"})}
+def test_what_passes_alone_and_not_beside_what_serves_is_tried_again_and_the_gate_is_named(town, trial):
+    town.guard.gate, town.guard.together = "reliability", {frozenset({"Old", "Eve"})}
     made, edits = trial("Eve", others=("Old",))
     made.run(edits)
-    assert codes(made) == {"Eve": "harm"}
-    assert all("remembered" in why.reason for why in made.guilty.values())
+    assert codes(made) == {"Eve": "undecided"}
+    assert all("reliability" in why.reason for why in made.undecided.values())
 
 
 def test_more_effort_asks_more(town, trial):
