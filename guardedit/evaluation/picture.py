@@ -134,7 +134,7 @@ def _unguarded(axes: Any, curves: Mapping[str, Sequence[tuple[int, float]]]) -> 
     axes.set_yscale("log")
     axes.set_ylim(0.9, top)
     axes.set_xlabel("lines of the stream")
-    axes.set_title("The same stream without a guard, until the model is gone", loc="left", fontsize=11)
+    axes.set_title("Without a guard, until the model is gone", loc="left", fontsize=11)
     axes.legend(loc="upper left", fontsize=9, frameon=False)
     _tidy(axes)
 
