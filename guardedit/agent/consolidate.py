@@ -27,6 +27,7 @@ class Consolidate:
         self.kept = KeptFacts(parts.journal)
         self._filling_since_s: float | None = None
         self._repaired_at_s = parts.clock()
+        self._tell_capacity()
 
     def step(self) -> StepReport:
         """Watch, promote, watch what that made, repair."""
@@ -66,8 +67,7 @@ class Consolidate:
         if promotion.epoch is not None:
             facts = len(promotion.promoted)
             self._tell("settled", epoch=promotion.epoch.number, change="promote", facts=facts)
-            ratio = self.parts.workbench.capacity_ratio(self.parts.journal.edits())
-            self._tell("capacity", layer=self.parts.limits.layer, ratio=ratio)
+            self._tell_capacity()
         return promotion
 
     def repair(self) -> list[str]:
@@ -105,6 +105,10 @@ class Consolidate:
         if new:
             facts = {fact: why.to_json() for fact, why in new.items()}
             self.parts.journal.note("kept", {"facts": facts})
+
+    def _tell_capacity(self) -> None:
+        ratio = self.parts.workbench.capacity_ratio(self.parts.journal.edits())
+        self._tell("capacity", layer=self.parts.limits.layer, ratio=ratio)
 
     def _failed(self, stage: str, error: Exception) -> None:
         self._tell("error", stage=stage, error=type(error).__name__, message=str(error))

@@ -45,7 +45,7 @@ class Status:
     waiting: int  # in the inbox
     dead_letters: int
     turned_away: int  # facts that something keeps out of the weights
-    capacity_ratio: float  # NaN before any promotion in this process
+    capacity_ratio: float  # of the edited layer, last told; NaN before
     perplexity_ratio: float  # serving over base, last measured; NaN before any
     trials: dict[str, int]
     rollbacks: int
