@@ -77,10 +77,11 @@ def _measured(
     world = World.load()
     worker = system.workbench
     assert isinstance(worker, WorkbenchApart)
-    # Memory only: these are to be live, not to be promoted.
-    known = corrections_of(world, seed=seed, prefix="known", confidence=0.8)
-    measured = corrections_of(world, seed=seed + 1, prefix="new", confidence=0.8)
-    tried = corrections_of(world, seed=seed + 2, prefix="trial", confidence=1.0)
+    subjects = sorted(world.by_subject)
+    # With less confidence they are to be live, not to be promoted.
+    known = corrections_of(world, subjects, seed=seed, prefix="known", confidence=0.8, turn=100)
+    measured = corrections_of(world, subjects[::2], seed=seed + 1, prefix="new", confidence=0.8)
+    tried = corrections_of(world, subjects[1::2], seed=seed + 2, prefix="trial", confidence=1.0)
     with inbox(system.settings) as ledger:
         fill(system, ledger, list(islice(known, size)), name="known", tell=tell)
         fill(system, ledger, list(islice(tried, ON_TRIAL)), name="trial", tell=lambda _: None)

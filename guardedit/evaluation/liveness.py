@@ -83,21 +83,23 @@ class Liveness:
         return float(np.quantile(self.first_answer_s, share))
 
 
-def corrections_of(world: World, *, seed: int, prefix: str, confidence: float) -> Iterator[Correction]:
-    """Endless counterfactual corrections of the world's facts, subjects in random order.
+def corrections_of(
+    world: World, subjects: Sequence[str], *, seed: int, prefix: str, confidence: float, turn: int = 0
+) -> Iterator[Correction]:
+    """Endless counterfactual corrections of the world's facts about some subjects, in random order.
 
-    Beyond the world's own subjects they are given a number, and are then about nobody the model knows.
+    From turn 1 on the subjects are given its number, and are then about nobody the model knows. Streams
+    that are live together need other subjects or turns: what one has said is no news from another.
     """
     rng = random.Random(seed)
-    for turn in itertools.count():
-        subjects = rng.sample(sorted(world.by_subject), len(world.by_subject))
-        for n, subject in enumerate(subjects):
+    for number in itertools.count(turn):
+        for n, subject in enumerate(rng.sample(list(subjects), len(subjects))):
             known = rng.choice(world.by_subject[subject])
             target = rng.choice([name for name in world.objects[known.relation] if name != known.object])
             wording = rng.choice(world.wordings[known.relation])
-            name = f"{subject} {turn + 1}" if turn else subject
+            name = f"{subject} {number}" if number else subject
             body = {
-                "id": f"{prefix}{turn}-{n}",
+                "id": f"{prefix}{number}-{n}",
                 "subject": name,
                 "relation": known.relation,
                 "prompt": wording,
