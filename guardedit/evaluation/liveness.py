@@ -1,7 +1,7 @@
 """How soon a correction answers, while facts are on trial all the time.
 
 Knows a running system by its face: both cycles are being driven by somebody else. Times are of this process's
-monotonic clock, from before the message is handed in until after the first answer that says it.
+monotonic clock, from before the message is handed in until after the first answer from the new fact.
 """
 
 from __future__ import annotations
@@ -17,7 +17,10 @@ from typing import Protocol
 
 import numpy as np
 
+from guardedit.agent.deciding import as_told
+from guardedit.core.correction import decode_correction
 from guardedit.core.protocols import Answer, Delivery
+from guardedit.core.receipt import Fate, Receipt
 from guardedit.zoo.world import World
 
 #: Longest wait for one correction, in seconds; beyond it the correction counts as lost.
@@ -26,6 +29,8 @@ PATIENCE_S = 120.0
 ASKED_S = 5.0
 #: Threads that ask at the same time.
 ASKERS = 2
+#: From when on it is asked whether the correction was settled otherwise, in seconds.
+SUSPICIOUS_S = 1.0
 #: How often the replica's epoch is looked at, in seconds: asking all the time would slow what is measured.
 LOOK_S = 0.001
 #: Facts handed in at once while the memory is filled.
@@ -43,19 +48,27 @@ class System(Protocol):
 
 
 class Inbox(Protocol):
-    """Where messages are handed in."""
+    """Where messages are handed in, and what became of them."""
 
     def receive(self, deliveries: Sequence[Delivery]) -> int:
         """Commit them; returns how many are new."""
+
+    def receipt(self, correction_id: str) -> Receipt | None:
+        """What became of a correction; None while it waits."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Correction:
     """A message, and how to see that it is live."""
 
+    id: str
     raw: bytes
     prompt: str
-    target: str
+
+    @property
+    def fact_id(self) -> str:
+        """Of the fact that it makes where nothing is known of its key."""
+        return as_told(decode_correction(self.raw)).id
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,7 +78,8 @@ class Liveness:
     Attributes:
         facts: live before the measurement.
         corrections: handed in one at a time.
-        first_answer_s: [corrections] seconds from handing in to the first right answer; NaN for one lost.
+        first_answer_s: seconds from handing in to the first answer from the new fact; NaN for one lost. Those
+            that said what is served already are left out: nothing becomes live by them.
         on_trial: share of the corrections during which the model worker was at work.
         corrections_per_s: of as many handed in at once, until the last is live.
         questions_per_s: answered by one replica, asked by `ASKERS` threads one at a time.
@@ -106,7 +120,8 @@ def corrections_of(
                 "target_new": target,
                 "provenance": {"source": "bench", "confidence": confidence},
             }
-            yield Correction(raw=json.dumps(body).encode(), prompt=wording.format(name), target=target)
+            raw = json.dumps(body).encode()
+            yield Correction(id=str(body["id"]), raw=raw, prompt=wording.format(name))
 
 
 def fill(
@@ -116,7 +131,7 @@ def fill(
     for start in range(0, len(corrections), CHUNK):
         chunk = corrections[start : start + CHUNK]
         inbox.receive(_deliveries(chunk, name, first=start))
-        _wait_for(system, chunk[-1])
+        _wait_for(system, inbox, chunk[-1])
         tell(f"{start + len(chunk)} of {len(corrections)} facts are live")
 
 
@@ -137,19 +152,20 @@ def measure(
         at_work += busy()
         before, started = system.served(), time.perf_counter()
         inbox.receive(_deliveries([correction], name, first=n))
-        right = _wait_for(system, correction, after=before)
-        times.append(time.perf_counter() - started if right else float("nan"))
+        fate = _wait_for(system, inbox, correction, after=before)
+        if fate is not Fate.UNCHANGED:
+            times.append(time.perf_counter() - started if fate else float("nan"))
         if n % 50 == 49:
             tell(
                 f"{facts} facts: {n + 1} of {len(singly)} corrections, median {np.median(times) * 1e3:.0f} ms"
             )
     started = time.perf_counter()
     inbox.receive(_deliveries(together, f"{name}-together"))
-    _wait_for(system, together[-1])
+    _wait_for(system, inbox, together[-1])
     rate = len(together) / (time.perf_counter() - started)
     return Liveness(
         facts=facts,
-        corrections=len(singly),
+        corrections=len(times),
         first_answer_s=tuple(times),
         on_trial=at_work / len(singly),
         corrections_per_s=rate,
@@ -164,17 +180,27 @@ def _deliveries(corrections: Sequence[Correction], name: str, *, first: int = 0)
     ]
 
 
-def _wait_for(system: System, correction: Correction, *, after: int | None = None) -> bool:
-    """Ask until the answer is as told; while epoch `after` serves nobody asks, since it cannot be."""
-    until_s = time.perf_counter() + PATIENCE_S
-    while time.perf_counter() < until_s:
+def _wait_for(
+    system: System, inbox: Inbox, correction: Correction, *, after: int | None = None
+) -> Fate | None:
+    """Ask until the answer comes from the new fact; while epoch `after` serves nobody asks: it cannot.
+
+    Returns what became of the correction, None where it was lost.
+    """
+    wanted = correction.fact_id
+    started = time.perf_counter()
+    while (waited := time.perf_counter() - started) < PATIENCE_S:
+        if (
+            waited > SUSPICIOUS_S
+            and (told := inbox.receipt(correction.id))
+            and told.fate is not Fate.ACCEPTED
+        ):
+            return told.fate
         if after is not None and system.served() == after:
             time.sleep(LOOK_S)
-            continue
-        answer = system.ask([correction.prompt])[0]
-        if answer.placement == "memory" and answer.fact_id:
-            return True
-    return False
+        elif system.ask([correction.prompt])[0].fact_id == wanted:
+            return Fate.ACCEPTED
+    return None
 
 
 def _questions_per_s(system: System, prompts: Sequence[str]) -> float:
