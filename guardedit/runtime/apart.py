@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import signal
 import threading
 from collections.abc import Sequence
 from multiprocessing.connection import Connection
@@ -125,6 +126,8 @@ class WorkbenchApart:
 def serve(pipe: Connection, settings: Settings, policy: Policy) -> None:
     """The child: load, then answer calls until the parent hangs up."""
     os.nice(NICER)
+    # Ctrl-C goes to both processes of a terminal: the parent finishes its step and needs its worker.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
     try:
         worker: Any = assembly.worker(assembly.load_bench(settings, policy))
     except GuardeditError as error:
