@@ -160,7 +160,8 @@ def wrong_with(said: Result) -> str:
         return f"no error line: {said.err!r:.200}"
     if "Traceback" in said.err or "unforeseen" in said.err:
         return f"a traceback: {said.err!r:.200}"
-    if not all(line.isprintable() and len(line) < 2_500 for line in said.err.splitlines()):
+    shown = said.err.replace("\u200c", "").replace("\u200d", "")  # joiners are text
+    if not all(line.isprintable() and len(line) < 2_500 for line in shown.splitlines()):
         return f"a line that no terminal should see: {said.err!r:.200}"
     return ""
 
