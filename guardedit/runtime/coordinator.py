@@ -29,7 +29,7 @@ from guardedit.telemetry.observer import MetricsObserver
 from guardedit.telemetry.server import MetricsServer
 
 #: How often an idle live cycle looks whether somebody wrote to the ledger: one pragma, some microseconds.
-POLL_S = 0.003
+POLL_S = 0.001
 #: How often it asks its brokers.
 BROKER_S = 0.02
 
