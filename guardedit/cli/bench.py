@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from guardedit.cli import show
+from guardedit.cli.bench_epochs import epochs
 from guardedit.cli.bench_live import live
 from guardedit.cli.failure import Commands
 from guardedit.cli.measuring import Facts, facts_to_edit, names_in, numbers_in, telling, unsaid
@@ -163,3 +164,4 @@ def _ready(
 app.command(epilog=examples("guardedit bench live", "guardedit bench live --sizes 1000 --corrections 100"))(
     live
 )
+app.command(epilog=examples("guardedit bench epochs", "guardedit bench epochs --answers 1000"))(epochs)
