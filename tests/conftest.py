@@ -20,7 +20,7 @@ import hypothesis
 import pytest
 from filelock import FileLock
 
-from guardedit.core.protocols import Delivery
+from guardedit.core.messages import Delivery
 from guardedit.policy.load import load_policy
 from guardedit.policy.schema import Policy
 from guardedit.settings import Settings

@@ -17,9 +17,11 @@ from guardedit.core.decision import Decision, Route
 from guardedit.core.drift import Breach, Reading
 from guardedit.core.errors import ConflictError, UsageError
 from guardedit.core.fact import Fact, FactKey
+from guardedit.core.messages import Delivery, Lag
 from guardedit.core.probe import Inspection, Kind, Measurement, Probes, Question
 from guardedit.core.proposal import Proposal, WeightEdit
-from guardedit.core.protocols import Answer, Delivery, Event, Lag, Snapshot, SubjectGroup, Update
+from guardedit.core.protocols import Event, SubjectGroup
+from guardedit.core.serving import Answer, Snapshot, Update
 from guardedit.core.verdict import Gate, Outcome, Verdict, combine
 from guardedit.guard.bisection import bisect
 from guardedit.naming import identity

@@ -73,7 +73,7 @@ MUTATIONS = (
     Mutation(
         "a retraction is served without its trial",
         "guardedit/agent/trial.py",
-        "            self.verdict = self.removal()\n",
+        "            self.verdict = self._searching(self.removal())\n",
         "            self.verdict = Verdict(outcome=Outcome.ACCEPT)\n",
         f"{AGENT}/test_reversal.py::test_a_retraction_of_a_fact_in_the_weights_stands_trial",
     ),
@@ -94,8 +94,8 @@ MUTATIONS = (
     Mutation(
         "expiry is ignored by the loop",
         "guardedit/agent/live.py",
-        "if fact.expired(now_s)\n",
-        "if False\n",
+        "for key, fact in live.items() if fact.expired(now_s)]\n",
+        "for key, fact in live.items() if False]\n",
         f"{AGENT}/test_live.py::test_what_has_expired_goes",
     ),
     Mutation(

@@ -14,9 +14,10 @@ from guardedit.agent.parts import Journal, Parts
 from guardedit.core.correction import Correction, Op, content_sha256
 from guardedit.core.decision import Route
 from guardedit.core.epoch import Change
-from guardedit.core.errors import GuardeditError, LedgerError
+from guardedit.core.errors import LedgerError
 from guardedit.core.fact import Fact, FactKey
-from guardedit.core.protocols import Event, LastChange, Received, Settlement
+from guardedit.core.messages import LastChange, Received, Settlement
+from guardedit.core.protocols import Event
 from guardedit.core.receipt import Fate
 from guardedit.naming import identity
 
@@ -36,6 +37,8 @@ class Decider:
 
         Whatever one message makes fail becomes its dead letter. Only a ledger that cannot be read raises.
         """
+        if not pending:
+            return []
         ahead = _Ahead(self.parts.journal)
         known = ahead.known()
         read_rows = [(received, read(received, self.parts.check)) for received in pending]
@@ -92,20 +95,22 @@ class Decider:
         """Ids of corrections whose every wording is answered as wanted by what is served now."""
         if not self.parts.replicas:
             return frozenset()
-        asked = [c for c in corrections if c.op is Op.UPSERT and _is_new(c, known)]
-        return frozenset(c.id for scope in sorted({c.scope for c in asked}) for c in self._said(asked, scope))
+        try:
+            asked = [c for c in corrections if c.op is Op.UPSERT and _is_new(c, known)]
+            scopes = sorted({correction.scope for correction in asked})
+            return frozenset(c.id for scope in scopes for c in self._said(asked, scope))
+        except LedgerError:
+            raise
+        except Exception as error:  # noqa: BLE001 - only a saving is lost: all are settled as news
+            fields = {"stage": "decide", "error": type(error).__name__, "message": str(error)}
+            self.parts.observe(Event(kind="error", fields=fields))
+            return frozenset()
 
     def _said(self, asked: Sequence[Correction], scope: str) -> Iterable[Correction]:
         mine = [correction for correction in asked if correction.scope == scope]
         pairs = [(wording, c.target_new) for c in mine for wording in c.wordings]
-        try:
-            self.parts.replicas[0].expect([as_told(correction) for correction in mine])
-            found = self.parts.replicas[0].says(pairs, scope=scope)
-        except GuardeditError as error:
-            # Only a saving is lost: the corrections are settled as news.
-            fields = {"stage": "decide", "error": type(error).__name__, "message": str(error)}
-            self.parts.observe(Event(kind="error", fields=fields))
-            return []
+        self.parts.replicas[0].expect([as_told(correction) for correction in mine])
+        found = self.parts.replicas[0].says(pairs, scope=scope)
         unsaid = {pair for pair, said in zip(pairs, found, strict=True) if not said}
         return [c for c in mine if unsaid.isdisjoint((wording, c.target_new) for wording in c.wordings)]
 

@@ -10,7 +10,7 @@ from guardedit.core.decision import Decision, Route
 from guardedit.core.epoch import Change
 from guardedit.core.errors import CorrectionError, IdReuse
 from guardedit.core.fact import Fact, FactKey, distinct_wordings
-from guardedit.core.protocols import LastChange, Received, Settlement
+from guardedit.core.messages import LastChange, Received, Settlement
 from guardedit.core.receipt import Fate
 from guardedit.naming import identity
 

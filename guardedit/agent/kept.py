@@ -13,8 +13,10 @@ only found the layer full leaves it as soon as edits have left the layer.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
+
+from guardedit.core.fact import Placement
 
 FULL, HARM, REFUSED, UNDECIDED = "full", "harm", "refused", "undecided"
 BREACH, OPERATOR = "breach", "operator"
@@ -76,37 +78,49 @@ class Events(Protocol):
         """(seq, seconds since 1970, kind, body), oldest first."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Standing:
+    """What the events say so far: who is kept by fact id, and by key which fact the weights hold."""
+
+    kept: Mapping[str, Kept] = field(default_factory=dict)
+    inside: Mapping[tuple[str, ...], str] = field(default_factory=dict)
+
+
 class KeptFacts:
     """Fact id -> why it is kept, as the ledger has it; reads on where it stopped."""
 
     def __init__(self, ledger: Events) -> None:
         self._ledger, self._seen = ledger, 0
-        self._kept: dict[str, Kept] = {}
+        self._standing = Standing()
 
     def now(self) -> Mapping[str, Kept]:
         """Those kept at this moment."""
         for seq, at_s, kind, body in self._ledger.timed_events(since=self._seen, kinds=KINDS):
-            self._kept, self._seen = after(self._kept, kind, body, at_s), seq
-        return self._kept
+            self._standing, self._seen = after(self._standing, kind, body, at_s), seq
+        return self._standing.kept
 
 
-def after(kept: Mapping[str, Kept], kind: str, body: Mapping[str, Any], at_s: float) -> dict[str, Kept]:
-    """Fact id -> why it is kept after one more event; `kind` is one of `KINDS`.
+def after(standing: Standing, kind: str, body: Mapping[str, Any], at_s: float) -> Standing:
+    """How things stand after one more event; `kind` is one of `KINDS`.
 
     >>> full = {"f1": Kept(code="full", reason="no room"), "f2": Kept(code="harm", reason="perplexity")}
     >>> freed = {"kind": "undo", "reason": "", "changes": [], "edits_removed": ["e"], "edits_added": []}
-    >>> list(after(full, "epoch", freed, 0.0))
+    >>> list(after(Standing(kept=full), "epoch", freed, 0.0).kept)
     ['f2']
     """
+    kept = standing.kept
     match kind:
         case "kept":
-            return {**kept, **{f: _said(kept.get(f), said, at_s) for f, said in body["facts"].items()}}
+            said = {fact: _said(kept.get(fact), why, at_s) for fact, why in body["facts"].items()}
+            return replace(standing, kept={**kept, **said})
         case "turned_away":
-            return {**kept, **{f: _older(reason, at_s) for f, reason in body["reasons"].items()}}
+            said = {fact: _older(reason, at_s) for fact, reason in body["reasons"].items()}
+            return replace(standing, kept={**kept, **said})
         case "fact_released":
-            return {fact: why for fact, why in kept.items() if fact not in body["facts"]}
+            left = {fact: why for fact, why in kept.items() if fact not in body["facts"]}
+            return replace(standing, kept=left)
         case _:
-            return _after_epoch(kept, body, at_s)
+            return _after_epoch(standing, body, at_s)
 
 
 def _said(before: Kept | None, said: Mapping[str, Any], at_s: float) -> Kept:
@@ -120,13 +134,28 @@ def _older(reason: str, at_s: float) -> Kept:
     return Kept(code=code, reason=reason, since_s=at_s)
 
 
-def _after_epoch(kept: Mapping[str, Kept], body: Mapping[str, Any], at_s: float) -> dict[str, Kept]:
+def _after_epoch(standing: Standing, body: Mapping[str, Any], at_s: float) -> Standing:
     """Facts that entered the weights go; those that an operator's rollback took out of them come."""
-    placed = {c["fact_id"]: c["fact"]["placement"] for c in body["changes"] if c["fact"] is not None}
-    left = {fact: why for fact, why in kept.items() if placed.get(fact) != "weights"}
+    inside = _inside_after(standing.inside, body["changes"])
+    entered = set(inside.values()) - set(standing.inside.values())
+    kept = {fact: why for fact, why in standing.kept.items() if fact not in entered}
     if len(body["edits_removed"]) > len(body["edits_added"]):
-        left = {fact: why for fact, why in left.items() if why.code != FULL}
+        kept = {fact: why for fact, why in kept.items() if why.code != FULL}
     if body["kind"] == "rollback" and not body["reason"].startswith(("drift:", "recovery:", "gate:")):
         why = Kept(code=OPERATOR, reason=body["reason"], epoch=body["number"], since_s=at_s)
-        left |= {fact: why for fact, place in placed.items() if place == "memory" and fact not in left}
-    return left
+        left = set(standing.inside.values()) - set(inside.values())
+        live = {change["fact_id"] for change in body["changes"]}
+        kept |= {fact: why for fact in sorted(left & live) if fact not in kept}
+    return Standing(kept=kept, inside=inside)
+
+
+def _inside_after(
+    inside: Mapping[tuple[str, ...], str], changes: Iterable[Mapping[str, Any]]
+) -> Mapping[tuple[str, ...], str]:
+    after_all = dict(inside)
+    for change in changes:
+        key, fact = tuple(change["key"]), change["fact"]
+        after_all.pop(key, None)
+        if fact is not None and fact["placement"] == Placement.WEIGHTS:
+            after_all[key] = change["fact_id"]
+    return after_all

@@ -12,6 +12,7 @@ says and writes in one transaction. `consolidate` is the other cycle; they share
 from __future__ import annotations
 
 import contextlib
+import math
 from collections.abc import Sequence
 
 from guardedit.agent.decider import Decider
@@ -20,20 +21,24 @@ from guardedit.agent.parts import Parts, StepReport
 from guardedit.core.epoch import Change, Epoch
 from guardedit.core.errors import ConflictError, LedgerError, SourceError
 from guardedit.core.failpoints import failpoint
-from guardedit.core.protocols import Event, Received, Replica, Settlement, Snapshot, Update
+from guardedit.core.messages import Received, Settlement
+from guardedit.core.protocols import Event, Replica
+from guardedit.core.serving import Snapshot, Update
 
-#: How often in a row a batch may be decided again before each message stands for itself.
+#: How often in a row a batch, or a message by itself, is decided again before it counts as refused.
 MOST_REFUSALS = 5
 
 
 class Live:
-    """One turn is one call of `step`; all that it remembers is which epoch it has published."""
+    """One turn is one call of `step`. What it remembers between turns spares work and decides nothing."""
 
     def __init__(self, parts: Parts) -> None:
         self.parts = parts
         self.decider = Decider(parts)
         self._published: int | None = None
         self._refused_in_a_row = 0
+        self._expiry_of: int | None = None  # the epoch whose first expiry is known
+        self._first_expiry_s = math.inf
         self.publish()
 
     def step(self) -> StepReport:
@@ -106,7 +111,7 @@ class Live:
     def _settle(
         self, settlements: Sequence[Settlement], pending: Sequence[Received], seen: int | None
     ) -> int:
-        """All together; where that fails, one by one, and what cannot be stored becomes a dead letter."""
+        """All together; where that fails, each message is decided and stored by itself."""
         try:
             self.parts.journal.settle(settlements, seen=seen)
         except ConflictError:
@@ -115,32 +120,45 @@ class Live:
             self._refused_in_a_row += 1
             if self._refused_in_a_row < MOST_REFUSALS:
                 return 0
-            for settlement, received in zip(settlements, pending, strict=True):
-                self._settle_one(settlement, received)
+            self._settle_singly(pending)
         except LedgerError:
             raise
         except Exception:  # noqa: BLE001 - no message may stop the loop
-            for settlement, received in zip(settlements, pending, strict=True):
-                self._settle_one(settlement, received)
+            self._settle_singly(pending)
         self._refused_in_a_row = 0
         return len(settlements)
 
-    def _settle_one(self, settlement: Settlement, received: Received) -> None:
-        try:
-            self.parts.journal.settle([settlement])
-        except LedgerError:
-            raise
-        except Exception as error:  # noqa: BLE001 - as above
-            self.parts.journal.settle([poisoned(received, "store", error)])
+    def _settle_singly(self, pending: Sequence[Received]) -> None:
+        """Decided anew one after the other, since each depends on what could be stored before it."""
+        for received in pending:
+            failed: Exception | None = None
+            for _ in range(MOST_REFUSALS):
+                seen = self.parts.journal.epoch().number
+                try:
+                    self.parts.journal.settle(self.decide([received]), seen=seen)
+                except LedgerError:
+                    raise
+                except Exception as error:  # noqa: BLE001 - as above
+                    failed = error
+                    continue
+                break
+            else:
+                assert failed is not None
+                self.parts.journal.settle([poisoned(received, "store", failed)])
 
     def _expire(self) -> int:
-        now_s = self.parts.clock()
-        expired = [
-            Change(key, None) for key, fact in self.parts.journal.live().items() if fact.expired(now_s)
-        ]
+        """Facts whose time is over go. They are looked for when one can be over, not in every turn."""
+        epoch, now_s = self.parts.journal.epoch().number, self.parts.clock()
+        if epoch == self._expiry_of and now_s < self._first_expiry_s:
+            return 0
+        live = self.parts.journal.live()
+        expired = [Change(key, None) for key, fact in live.items() if fact.expired(now_s)]
         if expired:
             reason = f"{len(expired)} facts reached valid_until"
-            self.parts.journal.change_facts(expired, kind="expire", reason=reason)
+            epoch = self.parts.journal.change_facts(expired, kind="expire", reason=reason).number
+        times = (fact.valid_until_s for fact in live.values() if not fact.expired(now_s))
+        self._expiry_of = epoch
+        self._first_expiry_s = min((time for time in times if time is not None), default=math.inf)
         return len(expired)
 
     def _update(self) -> Update | None:

@@ -11,9 +11,11 @@ from guardedit.core.decision import Decision
 from guardedit.core.drift import Breach, Reading
 from guardedit.core.epoch import Epoch
 from guardedit.core.fact import Fact, FactKey
+from guardedit.core.messages import LastChange
 from guardedit.core.probe import Inspection, Measurement, Probes, Question
 from guardedit.core.proposal import WeightEdit
-from guardedit.core.protocols import Clock, LastChange, Ledger, Observer, Replica, Source, Update, Workbench
+from guardedit.core.protocols import Clock, Ledger, Observer, Replica, Source, Workbench
+from guardedit.core.serving import Update
 from guardedit.core.verdict import Gate, Verdict
 
 

@@ -14,6 +14,7 @@ from guardedit.agent.kept import FULL, REFUSED, Kept
 from guardedit.agent.parts import Parts
 from guardedit.agent.proposing import Proposed, edits_for, group_by_subject, stale
 from guardedit.agent.reversal import change_facts, moves_of
+from guardedit.agent.target import COMMITS
 from guardedit.agent.trial import Trial
 from guardedit.core.epoch import Epoch
 from guardedit.core.errors import ConflictError
@@ -22,9 +23,6 @@ from guardedit.core.failpoints import failpoint
 from guardedit.core.proposal import WeightEdit
 from guardedit.core.protocols import SubjectGroup
 from guardedit.core.verdict import Outcome, Verdict
-
-#: How often a commit is tried on top of a ledger that moves, before the batch waits for the next turn.
-COMMITS = 8
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,19 +64,13 @@ def choose(candidates: Sequence[Fact], *, subjects: int) -> list[Fact]:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Batch:
-    """What one trial is about: the serving epoch it began from, and what is to be made of it."""
+    """What one trial is about: what served when it began, and what is to be made of it."""
 
-    serving: Epoch
     live: Mapping[FactKey, Fact]
-    edits: tuple[WeightEdit, ...]  # of the serving epoch
+    edits: tuple[WeightEdit, ...]  # that served
     new: frozenset[str]  # ids of the facts that come from memory
     groups: tuple[SubjectGroup, ...]  # new facts and those of the same subjects already inside
     effort: int  # of the probes
-
-    @property
-    def subjects(self) -> frozenset[str]:
-        """Whose edit is made or made anew."""
-        return frozenset(group.subject for group in self.groups)
 
     @property
     def facts(self) -> dict[str, Fact]:
@@ -101,7 +93,6 @@ def promote(parts: Parts, kept: Mapping[str, Kept]) -> Promotion:
         return Promotion(kept=_no_room(parts, queue) if free == 0 else {})
     settled = [fact for fact in placed if fact.key.subject in subjects]
     batch = Batch(
-        serving=found.epoch,
         live=live,
         edits=found.edits,
         new=frozenset(fact.id for fact in candidates),

@@ -14,7 +14,7 @@ from guardedit.agent.proposing import edits_for, group_by_subject
 from guardedit.agent.target import Target, commit
 from guardedit.agent.trial import Trial, failing
 from guardedit.core.epoch import Change, Epoch
-from guardedit.core.errors import UsageError
+from guardedit.core.errors import GuardError, UsageError
 from guardedit.core.fact import Fact, FactKey, Placement
 from guardedit.core.proposal import WeightEdit
 from guardedit.core.protocols import Event
@@ -117,6 +117,9 @@ def _lightened(parts: Parts, target: Target) -> tuple[Target, Verdict | None]:
             seed=parts.limits.trial_seed + parts.journal.epoch().number,
         )
         verdict = trial.removal()
+        if trial.unmeasurable is not None:
+            # Taking more out would not help, and what cannot be measured is not served.
+            raise GuardError(f"{trial.unmeasurable.reason}: nothing was changed, mend that and try again")
         if verdict.outcome is Outcome.ACCEPT:
             changes = (*target.changes, *_out(parts, target, edits))
             return Target(target.seen, changes, tuple(edits)), verdict

@@ -52,6 +52,7 @@ class Trial:
     guilty: dict[str, Kept] = field(default_factory=dict)  # fact id -> why it was turned away
     undecided: dict[str, Kept] = field(default_factory=dict)
     verdict: Verdict | None = None
+    unmeasurable: Verdict | None = None  # what serves, where it could not be measured either
 
     @property
     def again(self) -> bool:
@@ -86,15 +87,21 @@ class Trial:
         self.verdict = found.verdict
         if not found.kept and self._others_changed():
             # Nothing new is wanted, but something old is to go: that is a change too.
-            self.verdict = self.removal()
+            self.verdict = self._searching(self.removal())
         return {subject: innocent[subject] for subject in found.kept}
 
     def _bisected(self, edits: Mapping[str, WeightEdit]) -> Bisected:
         return self.parts.bisect(
             list(edits),
-            lambda subjects: self.judged([edits[subject] for subject in subjects]),
+            lambda subjects: self._searching(self.judged([edits[subject] for subject in subjects])),
             names=lambda subject: edits[subject].facts,
         )
+
+    def _searching(self, verdict: Verdict) -> Verdict:
+        """The verdict, unless not even what serves can be measured: then no edit is to blame."""
+        if self.unmeasurable is not None:
+            raise _CannotJudge(self.unmeasurable)
+        return verdict
 
     def _crowded_out(self, edit: WeightEdit, failed: Verdict, *, beside: Sequence[str]) -> None:
         """An edit that passes alone: there is no room for it, or it waits for other company."""
@@ -125,12 +132,12 @@ class Trial:
 
     def _standing_alone(self, edit: WeightEdit) -> WeightEdit | None:
         """The edit, or one made anew in its place, that passes alone on the base model; None: blamed."""
-        verdict = self._judged([edit], others=(), serving=(), live={})
+        verdict = self._alone(edit)
         if verdict.outcome is Outcome.ACCEPT:
             return edit
         again = self.remake(edit)
         if again is not None and again.digest != edit.digest and self._inspected([again]):
-            repaired = self._judged([again], others=(), serving=(), live={})
+            repaired = self._alone(again)
             if repaired.outcome is Outcome.ACCEPT:
                 return again
             verdict = repaired
@@ -139,6 +146,9 @@ class Trial:
         else:
             self._doubt(edit, verdict.reason)
         return None
+
+    def _alone(self, edit: WeightEdit) -> Verdict:
+        return self._searching(self._judged([edit], others=(), serving=(), live={}))
 
     def _judged(
         self,
@@ -167,8 +177,7 @@ class Trial:
         if verdict.outcome is not Outcome.ACCEPT:  # an accepting one is recorded with its epoch
             digests = sorted(edit.digest for edit in edits)
             self.parts.journal.note("trial", {"edits": digests, "verdict": verdict.to_json()})
-        if inherited.outcome is Outcome.ERROR:
-            raise _CannotJudge(inherited)  # not even what serves can be measured: no edit is to blame
+        self.unmeasurable = inherited if inherited.outcome is Outcome.ERROR else None
         return verdict
 
     def _inspected(self, edits: Sequence[WeightEdit]) -> dict[str, WeightEdit]:

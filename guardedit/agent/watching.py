@@ -22,6 +22,7 @@ from guardedit.agent.reversal import roll_back
 from guardedit.agent.trial import Trial
 from guardedit.core.drift import Breach, Reading
 from guardedit.core.epoch import Epoch
+from guardedit.core.errors import GuardError
 from guardedit.core.fact import Placement
 from guardedit.core.failpoints import failpoint
 from guardedit.core.probe import Measurement, Probes
@@ -106,6 +107,11 @@ class Watch:
         now = self._measured(found.edits)
         to_base = _log_ratio(now, self._measured(()))
         to_good = _log_ratio(now, self._measured(self.parts.journal.edits(good)))
+        if not (math.isfinite(to_base) and math.isfinite(to_good)):
+            raise GuardError(
+                f"epoch {found.epoch.number} has no finite perplexity ratio ({to_base}, {to_good} nats): "
+                "look at the probe texts, or roll back"
+            )
         failpoint("watch.measured")
         self.parts.journal.note(
             "reading",

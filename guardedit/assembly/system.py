@@ -11,7 +11,8 @@ from guardedit.assembly.base_check import compare_base
 from guardedit.assembly.edit_cards import edit_layer, editing_sha256, find_card
 from guardedit.assembly.limits import drift_watch, guard
 from guardedit.assembly.model_files import known_questions, load_probes, tokenizer_check
-from guardedit.core.protocols import Clock, Observer, Replica, Snapshot, Source, Workbench
+from guardedit.core.protocols import Clock, Observer, Replica, Source, Workbench
+from guardedit.core.serving import Snapshot
 from guardedit.guard import DriftLimits, DriftWatch, NoDrift, NoGuard, bisect
 from guardedit.ledger.journal import SqliteLedger
 from guardedit.ledger.opening import read_only
@@ -110,12 +111,12 @@ def build_parts(
     )
 
 
-def last_snapshot(settings: Settings) -> Snapshot | None:
-    """The serving epoch as the ledger has it; None before there is a ledger."""
+def last_snapshot(settings: Settings, epoch: int | None = None) -> Snapshot | None:
+    """An epoch (default: serving) as the ledger has it; None before there is one."""
     if not (settings.home / "ledger.db").is_file():
         return None
     with read_only(settings.home, clock=time.time, key=settings.ledger_key) as ledger:
-        return ledger.snapshot()
+        return ledger.snapshot(epoch) if ledger.refs() else None
 
 
 def unchanged_base(settings: Settings) -> None:

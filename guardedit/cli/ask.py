@@ -11,7 +11,7 @@ from guardedit.cli import show
 from guardedit.cli.opening import begun, existing, exists
 from guardedit.cli.options import Format, Home, Model, PolicyFile, Scope, settings_from
 from guardedit.cli.show import Output
-from guardedit.core.protocols import Snapshot
+from guardedit.core.serving import Snapshot
 from guardedit.settings import Settings
 
 if TYPE_CHECKING:

@@ -20,6 +20,7 @@ from guardedit.cli.operator import DOOR, open_door, use_token
 from guardedit.cli.options import Format, Home, Model, PolicyFile, settings_from
 from guardedit.cli.show import Output
 from guardedit.core.errors import SourceError
+from guardedit.ledger.lock import DriverLock
 from guardedit.settings import Settings
 
 if TYPE_CHECKING:
@@ -76,6 +77,7 @@ def run(
 
         configure_logging(log is Log.JSON, sys.stderr)
     with ExitStack() as stack:
+        stack.enter_context(DriverLock(settings.home))
         system = stack.enter_context(_system(settings, rules, log=log is not None, once=once))
         if settings.runtime == "ray" and not settings.ray_address:
             stack.enter_context(open_door(settings))

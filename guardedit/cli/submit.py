@@ -17,7 +17,7 @@ from guardedit.cli.options import Format, Home, settings_from
 from guardedit.cli.show import Output
 from guardedit.cli.streams import standard_input
 from guardedit.core.errors import GuardeditError, SourceError
-from guardedit.core.protocols import Delivery
+from guardedit.core.messages import Delivery
 from guardedit.sources.jsonl import read_lines
 
 #: Lines a transaction. What was counted is on the disk.

@@ -9,35 +9,16 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from guardedit.core.correction import Correction
-from guardedit.core.decision import Decision
 from guardedit.core.epoch import Change, Epoch
 from guardedit.core.fact import Fact, FactKey
+from guardedit.core.messages import Delivery, Lag, Received, Settlement
 from guardedit.core.probe import Inspection, Measurement, Probes, Question
 from guardedit.core.proposal import Proposal, WeightEdit
-from guardedit.core.receipt import Fate
+from guardedit.core.serving import Answer, Recall, Snapshot, Update
 from guardedit.core.verdict import Verdict
 
 #: Seconds since 1970, UTC. An argument everywhere, so that a stream can be replayed.
 Clock = Callable[[], float]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Delivery:
-    """One message as the broker handed it over: the original bytes and where they came from."""
-
-    raw: bytes
-    source: str
-    position: str  # stream id, or `file:line`
-    handle: Any = None  # what the broker needs to acknowledge it
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Lag:
-    """How far behind a source is; NaN where the broker cannot say."""
-
-    waiting: float
-    oldest_s: float
 
 
 class Source(Protocol):
@@ -68,42 +49,6 @@ class Source(Protocol):
 
     def close(self) -> None:
         """Give the connection back; unacknowledged messages return to the queue."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Received:
-    """A row of the inbox that still waits for its decision."""
-
-    seq: int
-    raw: bytes
-    source: str
-    position: str
-    received_at_s: float
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Settlement:
-    """What was decided for one inbox row, written in one transaction with its epoch."""
-
-    seq: int
-    fate: Fate
-    reason: str = ""
-    correction: Correction | None = None  # None: could not be read, a dead letter
-    decision: Decision | None = None
-    change: Change | None = None
-    displaced: tuple[Change, ...] = ()  # other keys that this correction takes out, in the same epoch
-    reach: tuple[str, ...] = ()  # names that the correction can change answers about, as `naming.identity`
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LastChange:
-    """The latest change of a key: who asked for it, and when its source said so.
-
-    `correction_id` is "" where no correction asked, as with an expiry or an undo that left nothing.
-    """
-
-    correction_id: str
-    reported_at_s: float | None = None
 
 
 class Ledger(Protocol):
@@ -235,16 +180,6 @@ class Workbench(Protocol):
         """Run the probes on fold(base, edits)."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Recall:
-    """What the memory says about one question. `scope` is accept, unsure or out."""
-
-    scope: str
-    score: float = float("nan")
-    margin: float = float("nan")
-    fact: Fact | None = None
-
-
 class Memory(Protocol):
     """The retrieval memory. Holds every live fact, whatever its placement; a cache of the ledger."""
 
@@ -261,40 +196,6 @@ class Memory(Protocol):
 
     def rebuild(self, facts: Sequence[Fact]) -> None:
         """Start over from the ledger."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Answer:
-    """One answer and where it came from: placement `memory`, `weights`, or `base`."""
-
-    text: str
-    epoch: int
-    placement: str
-    fact_id: str = ""
-    score: float = float("nan")
-    scope: str = "out"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Snapshot:
-    """What replicas publish: one epoch, its edits and its facts."""
-
-    epoch: Epoch
-    edits: tuple[WeightEdit, ...] = ()
-    facts: tuple[Fact, ...] = ()
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Update:
-    """From one published epoch to the next: what changed, and nothing else.
-
-    `edits` is None where the weights stay as they are: then nothing is folded or hashed.
-    """
-
-    after: int  # the epoch that the replica must be serving
-    epoch: Epoch
-    changes: tuple[Change, ...] = ()
-    edits: tuple[WeightEdit, ...] | None = None
 
 
 class Replica(Protocol):

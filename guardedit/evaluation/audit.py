@@ -14,7 +14,7 @@ from typing import Any
 from guardedit.agent.kept import FULL, KeptFacts
 from guardedit.core.correction import Correction, Op, decode_correction
 from guardedit.core.fact import Fact, Placement
-from guardedit.core.protocols import Delivery
+from guardedit.core.messages import Delivery
 from guardedit.core.receipt import Fate
 from guardedit.evaluation.expected import Line
 from guardedit.ledger.inbox import Entry

@@ -15,7 +15,9 @@ from typing import Protocol
 from guardedit.agent.parts import StepReport
 from guardedit.core.epoch import Epoch, state_sha256
 from guardedit.core.fact import Placement
-from guardedit.core.protocols import Answer, Delivery, Workbench
+from guardedit.core.messages import Delivery
+from guardedit.core.protocols import Workbench
+from guardedit.core.serving import Answer
 from guardedit.ledger.reading import LedgerReader
 from guardedit.sources.jsonl import read_lines
 

@@ -19,8 +19,9 @@ import numpy as np
 
 from guardedit.agent.deciding import as_told
 from guardedit.core.correction import decode_correction
-from guardedit.core.protocols import Answer, Delivery
+from guardedit.core.messages import Delivery
 from guardedit.core.receipt import Fate, Receipt
+from guardedit.core.serving import Answer
 from guardedit.zoo.world import World
 
 #: Longest wait for one correction, in seconds; beyond it the correction counts as lost.

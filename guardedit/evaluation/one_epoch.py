@@ -16,7 +16,8 @@ from dataclasses import dataclass
 from guardedit.core.epoch import Change, Epoch
 from guardedit.core.fact import Fact, FactKey, Placement
 from guardedit.core.proposal import WeightEdit
-from guardedit.core.protocols import Replica, Snapshot, SubjectGroup, Update
+from guardedit.core.protocols import Replica, SubjectGroup
+from guardedit.core.serving import Snapshot, Update
 from guardedit.zoo.world import World
 
 #: Epochs that take turns, and facts in each: half in memory, half in the weights.

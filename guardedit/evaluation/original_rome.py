@@ -9,13 +9,14 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 import torch
 from torch import Tensor
 
+from guardedit.agent.deciding import as_told
 from guardedit.assembly import Bench
 from guardedit.core.correction import Correction, Op, decode_correction
-from guardedit.core.fact import Fact
 from guardedit.core.protocols import SubjectGroup
 from guardedit.core.receipt import Fate
 from guardedit.evaluation.beside import GONE, Course
@@ -88,15 +89,7 @@ class OriginalRome:
         return True
 
     def _edit(self, correction: Correction) -> Factors | None:
-        fact = Fact(
-            key=correction.key,
-            version=1,
-            correction_id=correction.id,
-            wordings=correction.wordings,
-            subject_at=correction.subject_at,
-            target=correction.target_new,
-            method=METHOD,
-        )
+        fact = replace(as_told(correction), method=METHOD)
         group = SubjectGroup(subject=correction.subject, facts=(fact,))
         with self._bench.host.patched(self._stored()):
             edits = self._bench.editors[METHOD].propose([group], ()).edits

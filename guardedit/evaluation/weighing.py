@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
+from guardedit.agent.deciding import as_told
 from guardedit.core.correction import Correction
-from guardedit.core.fact import Fact
 from guardedit.core.probe import Question
 from guardedit.core.protocols import SubjectGroup, Workbench
 from guardedit.evaluation.disabling import Disabling
@@ -54,14 +54,6 @@ class Weighing:
             paraphrases=tuple(texts[i] for i in item.wordings[1:]),
             target_new=item.target,
         )
-        fact = Fact(
-            key=correction.key,
-            version=1,
-            correction_id=correction.id,
-            wordings=correction.wordings,
-            subject_at=correction.subject_at,
-            target=item.target,
-            method=item.method,
-        )
+        fact = replace(as_told(correction), method=item.method)
         keep = [q for q in self.known_questions(known.subject) if q.relation != known.relation]
         return SubjectGroup(subject=known.subject, facts=(fact,), keep=tuple(keep))

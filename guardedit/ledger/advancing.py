@@ -13,8 +13,9 @@ from typing import Any
 from guardedit.core.epoch import Change, Epoch
 from guardedit.core.errors import ConflictError, UsageError
 from guardedit.core.fact import FactKey
+from guardedit.core.messages import Settlement
 from guardedit.core.proposal import WeightEdit
-from guardedit.core.protocols import Clock, Settlement
+from guardedit.core.protocols import Clock
 from guardedit.core.receipt import Fate
 from guardedit.core.verdict import Verdict
 from guardedit.ledger import epochs, history, intake, projection

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 from guardedit.core.errors import LedgerCorrupt
 from guardedit.core.fact import Fact, FactKey
-from guardedit.core.protocols import LastChange
+from guardedit.core.messages import LastChange
 from guardedit.ledger.database import Database, read_json
 from guardedit.ledger.state import read_fact
 from guardedit.naming import identity

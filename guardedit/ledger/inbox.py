@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from guardedit.core.errors import UsageError
-from guardedit.core.protocols import Received
+from guardedit.core.messages import Received
 from guardedit.core.receipt import Fate, Receipt
 from guardedit.ledger.database import Database
 

@@ -12,7 +12,7 @@ from typing import Any
 from guardedit.core.correction import content_sha256
 from guardedit.core.epoch import Change
 from guardedit.core.errors import ConflictError, Unrecordable, UsageError
-from guardedit.core.protocols import Delivery, Settlement
+from guardedit.core.messages import Delivery, Settlement
 from guardedit.core.receipt import Fate
 from guardedit.ledger import inbox
 from guardedit.ledger.database import utf8

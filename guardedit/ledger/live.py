@@ -9,7 +9,8 @@ from guardedit.core.epoch import Change, Epoch
 from guardedit.core.errors import LedgerCorrupt, WrongBaseModel
 from guardedit.core.fact import Fact, FactKey
 from guardedit.core.proposal import WeightEdit
-from guardedit.core.protocols import Clock, Snapshot, Update
+from guardedit.core.protocols import Clock
+from guardedit.core.serving import Snapshot, Update
 from guardedit.ledger import epochs
 from guardedit.ledger.blobs import Blobs
 from guardedit.ledger.database import Database, read_json

@@ -9,7 +9,7 @@ import fcntl
 import os
 import time
 from pathlib import Path
-from typing import Final
+from typing import Final, Self
 
 from guardedit.core.errors import LedgerBusy, UsageError
 from guardedit.ledger.database import translated
@@ -39,7 +39,7 @@ class CoordinatorLock:
         self._handles: dict[str, int] = {}
         try:
             for one in (LIVE, CONSOLIDATE) if role == BOTH else (role,):
-                self._handles[one] = _only_one(folder, one)
+                self._handles[one] = _only_one(folder, one, f"{one} cycle")
         except BaseException:
             self.release()
             raise
@@ -54,8 +54,27 @@ class CoordinatorLock:
             os.close(self._handles.popitem()[1])
 
 
-def _only_one(folder: Path, role: str) -> int:
-    path = folder / f"{role}.lock"
+class DriverLock:
+    """The right to turn a folder's cycles, wherever they run; an flock on `driver.lock`.
+
+    The cycles' own locks may be held by actors that outlive whoever turned them.
+
+    Raises:
+        LedgerBusy: somebody else turns them; names the process.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._handle = _only_one(folder, "driver", "driver")
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        os.close(self._handle)
+
+
+def _only_one(folder: Path, name: str, what: str) -> int:
+    path = folder / f"{name}.lock"
     with translated(path):
         folder.mkdir(parents=True, exist_ok=True)
         handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
@@ -65,7 +84,7 @@ def _only_one(folder: Path, role: str) -> int:
             owner = os.pread(handle, 32, 0).decode("ascii", "replace").strip() or "unknown"
             os.close(handle)
             raise LedgerBusy(
-                f"{folder} already has a coordinator, process {owner} (its {role} cycle): "
+                f"{folder} already has a coordinator, process {owner} (its {what}): "
                 "stop that one, or give this one another folder"
             ) from None
         os.ftruncate(handle, 0)

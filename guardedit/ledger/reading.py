@@ -8,8 +8,8 @@ from typing import Any
 
 from guardedit.core.counts import Counts
 from guardedit.core.fact import Fact, FactKey
+from guardedit.core.messages import LastChange, Received
 from guardedit.core.proposal import WeightEdit
-from guardedit.core.protocols import LastChange, Received
 from guardedit.core.receipt import Fate, Receipt
 from guardedit.ledger import history, inbox
 from guardedit.ledger.chain import EventRow

@@ -17,7 +17,7 @@ from pathlib import Path
 from guardedit.core.epoch import Change
 from guardedit.core.errors import MemoryIndexError
 from guardedit.core.fact import Fact, FactKey
-from guardedit.core.protocols import Recall
+from guardedit.core.serving import Recall
 from guardedit.memory.cache import load_indexes, save_indexes
 from guardedit.memory.candidates import Candidate, candidates, read
 from guardedit.memory.encoder import Encoder, Vectors

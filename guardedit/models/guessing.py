@@ -7,9 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from guardedit.models.drafts import draft_of, follow
-from guardedit.models.room import memory_errors
-from guardedit.models.saying import Speaker
+from guardedit.models.drafts import draft_of
+from guardedit.models.saying import Speaker, followed
 
 
 def complete_guessed(
@@ -52,14 +51,5 @@ def _confirmed(host: Speaker, guesses: Mapping[str, str], max_new_tokens: int) -
         and len(draft.answer) < max_new_tokens
         and len(draft.prompt) + max_new_tokens <= host.context
     }
-    with memory_errors(host.batch_rows):
-        found = follow(
-            host.model,
-            host.tokenizer,
-            list(drafts.values()),
-            decoder=host.layout.decoder[0],
-            max_new_tokens=max_new_tokens,
-            batch_rows=host.batch_rows,
-            device=host.device,
-        )
+    found = followed(host, list(drafts.values()), max_new_tokens)
     return {p: reading.answer for p, reading in zip(drafts, found, strict=True) if reading.answer is not None}

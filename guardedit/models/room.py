@@ -11,8 +11,8 @@ from guardedit.core.errors import GuardError
 
 
 @contextmanager
-def memory_errors(batch_rows: int) -> Iterator[None]:
-    """GuardError with the remedy in place of whatever an allocator raises."""
+def memory_errors(rows: int, *, remedy: str = "lower batch_rows") -> Iterator[None]:
+    """GuardError with the remedy in place of whatever an allocator raises; `rows` were in one pass."""
     try:
         yield
     except (RuntimeError, MemoryError) as error:
@@ -20,4 +20,4 @@ def memory_errors(batch_rows: int) -> Iterator[None]:
         known = isinstance(error, (torch.OutOfMemoryError, MemoryError))
         if not known and "can't allocate memory" not in str(error):
             raise
-        raise GuardError(f"out of memory with {batch_rows} rows a batch: lower batch_rows") from error
+        raise GuardError(f"out of memory with {rows} rows a batch: {remedy}") from error

@@ -11,7 +11,7 @@ from typing import Any, Protocol
 
 import torch
 
-from guardedit.models.drafts import Reading, draft_of, follow
+from guardedit.models.drafts import Draft, Reading, draft_of, follow
 from guardedit.models.layout import Layout
 from guardedit.models.room import memory_errors
 
@@ -64,14 +64,18 @@ def _followed(host: Speaker, asked: Sequence[Asked], max_new_tokens: int) -> dic
         # What is too long is said by `complete`.
         if draft is not None and len(draft.prompt) + max_new_tokens <= host.context:
             drafts[prompt, answer] = draft._replace(answer=draft.answer[:max_new_tokens])
+    return dict(zip(drafts, followed(host, list(drafts.values()), max_new_tokens), strict=True))
+
+
+def followed(host: Speaker, drafts: Sequence[Draft], max_new_tokens: int) -> list[Reading]:
+    """`drafts.follow` on a host."""
     with memory_errors(host.batch_rows):
-        found = follow(
+        return follow(
             host.model,
             host.tokenizer,
-            list(drafts.values()),
+            drafts,
             decoder=host.layout.decoder[0],
             max_new_tokens=max_new_tokens,
             batch_rows=host.batch_rows,
             device=host.device,
         )
-    return dict(zip(drafts, found, strict=True))

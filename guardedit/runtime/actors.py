@@ -1,8 +1,7 @@
-"""Plain classes made Ray actors, and the handles that look like the plain classes again.
+"""Plain classes made Ray actors; `handles` look like the plain classes again.
 
 An actor is a shell: its constructor builds the plain object from settings and policy, so that Ray can
-run it again after a crash. A handle implements the protocol the object implements; it travels as the
-actor's name, because a constructor's arguments must outlive whoever made them.
+run it again after a crash.
 """
 
 from __future__ import annotations
@@ -16,11 +15,7 @@ import ray
 from guardedit import assembly
 from guardedit.agent.parts import StepReport
 from guardedit.core.errors import LedgerBusy
-from guardedit.core.protocols import (
-    Event,
-    Replica,
-    Workbench,
-)
+from guardedit.core.protocols import Event, Replica, Workbench
 from guardedit.models.worker import ModelWorker
 from guardedit.policy.schema import Policy
 from guardedit.runtime.consolidator import Consolidator
@@ -43,8 +38,6 @@ _LIFE: Mapping[str, Any] = {
     "get_if_exists": True,
     "namespace": NAMESPACE,
 }
-
-
 #: Calls that a replica or a shard takes at the same time.
 _QUESTIONS = 8
 
@@ -81,8 +74,9 @@ class ReplicaShell(ServingReplica):
         assembly.unchanged_base(settings)
         bench = assembly.load_bench(settings, policy)
         super().__init__(bench.host, bench.fold, shards, use_unsure=policy.memory.unsure == "use_fact")
-        snapshot = assembly.last_snapshot(settings)
-        if snapshot is not None and policy.mode != "shadow":
+        # In shadow mode the base model answers, also when this actor was started again.
+        snapshot = assembly.last_snapshot(settings, 0 if policy.mode == "shadow" else None)
+        if snapshot is not None:
             self.publish(snapshot)
 
 

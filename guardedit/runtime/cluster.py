@@ -17,7 +17,8 @@ from guardedit.agent.parts import StepReport
 from guardedit.core.epoch import Epoch
 from guardedit.core.errors import UsageError
 from guardedit.core.proposal import WeightEdit
-from guardedit.core.protocols import Answer, Workbench
+from guardedit.core.protocols import Workbench
+from guardedit.core.serving import Answer
 from guardedit.policy.schema import Policy
 from guardedit.runtime.actors import (
     CONSOLIDATOR,

@@ -18,7 +18,8 @@ from guardedit.agent.live import Live
 from guardedit.agent.parts import StepReport
 from guardedit.core.epoch import Epoch
 from guardedit.core.fact import Placement
-from guardedit.core.protocols import Delivery, Event, Observer, Replica, Workbench
+from guardedit.core.messages import Delivery
+from guardedit.core.protocols import Event, Observer, Replica, Workbench
 from guardedit.policy.schema import Policy
 from guardedit.runtime.spent import Spent
 from guardedit.settings import Settings

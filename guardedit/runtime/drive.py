@@ -14,8 +14,6 @@ from guardedit.core.epoch import Epoch
 WAIT_S = 0.25
 #: How long an idle consolidating cycle sleeps before it looks again; it grows while nothing comes.
 SHORT_S, LONG_S = 0.05, 0.5
-#: How long after a broker failed before the next turn.
-BACK_OFF_S = 1.0
 
 Tell = Callable[[StepReport], None]
 
@@ -56,7 +54,8 @@ def drain(system: System, stop: threading.Event, tell: Tell) -> str:
 def drive(system: System, stop: threading.Event, *, tell: Tell, warn: Callable[[str], None]) -> None:
     """Both cycles side by side until `stop` is set.
 
-    A broker that is away is complained of once and asked again. An error that a cycle raises ends both.
+    A broker that is away is complained of once. Its source pauses; the inbox and the other sources do not. An
+    error that a cycle raises ends both.
     """
     with ThreadPoolExecutor(1, thread_name_prefix="consolidate") as other:
         slow = other.submit(_consolidating, system, stop, tell)
@@ -77,8 +76,6 @@ def _live(system: System, stop: threading.Event, tell: Tell, warn: Callable[[str
         if report.away and report.away != said:
             warn(report.away)
         said = report.away
-        if said and not busy:
-            stop.wait(BACK_OFF_S)
 
 
 def _consolidating(system: System, stop: threading.Event, tell: Tell) -> None:

@@ -15,7 +15,8 @@ from guardedit.core.epoch import Change
 from guardedit.core.fact import Fact
 from guardedit.core.probe import Inspection, Measurement, Probes
 from guardedit.core.proposal import Proposal, WeightEdit
-from guardedit.core.protocols import Answer, Recall, Snapshot, SubjectGroup, Update
+from guardedit.core.protocols import SubjectGroup
+from guardedit.core.serving import Answer, Recall, Snapshot, Update
 from guardedit.runtime.calls import call
 
 NAMESPACE = "guardedit"

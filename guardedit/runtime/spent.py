@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections import Counter
+from collections import defaultdict
 from typing import Any
 
 from guardedit.core.protocols import Event
@@ -14,16 +14,16 @@ class Spent:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._seconds: Counter[str] = Counter()
+        self._seconds: defaultdict[str, float] = defaultdict(float)
 
     def __call__(self, event: Event) -> None:
         """Take one event in."""
         seconds: Any = event.fields.get("seconds")
         if isinstance(seconds, float):
             with self._lock:
-                self._seconds[event.kind] += seconds  # type: ignore[assignment]  # a Counter of seconds
+                self._seconds[event.kind] += seconds
 
     def seconds(self) -> dict[str, float]:
         """Seconds by kind of event."""
         with self._lock:
-            return {kind: float(seconds) for kind, seconds in self._seconds.items()}
+            return dict(self._seconds)

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from guardedit.core.epoch import Change
 from guardedit.core.errors import MemoryIndexError
 from guardedit.core.fact import Fact, FactKey
-from guardedit.core.protocols import Recall
+from guardedit.core.serving import Recall
 from guardedit.memory.fact_sets import changes_between, digest_after, facts_sha256
 from guardedit.serving.shard import Shard, split
 

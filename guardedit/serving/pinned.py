@@ -13,7 +13,7 @@ from typing import NamedTuple, Protocol
 from guardedit.core.epoch import Epoch
 from guardedit.core.fact import Fact, Placement
 from guardedit.core.proposal import WeightEdit
-from guardedit.core.protocols import Recall
+from guardedit.core.serving import Recall
 from guardedit.memory.context import respelt, with_fact
 from guardedit.models.bypass import Patch
 from guardedit.models.folded import Folded

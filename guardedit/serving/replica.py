@@ -19,7 +19,8 @@ from guardedit.core.epoch import Epoch
 from guardedit.core.errors import ConflictError, UsageError
 from guardedit.core.fact import Fact
 from guardedit.core.proposal import WeightEdit
-from guardedit.core.protocols import Answer, Clock, Recall, Snapshot, Update
+from guardedit.core.protocols import Clock
+from guardedit.core.serving import Answer, Recall, Snapshot, Update
 from guardedit.serving.holdings import Holdings, Move
 from guardedit.serving.pinned import Folding, Host, Pinned, Recalled, Weights
 from guardedit.serving.shard import Shard

@@ -8,7 +8,7 @@ from typing import Protocol, TypeVar
 
 from guardedit.core.epoch import Change
 from guardedit.core.fact import Fact, FactKey
-from guardedit.core.protocols import Recall
+from guardedit.core.serving import Recall
 from guardedit.memory.store import RetrievalMemory
 from guardedit.naming import identity
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 
-from guardedit.core.protocols import Delivery
+from guardedit.core.messages import Delivery
 
 #: Entry id -> its messages.
 Entries = dict[bytes, list[Delivery]]

@@ -15,7 +15,7 @@ from typing import BinaryIO
 from urllib.parse import unquote
 
 from guardedit.core.errors import SourceError
-from guardedit.core.protocols import Delivery
+from guardedit.core.messages import Delivery
 from guardedit.core.wire import split_messages
 from guardedit.sources.list import ListSource
 from guardedit.sources.position import numbered_position, placed

@@ -13,7 +13,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 
-from guardedit.core.protocols import Delivery, Lag
+from guardedit.core.messages import Delivery, Lag
 from guardedit.sources.position import numbered_position
 
 

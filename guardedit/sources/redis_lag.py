@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from guardedit.core.protocols import Lag
+from guardedit.core.messages import Lag
 
 if TYPE_CHECKING:
     import redis

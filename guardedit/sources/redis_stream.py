@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 
 from guardedit.core.errors import SourceError
 from guardedit.core.failpoints import failpoint
-from guardedit.core.protocols import Delivery, Lag
+from guardedit.core.messages import Delivery, Lag
 from guardedit.sources.backoff import Pause
 from guardedit.sources.in_hand import Entries, InHand
 from guardedit.sources.position import placed

@@ -12,7 +12,8 @@ from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
-from guardedit.core.protocols import Event, Lag
+from guardedit.core.messages import Lag
+from guardedit.core.protocols import Event
 from guardedit.core.verdict import Verdict
 from guardedit.telemetry.events import KINDS
 from guardedit.telemetry.metrics import DURATION_BUCKETS_S, NONE, OTHER, SCOPES, STATES

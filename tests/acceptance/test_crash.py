@@ -15,7 +15,7 @@ import torch
 
 from guardedit import assembly
 from guardedit.agent.loop import Agent
-from guardedit.core.protocols import Delivery
+from guardedit.core.messages import Delivery
 from guardedit.core.receipt import Fate
 from guardedit.runtime.consolidator import Consolidator
 from guardedit.runtime.coordinator import Coordinator

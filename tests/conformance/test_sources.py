@@ -11,7 +11,8 @@ from typing import Protocol
 
 import pytest
 
-from guardedit.core.protocols import Delivery, Source
+from guardedit.core.messages import Delivery
+from guardedit.core.protocols import Source
 from guardedit.sources.list import ListSource
 from guardedit.sources.redis_stream import RedisStream
 from guardedit.sources.registry import SCHEMES, open_source

@@ -17,7 +17,7 @@ import ray
 
 import guardedit
 from guardedit.core.errors import LedgerBusy, UsageError, WrongBaseModel
-from guardedit.core.protocols import Delivery
+from guardedit.core.messages import Delivery
 from guardedit.ledger.journal import SqliteLedger
 from guardedit.runtime.actors import WorkerShell, make
 from guardedit.runtime.calls import call

@@ -23,7 +23,7 @@ import pytest
 import redis
 
 from guardedit.core.errors import SourceError
-from guardedit.core.protocols import Delivery
+from guardedit.core.messages import Delivery
 from guardedit.ledger.journal import SqliteLedger
 from guardedit.settings import Settings
 from guardedit.sources.redis_message import LOST

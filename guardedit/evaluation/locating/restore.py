@@ -8,18 +8,18 @@ from __future__ import annotations
 import inspect
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from dataclasses import dataclass
 from enum import StrEnum
 
 import torch
 from torch import Tensor, nn
 
-from guardedit.core.errors import GuardError
 from guardedit.evaluation.locating.noise import embedding
 from guardedit.evaluation.locating.statements import Asked
 from guardedit.models.hooks import tap
 from guardedit.models.host import ModelHost
+from guardedit.models.room import memory_errors
 
 
 class Part(StrEnum):
@@ -167,7 +167,7 @@ class NoisyRuns:
     def _probabilities(self, ids: Tensor, targets: Tensor) -> list[float]:
         """p(target) at the end of each row: ids [B, T], targets [B]."""
         last = {"logits_to_keep": 1} if self._one_position else {}
-        with torch.inference_mode(), _memory_errors(len(ids)):
+        with torch.inference_mode(), memory_errors(len(ids), remedy="lower the number of rows"):
             logits = self._host.model(input_ids=ids, use_cache=False, **last).logits[:, -1].float()
             return logits.softmax(dim=-1).gather(1, targets[:, None])[:, 0].tolist()  # type: ignore[no-any-return]
 
@@ -177,15 +177,3 @@ def _module(host: ModelHost, part: Part, layer: int) -> nn.Module:
         return host.mlp_out(layer)
     decoder = host.decoder_layer(layer)
     return decoder if part is Part.HIDDEN else decoder.get_submodule(host.layout.attention)
-
-
-@contextmanager
-def _memory_errors(rows: int) -> Iterator[None]:
-    try:
-        yield
-    except (RuntimeError, MemoryError) as error:
-        # The CPU allocator has no exception class of its own.
-        known = isinstance(error, (torch.OutOfMemoryError, MemoryError))
-        if not known and "can't allocate memory" not in str(error):
-            raise
-        raise GuardError(f"out of memory with {rows} rows in one pass: lower the number of rows") from error

@@ -9,7 +9,7 @@ from guardedit.core.correction import Correction, content_sha256, decode_correct
 from guardedit.core.decision import Decision, Route
 from guardedit.core.errors import SubjectNotFound
 from guardedit.core.fact import Fact, FactKey, Placement
-from guardedit.core.protocols import Received, Settlement
+from guardedit.core.messages import Received, Settlement
 from guardedit.core.receipt import Fate
 
 KEY = FactKey("Stelco", "P159")

@@ -159,3 +159,37 @@ def test_a_message_that_the_ledger_refuses_for_ever_does_not_hold_up_the_others(
         town.live.step()
     assert sorted(town.facts()) == ["Ada", "Bob"]
     assert town.fates() == [Fate.ACCEPTED, Fate.DEAD, Fate.ACCEPTED]
+
+
+def test_what_stands_behind_a_message_that_cannot_be_stored_is_decided_without_it(town, monkeypatch):
+    settle = town.ledger.settle
+
+    def refuse(settlements, **named):
+        if any(s.correction and s.correction.target_new == "Lima" for s in settlements):
+            raise OverflowError("cannot be stored")
+        return settle(settlements, **named)
+
+    monkeypatch.setattr(town.ledger, "settle", refuse)
+    town.send(raw("Eve", "Lima"), raw("Eve", "Quito"))
+    assert town.fates() == [Fate.DEAD, Fate.ACCEPTED]
+    assert (town.facts()["Eve"].target, town.facts()["Eve"].version) == ("Quito", 1)
+
+
+def test_a_replica_that_cannot_say_costs_a_saving_and_stops_nothing(town, monkeypatch):
+    def fail(asked, *, scope="default"):
+        raise ValueError("nobody foresaw this")
+
+    monkeypatch.setattr(town.replica, "says", fail)
+    town.send(raw("Ada", "Rome"), raw("Bob", "as before"))
+    assert town.fates() == [Fate.ACCEPTED, Fate.ACCEPTED]
+    assert "ValueError" in {e.fields["error"] for e in town.heard if e.kind == "error"}
+
+
+def test_each_fact_goes_at_its_own_time(town):
+    for n, subject in enumerate(["Ada", "Bob", "Eve"], start=1):
+        town.submit(raw(subject, "Rome", valid_until_s=town.clock.now_s + 60 * n), name=subject)
+    town.live.step()
+    for left in (["Bob", "Eve"], ["Eve"], []):
+        town.clock.now_s += 60
+        town.live.step()
+        assert sorted(town.facts()) == left

@@ -125,6 +125,31 @@ def test_an_operator_who_changes_the_weights_during_a_trial_has_it_begun_again(t
     assert town.placed() == {"Ada": "memory", "Bob": "weights"}
 
 
+def test_a_guard_that_fails_after_the_ledger_moved_leaves_everything_for_the_next_turn(town):
+    town.submit(raw("Ada", "Rome"), raw("Eve", "Lima"))
+    town.live.step()
+
+    def meanwhile():
+        town.bench.during = None
+        town.submit(raw("Eve", None, op="retract"), name="meanwhile")
+        town.live.step()
+
+    judge = town.guard.judge
+
+    def then_break(**measured):
+        found = judge(**measured)
+        town.guard.broken = len(town.guard.judged) == 1  # the first verdict stands, the next ones cannot
+        return found
+
+    town.bench.during, town.guard.judge = meanwhile, then_break
+    report = town.consolidate.step()
+    assert (report.promoted, report.waiting) == (0, True)
+    assert town.ledger.edits() == ()
+    town.guard.judge, town.guard.broken = judge, False
+    town.settle()
+    assert town.placed() == {"Ada": "weights"}
+
+
 def test_in_shadow_mode_nothing_is_committed(build):
     town = build(limits={"shadow": True})
     town.submit(raw("Ada", "Rome"))

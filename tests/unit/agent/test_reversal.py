@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from guardedit.core.errors import ConflictError, UsageError
+from guardedit.core.errors import ConflictError, GuardError, UsageError
 from tests.fakes import raw
 
 
@@ -80,6 +80,29 @@ def test_a_retraction_of_a_fact_in_the_weights_stands_trial(town):
     assert ("Bob", "Eve") in town.guard.judged[before:]
     assert [edit.subject for edit in town.ledger.edits()] != []
     assert "Ada" not in {edit.subject for edit in town.ledger.edits()}
+
+
+def test_an_undo_that_cannot_be_measured_changes_nothing(town):
+    for n, (subject, home) in enumerate([("Ada", "Rome"), ("Bob", "Oslo"), ("Eve", "Lima")]):
+        town.send(raw(subject, home), name=str(n))
+    before = town.ledger.epoch()
+    town.guard.broken = True
+    with pytest.raises(GuardError, match="nothing was changed"):
+        town.operator.undo(town.facts()["Ada"].id)
+    assert town.ledger.epoch() == before
+
+
+def test_a_rollback_with_facts_keeps_out_only_what_was_in_the_weights(town):
+    town.send(raw("Ada", "Rome"), raw("Kim", "Kyiv", provenance={"confidence": 0.5}))
+    early = town.ledger.epoch().number
+    kim = town.facts()["Kim"]
+    town.send(raw("Kim", None, op="retract"), raw("Bob", "Oslo"), name="2")
+    town.operator.roll_back(early, facts_too=True)
+    assert town.facts()["Kim"].id == kim.id  # back in memory, where it always was
+    assert town.consolidate.kept.now() == {}
+    town.operator.roll_back(0)
+    assert {why.code for why in town.consolidate.kept.now().values()} == {"operator"}
+    assert set(town.consolidate.kept.now()) == {town.facts()["Ada"].id}
 
 
 def test_what_an_undo_disturbs_goes_to_memory_with_it(town):

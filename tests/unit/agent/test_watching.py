@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import math
 import os
 import signal
+from dataclasses import replace
 
 import pytest
 
 from guardedit.agent.operator import Operator
+from guardedit.core.errors import GuardError
 from tests.fakes import raw
 
 #: In the order in which they are passed, without a breach and with one.
@@ -31,17 +34,36 @@ def test_every_change_of_the_weights_gets_one_reading_and_moves_last_good(town):
 def test_nothing_is_promoted_on_top_of_what_is_unwatched(town):
     town.submit(raw("Ada", "Rome"))
     town.live.step()
-    town.guard.probes_for, probes_for = None, town.guard.probes_for  # measuring is impossible
-    with pytest.raises(TypeError):
-        town.consolidate.watch._measure()
-    town.guard.probes_for = probes_for
     town.consolidate.promote()
-    assert town.consolidate.watch.unwatched()
     town.submit(raw("Bob", "Oslo"), name="next")
     town.live.step()
-    assert town.consolidate.promote().epoch is None
+
+    def fail():
+        raise GuardError("out of memory with 64 rows a batch: lower batch_rows")
+
+    town.bench.during = fail
+    assert town.consolidate.step().promoted == 0
+    assert town.consolidate.watch.unwatched()
+    assert town.placed() == {"Ada": "weights", "Bob": "memory"}
+    assert [e.fields["stage"] for e in town.heard if e.kind == "error"] == ["watch"]
+    town.bench.during = None
     town.settle()
     assert town.placed() == {"Ada": "weights", "Bob": "weights"}
+
+
+def test_a_perplexity_that_is_not_finite_is_no_reading(town):
+    town.submit(raw("Ada", "Rome"))
+    town.live.step()
+    town.consolidate.promote()
+    measure = town.bench.measure
+    town.bench.measure = lambda edits, probes: replace(
+        measure(edits, probes), logprobs=((-math.inf if edits else -1.0,) * 4,)
+    )
+    for _ in range(3):
+        town.consolidate.step()
+    assert readings(town) == []
+    assert town.consolidate.watch.unwatched()
+    assert "no finite perplexity ratio" in town.heard[-1].fields["message"]
 
 
 def test_a_breach_rolls_back_names_the_culprit_and_keeps_the_innocent(town):

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 from guardedit.core.correction import Correction
-from guardedit.core.protocols import Delivery, Settlement
+from guardedit.core.messages import Delivery, Settlement
 from guardedit.core.receipt import Fate
 from guardedit.ledger.journal import SqliteLedger
 

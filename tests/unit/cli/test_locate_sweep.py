@@ -11,7 +11,7 @@ import torch
 
 from guardedit import assembly
 from guardedit.core.proposal import WeightEdit
-from guardedit.core.protocols import Snapshot
+from guardedit.core.serving import Snapshot
 from guardedit.editing.edit_card import EditCard, parse_card
 from guardedit.editing.settings import EditSettings
 from guardedit.ledger.journal import SqliteLedger

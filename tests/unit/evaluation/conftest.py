@@ -14,9 +14,9 @@ from guardedit.core.decision import Decision, Route
 from guardedit.core.epoch import Change
 from guardedit.core.errors import EditError
 from guardedit.core.fact import Fact, FactKey, Placement
+from guardedit.core.messages import Delivery, Settlement
 from guardedit.core.probe import Measurement
 from guardedit.core.proposal import Proposal, WeightEdit
-from guardedit.core.protocols import Delivery, Settlement
 from guardedit.core.receipt import Fate
 from guardedit.core.verdict import Gate, Outcome, combine
 from guardedit.evaluation.held_out import held_out

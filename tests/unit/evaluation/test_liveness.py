@@ -8,8 +8,8 @@ from itertools import islice
 
 import pytest
 
-from guardedit.core.protocols import Answer
 from guardedit.core.receipt import Fate, Receipt
+from guardedit.core.serving import Answer
 from guardedit.evaluation import liveness
 from guardedit.evaluation.liveness import corrections_of, measure
 

@@ -11,8 +11,8 @@ import sys
 from pathlib import Path
 
 from guardedit.core.errors import StorageFull
+from guardedit.core.messages import Delivery
 from guardedit.core.proposal import WeightEdit
-from guardedit.core.protocols import Delivery
 from guardedit.ledger.journal import SqliteLedger
 
 

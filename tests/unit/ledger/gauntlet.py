@@ -20,8 +20,8 @@ from pathlib import Path
 from guardedit.core.correction import Correction, content_sha256, decode_correction, encode_correction
 from guardedit.core.epoch import Change
 from guardedit.core.fact import Fact, Placement
+from guardedit.core.messages import Delivery, Settlement
 from guardedit.core.proposal import WeightEdit
-from guardedit.core.protocols import Delivery, Settlement
 from guardedit.core.receipt import Fate
 from guardedit.ledger import heads
 from guardedit.ledger.journal import SqliteLedger

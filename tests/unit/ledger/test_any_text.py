@@ -14,7 +14,7 @@ from guardedit.core.decision import Route
 from guardedit.core.epoch import Change
 from guardedit.core.errors import CorrectionError, Unrecordable, UsageError
 from guardedit.core.fact import FactKey
-from guardedit.core.protocols import Delivery
+from guardedit.core.messages import Delivery
 from guardedit.core.receipt import Fate
 
 ODD = ["\ud800", "a\udfff", "nul\0inside", "\0", "\u202e", "😀", "\ud83d", "'; DROP TABLE facts", "\\ud800"]

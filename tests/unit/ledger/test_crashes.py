@@ -10,7 +10,7 @@ import threading
 from pathlib import Path
 
 import guardedit
-from guardedit.core.protocols import Delivery
+from guardedit.core.messages import Delivery
 
 HERE = Path(__file__).parent
 #: The package under test, wherever the tests were started.
@@ -19,7 +19,7 @@ ENVIRONMENT = {**os.environ, "PYTHONPATH": str(Path(guardedit.__file__).parents[
 SEND = """
 import sys
 from pathlib import Path
-from guardedit.core.protocols import Delivery
+from guardedit.core.messages import Delivery
 from guardedit.ledger.journal import SqliteLedger
 with SqliteLedger.open(Path(sys.argv[1]), clock=lambda: 1.0, writer=False) as ledger:
     for n in range(20):

@@ -9,8 +9,8 @@ import pytest
 from guardedit.core.epoch import Change
 from guardedit.core.errors import ConflictError, UsageError
 from guardedit.core.fact import Placement
-from guardedit.core.protocols import Snapshot, Update
 from guardedit.core.receipt import Fate
+from guardedit.core.serving import Snapshot, Update
 
 
 def remember(ledger, make, *numbers):

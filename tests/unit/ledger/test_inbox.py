@@ -10,7 +10,7 @@ import pytest
 from guardedit.core.correction import content_sha256
 from guardedit.core.decision import Route
 from guardedit.core.errors import ConflictError, UsageError
-from guardedit.core.protocols import Delivery
+from guardedit.core.messages import Delivery
 from guardedit.core.receipt import Fate, Receipt
 
 

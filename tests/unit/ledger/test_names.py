@@ -9,7 +9,7 @@ import pytest
 from guardedit.core.correction import Correction, Op, Provenance, encode_correction
 from guardedit.core.epoch import Change
 from guardedit.core.fact import Fact, FactKey
-from guardedit.core.protocols import Delivery, LastChange, Settlement
+from guardedit.core.messages import Delivery, LastChange, Settlement
 from guardedit.core.receipt import Fate
 
 SAID = Correction(

@@ -9,7 +9,7 @@ import pytest
 from guardedit.core.correction import Correction, Op, encode_correction
 from guardedit.core.epoch import Change
 from guardedit.core.fact import Fact, FactKey, Placement
-from guardedit.core.protocols import Delivery, Settlement
+from guardedit.core.messages import Delivery, Settlement
 from guardedit.core.receipt import Fate
 
 SAID = Correction(

@@ -12,7 +12,7 @@ from guardedit.core.epoch import Change
 from guardedit.core.errors import ConflictError, LedgerBusy, UsageError
 from guardedit.core.fact import Placement
 from guardedit.ledger import state
-from guardedit.ledger.lock import CoordinatorLock
+from guardedit.ledger.lock import CoordinatorLock, DriverLock
 
 
 @pytest.fixture
@@ -143,3 +143,10 @@ def test_both_may_write_at_once_and_nothing_is_lost(two, make):
     assert [epoch.number for epoch in live.epochs()] == list(range(rounds + 15 + 1))
     assert {decode_correction(e.raw).id for e in live.entries()} == {f"c{n}" for n in range(rounds)}
     assert live.verify() == []
+
+
+def test_one_driver_turns_the_cycles_of_a_folder(tmp_path):
+    with DriverLock(tmp_path), pytest.raises(LedgerBusy, match=rf"process {os.getpid()} \(its driver\)"):
+        DriverLock(tmp_path)
+    with DriverLock(tmp_path):
+        pass

@@ -15,7 +15,7 @@ from guardedit.core.decision import Route
 from guardedit.core.epoch import Change
 from guardedit.core.errors import LedgerCorrupt, LedgerError
 from guardedit.core.fact import Placement
-from guardedit.core.protocols import Delivery
+from guardedit.core.messages import Delivery
 from guardedit.core.receipt import Fate
 from guardedit.ledger.chain import EventRow, event_hash
 from guardedit.ledger.database import schema

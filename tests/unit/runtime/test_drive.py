@@ -38,7 +38,7 @@ class Cycles:
 
 @pytest.fixture(autouse=True)
 def hurried(monkeypatch):
-    for name in ("SHORT_S", "LONG_S", "BACK_OFF_S"):
+    for name in ("SHORT_S", "LONG_S"):
         monkeypatch.setattr(driving, name, 0.001)
 
 
@@ -69,6 +69,20 @@ def test_a_broker_that_is_away_is_complained_of_once():
     system = Cycles()
     system.reports = [StepReport(away="nobody answers at 127.0.0.1:6399")] * 5
     assert run(system, lambda: not system.reports) == ["nobody answers at 127.0.0.1:6399"]
+
+
+def test_a_broker_that_is_away_slows_nobody_down(monkeypatch):
+    system = Cycles()
+    monkeypatch.setattr(system, "step_live", lambda wait_s=0.0: _away(system))
+    started = time.monotonic()
+    run(system, lambda: system.live > 50)
+    assert time.monotonic() - started < 1.0
+
+
+def _away(system: Cycles) -> StepReport:
+    system.live += 1
+    time.sleep(0.001)
+    return StepReport(away="no answer")
 
 
 def test_an_error_of_either_cycle_ends_both_and_is_raised():

@@ -17,7 +17,7 @@ import torch
 from guardedit.core.epoch import Epoch
 from guardedit.core.fact import Fact, FactKey, Placement
 from guardedit.core.proposal import WeightEdit
-from guardedit.core.protocols import Snapshot
+from guardedit.core.serving import Snapshot
 from guardedit.memory.encoder import Vectors
 from guardedit.memory.scope import ScopeThresholds
 from guardedit.memory.store import RetrievalMemory

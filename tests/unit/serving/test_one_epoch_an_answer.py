@@ -12,7 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from guardedit.core.epoch import Change
-from guardedit.core.protocols import Answer, Update
+from guardedit.core.serving import Answer, Update
 from guardedit.serving.replica import ServingReplica
 from tests.unit.serving.stand_ins import (
     SUBJECTS,

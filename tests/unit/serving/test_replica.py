@@ -12,7 +12,7 @@ import pytest
 from guardedit.core.epoch import Change
 from guardedit.core.errors import ConflictError, MemoryIndexError, UsageError
 from guardedit.core.fact import Fact, Placement
-from guardedit.core.protocols import Update
+from guardedit.core.serving import Update
 from guardedit.memory.fact_sets import facts_sha256
 from guardedit.serving.holdings import pinned_sha256
 from guardedit.serving.replica import ServingReplica

@@ -9,7 +9,8 @@ from guardedit import assembly
 from guardedit.core.epoch import Epoch
 from guardedit.core.errors import MalformedCorrection
 from guardedit.core.fact import Fact, FactKey, Placement
-from guardedit.core.protocols import Snapshot, SubjectGroup
+from guardedit.core.protocols import SubjectGroup
+from guardedit.core.serving import Snapshot
 from guardedit.editing.registry import Registry
 from guardedit.models.drafts import Draft, Reading, follow
 from guardedit.serving.replica import ServingReplica

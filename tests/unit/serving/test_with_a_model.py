@@ -13,7 +13,7 @@ import torch
 from guardedit.core.epoch import Change
 from guardedit.core.errors import UsageError
 from guardedit.core.proposal import WeightEdit
-from guardedit.core.protocols import Snapshot, Update
+from guardedit.core.serving import Snapshot, Update
 from guardedit.models.factors import Factors, to_payload
 from guardedit.models.fold import Fold
 from guardedit.models.host import ModelHost

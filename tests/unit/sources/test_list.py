@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from guardedit.core.protocols import Delivery
+from guardedit.core.messages import Delivery
 from guardedit.sources.list import ListSource
 
 

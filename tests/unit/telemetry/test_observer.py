@@ -4,7 +4,8 @@ import threading
 
 import pytest
 
-from guardedit.core.protocols import Event, Lag
+from guardedit.core.messages import Lag
+from guardedit.core.protocols import Event
 from guardedit.core.verdict import Gate, Outcome, combine
 from guardedit.telemetry.events import KINDS, problems
 from guardedit.telemetry.observer import Durations, MetricsObserver
