@@ -144,7 +144,7 @@ def policy() -> Policy:
 def warm_home(tmp_path_factory: pytest.TempPathFactory, policy: Policy) -> Path:
     """With second moments and known subjects' keys on disk: made once, by the first process that asks."""
     from guardedit import assembly
-    from guardedit.editing.directions import LayerStatistics
+    from guardedit.editing.joint.directions import LayerStatistics
 
     mine = tmp_path_factory.getbasetemp()
     home = (mine.parent if "PYTEST_XDIST_WORKER" in os.environ else mine) / "warm"

@@ -17,7 +17,7 @@ from guardedit.assembly.edit_cards import EDIT_CARD, card_file
 from guardedit.assembly.model_files import BACKGROUND, MOMENTS, model_folder, probe_file
 from guardedit.core.errors import MemoryIndexError, UsageError
 from guardedit.memory.encoder import packaged_minilm
-from guardedit.models.statistics import read_moments
+from guardedit.models.weights.statistics import read_moments
 from guardedit.settings import Settings
 
 #: Digest of what is not there.

@@ -14,10 +14,10 @@ from guardedit.core.protocols import Editor
 from guardedit.editing.hyper.network import last_layers
 from guardedit.editing.registry import Registry
 from guardedit.editing.setup import Setup
-from guardedit.models.fold import Fold
 from guardedit.models.host import ModelHost
-from guardedit.models.moments import Moments
-from guardedit.models.statistics import SecondMoments, load_or_collect
+from guardedit.models.weights.fold import Fold
+from guardedit.models.weights.moments import Moments
+from guardedit.models.weights.statistics import SecondMoments, load_or_collect
 from guardedit.models.worker import ModelWorker
 from guardedit.policy.schema import Policy
 from guardedit.settings import Settings

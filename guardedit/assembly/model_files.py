@@ -14,7 +14,7 @@ from guardedit.guard import ProbeSet
 from guardedit.models.background import background_texts
 from guardedit.models.host import ModelHost
 from guardedit.models.loading import load_tokenizer
-from guardedit.models.tokens import encode, subject_last
+from guardedit.models.text.tokens import encode, subject_last
 from guardedit.settings import Settings
 
 PROBES = "probes.json"

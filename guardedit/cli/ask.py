@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from guardedit.cli import show
-from guardedit.cli.opening import begun, existing, exists
-from guardedit.cli.options import Format, Home, Model, PolicyFile, Scope, settings_from
-from guardedit.cli.show import Output
+from guardedit.cli.terminal import show
+from guardedit.cli.terminal.options import Format, Home, Model, PolicyFile, Scope, settings_from
+from guardedit.cli.terminal.show import Output
 from guardedit.core.serving import Snapshot
+from guardedit.runtime.opening import begun, existing, exists
 from guardedit.settings import Settings
 
 if TYPE_CHECKING:

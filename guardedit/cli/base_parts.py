@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from guardedit.cli import show
-from guardedit.cli.opening import begun, existing
-from guardedit.cli.options import Format, Home, Model, commands, examples, settings_from
-from guardedit.cli.show import Output
+from guardedit.cli.terminal import show
+from guardedit.cli.terminal.options import Format, Home, Model, commands, examples, settings_from
+from guardedit.cli.terminal.show import Output
 from guardedit.core.errors import UsageError
 from guardedit.ledger.journal import SqliteLedger
 from guardedit.ledger.reading import LedgerReader
+from guardedit.runtime.opening import begun, existing
 from guardedit.settings import Settings
 
 if TYPE_CHECKING:

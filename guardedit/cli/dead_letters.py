@@ -6,11 +6,11 @@ from typing import Annotated, Any
 
 import typer
 
-from guardedit.cli import show
-from guardedit.cli.opening import changing, existing
-from guardedit.cli.options import Format, Home, commands, examples, settings_from
-from guardedit.cli.show import Output
+from guardedit.cli.terminal import show
+from guardedit.cli.terminal.options import Format, Home, commands, examples, settings_from
+from guardedit.cli.terminal.show import Output
 from guardedit.ledger.inbox import DeadLetter
+from guardedit.runtime.opening import changing, existing
 
 app = commands("Dead letters: list, show, retry, drop.")
 

@@ -6,12 +6,12 @@ from typing import Annotated, Any
 
 import typer
 
-from guardedit.cli import show
-from guardedit.cli.opening import existing, number_of
-from guardedit.cli.operator import operating
-from guardedit.cli.options import Format, Home, Model, PolicyFile, commands, examples, settings_from
-from guardedit.cli.show import Output
+from guardedit.cli.terminal import show
+from guardedit.cli.terminal.options import Format, Home, Model, PolicyFile, commands, examples, settings_from
+from guardedit.cli.terminal.show import Output
 from guardedit.core.epoch import Epoch
+from guardedit.runtime.door import operating
+from guardedit.runtime.opening import existing, number_of
 
 app = commands("Epochs: list, show, rollback.")
 

@@ -6,14 +6,14 @@ from typing import Annotated, Any
 
 import typer
 
-from guardedit.cli import show
-from guardedit.cli.opening import changing, existing
-from guardedit.cli.options import Format, Home, commands, examples, settings_from
-from guardedit.cli.show import Output
+from guardedit.cli.terminal import show
+from guardedit.cli.terminal.options import Format, Home, commands, examples, settings_from
+from guardedit.cli.terminal.show import Output
 from guardedit.core.correction import decode_correction
 from guardedit.core.errors import CorrectionError
 from guardedit.core.receipt import Fate
 from guardedit.ledger.inbox import Entry
+from guardedit.runtime.opening import changing, existing
 
 app = commands("Held corrections: list, release.")
 

@@ -8,26 +8,20 @@ from typing import Annotated
 import typer
 
 import guardedit
-from guardedit.cli import (
-    base_parts,
-    bench,
-    dead_letters,
-    editors,
-    epochs,
-    facts,
-    held,
-    locate,
-    policy,
-    streams,
-)
+from guardedit.cli import base_parts, dead_letters, epochs, held, policy
 from guardedit.cli.ask import ask
-from guardedit.cli.demo import demo
-from guardedit.cli.failure import Commands
+from guardedit.cli.bench import commands as bench
+from guardedit.cli.demo.command import demo
+from guardedit.cli.editors import commands as editors
+from guardedit.cli.facts import commands as facts
+from guardedit.cli.locate import commands as locate
 from guardedit.cli.metrics import metrics
-from guardedit.cli.options import examples
 from guardedit.cli.run import run
 from guardedit.cli.status import status
 from guardedit.cli.submit import submit
+from guardedit.cli.terminal import streams
+from guardedit.cli.terminal.failure import Commands
+from guardedit.cli.terminal.options import examples
 from guardedit.cli.verify import verify
 
 app = typer.Typer(

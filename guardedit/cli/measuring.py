@@ -11,14 +11,14 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from guardedit.cli import show
-from guardedit.cli.show import Output
+from guardedit.cli.terminal import show
+from guardedit.cli.terminal.show import Output
 from guardedit.core.errors import UsageError
 from guardedit.settings import Settings
 
 if TYPE_CHECKING:
-    from guardedit.evaluation.editors.cases import EditCase
-    from guardedit.evaluation.editors.compare import Measured
+    from guardedit.lab.editors.cases import EditCase
+    from guardedit.lab.editors.compare import Measured
     from guardedit.models.host import ModelHost
 
 #: Between two lines about long work where nobody looks.
@@ -71,7 +71,7 @@ def facts_to_edit(
     if count < 1:
         raise UsageError("no edits are asked for: give --single or --sequential a number above 0")
     if path is not None:
-        from guardedit.evaluation.editors.given_facts import given_cases, read_corrections
+        from guardedit.lab.editors.given_facts import given_cases, read_corrections
 
         corrections = read_corrections(path)  # before the probe set: most mistakes are here
         from guardedit.assembly import load_probes
@@ -81,7 +81,7 @@ def facts_to_edit(
     if settings.model:
         raise UsageError("there are no facts for this model: give --facts FILE.jsonl")
     from guardedit.assembly import load_probes
-    from guardedit.evaluation.editors.world_facts import world_cases
+    from guardedit.lab.editors.world_facts import world_cases
     from guardedit.zoo.probes import known_world, read_texts
     from guardedit.zoo.world import World
 
@@ -128,8 +128,8 @@ def unsaid(host: ModelHost, cases: list[EditCase]) -> list[EditCase]:
     Raises:
         UsageError: when there are none.
     """
-    from guardedit.evaluation.editors.cases import vetted
-    from guardedit.models.guessing import complete_guessed
+    from guardedit.lab.editors.cases import vetted
+    from guardedit.models.text.guessing import complete_guessed
 
     good = vetted(cases, lambda guesses: complete_guessed(host, guesses))
     if not good:
@@ -141,7 +141,7 @@ def unsaid(host: ModelHost, cases: list[EditCase]) -> list[EditCase]:
 
 def show_measured(found: Sequence[Measured], output: Output) -> None:
     """The tables of what was measured, and what went wrong on stderr."""
-    from guardedit.evaluation.editors.report import problems, sequence_table, single_table
+    from guardedit.lab.editors.report import problems, sequence_table, single_table
 
     for title, table in (
         ("each edit alone:", single_table(found)),

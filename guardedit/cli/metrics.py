@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import guardedit
-from guardedit.cli import show
-from guardedit.cli.opening import begun, existing
-from guardedit.cli.options import Home, settings_from
+from guardedit.cli.terminal import show
+from guardedit.cli.terminal.options import Home, settings_from
+from guardedit.runtime.opening import begun, existing
 
 
 def metrics(*, home: Home = None) -> None:

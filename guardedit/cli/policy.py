@@ -10,17 +10,17 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from guardedit.cli import show
-from guardedit.cli.failure import Code
-from guardedit.cli.opening import existing, exists
-from guardedit.cli.options import Format, Home, Model, PolicyFile, commands, examples, settings_from
-from guardedit.cli.show import Output
-from guardedit.cli.streams import standard_input
+from guardedit.cli.terminal import show
+from guardedit.cli.terminal.failure import Code
+from guardedit.cli.terminal.options import Format, Home, Model, PolicyFile, commands, examples, settings_from
+from guardedit.cli.terminal.show import Output
+from guardedit.cli.terminal.streams import standard_input
 from guardedit.core.correction import Correction, decode_correction
 from guardedit.core.decision import Route
 from guardedit.core.errors import CorrectionError, PolicyError, UsageError
 from guardedit.core.receipt import Fate
 from guardedit.core.wire import split_messages
+from guardedit.runtime.opening import existing, exists
 from guardedit.settings import Settings
 
 if TYPE_CHECKING:

@@ -14,13 +14,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from guardedit.agent.parts import StepReport
-from guardedit.cli import show
-from guardedit.cli.opening import refuse_second
-from guardedit.cli.operator import DOOR, open_door, use_token
-from guardedit.cli.options import Format, Home, Model, PolicyFile, settings_from
-from guardedit.cli.show import Output
+from guardedit.cli.terminal import show
+from guardedit.cli.terminal.options import Format, Home, Model, PolicyFile, settings_from
+from guardedit.cli.terminal.show import Output
 from guardedit.core.errors import SourceError
-from guardedit.ledger.lock import DriverLock
+from guardedit.ledger.storage.lock import DriverLock
+from guardedit.runtime.door import DOOR, open_door, use_token
+from guardedit.runtime.opening import refuse_second
 from guardedit.settings import Settings
 
 if TYPE_CHECKING:

@@ -11,14 +11,14 @@ from typing import Annotated, Any
 
 import typer
 
-from guardedit.cli import show
-from guardedit.cli.facts_kept import kept_now
-from guardedit.cli.opening import begun, existing
-from guardedit.cli.options import Format, Home, settings_from
-from guardedit.cli.show import Output
+from guardedit.cli.facts.kept import kept_now
+from guardedit.cli.terminal import show
+from guardedit.cli.terminal.options import Format, Home, settings_from
+from guardedit.cli.terminal.show import Output
 from guardedit.core.fact import Placement
 from guardedit.core.receipt import Fate
 from guardedit.ledger.reading import LedgerReader
+from guardedit.runtime.opening import begun, existing
 from guardedit.settings import Settings
 
 

@@ -11,13 +11,13 @@ from typing import Annotated, BinaryIO
 
 import typer
 
-from guardedit.cli import show
-from guardedit.cli.opening import inbox
-from guardedit.cli.options import Format, Home, settings_from
-from guardedit.cli.show import Output
-from guardedit.cli.streams import standard_input
+from guardedit.cli.terminal import show
+from guardedit.cli.terminal.options import Format, Home, settings_from
+from guardedit.cli.terminal.show import Output
+from guardedit.cli.terminal.streams import standard_input
 from guardedit.core.errors import GuardeditError, SourceError
 from guardedit.core.messages import Delivery
+from guardedit.runtime.opening import inbox
 from guardedit.sources.jsonl import read_lines
 
 #: Lines a transaction. What was counted is on the disk.

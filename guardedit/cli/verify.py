@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from guardedit.cli import show
-from guardedit.cli.failure import Code
-from guardedit.cli.opening import begun, existing
-from guardedit.cli.options import Format, Home, Model, PolicyFile, settings_from
-from guardedit.cli.show import Output
+from guardedit.cli.terminal import show
+from guardedit.cli.terminal.failure import Code
+from guardedit.cli.terminal.options import Format, Home, Model, PolicyFile, settings_from
+from guardedit.cli.terminal.show import Output
 from guardedit.core.errors import GuardeditError
 from guardedit.ledger.opening import anchor as anchor_anew
 from guardedit.ledger.reading import LedgerReader
+from guardedit.runtime.opening import begun, existing
 from guardedit.settings import Settings
 
 if TYPE_CHECKING:

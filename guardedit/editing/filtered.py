@@ -19,8 +19,8 @@ from guardedit.core.protocols import Editor, SubjectGroup
 from guardedit.editing.filters import Filter
 from guardedit.editing.method_card import MethodCard
 from guardedit.editing.setup import Setup
-from guardedit.models.factors import SOLVED, Factors, parts_of, to_payload
-from guardedit.models.ridge import Ridge, shares
+from guardedit.models.weights.factors import SOLVED, Factors, parts_of, to_payload
+from guardedit.models.weights.ridge import Ridge, shares
 
 #: What even a filter that only multiplies must decline.
 CODEBOOK = "edits of a codebook are refused: a value that takes another's place is no change to shrink"

@@ -8,9 +8,9 @@ from pathlib import Path
 
 from guardedit.core.probe import Question
 from guardedit.editing.settings import EditSettings, JointSettings
-from guardedit.models.fold import Fold
 from guardedit.models.host import ModelHost
-from guardedit.models.statistics import SecondMoments
+from guardedit.models.weights.fold import Fold
+from guardedit.models.weights.statistics import SecondMoments
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

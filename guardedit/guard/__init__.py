@@ -5,12 +5,12 @@ from __future__ import annotations
 from guardedit.core.drift import Breach, Reading
 from guardedit.guard.bisection import Bisection, bisect
 from guardedit.guard.collapse_guard import CollapseGuard
-from guardedit.guard.cusum import Cusum
-from guardedit.guard.detector import Detector
+from guardedit.guard.detectors.cusum import Cusum
+from guardedit.guard.detectors.detector import Detector
+from guardedit.guard.detectors.ewma import Ewma
+from guardedit.guard.detectors.no_drift import NoDrift
 from guardedit.guard.drift import DriftWatch, usual_detectors
-from guardedit.guard.ewma import Ewma
 from guardedit.guard.limits import DriftLimits, GuardLimits
-from guardedit.guard.no_drift import NoDrift
 from guardedit.guard.no_guard import NoGuard
 from guardedit.guard.probes import ProbeSet
 

@@ -11,9 +11,9 @@ from collections.abc import Iterable, Sequence
 
 from guardedit.core.drift import Breach, Reading
 from guardedit.core.errors import GuardError
-from guardedit.guard.cusum import Cusum
-from guardedit.guard.detector import Detector
-from guardedit.guard.ewma import Ewma
+from guardedit.guard.detectors.cusum import Cusum
+from guardedit.guard.detectors.detector import Detector
+from guardedit.guard.detectors.ewma import Ewma
 from guardedit.guard.limits import DriftLimits
 
 

@@ -19,11 +19,11 @@ from guardedit.core.protocols import Clock
 from guardedit.core.receipt import Fate
 from guardedit.core.verdict import Verdict
 from guardedit.ledger import epochs, history, intake, projection
-from guardedit.ledger.blobs import Blobs
-from guardedit.ledger.database import Database
 from guardedit.ledger.epochs import LAST_GOOD, SERVING, Asked, Step
 from guardedit.ledger.intake import InboxWriter
-from guardedit.ledger.lock import CONSOLIDATE, CoordinatorLock
+from guardedit.ledger.storage.blobs import Blobs
+from guardedit.ledger.storage.database import Database
+from guardedit.ledger.storage.lock import CONSOLIDATE, CoordinatorLock
 
 _DECIDED_BY_FACTS = frozenset({Fate.ACCEPTED, Fate.UNCHANGED, Fate.SUPERSEDED})
 

@@ -9,8 +9,8 @@ from collections import Counter
 from collections.abc import Callable
 
 from guardedit.core.counts import NAN, Counts
-from guardedit.ledger.database import Database
 from guardedit.ledger.state import NOTHING, State
+from guardedit.ledger.storage.database import Database
 
 _CORRECTIONS = "SELECT source, route, fate, count(*) FROM decisions GROUP BY 1, 2, 3"
 _GATES = "SELECT gate, outcome, count(*) FROM gates GROUP BY 1, 2"

@@ -12,8 +12,8 @@ from guardedit.core.epoch import Change, Epoch, state_sha256_of
 from guardedit.core.errors import UsageError
 from guardedit.core.proposal import WeightEdit
 from guardedit.core.verdict import Outcome, Verdict
-from guardedit.ledger.database import Database
 from guardedit.ledger.state import State, changed, edits_at, edits_of_all, moved
+from guardedit.ledger.storage.database import Database
 from guardedit.naming import identity
 
 SERVING = "serving"

@@ -8,8 +8,8 @@ from typing import Any, NamedTuple
 from guardedit.core.errors import LedgerCorrupt
 from guardedit.core.fact import Fact, FactKey
 from guardedit.core.messages import LastChange
-from guardedit.ledger.database import Database, read_json
 from guardedit.ledger.state import read_fact
+from guardedit.ledger.storage.database import Database, read_json
 from guardedit.naming import identity
 
 

@@ -14,7 +14,7 @@ from typing import Any
 from guardedit.core.errors import UsageError
 from guardedit.core.messages import Received
 from guardedit.core.receipt import Fate, Receipt
-from guardedit.ledger.database import Database
+from guardedit.ledger.storage.database import Database
 
 _ENTRIES = (
     "SELECT seq, source, position, received_at_s, fate, reason, correction_id, settled_at_s, epoch, raw"

@@ -15,10 +15,10 @@ from guardedit.core.errors import ConflictError, Unrecordable, UsageError
 from guardedit.core.messages import Delivery, Settlement
 from guardedit.core.receipt import Fate
 from guardedit.ledger import inbox
-from guardedit.ledger.database import utf8
 from guardedit.ledger.epochs import Asked, check_text
 from guardedit.ledger.projection import DROPPED, RECEIVED, RELEASED, RETRIED, SETTLED, record
 from guardedit.ledger.reading import LedgerReader
+from guardedit.ledger.storage.database import utf8
 
 #: Kind of the event by which an operator lets a fact be promoted again.
 FACT_RELEASED = "fact_released"

@@ -16,11 +16,12 @@ from typing import Any, Self
 from guardedit.core.errors import ConflictError, UsageError
 from guardedit.core.proposal import WeightEdit
 from guardedit.core.protocols import Clock
-from guardedit.ledger import epochs, lock, opening, projection
+from guardedit.ledger import epochs, opening, projection
 from guardedit.ledger.advancing import EpochWriter
-from guardedit.ledger.blobs import Blobs
-from guardedit.ledger.connecting import writable
 from guardedit.ledger.epochs import SERVING
+from guardedit.ledger.storage import lock
+from guardedit.ledger.storage.blobs import Blobs
+from guardedit.ledger.storage.connecting import writable
 
 
 class SqliteLedger(EpochWriter):

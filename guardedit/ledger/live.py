@@ -12,9 +12,9 @@ from guardedit.core.proposal import WeightEdit
 from guardedit.core.protocols import Clock
 from guardedit.core.serving import Snapshot, Update
 from guardedit.ledger import epochs
-from guardedit.ledger.blobs import Blobs
-from guardedit.ledger.database import Database, read_json
 from guardedit.ledger.state import State, changes_between, edits_at, follow, state_at
+from guardedit.ledger.storage.blobs import Blobs
+from guardedit.ledger.storage.database import Database, read_json
 
 
 class LiveReader:

@@ -9,14 +9,14 @@ from guardedit.core.epoch import state_sha256_of
 from guardedit.core.errors import LedgerCorrupt, UsageError
 from guardedit.core.protocols import Clock
 from guardedit.ledger import epochs
-from guardedit.ledger.blobs import Blobs
-from guardedit.ledger.chain import EventRow, broken_links
-from guardedit.ledger.connecting import NAME, readable, writable
-from guardedit.ledger.database import Database
-from guardedit.ledger.lock import CoordinatorLock
 from guardedit.ledger.projection import EPOCH, record
 from guardedit.ledger.reading import LedgerReader
 from guardedit.ledger.state import State, state_at
+from guardedit.ledger.storage.blobs import Blobs
+from guardedit.ledger.storage.chain import EventRow, broken_links
+from guardedit.ledger.storage.connecting import NAME, readable, writable
+from guardedit.ledger.storage.database import Database
+from guardedit.ledger.storage.lock import CoordinatorLock
 
 
 def read_only(folder: Path, *, clock: Clock, key: bytes = b"") -> LedgerReader:

@@ -13,8 +13,8 @@ from dataclasses import dataclass, field
 from guardedit.core.correction import Correction, Op, content_sha256, decode_correction
 from guardedit.core.errors import CorrectionError, LedgerCorrupt
 from guardedit.core.fact import Fact, FactKey
-from guardedit.ledger.database import Database
 from guardedit.ledger.state import read_fact
+from guardedit.ledger.storage.database import Database
 from guardedit.naming import identity
 
 _ACCEPTED = (

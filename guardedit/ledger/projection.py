@@ -11,7 +11,7 @@ import sqlite3
 from collections.abc import Mapping
 from typing import Any, Final
 
-from guardedit.ledger.chain import EventRow, append
+from guardedit.ledger.storage.chain import EventRow, append
 
 #: Kinds of event that change tables. `note` may use any other kind.
 RECEIVED: Final = "received"

@@ -12,9 +12,9 @@ from guardedit.core.messages import LastChange, Received
 from guardedit.core.proposal import WeightEdit
 from guardedit.core.receipt import Fate, Receipt
 from guardedit.ledger import history, inbox
-from guardedit.ledger.chain import EventRow
 from guardedit.ledger.counts import read_counts
 from guardedit.ledger.live import LiveReader
+from guardedit.ledger.storage.chain import EventRow
 from guardedit.ledger.verify import problems
 
 

@@ -15,7 +15,7 @@ from types import MappingProxyType
 from guardedit.core.epoch import Change, facts_sum
 from guardedit.core.errors import LedgerCorrupt
 from guardedit.core.fact import Fact, FactKey
-from guardedit.ledger.database import Database, read_json
+from guardedit.ledger.storage.database import Database, read_json
 
 #: Digest -> the fact ids it stands for as JSON text; None: ceased to be live.
 Moves = Mapping[str, str | None]

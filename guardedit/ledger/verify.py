@@ -9,13 +9,13 @@ from collections.abc import Iterator
 
 from guardedit.core.epoch import state_sha256_of
 from guardedit.core.errors import LedgerCorrupt, LedgerError
-from guardedit.ledger.blobs import Blobs
-from guardedit.ledger.chain import EventRow, broken_links
-from guardedit.ledger.connecting import noted_problems
-from guardedit.ledger.database import Database, schema
 from guardedit.ledger.origins import strangers
 from guardedit.ledger.projection import TABLES, project
 from guardedit.ledger.state import totals
+from guardedit.ledger.storage.blobs import Blobs
+from guardedit.ledger.storage.chain import EventRow, broken_links
+from guardedit.ledger.storage.connecting import noted_problems
+from guardedit.ledger.storage.database import Database, schema
 
 
 def problems(database: Database, blobs: Blobs) -> list[str]:

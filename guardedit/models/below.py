@@ -15,7 +15,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from guardedit.models.bypass import Patch
-from guardedit.models.layout import Layout
+from guardedit.models.layouts.layout import Layout
 from guardedit.models.views import with_module
 
 #: Hidden states that are kept; the longest unused go first.

@@ -20,15 +20,15 @@ from torch import Tensor, nn
 from guardedit.core.errors import MalformedCorrection, UsageError, WrongBaseModel
 from guardedit.models.below import Below, lowest_changed
 from guardedit.models.bypass import Patch, hooked
-from guardedit.models.generation import by_length, greedy
-from guardedit.models.guessing import complete_guessed
 from guardedit.models.integrity import Kept, bring_back, tensor_of
-from guardedit.models.layouts import layer_count, read_structure
+from guardedit.models.layouts.cards import layer_count, read_structure
 from guardedit.models.loading import context_of, load_model
 from guardedit.models.matrices import is_transposed, tensor_sha256, write
-from guardedit.models.room import memory_errors
-from guardedit.models.saying import says
-from guardedit.models.tokens import encode, pad
+from guardedit.models.text.generation import by_length, greedy
+from guardedit.models.text.guessing import complete_guessed
+from guardedit.models.text.room import memory_errors
+from guardedit.models.text.saying import says
+from guardedit.models.text.tokens import encode, pad
 from guardedit.models.views import head_logits
 
 

@@ -17,9 +17,9 @@ from guardedit.core.errors import EditError, UsageError
 from guardedit.core.probe import Inspection, Measurement, Probes
 from guardedit.core.proposal import Proposal, WeightEdit
 from guardedit.core.protocols import Editor, SubjectGroup
-from guardedit.models.fold import Fold
-from guardedit.models.guessing import complete_guessed
 from guardedit.models.host import ModelHost
+from guardedit.models.text.guessing import complete_guessed
+from guardedit.models.weights.fold import Fold
 
 #: Sets of edits whose answers are kept. A trial compares three: base, serving, candidate; a failing batch
 #: is tried edit by edit.

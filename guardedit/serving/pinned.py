@@ -16,7 +16,7 @@ from guardedit.core.proposal import WeightEdit
 from guardedit.core.serving import Recall
 from guardedit.memory.context import respelt, with_fact
 from guardedit.models.bypass import Patch
-from guardedit.models.folded import Folded
+from guardedit.models.weights.folded import Folded
 from guardedit.serving.holdings import Digests
 
 

@@ -25,9 +25,9 @@ from guardedit.editing.edit_card import EditCard
 from guardedit.editing.registry import Registry
 from guardedit.editing.settings import EditSettings
 from guardedit.editing.setup import Setup
-from guardedit.models.fold import Fold
 from guardedit.models.host import ModelHost
-from guardedit.models.statistics import SecondMoments, load_or_collect
+from guardedit.models.weights.fold import Fold
+from guardedit.models.weights.statistics import SecondMoments, load_or_collect
 from guardedit.settings import Settings
 from guardedit.zoo.corpus import held_out_part, training_part
 from guardedit.zoo.examine import knows, make_cases, obeys, perplexity, takes_edits

@@ -16,8 +16,8 @@ from guardedit.core.fact import Fact, FactKey
 from guardedit.core.probe import Kind, Question
 from guardedit.core.protocols import Editor, SubjectGroup
 from guardedit.memory.context import with_fact
-from guardedit.models.fold import Fold
 from guardedit.models.host import ModelHost
+from guardedit.models.weights.fold import Fold
 from guardedit.zoo.world import KnownFact, World
 
 #: Wordings a correction brings; the others of the relation are kept for asking.

@@ -16,8 +16,8 @@ from typing import Any
 from guardedit.assembly import BACKGROUND, PROBES, PROSE
 from guardedit.models.background import background_texts
 from guardedit.models.host import ModelHost
-from guardedit.models.statistics import MOST
-from guardedit.models.tokens import encode
+from guardedit.models.text.tokens import encode
+from guardedit.models.weights.statistics import MOST
 from guardedit.zoo.world import ZOO_FOLDER, KnownFact, World
 
 TEXTS_FILE = ZOO_FOLDER / "probe_texts.json"

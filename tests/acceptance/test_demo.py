@@ -9,8 +9,8 @@ import pytest
 from typer.testing import CliRunner
 
 from guardedit.cli.main import app
-from guardedit.evaluation.expected import Kind
-from guardedit.evaluation.report import THRESHOLDS, reached
+from guardedit.demo.expected import Kind
+from guardedit.demo.report import THRESHOLDS, reached
 
 
 @pytest.fixture(scope="module")

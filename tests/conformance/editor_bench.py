@@ -23,22 +23,22 @@ from guardedit.core.fact import Fact, FactKey
 from guardedit.core.probe import Kind, Question
 from guardedit.core.proposal import Proposal, WeightEdit
 from guardedit.core.protocols import Editor, SubjectGroup
-from guardedit.editing.contexts import Contexts
 from guardedit.editing.hyper.checkpoint import NETWORKS
 from guardedit.editing.hyper.lessons import Course, Example
 from guardedit.editing.hyper.recipe import Recipe
 from guardedit.editing.hyper.training import Training
 from guardedit.editing.method_card import MethodCard
 from guardedit.editing.methods.lora import Recipe as LoraRecipe
+from guardedit.editing.optimise.contexts import Contexts
+from guardedit.editing.optimise.rows import STOP
 from guardedit.editing.registry import Registry
-from guardedit.editing.rows import STOP
 from guardedit.editing.settings import EditSettings, JointSettings
 from guardedit.editing.setup import Setup
-from guardedit.models.factors import Factors, parts_of, to_payload
-from guardedit.models.fold import Fold
 from guardedit.models.host import ModelHost
-from guardedit.models.statistics import collect
-from guardedit.models.tokens import batch
+from guardedit.models.text.tokens import batch
+from guardedit.models.weights.factors import Factors, parts_of, to_payload
+from guardedit.models.weights.fold import Fold
+from guardedit.models.weights.statistics import collect
 from tests.tiny_models import FAMILIES, byte_tokenizer
 
 #: Every registered method, as of now.

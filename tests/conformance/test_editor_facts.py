@@ -10,7 +10,7 @@ import torch
 
 from guardedit.core.proposal import Proposal
 from guardedit.core.protocols import SubjectGroup
-from guardedit.models.tokens import encode
+from guardedit.models.text.tokens import encode
 from tests.conformance.covering import covering
 from tests.conformance.editor_bench import (
     ENGINES,

@@ -12,7 +12,7 @@ from transformers import PreTrainedModel
 from transformers.pytorch_utils import Conv1D
 
 from guardedit.editing.setup import Setup
-from guardedit.models.factors import parts_of
+from guardedit.models.weights.factors import parts_of
 from tests.conformance.editor_bench import (
     FIRST,
     Run,

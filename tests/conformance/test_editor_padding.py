@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from guardedit.editing.setup import Setup
-from guardedit.models.tokens import encode
+from guardedit.models.text.tokens import encode
 from tests.conformance.editor_bench import PROMPTS, logits_of
 
 #: Rounding of another batch and of attention over masked places; edits move logits by ten times as much.

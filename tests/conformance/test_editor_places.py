@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from guardedit.models.factors import parts_of
+from guardedit.models.weights.factors import parts_of
 from tests.conformance.editor_bench import LAYER, LAYERS, card_of
 
 

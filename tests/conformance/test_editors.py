@@ -8,8 +8,8 @@ import random
 import torch
 
 from guardedit.editing.registry import Registry
-from guardedit.models.factors import parts_of, to_payload
-from guardedit.models.fold import Fold
+from guardedit.models.weights.factors import parts_of, to_payload
+from guardedit.models.weights.fold import Fold
 from tests.conformance.editor_bench import (
     FIRST,
     QUICK,

@@ -15,7 +15,7 @@ from guardedit.assembly.base_check import recorded_parts
 from guardedit.core.errors import UsageError, WrongBaseModel
 from guardedit.core.proposal import WeightEdit
 from guardedit.ledger.journal import SqliteLedger
-from guardedit.models.statistics import read_moments, save_moments
+from guardedit.models.weights.statistics import read_moments, save_moments
 from guardedit.settings import Settings
 from tests.conformance.editor_bench import BACKGROUND, SENTENCES
 from tests.tiny_models import CARDED, byte_tokenizer

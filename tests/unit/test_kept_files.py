@@ -14,16 +14,22 @@ from guardedit import assembly
 from guardedit.core.durable import replace_file
 from guardedit.core.errors import StorageFull
 from guardedit.core.probe import Kind, Question
-from guardedit.editing import directions
-from guardedit.editing.directions import LayerStatistics
 from guardedit.editing.edit_card import EditCard
-from guardedit.editing.keys import at_subject_in
+from guardedit.editing.joint import directions
+from guardedit.editing.joint.directions import LayerStatistics
+from guardedit.editing.optimise.keys import at_subject_in
 from guardedit.editing.settings import EditSettings
 from guardedit.editing.setup import Setup
 from guardedit.models.background import background_texts
-from guardedit.models.fold import Fold
 from guardedit.models.host import ModelHost
-from guardedit.models.statistics import SecondMoments, collect, moments_from, read_moments, save_moments
+from guardedit.models.weights.fold import Fold
+from guardedit.models.weights.statistics import (
+    SecondMoments,
+    collect,
+    moments_from,
+    read_moments,
+    save_moments,
+)
 from guardedit.settings import Settings
 from tests.tiny_models import CARDED, byte_tokenizer
 

@@ -14,10 +14,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from guardedit.editing.rows import STOP
+from guardedit.editing.optimise.rows import STOP
 from guardedit.models.hooks import in_rows
 from guardedit.models.host import ModelHost
-from guardedit.models.tokens import IGNORED, Batch, batch
+from guardedit.models.text.tokens import IGNORED, Batch, batch
 
 #: Gets keys [B, T, f] and values [B, T, d] of a down projection, gives the values that later modules see.
 Beside = Callable[[Tensor, Tensor], Tensor]

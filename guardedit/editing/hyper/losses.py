@@ -15,7 +15,7 @@ from guardedit.editing.hyper.gradients import answer_nats, beside_layers, change
 from guardedit.editing.hyper.lessons import Lesson
 from guardedit.editing.hyper.network import HyperNetwork, changes_of
 from guardedit.models.host import ModelHost
-from guardedit.models.tokens import IGNORED, batch
+from guardedit.models.text.tokens import IGNORED, batch
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,8 +15,8 @@ from torch import Tensor, nn
 
 from guardedit.editing.hyper.gradients import Change, Gradient, encode, loss_gradients
 from guardedit.models.host import ModelHost
-from guardedit.models.tokens import encode as token_ids
-from guardedit.models.tokens import pad
+from guardedit.models.text.tokens import encode as token_ids
+from guardedit.models.text.tokens import pad
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

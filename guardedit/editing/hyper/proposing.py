@@ -19,7 +19,7 @@ from guardedit.editing.hyper.checkpoint import load_network
 from guardedit.editing.hyper.gradients import Change
 from guardedit.editing.hyper.network import HyperNetwork, Request, changes_of
 from guardedit.editing.setup import Setup
-from guardedit.models.factors import Factors, to_payload
+from guardedit.models.weights.factors import Factors, to_payload
 
 
 class TrainedEditor:

@@ -15,14 +15,14 @@ from torch import Tensor
 
 from guardedit.core.proposal import Proposal, WeightEdit
 from guardedit.core.protocols import SubjectGroup
-from guardedit.editing.contexts import Contexts
-from guardedit.editing.history import History
+from guardedit.editing.locate.history import History
+from guardedit.editing.locate.solve import after_history, into_null_space, taken_directions
+from guardedit.editing.locate.spread import DEVIATIONS, FROZEN_KEYS, Spread, recipe_of
+from guardedit.editing.locate.values import Recipe
 from guardedit.editing.method_card import MethodCard
+from guardedit.editing.optimise.contexts import Contexts
 from guardedit.editing.setup import Setup
-from guardedit.editing.solve import after_history, into_null_space, taken_directions
-from guardedit.editing.spread import DEVIATIONS, FROZEN_KEYS, Spread, recipe_of
-from guardedit.editing.values import Recipe
-from guardedit.models.ridge import shares
+from guardedit.models.weights.ridge import shares
 
 #: The published threshold, 2e-2 on every eigenvalue, means something else for each scale of C; on the demo
 #: model it would leave 78 to 94 per cent of the directions free. Together there, 0.02 loses two facts of 24,

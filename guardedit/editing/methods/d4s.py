@@ -14,13 +14,13 @@ from collections.abc import Callable, Sequence
 
 from guardedit.core.proposal import Proposal, WeightEdit
 from guardedit.core.protocols import SubjectGroup
-from guardedit.editing.background import Backgrounds
-from guardedit.editing.contexts import Contexts
+from guardedit.editing.locate.background import Backgrounds
+from guardedit.editing.locate.spread import DEVIATIONS, Found, Spread, edit_of, evenly, recipe_of
+from guardedit.editing.locate.values import Recipe
 from guardedit.editing.method_card import MethodCard
+from guardedit.editing.optimise.contexts import Contexts
 from guardedit.editing.setup import Setup
-from guardedit.editing.spread import DEVIATIONS, Found, Spread, edit_of, evenly, recipe_of
-from guardedit.editing.values import Recipe
-from guardedit.models.factors import Factors
+from guardedit.models.weights.factors import Factors
 
 
 class D4SEditor:

@@ -13,13 +13,13 @@ from torch import Tensor
 
 from guardedit.core.proposal import Proposal, WeightEdit
 from guardedit.core.protocols import SubjectGroup
-from guardedit.editing.background import Backgrounds
-from guardedit.editing.contexts import Contexts
+from guardedit.editing.locate.background import Backgrounds
+from guardedit.editing.locate.solve import equality_shares
+from guardedit.editing.locate.spread import DEVIATIONS, Spread, recipe_of
+from guardedit.editing.locate.values import Recipe
 from guardedit.editing.method_card import MethodCard
+from guardedit.editing.optimise.contexts import Contexts
 from guardedit.editing.setup import Setup
-from guardedit.editing.solve import equality_shares
-from guardedit.editing.spread import DEVIATIONS, Spread, recipe_of
-from guardedit.editing.values import Recipe
 
 #: The paper's 0.1 stands beside C multiplied by 1 to 1000, so it means 0.1 to 100 background tokens. On the
 #: demo model 10 writes what 0 writes, and 100 one fact in 24 less.

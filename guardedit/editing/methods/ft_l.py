@@ -14,12 +14,12 @@ import torch
 
 from guardedit.core.proposal import Proposal, WeightEdit
 from guardedit.core.protocols import SubjectGroup
-from guardedit.editing.by_fact import Wanted, edit_facts, wanted_rows
 from guardedit.editing.method_card import MethodCard
 from guardedit.editing.methods.ft_m import tuned_edit
-from guardedit.editing.rows import RowTensors
+from guardedit.editing.optimise.rows import RowTensors
 from guardedit.editing.setup import Setup
-from guardedit.editing.tuning import Recipe, facts_at_once, tune
+from guardedit.editing.tune.by_fact import Wanted, edit_facts, wanted_rows
+from guardedit.editing.tune.tuning import Recipe, facts_at_once, tune
 
 #: Step and limit. The reference code of ROME allows an entry four steps of Adam on GPT-2 medium, one on XL,
 #: a tenth on GPT-J. On the demo model eight write nothing, sixteen more than half of the facts, with less

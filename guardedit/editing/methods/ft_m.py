@@ -12,11 +12,11 @@ from collections.abc import Callable, Sequence
 
 from guardedit.core.proposal import Proposal, WeightEdit
 from guardedit.core.protocols import SubjectGroup
-from guardedit.editing.by_fact import Wanted, edit_facts, wanted_rows
 from guardedit.editing.method_card import MethodCard
 from guardedit.editing.setup import Setup
-from guardedit.editing.tuning import Recipe, Tuned, facts_at_once, tune
-from guardedit.models.factors import Factors, to_payload
+from guardedit.editing.tune.by_fact import Wanted, edit_facts, wanted_rows
+from guardedit.editing.tune.tuning import Recipe, Tuned, facts_at_once, tune
+from guardedit.models.weights.factors import Factors, to_payload
 
 
 class FineTuneEditor:

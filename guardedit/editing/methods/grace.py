@@ -23,19 +23,19 @@ from guardedit.core.errors import CorrectionError, EditDiverged
 from guardedit.core.fact import Fact
 from guardedit.core.proposal import Proposal, WeightEdit
 from guardedit.core.protocols import SubjectGroup
-from guardedit.editing.arrivals import at_subject as arrive_first
-from guardedit.editing.by_fact import Wanted, edit_facts
-from guardedit.editing.keys import Site, at_subject
 from guardedit.editing.method_card import MethodCard
-from guardedit.editing.objective import Objective
-from guardedit.editing.rows import STOP, Row, row_tensors
+from guardedit.editing.optimise.arrivals import at_subject as arrive_first
+from guardedit.editing.optimise.keys import Site, at_subject
+from guardedit.editing.optimise.objective import Objective
+from guardedit.editing.optimise.rows import STOP, Row, row_tensors
+from guardedit.editing.optimise.targets import Targets, optimise
+from guardedit.editing.optimise.upper import UpperLayers
 from guardedit.editing.settings import EditSettings
 from guardedit.editing.setup import Setup
-from guardedit.editing.targets import Targets, optimise
-from guardedit.editing.upper import UpperLayers
-from guardedit.models.factors import Factors, to_payload
+from guardedit.editing.tune.by_fact import Wanted, edit_facts
 from guardedit.models.host import ModelHost
-from guardedit.models.statistics import SecondMoments
+from guardedit.models.weights.factors import Factors, to_payload
+from guardedit.models.weights.statistics import SecondMoments
 
 #: Facts whose values are trained at once; bounds memory.
 FACTS_AT_ONCE = 32

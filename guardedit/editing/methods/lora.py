@@ -18,13 +18,13 @@ from torch import Tensor
 from guardedit.core.errors import EditDiverged
 from guardedit.core.proposal import Proposal, WeightEdit
 from guardedit.core.protocols import SubjectGroup
-from guardedit.editing.adapters import Adapter, adapted, written
-from guardedit.editing.by_fact import Wanted, edit_facts, wanted_rows
-from guardedit.editing.keys import Site, at_subject
 from guardedit.editing.method_card import MethodCard
-from guardedit.editing.rows import RowTensors
+from guardedit.editing.optimise.keys import Site, at_subject
+from guardedit.editing.optimise.rows import RowTensors
 from guardedit.editing.setup import Setup
-from guardedit.models.factors import Factors, to_payload
+from guardedit.editing.tune.adapters import Adapter, adapted, written
+from guardedit.editing.tune.by_fact import Wanted, edit_facts, wanted_rows
+from guardedit.models.weights.factors import Factors, to_payload
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -12,14 +12,14 @@ from collections.abc import Callable, Sequence
 
 from guardedit.core.proposal import Proposal, WeightEdit
 from guardedit.core.protocols import SubjectGroup
-from guardedit.editing.background import Backgrounds
-from guardedit.editing.contexts import Contexts
-from guardedit.editing.history import History
+from guardedit.editing.locate.background import Backgrounds
+from guardedit.editing.locate.history import History
+from guardedit.editing.locate.solvers import ridge_solver
+from guardedit.editing.locate.spread import DEVIATIONS, FROZEN_KEYS, LIGHTER, Spread, recipe_of
+from guardedit.editing.locate.values import Recipe
 from guardedit.editing.method_card import MethodCard
+from guardedit.editing.optimise.contexts import Contexts
 from guardedit.editing.setup import Setup
-from guardedit.editing.solvers import ridge_solver
-from guardedit.editing.spread import DEVIATIONS, FROZEN_KEYS, LIGHTER, Spread, recipe_of
-from guardedit.editing.values import Recipe
 
 
 class MemitSeqEditor:

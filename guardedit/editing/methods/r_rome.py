@@ -12,13 +12,13 @@ from collections.abc import Callable, Sequence
 
 from guardedit.core.proposal import Proposal, WeightEdit
 from guardedit.core.protocols import SubjectGroup
-from guardedit.editing.contexts import Contexts, rome_contexts
+from guardedit.editing.locate.solve import rome_direction, rome_residual
+from guardedit.editing.locate.spread import DEVIATIONS, Spread, edit_of, recipe_of
+from guardedit.editing.locate.values import Recipe, Value
 from guardedit.editing.method_card import MethodCard
+from guardedit.editing.optimise.contexts import Contexts, rome_contexts
 from guardedit.editing.setup import Setup
-from guardedit.editing.solve import rome_direction, rome_residual
-from guardedit.editing.spread import DEVIATIONS, Spread, edit_of, recipe_of
-from guardedit.editing.values import Recipe, Value
-from guardedit.models.factors import Factors
+from guardedit.models.weights.factors import Factors
 
 
 class RRomeEditor:

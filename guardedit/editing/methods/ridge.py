@@ -19,15 +19,15 @@ from guardedit.core.errors import CorrectionError, EditDiverged
 from guardedit.core.fact import Fact
 from guardedit.core.proposal import Proposal, WeightEdit
 from guardedit.core.protocols import SubjectGroup
-from guardedit.editing.cache import EditCache, RecentEdits
-from guardedit.editing.contexts import Contexts, sample_contexts
-from guardedit.editing.editable import by_subject
+from guardedit.editing.locate.cache import EditCache, RecentEdits
+from guardedit.editing.locate.editable import by_subject
+from guardedit.editing.locate.solution import Solution, solve_subjects
 from guardedit.editing.method_card import MethodCard
-from guardedit.editing.rows import fact_rows, row_tensors
+from guardedit.editing.optimise.contexts import Contexts, sample_contexts
+from guardedit.editing.optimise.rows import fact_rows, row_tensors
 from guardedit.editing.setup import Setup
-from guardedit.editing.solution import Solution, solve_subjects
-from guardedit.models.factors import Factors, to_payload
-from guardedit.models.ridge import Ridge
+from guardedit.models.weights.factors import Factors, to_payload
+from guardedit.models.weights.ridge import Ridge
 
 #: Subjects optimised at once; bounds memory.
 SUBJECTS_AT_ONCE = 32

@@ -16,12 +16,12 @@ from guardedit.core.errors import CorrectionError, EditDiverged
 from guardedit.core.fact import Fact
 from guardedit.core.proposal import Proposal, WeightEdit
 from guardedit.core.protocols import SubjectGroup
-from guardedit.editing.contexts import Contexts, rome_contexts
+from guardedit.editing.locate.solve import rome_direction, rome_residual
+from guardedit.editing.locate.values import Recipe, Value, find_values
 from guardedit.editing.method_card import MethodCard
+from guardedit.editing.optimise.contexts import Contexts, rome_contexts
 from guardedit.editing.setup import Setup
-from guardedit.editing.solve import rome_direction, rome_residual
-from guardedit.editing.values import Recipe, Value, find_values
-from guardedit.models.factors import Factors, to_payload
+from guardedit.models.weights.factors import Factors, to_payload
 
 
 class RomeEditor:

@@ -22,13 +22,13 @@ from torch import Tensor
 from guardedit.core.errors import EditDiverged
 from guardedit.core.proposal import Proposal, WeightEdit
 from guardedit.core.protocols import SubjectGroup
-from guardedit.editing.by_fact import Wanted, edit_facts, wanted_rows
-from guardedit.editing.contexts import sample_contexts
 from guardedit.editing.method_card import MethodCard
-from guardedit.editing.running import Running, joined
+from guardedit.editing.optimise.contexts import sample_contexts
 from guardedit.editing.setup import Setup
-from guardedit.editing.token_gradients import TokenGradients, text_rows, token_gradients
-from guardedit.models.factors import Factors, parts_of, to_payload
+from guardedit.editing.tune.by_fact import Wanted, edit_facts, wanted_rows
+from guardedit.editing.tune.running import Running, joined
+from guardedit.editing.tune.token_gradients import TokenGradients, text_rows, token_gradients
+from guardedit.models.weights.factors import Factors, parts_of, to_payload
 
 #: Subjects solved together, each turn on the model with the earlier ones; the paper's turn is 100 facts.
 TURN = 100

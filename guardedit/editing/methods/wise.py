@@ -21,15 +21,15 @@ from guardedit.core.fact import Fact
 from guardedit.core.probe import Question
 from guardedit.core.proposal import Proposal, WeightEdit
 from guardedit.core.protocols import SubjectGroup
-from guardedit.editing.by_fact import Wanted, edit_facts
-from guardedit.editing.contexts import Contexts, sample_contexts
 from guardedit.editing.method_card import MethodCard
-from guardedit.editing.rows import STOP, Row, row_tensors
+from guardedit.editing.optimise.contexts import Contexts, sample_contexts
+from guardedit.editing.optimise.rows import STOP, Row, row_tensors
 from guardedit.editing.setup import Setup
-from guardedit.editing.side_memory import Recipe, SideMemory
-from guardedit.models.bypasses.router import merged, shard_changes
-from guardedit.models.factors import Factors, parts_of, to_payload
-from guardedit.models.tokens import encode
+from guardedit.editing.tune.by_fact import Wanted, edit_facts
+from guardedit.editing.tune.side_memory import Recipe, SideMemory
+from guardedit.models.text.tokens import encode
+from guardedit.models.weights.bypasses.router import merged, shard_changes
+from guardedit.models.weights.factors import Factors, parts_of, to_payload
 
 #: Prefixes beside the bare wording. The published ten stand for variety, and here all wordings are trained.
 PREFIXES = 1

@@ -132,7 +132,7 @@ def test_reading_commands_collect_what_is_missing_elsewhere(guardedit, model, ho
 
 def test_verify_tells_moments_that_come_out_otherwise(guardedit, model, home, monkeypatch):
     """As on another platform: what was lost is collected again and has another digest."""
-    from guardedit.models import statistics
+    from guardedit.models.weights import statistics
 
     lost, *_ = sorted((home / "moments").rglob("*.safetensors"))
     lost.unlink()

@@ -85,7 +85,6 @@ def test_once_does_what_else_can_be_done_before_it_says_that_the_broker_is_away(
 
 
 def test_a_broker_that_is_away_is_complained_of_once_and_asked_again(monkeypatch):
-    monkeypatch.setattr("guardedit.runtime.drive.BACK_OFF_S", 0.001)
 
     told, warned = Script(AWAY, AWAY, replace(IDLE, received=1), IDLE).drive()
 

@@ -21,12 +21,12 @@ from guardedit.assembly import Bench
 from guardedit.core.fact import Fact, FactKey
 from guardedit.core.probe import Kind, Question
 from guardedit.core.protocols import SubjectGroup
-from guardedit.editing.contexts import Contexts
+from guardedit.editing.optimise.contexts import Contexts
 from guardedit.editing.settings import EditSettings
 from guardedit.editing.setup import Setup
-from guardedit.models.fold import Fold
 from guardedit.models.host import ModelHost
-from guardedit.models.statistics import SecondMoments, collect
+from guardedit.models.weights.fold import Fold
+from guardedit.models.weights.statistics import SecondMoments, collect
 from guardedit.settings import Settings
 
 SUBJECTS = (

@@ -10,8 +10,8 @@ from guardedit.editing.filtered import FilteredEditor
 from guardedit.editing.filters import Filter, find_filter
 from guardedit.editing.method_card import MethodCard
 from guardedit.editing.registry import Registry
-from guardedit.models.factors import Factors, parts_of, to_payload
 from guardedit.models.matrices import read_matrix
+from guardedit.models.weights.factors import Factors, parts_of, to_payload
 
 LAYER = 0
 

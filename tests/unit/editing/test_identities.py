@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from guardedit.core.errors import EditDiverged
-from guardedit.editing.solve import (
+from guardedit.editing.locate.solve import (
     after_history,
     equality_shares,
     into_null_space,
@@ -19,7 +19,7 @@ from guardedit.editing.solve import (
     rome_residual,
     taken_directions,
 )
-from guardedit.models.ridge import shares
+from guardedit.models.weights.ridge import shares
 
 D, F, N = 4, 12, 5
 

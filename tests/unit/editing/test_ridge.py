@@ -9,13 +9,13 @@ import torch
 from guardedit.core.errors import EditDiverged
 from guardedit.core.probe import Kind, Question
 from guardedit.core.protocols import SubjectGroup
-from guardedit.editing.cache import RecentEdits
-from guardedit.editing.contexts import Contexts
+from guardedit.editing.locate.cache import RecentEdits
 from guardedit.editing.methods import ridge
 from guardedit.editing.methods.ridge import RidgeEditor, anchor_norm
+from guardedit.editing.optimise.contexts import Contexts
+from guardedit.editing.optimise.upper import UpperLayers
 from guardedit.editing.settings import EditSettings
-from guardedit.editing.upper import UpperLayers
-from guardedit.models.factors import from_payload
+from guardedit.models.weights.factors import from_payload
 
 LAYER = 0  # of the tiny models
 

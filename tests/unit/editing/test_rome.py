@@ -5,15 +5,15 @@ from dataclasses import replace
 import pytest
 import torch
 
-from guardedit.editing.keys import at_subject
+from guardedit.editing.locate.values import find_values
 from guardedit.editing.methods import rome
 from guardedit.editing.methods.rome import RomeEditor
-from guardedit.editing.rows import Row, row_tensors
+from guardedit.editing.optimise.keys import at_subject
+from guardedit.editing.optimise.rows import Row, row_tensors
 from guardedit.editing.setup import Setup
-from guardedit.editing.values import find_values
-from guardedit.models.factors import from_payload
-from guardedit.models.fold import Fold
 from guardedit.models.matrices import read_matrix
+from guardedit.models.weights.factors import from_payload
+from guardedit.models.weights.fold import Fold
 
 LAYER = 0
 

@@ -7,10 +7,10 @@ from dataclasses import replace
 import pytest
 import torch
 
-from guardedit.editing import arrivals
-from guardedit.editing.keys import at_subject
-from guardedit.editing.rows import Row, row_tensors
-from guardedit.editing.upper import UpperLayers
+from guardedit.editing.optimise import arrivals
+from guardedit.editing.optimise.keys import at_subject
+from guardedit.editing.optimise.rows import Row, row_tensors
+from guardedit.editing.optimise.upper import UpperLayers
 from guardedit.models.hooks import tap
 from guardedit.models.host import ModelHost
 from tests.tiny_models import FAMILIES, SQUARE, D, byte_tokenizer

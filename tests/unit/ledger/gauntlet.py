@@ -23,8 +23,8 @@ from guardedit.core.fact import Fact, Placement
 from guardedit.core.messages import Delivery, Settlement
 from guardedit.core.proposal import WeightEdit
 from guardedit.core.receipt import Fate
-from guardedit.ledger import heads
 from guardedit.ledger.journal import SqliteLedger
+from guardedit.ledger.storage import heads
 
 CORRECTIONS = 4
 #: SIGKILL takes nothing from the kernel, so a folder in memory shows the same as a disk, faster.

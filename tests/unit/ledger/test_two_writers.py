@@ -12,7 +12,7 @@ from guardedit.core.epoch import Change
 from guardedit.core.errors import ConflictError, LedgerBusy, UsageError
 from guardedit.core.fact import Placement
 from guardedit.ledger import state
-from guardedit.ledger.lock import CoordinatorLock, DriverLock
+from guardedit.ledger.storage.lock import CoordinatorLock, DriverLock
 
 
 @pytest.fixture

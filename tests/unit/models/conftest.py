@@ -19,10 +19,10 @@ from transformers import (
 )
 
 from guardedit.core.proposal import WeightEdit
-from guardedit.models.factors import Factors, to_payload
-from guardedit.models.fold import Fold
 from guardedit.models.host import ModelHost
-from guardedit.models.statistics import SecondMoments, collect
+from guardedit.models.weights.factors import Factors, to_payload
+from guardedit.models.weights.fold import Fold
+from guardedit.models.weights.statistics import SecondMoments, collect
 
 END = "<|endoftext|>"
 SENTENCES = (

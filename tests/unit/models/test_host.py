@@ -10,7 +10,7 @@ from guardedit.core.errors import EditError, GuardError, MalformedCorrection, Un
 from guardedit.models.bypass import Patch
 from guardedit.models.hooks import tap
 from guardedit.models.host import ModelHost
-from guardedit.models.tokens import encode
+from guardedit.models.text.tokens import encode
 
 TEXTS = [
     "The capital of Norway is Oslo.",

@@ -22,7 +22,7 @@ from guardedit.memory.encoder import Vectors
 from guardedit.memory.scope import ScopeThresholds
 from guardedit.memory.store import RetrievalMemory
 from guardedit.models.bypass import Patch
-from guardedit.models.folded import Folded
+from guardedit.models.weights.folded import Folded
 from guardedit.serving.shard import MemoryShard
 
 #: Subjects with a fact each in every epoch.

@@ -12,7 +12,7 @@ from guardedit.core.fact import Fact, FactKey, Placement
 from guardedit.core.protocols import SubjectGroup
 from guardedit.core.serving import Snapshot
 from guardedit.editing.registry import Registry
-from guardedit.models.drafts import Draft, Reading, follow
+from guardedit.models.text.drafts import Draft, Reading, follow
 from guardedit.serving.replica import ServingReplica
 from guardedit.serving.shard import MemoryShard
 from guardedit.settings import Settings

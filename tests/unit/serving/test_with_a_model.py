@@ -14,10 +14,10 @@ from guardedit.core.epoch import Change
 from guardedit.core.errors import UsageError
 from guardedit.core.proposal import WeightEdit
 from guardedit.core.serving import Snapshot, Update
-from guardedit.models.factors import Factors, to_payload
-from guardedit.models.fold import Fold
 from guardedit.models.host import ModelHost
 from guardedit.models.integrity import tensor_of
+from guardedit.models.weights.factors import Factors, to_payload
+from guardedit.models.weights.fold import Fold
 from guardedit.serving.replica import ServingReplica
 from tests.tiny_models import CARDED, D, F, byte_tokenizer
 from tests.unit.serving.stand_ins import SUBJECTS, HashedEncoder, epoch_of, fact_of, shards

@@ -4,11 +4,11 @@ import pytest
 
 from guardedit.core.errors import UsageError
 from guardedit.editing.hyper.checkpoint import checkpoint_file, save_network, untrained
-from guardedit.editing.methods.ke import KeEditor
-from guardedit.editing.methods.mend import MendEditor
+from guardedit.editing.hyper.ke import KeEditor
+from guardedit.editing.hyper.mend import MendEditor
 from guardedit.editing.setup import Setup
-from guardedit.models.factors import parts_of
-from guardedit.models.fold import Fold
+from guardedit.models.weights.factors import parts_of
+from guardedit.models.weights.fold import Fold
 
 
 @pytest.fixture(params=[KeEditor, MendEditor])

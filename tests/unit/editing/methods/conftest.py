@@ -8,12 +8,12 @@ import pytest
 
 from guardedit.core.proposal import WeightEdit
 from guardedit.core.protocols import Editor, SubjectGroup
-from guardedit.editing.contexts import Contexts
+from guardedit.editing.optimise.contexts import Contexts
 from guardedit.editing.settings import EditSettings
 from guardedit.editing.setup import Setup
-from guardedit.models.fold import Fold
 from guardedit.models.host import ModelHost
-from guardedit.models.statistics import collect
+from guardedit.models.weights.fold import Fold
+from guardedit.models.weights.statistics import collect
 from tests.unit.editing.conftest import SENTENCES
 
 #: Both lie below the last layer, so that a change can still be read by one; the first is the single one.

@@ -3,9 +3,9 @@ from __future__ import annotations
 import pytest
 import torch
 
+from guardedit.editing.locate.solve import taken_directions
 from guardedit.editing.methods.alphaedit import AlphaEditEditor
-from guardedit.editing.solve import taken_directions
-from guardedit.models.factors import parts_of
+from guardedit.models.weights.factors import parts_of
 
 SHARE = 0.05
 

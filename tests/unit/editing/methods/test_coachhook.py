@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from guardedit.editing.methods.coachhook import CoachHookEditor
-from guardedit.models.factors import parts_of
+from guardedit.models.weights.factors import parts_of
 
 #: The tiny model's background is little but the edited prompts, so hardly a key stands out from it.
 ALPHA = 0.5

@@ -3,10 +3,10 @@ from __future__ import annotations
 import pytest
 import torch
 
+from guardedit.editing.locate.solve import ridge_primal
 from guardedit.editing.methods.d4s import D4SEditor
-from guardedit.editing.solve import ridge_primal
-from guardedit.models.factors import parts_of
 from guardedit.models.matrices import read_matrix
+from guardedit.models.weights.factors import parts_of
 
 
 @pytest.fixture

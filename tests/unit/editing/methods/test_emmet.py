@@ -3,11 +3,11 @@ from __future__ import annotations
 import pytest
 import torch
 
+from guardedit.editing.locate.solve import rome_direction
+from guardedit.editing.locate.spread import recipe_of
+from guardedit.editing.locate.values import find_values
 from guardedit.editing.methods.emmet import EmmetEditor
-from guardedit.editing.solve import rome_direction
-from guardedit.editing.spread import recipe_of
-from guardedit.editing.values import find_values
-from guardedit.models.factors import parts_of
+from guardedit.models.weights.factors import parts_of
 
 
 @pytest.fixture

@@ -4,7 +4,7 @@ import pytest
 
 from guardedit.editing.methods.encore import EncoreEditor
 from guardedit.editing.methods.memit_seq import MemitSeqEditor
-from guardedit.models.factors import parts_of
+from guardedit.models.weights.factors import parts_of
 
 
 @pytest.fixture

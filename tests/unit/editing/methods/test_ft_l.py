@@ -4,9 +4,9 @@ import pytest
 import torch
 
 from guardedit.editing.methods.ft_l import ClampedFineTuneEditor, each_token_first
-from guardedit.editing.rows import row_tensors, whole_row
-from guardedit.editing.tuning import Recipe
-from guardedit.models.factors import from_payload
+from guardedit.editing.optimise.rows import row_tensors, whole_row
+from guardedit.editing.tune.tuning import Recipe
+from guardedit.models.weights.factors import from_payload
 
 
 @pytest.fixture

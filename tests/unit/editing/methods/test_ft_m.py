@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from guardedit.editing.methods.ft_m import FineTuneEditor
-from guardedit.models.factors import from_payload
+from guardedit.models.weights.factors import from_payload
 
 
 @pytest.fixture

@@ -5,7 +5,7 @@ import torch
 
 from guardedit.editing.methods import lora
 from guardedit.editing.methods.lora import LoraEditor, Recipe
-from guardedit.models.factors import parts_of
+from guardedit.models.weights.factors import parts_of
 
 #: Enough where no answer is asked for.
 HASTY = Recipe(steps=8)

@@ -6,10 +6,10 @@ import pytest
 import torch
 
 from guardedit.core.protocols import SubjectGroup
+from guardedit.editing.locate.solve import ridge_primal
+from guardedit.editing.locate.spread import LIGHTER
 from guardedit.editing.methods.memit import MemitEditor
-from guardedit.editing.solve import ridge_primal
-from guardedit.editing.spread import LIGHTER
-from guardedit.models.factors import parts_of
+from guardedit.models.weights.factors import parts_of
 
 
 @pytest.fixture

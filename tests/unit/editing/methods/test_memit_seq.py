@@ -3,11 +3,11 @@ from __future__ import annotations
 import pytest
 import torch
 
+from guardedit.editing.locate.spread import LIGHTER
 from guardedit.editing.methods.memit import MemitEditor
 from guardedit.editing.methods.memit_seq import MemitSeqEditor
 from guardedit.editing.methods.rome import RomeEditor
-from guardedit.editing.spread import LIGHTER
-from guardedit.models.factors import parts_of
+from guardedit.models.weights.factors import parts_of
 
 
 @pytest.fixture

@@ -3,9 +3,9 @@ from __future__ import annotations
 import pytest
 import torch
 
+from guardedit.editing.locate.solve import rome_direction
 from guardedit.editing.methods.r_rome import RRomeEditor
-from guardedit.editing.solve import rome_direction
-from guardedit.models.factors import parts_of
+from guardedit.models.weights.factors import parts_of
 
 
 @pytest.fixture

@@ -5,11 +5,11 @@ from dataclasses import replace
 import pytest
 import torch
 
-from guardedit.editing.by_fact import Wanted, wanted_rows
 from guardedit.editing.methods.ultraedit import Recipe, UltraEditor, token_directions
-from guardedit.editing.running import Running
-from guardedit.editing.token_gradients import token_gradients
-from guardedit.models.factors import parts_of
+from guardedit.editing.tune.by_fact import Wanted, wanted_rows
+from guardedit.editing.tune.running import Running
+from guardedit.editing.tune.token_gradients import token_gradients
+from guardedit.models.weights.factors import parts_of
 from tests.unit.editing.conftest import SENTENCES
 
 COLD = Recipe(warm=False)

@@ -8,11 +8,11 @@ import torch
 from guardedit.core.errors import EditDiverged
 from guardedit.core.protocols import SubjectGroup
 from guardedit.editing.methods.wise import WiseEditor
-from guardedit.editing.objective import Objective
+from guardedit.editing.optimise.objective import Objective
 from guardedit.editing.setup import Setup
-from guardedit.editing.side_memory import Recipe, common_starts
-from guardedit.editing.thinning import thinned
-from guardedit.models.factors import from_payload, parts_of, to_payload
+from guardedit.editing.tune.side_memory import Recipe, common_starts
+from guardedit.editing.tune.thinning import thinned
+from guardedit.models.weights.factors import from_payload, parts_of, to_payload
 
 OTHERS = ("The city of Peru is Paris. Lena Berg speaks Spanish.", "Old Mill is a name. River is a name.")
 

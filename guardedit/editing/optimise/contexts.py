@@ -1,0 +1,91 @@
+"""Context prefixes: short texts put before a wording, so that an edit survives being mid-sentence.
+
+Knows how they are sampled from the model itself and how they are named by a digest (MEMIT, Meng et al.
+2023, section 4.2; there they depend on the random state of the moment, here on a seed). Does not know
+facts.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass
+
+import torch
+
+from guardedit.models.host import ModelHost
+from guardedit.models.text.tokens import encode
+
+#: First words of sampled prefixes, in turn; those of the MEMIT reference code.
+STARTERS = ("The", "Therefore", "Because", "I", "You")
+
+
+@dataclass(frozen=True, slots=True)
+class Contexts:
+    """Prefixes, each ending a sentence. Context 0 is always the bare wording.
+
+    >>> Contexts(("You see.",)).around("Where is Rome?")
+    ('Where is Rome?', 'You see. Where is Rome?')
+    """
+
+    prefixes: tuple[str, ...] = ()
+
+    @property
+    def sha256(self) -> str:
+        """Digest of the texts; keys and targets made under other contexts do not compare."""
+        return hashlib.sha256(json.dumps(self.prefixes).encode()).hexdigest()
+
+    def around(self, wording: str) -> tuple[str, ...]:
+        """The bare wording, then one text a prefix."""
+        return (wording, *(f"{prefix} {wording}" for prefix in self.prefixes))
+
+
+def sample_contexts(host: ModelHost, *, count: int, length_tokens: int = 6, seed: int = 0) -> Contexts:
+    """`count` prefixes of about `length_tokens` tokens from the model, the same for the same seed.
+
+    Args:
+        host: unpatched; sampling is at temperature 1 from the base model.
+        count: how many; 0 gives the bare wording only.
+        length_tokens: tokens sampled after each starter.
+        seed: of a generator of its own; no global random state is read or moved.
+    """
+    generator = torch.Generator().manual_seed(seed)
+    prefixes: list[str] = []
+    for number in range(count):
+        text = _sample(host, STARTERS[number % len(STARTERS)], length_tokens, generator)
+        prefixes.append(_sentence(text))
+    return Contexts(tuple(prefixes))
+
+
+def rome_contexts(host: ModelHost, *, seed: int = 0) -> Contexts:
+    """Twenty prefixes, ten of five tokens and ten of ten (Meng et al. 2022, section 3.1)."""
+    parts = [
+        sample_contexts(host, count=10, length_tokens=length, seed=seed + length).prefixes
+        for length in (5, 10)
+    ]
+    return Contexts(tuple(prefix for part in parts for prefix in part))
+
+
+def memit_contexts(host: ModelHost, *, seed: int = 0) -> Contexts:
+    """Five prefixes of ten tokens, one a starter (Meng et al. 2023, reference code)."""
+    return sample_contexts(host, count=len(STARTERS), length_tokens=10, seed=seed)
+
+
+def _sample(host: ModelHost, start: str, length_tokens: int, generator: torch.Generator) -> str:
+    ids = encode(host.tokenizer, start)
+    special = set(host.tokenizer.all_special_ids)
+    with host.lock, torch.no_grad():
+        for _ in range(length_tokens):
+            logits = host.model(torch.tensor([ids], device=host.device)).logits[0, -1]
+            chances = logits.float().softmax(-1).cpu()
+            token = int(torch.multinomial(chances, 1, generator=generator))
+            if token in special:
+                break
+            ids.append(token)
+    return str(host.tokenizer.decode(ids, skip_special_tokens=True))
+
+
+def _sentence(text: str) -> str:
+    """One line that ends in a full stop, so that the wording after it begins anew."""
+    line = " ".join("".join(c if c.isprintable() else " " for c in text).split())
+    return f"{line.rstrip('.,;:!?- ')}."

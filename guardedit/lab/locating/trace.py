@@ -1,0 +1,182 @@
+"""Causal tracing: which states, put back into a run with a corrupted subject, bring the answer back.
+
+Knows the method and its dials; the forward passes are `restore`'s, the averages `effects`'.
+
+Source: Meng et al. 2022, "Locating and Editing Factual Associations in GPT", section 2 and appendix B.
+A diagnostic: Hase et al. 2023 found that it does not tell which layer is best to edit.
+"""
+
+from __future__ import annotations
+
+import math
+import random
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+from guardedit.core.errors import UsageError
+from guardedit.lab.locating.effects import Array, Average, average
+from guardedit.lab.locating.noise import draw, spread
+from guardedit.lab.locating.plan import MEDIATORS, Step, effects_of, plan_of, usual_window
+from guardedit.lab.locating.restore import NoisyRuns, Part
+from guardedit.lab.locating.statements import Asked, Statement, answered, ask
+from guardedit.models.host import ModelHost
+from guardedit.models.text.generation import by_length
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TraceSettings:
+    """The dials of a trace.
+
+    Attributes:
+        count: most facts to trace.
+        seed: of the choice of facts and of the noise.
+        window: how many consecutive MLPs or attentions are restored together; None: `usual_window`.
+        noisy_rows: rows with different noise over which a probability is averaged.
+        noise: standard deviation of the noise over that of the subjects' token embeddings.
+        rows: most rows in one forward pass.
+    """
+
+    count: int = 50
+    seed: int = 0
+    window: int | None = None
+    noisy_rows: int = 10
+    noise: float = 3.0
+    rows: int = 160
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Trace:
+    """Averages over facts. Probabilities are of the first token of the answer, as in the paper.
+
+    Attributes:
+        facts: how many were traced.
+        skipped: how many were left out because the model does not answer them.
+        layers: of the model.
+        window: of MLPs and attentions.
+        sigma: standard deviation of the noise.
+        clean: mean probability in nature.
+        corrupted: mean probability with a corrupted subject.
+        effects: average indirect effect of each part, [kinds of `TOKENS`, layers].
+        severed: average indirect effect of the hidden state at the subject's last token while all later
+            outputs of this part at that token stay corrupted, [layers].
+    """
+
+    facts: int
+    skipped: int
+    layers: int
+    window: int
+    sigma: float
+    clean: float
+    corrupted: float
+    effects: dict[Part, Average]
+    severed: dict[Part, Average]
+
+    @property
+    def total_effect(self) -> float:
+        """ATE: what the noise costs."""
+        return self.clean - self.corrupted
+
+
+def trace(
+    host: ModelHost,
+    statements: Sequence[Statement],
+    settings: TraceSettings,
+    *,
+    tell: Callable[[int, int], None] = lambda _done, _total: None,
+) -> Trace:
+    """Trace a sample of statements.
+
+    The noise's scale comes from all of them. Statements are tried in a seeded order until `count` are found
+    that the model answers; the others tried are counted as skipped.
+
+    Args:
+        host: the model. Left as it was.
+        statements: what it may know.
+        settings: the dials.
+        tell: hears how many restorations are done, of how many.
+
+    Raises:
+        UsageError: when the model answers none of the statements.
+        MalformedCorrection: when a statement has too many tokens.
+        SubjectNotFound: when no token covers a subject.
+        GuardError: when memory does not suffice.
+    """
+    asked = ask(host, statements)
+    sigma = settings.noise * spread(host, asked)
+    chosen, skipped = choose(host, asked, settings)
+    window = min(settings.window or usual_window(host.layers), host.layers)
+    plans = [plan_of(one, layers=host.layers, window=window) for one in chosen]
+    gathered, clean, corrupted = gather(host, chosen, plans, settings, sigma=sigma, tell=tell)
+    return Trace(
+        facts=len(chosen),
+        skipped=skipped,
+        layers=host.layers,
+        window=window,
+        sigma=sigma,
+        clean=math.fsum(clean) / len(clean),
+        corrupted=math.fsum(corrupted) / len(corrupted),
+        effects={part: average(gathered[part.value]) for part in Part},
+        severed={part: average(gathered[f"severed {part.value}"]) for part in MEDIATORS},
+    )
+
+
+def gather(
+    host: ModelHost,
+    chosen: Sequence[Asked],
+    plans: Sequence[Sequence[Step]],
+    settings: TraceSettings,
+    *,
+    sigma: float,
+    tell: Callable[[int, int], None],
+) -> tuple[dict[str, list[Array]], list[float], list[float]]:
+    """Run every fact's plan: name -> effects of each fact, and each fact's clean and corrupted p(answer)."""
+    total, done = sum(map(len, plans)), 0
+    gathered: dict[str, list[Array]] = {}
+    clean, corrupted = [], []
+    tell(0, total)
+    for group in _groups(chosen, settings):
+        runs = NoisyRuns(
+            host,
+            [chosen[i] for i in group],
+            [draw(host, chosen[i], rows=settings.noisy_rows, sigma=sigma, seed=settings.seed) for i in group],
+            rows=settings.rows,
+        )
+        clean += runs.clean
+        corrupted += runs.corrupted
+        tries = [(n, step.restoration) for n, i in enumerate(group) for step in plans[i]]
+        scores: list[float] = []
+        for some in runs.restored(tries):
+            scores += some
+            tell(done + len(scores), total)
+        done += len(scores)
+        rest = iter(scores)
+        for n, i in enumerate(group):
+            found = [next(rest) - runs.corrupted[n] for _ in plans[i]]
+            for name, effects in effects_of(chosen[i], plans[i], found, layers=host.layers).items():
+                gathered.setdefault(name, []).append(effects)
+    return gathered, clean, corrupted
+
+
+def choose(host: ModelHost, asked: Sequence[Asked], settings: TraceSettings) -> tuple[list[Asked], int]:
+    """Facts that the model answers, and how many were skipped; UsageError when it answers none."""
+    order = random.Random(settings.seed).sample(range(len(asked)), len(asked))
+    chosen: list[Asked] = []
+    skipped = 0
+    mixed = [asked[i] for i in order]
+    for one, right in zip(mixed, answered(host, mixed), strict=True):
+        if right:
+            chosen.append(one)
+        else:
+            skipped += 1
+        if len(chosen) == settings.count:
+            break
+    if not chosen:
+        raise UsageError(
+            f"the model answers none of {len(asked)} facts: trace facts that it knows, worded as it saw them"
+        )
+    return chosen, skipped
+
+
+def _groups(chosen: Sequence[Asked], settings: TraceSettings) -> Iterator[list[int]]:
+    """Indices of facts of equal length, so few at a time that one pass holds their noisy rows."""
+    yield from by_length([one.ids for one in chosen], at_most=max(1, settings.rows // settings.noisy_rows))

@@ -1,0 +1,70 @@
+"""One forward pass over a few tokens, with everything that goes into and comes out of a module.
+
+Knows hooks. Does not know what any module is for.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from guardedit.models.layouts.replay import Call, call_of, rows
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ForwardPass:
+    """Calls of every module by its name, in their order, and the logits [tokens, vocabulary]."""
+
+    calls: dict[str, list[Call]]
+    logits: Tensor
+
+    def once(self, name: str) -> Call | None:
+        """The module's call; None when it ran more often than once, or not at all."""
+        calls = self.calls.get(name, [])
+        return calls[0] if len(calls) == 1 else None
+
+
+def watched(model: Any, *, tokens: int, vocabulary: int) -> ForwardPass:
+    """Run the model on `tokens` different tokens, without dropout and gradients; it is left as it was."""
+    calls: dict[str, list[Call]] = {}
+
+    def listen(name: str) -> Callable[..., None]:
+        def hook(_: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], result: Any) -> None:
+            call = call_of(args, kwargs, result)
+            if call is not None:
+                calls.setdefault(name, []).append(call)
+
+        return hook
+
+    # Not from token 0 on: the first ones are often special, and padding has an embedding of zeros.
+    ids = torch.linspace(vocabulary // 4, vocabulary - 1, tokens).long()[None]  # [1, tokens]
+    handles = [
+        module.register_forward_hook(listen(name), with_kwargs=True)
+        for name, module in model.named_modules()
+        if name
+    ]
+    try:
+        with evaluating(model), torch.no_grad():
+            device = next(model.parameters()).device
+            logits = rows(model(input_ids=ids.to(device), use_cache=False).logits)
+    finally:
+        for handle in handles:
+            handle.remove()
+    return ForwardPass(calls=calls, logits=logits)
+
+
+@contextmanager
+def evaluating(model: nn.Module) -> Iterator[None]:
+    """Eval mode; afterwards every module has its own mode again."""
+    modes = {module: module.training for module in model.modules()}
+    model.eval()
+    try:
+        yield
+    finally:
+        for module, training in modes.items():
+            module.training = training

@@ -1,0 +1,156 @@
+"""Acting as the operator: undo, redo and rollback need the coordinator, for it alone writes epochs.
+
+Where none runs, this process becomes it for a moment. Where one runs on Ray, the request is handed over to
+it: `run` leaves the cluster's address and token in the home folder, readable by the owner only.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import logging
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, Protocol
+
+from guardedit.core.epoch import Epoch
+from guardedit.core.errors import LedgerBusy
+from guardedit.runtime.opening import refuse_second
+from guardedit.settings import Settings
+
+#: Beside the ledger while `run --runtime ray` runs.
+DOOR = "ray.json"
+
+
+class Operator(Protocol):
+    """What a system, here or elsewhere, does for the operator."""
+
+    def roll_back(self, to: int, *, facts_too: bool = False) -> Epoch:
+        """Serve an earlier epoch again."""
+
+    def undo(self, fact_id: str) -> Epoch:
+        """Take one fact back."""
+
+    def redo(self, fact_id: str) -> Epoch:
+        """Bring one fact back."""
+
+
+@contextmanager
+def operating(settings: Settings) -> Iterator[Operator]:
+    """The coordinator: the one that runs on Ray, or this process.
+
+    Raises:
+        LedgerBusy: one runs that cannot be reached.
+        PolicyError: the policy cannot be used; a trial needs its limits.
+    """
+    from guardedit.policy.load import load_policy
+
+    policy = load_policy(settings.policy)
+    try:
+        refuse_second(settings)
+    except LedgerBusy as busy:
+        with _running(settings, busy) as operator:
+            yield operator
+        return
+    from guardedit.runtime.local import LocalSystem
+
+    # Neither a port nor a broker: this one is gone in a moment.
+    with LocalSystem(replace(settings, metrics=None, redis_url=""), policy) as system:
+        yield system
+
+
+def use_token(token: str) -> None:
+    """Have Ray ask for a token, this one unless the environment names another. Before it is imported.
+
+    Ray reads these variables once, at its import.
+    """
+    os.environ.setdefault("RAY_AUTH_MODE", "token")
+    os.environ.setdefault("RAY_AUTH_TOKEN", token)
+
+
+@contextmanager
+def open_door(settings: Settings) -> Iterator[None]:
+    """Let other processes of this user reach the cluster that this process has started."""
+    import ray
+
+    body = {
+        "address": ray.get_runtime_context().gcs_address,
+        "token": os.environ.get("RAY_AUTH_TOKEN", ""),
+    }
+    path = settings.home / DOOR
+    path.unlink(missing_ok=True)
+    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+        json.dump(body, file)
+    try:
+        yield
+    finally:
+        path.unlink(missing_ok=True)
+
+
+@contextmanager
+def _running(settings: Settings, busy: LedgerBusy) -> Iterator[Operator]:
+    address = settings.ray_address or _through_the_door(settings.home / DOOR)
+    if not address:
+        raise LedgerBusy(
+            f"{busy}. To undo or roll back while it runs, start it as `guardedit run --runtime ray`: "
+            "then this command reaches it"
+        ) from busy
+    with _connected(address, busy) as actor:
+        yield _Remote(actor)
+
+
+def _through_the_door(path: Path) -> str:
+    try:
+        body: dict[str, str] = json.loads(path.read_text("utf-8"))
+    except (OSError, ValueError):
+        return ""
+    use_token(body.get("token", ""))
+    return body.get("address", "")
+
+
+@contextmanager
+def _connected(address: str, busy: LedgerBusy) -> Iterator[Any]:
+    import ray
+
+    from guardedit.runtime.actors import CONSOLIDATOR
+    from guardedit.runtime.handles import NAMESPACE
+    from guardedit.runtime.loopback import joining
+
+    try:
+        with joining(address):
+            ray.init(address=address, namespace=NAMESPACE, log_to_driver=False, logging_level=logging.ERROR)
+        actor = ray.get_actor(CONSOLIDATOR, namespace=NAMESPACE)
+    except (ConnectionError, RuntimeError, ValueError) as error:
+        with contextlib.suppress(Exception):
+            ray.shutdown()
+        raise LedgerBusy(f"{busy}; and no coordinator answers on Ray at {address}") from error
+    try:
+        yield actor
+    finally:
+        ray.shutdown()
+
+
+class _Remote:
+    """The coordinator in another process."""
+
+    def __init__(self, actor: Any) -> None:
+        self._actor = actor
+
+    def roll_back(self, to: int, *, facts_too: bool = False) -> Epoch:
+        return self._call(self._actor.roll_back, to, facts_too=facts_too)
+
+    def undo(self, fact_id: str) -> Epoch:
+        return self._call(self._actor.undo, fact_id)
+
+    def redo(self, fact_id: str) -> Epoch:
+        return self._call(self._actor.redo, fact_id)
+
+    @staticmethod
+    def _call(method: Any, *args: Any, **kwargs: Any) -> Epoch:
+        from guardedit.runtime.calls import call
+
+        epoch: Epoch = call(method, *args, **kwargs)
+        return epoch
