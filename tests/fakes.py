@@ -193,12 +193,12 @@ class FakeReplica:
 
     def expect(self, facts: Sequence[Fact]) -> None: ...
 
-    def ask(self, prompts: Sequence[str], *, scope: str = "default") -> list[Answer]:
+    def ask(self, prompts: Sequence[str], *, tenant: str = "default") -> list[Answer]:
         if self.number is None:
             raise UsageError("nothing is published")
         return [Answer(text=self._text(p), epoch=self.number, placement="memory") for p in prompts]
 
-    def says(self, asked: Sequence[tuple[str, str]], *, scope: str = "default") -> list[bool]:
+    def says(self, asked: Sequence[tuple[str, str]], *, tenant: str = "default") -> list[bool]:
         return [self._text(prompt) == answer for prompt, answer in asked]
 
     def lookups(self) -> dict[str, int]:

@@ -45,7 +45,7 @@ MUTATIONS = (
     Mutation(
         "facts of other tenants are promoted",
         "guardedit/agent/promotion.py",
-        '        and fact.key.scope == "default"\n',
+        '        and fact.key.tenant == "default"\n',
         "",
         f"{AGENT}/test_promotion.py::test_only_stable_facts_of_the_default_tenant_wait_for_the_weights",
     ),

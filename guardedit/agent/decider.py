@@ -97,8 +97,8 @@ class Decider:
             return frozenset()
         try:
             asked = [c for c in corrections if c.op is Op.UPSERT and _is_new(c, known)]
-            scopes = sorted({correction.scope for correction in asked})
-            return frozenset(c.id for scope in scopes for c in self._said(asked, scope))
+            tenants = sorted({correction.tenant for correction in asked})
+            return frozenset(c.id for tenant in tenants for c in self._said(asked, tenant))
         except LedgerError:
             raise
         except Exception as error:  # noqa: BLE001 - only a saving is lost: all are settled as news
@@ -106,11 +106,11 @@ class Decider:
             self.parts.observe(Event(kind="error", fields=fields))
             return frozenset()
 
-    def _said(self, asked: Sequence[Correction], scope: str) -> Iterable[Correction]:
-        mine = [correction for correction in asked if correction.scope == scope]
+    def _said(self, asked: Sequence[Correction], tenant: str) -> Iterable[Correction]:
+        mine = [correction for correction in asked if correction.tenant == tenant]
         pairs = [(wording, c.target_new) for c in mine for wording in c.wordings]
         self.parts.replicas[0].expect([as_told(correction) for correction in mine])
-        found = self.parts.replicas[0].says(pairs, scope=scope)
+        found = self.parts.replicas[0].says(pairs, tenant=tenant)
         unsaid = {pair for pair, said in zip(pairs, found, strict=True) if not said}
         return [c for c in mine if unsaid.isdisjoint((wording, c.target_new) for wording in c.wordings)]
 
@@ -164,18 +164,18 @@ class _Ahead:
         if change.fact is not None:
             self.versions[key] = change.fact.version
 
-    def _about(self, subject: str, scope: str) -> list[Fact]:
+    def _about(self, subject: str, tenant: str) -> list[Fact]:
         name = identity(subject)
         recorded = [f for f in self.journal.find_fact(subject) if f.key not in self.changes]
         new = [fact for fact in self.changes.values() if fact is not None]
-        return [f for f in (*recorded, *new) if f.key.scope == scope and identity(f.key.subject) == name]
+        return [f for f in (*recorded, *new) if f.key.tenant == tenant and identity(f.key.subject) == name]
 
     def _canonical(self, key: FactKey) -> FactKey:
         return self.names.get(_name(key)) or self.journal.canonical(key)
 
 
 def _name(key: FactKey) -> tuple[str, str, str]:
-    return identity(key.subject), identity(key.relation), key.scope
+    return identity(key.subject), identity(key.relation), key.tenant
 
 
 def _first(ahead: Mapping[K, V], recorded: Callable[[K], W]) -> Callable[[K], V | W]:

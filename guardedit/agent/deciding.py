@@ -20,7 +20,7 @@ class Known:
     """What a decision may depend on: the ledger, and the settlements of the batch that come before."""
 
     live: Callable[[FactKey], Fact | None]
-    about: Callable[[str, str], Sequence[Fact]]  # live facts of a subject's name in a scope
+    about: Callable[[str, str], Sequence[Fact]]  # live facts of a subject's name in a tenant
     canonical: Callable[[FactKey], FactKey]  # the spelling under which a key was first recorded
     latest: Callable[[FactKey], int]  # highest version ever given to a key, 0 for none
     last: Callable[[FactKey], LastChange | None]  # its latest change
@@ -86,7 +86,7 @@ def key_of(correction: Correction, known: Known) -> FactKey:
     if correction.relation or known.live(key) is not None:
         return key
     asked = identity(correction.wordings[0])
-    about = known.about(correction.subject, correction.scope)
+    about = known.about(correction.subject, correction.tenant)
     return next((f.key for f in about if asked in map(identity, f.wordings)), key)
 
 
@@ -137,7 +137,7 @@ def asked_alike(correction: Correction, key: FactKey, known: Known) -> list[Fact
     templates = {identity(text) for text in (correction.prompt, *correction.paraphrases)}
     return [
         fact
-        for fact in known.about(correction.subject, correction.scope)
+        for fact in known.about(correction.subject, correction.tenant)
         if fact.key != key and (identity(fact.prompt) == asked or identity(fact.key.relation) in templates)
     ]
 

@@ -38,14 +38,14 @@ class Promotion:
 def waiting(live: Mapping[FactKey, Fact], kept: Mapping[str, Kept]) -> list[Fact]:
     """Facts that the policy wants in the weights and nothing keeps in memory, oldest message first.
 
-    Only the default scope: all tenants read the same weights.
+    Only the default tenant: all tenants read the same weights.
     """
     return [
         fact
         for fact in live.values()
         if fact.placement is Placement.MEMORY
         and fact.method
-        and fact.key.scope == "default"
+        and fact.key.tenant == "default"
         and fact.valid_until_s is None
         and (fact.id not in kept or kept[fact.id].waits)
     ]

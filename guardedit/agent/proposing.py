@@ -31,7 +31,7 @@ class Proposed:
 
 
 def group_by_subject(parts: Parts, facts: Iterable[Fact]) -> list[SubjectGroup]:
-    """One group a subject and scope-free: all tenants share the weights. Sorted, so order never matters."""
+    """One group a subject and for all tenants: they share the weights. Sorted, so order never matters."""
     groups: dict[str, list[Fact]] = defaultdict(list)
     for fact in facts:
         groups[fact.key.subject].append(fact)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from guardedit.cli.terminal import show
-from guardedit.cli.terminal.options import Format, Home, Model, PolicyFile, Scope, settings_from
+from guardedit.cli.terminal.options import Format, Home, Model, PolicyFile, Tenant, settings_from
 from guardedit.cli.terminal.show import Output
 from guardedit.core.serving import Snapshot
 from guardedit.runtime.opening import begun, existing, exists
@@ -28,7 +28,7 @@ def ask(
     policy: PolicyFile = None,
     model: Model = None,
     output: Format = Output.TABLE,
-    scope: Scope = "default",
+    tenant: Tenant = "default",
 ) -> None:
     """Ask the serving epoch.
 
@@ -52,7 +52,7 @@ def ask(
         use_unsure = rules.memory.unsure == "use_fact"
         replica = ServingReplica(bench.host, bench.fold, [shard], use_unsure=use_unsure)
         replica.publish(_snapshot(settings, rules, bench))
-        answers = replica.ask(questions, scope=scope)
+        answers = replica.ask(questions, tenant=tenant)
     told = [
         {
             "question": question,

@@ -48,7 +48,7 @@ def _row(entry: Entry) -> dict[str, Any]:
     told = {"correction": entry.correction_id, "reason": entry.reason}
     told |= {"received": show.moment(entry.received_at_s), "position": entry.position}
     try:
-        correction = decode_correction(entry.raw)
+        correction = decode_correction(entry.raw, recorded=True)
     except CorrectionError as error:
         return {**told, "subject": None, "target": f"cannot be read: {error}"}
     return {

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import sys
-from typing import Annotated
+import warnings
+from typing import Annotated, Any
 
 import typer
 
@@ -19,10 +20,11 @@ from guardedit.cli.metrics import metrics
 from guardedit.cli.run import run
 from guardedit.cli.status import status
 from guardedit.cli.submit import submit
-from guardedit.cli.terminal import streams
+from guardedit.cli.terminal import show, streams
 from guardedit.cli.terminal.failure import Commands
 from guardedit.cli.terminal.options import examples
 from guardedit.cli.verify import verify
+from guardedit.core.renamed import RenamedWarning
 
 app = typer.Typer(
     name="guardedit",
@@ -84,9 +86,21 @@ app.command(epilog=examples("guardedit verify", "guardedit verify --ledger-only"
 app.command(epilog=examples("guardedit metrics | grep guardedit_corrections"))(metrics)
 
 
+def _warn(message: Warning | str, category: type[Warning], *where: Any, **more: Any) -> None:
+    """Warnings of ours are a line; whatever a library has to say is for its developers."""
+    if issubclass(category, RenamedWarning):
+        show.warn(str(message))
+    else:
+        _as_before(message, category, *where, **more)
+
+
+_as_before = warnings.showwarning
+
+
 def main() -> None:
     """Entry point of the console script."""
     streams.prepare()
+    warnings.showwarning = _warn
     code = 0
     try:
         app(prog_name="guardedit")

@@ -12,12 +12,14 @@ from typing import Any
 from guardedit.core import wire
 from guardedit.core.errors import MalformedCorrection, SubjectNotFound
 from guardedit.core.fact import UNPLACED, FactKey, Wording, worded
+from guardedit.core.renamed import warn_renamed
 from guardedit.core.wire import MAX_MESSAGE_BYTES, MAX_TEXT, split_messages
 
 __all__ = [
     "MAX_MESSAGE_BYTES",
     "MAX_PARAPHRASES",
     "MAX_TEXT",
+    "RENAMED_FIELDS",
     "Correction",
     "Op",
     "Provenance",
@@ -30,6 +32,8 @@ __all__ = [
 
 MAX_PARAPHRASES = 32
 MAX_TAGS = 32
+#: Fields under the names of version 0.1.
+RENAMED_FIELDS = {"scope": "tenant"}
 _TIMES = frozenset({"valid_from_s", "valid_until_s", "time_s"})
 
 
@@ -67,7 +71,7 @@ class Correction:
     target_true: str | None = None
     paraphrases: tuple[str, ...] = ()
     relation: str = ""
-    scope: str = "default"
+    tenant: str = "default"
     tags: tuple[str, ...] = ()
     valid_from_s: float | None = None
     valid_until_s: float | None = None
@@ -77,7 +81,7 @@ class Correction:
     @property
     def key(self) -> FactKey:
         """What the correction is about; without a relation the prompt stands for it."""
-        return FactKey(self.subject, self.relation or self.prompt, self.scope)
+        return FactKey(self.subject, self.relation or self.prompt, self.tenant)
 
     @property
     def wordings(self) -> tuple[str, ...]:
@@ -122,6 +126,9 @@ def content_sha256(correction: Correction) -> str:
     """Digest of everything but the id: tells a repeated message from a reused id."""
     body = json.loads(encode_correction(correction))
     body.pop("id", None)
+    # Digests and the ids that come from them must not change with a name: 0.1 called the tenant `scope`.
+    if "tenant" in body:
+        body["scope"] = body.pop("tenant")
     return hashlib.sha256(json.dumps(body, sort_keys=True).encode()).hexdigest()
 
 
@@ -133,20 +140,36 @@ def derived_id(correction: Correction) -> str:
     return content_sha256(correction)[:32]
 
 
-def decode_correction(raw: bytes) -> Correction:
+def decode_correction(raw: bytes, *, recorded: bool = False) -> Correction:
     """Read one JSON object strictly; null stands for any optional field that is absent.
+
+    Args:
+        raw: the message.
+        recorded: it comes from the ledger, where fields keep their old names for ever: no warning.
 
     Raises:
         MalformedCorrection: with the field, its value and the remedy.
         SubjectNotFound: when a prompt has no `{}` for the subject.
     """
-    body = wire.read_object(raw)
+    body = _renamed(wire.read_object(raw), warn=not recorded)
     _refuse_unknown(body, Correction)
     correction = _read(body)
     start, end = correction.valid_from_s, correction.valid_until_s
     if start is not None and end is not None and end <= start:
         raise MalformedCorrection(f"valid_until_s {end} is not after valid_from_s {start}")
     return correction if correction.id else replace(correction, id=derived_id(correction))
+
+
+def _renamed(body: dict[str, Any], *, warn: bool) -> dict[str, Any]:
+    """The body with every field under its present name."""
+    for old, new in RENAMED_FIELDS.items():
+        if old in body:
+            if new in body:
+                raise MalformedCorrection(f"{old} is the old name of {new}: send {new} alone")
+            if warn:
+                warn_renamed("field", old, new)
+            body[new] = body.pop(old)
+    return body
 
 
 def _read(body: Mapping[str, object]) -> Correction:
@@ -163,7 +186,7 @@ def _read(body: Mapping[str, object]) -> Correction:
             for text in wire.texts("paraphrases", body.get("paraphrases"), limit=MAX_PARAPHRASES)
         ),
         relation=wire.optional_text("relation", body.get("relation")) or "",
-        scope=wire.optional_text("scope", body.get("scope")) or "default",
+        tenant=wire.optional_text("tenant", body.get("tenant")) or "default",
         tags=wire.texts("tags", body.get("tags"), limit=MAX_TAGS),
         valid_from_s=wire.time_s("valid_from_s", body.get("valid_from_s")),
         valid_until_s=wire.time_s("valid_until_s", body.get("valid_until_s")),

@@ -22,11 +22,11 @@ class FactKey(NamedTuple):
 
     subject: str
     relation: str
-    scope: str = "default"
+    tenant: str = "default"
 
     def __str__(self) -> str:
-        """`scope/subject/relation`, for people."""
-        return f"{self.scope}/{self.subject}/{self.relation}"
+        """`tenant/subject/relation`, for people."""
+        return f"{self.tenant}/{self.subject}/{self.relation}"
 
 
 #: In a row of places one that is not known: an empty one.

@@ -187,9 +187,9 @@ class Memory(Protocol):
         """Add, supersede and delete, as one step."""
 
     def recall(
-        self, questions: Sequence[str], *, scope: str = "default", now_s: float | None = None
+        self, questions: Sequence[str], *, tenant: str = "default", now_s: float | None = None
     ) -> list[Recall]:
-        """The fact whose scope each question falls into, if any; none that has expired at `now_s`."""
+        """For each question the fact that it is about, if any; none that has expired at `now_s`."""
 
     def digest(self) -> str:
         """Equal for equal sets of facts, however they were reached."""
@@ -210,10 +210,10 @@ class Replica(Protocol):
     def expect(self, facts: Sequence[Fact]) -> None:
         """These facts may come: have their texts encoded in one go, before anybody waits for them."""
 
-    def ask(self, prompts: Sequence[str], *, scope: str = "default") -> list[Answer]:
+    def ask(self, prompts: Sequence[str], *, tenant: str = "default") -> list[Answer]:
         """Answer every prompt from one and the same epoch."""
 
-    def says(self, asked: Sequence[tuple[str, str]], *, scope: str = "default") -> list[bool]:
+    def says(self, asked: Sequence[tuple[str, str]], *, tenant: str = "default") -> list[bool]:
         """For each (prompt, answer) whether `ask` would give just this answer; far cheaper than asking."""
 
     def lookups(self) -> dict[str, int]:

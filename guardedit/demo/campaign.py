@@ -39,7 +39,7 @@ class System(Protocol):
     def step(self) -> StepReport:
         """One turn of the loop."""
 
-    def ask(self, prompts: Sequence[str], *, scope: str = "default") -> list[Answer]:
+    def ask(self, prompts: Sequence[str], *, tenant: str = "default") -> list[Answer]:
         """Ask a replica."""
 
     def epoch(self) -> Epoch:

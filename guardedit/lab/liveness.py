@@ -44,7 +44,7 @@ class System(Protocol):
     def served(self) -> int | None:
         """The epoch that the replica answers from."""
 
-    def ask(self, prompts: Sequence[str], *, scope: str = "default") -> list[Answer]:
+    def ask(self, prompts: Sequence[str], *, tenant: str = "default") -> list[Answer]:
         """Ask a replica."""
 
 

@@ -28,7 +28,7 @@ def history(database: Database, key: FactKey) -> list[Version]:
     """
     rows = database.rows(
         "SELECT epoch, fact, correction_id FROM changes"
-        " WHERE subject = ? AND relation = ? AND scope = ? ORDER BY epoch, n",
+        " WHERE subject = ? AND relation = ? AND tenant = ? ORDER BY epoch, n",
         key,
     )
     return list(_versions(rows))
@@ -48,19 +48,19 @@ def find_fact(database: Database, text: str) -> list[Fact]:
 
 
 def canonical(database: Database, key: FactKey) -> FactKey:
-    """The key under which this name was first recorded in its scope; the key itself where it never was."""
+    """The key under which this name was first recorded in its tenant; the key itself where it never was."""
     row = database.row(
-        "SELECT subject, relation FROM changes WHERE subject_name = ? AND relation_name = ? AND scope = ?"
+        "SELECT subject, relation FROM changes WHERE subject_name = ? AND relation_name = ? AND tenant = ?"
         " ORDER BY epoch, n LIMIT 1",
-        (identity(key.subject), identity(key.relation), key.scope),
+        (identity(key.subject), identity(key.relation), key.tenant),
     )
-    return FactKey(row[0], row[1], key.scope) if row else key
+    return FactKey(row[0], row[1], key.tenant) if row else key
 
 
 def latest_version(database: Database, key: FactKey) -> int:
     """The highest version a key ever had; 0 for none."""
     row = database.row(
-        "SELECT coalesce(max(version), 0) FROM changes WHERE subject = ? AND relation = ? AND scope = ?", key
+        "SELECT coalesce(max(version), 0) FROM changes WHERE subject = ? AND relation = ? AND tenant = ?", key
     )
     return int(row[0]) if row else 0
 
@@ -69,7 +69,7 @@ def last_change(database: Database, key: FactKey) -> LastChange | None:
     """The latest recorded change of a key; None where it never had a fact."""
     row = database.row(
         "SELECT correction_id, reported_at_s FROM changes"
-        " WHERE subject = ? AND relation = ? AND scope = ? ORDER BY epoch DESC, n DESC LIMIT 1",
+        " WHERE subject = ? AND relation = ? AND tenant = ? ORDER BY epoch DESC, n DESC LIMIT 1",
         key,
     )
     return LastChange(correction_id=row[0], reported_at_s=row[1]) if row else None
@@ -80,9 +80,9 @@ def other_facts(database: Database, keys: Iterable[FactKey], *, since: int) -> l
 
     A fact keeps its id while it moves between memory and weights, so a move makes no difference.
     """
-    wanted = {(identity(key.subject), identity(key.relation), key.scope) for key in keys}
+    wanted = {(identity(key.subject), identity(key.relation), key.tenant) for key in keys}
     rows = database.rows(
-        "SELECT DISTINCT subject, relation, scope, subject_name, relation_name FROM changes WHERE epoch > ?",
+        "SELECT DISTINCT subject, relation, tenant, subject_name, relation_name FROM changes WHERE epoch > ?",
         (since,),
     )
     touched = [FactKey(*row[:3]) for row in rows if (row[3], row[4], row[2]) in wanted]
@@ -134,7 +134,7 @@ def _versions(rows: Iterable[tuple[Any, ...]]) -> Iterator[Version]:
 
 def _fact_id(database: Database, key: FactKey, epoch: int | None) -> str | None:
     row = database.row(
-        "SELECT fact_id FROM changes WHERE subject = ? AND relation = ? AND scope = ?"
+        "SELECT fact_id FROM changes WHERE subject = ? AND relation = ? AND tenant = ?"
         " AND (? IS NULL OR epoch <= ?) ORDER BY epoch DESC, n DESC LIMIT 1",
         (*key, epoch, epoch),
     )

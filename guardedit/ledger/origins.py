@@ -37,7 +37,7 @@ def strangers(database: Database) -> Iterator[str]:
     said = _Said()
     for seq, name, digest, raw in database.rows(_ACCEPTED):
         try:
-            correction = decode_correction(raw)
+            correction = decode_correction(raw, recorded=True)
         except (CorrectionError, ValueError, TypeError, RecursionError) as error:
             yield f"inbox: row {seq} was accepted, but its message cannot be read: {error}"
             continue
@@ -73,4 +73,4 @@ def _differences(fact: Fact, said: _Said) -> Iterator[str]:
 
 
 def _names(key: FactKey) -> tuple[str, str, str]:
-    return identity(key.subject), identity(key.relation), key.scope
+    return identity(key.subject), identity(key.relation), key.tenant

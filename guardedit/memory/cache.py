@@ -1,4 +1,4 @@
-"""The indexes of all scopes on disk: one file each and a manifest that names their digests.
+"""The indexes of all tenants on disk: one file each and a manifest that names their digests.
 
 A cache and nothing more. Whoever saves keeps the returned digest in a place that is trusted, such as the
 ledger; with it a changed file or manifest is noticed before FAISS sees a byte.
@@ -26,8 +26,10 @@ def save_indexes(indexes: Mapping[str, KeyIndex], folder: Path, *, encoder_sha25
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        rows = {scope: [_file(scope), index.save(folder / _file(scope))] for scope, index in indexes.items()}
-        body = json.dumps({"encoder_sha256": encoder_sha256, "scopes": rows}, sort_keys=True).encode()
+        rows = {
+            tenant: [_file(tenant), index.save(folder / _file(tenant))] for tenant, index in indexes.items()
+        }
+        body = json.dumps({"encoder_sha256": encoder_sha256, "tenants": rows}, sort_keys=True).encode()
         aside = folder / f"{MANIFEST}.{os.getpid()}.tmp"
         aside.write_bytes(body)
         aside.replace(folder / MANIFEST)
@@ -37,7 +39,7 @@ def save_indexes(indexes: Mapping[str, KeyIndex], folder: Path, *, encoder_sha25
 
 
 def load_indexes(folder: Path, *, sha256: str, encoder_sha256: str) -> dict[str, KeyIndex]:
-    """Scope -> index, as saved.
+    """Tenant -> index, as saved.
 
     Raises:
         MemoryIndexError: anything missing, changed, or made with another encoder.
@@ -54,11 +56,11 @@ def load_indexes(folder: Path, *, sha256: str, encoder_sha256: str) -> dict[str,
     if manifest["encoder_sha256"] != encoder_sha256:
         raise MemoryIndexError(f"memory cache {path} was made with another encoder: rebuild it")
     return {
-        scope: KeyIndex.load(folder / file, sha256=digest)
-        for scope, (file, digest) in manifest["scopes"].items()
+        tenant: KeyIndex.load(folder / file, sha256=digest)
+        for tenant, (file, digest) in manifest["tenants"].items()
     }
 
 
-def _file(scope: str) -> str:
+def _file(tenant: str) -> str:
     # Scopes are free text and may not name paths.
-    return f"{hashlib.sha256(scope.encode()).hexdigest()[:24]}.faiss"
+    return f"{hashlib.sha256(tenant.encode()).hexdigest()[:24]}.faiss"

@@ -1,4 +1,4 @@
-"""The live facts of one scope: by key, by name, by vector, by wording. Other scopes stand on other shelves.
+"""The live facts of one tenant: by key, by name, by vector, by wording. Other tenants stand on other shelves.
 
 Knows how a fact becomes keys. Decides nothing.
 """
@@ -60,7 +60,7 @@ def _masked(wording: Wording, subject: str) -> tuple[str, ...]:
 
 
 class Shelf:
-    """One scope's facts, kept in step: dictionary, names, index and wordings."""
+    """One tenant's facts, kept in step: dictionary, names, index and wordings."""
 
     def __init__(self, encoder: Encoder, *, index: KeyIndex | None = None) -> None:
         self._encoder = encoder

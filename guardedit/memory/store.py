@@ -1,10 +1,10 @@
 """The retrieval memory: every live fact, whatever its placement, found by asking about it.
 
-A cache of the ledger: everything here is rebuilt from the facts. Knows scopes (tenants). Has no clock:
+A cache of the ledger: everything here is rebuilt from the facts. Knows tenants. Has no clock:
 whoever recalls says what time it is, and a fact that has expired by then is as if it were not there.
 
-Scopes: a question sees the facts of its own scope and those of `default`; where both have a fact for the
-same subject and relation, the scope's own wins. Wordings are learned per scope in the same way, so that
+Tenants: a question sees the facts of its own tenant and those of `default`; where both have a fact for the
+same subject and relation, the tenant's own wins. Wordings are learned per tenant in the same way, so that
 nothing a tenant writes changes what another tenant is answered.
 """
 
@@ -27,7 +27,7 @@ from guardedit.memory.index import KeyIndex, content_sha256
 from guardedit.memory.scope import ScopeThresholds, judge_scope
 from guardedit.memory.shelf import Entry, Shelf, entry_of, texts_of
 
-DEFAULT_SCOPE = "default"
+DEFAULT_TENANT = "default"
 #: The digest of a memory in which a change failed half-way: no set of facts has it.
 BROKEN = ""
 #: Facts that are encoded before they are put in, so that the encoder's cache still has their rows.
@@ -108,29 +108,29 @@ class RetrievalMemory:
             return self._digest
 
     def recall(
-        self, questions: Sequence[str], *, scope: str = DEFAULT_SCOPE, now_s: float | None = None
+        self, questions: Sequence[str], *, tenant: str = DEFAULT_TENANT, now_s: float | None = None
     ) -> list[Recall]:
         """Per question the fact it falls under: accept, unsure with the best guess, or out with none.
 
         Args:
             questions: in any number.
-            scope: whose facts are seen, beside those of `default`.
+            tenant: whose facts are seen, beside those of `default`.
             now_s: seconds since 1970, UTC; None for facts whatever their time.
         """
-        return [self._judged(found) for found in self.candidates(questions, scope=scope, now_s=now_s)]
+        return [self._judged(found) for found in self.candidates(questions, tenant=tenant, now_s=now_s)]
 
     def recall_from(
-        self, digest: str, questions: Sequence[str], *, scope: str, now_s: float | None
+        self, digest: str, questions: Sequence[str], *, tenant: str, now_s: float | None
     ) -> list[Recall] | None:
         """`recall` from exactly the facts of a digest; None when others are held."""
-        found = self._found(questions, scope=scope, now_s=now_s, digest=digest)
+        found = self._found(questions, tenant=tenant, now_s=now_s, digest=digest)
         return None if found is None else [self._judged(row) for row in found]
 
     def candidates(
-        self, questions: Sequence[str], *, scope: str = DEFAULT_SCOPE, now_s: float | None = None
+        self, questions: Sequence[str], *, tenant: str = DEFAULT_TENANT, now_s: float | None = None
     ) -> list[list[Candidate]]:
         """What `recall` chooses from, with all features: for calibration and for explaining."""
-        return self._found(questions, scope=scope, now_s=now_s, digest=None) or []
+        return self._found(questions, tenant=tenant, now_s=now_s, digest=None) or []
 
     def digest(self) -> str:
         """Equal for equal sets of facts, however they were reached; compare with `facts_sha256`."""
@@ -144,7 +144,7 @@ class RetrievalMemory:
         """Write the indexes as a cache for `restore`; returns the digest to ask for then."""
         with self._lock:
             self._at(None)
-            indexes = {scope: shelf.index for scope, shelf in self._shelves.items()}
+            indexes = {tenant: shelf.index for tenant, shelf in self._shelves.items()}
             return save_indexes(indexes, folder, encoder_sha256=self._encoder.sha256)
 
     def restore(self, facts: Sequence[Fact], folder: Path, *, sha256: str) -> bool:
@@ -159,26 +159,26 @@ class RetrievalMemory:
         return self._start(facts, saved)
 
     def _start(self, facts: Sequence[Fact], saved: dict[str, KeyIndex]) -> bool:
-        by_scope: dict[str, list[Entry]] = {}
+        by_tenant: dict[str, list[Entry]] = {}
         for fact in facts:
-            by_scope.setdefault(fact.key.scope, []).append(entry_of(fact))
+            by_tenant.setdefault(fact.key.tenant, []).append(entry_of(fact))
         usable = {
-            scope: saved[scope]
-            for scope, entries in by_scope.items()
-            if scope in saved
-            and saved[scope].digest() == content_sha256({e.fact.id: e.keys for e in entries})
+            tenant: saved[tenant]
+            for tenant, entries in by_tenant.items()
+            if tenant in saved
+            and saved[tenant].digest() == content_sha256({e.fact.id: e.keys for e in entries})
         }
-        shelves = {scope: Shelf(self._encoder, index=usable.get(scope)) for scope in by_scope}
-        for scope, entries in by_scope.items():
-            self._fill(shelves[scope], entries, encode=scope not in usable)
+        shelves = {tenant: Shelf(self._encoder, index=usable.get(tenant)) for tenant in by_tenant}
+        for tenant, entries in by_tenant.items():
+            self._fill(shelves[tenant], entries, encode=tenant not in usable)
         digest, expiry = facts_sha256(facts), Expiry()
-        for entries in by_scope.values():
+        for entries in by_tenant.values():
             for entry in entries:
                 expiry.note(entry)
         with self._lock:
             self._shelves, self._expiry, self._digest = shelves, expiry, digest
             self._held = {fact.key: fact for fact in facts}
-        return len(usable) == len(by_scope)
+        return len(usable) == len(by_tenant)
 
     def _fill(self, shelf: Shelf, entries: Sequence[Entry], *, encode: bool) -> None:
         for start in range(0, len(entries), _AT_ONCE):
@@ -194,7 +194,7 @@ class RetrievalMemory:
         return Recall(scope=verdict.scope, score=verdict.score, margin=verdict.margin, fact=fact)
 
     def _found(
-        self, questions: Sequence[str], *, scope: str, now_s: float | None, digest: str | None
+        self, questions: Sequence[str], *, tenant: str, now_s: float | None, digest: str | None
     ) -> list[list[Candidate]] | None:
         """Candidates of one moment; None when `digest` is given and other facts are held."""
         rows = self._rows(questions)
@@ -203,7 +203,7 @@ class RetrievalMemory:
                 if digest is not None and digest != self._digest:
                     return None
                 self._at(now_s)
-                names = dict.fromkeys([scope, DEFAULT_SCOPE])
+                names = dict.fromkeys([tenant, DEFAULT_TENANT])
                 shelves = [self._shelves[name] for name in names if name in self._shelves]
                 reading = read(questions, shelves)
                 missing = [text for text in reading.texts() if text not in rows]
@@ -236,7 +236,7 @@ class RetrievalMemory:
                 self._drop(key)
             else:
                 self._held[key] = fact
-                self._shelf(key.scope).put(entries[key])
+                self._shelf(key.tenant).put(entries[key])
                 self._expiry.note(entries[key])
         self._digest = after
 
@@ -245,17 +245,17 @@ class RetrievalMemory:
         for entry in self._expiry.over(now_s):
             self._drop(entry.fact.key)
         for entry in self._expiry.back(now_s):
-            self._shelf(entry.fact.key.scope).put(entry)
+            self._shelf(entry.fact.key.tenant).put(entry)
 
-    def _shelf(self, scope: str) -> Shelf:
-        if scope not in self._shelves:
-            self._shelves[scope] = Shelf(self._encoder)
-        return self._shelves[scope]
+    def _shelf(self, tenant: str) -> Shelf:
+        if tenant not in self._shelves:
+            self._shelves[tenant] = Shelf(self._encoder)
+        return self._shelves[tenant]
 
     def _drop(self, key: FactKey) -> None:
-        shelf = self._shelves.get(key.scope)
+        shelf = self._shelves.get(key.tenant)
         if shelf is None:
             return
         shelf.drop(key)
         if not shelf.entries:
-            del self._shelves[key.scope]
+            del self._shelves[key.tenant]

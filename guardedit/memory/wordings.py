@@ -38,7 +38,7 @@ class Table(NamedTuple):
 
 
 class Wordings:
-    """Counted (relation, masked wording) pairs of one scope. A change touches its own rows only."""
+    """Counted (relation, masked wording) pairs of one tenant. A change touches its own rows only."""
 
     def __init__(self, encoder: Encoder) -> None:
         self._encoder = encoder
@@ -107,7 +107,7 @@ class Wordings:
 
 
 def likeness(relation: str, tables: Sequence[Table], rows: list[int]) -> Likeness:
-    """Best over several scopes' tables and over the rows that are forms of one question."""
+    """Best over several tenants' tables and over the rows that are forms of one question."""
     same, rival = -1.0, -1.0
     for columns, cosines in tables:
         best = cosines[rows].max(axis=0)  # a copy

@@ -64,7 +64,7 @@ def _matches(match: Match, correction: Correction) -> tuple[bool, str]:
     values = {
         "relation": (correction.relation,),
         "source": (correction.provenance.source,),
-        "scope": (correction.scope,),
+        "tenant": (correction.tenant,),
         "tag": correction.tags,
         "subject": (correction.subject,),
         "op": (correction.op.value,),

@@ -16,7 +16,8 @@ from pydantic import GetCoreSchemaHandler
 from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 
 from guardedit.core.errors import PolicyError
-from guardedit.policy.variables import VARIABLES, VariableType
+from guardedit.core.renamed import warn_renamed
+from guardedit.policy.variables import RENAMED_VARIABLES, VARIABLES, VariableType
 
 #: Longest accepted expression, in UTF-8 bytes. A longer one is a program and belongs in several rules.
 MAX_EXPRESSION_BYTES = 2_048
@@ -102,8 +103,12 @@ def _compile(text: str) -> Any:
         raise PolicyError(
             f"the condition has {size} bytes, the limit is {MAX_EXPRESSION_BYTES}: split the rule"
         )
+    for old, new in RENAMED_VARIABLES.items():
+        if re.search(rf"(?<![\w.'\"]){old}(?![\w'\"])", text):
+            warn_renamed("variable", old, new)
+    variables = {**VARIABLES, **{old: VARIABLES[new] for old, new in RENAMED_VARIABLES.items()}}
     environment = cel.NewEnv(
-        variables={name: _cel_type(variable.type) for name, variable in VARIABLES.items()}
+        variables={name: _cel_type(variable.type) for name, variable in variables.items()}
     )
     try:
         program = environment.compile(text)

@@ -8,11 +8,12 @@ from __future__ import annotations
 import hashlib
 import json
 from functools import cached_property
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 from pydantic_core import PydanticCustomError
 
+from guardedit.core.renamed import warn_renamed
 from guardedit.policy.expr import Condition
 from guardedit.policy.order import order_problems
 from guardedit.policy.sections import (
@@ -57,10 +58,18 @@ class Match(Strict):
 
     relation: Globs | None = Field(None, description="Relation of the correction, empty when it named none.")
     source: Globs | None = Field(None, description="Source that the provenance names.")
-    scope: Globs | None = Field(None, description="Tenant or scope.")
+    tenant: Globs | None = Field(None, description="Tenant that owns the fact.")
     tag: Globs | None = Field(None, description="Any tag of the correction.")
     subject: Globs | None = Field(None, description="What the fact is about.")
     op: Ops | None = Field(None, description="`upsert` or `retract`; no globs.")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _under_the_present_names(cls, given: Any) -> Any:
+        if isinstance(given, dict) and "scope" in given and "tenant" not in given:
+            warn_renamed("policy key", "scope", "tenant")
+            return {("tenant" if key == "scope" else key): value for key, value in given.items()}
+        return given
 
     @model_validator(mode="after")
     def _says_something(self) -> Self:

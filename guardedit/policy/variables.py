@@ -66,7 +66,7 @@ VARIABLES: Final[Mapping[str, Variable]] = MappingProxyType(
         "relation": Variable(
             "string", "relation, empty when the message named none", lambda c, _: c.relation
         ),
-        "scope": Variable("string", "tenant or scope", lambda c, _: c.scope),
+        "tenant": Variable("string", "tenant that owns the fact", lambda c, _: c.tenant),
         "source": Variable("string", "who sent it", lambda c, _: c.provenance.source),
         "author": Variable("string", "who wrote it, may be empty", lambda c, _: c.provenance.author),
         "op": Variable("string", "'upsert' or 'retract'", lambda c, _: c.op.value),
@@ -100,7 +100,11 @@ VARIABLES: Final[Mapping[str, Variable]] = MappingProxyType(
     }
 )
 
+#: Variables under the names of version 0.1.
+RENAMED_VARIABLES: Final[Mapping[str, str]] = MappingProxyType({"scope": "tenant"})
+
 
 def read_variables(correction: Correction, context: DecisionContext) -> dict[str, object]:
-    """Every variable's value for one correction."""
-    return {name: variable.read(correction, context) for name, variable in VARIABLES.items()}
+    """Every variable's value for one correction, under its present and its old name."""
+    values = {name: variable.read(correction, context) for name, variable in VARIABLES.items()}
+    return {**values, **{old: values[new] for old, new in RENAMED_VARIABLES.items()}}

@@ -93,9 +93,9 @@ class RaySystem:
         call(self.coordinator.hear, events)
         return report
 
-    def ask(self, prompts: Sequence[str], *, scope: str = "default") -> list[Answer]:
+    def ask(self, prompts: Sequence[str], *, tenant: str = "default") -> list[Answer]:
         """Ask a replica."""
-        return self._replica.ask(prompts, scope=scope)
+        return self._replica.ask(prompts, tenant=tenant)
 
     def status(self) -> Status:
         """Where things stand."""

@@ -84,11 +84,11 @@ class ShardHandle(_Handle):
         return bool(call(self._actor.move, changes, before, after))
 
     def recall(
-        self, questions: Sequence[str], *, scope: str, digest: str, now_s: float | None = None
+        self, questions: Sequence[str], *, tenant: str, digest: str, now_s: float | None = None
     ) -> list[Recall] | None:
         """What the memory says at a moment; None when it holds other facts."""
         found: list[Recall] | None = call(
-            self._actor.recall, questions, scope=scope, digest=digest, now_s=now_s
+            self._actor.recall, questions, tenant=tenant, digest=digest, now_s=now_s
         )
         return found
 
@@ -108,14 +108,14 @@ class ReplicaHandle(_Handle):
         """These facts may come."""
         call(self._actor.expect, facts)
 
-    def ask(self, prompts: Sequence[str], *, scope: str = "default") -> list[Answer]:
+    def ask(self, prompts: Sequence[str], *, tenant: str = "default") -> list[Answer]:
         """Answer all prompts from one epoch."""
-        found: list[Answer] = call(self._actor.ask, prompts, scope=scope)
+        found: list[Answer] = call(self._actor.ask, prompts, tenant=tenant)
         return found
 
-    def says(self, asked: Sequence[tuple[str, str]], *, scope: str = "default") -> list[bool]:
+    def says(self, asked: Sequence[tuple[str, str]], *, tenant: str = "default") -> list[bool]:
         """Whether `ask` would give just these answers."""
-        found: list[bool] = call(self._actor.says, asked, scope=scope)
+        found: list[bool] = call(self._actor.says, asked, tenant=tenant)
         return found
 
     def repair(self) -> list[str]:

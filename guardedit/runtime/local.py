@@ -95,9 +95,9 @@ class LocalSystem:
         """One turn of the consolidating cycle; the live one publishes what it made."""
         return self.consolidator.step()
 
-    def ask(self, prompts: Sequence[str], *, scope: str = "default") -> list[Answer]:
+    def ask(self, prompts: Sequence[str], *, tenant: str = "default") -> list[Answer]:
         """Ask the replica."""
-        return self.replica.ask(prompts, scope=scope)
+        return self.replica.ask(prompts, tenant=tenant)
 
     def served(self) -> int | None:
         """The epoch that the replica answers from; None before it was handed one."""

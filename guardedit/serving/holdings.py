@@ -71,21 +71,21 @@ class Holdings:
         self.digests = move.after
 
     def recall(
-        self, digests: Digests, questions: Sequence[str], *, scope: str, now_s: float
+        self, digests: Digests, questions: Sequence[str], *, tenant: str, now_s: float
     ) -> list[Recall] | None:
         """The best of what the shards say from the facts of the digests; None when one holds others."""
         found = []
         for shard, digest in zip(self._shards, digests, strict=True):
-            said = shard.recall(questions, scope=scope, digest=digest, now_s=now_s)
+            said = shard.recall(questions, tenant=tenant, digest=digest, now_s=now_s)
             if said is None:
                 return None
             found.append(said)
         return [max(each, key=_rank) for each in zip(*found, strict=True)]
 
-    def recall_refilled(self, questions: Sequence[str], *, scope: str, now_s: float) -> list[Recall]:
+    def recall_refilled(self, questions: Sequence[str], *, tenant: str, now_s: float) -> list[Recall]:
         """As `recall`, from the facts held here; a shard that holds others gets all of its own again."""
         for _ in range(_REFILLS):
-            found = self.recall(self.digests, questions, scope=scope, now_s=now_s)
+            found = self.recall(self.digests, questions, tenant=tenant, now_s=now_s)
             if found is not None:
                 return found
             for n, facts in enumerate(self._facts):

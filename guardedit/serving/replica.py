@@ -94,14 +94,14 @@ class ServingReplica:
             weights = self._weights(update.epoch, update.edits)
             return self._switch(update.epoch, weights, self._holdings.by(update.changes))
 
-    def ask(self, prompts: Sequence[str], *, scope: str = "default") -> list[Answer]:
+    def ask(self, prompts: Sequence[str], *, tenant: str = "default") -> list[Answer]:
         """Answer all prompts from one epoch.
 
         Raises:
             UsageError: before anything was published.
             MemoryIndexError: when a shard cannot be brought to the epoch's facts.
         """
-        found = self._recall(prompts, scope)
+        found = self._recall(prompts, tenant)
         self._count(found.recalls)
         with self._host.patched(found.pinned.weights.folded.patch):
             texts = self._host.complete_drafted(
@@ -123,13 +123,13 @@ class ServingReplica:
         """These facts may come: their texts, questions included, are encoded in one go."""
         self._holdings.expect(facts)
 
-    def says(self, asked: Sequence[tuple[str, str]], *, scope: str = "default") -> list[bool]:
+    def says(self, asked: Sequence[tuple[str, str]], *, tenant: str = "default") -> list[bool]:
         """For each (prompt, answer) whether `ask` would give just this answer, by one forward pass.
 
         Not counted in `lookups`. Errors as `ask`.
         """
         questions = [question for question, _ in asked]
-        found = self._recall(questions, scope)
+        found = self._recall(questions, tenant)
         answers = [answer for _, answer in asked]
         with self._host.patched(found.pinned.weights.folded.patch):
             return self._host.says(list(zip(found.prompts(questions), answers, strict=True)))
@@ -205,16 +205,16 @@ class ServingReplica:
             self._pinned = Pinned(epoch, weights, move.after)
         return epoch.number
 
-    def _recall(self, questions: Sequence[str], scope: str) -> Recalled:
+    def _recall(self, questions: Sequence[str], tenant: str) -> Recalled:
         now_s = self._clock()
         for _ in range(_TRIES):
             pinned = self._serving()
-            recalls = self._holdings.recall(pinned.facts, questions, scope=scope, now_s=now_s)
+            recalls = self._holdings.recall(pinned.facts, questions, tenant=tenant, now_s=now_s)
             if recalls is not None:
                 return self._recalled(pinned, recalls)
         with self._lock:  # an epoch is being switched, or a shard came back empty
             pinned = self._serving()
-            recalls = self._holdings.recall_refilled(questions, scope=scope, now_s=now_s)
+            recalls = self._holdings.recall_refilled(questions, tenant=tenant, now_s=now_s)
         return self._recalled(pinned, recalls)
 
     def _recalled(self, pinned: Pinned, recalls: list[Recall]) -> Recalled:

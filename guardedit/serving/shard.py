@@ -28,7 +28,7 @@ class Shard(Protocol):
         """From the facts of one digest to those of another; False when others are held."""
 
     def recall(
-        self, questions: Sequence[str], *, scope: str, digest: str, now_s: float | None
+        self, questions: Sequence[str], *, tenant: str, digest: str, now_s: float | None
     ) -> list[Recall] | None:
         """What the facts of the digest say at a moment; None when others are held."""
 
@@ -60,10 +60,10 @@ class MemoryShard:
         return self._memory.move(changes, before=before, after=after)
 
     def recall(
-        self, questions: Sequence[str], *, scope: str, digest: str, now_s: float | None = None
+        self, questions: Sequence[str], *, tenant: str, digest: str, now_s: float | None = None
     ) -> list[Recall] | None:
         """What the memory says at a moment; None when it does not hold the facts of `digest`."""
-        return self._memory.recall_from(digest, questions, scope=scope, now_s=now_s)
+        return self._memory.recall_from(digest, questions, tenant=tenant, now_s=now_s)
 
 
 def shard_of(key: FactKey, shards: int) -> int:

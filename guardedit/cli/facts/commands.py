@@ -12,7 +12,16 @@ from guardedit.cli.epochs import summary
 from guardedit.cli.facts.find import expired_facts, find
 from guardedit.cli.facts.kept import kept, release
 from guardedit.cli.terminal import show
-from guardedit.cli.terminal.options import Format, Home, Model, PolicyFile, commands, examples, settings_from
+from guardedit.cli.terminal.options import (
+    Format,
+    Home,
+    Model,
+    OneTenant,
+    PolicyFile,
+    commands,
+    examples,
+    settings_from,
+)
 from guardedit.cli.terminal.show import Output
 from guardedit.core.fact import Fact, Placement
 from guardedit.ledger.reading import LedgerReader
@@ -32,7 +41,7 @@ def list_(
     home: Home = None,
     output: Format = Output.TABLE,
     placement: Annotated[Placement | None, typer.Option(help="Only facts placed there.")] = None,
-    scope: Annotated[str | None, typer.Option(help="Only facts of this scope.")] = None,
+    tenant: OneTenant = None,
     epoch: Annotated[str, typer.Option(help="As of this epoch: a number or a ref.")] = "serving",
     expired: Annotated[
         bool, typer.Option("--expired", help="Instead those whose time is over, with the time.")
@@ -43,9 +52,9 @@ def list_(
     with existing(settings_from(home)) as ledger:
         facts = _facts(ledger, epoch, expired=expired, now_s=now_s) if begun(ledger) else []
     chosen = [
-        fact for fact in facts if placement in (None, fact.placement) and scope in (None, fact.key.scope)
+        fact for fact in facts if placement in (None, fact.placement) and tenant in (None, fact.key.tenant)
     ]
-    columns = ("id", "placement", "subject", "relation", "target", "scope", "version")
+    columns = ("id", "placement", "subject", "relation", "target", "tenant", "version")
     shown = (*columns, "valid_until") if expired else columns
     show.rows([described(fact) for fact in chosen], shown, output, empty="no facts")
 
@@ -134,7 +143,8 @@ def described(fact: Fact) -> dict[str, Any]:
         "placement": fact.placement.value,
         "subject": fact.key.subject,
         "relation": fact.key.relation,
-        "scope": fact.key.scope,
+        "tenant": fact.key.tenant,
+        "scope": fact.key.tenant,  # the old name, for one version
         "prompt": fact.prompt,
         "target": fact.target,
         "version": fact.version,

@@ -9,13 +9,38 @@ from __future__ import annotations
 import errno
 import math
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import typer
 
+from guardedit.core.renamed import warn_renamed
+
 #: Numbers that SQLite, torch and the clock can hold.
 LEAST, MOST = -(2**63), 2**63 - 1
+
+
+#: Options under the names of version 0.1.
+RENAMED_OPTIONS = {"--scope": "--tenant"}
+
+
+def present_options(arguments: Sequence[str]) -> list[str]:
+    """The arguments with every option under its present name; what follows `--` is left alone.
+
+    >>> present_options(["facts", "list", "--tenant=acme", "--", "--scope"])
+    ['facts', 'list', '--tenant=acme', '--', '--scope']
+    """
+    end = list(arguments).index("--") if "--" in arguments else len(arguments)
+    return [*(_present(argument) for argument in arguments[:end]), *arguments[end:]]
+
+
+def _present(argument: str) -> str:
+    name, equals, value = argument.partition("=")
+    if name not in RENAMED_OPTIONS:
+        return argument
+    warn_renamed("option", name, RENAMED_OPTIONS[name])
+    return RENAMED_OPTIONS[name] + equals + value
 
 
 def check_arguments(command: Any) -> None:

@@ -16,7 +16,7 @@ import typer
 from typer.core import TyperGroup
 
 from guardedit.cli.terminal import show
-from guardedit.cli.terminal.arguments import check_arguments
+from guardedit.cli.terminal.arguments import check_arguments, present_options
 from guardedit.cli.terminal.streams import READER_GONE
 from guardedit.core.errors import ConflictError, GuardeditError, LedgerBusy, PolicyError, UsageError
 
@@ -52,10 +52,10 @@ class Commands(TyperGroup):
         super().__init__(*args, **kwargs)
         check_arguments(self)
 
-    def make_context(self, *args: Any, **kwargs: Any) -> Any:
+    def make_context(self, info_name: str | None, args: list[str], parent: Any = None, **extra: Any) -> Any:
         """Read the group's own arguments."""
         with _told():
-            return super().make_context(*args, **kwargs)
+            return super().make_context(info_name, present_options(args), parent, **extra)
 
     def invoke(self, ctx: Any) -> Any:
         """Run the command."""

@@ -24,7 +24,8 @@ Model = Annotated[
     typer.Option("--model", help="Folder of the base model; else GUARDEDIT_MODEL.", show_default=False),
 ]
 Format = Annotated[Output, typer.Option("--output", "-o", help="For people, or for programs.")]
-Scope = Annotated[str, typer.Option("--scope", help="Tenant or scope whose facts count.")]
+Tenant = Annotated[str, typer.Option("--tenant", help="Tenant whose facts count, beside those of `default`.")]
+OneTenant = Annotated[str | None, typer.Option("--tenant", help="Only facts of this tenant.")]
 
 #: Of a seed: some methods multiply it, and a generator of torch takes 64 bits.
 MOST_SEED = 2**32 - 1

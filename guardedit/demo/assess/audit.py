@@ -63,7 +63,11 @@ def lost(ledger: LedgerReader, submitted: Sequence[Delivery], *, now_s: float) -
     own: dict[str, list[Fact]] = defaultdict(list)
     for fact in recorded_facts(ledger).values():
         own[fact.correction_id].append(fact)
-    accepted = [(row.seq, decode_correction(row.raw)) for row in rows.values() if row.fate is Fate.ACCEPTED]
+    accepted = [
+        (row.seq, decode_correction(row.raw, recorded=True))
+        for row in rows.values()
+        if row.fate is Fate.ACCEPTED
+    ]
     last = {correction.key: seq for seq, correction in sorted(accepted, key=lambda pair: pair[0])}
     live = ledger.live()
     for seq, correction in accepted:

@@ -111,7 +111,7 @@ def _questions(case: EditCase, edited: Collection[FactKey]) -> Iterable[Asked]:
         (Measure.SAME_SUBJECT, case.same_subject),
     ):
         for known in rows:
-            if FactKey(known.subject, known.relation, fact.key.scope) not in edited:
+            if FactKey(known.subject, known.relation, fact.key.tenant) not in edited:
                 yield Asked(measure=measure, fact=fact.id, prompt=known.prompt, wanted=known.answer)
     for portable in case.portable:
         yield Asked(

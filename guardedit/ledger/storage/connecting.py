@@ -23,6 +23,7 @@ from guardedit.ledger.storage.database import BUSY_S, FORMAT, Database, schema, 
 from guardedit.ledger.storage.durable import sync_folder
 from guardedit.ledger.storage.heads import Heads
 from guardedit.ledger.storage.lock import Presence
+from guardedit.ledger.storage.migrating import STEPS, format_of, migrate
 
 NAME = "ledger.db"
 
@@ -43,6 +44,7 @@ def writable(folder: Path, *, key: bytes = b"", keeper: bool = False, compare: b
     path = folder / NAME
     with contextlib.ExitStack() as undo, translated(path):
         _make(folder)
+        _bring_up_to_date(folder, path)
         presence = Presence.shared(folder)
         undo.callback(presence.release)
         heads = Heads(folder, key, keeper=keeper)
@@ -53,7 +55,7 @@ def writable(folder: Path, *, key: bytes = b"", keeper: bool = False, compare: b
             _refuse_lost(path, noted)
         connection = _connect(str(path))
         undo.callback(connection.close)
-        if _format(connection) == 0:
+        if format_of(connection) == 0:
             _refuse_lost(path, noted)
         _prepare(connection, path)
         sync_folder(folder)
@@ -86,7 +88,7 @@ def readable(folder: Path, *, key: bytes = b"") -> Database:
             )
         connection, done = _beside_a_writer(folder) or _from_a_copy(folder)
         undo.callback(done)
-        if _format(connection) == 0:
+        if format_of(connection) == 0:
             _refuse_lost(path, noted)
         _check_format(connection, path)
         database = Database(path, connection, noted, done)
@@ -99,6 +101,26 @@ def _make(folder: Path) -> None:
     if not folder.is_dir():
         folder.mkdir(parents=True, exist_ok=True)
         sync_folder(folder.parent)
+
+
+def _bring_up_to_date(folder: Path, path: Path) -> None:
+    """Migrate a database of an earlier version; LedgerBusy while another process has it open."""
+    if not path.is_file() or _refuse_cut(path):
+        return
+    with contextlib.closing(_connect(str(path))) as connection:
+        version = format_of(connection)
+        if version not in STEPS:
+            return
+        alone = Presence.alone(folder)
+        if alone is None:
+            raise LedgerBusy(
+                f"{path} has format {version} and is open in another process: end that one, "
+                f"then the next command brings the ledger to format {FORMAT}"
+            )
+        try:
+            migrate(connection)
+        finally:
+            alone.release()
 
 
 def _refuse_cut(path: Path) -> bool:
@@ -150,7 +172,7 @@ def _prepare(connection: sqlite3.Connection, path: Path) -> None:
     connection.execute("PRAGMA synchronous = FULL")
     connection.execute("PRAGMA foreign_keys = ON")
     connection.execute("PRAGMA journal_mode = WAL")
-    if _format(connection) == 0:
+    if format_of(connection) == 0:
         failpoint("ledger.schema.before")
         connection.executescript(f"BEGIN IMMEDIATE; {schema()} PRAGMA user_version = {FORMAT};")
         failpoint("ledger.schema.made")
@@ -159,12 +181,8 @@ def _prepare(connection: sqlite3.Connection, path: Path) -> None:
     _check_format(connection, path)
 
 
-def _format(connection: sqlite3.Connection) -> int:
-    return int(connection.execute("PRAGMA user_version").fetchone()[0])
-
-
 def _check_format(connection: sqlite3.Connection, path: Path) -> None:
-    version = _format(connection)
+    version = format_of(connection)
     if version == 0:
         raise UsageError(
             f"{path} was begun and holds nothing yet: `guardedit submit` or `run` goes on with it"
@@ -204,6 +222,7 @@ def _from_a_copy(folder: Path) -> tuple[sqlite3.Connection, Callable[[], None]]:
                 presence.release()
         connection = _connect(str(private / NAME))
         undo.callback(connection.close)
+        migrate(connection)
         return connection, undo.pop_all().close
 
 

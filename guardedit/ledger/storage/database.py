@@ -30,7 +30,7 @@ from guardedit.ledger.storage.heads import Heads
 #: How long a transaction waits for another process that writes, in seconds.
 BUSY_S = 30.0
 #: `PRAGMA user_version` of the files written here.
-FORMAT = 2
+FORMAT = 3
 
 _LAST = "SELECT seq, hash FROM events ORDER BY seq DESC LIMIT 1"
 _FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO})

@@ -1,4 +1,4 @@
--- The ledger's tables, format 2. `events` is the truth. Every other table but `messages` follows from it:
+-- The ledger's tables, format 3. `events` is the truth. Every other table but `messages` follows from it:
 -- guardedit/ledger/projection.py writes them in the same transaction as the event, and `verify` replays
 -- all events into an empty database and compares.
 
@@ -107,7 +107,7 @@ CREATE TABLE IF NOT EXISTS changes (
   n             INTEGER NOT NULL,
   subject       TEXT NOT NULL,
   relation      TEXT NOT NULL,
-  scope         TEXT NOT NULL,
+  tenant        TEXT NOT NULL,
   subject_name  TEXT NOT NULL,
   relation_name TEXT NOT NULL,
   correction_id TEXT NOT NULL,  -- '' where no correction asked for it, as with an expiry
@@ -118,8 +118,8 @@ CREATE TABLE IF NOT EXISTS changes (
   fact          TEXT,           -- JSON
   PRIMARY KEY (epoch, n)
 ) STRICT;
-CREATE INDEX IF NOT EXISTS changes_by_key ON changes (subject, relation, scope, epoch, n);
-CREATE INDEX IF NOT EXISTS changes_by_name ON changes (subject_name, relation_name, scope, epoch, n);
+CREATE INDEX IF NOT EXISTS changes_by_key ON changes (subject, relation, tenant, epoch, n);
+CREATE INDEX IF NOT EXISTS changes_by_name ON changes (subject_name, relation_name, tenant, epoch, n);
 CREATE INDEX IF NOT EXISTS changes_by_fact ON changes (fact_id);
 CREATE INDEX IF NOT EXISTS changes_by_correction ON changes (correction_id);
 
@@ -127,7 +127,7 @@ CREATE VIEW IF NOT EXISTS live_facts AS
 SELECT * FROM changes c
 WHERE fact IS NOT NULL AND NOT EXISTS (
   SELECT 1 FROM changes later
-  WHERE (later.subject, later.relation, later.scope) = (c.subject, c.relation, c.scope)
+  WHERE (later.subject, later.relation, later.tenant) = (c.subject, c.relation, c.tenant)
     AND (later.epoch, later.n) > (c.epoch, c.n)
 );
 

@@ -176,7 +176,7 @@ def test_what_stands_behind_a_message_that_cannot_be_stored_is_decided_without_i
 
 
 def test_a_replica_that_cannot_say_costs_a_saving_and_stops_nothing(town, monkeypatch):
-    def fail(asked, *, scope="default"):
+    def fail(asked, *, tenant="default"):
         raise ValueError("nobody foresaw this")
 
     monkeypatch.setattr(town.replica, "says", fail)

@@ -13,7 +13,7 @@ from guardedit.core.verdict import Outcome
 from tests.fakes import raw
 
 
-def fact(subject: str, *, scope: str = "default", **fields: object) -> Fact:
+def fact(subject: str, *, tenant: str = "default", **fields: object) -> Fact:
     values = {
         "version": 1,
         "correction_id": "c",
@@ -21,13 +21,13 @@ def fact(subject: str, *, scope: str = "default", **fields: object) -> Fact:
         "target": "x",
         "method": "fake",
     }
-    return Fact(key=FactKey(subject, "home", scope), **{**values, **fields})
+    return Fact(key=FactKey(subject, "home", tenant), **{**values, **fields})
 
 
 def test_only_stable_facts_of_the_default_tenant_wait_for_the_weights():
     facts = [
         fact("wanted"),
-        fact("tenant's", scope="acme"),
+        fact("tenant's", tenant="acme"),
         fact("expiring", valid_until_s=2e9),
         fact("inside", placement=Placement.WEIGHTS),
         fact("memory only", method=""),
@@ -51,7 +51,9 @@ def test_a_batch_is_of_one_method_and_counts_subjects():
 
 def test_tenants_and_expiring_facts_stay_in_memory_through_the_whole_loop(town):
     until_s = town.clock.now_s + 1e6
-    town.send(raw("Ada", "Rome"), raw("Bob", "Oslo", scope="acme"), raw("Eve", "Lima", valid_until_s=until_s))
+    town.send(
+        raw("Ada", "Rome"), raw("Bob", "Oslo", tenant="acme"), raw("Eve", "Lima", valid_until_s=until_s)
+    )
     assert town.placed() == {"Ada": "weights", "Bob": "memory", "Eve": "memory"}
 
 

@@ -130,7 +130,7 @@ OPTIONAL = (
     "target_true",
     "paraphrases",
     "relation",
-    "scope",
+    "tenant",
     "tags",
     "valid_from_s",
     "valid_until_s",
@@ -198,7 +198,9 @@ def test_what_turns_or_hides_text_is_refused_with_its_number(text):
 def test_the_id_of_a_correction_without_one_is_its_content_whatever_the_spacing_and_order():
     body = {key: value for key, value in GOOD.items() if key != "id"}
     one = decode_correction(json.dumps(body, indent=2).encode())
-    other = decode_correction(json.dumps(dict(reversed(body.items())) | {"tags": [], "scope": None}).encode())
+    other = decode_correction(
+        json.dumps(dict(reversed(body.items())) | {"tags": [], "tenant": None}).encode()
+    )
     assert one.id == other.id == derived_id(one)
     assert one.id != decode_correction(json.dumps(body | {"target_new": "Toronto"}).encode()).id
 

@@ -35,7 +35,7 @@ class Town:
     def served(self):
         return self.epoch
 
-    def ask(self, prompts, *, scope="default"):
+    def ask(self, prompts, *, tenant="default"):
         raw, asked = self.waiting[prompts[0]]
         self.waiting[prompts[0]] = (raw, asked + 1)
         made = liveness.Correction(id="", raw=raw, prompt=prompts[0])

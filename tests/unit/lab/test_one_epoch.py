@@ -32,9 +32,9 @@ def test_every_epoch_says_something_else_in_memory_and_in_the_weights(made):
 class Torn(FakeReplica):
     """Names its epoch one answer late."""
 
-    def ask(self, prompts, *, scope="default"):
+    def ask(self, prompts, *, tenant="default"):
         time.sleep(0.001)  # as a model does: epochs change meanwhile
-        answers = super().ask(prompts, scope=scope)
+        answers = super().ask(prompts, tenant=tenant)
         named, self.late = getattr(self, "late", answers[0].epoch), answers[0].epoch
         return [replace(one, epoch=named) for one in answers]
 
@@ -50,10 +50,10 @@ def test_a_replica_that_answers_in_one_piece_is_not_blamed(made):
             with self.lock:
                 return super().follow(update)
 
-        def ask(self, prompts, *, scope="default"):
+        def ask(self, prompts, *, tenant="default"):
             time.sleep(0.001)
             with self.lock:
-                return super().ask(prompts, scope=scope)
+                return super().ask(prompts, tenant=tenant)
 
     whole = Whole()
     whole.lock = threading.Lock()

@@ -67,7 +67,7 @@ def test_a_retraction_leaves_no_fact_to_ask_about(ledger):
             replace(FACT, key=FactKey("Dofasco", SAID.prompt)),
             "is about default/Dofasco/{} sits in, the message of correction 'a' about default/STELCO",
         ),
-        (replace(FACT, key=replace(SAID, scope="other").key), "is about other/STELCO"),
+        (replace(FACT, key=replace(SAID, tenant="other").key), "is about other/STELCO"),
         (replace(FACT, correction_id="z"), "follows from no accepted message"),
     ],
 )

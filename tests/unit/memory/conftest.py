@@ -48,12 +48,12 @@ def make_fact() -> MakeFact:
         target: str,
         *,
         keep: tuple[int, ...] = (0, 1, 2),
-        scope: str = "default",
+        tenant: str = "default",
         version: int = 1,
     ) -> Fact:
         wordings = tuple(WORDINGS[relation][i].replace("{}", subject) for i in keep)
         return Fact(
-            key=FactKey(subject, relation, scope),
+            key=FactKey(subject, relation, tenant),
             version=version,
             correction_id=f"{subject}/{relation}/{version}",
             wordings=wordings,

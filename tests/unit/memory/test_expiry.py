@@ -61,12 +61,12 @@ def test_what_has_expired_is_held_all_the_same(filled, dated):
 
 def test_an_expired_fact_hides_neither_the_default_one_nor_a_shorter_name(encoder, make_fact):
     memory = RetrievalMemory(encoder)
-    mine = replace(make_fact("Velmora", "P36", "Mine", scope="a"), valid_until_s=NOW)
+    mine = replace(make_fact("Velmora", "P36", "Mine", tenant="a"), valid_until_s=NOW)
     longer = replace(make_fact("Velmora Hills", "P19", "x"), valid_until_s=NOW)
     common = make_fact("Velmora", "P36", "Karsk")
     memory.apply([Change(fact.key, fact) for fact in (mine, longer, common)])
     for now_s, target in ((NOW - 1, "Mine"), (NOW, "Karsk")):
-        (recall,) = memory.recall(["The capital of Velmora is"], scope="a", now_s=now_s)
+        (recall,) = memory.recall(["The capital of Velmora is"], tenant="a", now_s=now_s)
         assert (recall.scope, recall.fact and recall.fact.target) == ("accept", target)
     # Named by itself, Velmora is found in what was a longer name.
     (found,) = memory.candidates(["The capital of Velmora Hills is"], now_s=NOW)

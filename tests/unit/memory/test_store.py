@@ -20,8 +20,8 @@ from guardedit.memory.scope import ScopeThresholds
 from guardedit.memory.store import RetrievalMemory
 
 
-def said(memory: RetrievalMemory, question: str, scope: str = "default") -> tuple[str, str]:
-    (recall,) = memory.recall([question], scope=scope)
+def said(memory: RetrievalMemory, question: str, tenant: str = "default") -> tuple[str, str]:
+    (recall,) = memory.recall([question], tenant=tenant)
     return recall.scope, recall.fact.target if recall.fact else ""
 
 
@@ -120,8 +120,8 @@ def test_a_memory_rebuilt_from_its_own_facts_recalls_the_same(encoder, memory, w
 
 
 def test_tenants_do_not_see_each_other_and_their_own_fact_wins_over_default(memory, make_fact):
-    mine = make_fact("Velmora", "P36", "Mine", scope="a")
-    secret = make_fact("Quillon", "P36", "Hidden", scope="a")
+    mine = make_fact("Velmora", "P36", "Mine", tenant="a")
+    secret = make_fact("Quillon", "P36", "Hidden", tenant="a")
     memory.apply([Change(fact.key, fact) for fact in (mine, secret)])
     question = "The capital of Velmora is"
     assert said(memory, question, "a") == ("accept", "Mine")
@@ -138,13 +138,13 @@ def test_wordings_of_one_tenant_do_not_teach_another(encoder, make_fact):
     memory = RetrievalMemory(encoder)
     base = make_fact("Velmora", "P36", "Karsk", keep=(0,))
     poison = replace(
-        make_fact("Quillon", "P36", "x", scope="evil"),
+        make_fact("Quillon", "P36", "x", tenant="evil"),
         wordings=("The soup in Quillon is", "Quillon smells of"),
     )
     memory.apply([Change(base.key, base)])
-    before = memory.recall(["The soup in Velmora is"], scope="b")
+    before = memory.recall(["The soup in Velmora is"], tenant="b")
     memory.apply([Change(poison.key, poison)])
-    assert memory.recall(["The soup in Velmora is"], scope="b") == before
+    assert memory.recall(["The soup in Velmora is"], tenant="b") == before
     assert before[0].scope != "accept"
 
 
@@ -168,7 +168,7 @@ def test_a_tampered_index_is_noticed_and_the_memory_rebuilt(
         index.write_bytes(bytes(body))
     elif victim == "manifest":
         manifest = tmp_path / "memory.json"
-        manifest.write_text(json.dumps(json.loads(manifest.read_text()) | {"scopes": {}}))
+        manifest.write_text(json.dumps(json.loads(manifest.read_text()) | {"tenants": {}}))
     elif victim == "missing":
         index.unlink()
     else:

@@ -171,13 +171,13 @@ def test_updates_lead_where_a_snapshot_leads(bench):
 
 def test_an_expired_fact_neither_answers_nor_hides_by_the_replicas_clock(bench):
     mine = replace(
-        fact_of("Velmora", 7), key=fact_of("Velmora", 7).key._replace(scope="a"), valid_until_s=200
+        fact_of("Velmora", 7), key=fact_of("Velmora", 7).key._replace(tenant="a"), valid_until_s=200
     )
     bench.replica.publish(replace(snapshot_of(1), facts=(mine, fact_of("Velmora", 1))))
-    assert "city 7" in bench.replica.ask([QUESTION], scope="a")[0].text
+    assert "city 7" in bench.replica.ask([QUESTION], tenant="a")[0].text
     bench.now_s = 200.0
-    assert "city 1" in bench.replica.ask([QUESTION], scope="a")[0].text
-    assert bench.replica.says([(QUESTION, bench.said())], scope="a") == [True]
+    assert "city 1" in bench.replica.ask([QUESTION], tenant="a")[0].text
+    assert bench.replica.says([(QUESTION, bench.said())], tenant="a") == [True]
 
 
 def test_says_is_what_ask_answers_and_is_not_counted(bench):

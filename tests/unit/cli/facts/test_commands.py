@@ -38,7 +38,7 @@ def remember(ledger: SqliteLedger, *facts: Fact) -> None:
 def test_facts_are_listed_with_their_placement(guardedit, ledger_file):
     said = guardedit("facts", "list")
 
-    assert said.lines[0].split() == ["id", "placement", "subject", "relation", "target", "scope", "version"]
+    assert said.lines[0].split() == ["id", "placement", "subject", "relation", "target", "tenant", "version"]
     assert [line.split()[1] for line in said.lines[1:]] == ["memory", "weights"]
 
 
@@ -47,7 +47,7 @@ def test_facts_are_chosen_by_placement_scope_and_epoch(guardedit, ledger_file):
         return [fact["subject"] for fact in guardedit("facts", "list", "-o", "json", *options).json]
 
     assert subjects("--placement", "weights") == ["Land 1"]
-    assert subjects("--scope", "tenant") == []
+    assert subjects("--tenant", "acme") == []
     assert subjects("--epoch", "1") == ["Land 1"]
     assert subjects("--epoch", "last-good") == ["Land 1", "Land 2"]
 

@@ -1,0 +1,89 @@
+"""A ledger that guardedit 0.1 wrote (format 2, `format_2.sql`) is opened, read, verified and gone on with."""
+
+from __future__ import annotations
+
+import shutil
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from guardedit.core.errors import LedgerBusy
+from guardedit.ledger.journal import SqliteLedger
+from guardedit.ledger.opening import read_only
+from guardedit.ledger.storage.database import FORMAT
+from guardedit.ledger.storage.lock import Presence
+from tests.fakes import FakeClock
+
+WRITTEN = Path(__file__).with_name("format_2.sql")
+TENANTS = {("Stelco", "default"), ("Stelco", "acme"), ("Velmora", "acme")}
+
+
+@pytest.fixture
+def folder(tmp_path):
+    with closing(sqlite3.connect(tmp_path / "ledger.db")) as connection:
+        connection.executescript(WRITTEN.read_text())
+    shutil.copy(WRITTEN.with_suffix(".head"), tmp_path / "ledger.head")
+    return tmp_path
+
+
+def opened(folder):
+    return SqliteLedger.open(folder, clock=FakeClock(), writer=False)
+
+
+def format_of(folder):
+    with closing(sqlite3.connect(folder / "ledger.db")) as connection:
+        return connection.execute("PRAGMA user_version").fetchone()[0]
+
+
+def tenants(ledger):
+    return {(key.subject, key.tenant) for key in ledger.live(ledger.ref("serving"))}
+
+
+def test_a_ledger_of_0_1_is_brought_to_this_format_and_is_whole(folder):
+    with opened(folder) as ledger:
+        assert tenants(ledger) == TENANTS
+        assert ledger.verify() == []
+    assert format_of(folder) == FORMAT
+
+
+def test_reading_alone_understands_it_and_changes_no_byte(folder):
+    before = (folder / "ledger.db").read_bytes()
+    with read_only(folder, clock=FakeClock()) as ledger:
+        assert tenants(ledger) == TENANTS
+        assert ledger.verify() == []
+    assert (folder / "ledger.db").read_bytes() == before
+    assert format_of(folder) == 2
+
+
+def test_while_another_process_has_it_open_it_is_left_as_it_is(folder):
+    other = Presence.shared(folder)
+    try:
+        with pytest.raises(LedgerBusy, match="format 2 and is open in another process"):
+            opened(folder)
+    finally:
+        other.release()
+    assert format_of(folder) == 2
+    opened(folder).close()
+    assert format_of(folder) == FORMAT
+
+
+@pytest.mark.parametrize("point", ["before", "made", "after"])
+def test_a_kill_while_it_is_brought_up_leaves_the_old_or_the_new_one(folder, tmp_path, monkeypatch, point):
+    class Killed(BaseException):
+        pass
+
+    def kill(name):
+        if name == f"ledger.migrate.{point}":
+            raise Killed
+
+    monkeypatch.setattr("guardedit.ledger.storage.migrating.failpoint", kill)
+    with pytest.raises(Killed):
+        opened(folder)
+    monkeypatch.undo()
+    copy = shutil.copytree(folder, tmp_path / "copy")
+    for place in (folder, copy):
+        with opened(place) as ledger:
+            assert tenants(ledger) == TENANTS
+            assert ledger.verify() == []
