@@ -23,7 +23,7 @@ from guardedit.ledger.storage.database import BUSY_S, FORMAT, Database, schema, 
 from guardedit.ledger.storage.durable import sync_folder
 from guardedit.ledger.storage.heads import Heads
 from guardedit.ledger.storage.lock import Presence
-from guardedit.ledger.storage.migrating import STEPS, format_of, migrate
+from guardedit.ledger.storage.migrating import MIGRATIONS, format_of, migrate
 
 NAME = "ledger.db"
 
@@ -109,7 +109,7 @@ def _bring_up_to_date(folder: Path, path: Path) -> None:
         return
     with contextlib.closing(_connect(str(path))) as connection:
         version = format_of(connection)
-        if version not in STEPS:
+        if version not in MIGRATIONS:
             return
         alone = Presence.alone(folder)
         if alone is None:

@@ -1,6 +1,7 @@
 """Ledgers of earlier versions, brought to the present format when they are opened for writing.
 
-Events are never touched: their bytes are hashed. Only tables that follow from them are reshaped.
+Events are never touched: their bytes are hashed. Only tables that follow from them are made anew, with the
+very text of `schema.sql`, because `verify` compares that as well.
 """
 
 from __future__ import annotations
@@ -10,30 +11,48 @@ from collections.abc import Mapping
 from types import MappingProxyType
 
 from guardedit.core.failpoints import failpoint
+from guardedit.ledger.storage.database import FORMAT, schema
 
-#: Format -> the statements that make the next one of it. SQLite renames a column in indexes and views, too.
-STEPS: Mapping[int, str] = MappingProxyType(
-    {2: "ALTER TABLE changes RENAME COLUMN scope TO tenant;"},
+#: Format -> the statements before and after those of the present schema.
+MIGRATIONS: Mapping[int, tuple[str, str]] = MappingProxyType(
+    {
+        # The column `scope` of `changes` is called `tenant`. Columns keep their order.
+        2: (
+            """
+            DROP VIEW live_facts;
+            DROP INDEX changes_by_key;
+            DROP INDEX changes_by_name;
+            DROP INDEX changes_by_fact;
+            DROP INDEX changes_by_correction;
+            ALTER TABLE changes RENAME TO changes_of_format_2;
+            """,
+            """
+            INSERT INTO changes SELECT * FROM changes_of_format_2;
+            DROP TABLE changes_of_format_2;
+            """,
+        ),
+    }
 )
 
 
 def migrate(connection: sqlite3.Connection) -> None:
-    """Bring the database to the newest format that a chain of `STEPS` reaches; one transaction a step."""
-    while statements := STEPS.get(version := format_of(connection)):
-        failpoint("ledger.migrate.before")
-        # A process that was killed may have left a log behind, and in it this very step.
-        connection.execute("BEGIN IMMEDIATE")
-        try:
-            if format_of(connection) == version:
-                for statement in filter(str.strip, statements.split(";")):
-                    connection.execute(statement)
-                connection.execute(f"PRAGMA user_version = {version + 1}")
-            failpoint("ledger.migrate.made")
-            connection.execute("COMMIT")
-        except BaseException:
+    """Bring the database to the present format, where there is a way, in one transaction."""
+    version = format_of(connection)
+    if version not in MIGRATIONS:
+        return
+    before, after = MIGRATIONS[version]
+    failpoint("ledger.migrate.before")
+    try:
+        connection.executescript(
+            f"BEGIN IMMEDIATE; {before} {schema()} {after} PRAGMA user_version = {FORMAT};"
+        )
+        failpoint("ledger.migrate.made")
+        connection.execute("COMMIT")
+    except BaseException:
+        if connection.in_transaction:
             connection.execute("ROLLBACK")
-            raise
-        failpoint("ledger.migrate.after")
+        raise
+    failpoint("ledger.migrate.after")
 
 
 def format_of(connection: sqlite3.Connection) -> int:
