@@ -1,6 +1,6 @@
 """Stand-ins for what the loop talks to, so that its tests take milliseconds and say what happens.
 
-The ledger is the real one. A workbench's edits are readable text; what a guard says of them is told by
+The ledger is the real one. A worker's edits are readable text; what a guard says of them is told by
 the names of their subjects.
 """
 
@@ -40,7 +40,7 @@ class FakeClock:
 
 
 @dataclass
-class FakeWorkbench:
+class FakeWorker:
     """Edits that say who they are about and in which company they were made."""
 
     refuses: Mapping[str, str] = field(default_factory=dict)  # subject -> why
@@ -257,12 +257,12 @@ def parts_on(ledger: Any, clock: FakeClock, **others: Any) -> Parts:
     heard: list[Event] = []
     parts = Parts(
         sources=(),
-        journal=ledger,
+        ledger=ledger,
         decide=to_weights,
         check=lambda _: None,
         reach=lambda correction: (identity(correction.subject),),
         known_questions=known_questions,
-        workbench=FakeWorkbench(),
+        worker=FakeWorker(),
         guard=FakeGuard(),
         bisect=bisect,
         drift=FakeDrift(),

@@ -37,9 +37,9 @@ MUTATIONS = (
     Mutation(
         "the broker is acknowledged before the inbox commits",
         "guardedit/agent/live.py",
-        "                fresh = self.parts.journal.receive(deliveries) if deliveries else 0\n",
+        "                fresh = self.parts.ledger.receive(deliveries) if deliveries else 0\n",
         "                source.ack(deliveries)\n"
-        "                fresh = self.parts.journal.receive(deliveries) if deliveries else 0\n",
+        "                fresh = self.parts.ledger.receive(deliveries) if deliveries else 0\n",
         f"{AGENT}/test_live.py::test_a_broker_is_acknowledged_only_after_the_inbox_has_committed",
     ),
     Mutation(
@@ -59,8 +59,8 @@ MUTATIONS = (
     Mutation(
         "a rollback restores an edit that holds a superseded fact",
         "guardedit/agent/reversal.py",
-        "tuple(edit for edit in parts.journal.edits(to) if set(edit.facts) <= alive)",
-        "tuple(parts.journal.edits(to))",
+        "tuple(edit for edit in parts.ledger.edits(to) if set(edit.facts) <= alive)",
+        "tuple(parts.ledger.edits(to))",
         f"{AGENT}/test_reversal.py::test_a_rollback_does_not_restore_an_edit_that_holds_a_superseded_fact",
     ),
     Mutation(

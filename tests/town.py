@@ -13,8 +13,8 @@ from guardedit.agent.operator import Operator
 from guardedit.agent.parts import Parts
 from guardedit.core.fact import Fact
 from guardedit.core.protocols import Event
-from guardedit.ledger.journal import SqliteLedger
-from tests.fakes import BASE, FakeClock, FakeDrift, FakeGuard, FakeReplica, FakeWorkbench, delivered, parts_on
+from guardedit.ledger.sqlite_ledger import SqliteLedger
+from tests.fakes import BASE, FakeClock, FakeDrift, FakeGuard, FakeReplica, FakeWorker, delivered, parts_on
 
 
 @dataclass
@@ -23,7 +23,7 @@ class Town:
 
     home: Path
     clock: FakeClock = field(default_factory=FakeClock)
-    bench: FakeWorkbench = field(default_factory=FakeWorkbench)
+    bench: FakeWorker = field(default_factory=FakeWorker)
     guard: FakeGuard = field(default_factory=FakeGuard)
     drift: FakeDrift = field(default_factory=FakeDrift)
     replica: FakeReplica = field(default_factory=FakeReplica)
@@ -87,7 +87,7 @@ class Town:
         parts = parts_on(
             ledger,
             self.clock,
-            workbench=self.bench,
+            worker=self.bench,
             guard=self.guard,
             drift=self.drift,
             replicas=[self.replica],

@@ -24,7 +24,7 @@ class Consolidate:
     def __init__(self, parts: Parts) -> None:
         self.parts = parts
         self.watch = Watch(parts)
-        self.kept = KeptFacts(parts.journal)
+        self.kept = KeptFacts(parts.ledger)
         self._filling_since_s: float | None = None
         self._repaired_at_s = parts.clock()
         self._tell_capacity()
@@ -40,7 +40,7 @@ class Consolidate:
             promoted=len(promotion.promoted),
             turned_away=len(promotion.kept),
             waiting=promotion.waiting,
-            epoch=self.parts.journal.epoch(),
+            epoch=self.parts.ledger.epoch(),
             breach="; ".join(sorted(set(breaches.values()))),
         )
 
@@ -80,13 +80,13 @@ class Consolidate:
         for index, replica in enumerate(self.parts.replicas):
             for problem in replica.repair():
                 found.append(problem)
-                self.parts.journal.note("tampered", {"replica": index, "problem": problem})
+                self.parts.ledger.note("tampered", {"replica": index, "problem": problem})
                 self._tell("tampered", replica=str(index), problem=problem)
         return found
 
     def _batch_is_filling(self) -> bool:
         """A small batch may wait a little for company: its facts are live in memory meanwhile."""
-        subjects = {f.key.subject for f in waiting(self.parts.journal.live(), self.kept.now())}
+        subjects = {f.key.subject for f in waiting(self.parts.ledger.live(), self.kept.now())}
         now = self.parts.clock()
         if not subjects or len(subjects) >= self.parts.limits.batch:
             self._filling_since_s = None
@@ -104,10 +104,10 @@ class Consolidate:
         new = {fact: why for fact, why in promotion.kept.items() if _news(why, known.get(fact))}
         if new:
             facts = {fact: why.to_json() for fact, why in new.items()}
-            self.parts.journal.note("kept", {"facts": facts})
+            self.parts.ledger.note("kept", {"facts": facts})
 
     def _tell_capacity(self) -> None:
-        ratio = self.parts.workbench.capacity_ratio(self.parts.journal.edits())
+        ratio = self.parts.worker.capacity_ratio(self.parts.ledger.edits())
         self._tell("capacity", layer=self.parts.limits.layer, ratio=ratio)
 
     def _failed(self, stage: str, error: Exception) -> None:

@@ -10,12 +10,13 @@ from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
 from guardedit.agent.deciding import Known, as_told, asked_alike, key_of, poisoned, read, repeated, settle
-from guardedit.agent.parts import Journal, Parts
+from guardedit.agent.parts import Parts
 from guardedit.core.correction import Correction, Op, content_sha256
 from guardedit.core.decision import Route
 from guardedit.core.epoch import Change
 from guardedit.core.errors import LedgerError
 from guardedit.core.fact import Fact, FactKey
+from guardedit.core.ledger import Ledger
 from guardedit.core.messages import LastChange, Received, Settlement
 from guardedit.core.protocols import Event
 from guardedit.core.receipt import Fate
@@ -39,7 +40,7 @@ class Decider:
         """
         if not pending:
             return []
-        ahead = _Ahead(self.parts.journal)
+        ahead = _Ahead(self.parts.ledger)
         known = ahead.known()
         read_rows = [(received, read(received, self.parts.check)) for received in pending]
         already = self._already([row for _, row in read_rows if isinstance(row, Correction)], known)
@@ -70,7 +71,7 @@ class Decider:
     ) -> Settlement:
         reach = self.parts.reach(correction)
         decision = self.parts.decide(correction, self._context(correction, reach))
-        if decision.route is Route.HOLD and self.parts.journal.released(received.seq):
+        if decision.route is Route.HOLD and self.parts.ledger.released(received.seq):
             decision = replace(decision, route=Route.MEMORY, reason=f"released; was: {decision.reason}")
         fields = {
             "source": received.source,
@@ -87,7 +88,7 @@ class Decider:
         now = self.parts.clock()
         return {
             "now_s": now,
-            "subject_edits_24h": self.parts.journal.reaching(reach, since_s=now - 86_400),
+            "subject_edits_24h": self.parts.ledger.reaching(reach, since_s=now - 86_400),
             "known_subject": bool(self.parts.known_questions(correction.subject)),
         }
 
@@ -129,7 +130,7 @@ def _is_new(correction: Correction, known: Known) -> bool:
 class _Ahead:
     """What the ledger will say once the settlements so far are written."""
 
-    journal: Journal
+    ledger: Ledger
     changes: dict[FactKey, Fact | None] = field(default_factory=dict)
     versions: dict[FactKey, int] = field(default_factory=dict)
     lasts: dict[FactKey, LastChange] = field(default_factory=dict)
@@ -137,14 +138,14 @@ class _Ahead:
     names: dict[tuple[str, str, str], FactKey] = field(default_factory=dict)
 
     def known(self) -> Known:
-        live, journal = self.journal.live(), self.journal
+        live, ledger = self.ledger.live(), self.ledger
         return Known(
             live=lambda key: self.changes[key] if key in self.changes else live.get(key),
             about=self._about,
             canonical=self._canonical,
-            latest=_first(self.versions, journal.latest_version),
-            last=_first(self.lasts, journal.last_change),
-            content=_first(self.contents, journal.known),
+            latest=_first(self.versions, ledger.latest_version),
+            last=_first(self.lasts, ledger.last_change),
+            content=_first(self.contents, ledger.known),
         )
 
     def take(self, settlement: Settlement) -> None:
@@ -166,12 +167,12 @@ class _Ahead:
 
     def _about(self, subject: str, tenant: str) -> list[Fact]:
         name = identity(subject)
-        recorded = [f for f in self.journal.find_fact(subject) if f.key not in self.changes]
+        recorded = [f for f in self.ledger.find_fact(subject) if f.key not in self.changes]
         new = [fact for fact in self.changes.values() if fact is not None]
         return [f for f in (*recorded, *new) if f.key.tenant == tenant and identity(f.key.subject) == name]
 
     def _canonical(self, key: FactKey) -> FactKey:
-        return self.names.get(_name(key)) or self.journal.canonical(key)
+        return self.names.get(_name(key)) or self.ledger.canonical(key)
 
 
 def _name(key: FactKey) -> tuple[str, str, str]:

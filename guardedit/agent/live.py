@@ -44,8 +44,8 @@ class Live:
     def step(self) -> StepReport:
         """Receive, decide, remember, publish."""
         received, away = self.receive()  # 1
-        seen = self.parts.journal.epoch().number
-        pending = self.parts.journal.pending(self.parts.limits.receive)
+        seen = self.parts.ledger.epoch().number
+        pending = self.parts.ledger.pending(self.parts.limits.receive)
         settlements = self.decide(pending)  # 2
         settled = self.remember(settlements, pending, seen=seen)  # 3
         epoch = self.publish()  # 4
@@ -61,7 +61,7 @@ class Live:
         for source in self.parts.sources:
             try:
                 deliveries = source.pull(self.parts.limits.receive, 0.0)
-                fresh = self.parts.journal.receive(deliveries) if deliveries else 0
+                fresh = self.parts.ledger.receive(deliveries) if deliveries else 0
                 failpoint("source.ack")
                 if deliveries:
                     source.ack(deliveries)
@@ -88,14 +88,14 @@ class Live:
         changes = sum(settlement.change is not None for settlement in settlements) if settled else 0
         expired = self._expire()
         if changes or expired:
-            epoch = self.parts.journal.epoch().number
+            epoch = self.parts.ledger.epoch().number
             seconds = self.parts.clock() - started
             self._tell("remembered", facts=changes + expired, epoch=epoch, seconds=seconds)
         return settled
 
     def publish(self) -> Epoch:
         """4. Every replica answers from the serving epoch; it is handed only what changed."""
-        epoch = self.parts.journal.epoch()
+        epoch = self.parts.ledger.epoch()
         if self._published == epoch.number:
             return epoch
         failpoint("publish.before")
@@ -113,7 +113,7 @@ class Live:
     ) -> int:
         """All together; where that fails, each message is decided and stored by itself."""
         try:
-            self.parts.journal.settle(settlements, seen=seen)
+            self.parts.ledger.settle(settlements, seen=seen)
         except ConflictError:
             # An operator changed one of these facts meanwhile: decide again. What is refused by itself, and
             # again, would hold up everybody behind it.
@@ -133,9 +133,9 @@ class Live:
         for received in pending:
             failed: Exception | None = None
             for _ in range(MOST_REFUSALS):
-                seen = self.parts.journal.epoch().number
+                seen = self.parts.ledger.epoch().number
                 try:
-                    self.parts.journal.settle(self.decide([received]), seen=seen)
+                    self.parts.ledger.settle(self.decide([received]), seen=seen)
                 except LedgerError:
                     raise
                 except Exception as error:  # noqa: BLE001 - as above
@@ -144,18 +144,18 @@ class Live:
                 break
             else:
                 assert failed is not None
-                self.parts.journal.settle([poisoned(received, "store", failed)])
+                self.parts.ledger.settle([poisoned(received, "store", failed)])
 
     def _expire(self) -> int:
         """Facts whose time is over go. They are looked for when one can be over, not in every turn."""
-        epoch, now_s = self.parts.journal.epoch().number, self.parts.clock()
+        epoch, now_s = self.parts.ledger.epoch().number, self.parts.clock()
         if epoch == self._expiry_of and now_s < self._first_expiry_s:
             return 0
-        live = self.parts.journal.live()
+        live = self.parts.ledger.live()
         expired = [Change(key, None) for key, fact in live.items() if fact.expired(now_s)]
         if expired:
             reason = f"{len(expired)} facts reached valid_until"
-            epoch = self.parts.journal.change_facts(expired, kind="expire", reason=reason).number
+            epoch = self.parts.ledger.change_facts(expired, kind="expire", reason=reason).number
         times = (fact.valid_until_s for fact in live.values() if not fact.expired(now_s))
         self._expiry_of = epoch
         self._first_expiry_s = min((time for time in times if time is not None), default=math.inf)
@@ -165,7 +165,7 @@ class Live:
         """What replicas lack; None where they need everything, or are to serve the base model only."""
         if self._published is None or self.parts.limits.shadow:
             return None
-        return self.parts.journal.update(self._published)
+        return self.parts.ledger.update(self._published)
 
     def _follow(self, replica: Replica, update: Update | None) -> int:
         if update is not None:
@@ -178,8 +178,8 @@ class Live:
     def _everything(self) -> Snapshot:
         """In shadow mode replicas answer from the base model, whatever was decided."""
         if self.parts.limits.shadow:
-            return Snapshot(epoch=self.parts.journal.epoch(0), edits=(), facts=())
-        return self.parts.journal.snapshot()
+            return Snapshot(epoch=self.parts.ledger.epoch(0), edits=(), facts=())
+        return self.parts.ledger.snapshot()
 
     def _count(self) -> None:
         """Tell what replicas were asked and how far behind the brokers are."""

@@ -28,7 +28,7 @@ class Operator:
         return redo(self.parts, self._find(fact_id), regate=regate)
 
     def _find(self, fact_id: str) -> Fact:
-        found = self.parts.journal.find_fact(fact_id)
+        found = self.parts.ledger.find_fact(fact_id)
         if len(found) != 1:
             what = "no fact" if not found else f"{len(found)} facts"
             raise UsageError(f"{what} for {fact_id!r}: `guardedit facts list` shows the ids")

@@ -11,11 +11,9 @@ from guardedit.core.decision import Decision
 from guardedit.core.drift import Breach, Reading
 from guardedit.core.epoch import Epoch
 from guardedit.core.fact import Fact, FactKey
-from guardedit.core.messages import LastChange
+from guardedit.core.ledger import Ledger
 from guardedit.core.probe import Inspection, Measurement, Probes, Question
-from guardedit.core.proposal import WeightEdit
-from guardedit.core.protocols import Clock, Ledger, Observer, Replica, Source, Workbench
-from guardedit.core.serving import Update
+from guardedit.core.protocols import Clock, Observer, Replica, Source, Worker
 from guardedit.core.verdict import Gate, Verdict
 
 
@@ -74,56 +72,6 @@ class Bisect(Protocol):
         """`names` says by which fact ids a gate blames an item."""
 
 
-class Journal(Ledger, Protocol):
-    """The ledger with what the loop reads besides."""
-
-    def known(self, correction_id: str) -> str | None:
-        """Content digest of a settled correction of this id."""
-
-    def released(self, seq: int) -> bool:
-        """Whether an operator released this waiting row, so that it need not be held again."""
-
-    def update(self, after: int) -> Update:
-        """From an epoch to the one that serves, read in one transaction."""
-
-    def canonical(self, key: FactKey) -> FactKey:
-        """The key under which this name was first recorded; the key itself where it never was."""
-
-    def latest_version(self, key: FactKey) -> int:
-        """The highest version a key ever had; 0 for none."""
-
-    def last_change(self, key: FactKey) -> LastChange | None:
-        """The latest recorded change of a key; None where it never had a fact."""
-
-    def reaching(self, names: Sequence[str], *, since_s: float) -> int:
-        """Of these names (`naming.identity`) the one that most accepted corrections reached: how many."""
-
-    def history(self, key: FactKey) -> Sequence[tuple[int, Fact | None, str]]:
-        """(epoch, fact, correction id) for each change of a key, oldest first."""
-
-    def find_fact(self, text: str) -> list[Fact]:
-        """Facts by id or subject."""
-
-    def recall_edit(self, content_key: str) -> WeightEdit | None:
-        """An edit that was optimised before, byte for byte."""
-
-    def served_edit(self, group_key: str) -> WeightEdit | None:
-        """The edit that last stood for this group in an epoch, whatever it was made beside."""
-
-    def remember_edits(self, made: Sequence[tuple[str, str, WeightEdit]]) -> None:
-        """Keep (content key, group key, edit) of one proposal, all of them or none."""
-
-    def events(
-        self, *, since: int = 0, kinds: Sequence[str] | None = None
-    ) -> Sequence[tuple[int, str, Mapping[str, Any]]]:
-        """(sequence number, kind, body) of recorded events."""
-
-    def timed_events(
-        self, *, since: int = 0, kinds: Sequence[str] | None = None
-    ) -> Sequence[tuple[int, float, str, Mapping[str, Any]]]:
-        """The same with their times, seconds since 1970, UTC."""
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limits:
     """What of the policy and the settings the loop itself obeys."""
@@ -146,12 +94,12 @@ class Parts:
     """Everything the loop talks to."""
 
     sources: Sequence[Source]
-    journal: Journal
+    ledger: Ledger
     decide: Callable[[Correction, Mapping[str, Any]], Decision]
     check: Callable[[Correction], None]  # raises CorrectionError for what only a tokenizer can tell
     reach: Callable[[Correction], Sequence[str]]  # names whose answers a correction can change
     known_questions: Callable[[str], Sequence[Question]]  # what the base model knows of a subject
-    workbench: Workbench
+    worker: Worker
     guard: Guard
     bisect: Bisect
     drift: Drift

@@ -81,7 +81,7 @@ class Batch:
 def promote(parts: Parts, kept: Mapping[str, Kept]) -> Promotion:
     """1 Choose. 2 Propose. 3 Try. 4 Commit. A crash before 4 leaves no trace but notes."""
     # 1. Choose: the next subjects, and those whose edit no longer says what it should.
-    found = parts.journal.snapshot()
+    found = parts.ledger.snapshot()
     live = {fact.key: fact for fact in found.facts}
     queue = waiting(live, kept)
     free = room(parts, found.edits)
@@ -129,7 +129,7 @@ def commit(
     """
     verdict, edits = trial.verdict, dict(passed)
     for _ in range(COMMITS):
-        now = parts.journal.snapshot()
+        now = parts.ledger.snapshot()
         if {edit.digest for edit in now.edits} != {edit.digest for edit in batch.edits}:
             return Promotion(waiting=True)  # an operator changed the weights: everything is tried again
         live = {fact.key: fact for fact in now.facts}
@@ -145,12 +145,12 @@ def commit(
         chosen = [*trial.others, *edits.values()]
         turned = len(subjects) - len(edits)
         try:
-            epoch = parts.journal.commit(
+            epoch = parts.ledger.commit(
                 moves,
                 kind="promote",
                 reason=f"{len(edits)} subjects accepted, {turned} turned away",
                 edits=chosen,
-                weights_sha256=parts.workbench.weights_sha256(chosen),
+                weights_sha256=parts.worker.weights_sha256(chosen),
                 expected=now.epoch.number,
                 verdict=verdict,
             )
@@ -165,7 +165,7 @@ def room(parts: Parts, edits: Sequence[WeightEdit]) -> int:
     """How many more subjects the edited layer may take before the policy's capacity limit."""
     if not edits or math.isinf(parts.limits.capacity_ratio):  # without a guard there is no limit
         return parts.limits.batch
-    used = parts.workbench.capacity_ratio(edits)
+    used = parts.worker.capacity_ratio(edits)
     each = used / len(edits)
     return max(0, int((parts.limits.capacity_ratio - used) / each)) if each > 0 else parts.limits.batch
 

@@ -56,7 +56,7 @@ def edits_for(
     found: dict[str, WeightEdit] = {}
     missing: dict[str, list[SubjectGroup]] = defaultdict(list)
     for group in groups:
-        edit = None if anew else parts.journal.served_edit(group_key(parts, group))
+        edit = None if anew else parts.ledger.served_edit(group_key(parts, group))
         if edit is None:
             missing[group.facts[0].method].append(group)
         else:
@@ -72,7 +72,7 @@ def edits_for(
 def group_key(parts: Parts, group: SubjectGroup) -> str:
     """Name of what an edit says: base model, settings, facts and answers to keep."""
     body = [
-        parts.workbench.base_sha256,
+        parts.worker.base_sha256,
         parts.settings_sha256,
         group.subject,
         [[fact.id, fact.method] for fact in group.facts],
@@ -105,7 +105,7 @@ def _remembered(parts: Parts, groups: Sequence[SubjectGroup], live: Sequence[Wei
     """The whole proposal as it was made before; None where an edit of it is missing."""
     edits: dict[str, WeightEdit] = {}
     for subject, (name, _) in content_keys(parts, groups, live).items():
-        edit = parts.journal.recall_edit(name)
+        edit = parts.ledger.recall_edit(name)
         if edit is None:
             return None
         edits[subject] = edit
@@ -117,7 +117,7 @@ def _proposed(
 ) -> Proposed:
     """Ask the method for all; where that fails, for each group alone, so that one cannot hold up the rest."""
     try:
-        proposal = parts.workbench.propose(method, groups, live)
+        proposal = parts.worker.propose(method, groups, live)
     except (GuardError, LedgerError):
         raise  # not the facts' fault
     except Exception as error:  # noqa: BLE001 - no fact may stop the loop, whatever it makes a method do
@@ -140,7 +140,7 @@ def _remember(
     """
     wanted = {group.subject: {fact.id for fact in group.facts} for group in groups}
     names = content_keys(parts, groups, live)
-    parts.journal.remember_edits(
+    parts.ledger.remember_edits(
         [(*names[s], edit) for s, edit in sorted(edits.items()) if set(edit.facts) == wanted[s]]
     )
 

@@ -31,12 +31,12 @@ def roll_back(parts: Parts, to: int, *, trigger: str, facts_too: bool = False, d
     promoted again when an operator decided so (`kept`). An epoch that was served passed its gates, so it is
     not tried again. `last-good` never stays at an epoch that was left.
     """
-    serving = parts.journal.epoch()
+    serving = parts.ledger.epoch()
     if not 0 <= to <= serving.number:
         raise UsageError(f"epoch {to} does not exist: epochs list shows 0 to {serving.number}")
     target = _everything(parts, serving.number, to) if facts_too else _weights(parts, serving.number, to)
     reason = f"{trigger}: back to epoch {to}{f', {detail}' if detail else ''}"
-    good = _newest_read(parts, at_most=min(parts.journal.ref("last-good"), to))
+    good = _newest_read(parts, at_most=min(parts.ledger.ref("last-good"), to))
     epoch = commit(parts, target, kind="rollback", reason=reason, verdict=None, good=good)
     fields = {"trigger": trigger, "from_epoch": serving.number, "to_epoch": to}
     parts.observe(Event(kind="rolled_back", fields=fields))
@@ -45,7 +45,7 @@ def roll_back(parts: Parts, to: int, *, trigger: str, facts_too: bool = False, d
 
 def undo(parts: Parts, fact: Fact, *, regate: bool = True) -> Epoch:
     """Take back one version of a fact, out of any order; an older version becomes live again."""
-    if parts.journal.live().get(fact.key) != fact:
+    if parts.ledger.live().get(fact.key) != fact:
         raise UsageError(f"fact {fact.id} ({fact.key}) is not live: only a live version can be undone")
     before = _previous(parts, fact)
     # An older version returns to memory; promotion may take it to the weights again.
@@ -58,7 +58,7 @@ def redo(parts: Parts, fact: Fact, *, regate: bool = True) -> Epoch:
 
     The displaced facts return once the weights that they make together were served before.
     """
-    if parts.journal.live().get(fact.key) == fact:
+    if parts.ledger.live().get(fact.key) == fact:
         raise UsageError(f"fact {fact.id} ({fact.key}) is live: there is nothing to redo")
     back = Change(fact.key, fact)
     changes = [back, *_displaced(parts, back)]
@@ -69,12 +69,12 @@ def redo(parts: Parts, fact: Fact, *, regate: bool = True) -> Epoch:
 
 def _displaced(parts: Parts, back: Change) -> list[Change]:
     """Facts that were in the weights before the last run of undos and are in memory since."""
-    epochs = parts.journal.epochs()
+    epochs = parts.ledger.epochs()
     before = next((e for e in reversed(epochs) if e.kind not in {"undo", "redo"}), epochs[0])
-    live = _after(parts.journal.live(), [back])
+    live = _after(parts.ledger.live(), [back])
     return [
         Change(key, then)
-        for key, then in parts.journal.live(before.number).items()
+        for key, then in parts.ledger.live(before.number).items()
         if then.placement is Placement.WEIGHTS and live.get(key) == then.placed(Placement.MEMORY)
     ]
 
@@ -107,14 +107,14 @@ def _lightened(parts: Parts, target: Target) -> tuple[Target, Verdict | None]:
     """
     edits = list(target.edits)
     for attempt in range(LIGHTER):
-        live = _after(parts.journal.live(), [*target.changes, *_out(parts, target, edits)])
+        live = _after(parts.ledger.live(), [*target.changes, *_out(parts, target, edits)])
         trial = Trial(
             parts,
-            serving=parts.journal.edits(),
+            serving=parts.ledger.edits(),
             others=edits,
             facts={},
             live=live,
-            seed=parts.limits.trial_seed + parts.journal.epoch().number,
+            seed=parts.limits.trial_seed + parts.ledger.epoch().number,
         )
         verdict = trial.removal()
         if trial.unmeasurable is not None:
@@ -137,7 +137,7 @@ def _out(parts: Parts, target: Target, edits: Sequence[WeightEdit]) -> list[Chan
     """Facts of the target's edits that answer from memory when only `edits` are in the weights."""
     inside = {fact for edit in edits for fact in edit.facts}
     gone = {fact for edit in target.edits for fact in edit.facts} - inside
-    live = _after(parts.journal.live(), target.changes)
+    live = _after(parts.ledger.live(), target.changes)
     return [Change(f.key, f.placed(Placement.MEMORY)) for f in live.values() if f.id in gone]
 
 
@@ -146,14 +146,14 @@ def _size(edit: WeightEdit) -> float:
 
 
 def _with(parts: Parts, changes: Sequence[Change], worn: Collection[str]) -> Target:
-    seen = parts.journal.epoch().number
-    live = _after(parts.journal.live(seen), changes)
+    seen = parts.ledger.epoch().number
+    live = _after(parts.ledger.live(seen), changes)
     touched = {*worn, *(change.key.subject for change in changes)}
     groups = group_by_subject(
         parts,
         [f for f in live.values() if f.placement is Placement.WEIGHTS and f.key.subject in touched],
     )
-    others = [edit for edit in parts.journal.edits() if edit.subject not in touched]
+    others = [edit for edit in parts.ledger.edits() if edit.subject not in touched]
     proposed = edits_for(parts, groups, others)
     # A fact that can no longer be edited stays live in memory.
     demoted = [
@@ -165,21 +165,21 @@ def _with(parts: Parts, changes: Sequence[Change], worn: Collection[str]) -> Tar
 
 
 def _weights(parts: Parts, seen: int, to: int) -> Target:
-    live = parts.journal.live(seen)
+    live = parts.ledger.live(seen)
     alive = {fact.id for fact in live.values()}
     # An edit that also carries a fact superseded or retracted since would answer with it: it is left out.
-    edits = tuple(edit for edit in parts.journal.edits(to) if set(edit.facts) <= alive)
+    edits = tuple(edit for edit in parts.ledger.edits(to) if set(edit.facts) <= alive)
     inside = {fact for edit in edits for fact in edit.facts}
     return Target(seen, moves_of(live.values(), inside), edits)
 
 
 def _everything(parts: Parts, seen: int, to: int) -> Target:
     now_s = parts.clock()
-    now = parts.journal.live(seen)
-    then = {key: fact for key, fact in parts.journal.live(to).items() if not fact.expired(now_s)}
+    now = parts.ledger.live(seen)
+    then = {key: fact for key, fact in parts.ledger.live(to).items() if not fact.expired(now_s)}
     gone = [Change(key, None) for key in now if key not in then]
     back = [Change(key, fact) for key, fact in then.items() if now.get(key) != fact]
-    return Target(seen, (*gone, *back), parts.journal.edits(to))
+    return Target(seen, (*gone, *back), parts.ledger.edits(to))
 
 
 def moves_of(facts: Iterable[Fact], inside: Collection[str]) -> tuple[Change, ...]:
@@ -198,17 +198,17 @@ def _after(live: Mapping[FactKey, Fact], changes: Sequence[Change]) -> dict[Fact
 
 
 def _previous(parts: Parts, fact: Fact) -> Fact | None:
-    versions = [old for _, old, _ in parts.journal.history(fact.key) if old and old.version < fact.version]
+    versions = [old for _, old, _ in parts.ledger.history(fact.key) if old and old.version < fact.version]
     return max(versions, key=lambda old: old.version, default=None)
 
 
 def _served_before(parts: Parts, edits: Sequence[WeightEdit]) -> bool:
     wanted = tuple(sorted(edit.digest for edit in edits))
-    return any(epoch.edits == wanted for epoch in parts.journal.epochs())
+    return any(epoch.edits == wanted for epoch in parts.ledger.epochs())
 
 
 def _newest_read(parts: Parts, *, at_most: int) -> int:
     """The newest epoch up to a number whose weights have a reading; the base model needs none."""
-    read = {body.get("weights_sha256") for _, _, body in parts.journal.events(kinds=("reading",))}
-    older = [epoch for epoch in parts.journal.epochs() if epoch.number <= at_most]
+    read = {body.get("weights_sha256") for _, _, body in parts.ledger.events(kinds=("reading",))}
+    older = [epoch for epoch in parts.ledger.epochs() if epoch.number <= at_most]
     return next((epoch.number for epoch in reversed(older) if epoch.weights_sha256 in read), 0)

@@ -32,12 +32,12 @@ def commit(
     parts: Parts, target: Target, *, kind: str, reason: str, verdict: Verdict | None, good: int | None = None
 ) -> Epoch:
     """On top of what serves by now: the live cycle may have brought facts since the target was worked out."""
-    weights_sha256 = parts.workbench.weights_sha256(target.edits)
+    weights_sha256 = parts.worker.weights_sha256(target.edits)
     for _ in range(COMMITS):
-        now = parts.journal.epoch()
+        now = parts.ledger.epoch()
         changes = rebased(parts, target, now.number)
         with contextlib.suppress(ConflictError):
-            return parts.journal.commit(
+            return parts.ledger.commit(
                 changes,
                 kind=kind,
                 reason=reason,
@@ -60,7 +60,7 @@ def rebased(parts: Parts, target: Target, now: int) -> list[Change]:
     """
     if now == target.seen:
         return list(target.changes)
-    then, live = parts.journal.live(target.seen), parts.journal.live(now)
+    then, live = parts.ledger.live(target.seen), parts.ledger.live(now)
     fits = []
     for change in target.changes:
         before, current = then.get(change.key), live.get(change.key)

@@ -159,7 +159,7 @@ class Trial:
         live: Mapping[FactKey, Fact],
         removal: bool = False,
     ) -> Verdict:
-        bench, guard = self.parts.workbench, self.parts.guard
+        bench, guard = self.parts.worker, self.parts.guard
         batch = [self.facts[fact] for edit in edits for fact in edit.facts]
         probes = guard.probes_for(batch, live, seed=self.seed, effort=self.effort)
         started = self.parts.clock()
@@ -176,7 +176,7 @@ class Trial:
         )
         if verdict.outcome is not Outcome.ACCEPT:  # an accepting one is recorded with its epoch
             digests = sorted(edit.digest for edit in edits)
-            self.parts.journal.note("trial", {"edits": digests, "verdict": verdict.to_json()})
+            self.parts.ledger.note("trial", {"edits": digests, "verdict": verdict.to_json()})
         self.unmeasurable = inherited if inherited.outcome is Outcome.ERROR else None
         return verdict
 
@@ -187,7 +187,7 @@ class Trial:
         """
         if not edits:
             return {}
-        bench = self.parts.workbench
+        bench = self.parts.worker
         verdict, failing = self.parts.guard.inspect(
             [found for edit in edits for found in bench.inspect([edit], ())],
             capacity_ratio=bench.capacity_ratio([*self.others, *edits]),
@@ -204,7 +204,7 @@ class Trial:
             else:
                 self._doubt(edit, why)
         if failing:
-            self.parts.journal.note("trial", {"edits": [], "verdict": verdict.to_json()})
+            self.parts.ledger.note("trial", {"edits": [], "verdict": verdict.to_json()})
         self.parts.observe(
             Event(kind="inspected", fields={"edits": len(edits), "failed": len(edits) - len(innocent)})
         )

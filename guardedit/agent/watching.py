@@ -74,9 +74,7 @@ class Watch:
         return not self._story.read or self._story.breach is not None or self._story.unnamed is not None
 
     def _read_on(self) -> None:
-        for seq, kind, body in self.parts.journal.events(
-            since=self._seen, kinds=("epoch", "reading", "kept")
-        ):
+        for seq, kind, body in self.parts.ledger.events(since=self._seen, kinds=("epoch", "reading", "kept")):
             self._seen = seq
             if kind == "epoch":
                 self._take_epoch(body)
@@ -102,18 +100,18 @@ class Watch:
             self._story.read, self._story.breach = True, breach
 
     def _measure(self) -> None:
-        found = self.parts.journal.snapshot()
-        good = self.parts.journal.ref("last-good")
+        found = self.parts.ledger.snapshot()
+        good = self.parts.ledger.ref("last-good")
         now = self._measured(found.edits)
         to_base = _log_ratio(now, self._measured(()))
-        to_good = _log_ratio(now, self._measured(self.parts.journal.edits(good)))
+        to_good = _log_ratio(now, self._measured(self.parts.ledger.edits(good)))
         if not (math.isfinite(to_base) and math.isfinite(to_good)):
             raise GuardError(
                 f"epoch {found.epoch.number} has no finite perplexity ratio ({to_base}, {to_good} nats): "
                 "look at the probe texts, or roll back"
             )
         failpoint("watch.measured")
-        self.parts.journal.note(
+        self.parts.ledger.note(
             "reading",
             {
                 "epoch": found.epoch.number,
@@ -128,10 +126,10 @@ class Watch:
         self._read_on()
 
     def _all_is_well(self) -> None:
-        serving, good = self.parts.journal.epoch(), self.parts.journal.ref("last-good")
+        serving, good = self.parts.ledger.epoch(), self.parts.ledger.ref("last-good")
         if good != serving.number and serving.weights_sha256 == self._story.weights:
             failpoint("watch.good")
-            self.parts.journal.move_ref("last-good", to=serving.number, expected=good)
+            self.parts.ledger.move_ref("last-good", to=serving.number, expected=good)
 
     def _return(self, breach: Breach) -> None:
         fields = {"detector": breach.reason, "value": breach.value, "limit": breach.limit}
@@ -142,27 +140,27 @@ class Watch:
 
     def _refuge(self) -> int:
         """Where to go back to: last-good, unless it has the very weights that breach; then the base model."""
-        good = self.parts.journal.epoch(self.parts.journal.ref("last-good"))
+        good = self.parts.ledger.epoch(self.parts.ledger.ref("last-good"))
         return 0 if good.weights_sha256 == self._story.weights else good.number
 
     def _name_culprits(self, rollback: int) -> dict[str, str]:
         """Who among the edits that went made it too much: those go into quarantine, the others may return."""
-        before = {edit.digest: edit for edit in self.parts.journal.edits(rollback - 1)}
-        standing = self.parts.journal.edits(rollback)
+        before = {edit.digest: edit for edit in self.parts.ledger.edits(rollback - 1)}
+        standing = self.parts.ledger.edits(rollback)
         gone = [edit for digest, edit in before.items() if digest not in {e.digest for e in standing}]
-        why = self.parts.journal.epoch(rollback).reason
+        why = self.parts.ledger.epoch(rollback).reason
         guilty = {
             fact: Kept(code=BREACH, reason=why, epoch=rollback - 1) for fact in self._culprits(gone, standing)
         }
         body = {"facts": {fact: kept.to_json() for fact, kept in guilty.items()}, "after": rollback}
-        self.parts.journal.note("kept", body)
+        self.parts.ledger.note("kept", body)
         failpoint("watch.named")
         self._read_on()
         return {fact: kept.reason for fact, kept in guilty.items()}
 
     def _culprits(self, gone: Sequence[WeightEdit], standing: Sequence[WeightEdit]) -> Iterable[str]:
         """Facts of the edits that fail on top of what stands; the others may be promoted again."""
-        live = self.parts.journal.live()
+        live = self.parts.ledger.live()
         trial = Trial(
             self.parts,
             serving=standing,
@@ -181,7 +179,7 @@ class Watch:
 
     def _measured(self, edits: Sequence[WeightEdit]) -> Measurement:
         texts = self.parts.guard.probes_for((), {}, seed=0).texts
-        return self.parts.workbench.measure(edits, Probes(texts=texts))
+        return self.parts.worker.measure(edits, Probes(texts=texts))
 
     def _tell_watched(self, epoch: Epoch, log_ratio: float) -> None:
         fields = {"epoch": epoch.number, "probe_set": "guard", "perplexity_ratio": math.exp(log_ratio)}

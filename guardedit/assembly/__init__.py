@@ -15,7 +15,6 @@ from guardedit.assembly.base_check import (
     parts_of_base,
 )
 from guardedit.assembly.base_parts import base_parts
-from guardedit.assembly.bench import Bench, Builder, borrowed_cache, load_bench, load_host, load_setup, worker
 from guardedit.assembly.edit_cards import (
     EDIT_CARD,
     card_file,
@@ -27,6 +26,15 @@ from guardedit.assembly.edit_cards import (
     write_card,
 )
 from guardedit.assembly.limits import drift_watch, guard
+from guardedit.assembly.loading import (
+    Builder,
+    LoadedModel,
+    borrowed_cache,
+    load_host,
+    load_model,
+    load_setup,
+    model_worker,
+)
 from guardedit.assembly.model_files import (
     BACKGROUND,
     PROBES,
@@ -51,8 +59,8 @@ __all__ = [
     "EDIT_CARD",
     "PROBES",
     "PROSE",
-    "Bench",
     "Builder",
+    "LoadedModel",
     "Part",
     "accept_base",
     "background",
@@ -71,12 +79,13 @@ __all__ = [
     "joint_settings",
     "known_questions",
     "last_snapshot",
-    "load_bench",
     "load_host",
     "load_memory",
+    "load_model",
     "load_probes",
     "load_setup",
     "model_folder",
+    "model_worker",
     "note_new_parts",
     "open_ledger",
     "open_sources",
@@ -84,6 +93,5 @@ __all__ = [
     "policy_dials",
     "tokenizer_check",
     "unchanged_base",
-    "worker",
     "write_card",
 ]

@@ -21,8 +21,8 @@ from guardedit.assembly.base_parts import (
 )
 from guardedit.core.errors import UsageError, WrongBaseModel
 from guardedit.ledger.epochs import LAST_GOOD, SERVING
-from guardedit.ledger.journal import SqliteLedger
 from guardedit.ledger.reading import LedgerReader
+from guardedit.ledger.sqlite_ledger import SqliteLedger
 from guardedit.settings import Settings
 
 EVENT = "base"

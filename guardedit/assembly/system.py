@@ -11,11 +11,11 @@ from guardedit.assembly.base_check import compare_base
 from guardedit.assembly.edit_cards import edit_layer, editing_sha256, find_card
 from guardedit.assembly.limits import drift_watch, guard
 from guardedit.assembly.model_files import known_questions, load_probes, tokenizer_check
-from guardedit.core.protocols import Clock, Observer, Replica, Source, Workbench
+from guardedit.core.protocols import Clock, Observer, Replica, Source, Worker
 from guardedit.core.serving import Snapshot
 from guardedit.guard import DriftLimits, DriftWatch, NoDrift, NoGuard, bisect
-from guardedit.ledger.journal import SqliteLedger
 from guardedit.ledger.opening import read_only
+from guardedit.ledger.sqlite_ledger import SqliteLedger
 from guardedit.memory.encoder import SentenceEncoder
 from guardedit.memory.scope import ScopeThresholds
 from guardedit.memory.store import RetrievalMemory
@@ -66,7 +66,7 @@ def build_parts(
     settings: Settings,
     policy: Policy,
     ledger: SqliteLedger,
-    workbench: Workbench,
+    worker: Worker,
     replicas: Sequence[Replica],
     sources: Sequence[Source],
     observe: Observer,
@@ -76,7 +76,7 @@ def build_parts(
     """What one cycle talks to; each of the two has a ledger of its own. `guarded` False is for comparison."""
     probes = load_probes(settings)
     names = {name_of(question.subject) for question in probes.questions}
-    card = find_card(settings, workbench.base_sha256)
+    card = find_card(settings, worker.base_sha256)
     limits = Limits(
         batch=policy.editing.batch,
         batch_wait_s=policy.editing.max_batch_wait_s,
@@ -92,14 +92,14 @@ def build_parts(
     watch = drift_watch(policy)
     return Parts(
         sources=sources,
-        journal=ledger,
+        ledger=ledger,
         decide=lambda correction, facts: decide(
             policy, correction, DecisionContext(**facts, reach=reach(correction, names))
         ),
         check=tokenizer_check(settings),
         reach=lambda correction: charged(correction, names),
         known_questions=lambda subject: known_questions(probes, subject),
-        workbench=workbench,
+        worker=worker,
         guard=collapse_guard,
         bisect=bisect,
         drift=watch if guarded else DriftWatch(DriftLimits(max_ratio_to_base=float("inf")), [NoDrift()]),

@@ -15,7 +15,7 @@ from guardedit.runtime.opening import begun, existing, exists
 from guardedit.settings import Settings
 
 if TYPE_CHECKING:
-    from guardedit.assembly import Bench
+    from guardedit.assembly import LoadedModel
     from guardedit.policy.schema import Policy
 
 
@@ -47,7 +47,7 @@ def ask(
 
     assembly.unchanged_base(settings)
     with assembly.borrowed_cache(settings) as cache:
-        bench = assembly.load_bench(settings, rules, cache=cache)
+        bench = assembly.load_model(settings, rules, cache=cache)
         shard = MemoryShard(assembly.load_memory(settings, rules))
         use_unsure = rules.memory.unsure == "use_fact"
         replica = ServingReplica(bench.host, bench.fold, [shard], use_unsure=use_unsure)
@@ -69,7 +69,7 @@ def ask(
     show.rows(told, columns, output, empty="")
 
 
-def _snapshot(settings: Settings, policy: Policy, bench: Bench) -> Snapshot:
+def _snapshot(settings: Settings, policy: Policy, bench: LoadedModel) -> Snapshot:
     """What is served. In shadow mode that is the base model, whatever the ledger knows."""
     base = bench.host.base_sha256
     if exists(settings):

@@ -14,8 +14,8 @@ from guardedit.cli.terminal import show
 from guardedit.cli.terminal.options import Format, Home, Model, commands, examples, settings_from
 from guardedit.cli.terminal.show import Output
 from guardedit.core.errors import UsageError
-from guardedit.ledger.journal import SqliteLedger
 from guardedit.ledger.reading import LedgerReader
+from guardedit.ledger.sqlite_ledger import SqliteLedger
 from guardedit.runtime.opening import begun, existing
 from guardedit.settings import Settings
 

@@ -18,7 +18,7 @@ from guardedit.runtime.opening import begun, existing
 from guardedit.settings import Settings
 
 if TYPE_CHECKING:
-    from guardedit.assembly import Bench
+    from guardedit.assembly import LoadedModel
     from guardedit.policy.schema import Policy
 
 
@@ -93,7 +93,7 @@ def _beside_the_model(settings: Settings, ledger: LedgerReader) -> Iterator[str]
 
     rules = load_policy(settings.policy)
     with assembly.borrowed_cache(settings) as cache:
-        bench = assembly.load_bench(settings, rules, cache=cache)
+        bench = assembly.load_model(settings, rules, cache=cache)
         base = ledger.base_sha256
         if bench.host.base_sha256 != base:
             yield (
@@ -109,7 +109,7 @@ def _beside_the_model(settings: Settings, ledger: LedgerReader) -> Iterator[str]
     yield from _memory(settings, rules, ledger)
 
 
-def _weights(bench: Bench, ledger: LedgerReader) -> Iterator[str]:
+def _weights(bench: LoadedModel, ledger: LedgerReader) -> Iterator[str]:
     epoch = ledger.epoch()
     try:
         found = bench.fold.weights_sha256(ledger.edits())

@@ -9,13 +9,12 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from guardedit.core.epoch import Change, Epoch
-from guardedit.core.fact import Fact, FactKey
-from guardedit.core.messages import Delivery, Lag, Received, Settlement
+from guardedit.core.epoch import Change
+from guardedit.core.fact import Fact
+from guardedit.core.messages import Delivery, Lag
 from guardedit.core.probe import Inspection, Measurement, Probes, Question
 from guardedit.core.proposal import Proposal, WeightEdit
 from guardedit.core.serving import Answer, Recall, Snapshot, Update
-from guardedit.core.verdict import Verdict
 
 #: Seconds since 1970, UTC. An argument everywhere, so that a stream can be replayed.
 Clock = Callable[[], float]
@@ -51,81 +50,6 @@ class Source(Protocol):
         """Give the connection back; unacknowledged messages return to the queue."""
 
 
-class Ledger(Protocol):
-    """The append-only truth. Every method that writes is one transaction and one durable commit.
-
-    Two writers may be open on one ledger, the live and the consolidating cycle; a compare-and-swap of the
-    serving epoch is all that joins them.
-    """
-
-    @property
-    def base_sha256(self) -> str:
-        """Digest of the base model this ledger belongs to."""
-
-    def receive(self, deliveries: Sequence[Delivery]) -> int:
-        """Commit the raw bytes to the inbox; returns how many are new."""
-
-    def pending(self, limit: int) -> list[Received]:
-        """Oldest undecided inbox rows."""
-
-    def settle(
-        self, settlements: Sequence[Settlement], *, kind: str = "remember", seen: int | None = None
-    ) -> Epoch:
-        """Record decisions, fates and fact changes; a new epoch when anything changed.
-
-        `seen` is the epoch that was decided on: ConflictError where a fact of these keys was taken back,
-        brought back or superseded since. A move between memory and weights is no conflict.
-        """
-
-    def change_facts(self, changes: Sequence[Change], *, kind: str, reason: str) -> Epoch:
-        """A new epoch in which only facts change, on top of whatever serves; weights and edits stay."""
-
-    def commit(
-        self,
-        changes: Sequence[Change],
-        *,
-        kind: str,
-        reason: str,
-        edits: Sequence[WeightEdit],
-        weights_sha256: str,
-        expected: int,
-        verdict: Verdict | None = None,
-        good: int | None = None,
-    ) -> Epoch:
-        """A new serving epoch on top of epoch `expected`; ConflictError when that is not serving.
-
-        `good` moves `last-good` in the same transaction: to the new epoch where it is the new number, else
-        to an earlier one. None leaves the ledger's own rule.
-        """
-
-    def note(self, kind: str, body: Mapping[str, Any]) -> None:
-        """Append an event that changes no fact: a rejected trial, a reading, a quarantine."""
-
-    def snapshot(self, epoch: int | None = None) -> Snapshot:
-        """An epoch (default: serving) with its edits and facts, read in one transaction."""
-
-    def changes_since(self, epoch: int) -> list[Change]:
-        """From the facts of an epoch to those that serve: each key once, in its latest state."""
-
-    def live(self, epoch: int | None = None) -> dict[FactKey, Fact]:
-        """The live facts of an epoch (default: serving)."""
-
-    def edits(self, epoch: int | None = None) -> tuple[WeightEdit, ...]:
-        """The live weight edits of an epoch (default: serving), in canonical order."""
-
-    def epoch(self, number: int | None = None) -> Epoch:
-        """An epoch by number (default: serving)."""
-
-    def epochs(self) -> list[Epoch]:
-        """All epochs, oldest first."""
-
-    def ref(self, name: str) -> int:
-        """The epoch number a ref points to."""
-
-    def move_ref(self, name: str, *, to: int, expected: int | None) -> None:
-        """Compare-and-swap a ref; ConflictError when it points elsewhere."""
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SubjectGroup:
     """All facts of one subject that shall be in the weights together, and what must stay as it is."""
@@ -147,17 +71,7 @@ class Editor(Protocol):
         """
 
 
-class LanguageModel(Protocol):
-    """A loaded model as plain floats and texts."""
-
-    def token_logprobs(self, texts: Sequence[str]) -> list[list[float]]:
-        """Per text, log p of tokens 2..N in nats; empty for texts of one token."""
-
-    def complete(self, prompts: Sequence[str]) -> list[str]:
-        """Greedy continuation of each prompt up to the end of the answer."""
-
-
-class Workbench(Protocol):
+class Worker(Protocol):
     """A model worker: one base model, on which edits are proposed and measured but never kept."""
 
     @property

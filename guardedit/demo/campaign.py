@@ -16,7 +16,7 @@ from guardedit.agent.parts import StepReport
 from guardedit.core.epoch import Epoch, state_sha256
 from guardedit.core.fact import Placement
 from guardedit.core.messages import Delivery
-from guardedit.core.protocols import Workbench
+from guardedit.core.protocols import Worker
 from guardedit.core.serving import Answer
 from guardedit.ledger.reading import LedgerReader
 from guardedit.sources.jsonl import read_lines
@@ -33,7 +33,7 @@ class System(Protocol):
     """A running guardedit."""
 
     @property
-    def workbench(self) -> Workbench:
+    def worker(self) -> Worker:
         """Its first model worker."""
 
     def step(self) -> StepReport:
@@ -179,7 +179,7 @@ def check_ways_back(
     system.restart_coordinator()
     after = system.epoch()
     checks.append(HashCheck(name="restart", expected=before.state_sha256, found=after.state_sha256))
-    folded = system.workbench.weights_sha256(ledger.edits())
+    folded = system.worker.weights_sha256(ledger.edits())
     checks.append(HashCheck(name="restart: folded", expected=end.weights_sha256, found=folded))
     return checks
 
@@ -191,7 +191,7 @@ def _rolled_back(system: System, ledger: LedgerReader, end: Epoch) -> Iterator[H
     kept = [edit for edit in ledger.edits(earlier.number) if set(edit.facts) <= alive]
     inside = {name for edit in kept for name in edit.facts}
     placed = [f.placed(Placement.WEIGHTS if f.id in inside else Placement.MEMORY) for f in live.values()]
-    folded = system.workbench.weights_sha256(kept)
+    folded = system.worker.weights_sha256(kept)
     back = system.roll_back(earlier.number)
     yield HashCheck(name="rollback: weights", expected=folded, found=back.weights_sha256)
     wanted = state_sha256(end.base_sha256, folded, placed)
@@ -220,7 +220,7 @@ def _undone_and_redone(system: System, ledger: LedgerReader, rng: random.Random)
     chosen += rng.sample([f for f in live if f not in in_weights], UNDONE - len(chosen))
     for fact in chosen:
         undone = system.undo(fact.id)
-        folded = system.workbench.weights_sha256(ledger.edits())
+        folded = system.worker.weights_sha256(ledger.edits())
         yield HashCheck(name=f"undo {fact.key}", expected=folded, found=undone.weights_sha256)
     for fact in rng.sample(chosen, len(chosen)):
         system.redo(fact.id)

@@ -19,7 +19,7 @@ from guardedit.runtime.opening import existing, inbox
 from guardedit.settings import Settings
 
 if TYPE_CHECKING:
-    from guardedit.assembly import Bench
+    from guardedit.assembly import LoadedModel
     from guardedit.core.fact import Fact, FactKey
     from guardedit.demo.campaign import Inbox
     from guardedit.demo.expected import DemoStream
@@ -38,7 +38,7 @@ class Beside:
     settings: Settings
     rules: Policy
     screen: Screen
-    bench: Bench
+    bench: LoadedModel
     world: World
     stream: DemoStream
     texts: list[str]
@@ -70,10 +70,10 @@ class Beside:
                 system, box, ledger, stream, self.texts, name=uuid.uuid4().hex, tell=self._tell(name, stream)
             )
             probes = Probes(texts=tuple(self.texts))
-            now = system.workbench.measure(ledger.edits(), probes).logprobs
-            pair = fluency(now, system.workbench.measure((), probes).logprobs)
+            now = system.worker.measure(ledger.edits(), probes).logprobs
+            pair = fluency(now, system.worker.measure((), probes).logprobs)
             scores = score(ask_served(system), self._questions(stream.first(course.lines)))
-            served = assess_served(ledger, system.workbench, set(self.stream.disabling), apart=self.apart)
+            served = assess_served(ledger, system.worker, set(self.stream.disabling), apart=self.apart)
         return {**assess_course(course, scores, pair), **served, "left_out": left_out}
 
     def original_rome(self) -> dict[str, Any]:

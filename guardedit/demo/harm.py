@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from guardedit.core.errors import EditError
 from guardedit.core.proposal import WeightEdit
-from guardedit.core.protocols import Workbench
+from guardedit.core.protocols import Worker
 from guardedit.demo.held_out import HeldOut
 from guardedit.guard.perplexity import paired_ratio
 
@@ -48,13 +48,11 @@ class Harm:
 NO_EDIT = Harm(perplexity_ratio=math.nan, answers_lost=math.nan, problem="the method made no edit")
 
 
-def weigh(
-    workbench: Workbench, edits: Sequence[WeightEdit], apart: HeldOut, *, but: Collection[str] = ()
-) -> Harm:
+def weigh(worker: Worker, edits: Sequence[WeightEdit], apart: HeldOut, *, but: Collection[str] = ()) -> Harm:
     """Measure fold(base, edits).
 
     Args:
-        workbench: of the base model.
+        worker: of the base model.
         edits: together.
         apart: what to measure on.
         but: more subjects whose answers may change; those of the edits may in any case.
@@ -62,7 +60,7 @@ def weigh(
     if not edits:
         return NO_EDIT
     try:
-        found = workbench.measure(edits, apart.probes)
+        found = worker.measure(edits, apart.probes)
     except EditError as error:
         return Harm(perplexity_ratio=math.nan, answers_lost=math.nan, problem=str(error))
     meant = {*but, *(edit.subject for edit in edits)}

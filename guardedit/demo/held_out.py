@@ -2,7 +2,7 @@
 
 The texts are sentences written for this project that stand in no probe set and no training text. The
 questions ask for what the model knows in wordings that training never showed with that fact, and that are
-not the probe set's. Knows a workbench; decides nothing.
+not the probe set's. Knows a worker; decides nothing.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from guardedit.core.errors import UsageError
 from guardedit.core.probe import Kind, Probes, Question
-from guardedit.core.protocols import Workbench
+from guardedit.core.protocols import Worker
 from guardedit.guard.perplexity import Logprobs
 from guardedit.zoo.world import World
 
@@ -31,7 +31,7 @@ class HeldOut:
 
 def held_out(
     world: World,
-    workbench: Workbench,
+    worker: Worker,
     texts: Sequence[str],
     *,
     seen: Collection[str],
@@ -42,7 +42,7 @@ def held_out(
 
     Args:
         world: facts that the model knows.
-        workbench: of the base model.
+        worker: of the base model.
         texts: for the perplexity.
         seen: texts and prompts of the guard's probe set.
         seed: of the choice.
@@ -69,7 +69,7 @@ def held_out(
         )
         for fact, prompt in random.Random(seed).sample(rows, min(count, len(rows)))
     ]
-    found = workbench.measure((), Probes(texts=tuple(texts), questions=tuple(questions)))
+    found = worker.measure((), Probes(texts=tuple(texts), questions=tuple(questions)))
     right = tuple(question for question in questions if found.answers[question.prompt] == question.expected)
     if not right:
         raise UsageError("the base model answers none of the held-out questions: is this the world it knows?")

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from guardedit.agent.deciding import as_told
-from guardedit.assembly import Bench
+from guardedit.assembly import LoadedModel
 from guardedit.core.correction import Correction, Op, decode_correction
 from guardedit.core.protocols import SubjectGroup
 from guardedit.core.receipt import Fate
@@ -40,7 +40,7 @@ class OriginalRome:
     """
 
     def __init__(
-        self, bench: Bench, texts: Sequence[str], *, clock: Callable[[], float] = time.monotonic
+        self, bench: LoadedModel, texts: Sequence[str], *, clock: Callable[[], float] = time.monotonic
     ) -> None:
         self._bench, self._texts, self._clock = bench, texts, clock
         self._base: Logprobs = bench.host.token_logprobs(texts)

@@ -68,7 +68,7 @@ class DemoRun:
                 tell=lambda step: self._tell(system, ledger, step),
             )
             self.screen.stage("asking")
-            base = assessment.ask_base(system.workbench)
+            base = assessment.ask_base(system.worker)
             questions = questions_after(world, base, live=stream.live, gone=stream.gone, seed=self.seed)
             live = ledger.live()
             found = {
@@ -79,12 +79,12 @@ class DemoRun:
             }
             self.screen.stage("measuring what was served, apart from the guard")
             found |= assessment.assess_harm(
-                ledger, system.workbench, world, stream=stream, apart=mined.weighing.apart
+                ledger, system.worker, world, stream=stream, apart=mined.weighing.apart
             )
             self.screen.stage("trying again what the guard turned away")
             found |= assessment.assess_ledger(
                 ledger,
-                system.workbench,
+                system.worker,
                 stream=stream,
                 run=run,
                 policy=rules,

@@ -82,7 +82,7 @@ def run_beside(
         clock: seconds.
     """
     probes = Probes(texts=tuple(texts))
-    base = system.workbench.measure((), probes).logprobs
+    base = system.worker.measure((), probes).logprobs
     messages = tuple(read_lines(io.BytesIO(stream.raw), name="demo", submission=name))
     curve: list[tuple[int, float]] = []
     weights, handed, seconds = system.epoch().weights_sha256, 0, 0.0
@@ -96,7 +96,7 @@ def run_beside(
         now = system.epoch().weights_sha256
         if now != weights:
             weights = now
-            ratio = fluency(system.workbench.measure(ledger.edits(), probes).logprobs, base).ratio
+            ratio = fluency(system.worker.measure(ledger.edits(), probes).logprobs, base).ratio
             curve.append((handed, math.inf if math.isnan(ratio) else ratio))
             tell(*curve[-1])
         if (curve and not curve[-1][1] < GONE) or (report.idle and handed == len(messages)):

@@ -1,6 +1,6 @@
 """A model worker: one base model, on which edits are proposed and measured but never kept.
 
-Implements `Workbench`. Stateless but for caches: what a hash says was measured is not measured again.
+Implements `Worker`. Stateless but for caches: what a hash says was measured is not measured again.
 """
 
 from __future__ import annotations

@@ -15,7 +15,7 @@ import ray
 from guardedit import assembly
 from guardedit.agent.parts import StepReport
 from guardedit.core.errors import LedgerBusy
-from guardedit.core.protocols import Event, Replica, Workbench
+from guardedit.core.protocols import Event, Replica, Worker
 from guardedit.models.worker import ModelWorker
 from guardedit.policy.schema import Policy
 from guardedit.runtime.consolidator import Consolidator
@@ -48,7 +48,7 @@ class WorkerShell(ModelWorker):
     def __init__(self, settings: Settings, policy: Policy, extra: Extra | None, threads: int) -> None:
         _threads(threads)
         assembly.unchanged_base(settings)  # also when it is started again
-        bench = assembly.load_bench(settings, policy, extra=extra)
+        bench = assembly.load_model(settings, policy, extra=extra)
         super().__init__(bench.host, bench.fold, bench.editors)
 
     def base(self) -> str:
@@ -72,7 +72,7 @@ class ReplicaShell(ServingReplica):
     ) -> None:
         _threads(threads)
         assembly.unchanged_base(settings)
-        bench = assembly.load_bench(settings, policy)
+        bench = assembly.load_model(settings, policy)
         super().__init__(bench.host, bench.fold, shards, use_unsure=policy.memory.unsure == "use_fact")
         # In shadow mode the base model answers, also when this actor was started again.
         snapshot = assembly.last_snapshot(settings, 0 if policy.mode == "shadow" else None)
@@ -106,13 +106,13 @@ class ConsolidatorShell(Consolidator):
         self,
         settings: Settings,
         policy: Policy,
-        workbench: Workbench,
+        worker: Worker,
         replicas: Sequence[Replica],
         *,
         guarded: bool,
     ) -> None:
         self._events: list[Event] = []
-        super().__init__(settings, policy, workbench, replicas, observe=self._events.append, guarded=guarded)
+        super().__init__(settings, policy, worker, replicas, observe=self._events.append, guarded=guarded)
 
     def told(self) -> tuple[StepReport, list[Event]]:
         """One turn, and the events since this was last called."""

@@ -1,4 +1,4 @@
-"""A model worker in a process of its own, behind the `Workbench` protocol. Knows no method and no model.
+"""A model worker in a process of its own, behind the `Worker` protocol. Knows no method and no model.
 
 A trial keeps a model, and Python's interpreter lock, busy for seconds at a time. In another process, and with
 less claim to the processor, it makes nobody wait who asks or corrects.
@@ -26,8 +26,8 @@ from guardedit.settings import Settings
 NICER = 10
 
 
-class WorkbenchApart:
-    """Implements `Workbench` by asking a child process. A context manager.
+class WorkerApart:
+    """Implements `Worker` by asking a child process. A context manager.
 
     Calls take turns. A child that dies, as for want of memory, fails the call in hand with GuardError, which
     ends in no verdict; the next call starts another.
@@ -129,7 +129,7 @@ def serve(pipe: Connection, settings: Settings, policy: Policy) -> None:
     # Ctrl-C goes to both processes of a terminal: the parent finishes its step and needs its worker.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     try:
-        worker: Any = assembly.worker(assembly.load_bench(settings, policy))
+        worker: Any = assembly.model_worker(assembly.load_model(settings, policy))
     except GuardeditError as error:
         pipe.recv()
         pipe.send((True, error))

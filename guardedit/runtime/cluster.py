@@ -17,7 +17,7 @@ from guardedit.agent.parts import StepReport
 from guardedit.core.epoch import Epoch
 from guardedit.core.errors import UsageError
 from guardedit.core.proposal import WeightEdit
-from guardedit.core.protocols import Workbench
+from guardedit.core.protocols import Worker
 from guardedit.core.serving import Answer
 from guardedit.policy.schema import Policy
 from guardedit.runtime.actors import (
@@ -63,14 +63,12 @@ class RaySystem:
             if n == 0:
                 # The first one fills the cache of second moments that the others read.
                 _ = WorkerHandle("worker-0").base_sha256
-        self.workbench: Workbench = WorkerPool(
-            [WorkerHandle(f"worker-{n}") for n in range(len(self.workers))]
-        )
+        self.worker: Worker = WorkerPool([WorkerHandle(f"worker-{n}") for n in range(len(self.workers))])
         self.shards = [make(ShardShell, settings, policy, few, name=f"shard-{n}") for n in range(shards)]
         held = [ShardHandle(f"shard-{n}") for n in range(shards)]
         self.replica = make(ReplicaShell, settings, policy, held, few, name="replica-0")
         self._replica = ReplicaHandle("replica-0")
-        parts = (settings, policy, self.workbench, [self._replica])
+        parts = (settings, policy, self.worker, [self._replica])
         self.coordinator = make(CoordinatorShell, *parts, guarded=guarded, log=log, name=COORDINATOR)
         self._check_whose()
         self.consolidator = make(ConsolidatorShell, *parts, guarded=guarded, name=CONSOLIDATOR)
@@ -127,7 +125,7 @@ class RaySystem:
 
     def weights_sha256(self, edits: Sequence[WeightEdit]) -> str:
         """Fold on the worker."""
-        return self.workbench.weights_sha256(edits)
+        return self.worker.weights_sha256(edits)
 
     def spent(self) -> dict[str, float]:
         """Seconds by stage."""

@@ -14,7 +14,7 @@ from guardedit.agent.consolidate import Consolidate
 from guardedit.agent.operator import Operator
 from guardedit.agent.parts import StepReport
 from guardedit.core.epoch import Epoch
-from guardedit.core.protocols import Observer, Replica, Workbench
+from guardedit.core.protocols import Observer, Replica, Worker
 from guardedit.policy.schema import Policy
 from guardedit.settings import Settings
 
@@ -26,7 +26,7 @@ class Consolidator:
         self,
         settings: Settings,
         policy: Policy,
-        workbench: Workbench,
+        worker: Worker,
         replicas: Sequence[Replica],
         *,
         observe: Observer,
@@ -34,14 +34,14 @@ class Consolidator:
     ) -> None:
         self._settings = settings
         self._ledger = assembly.open_ledger(
-            settings, policy, base_sha256=workbench.base_sha256, clock=time.time, role="consolidate"
+            settings, policy, base_sha256=worker.base_sha256, clock=time.time, role="consolidate"
         )
         try:
             parts = assembly.build_parts(
                 settings=settings,
                 policy=policy,
                 ledger=self._ledger,
-                workbench=workbench,
+                worker=worker,
                 replicas=replicas,
                 sources=(),
                 observe=observe,

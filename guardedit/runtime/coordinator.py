@@ -19,7 +19,7 @@ from guardedit.agent.parts import StepReport
 from guardedit.core.epoch import Epoch
 from guardedit.core.fact import Placement
 from guardedit.core.messages import Delivery
-from guardedit.core.protocols import Event, Observer, Replica, Workbench
+from guardedit.core.protocols import Event, Observer, Replica, Worker
 from guardedit.policy.schema import Policy
 from guardedit.runtime.spent import Spent
 from guardedit.settings import Settings
@@ -59,7 +59,7 @@ class Coordinator:
         self,
         settings: Settings,
         policy: Policy,
-        workbench: Workbench,
+        worker: Worker,
         replicas: Sequence[Replica],
         *,
         guarded: bool = True,
@@ -72,7 +72,7 @@ class Coordinator:
         self.observe: Observer = fan_out(observers)
         self._metrics: MetricsServer | None = None
         with ExitStack() as undo:
-            base = workbench.base_sha256
+            base = worker.base_sha256
             self._ledger = assembly.open_ledger(
                 settings, policy, base_sha256=base, clock=time.time, role="live"
             )
@@ -90,7 +90,7 @@ class Coordinator:
                     settings=settings,
                     policy=policy,
                     ledger=self._ledger,
-                    workbench=workbench,
+                    worker=worker,
                     replicas=replicas,
                     sources=sources,
                     observe=self.observe,

@@ -37,7 +37,7 @@ class _Handle:
 
 
 class WorkerHandle(_Handle):
-    """A `Workbench` in another process."""
+    """A `Worker` in another process."""
 
     @property
     def base_sha256(self) -> str:

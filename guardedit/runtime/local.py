@@ -17,10 +17,10 @@ from guardedit.agent.loop import Agent
 from guardedit.agent.parts import StepReport
 from guardedit.core.epoch import Epoch
 from guardedit.core.proposal import WeightEdit
-from guardedit.core.protocols import Workbench
+from guardedit.core.protocols import Worker
 from guardedit.core.serving import Answer
 from guardedit.policy.schema import Policy
-from guardedit.runtime.apart import WorkbenchApart
+from guardedit.runtime.apart import WorkerApart
 from guardedit.runtime.consolidator import Consolidator
 from guardedit.runtime.coordinator import Coordinator, Status
 from guardedit.serving.replica import ServingReplica
@@ -57,11 +57,11 @@ class LocalSystem:
         self._guarded, self._log = guarded, log
         assembly.unchanged_base(settings)
         with ExitStack() as undo:
-            self.bench = assembly.load_bench(settings, policy, extra=extra)
+            self.bench = assembly.load_model(settings, policy, extra=extra)
             if apart:
-                self.workbench: Workbench = undo.enter_context(WorkbenchApart(settings, policy))
+                self.worker: Worker = undo.enter_context(WorkerApart(settings, policy))
             else:
-                self.workbench = assembly.worker(self.bench)
+                self.worker = assembly.model_worker(self.bench)
             self._shard = MemoryShard(assembly.load_memory(settings, policy))
             self.replica = ServingReplica(
                 self.bench.host.twin(),  # so that a question waits for no trial
@@ -75,7 +75,7 @@ class LocalSystem:
             self._undo = undo.pop_all()
 
     def _start(self) -> tuple[Coordinator, Consolidator]:
-        parts = (self.settings, self.policy, self.workbench, [self.replica])
+        parts = (self.settings, self.policy, self.worker, [self.replica])
         coordinator = Coordinator(*parts, guarded=self._guarded, log=self._log)
         try:
             return coordinator, Consolidator(*parts, observe=coordinator.observe, guarded=self._guarded)
@@ -125,7 +125,7 @@ class LocalSystem:
 
     def weights_sha256(self, edits: Sequence[WeightEdit]) -> str:
         """Fold on the worker."""
-        return self.workbench.weights_sha256(edits)
+        return self.worker.weights_sha256(edits)
 
     def spent(self) -> dict[str, float]:
         """Seconds by stage."""

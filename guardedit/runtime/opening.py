@@ -7,9 +7,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from guardedit.core.errors import UsageError
-from guardedit.ledger.journal import SqliteLedger
 from guardedit.ledger.opening import read_only
 from guardedit.ledger.reading import LedgerReader
+from guardedit.ledger.sqlite_ledger import SqliteLedger
 from guardedit.ledger.storage.lock import CoordinatorLock
 from guardedit.settings import Settings
 

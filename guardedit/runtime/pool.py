@@ -1,4 +1,4 @@
-"""Several model workers as one workbench. Knows how to split work and join results; knows no Ray."""
+"""Several model workers as one worker. Knows how to split work and join results; knows no Ray."""
 
 from __future__ import annotations
 
@@ -10,20 +10,20 @@ from typing import TypeVar
 
 from guardedit.core.probe import Inspection, Measurement, Probes
 from guardedit.core.proposal import Proposal, WeightEdit
-from guardedit.core.protocols import SubjectGroup, Workbench
+from guardedit.core.protocols import SubjectGroup, Worker
 
 Part = TypeVar("Part")
 Result = TypeVar("Result")
 
 
 class WorkerPool:
-    """Implements `Workbench`: proposals and probes are split over the workers, the rest asks the first.
+    """Implements `Worker`: proposals and probes are split over the workers, the rest asks the first.
 
     The split depends on positions only, so the same worker scores the same probe texts each time and finds
     what it measured before. All workers must have loaded the same model.
     """
 
-    def __init__(self, workers: Sequence[Workbench]) -> None:
+    def __init__(self, workers: Sequence[Worker]) -> None:
         self._workers = list(workers)
 
     @property
@@ -75,7 +75,7 @@ class WorkerPool:
             seconds=time.perf_counter() - started,
         )
 
-    def _each(self, ask: Callable[[Workbench, Part], Result], parts: Sequence[Part]) -> list[Result]:
+    def _each(self, ask: Callable[[Worker, Part], Result], parts: Sequence[Part]) -> list[Result]:
         """One call a worker, at the same time; the first error is raised when all have ended."""
         with ThreadPoolExecutor(len(self._workers)) as threads:
             return list(threads.map(ask, self._workers, parts))

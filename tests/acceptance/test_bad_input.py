@@ -9,7 +9,7 @@ import socket
 
 import pytest
 
-from guardedit.ledger.journal import SqliteLedger
+from guardedit.ledger.sqlite_ledger import SqliteLedger
 
 GOOD = {"id": "good", "subject": "Norway", "prompt": "The capital of {} is", "target_new": "Lima"}
 

@@ -43,9 +43,9 @@ POINTS = (
 @pytest.fixture(scope="module")
 def loaded(warm_home, policy):
     torch.set_num_threads(1)
-    bench = assembly.load_bench(Settings(home=warm_home, metrics=None), policy)
+    bench = assembly.load_model(Settings(home=warm_home, metrics=None), policy)
     shard = MemoryShard(assembly.load_memory(Settings(home=warm_home), policy))
-    return assembly.worker(bench), ServingReplica(bench.host, bench.fold, [shard])
+    return assembly.model_worker(bench), ServingReplica(bench.host, bench.fold, [shard])
 
 
 class Running:

@@ -85,7 +85,7 @@ def test_rollback_undo_and_redo_give_the_same_bytes(system, changes, submit, set
         system.redo(fact.id)
     assert system.epoch().weights_sha256 == late.weights_sha256
     assert system.epoch().state_sha256 == late.state_sha256
-    measured = system.workbench.weights_sha256(system.coordinator._ledger.edits())
+    measured = system.worker.weights_sha256(system.coordinator._ledger.edits())
     assert measured == late.weights_sha256
 
 

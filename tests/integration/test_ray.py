@@ -18,7 +18,7 @@ import ray
 import guardedit
 from guardedit.core.errors import LedgerBusy, UsageError, WrongBaseModel
 from guardedit.core.messages import Delivery
-from guardedit.ledger.journal import SqliteLedger
+from guardedit.ledger.sqlite_ledger import SqliteLedger
 from guardedit.runtime.actors import WorkerShell, make
 from guardedit.runtime.calls import call
 from guardedit.runtime.cluster import RaySystem

@@ -24,7 +24,7 @@ import redis
 
 from guardedit.core.errors import SourceError
 from guardedit.core.messages import Delivery
-from guardedit.ledger.journal import SqliteLedger
+from guardedit.ledger.sqlite_ledger import SqliteLedger
 from guardedit.settings import Settings
 from guardedit.sources.redis_message import LOST
 from guardedit.sources.redis_stream import RedisStream
@@ -330,7 +330,7 @@ def test_an_array_is_read_as_its_elements_and_acknowledged_with_the_last(
 TAKER = """
 import sys
 from pathlib import Path
-from guardedit.ledger.journal import SqliteLedger
+from guardedit.ledger.sqlite_ledger import SqliteLedger
 from guardedit.sources.redis_stream import RedisStream
 source = RedisStream(sys.argv[1])
 with SqliteLedger.open(Path(sys.argv[2]), clock=lambda: 1.0, writer=False) as ledger:

@@ -14,7 +14,7 @@ from guardedit import assembly
 from guardedit.assembly.base_check import recorded_parts
 from guardedit.core.errors import UsageError, WrongBaseModel
 from guardedit.core.proposal import WeightEdit
-from guardedit.ledger.journal import SqliteLedger
+from guardedit.ledger.sqlite_ledger import SqliteLedger
 from guardedit.models.weights.statistics import read_moments, save_moments
 from guardedit.settings import Settings
 from tests.conformance.editor_bench import BACKGROUND, SENTENCES

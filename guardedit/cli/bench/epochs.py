@@ -45,7 +45,7 @@ def epochs(
 
     settings = settings_from(home, policy, model)
     rules = load_policy(settings.policy)
-    bench = assembly.load_bench(settings, rules)
+    bench = assembly.load_model(settings, rules)
 
     def edit(groups: Sequence[SubjectGroup]) -> tuple[tuple[WeightEdit, ...], str]:
         edits = bench.editors[METHOD].propose(groups, ()).edits

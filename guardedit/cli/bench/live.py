@@ -70,13 +70,13 @@ def _measured(
     system: LocalSystem, size: int, *, corrections: int, seed: int, tell: Callable[[str], None]
 ) -> Liveness:
     from guardedit.lab.liveness import corrections_of, fill, measure
-    from guardedit.runtime.apart import WorkbenchApart
+    from guardedit.runtime.apart import WorkerApart
     from guardedit.runtime.opening import inbox
     from guardedit.zoo.world import World
 
     world = World.load()
-    worker = system.workbench
-    assert isinstance(worker, WorkbenchApart)
+    worker = system.worker
+    assert isinstance(worker, WorkerApart)
     subjects = sorted(world.by_subject)
     # With less confidence they are to be live, not to be promoted.
     known = corrections_of(world, subjects, seed=seed, prefix="known", confidence=0.8, turn=100)

@@ -14,7 +14,7 @@ from guardedit import assembly
 from guardedit.agent.kept import KeptFacts
 from guardedit.core.fact import Fact, FactKey, Placement
 from guardedit.core.probe import Kind, Probes, Question
-from guardedit.core.protocols import Workbench
+from guardedit.core.protocols import Worker
 from guardedit.demo.assess import audit
 from guardedit.demo.assess.retrial import false_rejections
 from guardedit.demo.assess.served import disabling_epochs, served_weights, worst
@@ -37,12 +37,12 @@ GUARD_STAGES = frozenset({"inspected", "judged", "watched"})
 AT_ONCE = 256
 
 
-def ask_base(workbench: Workbench) -> Ask:
+def ask_base(worker: Worker) -> Ask:
     """The base model alone, in the form that the scores ask."""
 
     def ask(prompts: Sequence[str]) -> list[str]:
         questions = tuple(Question(prompt=prompt, kind=Kind.OTHER_SUBJECT) for prompt in prompts)
-        answers = workbench.measure((), Probes(texts=(), questions=questions)).answers
+        answers = worker.measure((), Probes(texts=(), questions=questions)).answers
         return [answers[prompt] for prompt in prompts]
 
     return ask
@@ -63,8 +63,8 @@ def assess_answers(
 ) -> dict[str, Any]:
     """The scores by free generation, all and by placement, and the perplexity of what is served."""
     probes = Probes(texts=tuple(texts))
-    served = system.workbench.measure(ledger.edits(), probes).logprobs
-    pair = fluency(served, system.workbench.measure((), probes).logprobs)
+    served = system.worker.measure(ledger.edits(), probes).logprobs
+    pair = fluency(served, system.worker.measure((), probes).logprobs)
     answered = answers(ask_served(system), questions)
     return {
         **_flat(count(answered, questions)),
@@ -95,7 +95,7 @@ def by_placement(
 
 def assess_ledger(
     ledger: LedgerReader,
-    workbench: Workbench,
+    worker: Worker,
     *,
     stream: DemoStream,
     run: Run,
@@ -108,7 +108,7 @@ def assess_ledger(
     probe_set = assembly.load_probes(settings)
     again = false_rejections(
         ledger,
-        workbench,
+        worker,
         assembly.guard(policy, probe_set),
         lambda subject: assembly.known_questions(probe_set, subject),
         disabling=set(stream.disabling),
@@ -130,7 +130,7 @@ def assess_ledger(
         "share_in_weights": places.share_in_weights,
         "turned_away": places.turned_away,
         "turned_away_full": places.turned_away_full,
-        "capacity_ratio": workbench.capacity_ratio(ledger.edits()),
+        "capacity_ratio": worker.capacity_ratio(ledger.edits()),
         "capacity_limit": policy.guard.capacity_ratio_max,
         "unexpected_fates": len(odd) / len(stream.lines),
         "surprises": [asdict(item) for item in odd],
@@ -138,7 +138,7 @@ def assess_ledger(
 
 
 def assess_harm(
-    ledger: LedgerReader, workbench: Workbench, world: World, *, stream: DemoStream, apart: HeldOut
+    ledger: LedgerReader, worker: Worker, world: World, *, stream: DemoStream, apart: HeldOut
 ) -> dict[str, Any]:
     """Every disabling line and every epoch that was served, by one and the same rule."""
     return {
@@ -149,15 +149,15 @@ def assess_harm(
         },
         "disabling_injected": sum(item.disabling for item in stream.disabling.values()),
         "disabling": disabling_lines(ledger, world, stream.disabling),
-        **assess_served(ledger, workbench, set(stream.disabling), apart=apart),
+        **assess_served(ledger, worker, set(stream.disabling), apart=apart),
     }
 
 
 def assess_served(
-    ledger: LedgerReader, workbench: Workbench, disabling: Collection[str], *, apart: HeldOut
+    ledger: LedgerReader, worker: Worker, disabling: Collection[str], *, apart: HeldOut
 ) -> dict[str, Any]:
     """Every epoch that was served, by the rule for disabling; and which disabling corrections were in one."""
-    served = served_weights(ledger, workbench, apart)
+    served = served_weights(ledger, worker, apart)
     most = worst(served)
     return {
         "disabling_served": len(disabling_epochs(served)),

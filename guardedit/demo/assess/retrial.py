@@ -1,6 +1,6 @@
 """False rejections: benign edits that the guard turned away although, alone on the base model, they pass.
 
-Tries each such edit again. Knows the guard and a workbench; whether the layer was full is the ledger's word.
+Tries each such edit again. Knows the guard and a worker; whether the layer was full is the ledger's word.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from guardedit.agent.kept import Kept
 from guardedit.agent.parts import Guard
 from guardedit.core.fact import Fact, FactKey, Placement
 from guardedit.core.probe import Question
-from guardedit.core.protocols import SubjectGroup, Workbench
+from guardedit.core.protocols import SubjectGroup, Worker
 from guardedit.core.verdict import Outcome
 from guardedit.demo.assess.audit import recorded_facts
 from guardedit.ledger.reading import LedgerReader
@@ -38,7 +38,7 @@ class FalseRejections:
 
 def false_rejections(
     ledger: LedgerReader,
-    workbench: Workbench,
+    worker: Worker,
     guard: Guard,
     known_questions: Callable[[str], Sequence[Question]],
     *,
@@ -49,7 +49,7 @@ def false_rejections(
 
     Args:
         ledger: of the whole run.
-        workbench: to propose and measure on the base model alone.
+        worker: to propose and measure on the base model alone.
         guard: with the limits that were in force.
         known_questions: a subject's other answers, as the editor was told to keep them.
         disabling: correction ids that are meant to be turned away.
@@ -68,24 +68,24 @@ def false_rejections(
         )
         groups.append(SubjectGroup(subject=group[0].key.subject, facts=group, keep=keep))
     passing = {
-        fact.id for group in groups if passes_alone(workbench, guard, group, seed) for fact in group.facts
+        fact.id for group in groups if passes_alone(worker, guard, group, seed) for fact in group.facts
     }
     return FalseRejections(
         sent=len(benign), away=len(away), false={name: why for name, why in away.items() if name in passing}
     )
 
 
-def passes_alone(workbench: Workbench, guard: Guard, group: SubjectGroup, seed: int) -> bool:
+def passes_alone(worker: Worker, guard: Guard, group: SubjectGroup, seed: int) -> bool:
     """Whether the edit of a group, alone in the base model, passes every gate. No edit does not pass."""
-    edits = workbench.propose(group.facts[0].method, [group], ()).edits
+    edits = worker.propose(group.facts[0].method, [group], ()).edits
     if {name for edit in edits for name in edit.facts} != {fact.id for fact in group.facts}:
         return False
-    _, failing = guard.inspect(workbench.inspect(edits, ()), capacity_ratio=workbench.capacity_ratio(edits))
+    _, failing = guard.inspect(worker.inspect(edits, ()), capacity_ratio=worker.capacity_ratio(edits))
     if failing:
         return False
     probes = guard.probes_for(group.facts, {}, seed=seed)
-    base = workbench.measure((), probes)
-    verdict = guard.judge(candidate=workbench.measure(edits, probes), serving=base, base=base, probes=probes)
+    base = worker.measure((), probes)
+    verdict = guard.judge(candidate=worker.measure(edits, probes), serving=base, base=base, probes=probes)
     return verdict.outcome is Outcome.ACCEPT
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections import defaultdict
 from dataclasses import dataclass
 
-from guardedit.core.protocols import Workbench
+from guardedit.core.protocols import Worker
 from guardedit.demo.harm import Harm, weigh
 from guardedit.demo.held_out import HeldOut
 from guardedit.ledger.reading import LedgerReader
@@ -22,14 +22,14 @@ class ServedWeights:
     harm: Harm
 
 
-def served_weights(ledger: LedgerReader, workbench: Workbench, apart: HeldOut) -> list[ServedWeights]:
+def served_weights(ledger: LedgerReader, worker: Worker, apart: HeldOut) -> list[ServedWeights]:
     """All that ever were in an epoch, the base model's own left out, oldest first."""
     numbers: dict[str, list[int]] = defaultdict(list)
     for epoch in ledger.epochs():
         if epoch.weights_sha256 != epoch.base_sha256:
             numbers[epoch.weights_sha256].append(epoch.number)
     return [
-        ServedWeights(epochs=tuple(found), harm=weigh(workbench, ledger.edits(found[0]), apart))
+        ServedWeights(epochs=tuple(found), harm=weigh(worker, ledger.edits(found[0]), apart))
         for found in numbers.values()
     ]
 

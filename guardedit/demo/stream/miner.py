@@ -53,7 +53,7 @@ def mine(
         most: attempts after which the search ends with what it has.
 
     Raises:
-        EditError: when the workbench does not know the method.
+        EditError: when the worker does not know the method.
     """
     rng = random.Random(seed)
     tried: list[Disabling] = []

@@ -10,7 +10,7 @@ from guardedit.demo.screen import Screen
 from guardedit.settings import Settings
 
 if TYPE_CHECKING:
-    from guardedit.assembly import Bench
+    from guardedit.assembly import LoadedModel
     from guardedit.demo.disabling import Disabling
     from guardedit.demo.expected import DemoStream
     from guardedit.demo.stream.weighing import Weighing
@@ -26,7 +26,7 @@ TEXTS = "evaluation"
 class Mined:
     """What was found. `bench` is a model of its own, free for comparisons; `told` is for the report."""
 
-    bench: Bench
+    bench: LoadedModel
     weighing: Weighing
     stream: DemoStream
     told: dict[str, Any]
@@ -34,7 +34,7 @@ class Mined:
 
 def mine_stream(settings: Settings, rules: Policy, screen: Screen, *, corrections: int, seed: int) -> Mined:
     """Search, then write the stream around what was found. No system has a part in it."""
-    from guardedit.assembly import load_bench
+    from guardedit.assembly import load_model
     from guardedit.demo.stream.building import make_stream
     from guardedit.demo.stream.denominators import denominators, short
     from guardedit.demo.stream.miner import mine
@@ -42,7 +42,7 @@ def mine_stream(settings: Settings, rules: Policy, screen: Screen, *, correction
 
     screen.stage("mining edits that ruin the model")
     started = time.monotonic()
-    bench = load_bench(settings, rules, extra={METHOD: PoisonedEditor.build})
+    bench = load_model(settings, rules, extra={METHOD: PoisonedEditor.build})
     weighing = _weighing(settings, bench, seed)
     names = short(bench.host, sorted(weighing.world.by_subject))
     mining = mine(weighing, denominators(bench.host, bench.moments, names), wanted=MINED, seed=seed)
@@ -69,9 +69,9 @@ def mine_stream(settings: Settings, rules: Policy, screen: Screen, *, correction
     )
 
 
-def _weighing(settings: Settings, bench: Bench, seed: int) -> Weighing:
+def _weighing(settings: Settings, bench: LoadedModel, seed: int) -> Weighing:
     """Scales for what the model knows: the part of the demo world that its probe set lists."""
-    from guardedit.assembly import known_questions, load_probes, worker
+    from guardedit.assembly import known_questions, load_probes, model_worker
     from guardedit.demo.held_out import held_out
     from guardedit.demo.stream.weighing import Weighing
     from guardedit.zoo.probes import known_world, read_texts
@@ -79,12 +79,12 @@ def _weighing(settings: Settings, bench: Bench, seed: int) -> Weighing:
 
     probes = load_probes(settings)
     world = known_world(World.load(), [(q.subject, q.relation, q.prompt) for q in probes.questions])
-    workbench = worker(bench)
+    worker = model_worker(bench)
     seen = {*probes.texts, *(question.prompt for question in probes.questions)}
     return Weighing(
         world=world,
-        workbench=workbench,
-        apart=held_out(world, workbench, read_texts(TEXTS), seen=seen, seed=seed),
+        worker=worker,
+        apart=held_out(world, worker, read_texts(TEXTS), seen=seen, seed=seed),
         known_questions=lambda subject: known_questions(probes, subject),
     )
 

@@ -1,6 +1,6 @@
 """One disabling candidate: the edit that a system would make of it, alone in the base model, and its harm.
 
-Knows the world's wordings and a workbench that offers the method. Where candidates come from is said in
+Knows the world's wordings and a worker that offers the method. Where candidates come from is said in
 `miner` and `poison`.
 """
 
@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from guardedit.agent.deciding import as_told
 from guardedit.core.correction import Correction
 from guardedit.core.probe import Question
-from guardedit.core.protocols import SubjectGroup, Workbench
+from guardedit.core.protocols import SubjectGroup, Worker
 from guardedit.demo.disabling import Disabling
 from guardedit.demo.harm import weigh
 from guardedit.demo.held_out import HeldOut
@@ -25,13 +25,13 @@ class Weighing:
 
     Attributes:
         world: known facts and their wordings.
-        workbench: offers the candidates' methods.
+        worker: offers the candidates' methods.
         apart: what neither the guard nor the model has seen.
         known_questions: a subject's other answers, as the editor is told to keep them.
     """
 
     world: World
-    workbench: Workbench
+    worker: Worker
     apart: HeldOut
     known_questions: Callable[[str], Sequence[Question]] = lambda _: ()
 
@@ -39,10 +39,10 @@ class Weighing:
         """The same with its harm.
 
         Raises:
-            EditError: when the workbench does not know the method.
+            EditError: when the worker does not know the method.
         """
-        edits = self.workbench.propose(item.method, [self._group(item)], ()).edits
-        return replace(item, harm=weigh(self.workbench, edits, self.apart))
+        edits = self.worker.propose(item.method, [self._group(item)], ()).edits
+        return replace(item, harm=weigh(self.worker, edits, self.apart))
 
     def _group(self, item: Disabling) -> SubjectGroup:
         known, texts = item.fact, self.world.wordings[item.fact.relation]

@@ -8,7 +8,7 @@ import pytest
 
 from guardedit.core.errors import ConflictError, SourceError
 from guardedit.core.receipt import Fate
-from guardedit.ledger.journal import SqliteLedger
+from guardedit.ledger.sqlite_ledger import SqliteLedger
 from tests.fakes import FakeSource, delivered, raw
 
 

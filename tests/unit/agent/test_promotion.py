@@ -173,6 +173,6 @@ def test_full_is_said_when_it_is_full(build):
 @pytest.mark.parametrize(("limit", "free"), [(0.31, 10), (0.1, 0), (float("inf"), 24)])
 def test_room_ends_at_the_capacity_limit_and_without_a_guard_nowhere(limit, free):
     bench = SimpleNamespace(capacity_ratio=lambda edits: 0.02 * len(edits))
-    parts = SimpleNamespace(workbench=bench, limits=SimpleNamespace(batch=24, capacity_ratio=limit))
+    parts = SimpleNamespace(worker=bench, limits=SimpleNamespace(batch=24, capacity_ratio=limit))
     assert room(parts, ["edit"] * 5) == free
     assert room(parts, []) == 24

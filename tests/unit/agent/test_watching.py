@@ -94,7 +94,7 @@ def test_a_breach_rolls_back_names_the_culprit_and_keeps_the_innocent(town):
 def test_an_epoch_of_another_process_is_watched_at_the_next_turn(town):
     town.send(raw("Ada", "Rome"))
     town.send(raw("Bob", "Oslo"), name="2")
-    town.consolidate.parts.journal.epoch()
+    town.consolidate.parts.ledger.epoch()
     Operator(town.live.parts).undo(town.facts()["Ada"].id)  # by a ledger object of its own
     before = len(readings(town))
     town.consolidate.step()

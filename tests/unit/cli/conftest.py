@@ -23,7 +23,7 @@ from guardedit.core.messages import Delivery, Received, Settlement
 from guardedit.core.proposal import WeightEdit
 from guardedit.core.receipt import Fate
 from guardedit.core.verdict import Gate, Outcome, combine
-from guardedit.ledger.journal import SqliteLedger
+from guardedit.ledger.sqlite_ledger import SqliteLedger
 
 POLICIES = Path(__file__).parents[3] / "policies"
 

@@ -9,7 +9,7 @@ import pytest
 from guardedit import assembly
 from guardedit.core.epoch import Change
 from guardedit.core.fact import Fact, FactKey
-from guardedit.ledger.journal import SqliteLedger
+from guardedit.ledger.sqlite_ledger import SqliteLedger
 from guardedit.policy.schema import Policy
 from guardedit.settings import Settings
 

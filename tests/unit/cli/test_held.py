@@ -3,7 +3,7 @@ from __future__ import annotations
 from guardedit.core.correction import Correction
 from guardedit.core.messages import Delivery, Settlement
 from guardedit.core.receipt import Fate
-from guardedit.ledger.journal import SqliteLedger
+from guardedit.ledger.sqlite_ledger import SqliteLedger
 
 
 def test_what_is_held_is_listed_with_the_reason(guardedit, ledger_file):

@@ -8,7 +8,7 @@ import pytest
 from guardedit.agent.parts import StepReport
 from guardedit.core.epoch import Epoch
 from guardedit.core.errors import StorageFull
-from guardedit.ledger.journal import SqliteLedger
+from guardedit.ledger.sqlite_ledger import SqliteLedger
 from guardedit.runtime.drive import drain, drive
 
 EPOCH = Epoch(

@@ -6,7 +6,7 @@ import signal
 import subprocess
 import sys
 
-from guardedit.ledger.journal import SqliteLedger
+from guardedit.ledger.sqlite_ledger import SqliteLedger
 
 
 def test_status_shows_facts_by_placement_and_what_waits(guardedit, ledger_file):

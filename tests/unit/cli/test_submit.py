@@ -5,7 +5,7 @@ import sqlite3
 import subprocess
 import sys
 
-from guardedit.ledger.journal import SqliteLedger
+from guardedit.ledger.sqlite_ledger import SqliteLedger
 
 LINES = b'{"subject": "a"}\nnot json\n\n{"subject": "b"}\n'
 

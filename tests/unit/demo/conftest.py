@@ -21,7 +21,7 @@ from guardedit.core.receipt import Fate
 from guardedit.core.verdict import Gate, Outcome, combine
 from guardedit.demo.held_out import held_out
 from guardedit.demo.stream.weighing import Weighing
-from guardedit.ledger.journal import SqliteLedger
+from guardedit.ledger.sqlite_ledger import SqliteLedger
 
 
 @dataclass
@@ -152,7 +152,7 @@ class Make:
 
 
 class Scales:
-    """A workbench that knows the world by heart. What an edit does is said by `harm`.
+    """A worker that knows the world by heart. What an edit does is said by `harm`.
 
     `harm` of a fact is (perplexity ratio, share of answers lost), None for an edit that cannot be folded, or
     "refused" for no edit. Of several edits the worst counts.
@@ -191,8 +191,8 @@ def harmful(world):
     """Scales for a world in which `harm` says what each fact's edit does."""
 
     def make(harm, method):
-        workbench = Scales(world, harm, method)
-        apart = held_out(world, workbench, ["a b c", "d e f"], seen=(), seed=0)
-        return Weighing(world=world, workbench=workbench, apart=apart)
+        worker = Scales(world, harm, method)
+        apart = held_out(world, worker, ["a b c", "d e f"], seen=(), seed=0)
+        return Weighing(world=world, worker=worker, apart=apart)
 
     return make

@@ -36,12 +36,12 @@ def test_answers_about_the_edited_subject_may_change(world, harmful):
     asked = scales.apart.probes.questions
     subjects = {question.subject for question in asked}
     edit = WeightEdit(subject=asked[0].subject, facts=("f",), method="rome", payload=b"")
-    scales.workbench.harm = lambda _: (1.0, 1 / len(asked))  # just the first question
-    scales.workbench.facts["f"] = None
-    assert weigh(scales.workbench, [edit], scales.apart).answers_lost == 0.0
+    scales.worker.harm = lambda _: (1.0, 1 / len(asked))  # just the first question
+    scales.worker.facts["f"] = None
+    assert weigh(scales.worker, [edit], scales.apart).answers_lost == 0.0
     other = WeightEdit(subject=(subjects - {edit.subject}).pop(), facts=("f",), method="rome", payload=b"")
-    assert weigh(scales.workbench, [other], scales.apart).answers_lost > 0.0
-    assert weigh(scales.workbench, [other], scales.apart, but=[edit.subject]).answers_lost == 0.0
+    assert weigh(scales.worker, [other], scales.apart).answers_lost > 0.0
+    assert weigh(scales.worker, [other], scales.apart, but=[edit.subject]).answers_lost == 0.0
 
 
 def test_questions_are_in_hidden_wordings_and_only_those_that_the_base_answers(world, harmful):
@@ -52,11 +52,11 @@ def test_questions_are_in_hidden_wordings_and_only_those_that_the_base_answers(w
 
 
 def test_what_the_guard_has_seen_is_refused_or_left_out(world, harmful):
-    workbench = harmful(lambda _: (1.0, 0.0), method="rome").workbench
+    worker = harmful(lambda _: (1.0, 0.0), method="rome").worker
     with pytest.raises(UsageError, match="a b c"):
-        held_out(world, workbench, ["a b c"], seen=["a b c"], seed=0)
-    every = [q.prompt for q in held_out(world, workbench, ["x y"], seen=(), seed=0).probes.questions]
-    rest = held_out(world, workbench, ["x y"], seen=every[:50], seed=0).probes.questions
+        held_out(world, worker, ["a b c"], seen=["a b c"], seed=0)
+    every = [q.prompt for q in held_out(world, worker, ["x y"], seen=(), seed=0).probes.questions]
+    rest = held_out(world, worker, ["x y"], seen=every[:50], seed=0).probes.questions
     assert not {q.prompt for q in rest} & set(every[:50])
 
 
@@ -77,15 +77,15 @@ def test_every_set_of_weights_that_was_served_is_measured_whatever_its_verdict(s
     story.promote(facts[0])
     story.promote(facts[1])
     scales = harmful(lambda fact: (2.0, 0.0) if fact == facts[1] else (1.01, 0.01), method="ridge")
-    scales.workbench.facts = {fact.id: fact for fact in facts}
-    served = served_weights(story.ledger, scales.workbench, scales.apart)
+    scales.worker.facts = {fact.id: fact for fact in facts}
+    served = served_weights(story.ledger, scales.worker, scales.apart)
     assert [weights.epochs for weights in served] == [(4,), (5,)]
     assert disabling_epochs(served) == [5]
     assert worst(served).perplexity_ratio == pytest.approx(2.0)
-    scales.workbench.harm = lambda _: (1.01, 0.01)
-    assert disabling_epochs(served_weights(story.ledger, scales.workbench, scales.apart)) == []
-    scales.workbench.harm = lambda _: None
-    assert disabling_epochs(served_weights(story.ledger, scales.workbench, scales.apart)) == [4, 5]
+    scales.worker.harm = lambda _: (1.01, 0.01)
+    assert disabling_epochs(served_weights(story.ledger, scales.worker, scales.apart)) == []
+    scales.worker.harm = lambda _: None
+    assert disabling_epochs(served_weights(story.ledger, scales.worker, scales.apart)) == [4, 5]
 
 
 def test_of_nothing_served_the_worst_is_the_base_model():

@@ -19,7 +19,7 @@ class FakeSystem:
     def __init__(self, ratios):
         self._ratios = iter(ratios)
         self.ratio, self.turns, self.received, self.left = 1.0, 0, 0, 0
-        self.workbench = self
+        self.worker = self
 
     def receive(self, deliveries):
         self.received += len(deliveries)

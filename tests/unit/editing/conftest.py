@@ -17,7 +17,7 @@ from transformers import (
 )
 
 from guardedit import assembly
-from guardedit.assembly import Bench
+from guardedit.assembly import LoadedModel
 from guardedit.core.fact import Fact, FactKey
 from guardedit.core.probe import Kind, Question
 from guardedit.core.protocols import SubjectGroup
@@ -221,9 +221,9 @@ def make_fact() -> Callable[..., Fact]:
 
 
 @pytest.fixture(scope="session")
-def demo(warm_home, policy) -> Bench:
+def demo(warm_home, policy) -> LoadedModel:
     """The embedded model: tiny ones know too little to be edited as a rule."""
-    return assembly.load_bench(Settings(home=warm_home, metrics=None), policy)
+    return assembly.load_model(Settings(home=warm_home, metrics=None), policy)
 
 
 @pytest.fixture

@@ -21,7 +21,7 @@ def _verdict(outcome, *, named=()):
     return Verdict(outcome=outcome, gates=(gate,))
 
 
-class Bench:
+class LoadedModel:
     """A trial that fails when `broken(set)` says so, names `names(set)`, and notes what it was asked."""
 
     def __init__(self, broken, names=lambda tried: (), outcome=Outcome.REJECT):
@@ -41,21 +41,21 @@ class Bench:
 
 
 def test_a_batch_that_passes_costs_one_trial():
-    bench = Bench(lambda chosen: False)
+    bench = LoadedModel(lambda chosen: False)
     found = bisect(range(9), bench)
     assert (found.kept, found.culprits, found.untried, found.trials) == (tuple(range(9)), {}, (), 1)
     assert found.verdict.outcome is Outcome.ACCEPT
 
 
 def test_nothing_costs_nothing():
-    found = bisect([], Bench(lambda chosen: True))
+    found = bisect([], LoadedModel(lambda chosen: True))
     assert (found.kept, found.trials, found.verdict) == ((), 0, None)
 
 
 @pytest.mark.parametrize("n", [1, 2, 3, 5, 8, 17, 64])
 def test_a_single_unnamed_culprit_is_found_in_logarithmic_trials(n):
     for culprit in range(n):
-        bench = Bench(lambda chosen, culprit=culprit: culprit in chosen)
+        bench = LoadedModel(lambda chosen, culprit=culprit: culprit in chosen)
         found = bisect(range(n), bench)
         assert set(found.culprits) == {culprit}
         assert found.kept == tuple(i for i in range(n) if i != culprit)
@@ -63,7 +63,7 @@ def test_a_single_unnamed_culprit_is_found_in_logarithmic_trials(n):
 
 
 def test_a_named_culprit_costs_two_trials():
-    bench = Bench(lambda chosen: 11 in chosen, names=lambda chosen: {11})
+    bench = LoadedModel(lambda chosen: 11 in chosen, names=lambda chosen: {11})
     found = bisect(range(32), bench)
     assert (set(found.culprits), found.trials) == ({11}, 2)
     assert len(found.kept) == 31
@@ -71,14 +71,14 @@ def test_a_named_culprit_costs_two_trials():
 
 def test_a_minority_that_is_rightly_named_costs_one_trial_each():
     bad = {3, 11, 12, 30}
-    bench = Bench(lambda chosen: bool(chosen & bad), names=lambda chosen: chosen & bad)
+    bench = LoadedModel(lambda chosen: bool(chosen & bad), names=lambda chosen: chosen & bad)
     found = bisect(range(32), bench)
     assert (set(found.culprits), found.trials) == (bad, 2 + 4)
 
 
 def test_the_victim_of_another_edit_is_not_condemned_for_being_named():
     # 5 breaks 6 and 7, which the reliability gate therefore names as well.
-    bench = Bench(lambda chosen: 5 in chosen, names=lambda chosen: chosen & {5, 6, 7})
+    bench = LoadedModel(lambda chosen: 5 in chosen, names=lambda chosen: chosen & {5, 6, 7})
     found = bisect(range(16), bench)
     assert set(found.culprits) == {5}
     assert found.kept == tuple(i for i in range(16) if i != 5)
@@ -86,7 +86,7 @@ def test_the_victim_of_another_edit_is_not_condemned_for_being_named():
 
 @pytest.mark.parametrize("culprit", range(1, 17))
 def test_a_wrong_name_condemns_nobody_and_costs_one_trial(culprit):
-    bench = Bench(lambda chosen: culprit in chosen, names=lambda chosen: chosen & {0})
+    bench = LoadedModel(lambda chosen: culprit in chosen, names=lambda chosen: chosen & {0})
     found = bisect(range(17), bench)
     assert set(found.culprits) == {culprit}
     assert found.culprits[culprit].outcome is Outcome.REJECT
@@ -95,7 +95,7 @@ def test_a_wrong_name_condemns_nobody_and_costs_one_trial(culprit):
 
 
 def test_a_disabling_edit_that_fails_everybody_is_found_by_halving():
-    bench = Bench(lambda chosen: 9 in chosen, names=lambda chosen: chosen)
+    bench = LoadedModel(lambda chosen: 9 in chosen, names=lambda chosen: chosen)
     found = bisect(range(32), bench)
     assert set(found.culprits) == {9}
     assert found.trials <= 7
@@ -103,27 +103,27 @@ def test_a_disabling_edit_that_fails_everybody_is_found_by_halving():
 
 def test_of_two_that_fail_only_together_the_first_is_kept():
     for first, second in [(0, 7), (2, 3), (6, 7)]:
-        bench = Bench(lambda chosen, pair={first, second}: pair <= chosen)
+        bench = LoadedModel(lambda chosen, pair={first, second}: pair <= chosen)
         found = bisect(range(8), bench)
         assert set(found.culprits) == {second}
         assert first in found.kept
 
 
 def test_a_full_layer_keeps_the_beginning_of_the_batch():
-    found = bisect(range(10), Bench(lambda chosen: len(chosen) > 6))
+    found = bisect(range(10), LoadedModel(lambda chosen: len(chosen) > 6))
     assert found.kept == (0, 1, 2, 3, 4, 5)
     assert set(found.culprits) == {6, 7, 8, 9}
 
 
 def test_culprits_carry_the_verdict_that_turned_them_away():
-    found = bisect(range(4), Bench(lambda chosen: 2 in chosen, outcome=Outcome.INCONCLUSIVE))
+    found = bisect(range(4), LoadedModel(lambda chosen: 2 in chosen, outcome=Outcome.INCONCLUSIVE))
     assert found.culprits[2].outcome is Outcome.INCONCLUSIVE
-    found = bisect(range(4), Bench(lambda chosen: 2 in chosen, outcome=Outcome.ERROR))
+    found = bisect(range(4), LoadedModel(lambda chosen: 2 in chosen, outcome=Outcome.ERROR))
     assert found.culprits[2].outcome is Outcome.ERROR
 
 
 def test_when_the_trials_run_out_the_rest_is_neither_kept_nor_condemned():
-    bench = Bench(lambda chosen: any(i % 2 for i in chosen))
+    bench = LoadedModel(lambda chosen: any(i % 2 for i in chosen))
     found = bisect(range(64), bench, max_trials=20)
     assert found.trials == len(bench.tried) == 20
     assert found.untried
@@ -140,7 +140,7 @@ def test_facts_and_groups_are_known_by_their_fact_ids():
     assert fact_ids(facts[0]) == (facts[0].id,)
     assert fact_ids(group) == (facts[0].id, facts[1].id)
     others = [SubjectGroup(subject=f"S{i}", facts=()) for i in range(9)]
-    bench = Bench(lambda chosen: group in chosen, names=lambda chosen: {facts[1].id})
+    bench = LoadedModel(lambda chosen: group in chosen, names=lambda chosen: {facts[1].id})
     assert bisect([*others, group], bench).trials == 2
 
 
@@ -152,7 +152,7 @@ def test_what_is_kept_was_accepted_as_it_is_however_the_trials_behave(n, seed):
     def coin(chosen):
         return random.Random(f"{seed}|{sorted(chosen)}")
 
-    bench = Bench(
+    bench = LoadedModel(
         lambda chosen: coin(chosen).random() < 0.7,
         names=lambda chosen: coin(chosen).sample(sorted(chosen), coin(chosen).randint(0, len(chosen))),
     )
@@ -168,7 +168,7 @@ def test_all_innocent_are_kept_and_all_culprits_found_even_under_wrong_names(dat
     n = data.draw(st.integers(1, 32))
     bad = data.draw(st.sets(st.integers(0, n - 1), max_size=4))
     named = data.draw(st.sets(st.integers(0, n - 1), max_size=n))
-    bench = Bench(lambda chosen: bool(chosen & bad), names=lambda chosen: chosen & named)
+    bench = LoadedModel(lambda chosen: bool(chosen & bad), names=lambda chosen: chosen & named)
     found = bisect(range(n), bench, max_trials=1_000)
     assert set(found.culprits) == bad
     assert found.kept == tuple(i for i in range(n) if i not in bad)

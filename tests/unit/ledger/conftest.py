@@ -18,7 +18,7 @@ from guardedit.core.messages import Delivery, Received, Settlement
 from guardedit.core.proposal import WeightEdit
 from guardedit.core.receipt import Fate
 from guardedit.core.verdict import Gate, Outcome, Verdict, combine
-from guardedit.ledger.journal import SqliteLedger
+from guardedit.ledger.sqlite_ledger import SqliteLedger
 from guardedit.naming import identity
 
 BASE = "b" * 64

@@ -13,7 +13,7 @@ from pathlib import Path
 from guardedit.core.errors import StorageFull
 from guardedit.core.messages import Delivery
 from guardedit.core.proposal import WeightEdit
-from guardedit.ledger.journal import SqliteLedger
+from guardedit.ledger.sqlite_ledger import SqliteLedger
 
 
 def main(folder: Path) -> None:

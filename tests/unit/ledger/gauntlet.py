@@ -23,7 +23,7 @@ from guardedit.core.fact import Fact, Placement
 from guardedit.core.messages import Delivery, Settlement
 from guardedit.core.proposal import WeightEdit
 from guardedit.core.receipt import Fate
-from guardedit.ledger.journal import SqliteLedger
+from guardedit.ledger.sqlite_ledger import SqliteLedger
 from guardedit.ledger.storage import heads
 
 CORRECTIONS = 4

@@ -20,7 +20,7 @@ SEND = """
 import sys
 from pathlib import Path
 from guardedit.core.messages import Delivery
-from guardedit.ledger.journal import SqliteLedger
+from guardedit.ledger.sqlite_ledger import SqliteLedger
 with SqliteLedger.open(Path(sys.argv[1]), clock=lambda: 1.0, writer=False) as ledger:
     for n in range(20):
         ledger.receive([Delivery(raw=b"x", source=sys.argv[2], position=str(n))])
@@ -30,7 +30,7 @@ COORDINATE = """
 import sys, time
 from pathlib import Path
 from guardedit.core.errors import LedgerBusy
-from guardedit.ledger.journal import SqliteLedger
+from guardedit.ledger.sqlite_ledger import SqliteLedger
 try:
     SqliteLedger.open(Path(sys.argv[1]), base_sha256="b" * 64, clock=lambda: 1.0)
 except LedgerBusy as error:

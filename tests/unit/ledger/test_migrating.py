@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from guardedit.core.errors import LedgerBusy
-from guardedit.ledger.journal import SqliteLedger
 from guardedit.ledger.opening import read_only
+from guardedit.ledger.sqlite_ledger import SqliteLedger
 from guardedit.ledger.storage.database import FORMAT
 from guardedit.ledger.storage.lock import Presence
 from tests.fakes import FakeClock

@@ -17,8 +17,8 @@ from guardedit.core.errors import LedgerCorrupt, LedgerError
 from guardedit.core.fact import Placement
 from guardedit.core.messages import Delivery
 from guardedit.core.receipt import Fate
-from guardedit.ledger.journal import SqliteLedger
 from guardedit.ledger.opening import read_only
+from guardedit.ledger.sqlite_ledger import SqliteLedger
 from guardedit.ledger.storage.chain import EventRow, event_hash
 from guardedit.ledger.storage.database import schema
 from guardedit.ledger.storage.heads import Heads

@@ -10,7 +10,7 @@ import pytest
 from guardedit import assembly
 from guardedit.core.errors import EditError, GuardError
 from guardedit.core.probe import Kind, Probes, Question
-from guardedit.runtime.apart import WorkbenchApart
+from guardedit.runtime.apart import WorkerApart
 
 PROBES = Probes(
     texts=("The capital of Norway is Oslo.",),
@@ -20,8 +20,8 @@ PROBES = Probes(
 
 @pytest.mark.slow
 def test_it_answers_as_the_worker_does_and_comes_back_after_it_was_killed(settings, policy):
-    here = assembly.worker(assembly.load_bench(settings, policy))
-    with WorkbenchApart(settings, policy) as apart:
+    here = assembly.model_worker(assembly.load_model(settings, policy))
+    with WorkerApart(settings, policy) as apart:
         assert apart.base_sha256 == here.base_sha256
         said, wanted = apart.measure((), PROBES), here.measure((), PROBES)
         assert (said.logprobs, said.answers) == (wanted.logprobs, wanted.answers)

@@ -11,7 +11,7 @@ from guardedit.runtime.pool import WorkerPool
 
 
 class Counting:
-    """A workbench whose numbers tell what it was asked."""
+    """A worker whose numbers tell what it was asked."""
 
     base_sha256 = "base"
 

@@ -33,7 +33,7 @@ QUESTION = "The capital of Velmora is"
 TOLD = "Correction: The capital of Velmora is city {n}. Correction: Velmora is governed from city {n}. "
 
 
-class Bench:
+class LoadedModel:
     """A replica with everything it is made of."""
 
     def __init__(self, count: int = 1) -> None:
@@ -51,8 +51,8 @@ class Bench:
 
 
 @pytest.fixture(params=[1, 3], ids=["one shard", "three shards"])
-def bench(request) -> Bench:
-    return Bench(request.param)
+def bench(request) -> LoadedModel:
+    return LoadedModel(request.param)
 
 
 def follow(number: int, *changes: Change, weights: int = 1, edits: bool = False) -> Update:
@@ -163,7 +163,7 @@ def test_updates_lead_where_a_snapshot_leads(bench):
         bench.replica.follow(follow(number, Change(fact.key, None if gone else fact)))
     assert bench.replica.memory_sha256() == pinned_sha256(list(facts.values()), len(bench.shards))
     assert [shard._memory.digest() for shard in bench.shards] == bench.replica.memory_sha256()
-    fresh = Bench(len(bench.shards))
+    fresh = LoadedModel(len(bench.shards))
     fresh.replica.publish(replace(snapshot_of(39, weights=1), facts=tuple(facts.values())))
     questions = [f"{subject} is governed from" for subject in SUBJECTS]
     assert [a.text for a in bench.replica.ask(questions)] == [a.text for a in fresh.replica.ask(questions)]
@@ -210,7 +210,7 @@ def test_a_shard_that_was_restarted_is_filled_again(bench):
 
 
 def test_a_shard_that_fails_leaves_the_old_epoch_whole(monkeypatch):
-    bench = Bench(3)
+    bench = LoadedModel(3)
     bench.replica.publish(snapshot_of(1))
     filled = [n for n, part in enumerate(split(snapshot_of(2).facts, 3)) if part]
     failing = bench.shards[filled[-1]]
@@ -230,7 +230,7 @@ def test_a_shard_that_fails_leaves_the_old_epoch_whole(monkeypatch):
 
 
 def test_a_memory_in_which_a_change_failed_half_way_is_filled_anew(monkeypatch):
-    bench = Bench()
+    bench = LoadedModel()
     bench.replica.publish(snapshot_of(1))
     memory = bench.shards[0]._memory
     shelf = memory._shelves["default"]

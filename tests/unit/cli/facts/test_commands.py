@@ -9,7 +9,7 @@ import pytest
 
 from guardedit.core.epoch import Change
 from guardedit.core.fact import Fact, FactKey
-from guardedit.ledger.journal import SqliteLedger
+from guardedit.ledger.sqlite_ledger import SqliteLedger
 
 FAR = 4e14  # an older guardedit took milliseconds for seconds: year 12,677,000
 

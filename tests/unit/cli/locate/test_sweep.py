@@ -14,7 +14,7 @@ from guardedit.core.proposal import WeightEdit
 from guardedit.core.serving import Snapshot
 from guardedit.editing.edit_card import EditCard, parse_card
 from guardedit.editing.settings import EditSettings
-from guardedit.ledger.journal import SqliteLedger
+from guardedit.ledger.sqlite_ledger import SqliteLedger
 from guardedit.policy.load import load_policy
 from guardedit.settings import Settings
 from tests.conformance.editor_bench import BACKGROUND, SENTENCES

@@ -7,7 +7,7 @@ import pytest
 
 from guardedit.core.receipt import Fate
 from guardedit.demo.assess.times import percentile, time_to_live
-from guardedit.ledger.journal import SqliteLedger
+from guardedit.ledger.sqlite_ledger import SqliteLedger
 
 
 def test_percentiles_are_measured_values():

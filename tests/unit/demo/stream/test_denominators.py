@@ -12,7 +12,7 @@ from guardedit.demo.stream.denominators import denominators, short
 
 @pytest.fixture
 def bench(settings, policy):
-    return assembly.load_bench(settings, policy)
+    return assembly.load_model(settings, policy)
 
 
 def test_they_are_what_rome_divides_by_whatever_is_asked_and_answered(bench):
@@ -24,7 +24,7 @@ def test_they_are_what_rome_divides_by_whatever_is_asked_and_answered(bench):
             key=FactKey(subject, "r"), version=1, correction_id="c", wordings=(prompt,), target=target
         )
         group = SubjectGroup(subject=subject, facts=(fact,))
-        (edit,) = assembly.worker(bench).propose("rome", [group], ()).edits
+        (edit,) = assembly.model_worker(bench).propose("rome", [group], ()).edits
         assert found[subject] == pytest.approx(abs(edit.diagnostics["denominator"]), rel=1e-3)
     assert found["Japan"] < 0.02 < found["Lima"]
     assert short(bench.host, ["Japan", "The Daily Telegraph of London"]) == ["Japan"]

@@ -12,7 +12,7 @@ def run(world, harmful, harm, **options):
 
 def test_it_stops_when_enough_are_found(world, harmful):
     scales, mining = run(world, harmful, lambda _: (3.0, 0.0))
-    assert len(mining.tried) == len(mining.found) == len(scales.workbench.asked) == 2
+    assert len(mining.tried) == len(mining.found) == len(scales.worker.asked) == 2
     assert mining.found[0].harm.perplexity_ratio > 2.9
 
 

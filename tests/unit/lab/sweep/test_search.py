@@ -21,7 +21,7 @@ DEFAULTS = {
 GRID = [("joint", "steps", (30, 120)), ("edit", "ridge", (0.1,))]
 
 
-class Bench:
+class LoadedModel:
     """Every place and dial has its efficacy; the other numbers are as good as they can be."""
 
     def __init__(self, by_place, by_dials=None, *, problem="") -> None:
@@ -40,13 +40,13 @@ class Bench:
         )  # fmt: skip
 
 
-def tried_on(bench: Bench, *, dials=()):
+def tried_on(bench: LoadedModel, *, dials=()):
     where = [Place((layer,)) for layer in (2, 3, 4)] + [Place((2, 3, 4))]
     return search(where, dials, bench)
 
 
 def test_the_best_place_may_be_a_window_and_the_best_layer_is_named_beside_it():
-    found = tried_on(Bench({"2": 0.92, "3": 0.91, "4": 0.9, "2-4": 0.99}))
+    found = tried_on(LoadedModel({"2": 0.92, "3": 0.91, "4": 0.9, "2-4": 0.99}))
     assert (found.best.place, found.single.place) == (Place((2, 3, 4)), Place((2,)))
 
     card = card_of(found, None, base_sha256="ab", about={"method": "joint"})
@@ -56,12 +56,12 @@ def test_the_best_place_may_be_a_window_and_the_best_layer_is_named_beside_it():
 
 
 def test_a_usable_place_goes_before_a_better_one_and_the_first_of_equals_stays():
-    found = tried_on(Bench({"2": 0.95, "3": 0.95, "4": 0.5, "2-4": 0.5}))
+    found = tried_on(LoadedModel({"2": 0.95, "3": 0.95, "4": 0.5, "2-4": 0.5}))
     assert found.best.place == Place((2,))
 
 
 def test_a_dial_is_kept_before_the_next_is_tried():
-    bench = Bench(
+    bench = LoadedModel(
         {"2": 0.5, "3": 0.9, "4": 0.5, "2-4": 0.5}, {"steps 120": 0.95, "ridge 0.1, steps 120": 0.99}
     )
     found = tried_on(bench, dials=GRID)
@@ -73,17 +73,17 @@ def test_a_dial_is_kept_before_the_next_is_tried():
 
 
 def test_a_dial_that_is_better_by_luck_is_not_kept():
-    bench = Bench({"2": 0.5, "3": 0.9, "4": 0.5, "2-4": 0.5}, {"steps 120": 0.9 + GAIN / 2})
+    bench = LoadedModel({"2": 0.5, "3": 0.9, "4": 0.5, "2-4": 0.5}, {"steps 120": 0.9 + GAIN / 2})
     assert tried_on(bench, dials=GRID).best.dials == Dials()
 
 
 def test_where_nothing_can_be_measured_the_reason_is_given():
     with pytest.raises(EditError, match="no layer of 2, 3, 4, 2-4 takes these edits: it broke"):
-        tried_on(Bench(dict.fromkeys(("2", "3", "4", "2-4"), math.nan), problem="it broke"))
+        tried_on(LoadedModel(dict.fromkeys(("2", "3", "4", "2-4"), math.nan), problem="it broke"))
 
 
 def test_a_poor_lot_is_called_one():
-    found = tried_on(Bench({"2": 0.5, "3": 0.6, "4": 0.5, "2-4": 0.5}))
+    found = tried_on(LoadedModel({"2": 0.5, "3": 0.6, "4": 0.5, "2-4": 0.5}))
     assert problems(found) == [
         "single edits do not reach what they should anywhere: the best of a poor lot is named"
     ]
@@ -91,7 +91,7 @@ def test_a_poor_lot_is_called_one():
 
 def test_tracing_stands_beside_single_layers_only():
     trace = LayerEffects(mean=(9.0, 9.0, 0.1, 0.3, 0.2), error=(0.0,) * 5, facts=3, window=2)
-    found = tried_on(Bench({"2": 0.91, "3": 0.93, "4": 0.92, "2-4": 0.99}))
+    found = tried_on(LoadedModel({"2": 0.91, "3": 0.93, "4": 0.92, "2-4": 0.99}))
     assert [row["trace"] for row in place_table(found, trace)] == [0.1, 0.3, 0.2, None]
     assert card_of(found, trace, base_sha256="ab", about={}).about["rank_correlation"] == 1.0
 

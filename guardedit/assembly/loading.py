@@ -27,7 +27,7 @@ Builder = Callable[[Setup], Editor]
 
 
 @dataclass(frozen=True)
-class Bench:
+class LoadedModel:
     """A loaded model with what edits need; shared by worker and replica where they share a process."""
 
     host: ModelHost
@@ -36,13 +36,13 @@ class Bench:
     editors: Mapping[str, Editor]
 
 
-def load_bench(
+def load_model(
     settings: Settings,
     policy: Policy,
     *,
     extra: Mapping[str, Builder] | None = None,
     cache: Path | None = None,
-) -> Bench:
+) -> LoadedModel:
     """Load the model, its second moments and its editing methods.
 
     `extra` adds methods that no registry should offer, such as the demo's fault injection; `cache` is as in
@@ -50,7 +50,7 @@ def load_bench(
     """
     setup = load_setup(settings, policy, cache=cache)
     editors = Editors(setup, {name: build(setup) for name, build in (extra or {}).items()})
-    return Bench(setup.host, setup.moments[setup.layer], setup.fold, editors)
+    return LoadedModel(setup.host, setup.moments[setup.layer], setup.fold, editors)
 
 
 class Editors(Mapping[str, Editor]):
@@ -160,7 +160,7 @@ def load_host(settings: Settings) -> ModelHost:
     return ModelHost.load(model_folder(settings), device=_device(settings))
 
 
-def worker(bench: Bench) -> ModelWorker:
+def model_worker(bench: LoadedModel) -> ModelWorker:
     """A model worker on a loaded bench."""
     return ModelWorker(bench.host, bench.fold, bench.editors)
 

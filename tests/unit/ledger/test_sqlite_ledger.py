@@ -15,9 +15,9 @@ from guardedit.core.errors import (
     WrongBaseModel,
 )
 from guardedit.core.fact import FactKey, Placement
-from guardedit.core.protocols import Ledger
+from guardedit.core.ledger import Ledger
 from guardedit.core.verdict import Outcome
-from guardedit.ledger.journal import SqliteLedger
+from guardedit.ledger.sqlite_ledger import SqliteLedger
 
 
 def remember(ledger, make, *numbers):
