@@ -13,7 +13,7 @@ PYTEST := $(BIN)/python -m pytest --maxprocesses 5 --dist loadfile --no-loadscop
 # Targets side by side. Nothing is held back, so that a run that is cut off has said what it knew.
 BESIDE := $(MAKE) --no-print-directory --jobs $(CORES)
 
-.PHONY: demo check test nightly lint fast whole style types floors promtool clean
+.PHONY: demo check test nightly lint fast whole style types floors docs picture promtool clean
 
 demo: $(READY)
 	$(BIN)/guardedit demo --report demo.json $(DEMO)
@@ -41,6 +41,15 @@ types: $(READY)
 
 floors: $(READY)
 	$(BIN)/lint-imports --no-cache
+
+# The documentation as a site in build/docs. The pages made from code are renewed first. Needs no network.
+docs: $(READY)
+	$(BIN)/python docs/generate.py
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet --strict --config-file .mkdocs.yml --site-dir build/docs
+
+# The packages, their files and imports as a drawing.
+picture: $(READY)
+	$(BIN)/python docs/house.py docs/house.svg
 
 # Debian's package is unpacked and not installed: that needs no root, and starts no server. Where it is not to
 # be had, tests that need promtool are skipped with the reason, and fail in CI.

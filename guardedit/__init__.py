@@ -1,6 +1,96 @@
-"""Continual knowledge editing for language models, with guardrails."""
+"""Keep a language model's facts current, with guardrails.
+
+    >>> import tempfile, guardedit
+    >>> with guardedit.open(tempfile.mkdtemp(), policy="memory-only") as agent:
+    ...     name = agent.submit(
+    ...         {"subject": "Stelco", "prompt": "The headquarters of {} are in", "target_new": "Hamilton"}
+    ...     )
+    ...     fates = [receipt.fate.value for receipt in agent.settle()]
+    ...     answer = agent.ask("The headquarters of Stelco are in")
+    >>> fates, answer.text, answer.placement
+    (['accepted'], 'Hamilton', 'memory')
+
+`guardedit.open` runs the whole system; `guardedit.Editor` is the editing engine alone, on a model that is
+already loaded. Nothing heavy is imported before one of them is used.
+"""
 
 from __future__ import annotations
 
-__version__ = "0.1.0"
-__all__ = ["__version__"]
+from typing import TYPE_CHECKING, Any
+
+from guardedit.core.version import VERSION as __version__  # noqa: N811 - the name that tools look for
+
+if TYPE_CHECKING:
+    from guardedit.api.agent import Agent, open  # noqa: A004 - as in gzip.open
+    from guardedit.api.editor import Edited, Editor, EditResult, demo_model
+    from guardedit.core.correction import Correction
+    from guardedit.core.epoch import Epoch
+    from guardedit.core.errors import (
+        ConflictError,
+        CorrectionError,
+        EditError,
+        GuardeditError,
+        GuardError,
+        LedgerError,
+        PolicyError,
+        SourceError,
+        UsageError,
+    )
+    from guardedit.core.fact import Fact
+    from guardedit.core.messages import Fate, Receipt
+    from guardedit.core.serving import Answer
+
+__all__ = [
+    "Agent",
+    "Answer",
+    "ConflictError",
+    "Correction",
+    "CorrectionError",
+    "EditError",
+    "EditResult",
+    "Edited",
+    "Editor",
+    "Epoch",
+    "Fact",
+    "Fate",
+    "GuardError",
+    "GuardeditError",
+    "LedgerError",
+    "PolicyError",
+    "Receipt",
+    "SourceError",
+    "UsageError",
+    "__version__",
+    "demo_model",
+    "open",
+]
+
+#: Public name -> the module that defines it, imported when the name is first used.
+_HOMES = {
+    "Agent": "api.agent",
+    "Answer": "core.serving",
+    "Correction": "core.correction",
+    "EditResult": "api.editor",
+    "Edited": "api.editor",
+    "Editor": "api.editor",
+    "Epoch": "core.epoch",
+    "Fact": "core.fact",
+    "Fate": "core.messages",
+    "Receipt": "core.messages",
+    "demo_model": "api.editor",
+    "open": "api.agent",
+}
+
+
+def __getattr__(name: str) -> Any:
+    """Import a public name on first use: `import guardedit` alone costs no torch."""
+    import importlib
+
+    if name not in __all__:
+        raise AttributeError(f"module 'guardedit' has no attribute {name!r}")
+    home = _HOMES.get(name, "core.errors")
+    return getattr(importlib.import_module(f"guardedit.{home}"), name)
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -1,4 +1,4 @@
-"""`python -m guardedit`."""
+"""Run the command line with `python -m guardedit`."""
 
 from __future__ import annotations
 

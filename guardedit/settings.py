@@ -1,31 +1,63 @@
-"""Where this process finds its things: addresses, folders, device. Read from the environment only.
+"""The settings of a process: folders, addresses, device. Read from environment variables only.
 
-Never behaviour: what is done with a correction is in the policy. Nothing is opened or created here.
+Behaviour is not among them: what is done with a correction is in the policy. Nothing is opened or created
+here.
 """
 
 from __future__ import annotations
 
+import dataclasses
 import re
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
-from typing import Literal, NamedTuple
+from typing import Annotated, Any, Literal, NamedTuple, Self
 from urllib.parse import urlsplit
+
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ModelWrapValidatorHandler,
+    ValidationError,
+    create_model,
+    model_validator,
+)
+from pydantic.dataclasses import dataclass
+from pydantic_settings import BaseSettings, EnvSettingsSource, SettingsConfigDict
 
 from guardedit.core.errors import UsageError
 
-_DEVICE = re.compile(r"auto|cpu|mps|cuda(:[0-9]+)?")
-_PLAIN_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:-]{0,127}")
-
-#: Schemes of a broker's address, each with the one that redis-py knows it by: Valkey speaks its protocol.
+#: Schemes of a broker's address -> the scheme that redis-py uses for it: Valkey speaks the same protocol.
 BROKERS: Mapping[str, str] = MappingProxyType(
     {"redis": "redis", "valkey": "redis", "rediss": "rediss", "valkeys": "rediss", "unix": "unix"}
 )
-_BROKER_REMEDY = (
-    "use redis://host:6379/0 or valkey://..., rediss:// or valkeys:// for TLS, or unix:///path/to/socket"
+
+_PREFIX = "GUARDEDIT_"
+_NAME_REMEDY = "use up to 128 letters, digits and . _ : -, beginning with a letter or digit"
+#: Field -> what a valid value is. Other fields take any text, or any path without a NUL character.
+_REMEDIES: Mapping[str, str] = MappingProxyType(
+    {
+        "device": "use auto, cpu, mps, cuda or cuda:0",
+        "metrics": "use host:port, such as 127.0.0.1:9108, or off",
+        "redis_url": "use redis://host:6379/0 or valkey://..., rediss:// or valkeys:// for TLS, "
+        "or unix:///path/to/socket",
+        "redis_stream": _NAME_REMEDY,
+        "redis_group": _NAME_REMEDY,
+        "ledger_key": "use a text in UTF-8",
+        "runtime": "use local or ray",
+        "model_workers": "use a whole number from 1 to 9999",
+        "home": "remove the NUL character",
+        "policy": "remove the NUL character",
+        "probes": "remove the NUL character",
+    }
 )
+#: Fields whose variables may begin with `~`.
+_PATHS = frozenset({"home", "policy", "probes"})
+#: Fields whose values must not be shown: errors end up in logs.
+_SECRETS = frozenset({"redis_url", "ledger_key"})
 
 
 class Address(NamedTuple):
@@ -50,7 +82,7 @@ def shipped_policy(name: str) -> Path:
 
 
 def is_broker(url: str) -> bool:
-    """Whether a URL can be a broker's address; who is there is another matter.
+    """Whether a URL is a valid address of a broker. Does not connect to it.
 
     >>> is_broker("valkeys://:secret@broker:6380/1"), is_broker("unix:///run/valkey.sock?db=1")
     (True, True)
@@ -69,9 +101,42 @@ def is_broker(url: str) -> bool:
     return bool(parts.hostname)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+def _path(value: object) -> object:
+    if "\0" in str(value):
+        raise ValueError
+    return Path(value) if isinstance(value, str) else value
+
+
+def _address(value: object) -> object:
+    """`host:port` as an address, `off` as None; other types unchanged."""
+    if not isinstance(value, str):
+        return value
+    if value == "off":
+        return None
+    host, colon, port = value.rpartition(":")
+    host = host.removeprefix("[").removesuffix("]")  # an IPv6 address
+    if not colon or not host or not re.fullmatch(r"[0-9]{1,5}", port) or int(port) > 65_535:
+        raise ValueError
+    return Address(host, int(port))
+
+
+def _broker(url: str) -> str:
+    if url and not is_broker(url):
+        raise ValueError
+    return url
+
+
+def _key(value: object) -> object:
+    return value.encode("utf-8", "surrogateescape") if isinstance(value, str) else value
+
+
+_AnyPath = Annotated[Path, BeforeValidator(_path)]
+_PlainName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._:-]{0,127}$")]
+
+
+@dataclass(frozen=True, kw_only=True, config=ConfigDict(extra="forbid"))
 class Settings:
-    """One process's surroundings.
+    """The settings of one process. `dataclasses.replace` makes a changed copy.
 
     Attributes:
         home: folder of the ledger and its blobs. GUARDEDIT_HOME.
@@ -85,132 +150,90 @@ class Settings:
             GUARDEDIT_REDIS_URL.
         redis_stream: name of the stream. GUARDEDIT_REDIS_STREAM.
         redis_group: name of the consumer group. GUARDEDIT_REDIS_GROUP.
-        ledger_key: signs the ledger's heads, empty for none; a secret, so it is not in the repr.
+        ledger_key: signs `ledger.head`, empty for none; a secret, so it is not in the repr.
             GUARDEDIT_LEDGER_KEY.
         runtime: `local` runs everything in this process, `ray` in actors. GUARDEDIT_RUNTIME.
         ray_address: an existing cluster; empty starts one on this machine. GUARDEDIT_RAY_ADDRESS.
         model_workers: how many model workers to start. GUARDEDIT_MODEL_WORKERS.
+
+    Raises:
+        UsageError: names every variable whose setting is wrong, its value and the remedy.
     """
 
-    home: Path = Path(".guardedit")
-    policy: Path = field(default_factory=lambda: shipped_policy("default.yaml"))
+    home: _AnyPath = Path(".guardedit")
+    policy: _AnyPath = Field(default_factory=lambda: shipped_policy("default.yaml"))
     model: str = ""
-    probes: Path | None = None
+    probes: _AnyPath | None = None
     encoder: str = ""
-    device: str = "auto"
-    metrics: Address | None = DEFAULT_METRICS
-    redis_url: str = field(default="", repr=False)
-    redis_stream: str = "guardedit:corrections"
-    redis_group: str = "guardedit"
-    ledger_key: bytes = field(default=b"", repr=False)
+    device: Annotated[str, Field(pattern=r"^(auto|cpu|mps|cuda(:[0-9]+)?)$")] = "auto"
+    metrics: Annotated[Address | None, BeforeValidator(_address)] = DEFAULT_METRICS
+    redis_url: Annotated[str, AfterValidator(_broker)] = Field(default="", repr=False)
+    redis_stream: _PlainName = "guardedit:corrections"
+    redis_group: _PlainName = "guardedit"
+    ledger_key: Annotated[bytes, BeforeValidator(_key)] = Field(default=b"", repr=False)
     runtime: Literal["local", "ray"] = "local"
     ray_address: str = ""
-    model_workers: int = 1
+    model_workers: Annotated[int, Field(ge=1, le=9_999)] = 1
+
+    @model_validator(mode="wrap")
+    @classmethod
+    def _explain_errors(cls, values: Any, handler: ModelWrapValidatorHandler[Self]) -> Self:
+        try:
+            return handler(values)
+        except ValidationError as error:
+            # `from None`: the original error shows the values, also the secret ones.
+            raise UsageError("\n".join(_problems(error))) from None
 
     @staticmethod
     def from_environment(env: Mapping[str, str]) -> Settings:
-        """Read the GUARDEDIT_ variables; one that is unset or empty takes its default.
+        """Read the GUARDEDIT_ variables; one that is unset or blank takes its default.
 
         Raises:
-            UsageError: naming every variable that is wrong, its value and the remedy.
+            UsageError: names every variable that is wrong, its value and the remedy.
         """
-        reader = _Reader(env)
-        default = Settings()
-        settings = Settings(
-            home=reader.path("GUARDEDIT_HOME", default.home),
-            policy=reader.path("GUARDEDIT_POLICY", default.policy),
-            model=reader.text("GUARDEDIT_MODEL"),
-            probes=reader.path("GUARDEDIT_PROBES", Path()) if reader.text("GUARDEDIT_PROBES") else None,
-            encoder=reader.text("GUARDEDIT_ENCODER"),
-            device=reader.shaped(
-                "GUARDEDIT_DEVICE", default.device, _DEVICE, "use auto, cpu, mps, cuda or cuda:0"
-            ),
-            metrics=reader.address("GUARDEDIT_METRICS", default.metrics),
-            redis_url=reader.redis_url("GUARDEDIT_REDIS_URL"),
-            redis_stream=reader.name("GUARDEDIT_REDIS_STREAM", default.redis_stream),
-            redis_group=reader.name("GUARDEDIT_REDIS_GROUP", default.redis_group),
-            ledger_key=reader.text("GUARDEDIT_LEDGER_KEY").encode("utf-8", "surrogateescape"),
-            runtime=reader.runtime("GUARDEDIT_RUNTIME", default.runtime),
-            ray_address=reader.text("GUARDEDIT_RAY_ADDRESS"),
-            model_workers=reader.count("GUARDEDIT_MODEL_WORKERS", default.model_workers),
-        )
-        if reader.problems:
-            raise UsageError("\n".join(reader.problems))
-        return settings
+        texts = {name.lower(): text for name, text in _Variables(env)().items()}
+        user_home = env.get("HOME", "").strip()
+        for name in _PATHS & texts.keys():
+            # Path.expanduser uses the environment of the process; here only `env` counts.
+            path = Path(texts[name])
+            if path.parts[:1] == ("~",) and user_home:
+                texts[name] = str(Path(user_home, *path.parts[1:]))
+        return Settings(**texts)
 
 
-class _Reader:
-    """Reads variables and gathers what is wrong; after a problem it hands out the default."""
+def _problems(error: ValidationError) -> list[str]:
+    """One line for each setting that is wrong."""
+    problems: dict[str, str] = {}
+    for detail in error.errors(include_url=False, include_context=False):
+        name = str(detail["loc"][0])
+        variable = f"{_PREFIX}{name.upper()}"
+        remedy = _REMEDIES.get(name, "use a text in UTF-8")
+        if detail["type"] == "unexpected_keyword_argument":
+            known = ", ".join(item.name for item in dataclasses.fields(Settings))
+            problems[name] = f"there is no setting {name!r}: known are {known}"
+        elif name in _SECRETS:
+            kind = "a Redis address" if name == "redis_url" else "a key"
+            problems[name] = f"{variable} is not {kind}: {remedy}"
+        else:
+            problems[name] = f"{variable} is {detail['input']!r}: {remedy}"
+    return list(problems.values())
+
+
+class _Prefixed(BaseSettings):
+    model_config = SettingsConfigDict(env_prefix=_PREFIX, case_sensitive=True, protected_namespaces=())
+
+
+#: The fields of `Settings` as texts, under the names that they have in the environment.
+_FIELDS: dict[str, Any] = {item.name.upper(): (str, "") for item in dataclasses.fields(Settings)}
+_Texts = create_model("_Texts", __base__=_Prefixed, **_FIELDS)
+
+
+class _Variables(EnvSettingsSource):
+    """Reads the variables of a mapping instead of those of the process. Blank ones count as unset."""
 
     def __init__(self, env: Mapping[str, str]) -> None:
-        self.env = env
-        self.problems: list[str] = []
+        self._env = env
+        super().__init__(_Texts)
 
-    def text(self, variable: str) -> str:
-        return self.env.get(variable, "").strip()
-
-    def path(self, variable: str, default: Path) -> Path:
-        text = self.text(variable)
-        if "\0" in text:
-            self._refuse(variable, text, "remove the NUL character")
-            return default
-        path = Path(text) if text else default
-        # expanduser asks the process's own environment; here only `env` counts.
-        home = self.text("HOME")
-        return Path(home, *path.parts[1:]) if path.parts[:1] == ("~",) and home else path
-
-    def shaped(self, variable: str, default: str, shape: re.Pattern[str], remedy: str) -> str:
-        text = self.text(variable)
-        if text and not shape.fullmatch(text):
-            self._refuse(variable, text, remedy)
-            return default
-        return text or default
-
-    def name(self, variable: str, default: str) -> str:
-        remedy = "use up to 128 letters, digits and . _ : -, beginning with a letter or digit"
-        return self.shaped(variable, default, _PLAIN_NAME, remedy)
-
-    def runtime(self, variable: str, default: Literal["local", "ray"]) -> Literal["local", "ray"]:
-        match self.text(variable):
-            case "":
-                return default
-            case "local":
-                return "local"
-            case "ray":
-                return "ray"
-            case other:
-                self._refuse(variable, other, "use local or ray")
-                return default
-
-    def count(self, variable: str, default: int) -> int:
-        text = self.text(variable)
-        if not text:
-            return default
-        if not re.fullmatch(r"[0-9]{1,4}", text) or int(text) < 1:
-            self._refuse(variable, text, "use a whole number from 1 to 9999")
-            return default
-        return int(text)
-
-    def address(self, variable: str, default: Address | None) -> Address | None:
-        text = self.text(variable)
-        if not text or text == "off":
-            return default if not text else None
-        host, colon, port = text.rpartition(":")
-        host = host.removeprefix("[").removesuffix("]")  # an IPv6 address
-        if not colon or not host or not re.fullmatch(r"[0-9]{1,5}", port) or int(port) > 65_535:
-            self._refuse(variable, text, "use host:port, such as 127.0.0.1:9108, or off")
-            return default
-        return Address(host, int(port))
-
-    def redis_url(self, variable: str) -> str:
-        text = self.text(variable)
-        if not text:
-            return ""
-        if not is_broker(text):
-            # The value may hold a password, and errors end up in logs.
-            self.problems.append(f"{variable} is not a Redis address: {_BROKER_REMEDY}")
-            return ""
-        return text
-
-    def _refuse(self, variable: str, value: str, remedy: str) -> None:
-        self.problems.append(f"{variable} is {value!r}: {remedy}")
+    def _load_env_vars(self) -> Mapping[str, str | None]:
+        return {name: text.strip() for name, text in self._env.items() if text.strip()}

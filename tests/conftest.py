@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 
 import hypothesis
 import pytest
+from _pytest.doctest import DoctestItem
 from filelock import FileLock
 
 from guardedit.core.messages import Delivery
@@ -124,7 +125,12 @@ def pytest_configure() -> None:
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Slow says so itself, is an acceptance test, or needs a model that knows something; the rest is fast."""
     for item in items:
-        if "acceptance" in item.path.parts or SCHOOLED & set(getattr(item, "fixturenames", ())):
+        # The doctests of the public face run the demo model.
+        face = isinstance(item, DoctestItem) and {"api", "guardedit/__init__.py"} & {
+            item.path.parent.name,
+            str(item.path.relative_to(ROOT)),
+        }
+        if face or "acceptance" in item.path.parts or SCHOOLED & set(getattr(item, "fixturenames", ())):
             item.add_marker(pytest.mark.slow)
         if not any(item.get_closest_marker(name) for name in ("slow", "ray", "redis")):
             item.add_marker(pytest.mark.fast)

@@ -1,7 +1,6 @@
-"""Stand-ins for what the loop talks to, so that its tests take milliseconds and say what happens.
+"""Fakes of everything that the loop works with but the ledger, so that its tests take milliseconds.
 
-The ledger is the real one. A worker's edits are readable text; what a guard says of them is told by
-the names of their subjects.
+The edits of the fake worker are readable text; the verdicts of the fake guard depend on their subjects.
 """
 
 from __future__ import annotations
@@ -18,7 +17,7 @@ from guardedit.core.drift import Breach, Reading
 from guardedit.core.errors import ConflictError, UsageError
 from guardedit.core.fact import Fact, FactKey
 from guardedit.core.messages import Delivery, Lag
-from guardedit.core.probe import Inspection, Kind, Measurement, Probes, Question
+from guardedit.core.probe import Inspection, Measurement, Probes, Question, QuestionKind
 from guardedit.core.proposal import Proposal, WeightEdit
 from guardedit.core.protocols import Event, SubjectGroup
 from guardedit.core.serving import Answer, Snapshot, Update
@@ -41,10 +40,10 @@ class FakeClock:
 
 @dataclass
 class FakeWorker:
-    """Edits that say who they are about and in which company they were made."""
+    """Makes edits whose payload is their subject, facts and the subjects of the same proposal."""
 
     refuses: Mapping[str, str] = field(default_factory=dict)  # subject -> why
-    breaks_on: frozenset[str] = frozenset()  # subjects at which a method fails in a way nobody foresaw
+    breaks_on: frozenset[str] = frozenset()  # subjects for which the method raises an unexpected error
     proposed: list[tuple[str, ...]] = field(default_factory=list)  # subjects of each proposal
     during: Any = None  # called while a measurement runs
     base_sha256: str = BASE
@@ -52,7 +51,7 @@ class FakeWorker:
     def propose(self, method: str, groups: Sequence[SubjectGroup], live: Sequence[WeightEdit]) -> Proposal:
         subjects = tuple(group.subject for group in groups)
         if self.breaks_on & set(subjects):
-            raise ZeroDivisionError("a method that nobody foresaw")
+            raise ZeroDivisionError("an unexpected error")
         self.proposed.append(subjects)
         able = [group for group in groups if group.subject not in self.refuses]
         refused = {f.id: self.refuses[g.subject] for g in groups if g not in able for f in g.facts}
@@ -105,10 +104,10 @@ def edit_of(group: SubjectGroup, *, beside: Sequence[str] = ()) -> WeightEdit:
 
 @dataclass
 class FakeGuard:
-    """Rejects what holds an edit of a `harmful` subject, cannot decide about `doubtful` ones.
+    """Rejects candidates with an edit of a `harmful` subject; with a `doubtful` one they are inconclusive.
 
-    `together` are pairs that pass alone and not beside each other; of `leaning` pairs the first passes beside
-    the second only. `broken` cannot measure anything.
+    `together` are pairs that pass alone but not together; of a `leaning` pair, the first passes only beside
+    the second. A `broken` guard cannot measure anything.
     """
 
     harmful: set[str] = field(default_factory=set)
@@ -151,7 +150,7 @@ class FakeGuard:
 
 @dataclass
 class FakeDrift:
-    """Breaches on the epochs it was told."""
+    """Reports a breach for the epochs in `breaches`."""
 
     breaches: set[int] = field(default_factory=set)
     readings: list[Reading] = field(default_factory=list)
@@ -165,7 +164,7 @@ class FakeDrift:
 
 @dataclass
 class FakeReplica:
-    """Remembers what it was handed; answers from facts alone."""
+    """Records what was published to it; answers from facts alone."""
 
     facts: dict[FactKey, Fact] = field(default_factory=dict)
     edits: tuple[WeightEdit, ...] = ()
@@ -219,7 +218,7 @@ class FakeSource:
     waiting: list[Delivery] = field(default_factory=list)
     on_ack: Any = None
     name: str = "fake"
-    away: str = ""
+    last_error: str = ""
 
     def pull(self, max_n: int, wait_s: float) -> list[Delivery]:
         return self.waiting[:max_n]
@@ -229,10 +228,6 @@ class FakeSource:
             self.on_ack(deliveries)
         self.waiting = [one for one in self.waiting if one not in deliveries]
 
-    def nack(self, deliveries: Sequence[Delivery], delay_s: float) -> None: ...
-
-    def dead(self, delivery: Delivery, reason: str) -> None: ...
-
     def lag(self) -> Lag:
         return Lag(waiting=len(self.waiting), oldest_s=0.0)
 
@@ -240,7 +235,7 @@ class FakeSource:
 
 
 def to_weights(correction: Any, context: Mapping[str, Any]) -> Decision:
-    """A policy that lets everything pass, facts with confidence below 0.9 to the memory only."""
+    """A policy that accepts every correction; below confidence 0.9 only for the memory."""
     sure = correction.provenance.confidence >= 0.9 and correction.valid_until_s is None
     route = Route.WEIGHTS if sure else Route.MEMORY
     return Decision(
@@ -249,11 +244,13 @@ def to_weights(correction: Any, context: Mapping[str, Any]) -> Decision:
 
 
 def known_questions(subject: str) -> tuple[Question, ...]:
-    return (Question(prompt=f"{subject} is", kind=Kind.SAME_SUBJECT, expected="known", subject=subject),)
+    return (
+        Question(prompt=f"{subject} is", kind=QuestionKind.SAME_SUBJECT, expected="known", subject=subject),
+    )
 
 
 def parts_on(ledger: Any, clock: FakeClock, **others: Any) -> Parts:
-    """Everything the loop talks to, faked but for the ledger."""
+    """Everything that the loop works with, faked except for the ledger."""
     heard: list[Event] = []
     parts = Parts(
         sources=(),

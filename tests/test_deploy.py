@@ -1,4 +1,4 @@
-"""The container files: what can be said of them without a container engine."""
+"""The container files, checked without a container engine."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def services():
 
 @pytest.fixture(scope="module")
 def instructions():
-    """(word, rest) of the Dockerfile, continued lines joined, comments gone."""
+    """(instruction, arguments) pairs of the Dockerfile, with continued lines joined and without comments."""
     lines = [line for line in (ROOT / "Dockerfile").read_text().splitlines() if not line.startswith("#")]
     joined = re.sub(r"\\\n", " ", "\n".join(lines))
     return [tuple(line.split(maxsplit=1)) for line in joined.splitlines() if line.strip()]

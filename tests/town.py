@@ -1,4 +1,4 @@
-"""A whole agent on a real ledger, with everything else faked, and handles on all the fakes."""
+"""Both cycles on a real ledger, with everything else faked."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 
 from guardedit.agent.consolidate import Consolidate
 from guardedit.agent.live import Live
-from guardedit.agent.loop import Agent
+from guardedit.agent.loop import Loop
 from guardedit.agent.operator import Operator
 from guardedit.agent.parts import Parts
 from guardedit.core.fact import Fact
@@ -19,11 +19,11 @@ from tests.fakes import BASE, FakeClock, FakeDrift, FakeGuard, FakeReplica, Fake
 
 @dataclass
 class Town:
-    """A whole agent, and handles on all its fakes."""
+    """Both cycles, and all their fakes as attributes."""
 
     home: Path
     clock: FakeClock = field(default_factory=FakeClock)
-    bench: FakeWorker = field(default_factory=FakeWorker)
+    worker: FakeWorker = field(default_factory=FakeWorker)
     guard: FakeGuard = field(default_factory=FakeGuard)
     drift: FakeDrift = field(default_factory=FakeDrift)
     replica: FakeReplica = field(default_factory=FakeReplica)
@@ -37,7 +37,7 @@ class Town:
         self.live = Live(self._parts(self.ledger))
         self.consolidate = Consolidate(self._parts(self.other))
         self.operator = Operator(self.consolidate.parts)
-        self.agent = Agent(self.live, self.consolidate)
+        self.loop = Loop(self.live, self.consolidate)
         return self
 
     def stop(self) -> None:
@@ -54,12 +54,12 @@ class Town:
 
     def settle(self, turns: int = 12) -> None:
         for _ in range(turns):
-            if self.agent.step().idle:
+            if self.loop.step().idle:
                 return
         raise AssertionError(f"not idle after {turns} turns")
 
     def send(self, *messages: bytes, name: str = "test") -> None:
-        """Submit and let both cycles come to rest."""
+        """Submit, and run both cycles until they are idle."""
         self.submit(*messages, name=name)
         self.settle()
 
@@ -87,7 +87,7 @@ class Town:
         parts = parts_on(
             ledger,
             self.clock,
-            worker=self.bench,
+            worker=self.worker,
             guard=self.guard,
             drift=self.drift,
             replicas=[self.replica],

@@ -1,25 +1,26 @@
-"""The consolidating cycle: from the memory into the weights, in minutes, beside the live cycle.
+"""The consolidating cycle: facts move from memory into the weights, in minutes, beside the live cycle.
 
-    5 Watch     whatever serves is measured and judged for drift: back to last-good, find the culprits
-    6 Promote   a batch of facts: propose, try under the guard, commit, or keep them in memory
-    7 Repair    served tensors that changed in memory are found and mended
+    5 watch    measure the serving epoch for drift; after a breach roll back to last-good         `watching`
+    6 promote  choose a batch, propose edits, try them under the guard, commit what passed       `promotion`
+    7 repair   compare the served tensors with what they should be
 
-The ledger may move at any time meanwhile: every commit is made on top of what serves then, and takes along
-only facts that are still live. Nothing here publishes; the live cycle sees the new epoch and does.
+The ledger may move at any time meanwhile: every commit is made on top of the epoch that serves then, with the
+facts that are still live. This cycle publishes nothing; the live cycle finds the new epoch in the ledger.
 """
 
 from __future__ import annotations
 
+from guardedit.agent.batch import waiting
 from guardedit.agent.kept import Kept, KeptFacts
 from guardedit.agent.parts import Parts, StepReport
-from guardedit.agent.promotion import Promotion, promote, waiting
+from guardedit.agent.promotion import Demoted, NotPromoted, Promoted, Promotion, promote
 from guardedit.agent.watching import Watch
 from guardedit.core.errors import ConflictError, EditError, GuardError
 from guardedit.core.protocols import Event
 
 
 class Consolidate:
-    """One turn is one call of `step`; everything it decides is in the ledger."""
+    """The consolidating cycle; one turn is one call of `step`. All its decisions are in the ledger."""
 
     def __init__(self, parts: Parts) -> None:
         self.parts = parts
@@ -27,51 +28,54 @@ class Consolidate:
         self.kept = KeptFacts(parts.ledger)
         self._filling_since_s: float | None = None
         self._repaired_at_s = parts.clock()
-        self._tell_capacity()
+        self._report_capacity()
 
     def step(self) -> StepReport:
-        """Watch, promote, watch what that made, repair."""
-        breaches = self.look()  # 5: nothing is built on what nobody has looked at
+        """Watch, promote, watch the new epoch, repair."""
+        breaches = self.check_drift()  # 5: nothing is promoted on top of an epoch that was not measured
         promotion = self.promote()  # 6
-        if promotion.epoch is not None:
-            breaches |= self.look()
+        if not isinstance(promotion, NotPromoted):
+            breaches |= self.check_drift()
         self.repair()  # 7
         return StepReport(
-            promoted=len(promotion.promoted),
-            turned_away=len(promotion.kept),
-            waiting=promotion.waiting,
+            promoted=len(promotion.facts) if isinstance(promotion, Promoted) else 0,
+            kept=len(promotion.kept),
+            waiting=isinstance(promotion, NotPromoted) and promotion.waiting,
             epoch=self.parts.ledger.epoch(),
             breach="; ".join(sorted(set(breaches.values()))),
         )
 
-    def look(self) -> dict[str, str]:
-        """5. Facts that a breach put into quarantine, with the reason; usually none."""
+    def check_drift(self) -> dict[str, str]:
+        """5. Returns the facts that a breach put into quarantine, with the reason; usually none."""
         try:
-            return self.watch.look()
+            return self.watch.check()
         except (GuardError, ConflictError) as error:
-            self._failed("watch", error)
+            self._report_error("watch", error)
             return {}
 
     def promote(self) -> Promotion:
-        """6. One batch; what cannot go to the weights stays in memory, with its reason on record."""
-        if self.watch.unwatched():
-            return Promotion()
+        """6. Promote one batch; the other facts stay in memory, with their reason in the ledger."""
+        if self.watch.unfinished():
+            return NotPromoted()
         if self._batch_is_filling():
-            return Promotion(waiting=True)
+            return NotPromoted(waiting=True)
         try:
             promotion = promote(self.parts, self.kept.now())
         except (EditError, GuardError, ConflictError) as error:
-            self._failed("propose", error)
-            return Promotion()
-        self._keep(promotion)
-        if promotion.epoch is not None:
-            facts = len(promotion.promoted)
-            self._tell("settled", epoch=promotion.epoch.number, change="promote", facts=facts)
-            self._tell_capacity()
+            self._report_error("propose", error)
+            return NotPromoted()
+        self._note_kept(promotion)
+        match promotion:
+            case Promoted(epoch=epoch, facts=facts):
+                self._report_epoch(epoch.number, facts=len(facts))
+            case Demoted(epoch=epoch):
+                self._report_epoch(epoch.number, facts=0)
+            case NotPromoted():
+                pass
         return promotion
 
     def repair(self) -> list[str]:
-        """7. From time to time: are the tensors that answer those that should?"""
+        """7. Every `repair_every_s`: compare and repair the served tensors. Returns what was wrong."""
         now_s = self.parts.clock()
         if now_s - self._repaired_at_s < self.parts.limits.repair_every_s:
             return []
@@ -81,11 +85,11 @@ class Consolidate:
             for problem in replica.repair():
                 found.append(problem)
                 self.parts.ledger.note("tampered", {"replica": index, "problem": problem})
-                self._tell("tampered", replica=str(index), problem=problem)
+                self._emit("tampered", replica=str(index), problem=problem)
         return found
 
     def _batch_is_filling(self) -> bool:
-        """A small batch may wait a little for company: its facts are live in memory meanwhile."""
+        """Whether a small batch still waits for more facts; meanwhile its facts are answered from memory."""
         subjects = {f.key.subject for f in waiting(self.parts.ledger.live(), self.kept.now())}
         now = self.parts.clock()
         if not subjects or len(subjects) >= self.parts.limits.batch:
@@ -98,24 +102,28 @@ class Consolidate:
         self._filling_since_s = None
         return False
 
-    def _keep(self, promotion: Promotion) -> None:
-        """On record, but for what is on record already in the same words."""
+    def _note_kept(self, promotion: Promotion) -> None:
+        """Note the facts that stay in memory, except those with the same code and tries noted already."""
         known = self.kept.now()
-        new = {fact: why for fact, why in promotion.kept.items() if _news(why, known.get(fact))}
+        new = {fact: why for fact, why in promotion.kept.items() if _is_new(why, known.get(fact))}
         if new:
             facts = {fact: why.to_json() for fact, why in new.items()}
             self.parts.ledger.note("kept", {"facts": facts})
 
-    def _tell_capacity(self) -> None:
+    def _report_epoch(self, epoch: int, *, facts: int) -> None:
+        self._emit("settled", epoch=epoch, change="promote", facts=facts)
+        self._report_capacity()
+
+    def _report_capacity(self) -> None:
         ratio = self.parts.worker.capacity_ratio(self.parts.ledger.edits())
-        self._tell("capacity", layer=self.parts.limits.layer, ratio=ratio)
+        self._emit("capacity", layer=self.parts.limits.layer, ratio=ratio)
 
-    def _failed(self, stage: str, error: Exception) -> None:
-        self._tell("error", stage=stage, error=type(error).__name__, message=str(error))
+    def _report_error(self, stage: str, error: Exception) -> None:
+        self._emit("error", stage=stage, error=type(error).__name__, message=str(error))
 
-    def _tell(self, kind: str, **fields: object) -> None:
+    def _emit(self, kind: str, **fields: object) -> None:
         self.parts.observe(Event(kind=kind, fields=fields))
 
 
-def _news(why: Kept, before: Kept | None) -> bool:
-    return before is None or (before.code, before.tries) != (why.code, why.tries)
+def _is_new(why: Kept, previous: Kept | None) -> bool:
+    return previous is None or (previous.code, previous.tries) != (why.code, why.tries)

@@ -1,6 +1,6 @@
-"""Step 2 for a batch: each message sees the live facts, and what the earlier ones of the batch made of them.
+"""Step 2 for a batch of waiting messages: each one sees the live facts and the settlements of earlier ones.
 
-Asks the policy and, where a correction may be no news, a replica. Writes nothing.
+Asks the policy, and a replica whether a correction's answer is given already. Writes nothing.
 """
 
 from __future__ import annotations
@@ -9,7 +9,16 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
-from guardedit.agent.deciding import Known, as_told, asked_alike, key_of, poisoned, read, repeated, settle
+from guardedit.agent.deciding import (
+    Known,
+    failed_letter,
+    first_version,
+    key_of,
+    read,
+    repeated,
+    same_question,
+    settle,
+)
 from guardedit.agent.parts import Parts
 from guardedit.core.correction import Correction, Op, content_sha256
 from guardedit.core.decision import Route
@@ -17,9 +26,8 @@ from guardedit.core.epoch import Change
 from guardedit.core.errors import LedgerError
 from guardedit.core.fact import Fact, FactKey
 from guardedit.core.ledger import Ledger
-from guardedit.core.messages import LastChange, Received, Settlement
+from guardedit.core.messages import Fate, LastChange, Received, Settlement
 from guardedit.core.protocols import Event
-from guardedit.core.receipt import Fate
 from guardedit.naming import identity
 
 K = TypeVar("K")
@@ -28,46 +36,46 @@ W = TypeVar("W")
 
 
 class Decider:
-    """From waiting messages to settlements."""
+    """Turns waiting messages into settlements."""
 
     def __init__(self, parts: Parts) -> None:
         self.parts = parts
 
     def decide(self, pending: Sequence[Received]) -> list[Settlement]:
-        """One settlement for each message, in order; later ones see the earlier ones.
+        """One settlement for each message, in order.
 
-        Whatever one message makes fail becomes its dead letter. Only a ledger that cannot be read raises.
+        A message that makes a stage fail gets a dead letter. Only a ledger that cannot be read raises.
         """
         if not pending:
             return []
-        ahead = _Ahead(self.parts.ledger)
-        known = ahead.known()
+        batch = _BatchView(self.parts.ledger)
+        known = batch.known()
         read_rows = [(received, read(received, self.parts.check)) for received in pending]
-        already = self._already([row for _, row in read_rows if isinstance(row, Correction)], known)
+        answered = self._answered([row for _, row in read_rows if isinstance(row, Correction)], known)
         settlements = []
         for received, row in read_rows:
-            settlement = row if isinstance(row, Settlement) else self._one(received, row, known, already)
-            ahead.take(settlement)
+            settlement = row if isinstance(row, Settlement) else self._settled(received, row, known, answered)
+            batch.add(settlement)
             settlements.append(settlement)
             if settlement.fate is Fate.DEAD:
-                self._tell_dead(received, settlement)
+                self._report_dead(received, settlement)
         return settlements
 
-    def _one(
-        self, received: Received, correction: Correction, known: Known, already: frozenset[str]
+    def _settled(
+        self, received: Received, correction: Correction, known: Known, answered: frozenset[str]
     ) -> Settlement:
         try:
-            named = repeated(received, correction, known)
-            if isinstance(named, Settlement):
-                return named
-            return self._decided(received, named, known, already=correction.id in already)
+            identified = repeated(received, correction, known)
+            if isinstance(identified, Settlement):
+                return identified
+            return self._decided(received, identified, known, already_answered=correction.id in answered)
         except LedgerError:
             raise
         except Exception as error:  # noqa: BLE001 - no message may stop the loop
-            return poisoned(received, "decide", error)
+            return failed_letter(received, "decide", error)
 
     def _decided(
-        self, received: Received, correction: Correction, known: Known, *, already: bool
+        self, received: Received, correction: Correction, known: Known, *, already_answered: bool
     ) -> Settlement:
         reach = self.parts.reach(correction)
         decision = self.parts.decide(correction, self._context(correction, reach))
@@ -80,42 +88,48 @@ class Decider:
             "reason": decision.reason,
         }
         self.parts.observe(Event(kind="decided", correction_id=correction.id, fields=fields))
-        newest = self.parts.limits.newest_report_wins
-        settlement = settle(received, correction, decision, known, already=already, newest=newest)
+        settlement = settle(
+            received,
+            correction,
+            decision,
+            known,
+            already_answered=already_answered,
+            newest_report_wins=self.parts.limits.newest_report_wins,
+        )
         return replace(settlement, reach=tuple(reach)) if settlement.change else settlement
 
     def _context(self, correction: Correction, reach: Sequence[str]) -> Mapping[str, object]:
         now = self.parts.clock()
         return {
             "now_s": now,
-            "subject_edits_24h": self.parts.ledger.reaching(reach, since_s=now - 86_400),
+            "subject_edits_24h": self.parts.ledger.corrections_reaching(reach, since_s=now - 86_400),
             "known_subject": bool(self.parts.known_questions(correction.subject)),
         }
 
-    def _already(self, corrections: Sequence[Correction], known: Known) -> frozenset[str]:
-        """Ids of corrections whose every wording is answered as wanted by what is served now."""
+    def _answered(self, corrections: Sequence[Correction], known: Known) -> frozenset[str]:
+        """Ids of the corrections of which the serving epoch answers every wording with the target already."""
         if not self.parts.replicas:
             return frozenset()
         try:
-            asked = [c for c in corrections if c.op is Op.UPSERT and _is_new(c, known)]
-            tenants = sorted({correction.tenant for correction in asked})
-            return frozenset(c.id for tenant in tenants for c in self._said(asked, tenant))
+            new = [c for c in corrections if c.op is Op.UPSERT and _is_new(c, known)]
+            tenants = sorted({correction.tenant for correction in new})
+            return frozenset(c.id for tenant in tenants for c in self._answered_in(new, tenant))
         except LedgerError:
             raise
-        except Exception as error:  # noqa: BLE001 - only a saving is lost: all are settled as news
+        except Exception as error:  # noqa: BLE001 - this check only saves work: without it all are new facts
             fields = {"stage": "decide", "error": type(error).__name__, "message": str(error)}
             self.parts.observe(Event(kind="error", fields=fields))
             return frozenset()
 
-    def _said(self, asked: Sequence[Correction], tenant: str) -> Iterable[Correction]:
-        mine = [correction for correction in asked if correction.tenant == tenant]
-        pairs = [(wording, c.target_new) for c in mine for wording in c.wordings]
-        self.parts.replicas[0].expect([as_told(correction) for correction in mine])
+    def _answered_in(self, corrections: Sequence[Correction], tenant: str) -> Iterable[Correction]:
+        own = [correction for correction in corrections if correction.tenant == tenant]
+        pairs = [(wording, c.target_new) for c in own for wording in c.wordings]
+        self.parts.replicas[0].expect([first_version(correction) for correction in own])
         found = self.parts.replicas[0].says(pairs, tenant=tenant)
-        unsaid = {pair for pair, said in zip(pairs, found, strict=True) if not said}
-        return [c for c in mine if unsaid.isdisjoint((wording, c.target_new) for wording in c.wordings)]
+        other = {pair for pair, same in zip(pairs, found, strict=True) if not same}
+        return [c for c in own if other.isdisjoint((wording, c.target_new) for wording in c.wordings)]
 
-    def _tell_dead(self, received: Received, settlement: Settlement) -> None:
+    def _report_dead(self, received: Received, settlement: Settlement) -> None:
         code, _, detail = settlement.reason.partition(": ")
         fields = {"source": received.source, "reason": code, "detail": detail}
         self.parts.observe(Event(kind="dead_lettered", fields=fields))
@@ -123,17 +137,17 @@ class Decider:
 
 def _is_new(correction: Correction, known: Known) -> bool:
     key = key_of(correction, known)
-    return known.live(key) is None and not asked_alike(correction, key, known)
+    return known.live(key) is None and not same_question(correction, key, known)
 
 
 @dataclass
-class _Ahead:
-    """What the ledger will say once the settlements so far are written."""
+class _BatchView:
+    """The state of the ledger as it will be once the settlements so far are written."""
 
     ledger: Ledger
     changes: dict[FactKey, Fact | None] = field(default_factory=dict)
     versions: dict[FactKey, int] = field(default_factory=dict)
-    lasts: dict[FactKey, LastChange] = field(default_factory=dict)
+    last_changes: dict[FactKey, LastChange] = field(default_factory=dict)
     contents: dict[str, str] = field(default_factory=dict)
     names: dict[tuple[str, str, str], FactKey] = field(default_factory=dict)
 
@@ -143,13 +157,12 @@ class _Ahead:
             live=lambda key: self.changes[key] if key in self.changes else live.get(key),
             about=self._about,
             canonical=self._canonical,
-            latest=_first(self.versions, ledger.latest_version),
-            last=_first(self.lasts, ledger.last_change),
-            content=_first(self.contents, ledger.known),
+            latest_version=_batch_first(self.versions, ledger.latest_version),
+            last_change=_batch_first(self.last_changes, ledger.last_change),
+            content=_batch_first(self.contents, ledger.decided_content),
         )
 
-    def take(self, settlement: Settlement) -> None:
-        """One settlement more."""
+    def add(self, settlement: Settlement) -> None:
         correction = settlement.correction
         if correction is None or settlement.fate in {Fate.DUPLICATE, Fate.DEAD}:
             return
@@ -160,7 +173,8 @@ class _Ahead:
     def _apply(self, change: Change, correction: Correction) -> None:
         key = change.key
         self.changes[key] = change.fact
-        self.lasts[key] = LastChange(correction_id=correction.id, reported_at_s=correction.provenance.time_s)
+        reported_at_s = correction.provenance.time_s
+        self.last_changes[key] = LastChange(correction_id=correction.id, reported_at_s=reported_at_s)
         self.names.setdefault(_name(key), key)
         if change.fact is not None:
             self.versions[key] = change.fact.version
@@ -179,5 +193,6 @@ def _name(key: FactKey) -> tuple[str, str, str]:
     return identity(key.subject), identity(key.relation), key.tenant
 
 
-def _first(ahead: Mapping[K, V], recorded: Callable[[K], W]) -> Callable[[K], V | W]:
-    return lambda name: ahead[name] if name in ahead else recorded(name)
+def _batch_first(batch: Mapping[K, V], recorded: Callable[[K], W]) -> Callable[[K], V | W]:
+    """A lookup that asks the batch first, then the ledger."""
+    return lambda name: batch[name] if name in batch else recorded(name)

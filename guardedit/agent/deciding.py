@@ -1,4 +1,4 @@
-"""Steps 1 and 2: from raw bytes to a settlement. Pure: reads what it is given, writes nothing."""
+"""Step 2 for one message: from raw bytes to a settlement. Pure; `decider` calls it for a batch."""
 
 from __future__ import annotations
 
@@ -10,55 +10,63 @@ from guardedit.core.decision import Decision, Route
 from guardedit.core.epoch import Change
 from guardedit.core.errors import CorrectionError, IdReuse
 from guardedit.core.fact import Fact, FactKey, distinct_wordings
-from guardedit.core.messages import LastChange, Received, Settlement
-from guardedit.core.receipt import Fate
+from guardedit.core.messages import Fate, LastChange, Received, Settlement
 from guardedit.naming import identity
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Known:
-    """What a decision may depend on: the ledger, and the settlements of the batch that come before."""
+    """What a decision may depend on: the ledger, and the settlements of earlier messages of the batch.
+
+    Attributes:
+        live: the live fact of a key.
+        about: the live facts of a (subject, tenant), in any spelling of the subject.
+        canonical: a key in the spelling in which it was first recorded.
+        latest_version: the highest version that a key ever had, 0 for none.
+        last_change: the latest change of a key.
+        content: correction id -> content digest of a correction that was decided.
+    """
 
     live: Callable[[FactKey], Fact | None]
-    about: Callable[[str, str], Sequence[Fact]]  # live facts of a subject's name in a tenant
-    canonical: Callable[[FactKey], FactKey]  # the spelling under which a key was first recorded
-    latest: Callable[[FactKey], int]  # highest version ever given to a key, 0 for none
-    last: Callable[[FactKey], LastChange | None]  # its latest change
-    content: Callable[[str], str | None]  # correction id -> content digest of a decided one
+    about: Callable[[str, str], Sequence[Fact]]
+    canonical: Callable[[FactKey], FactKey]
+    latest_version: Callable[[FactKey], int]
+    last_change: Callable[[FactKey], LastChange | None]
+    content: Callable[[str], str | None]
 
 
 def read(received: Received, check: Callable[[Correction], None]) -> Correction | Settlement:
-    """The correction, or the dead letter that its bytes deserve.
+    """The decoded correction, or a dead letter.
 
-    `check` raises CorrectionError for what only the model's tokenizer can tell.
+    `check` raises CorrectionError for problems that only the model's tokenizer can find.
     """
     try:
         correction = decode_correction(received.raw)
         check(correction)
     except CorrectionError as error:
-        return dead(received, error)
-    except Exception as error:  # noqa: BLE001 - no message may stop the loop, whatever it makes a library do
-        return poisoned(received, "decode", error)
+        return dead_letter(received, error)
+    except Exception as error:  # noqa: BLE001 - no message may stop the loop, whatever error a library raises
+        return failed_letter(received, "decode", error)
     return correction
 
 
-def dead(received: Received, error: CorrectionError) -> Settlement:
-    """A dead letter; the inbox keeps the original bytes."""
+def dead_letter(received: Received, error: CorrectionError) -> Settlement:
+    """The settlement of a wrong message; the inbox keeps the original bytes."""
     return Settlement(seq=received.seq, fate=Fate.DEAD, reason=f"{error.reason}: {error}")
 
 
-def poisoned(received: Received, stage: str, error: Exception) -> Settlement:
-    """The dead letter of a message that made `stage` fail in a way nobody foresaw."""
+def failed_letter(received: Received, stage: str, error: Exception) -> Settlement:
+    """The dead letter of a message for which `stage` raised an unexpected error."""
     text = f"{type(error).__name__}: {str(error)[:500]}".encode("utf-8", "backslashreplace").decode()
     return Settlement(seq=received.seq, fate=Fate.DEAD, reason=f"{stage}_failed: {text}")
 
 
 def repeated(received: Received, correction: Correction, known: Known) -> Correction | Settlement:
-    """The correction under the id it is recorded by, or the settlement of one that was seen before.
+    """The correction with the id to record it by, or the settlement of a duplicate.
 
-    An id that its sender gave names one content for ever. A correction without one is named by its content,
-    and is a redelivery unless another version of its key came in between: then it is said anew, under a
-    number of its own.
+    An id from the sender always stands for one content. A correction without an id is identified by its
+    content: it is a duplicate unless its key had another version in between. Then it is a new correction, and
+    gets a numbered id.
     """
     earlier = known.content(correction.id)
     if earlier is None:
@@ -66,21 +74,22 @@ def repeated(received: Received, correction: Correction, known: Known) -> Correc
     if correction.id_given:
         if earlier == content_sha256(correction):
             return _duplicate(received, correction.id)
-        error = IdReuse(f"id {correction.id!r} was used for another content: send the change under a new id")
-        return dead(received, error)
+        error = IdReuse(f"id {correction.id!r} was used for other content: send the change with a new id")
+        return dead_letter(received, error)
     family = [correction.id]
     while known.content(following := f"{correction.id}~{len(family) + 1}") is not None:
         family.append(following)
-    last = known.last(key_of(correction, known))
+    last = known.last_change(key_of(correction, known))
     if last is None or last.correction_id in family:
         return _duplicate(received, family[-1])
     return replace(correction, id=following)
 
 
 def key_of(correction: Correction, known: Known) -> FactKey:
-    """What the correction is about, in the spelling in which it was first recorded.
+    """The key that the correction is about, in the spelling in which it was first recorded.
 
-    Without a relation the prompt stands for it; a live fact that is asked in just these words is then meant.
+    Without a relation the prompt takes its place, unless a live fact has this very question as a wording:
+    then the key is that fact's.
     """
     key = known.canonical(correction.key)
     if correction.relation or known.live(key) is not None:
@@ -96,18 +105,18 @@ def settle(
     decision: Decision,
     known: Known,
     *,
-    already: bool,
-    newest: bool,
+    already_answered: bool,
+    newest_report_wins: bool,
 ) -> Settlement:
-    """What becomes of a correction, given the policy's decision.
+    """The settlement of a correction, given the policy's decision.
 
     Args:
-        received: its row of the inbox.
-        correction: what it says.
-        decision: the policy's.
-        known: what is known before it.
-        already: what is served answers every wording with the new target by itself.
-        newest: a report that is older than what is live loses; else the last arrival wins.
+        received: the row of the inbox.
+        correction: the decoded correction.
+        decision: the policy's decision.
+        known: the state before this correction.
+        already_answered: the serving epoch already answers every wording with the target.
+        newest_report_wins: a report older than the live fact's is superseded; else the last arrival wins.
     """
     settled = Settlement(
         seq=received.seq, fate=Fate.ACCEPTED, correction=correction, decision=decision, reason=decision.reason
@@ -117,22 +126,23 @@ def settle(
     if decision.route is Route.HOLD:
         return replace(settled, fate=Fate.HELD)
     key = key_of(correction, known)
-    current, same = known.live(key), asked_alike(correction, key, known)
-    if newest and (why := _late(correction, [key, *(fact.key for fact in same)], known)):
+    current, same = known.live(key), same_question(correction, key, known)
+    keys = [key, *(fact.key for fact in same)]
+    if newest_report_wins and (why := _superseded(correction, keys, known)):
         return replace(settled, fate=Fate.SUPERSEDED, reason=why)
-    if not same and (why := _no_op(correction, current, already=already)):
+    if not same and (why := _unchanged(correction, current, already_answered=already_answered)):
         return replace(settled, fate=Fate.UNCHANGED, reason=why)
-    gone = tuple(Change(fact.key, None) for fact in same)
+    removed = tuple(Change(fact.key, None) for fact in same)
     if correction.op is Op.RETRACT:
-        first, *rest = [*([Change(key, None)] if current else []), *gone]
+        first, *rest = [*([Change(key, None)] if current else []), *removed]
         return replace(settled, change=first, displaced=tuple(rest))
-    version = known.latest(key) + 1
-    fact = _fact(correction, decision, key, current, version=version)
-    return replace(settled, change=Change(key, fact), displaced=gone)
+    version = known.latest_version(key) + 1
+    fact = _new_fact(correction, decision, key, current, version=version)
+    return replace(settled, change=Change(key, fact), displaced=removed)
 
 
-def asked_alike(correction: Correction, key: FactKey, known: Known) -> list[Fact]:
-    """Live facts under other keys that are asked in the correction's own words: two answers cannot stand."""
+def same_question(correction: Correction, key: FactKey, known: Known) -> list[Fact]:
+    """Live facts with another key but the correction's own question; one question cannot have two answers."""
     asked = identity(correction.wordings[0])
     templates = {identity(text) for text in (correction.prompt, *correction.paraphrases)}
     return [
@@ -142,8 +152,8 @@ def asked_alike(correction: Correction, key: FactKey, known: Known) -> list[Fact
     ]
 
 
-def as_told(correction: Correction) -> Fact:
-    """The first version of the fact that a correction makes where nothing is known of its key."""
+def first_version(correction: Correction) -> Fact:
+    """The fact that a correction makes if its key is new."""
     return Fact(
         key=correction.key,
         version=1,
@@ -155,36 +165,37 @@ def as_told(correction: Correction) -> Fact:
 
 
 def _duplicate(received: Received, correction_id: str) -> Settlement:
-    return Settlement(seq=received.seq, fate=Fate.DUPLICATE, reason=f"id {correction_id} is settled")
+    reason = f"a correction with id {correction_id} was settled already"
+    return Settlement(seq=received.seq, fate=Fate.DUPLICATE, reason=reason)
 
 
-def _late(correction: Correction, keys: Sequence[FactKey], known: Known) -> str:
-    """Why the correction comes too late; empty where it does not."""
-    said_s = correction.provenance.time_s
+def _superseded(correction: Correction, keys: Sequence[FactKey], known: Known) -> str:
+    """Why the correction is older than the recorded state of these keys; empty if it is not."""
+    reported_s = correction.provenance.time_s
     for key in keys:
-        last = known.last(key)
-        if said_s is None or last is None or last.reported_at_s is None:
+        last = known.last_change(key)
+        if reported_s is None or last is None or last.reported_at_s is None:
             continue
-        if said_s < last.reported_at_s:
+        if reported_s < last.reported_at_s:
             return (
-                f"its source said so at {said_s:.0f}, and correction {last.correction_id} said otherwise "
-                f"later, at {last.reported_at_s:.0f}: send it with a newer provenance.time_s to have it win"
+                f"provenance.time_s {reported_s:.0f} is older than {last.reported_at_s:.0f} of correction "
+                f"{last.correction_id}: to make this one win, send it with a newer provenance.time_s"
             )
     return ""
 
 
-def _no_op(correction: Correction, current: Fact | None, *, already: bool) -> str:
-    """Why nothing has to change; empty when something has to."""
+def _unchanged(correction: Correction, current: Fact | None, *, already_answered: bool) -> str:
+    """Why the correction changes nothing; empty if it changes something."""
     if current is None:
         if correction.op is Op.RETRACT:
-            return "nothing is live for this key"
-        return "the model already says so" if already else ""
-    if correction.op is Op.UPSERT and _says_nothing_new(current, correction):
-        return "the live fact already says so"
+            return "no fact is live for this key"
+        return "the model already gives this answer" if already_answered else ""
+    if correction.op is Op.UPSERT and _adds_nothing(current, correction):
+        return "the live fact already gives this answer"
     return ""
 
 
-def _says_nothing_new(current: Fact, correction: Correction) -> bool:
+def _adds_nothing(current: Fact, correction: Correction) -> bool:
     return (
         current.target == correction.target_new
         and set(correction.wordings) <= set(current.wordings)
@@ -192,14 +203,14 @@ def _says_nothing_new(current: Fact, correction: Correction) -> bool:
     )
 
 
-def _fact(
+def _new_fact(
     correction: Correction, decision: Decision, key: FactKey, current: Fact | None, *, version: int
 ) -> Fact:
-    told = correction.worded
+    worded = correction.located_wordings
     if current is not None and current.target == correction.target_new:
-        # New wordings of a live fact add to the old ones; a new answer starts afresh.
-        told = (*current.worded, *told)
-    wordings, subject_at = distinct_wordings(told)
+        # The same answer keeps the old wordings and adds the new ones; another answer has only its own.
+        worded = (*current.located_wordings, *worded)
+    wordings, subject_at = distinct_wordings(worded)
     return Fact(
         key=key,
         version=version,

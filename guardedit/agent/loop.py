@@ -1,11 +1,25 @@
-"""The way of a correction. Open this file first.
+"""How a correction gets into the model. Open this file first.
 
-    live         1 receive   2 decide   3 remember   4 publish          milliseconds
-    consolidate  5 watch     6 promote  7 repair                        minutes
+Two cycles work on one ledger. They share nothing else, so they run in two threads, two processes or two
+actors, and neither waits for the other. Each is one class; its `step` is one turn, to be read top to bottom.
 
-`live.py` and `consolidate.py` are the two cycles, each readable from top to bottom. They share the ledger and
-nothing else, so they may run in two threads, two processes or two actors, and neither waits for the other.
-Here they take turns in one process: that is what a test, the demo and an operator's command want.
+    live cycle: a correction is answered from memory, milliseconds              live.py
+      1 receive    store messages in the inbox, then acknowledge them           live.py
+      2 decide     message -> correction -> the policy's decision               decider.py, deciding.py
+      3 remember   write decisions and facts in one transaction                 live.py
+      4 publish    switch every replica to the serving epoch                    live.py
+
+    consolidating cycle: facts move from memory into the weights, minutes       consolidate.py
+      5 watch      measure the serving epoch; after a breach roll back          watching.py, reversal.py
+      6 promote    choose a batch of facts                                      promotion.py, batch.py
+                   propose: the method makes weight edits for them              proposing.py
+                   try: the guard measures them, bisection finds harmful ones   trial.py, judging.py
+                   commit: a new epoch of the edits that passed                 promotion.py
+                   keep the other facts in memory, with the reason              kept.py
+      7 repair     compare served tensors with what they should be              consolidate.py
+
+An operator's undo, redo and rollback are in operator.py and reversal.py. The ledger, guard, model worker,
+replicas and limits that the cycles work with are in parts.py.
 """
 
 from __future__ import annotations
@@ -17,18 +31,19 @@ from guardedit.agent.live import Live
 from guardedit.agent.parts import StepReport
 
 
-class Agent:
-    """Both cycles in turn."""
+class Loop:
+    """Both cycles in turn, in one process. `runtime` drives the same two cycles, in turn or side by side."""
 
     def __init__(self, live: Live, consolidate: Consolidate) -> None:
         self.live, self.consolidate = live, consolidate
 
     def step(self) -> StepReport:
-        """One turn of each; what the second made is published before it returns."""
-        report = both(self.live.step(), self.consolidate.step())
-        return replace(report, epoch=self.live.publish())
+        """One turn of each cycle; the epoch that the second one made is published before this returns."""
+        live = self.live.step()  # 1 receive, 2 decide, 3 remember, 4 publish
+        consolidated = self.consolidate.step()  # 5 watch, 6 promote, 7 repair
+        return replace(merge_reports(live, consolidated), epoch=self.live.publish())  # 4 publish again
 
 
-def both(live: StepReport, consolidated: StepReport) -> StepReport:
-    """One report of a turn of each."""
+def merge_reports(live: StepReport, consolidated: StepReport) -> StepReport:
+    """One report of a turn of each cycle."""
     return replace(consolidated, received=live.received, settled=live.settled, away=live.away)

@@ -1,4 +1,4 @@
-"""What a person does to the serving epoch: roll back, undo, redo. The algebra is in `reversal`."""
+"""What an operator can do to the serving epoch: roll back, undo, redo. The work is done in `reversal`."""
 
 from __future__ import annotations
 
@@ -10,26 +10,28 @@ from guardedit.core.fact import Fact
 
 
 class Operator:
-    """What a person may have done to the serving epoch; each is a new epoch that the live cycle publishes."""
+    """The operator's changes of the serving epoch. Each makes a new epoch, which the live cycle publishes."""
 
     def __init__(self, parts: Parts) -> None:
         self.parts = parts
 
     def roll_back(self, to: int, *, facts_too: bool = False) -> Epoch:
-        """Serve an earlier epoch again; facts promoted since go back to memory and stay there."""
+        """Serve an earlier epoch again; facts promoted since then return to memory and stay there."""
         return roll_back(self.parts, to, trigger="manual", facts_too=facts_too)
 
-    def undo(self, fact_id: str, *, regate: bool = True) -> Epoch:
-        """Take back one fact, whatever came after it."""
-        return undo(self.parts, self._find(fact_id), regate=regate)
+    def undo(self, fact_id: str) -> Epoch:
+        """Take back one fact, whichever facts came after it."""
+        return undo(self.parts, self._find(fact_id))
 
-    def redo(self, fact_id: str, *, regate: bool = True) -> Epoch:
+    def redo(self, fact_id: str) -> Epoch:
         """Bring back a fact that was undone."""
-        return redo(self.parts, self._find(fact_id), regate=regate)
+        return redo(self.parts, self._find(fact_id))
 
     def _find(self, fact_id: str) -> Fact:
         found = self.parts.ledger.find_fact(fact_id)
         if len(found) != 1:
-            what = "no fact" if not found else f"{len(found)} facts"
-            raise UsageError(f"{what} for {fact_id!r}: `guardedit facts list` shows the ids")
+            count = "no fact" if not found else f"{len(found)} facts"
+            raise UsageError(
+                f"{count} found for {fact_id!r}: give the id of one, `guardedit facts list` shows them"
+            )
         return found[0]

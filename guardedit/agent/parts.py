@@ -1,4 +1,4 @@
-"""What the loop is made of: the seams it was given, and the few settings it obeys."""
+"""What both cycles work with: the ledger, guard, worker and replicas as protocols, and their settings."""
 
 from __future__ import annotations
 
@@ -18,49 +18,49 @@ from guardedit.core.verdict import Gate, Verdict
 
 
 class Guard(Protocol):
-    """The collapse guard as the loop sees it; `NoGuard` has the same face."""
+    """The guard as the loop uses it: `guard.CollapseGuard`, or `guard.NoGuard` for comparisons."""
 
     def probes_for(
         self, batch: Sequence[Fact], live: Mapping[FactKey, Fact], *, seed: int, effort: int = 1
     ) -> Probes:
-        """The texts and questions for one trial; samples are `effort` times their usual size."""
+        """The probes for one trial of `batch`; samples are `effort` times their usual size."""
 
     def inspect(
         self, inspections: Sequence[Inspection], *, capacity_ratio: float
     ) -> tuple[Verdict, dict[str, tuple[Gate, ...]]]:
-        """Tier 0: without a forward pass; the failing gates by fact id."""
+        """Tier 0, without a forward pass: the verdict, and the failing gates by fact id."""
 
     def judge(
         self, *, candidate: Measurement, serving: Measurement, base: Measurement, probes: Probes
     ) -> Verdict:
-        """Tier 1: candidate against serving epoch and base."""
+        """Tier 1: the verdict on a candidate, compared with the serving epoch and the base model."""
 
 
 class Drift(Protocol):
-    """Watches the serving epochs."""
+    """The drift watch over serving epochs: `guard.DriftWatch`."""
 
     def update(self, reading: Reading) -> Breach | None:
-        """Take the next epoch; a breach when it is one too many."""
+        """Take the reading of the next epoch; returns a breach if the drift is beyond its limit."""
 
 
 class Bisected(Protocol):
-    """The outcome of a bisection; `verdict` is that of the trial that accepted `kept`."""
+    """The result of a bisection."""
 
     @property
-    def kept(self) -> tuple[str, ...]:
-        """Items that passed together."""
+    def accepted(self) -> tuple[str, ...]:
+        """Items that one trial accepted together."""
 
     @property
-    def culprits(self) -> Mapping[str, Verdict]:
-        """Items that did not, each with the verdict that convicted it."""
+    def harmful(self) -> Mapping[str, Verdict]:
+        """Items that failed, each with its failing verdict."""
 
     @property
     def verdict(self) -> Verdict | None:
-        """The accepting verdict; None when nothing was kept."""
+        """Of the trial that accepted `accepted`; None when nothing was accepted."""
 
 
 class Bisect(Protocol):
-    """Keeps as much of a batch as passes, and finds out what does not."""
+    """Accepts as much of a batch as passes, and finds the harmful items: `guard.bisect`."""
 
     def __call__(
         self,
@@ -69,36 +69,58 @@ class Bisect(Protocol):
         *,
         names: Callable[[str], Collection[str]],
     ) -> Bisected:
-        """`names` says by which fact ids a gate blames an item."""
+        """Bisect the items with trials. `names` gives the fact ids by which gates refer to an item."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limits:
-    """What of the policy and the settings the loop itself obeys."""
+    """The part of the policy and settings that the two cycles use themselves.
 
-    batch: int = 24  # subjects a trial
-    batch_wait_s: float = 0.0  # how long a batch may wait to fill
-    receive: int = 200  # messages a step
+    Attributes:
+        batch: most subjects in a trial.
+        batch_wait_s: how long a smaller batch waits for more facts.
+        receive: most messages per turn and source.
+        capacity_ratio: upper limit of live keys over the effective free rank of the edited layer.
+        drift_ratio: limit of the perplexity ratio to the base model, for reports; the watch enforces it.
+        shadow: trials run and nothing is committed; replicas serve the base model.
+        newest_report_wins: a report older than the live fact's is superseded; else the last arrival wins.
+        repair_every_s: time between two comparisons of the served tensors.
+        layer: the edited layer, for reports.
+        workers: number of model workers that share a proposal; the bytes of its edits depend on it.
+        trial_seed: of the guard's samples. The same in every trial, so that results are comparable.
+    """
+
+    batch: int = 24
+    batch_wait_s: float = 0.0
+    receive: int = 200
     capacity_ratio: float = 0.3
-    drift_ratio: float = 1.05  # for the record; the drift watch enforces it
+    drift_ratio: float = 1.05
     shadow: bool = False
-    newest_report_wins: bool = True  # else the last arrival does
-    repair_every_s: float = 60.0  # between two comparisons of the served tensors
-    layer: int = 0  # that is edited, for the record
-    workers: int = 1  # model workers that a proposal is split over: its bytes depend on that
-    trial_seed: int = 0  # of the guard's samples; the same in every trial, so that numbers compare
+    newest_report_wins: bool = True
+    repair_every_s: float = 60.0
+    layer: int = 0
+    workers: int = 1
+    trial_seed: int = 0
 
 
 @dataclass(frozen=True, kw_only=True)
 class Parts:
-    """Everything the loop talks to."""
+    """Everything that the two cycles work with.
+
+    Attributes:
+        decide: the policy: (correction, context) -> decision.
+        check: raises CorrectionError for problems that only the model's tokenizer can find.
+        reach: the names whose answers a correction can change.
+        known_questions: the questions about a subject that the base model answers correctly.
+        settings_sha256: digest of the editing settings; part of the key of every stored edit.
+    """
 
     sources: Sequence[Source]
     ledger: Ledger
     decide: Callable[[Correction, Mapping[str, Any]], Decision]
-    check: Callable[[Correction], None]  # raises CorrectionError for what only a tokenizer can tell
-    reach: Callable[[Correction], Sequence[str]]  # names whose answers a correction can change
-    known_questions: Callable[[str], Sequence[Question]]  # what the base model knows of a subject
+    check: Callable[[Correction], None]
+    reach: Callable[[Correction], Sequence[str]]
+    known_questions: Callable[[str], Sequence[Question]]
     worker: Worker
     guard: Guard
     bisect: Bisect
@@ -107,28 +129,39 @@ class Parts:
     observe: Observer
     clock: Clock
     limits: Limits
-    settings_sha256: str  # of the editing settings: part of every remembered edit's name
+    settings_sha256: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StepReport:
-    """What one turn of one cycle, or of both, did. `away` is the first broker that could not be reached."""
+    """What one turn of one cycle, or of both, did.
+
+    Attributes:
+        received: new messages.
+        settled: messages with a decision.
+        promoted: facts that moved into the weights.
+        kept: facts of the batch that are kept in memory.
+        waiting: a batch is filling, or a trial is to be repeated.
+        epoch: the serving epoch.
+        breach: why facts were quarantined; empty without a breach.
+        away: the error of the first source that could not be reached; empty if all could.
+    """
 
     received: int = 0
     settled: int = 0
     promoted: int = 0
-    turned_away: int = 0
-    waiting: bool = False  # a batch is filling, or a trial is to be repeated
+    kept: int = 0
+    waiting: bool = False
     epoch: Epoch | None = None
     breach: str = ""
     away: str = ""
 
     @property
     def changed(self) -> bool:
-        """Whether something came in or was done."""
-        return bool(self.received or self.settled or self.promoted or self.turned_away or self.breach)
+        """Whether anything was received or done."""
+        return bool(self.received or self.settled or self.promoted or self.kept or self.breach)
 
     @property
     def idle(self) -> bool:
-        """Nothing came in, nothing changed and nothing waits."""
+        """Whether nothing was received, nothing changed and nothing waits."""
         return not (self.changed or self.waiting)

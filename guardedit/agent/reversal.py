@@ -1,203 +1,148 @@
-"""Rollback, undo, redo: each is a new epoch whose weights are folded anew, never subtracted.
+"""Rollback, undo and redo. Each makes a new epoch whose weights are folded from its edits, never subtracted.
 
-What the system should know is written down as changes to the live facts; the edits follow from the facts,
-byte for byte, because an optimised edit is kept under the hash of what it was made from.
+The request is turned into changes of the live facts. The edits follow from the facts, byte for byte, because
+an optimised edit is stored under the hash of everything it was made from.
 """
 
 from __future__ import annotations
 
-import math
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Sequence
 
 from guardedit.agent.parts import Parts
+from guardedit.agent.plan import EpochPlan, changed, commit_plan, moves_of
 from guardedit.agent.proposing import edits_for, group_by_subject
-from guardedit.agent.target import Target, commit
-from guardedit.agent.trial import Trial, failing
+from guardedit.agent.reduction import reduced
 from guardedit.core.epoch import Change, Epoch
-from guardedit.core.errors import GuardError, UsageError
-from guardedit.core.fact import Fact, FactKey, Placement
+from guardedit.core.errors import UsageError
+from guardedit.core.fact import Fact, Placement
 from guardedit.core.proposal import WeightEdit
 from guardedit.core.protocols import Event
-from guardedit.core.verdict import Outcome, Verdict
-
-#: Trials that one removal may cost before everything answers from memory.
-LIGHTER = 6
+from guardedit.core.verdict import Verdict
 
 
 def roll_back(parts: Parts, to: int, *, trigger: str, facts_too: bool = False, detail: str = "") -> Epoch:
-    """Serve the weights of epoch `to` again; with `facts_too` everything it knew, and nothing else.
+    """Serve the weights of epoch `to` again; with `facts_too` exactly the facts it had, as well.
 
-    Facts accepted since stay live: those that lose their place in the weights answer from memory, and are not
-    promoted again when an operator decided so (`kept`). An epoch that was served passed its gates, so it is
-    not tried again. `last-good` never stays at an epoch that was left.
+    Without `facts_too`, facts accepted since then stay live. Those whose edit is removed answer from memory,
+    and after an operator's rollback they are quarantined (`kept`). The epoch passed its gates when it was
+    made, so there is no trial. `last-good` never stays at an epoch that was rolled back.
+
+    Raises:
+        UsageError: there is no epoch `to`.
     """
     serving = parts.ledger.epoch()
     if not 0 <= to <= serving.number:
         raise UsageError(f"epoch {to} does not exist: epochs list shows 0 to {serving.number}")
-    target = _everything(parts, serving.number, to) if facts_too else _weights(parts, serving.number, to)
+    plan = _whole_epoch(parts, serving.number, to) if facts_too else _weights_only(parts, serving.number, to)
     reason = f"{trigger}: back to epoch {to}{f', {detail}' if detail else ''}"
-    good = _newest_read(parts, at_most=min(parts.ledger.ref("last-good"), to))
-    epoch = commit(parts, target, kind="rollback", reason=reason, verdict=None, good=good)
+    last_good = _newest_with_reading(parts, at_most=min(parts.ledger.ref("last-good"), to))
+    epoch = commit_plan(parts, plan, kind="rollback", reason=reason, verdict=None, last_good=last_good)
     fields = {"trigger": trigger, "from_epoch": serving.number, "to_epoch": to}
     parts.observe(Event(kind="rolled_back", fields=fields))
     return epoch
 
 
-def undo(parts: Parts, fact: Fact, *, regate: bool = True) -> Epoch:
-    """Take back one version of a fact, out of any order; an older version becomes live again."""
+def undo(parts: Parts, fact: Fact) -> Epoch:
+    """Take back one version of a fact, in any order; the previous version becomes live again.
+
+    Raises:
+        UsageError: the fact is not live.
+    """
     if parts.ledger.live().get(fact.key) != fact:
         raise UsageError(f"fact {fact.id} ({fact.key}) is not live: only a live version can be undone")
-    before = _previous(parts, fact)
-    # An older version returns to memory; promotion may take it to the weights again.
-    change = Change(fact.key, before.placed(Placement.MEMORY) if before else None)
-    return change_facts(parts, [change], kind="undo", reason=f"undo of fact {fact.id}", regate=regate)
+    previous = _previous_version(parts, fact)
+    # It returns to memory; promotion may take it to the weights again.
+    change = Change(fact.key, previous.placed(Placement.MEMORY) if previous else None)
+    return change_facts(parts, [change], kind="undo", reason=f"undo of fact {fact.id}")
 
 
-def redo(parts: Parts, fact: Fact, *, regate: bool = True) -> Epoch:
-    """Bring back an undone version, in the placement it had, and with it what its undo displaced.
+def redo(parts: Parts, fact: Fact) -> Epoch:
+    """Bring back an undone version in its old placement, with the facts that its undo moved to memory.
 
-    The displaced facts return once the weights that they make together were served before.
+    The other facts come along only if the resulting set of edits was served before.
+
+    Raises:
+        UsageError: the fact is live.
     """
     if parts.ledger.live().get(fact.key) == fact:
         raise UsageError(f"fact {fact.id} ({fact.key}) is live: there is nothing to redo")
-    back = Change(fact.key, fact)
-    changes = [back, *_displaced(parts, back)]
-    if not _served_before(parts, _with(parts, changes, ()).edits):
-        changes = [back]
-    return change_facts(parts, changes, kind="redo", reason=f"redo of fact {fact.id}", regate=regate)
-
-
-def _displaced(parts: Parts, back: Change) -> list[Change]:
-    """Facts that were in the weights before the last run of undos and are in memory since."""
-    epochs = parts.ledger.epochs()
-    before = next((e for e in reversed(epochs) if e.kind not in {"undo", "redo"}), epochs[0])
-    live = _after(parts.ledger.live(), [back])
-    return [
-        Change(key, then)
-        for key, then in parts.ledger.live(before.number).items()
-        if then.placement is Placement.WEIGHTS and live.get(key) == then.placed(Placement.MEMORY)
-    ]
+    change = Change(fact.key, fact)
+    together = [change, *_moved_by_undo(parts, change)]
+    served = _served_before(parts, _plan(parts, together).edits)
+    changes = together if served else [change]
+    return change_facts(parts, changes, kind="redo", reason=f"redo of fact {fact.id}")
 
 
 def change_facts(
-    parts: Parts,
-    changes: Sequence[Change],
-    *,
-    kind: str,
-    reason: str,
-    regate: bool = True,
-    worn: Collection[str] = (),
+    parts: Parts, changes: Sequence[Change], *, kind: str, reason: str, stale: Collection[str] = ()
 ) -> Epoch:
-    """A new epoch with these facts changed, its edits folded from what is then in the weights.
+    """A new epoch with these facts changed, and the edits of the facts that are then in the weights.
 
-    `worn` names subjects whose edit has to be made anew besides. The trial is skipped where the same set of
-    edits was served before: a hash says it passed. What a removal disturbs moves to memory with it.
+    The plan is tried, unless the same set of edits was served before, since then it has passed. Facts whose
+    edits no longer pass move to memory. `stale` names further subjects whose edit must be remade.
     """
-    target = _with(parts, changes, worn)
+    plan = _plan(parts, changes, stale)
     verdict: Verdict | None = None
-    if regate and target.edits and not _served_before(parts, target.edits):
-        target, verdict = _lightened(parts, target)
-    return commit(parts, target, kind=kind, reason=reason, verdict=verdict)
+    if plan.edits and not _served_before(parts, plan.edits):
+        plan, verdict = reduced(parts, plan)
+    return commit_plan(parts, plan, kind=kind, reason=reason, verdict=verdict)
 
 
-def _lightened(parts: Parts, target: Target) -> tuple[Target, Verdict | None]:
-    """Take edits out until the guard accepts: first those that no longer hold, else the largest.
-
-    Without any edit there is nothing left to try.
-    """
-    edits = list(target.edits)
-    for attempt in range(LIGHTER):
-        live = _after(parts.ledger.live(), [*target.changes, *_out(parts, target, edits)])
-        trial = Trial(
-            parts,
-            serving=parts.ledger.edits(),
-            others=edits,
-            facts={},
-            live=live,
-            seed=parts.limits.trial_seed + parts.ledger.epoch().number,
-        )
-        verdict = trial.removal()
-        if trial.unmeasurable is not None:
-            # Taking more out would not help, and what cannot be measured is not served.
-            raise GuardError(f"{trial.unmeasurable.reason}: nothing was changed, mend that and try again")
-        if verdict.outcome is Outcome.ACCEPT:
-            changes = (*target.changes, *_out(parts, target, edits))
-            return Target(target.seen, changes, tuple(edits)), verdict
-        # Named by a gate that is sure of it, or by one that only suspects: here doubt is enough.
-        victims = {fact for gate in failing(verdict) for fact in gate.culprits}
-        fallen = [edit for edit in edits if victims & set(edit.facts)]
-        fallen = fallen or sorted(edits, key=_size)[-(2**attempt) :]
-        edits = [edit for edit in edits if edit not in fallen]
-        if not edits:
-            break
-    return Target(target.seen, (*target.changes, *_out(parts, target, [])), ()), None
-
-
-def _out(parts: Parts, target: Target, edits: Sequence[WeightEdit]) -> list[Change]:
-    """Facts of the target's edits that answer from memory when only `edits` are in the weights."""
-    inside = {fact for edit in edits for fact in edit.facts}
-    gone = {fact for edit in target.edits for fact in edit.facts} - inside
-    live = _after(parts.ledger.live(), target.changes)
-    return [Change(f.key, f.placed(Placement.MEMORY)) for f in live.values() if f.id in gone]
-
-
-def _size(edit: WeightEdit) -> float:
-    return edit.diagnostics.get("change_ratio", math.inf)
-
-
-def _with(parts: Parts, changes: Sequence[Change], worn: Collection[str]) -> Target:
+def _plan(parts: Parts, changes: Sequence[Change], stale: Collection[str] = ()) -> EpochPlan:
+    """The edits of all changed and stale subjects are remade, the others stay."""
     seen = parts.ledger.epoch().number
-    live = _after(parts.ledger.live(seen), changes)
-    touched = {*worn, *(change.key.subject for change in changes)}
-    groups = group_by_subject(
-        parts,
-        [f for f in live.values() if f.placement is Placement.WEIGHTS and f.key.subject in touched],
-    )
-    others = [edit for edit in parts.ledger.edits() if edit.subject not in touched]
-    proposed = edits_for(parts, groups, others)
+    live = changed(parts.ledger.live(seen), changes)
+    subjects = {*stale, *(change.key.subject for change in changes)}
+    in_weights = [f for f in live.values() if f.placement is Placement.WEIGHTS and f.key.subject in subjects]
+    staying = [edit for edit in parts.ledger.edits() if edit.subject not in subjects]
+    proposed = edits_for(parts, group_by_subject(parts, in_weights), staying)
     # A fact that can no longer be edited stays live in memory.
     demoted = [
         Change(fact.key, fact.placed(Placement.MEMORY))
         for fact in live.values()
         if fact.id in proposed.refused
     ]
-    return Target(seen, (*changes, *demoted), (*others, *proposed.edits.values()))
-
-
-def _weights(parts: Parts, seen: int, to: int) -> Target:
-    live = parts.ledger.live(seen)
-    alive = {fact.id for fact in live.values()}
-    # An edit that also carries a fact superseded or retracted since would answer with it: it is left out.
-    edits = tuple(edit for edit in parts.ledger.edits(to) if set(edit.facts) <= alive)
-    inside = {fact for edit in edits for fact in edit.facts}
-    return Target(seen, moves_of(live.values(), inside), edits)
-
-
-def _everything(parts: Parts, seen: int, to: int) -> Target:
-    now_s = parts.clock()
-    now = parts.ledger.live(seen)
-    then = {key: fact for key, fact in parts.ledger.live(to).items() if not fact.expired(now_s)}
-    gone = [Change(key, None) for key in now if key not in then]
-    back = [Change(key, fact) for key, fact in then.items() if now.get(key) != fact]
-    return Target(seen, (*gone, *back), parts.ledger.edits(to))
-
-
-def moves_of(facts: Iterable[Fact], inside: Collection[str]) -> tuple[Change, ...]:
-    """Who changes place when exactly the facts `inside` are in the weights."""
-    return tuple(
-        Change(fact.key, fact.placed(Placement.WEIGHTS if fact.id in inside else Placement.MEMORY))
-        for fact in facts
-        if (fact.placement is Placement.WEIGHTS) != (fact.id in inside)
+    return EpochPlan(
+        seen=seen,
+        changes=(*changes, *demoted),
+        edits=(*staying, *proposed.edits.values()),
+        live=changed(live, demoted),
     )
 
 
-def _after(live: Mapping[FactKey, Fact], changes: Sequence[Change]) -> dict[FactKey, Fact]:
-    gone = {change.key for change in changes if change.fact is None}
-    new = {change.key: change.fact for change in changes if change.fact is not None}
-    return {key: fact for key, fact in {**live, **new}.items() if key not in gone}
+def _weights_only(parts: Parts, seen: int, to: int) -> EpochPlan:
+    """The edits of epoch `to`, with the facts of now."""
+    live = parts.ledger.live(seen)
+    alive = {fact.id for fact in live.values()}
+    # An edit with a superseded or retracted fact is left out: it would still answer with that fact.
+    edits = tuple(edit for edit in parts.ledger.edits(to) if set(edit.facts) <= alive)
+    moves = moves_of(live.values(), {fact for edit in edits for fact in edit.facts})
+    return EpochPlan(seen=seen, changes=moves, edits=edits, live=changed(live, moves))
 
 
-def _previous(parts: Parts, fact: Fact) -> Fact | None:
+def _whole_epoch(parts: Parts, seen: int, to: int) -> EpochPlan:
+    """The edits and facts of epoch `to`, without facts that have expired since."""
+    now_s = parts.clock()
+    live = parts.ledger.live(seen)
+    wanted = {key: fact for key, fact in parts.ledger.live(to).items() if not fact.expired(now_s)}
+    removed = [Change(key, None) for key in live if key not in wanted]
+    restored = [Change(key, fact) for key, fact in wanted.items() if live.get(key) != fact]
+    return EpochPlan(seen=seen, changes=(*removed, *restored), edits=parts.ledger.edits(to), live=wanted)
+
+
+def _moved_by_undo(parts: Parts, back: Change) -> list[Change]:
+    """Facts that were in the weights before the latest undos and redos, and have been in memory since."""
+    epochs = parts.ledger.epochs()
+    before = next((e for e in reversed(epochs) if e.kind not in {"undo", "redo"}), epochs[0])
+    live = changed(parts.ledger.live(), [back])
+    return [
+        Change(key, fact)
+        for key, fact in parts.ledger.live(before.number).items()
+        if fact.placement is Placement.WEIGHTS and live.get(key) == fact.placed(Placement.MEMORY)
+    ]
+
+
+def _previous_version(parts: Parts, fact: Fact) -> Fact | None:
     versions = [old for _, old, _ in parts.ledger.history(fact.key) if old and old.version < fact.version]
     return max(versions, key=lambda old: old.version, default=None)
 
@@ -207,8 +152,8 @@ def _served_before(parts: Parts, edits: Sequence[WeightEdit]) -> bool:
     return any(epoch.edits == wanted for epoch in parts.ledger.epochs())
 
 
-def _newest_read(parts: Parts, *, at_most: int) -> int:
-    """The newest epoch up to a number whose weights have a reading; the base model needs none."""
+def _newest_with_reading(parts: Parts, *, at_most: int) -> int:
+    """The newest epoch up to `at_most` whose weights have a reading, else 0: the base model needs none."""
     read = {body.get("weights_sha256") for _, _, body in parts.ledger.events(kinds=("reading",))}
     older = [epoch for epoch in parts.ledger.epochs() if epoch.number <= at_most]
     return next((epoch.number for epoch in reversed(older) if epoch.weights_sha256 in read), 0)

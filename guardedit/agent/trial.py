@@ -1,240 +1,211 @@
-"""A trial: a candidate epoch under the guard, before anything is committed."""
+"""A trial of a batch: which of its edits can be served together, and why the others cannot.
+
+    1. Tier 0 (`guard.inspect`) drops edits whose numbers alone exceed a limit.
+    2. Tier 1 (`judging`) measures the rest together. If they fail, bisection accepts a set that passes and
+       names the harmful edits.
+    3. Each harmful edit is tried alone on the base model, which depends on no other edit. An edit that was
+       made beside others may need them: if it fails, it is remade for the base model and tried once more. If
+       that is rejected as well, its facts are kept in memory as `harm`.
+    4. Remade edits that pass are tried together with the accepted ones.
+    5. An edit that passes alone but not beside the others waits for the next batch. If a budget against the
+       base model is used up, its facts are kept in memory as `full`.
+
+Only a rejecting verdict makes an edit harmful. Facts about which no verdict could decide are `undecided` and
+are tried again.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 
+from guardedit.agent.judging import (
+    BUDGETS,
+    Judgement,
+    TrialSetup,
+    failing,
+    judge_alone,
+    judge_candidate,
+    judge_removal,
+)
 from guardedit.agent.kept import FULL, HARM, UNDECIDED, Kept
 from guardedit.agent.parts import Bisected, Parts
-from guardedit.core.fact import Fact, FactKey
 from guardedit.core.proposal import WeightEdit
 from guardedit.core.protocols import Event
-from guardedit.core.verdict import Gate, Outcome, Verdict, combine
+from guardedit.core.verdict import Outcome, Verdict
 
-#: Gates of budgets that all edits share: once they are spent the layer is full.
-BUDGETS = frozenset({"perplexity_ratio_to_base", "other_subject_to_base"})
-#: What a removal is not refused for, since what stays has spent it.
-SPENT = BUDGETS | {"remembered"}
+#: Makes an edit once more for the base model alone; None where that fails.
+Remake = Callable[[WeightEdit], WeightEdit | None]
 
 
-class _CannotJudge(Exception):
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrialResult:
+    """The result of one trial.
+
+    Attributes:
+        edits: the accepted edits by subject, measured together as they are.
+        kept: fact id -> why the fact stays in memory: `full`, `harm` or `undecided`. A fact that is neither
+            here nor in `edits` waits for the next batch.
+        verdict: on `edits` together with the staying edits. None if there is nothing to commit.
+    """
+
+    edits: Mapping[str, WeightEdit] = field(default_factory=dict)
+    kept: Mapping[str, Kept] = field(default_factory=dict)
+    verdict: Verdict | None = None
+
+    @property
+    def accepted(self) -> bool:
+        """Whether the edits, and the staying ones with them, may be served."""
+        return self.verdict is not None and self.verdict.outcome is Outcome.ACCEPT
+
+    @property
+    def repeat(self) -> bool:
+        """Whether there is nothing to commit now, but there may be after another trial."""
+        return self.verdict is None and any(why.code == UNDECIDED for why in self.kept.values())
+
+
+def try_batch(
+    parts: Parts,
+    setup: TrialSetup,
+    edits: Mapping[str, WeightEdit],
+    *,
+    remake: Remake = lambda _: None,
+) -> TrialResult:
+    """Try the proposed edits (by subject) on top of the staying edits. Commits nothing."""
+    search = _Search(parts, setup, remake)
+    candidates = search.inspect([edits[subject] for subject in sorted(edits)])
+    try:
+        accepted, verdict = search.run(candidates)
+    except _CannotMeasure as error:
+        search.leave_undecided(candidates.values(), str(error))
+        accepted, verdict = {}, None
+    # A fact that is in both maps was undecided once its edit had been remade, and is tried again.
+    return TrialResult(edits=accepted, kept={**search.failed, **search.undecided}, verdict=verdict)
+
+
+class _CannotMeasure(Exception):
     """Raised to leave a search in which nothing can be measured; never leaves this file."""
-
-    def __init__(self, verdict: Verdict) -> None:
-        super().__init__(verdict.reason)
-        self.verdict = verdict
 
 
 @dataclass
-class Trial:
-    """Tries sets of edits on top of `others`, the edits that stay.
-
-    A set that was not itself measured is never called accepted: `verdict` belongs to what `run` returned.
-
-    Two questions are kept apart when a set fails. Is an edit harmful? The culprits are tried alone on the
-    base model, which depends on nothing else. An edit that was made beside others may lean on them: where
-    it fails it is made once more for the base model (`remake`), and is guilty if that one is rejected too.
-    Is there room? An edit that passes alone but not beside others waits for the next batch; where the budgets
-    against the base model are spent, the layer is full.
-
-    Only a reject makes guilty. Facts about which no trial could decide are `undecided` and are tried again.
-    """
+class _Search:
+    """One trial while it runs, with the reasons found so far."""
 
     parts: Parts
-    serving: Sequence[WeightEdit]  # of the serving epoch
-    others: Sequence[WeightEdit]
-    facts: Mapping[str, Fact]  # by id: the facts of the edits on trial
-    live: Mapping[FactKey, Fact]
-    seed: int
-    effort: int = 1  # how many times the usual number of sampled questions
-    remake: Callable[[WeightEdit], WeightEdit | None] = lambda _: None
-    guilty: dict[str, Kept] = field(default_factory=dict)  # fact id -> why it was turned away
+    setup: TrialSetup
+    remake: Remake
+    failed: dict[str, Kept] = field(default_factory=dict)
     undecided: dict[str, Kept] = field(default_factory=dict)
-    verdict: Verdict | None = None
-    unmeasurable: Verdict | None = None  # what serves, where it could not be measured either
 
-    @property
-    def again(self) -> bool:
-        """Whether nothing came of it, but may next time."""
-        return self.verdict is None and bool(self.undecided)
+    def inspect(self, edits: Sequence[WeightEdit]) -> dict[str, WeightEdit]:
+        """Tier 0: the edits within their limits, by subject. No forward pass.
 
-    def run(self, edits: Mapping[str, WeightEdit]) -> dict[str, WeightEdit]:
-        """Tier 0, then tier 1, by bisection where a batch fails; the accepted edits by subject."""
-        innocent = self._inspected([edits[subject] for subject in sorted(edits)])
-        try:
-            return self._tried(innocent)
-        except _CannotJudge as error:
-            for edit in innocent.values():
-                if not self._known_guilty(edit):
-                    self._doubt(edit, error.verdict.reason)
-            self.verdict = None
+        Each edit is inspected alone on the base model: tier 1 measures what edits do to each other.
+        """
+        if not edits:
             return {}
+        worker = self.parts.worker
+        verdict, failures = self.parts.guard.inspect(
+            [found for edit in edits for found in worker.inspect([edit], ())],
+            capacity_ratio=worker.capacity_ratio([*self.setup.staying, *edits]),
+        )
+        passed: dict[str, WeightEdit] = {}
+        for edit in edits:
+            gates = [gate for fact in edit.facts for gate in failures.get(fact, ())]
+            why = "; ".join(dict.fromkeys(gate.detail or str(gate) for gate in gates))
+            if not gates:
+                passed[edit.subject] = edit
+            elif any(gate.outcome is Outcome.REJECT for gate in gates):
+                full = {gate.name for gate in gates} == {"capacity_ratio"}
+                self._fail(edit, FULL if full else HARM, why)
+            else:
+                self._doubt(edit, why)
+        if failures:
+            self.parts.ledger.note("trial", {"edits": [], "verdict": verdict.to_json()})
+        fields = {"edits": len(edits), "failed": len(edits) - len(passed)}
+        self.parts.observe(Event(kind="inspected", fields=fields))
+        return passed
 
-    def _tried(self, innocent: dict[str, WeightEdit]) -> dict[str, WeightEdit]:
-        found, anew = self._bisected(innocent), dict[str, WeightEdit]()
-        for subject, failed in found.culprits.items():
-            edit = self._standing_alone(innocent[subject])
-            if edit is not None and edit.digest != innocent[subject].digest:
-                anew[subject] = edit
+    def run(self, edits: dict[str, WeightEdit]) -> tuple[dict[str, WeightEdit], Verdict | None]:
+        """Tier 1: the accepted edits by subject, and the verdict on exactly these."""
+        found, remade = self._bisected(edits), dict[str, WeightEdit]()
+        for subject, verdict in found.harmful.items():
+            edit = self._passing_alone(edits[subject])
+            if edit is not None and edit.digest != edits[subject].digest:
+                remade[subject] = edit
             elif edit is not None:
-                self._crowded_out(edit, failed, beside=found.kept)
-        if anew:
-            innocent = {subject: innocent[subject] for subject in found.kept} | anew
-            found = self._bisected(innocent)
-            for subject, failed in found.culprits.items():
-                self._crowded_out(innocent[subject], failed, beside=found.kept)
-        self.verdict = found.verdict
-        if not found.kept and self._others_changed():
-            # Nothing new is wanted, but something old is to go: that is a change too.
-            self.verdict = self._searching(self.removal())
-        return {subject: innocent[subject] for subject in found.kept}
+                self._no_room(edit, verdict, beside=found.accepted)
+        if remade:
+            edits = {subject: edits[subject] for subject in found.accepted} | remade
+            found = self._bisected(edits)
+            for subject, verdict in found.harmful.items():
+                self._no_room(edits[subject], verdict, beside=found.accepted)
+        accepted = {subject: edits[subject] for subject in found.accepted}
+        if not accepted and self._removes():
+            # No new edit can be committed, but old ones are to be removed, which is a change too.
+            return {}, self._measurable(judge_removal(self.parts, self.setup))
+        return accepted, found.verdict
+
+    def leave_undecided(self, edits: Iterable[WeightEdit], why: str) -> None:
+        """Nothing can be measured: all edits that have not failed already are undecided."""
+        for edit in edits:
+            if self.failed.keys().isdisjoint(edit.facts):
+                self._doubt(edit, why)
 
     def _bisected(self, edits: Mapping[str, WeightEdit]) -> Bisected:
-        return self.parts.bisect(
-            list(edits),
-            lambda subjects: self._searching(self.judged([edits[subject] for subject in subjects])),
-            names=lambda subject: edits[subject].facts,
-        )
+        def trial(subjects: Sequence[str]) -> Verdict:
+            chosen = [edits[subject] for subject in subjects]
+            return self._measurable(judge_candidate(self.parts, self.setup, chosen))
 
-    def _searching(self, verdict: Verdict) -> Verdict:
-        """The verdict, unless not even what serves can be measured: then no edit is to blame."""
-        if self.unmeasurable is not None:
-            raise _CannotJudge(self.unmeasurable)
-        return verdict
+        return self.parts.bisect(list(edits), trial, names=lambda subject: edits[subject].facts)
 
-    def _crowded_out(self, edit: WeightEdit, failed: Verdict, *, beside: Sequence[str]) -> None:
-        """An edit that passes alone: there is no room for it, or it waits for other company."""
-        company = len(beside) + len(self.others)
-        if company and _over_budget(failed):
-            self._blame(edit, FULL, f"passes alone, not with the {company} edits beside it: {failed.reason}")
-        elif beside:
-            return  # the others of the batch may be to blame: it waits for the next one
-        elif company:
-            # Made for its batch, it does not hold beside what serves: next time it is made for just that.
-            self._doubt(edit, f"passes alone, not beside the {company} edits that serve: {failed.reason}")
-        elif failed.outcome is Outcome.REJECT:
-            self._blame(edit, HARM, failed.reason)  # what it harms is in the memory
-        else:
-            self._doubt(edit, failed.reason)
-
-    def judged(self, edits: Sequence[WeightEdit]) -> Verdict:
-        """Tier 1: candidate, serving epoch and base under the same probes."""
-        return self._judged(edits, others=self.others, serving=self.serving, live=self.live)
-
-    def removal(self) -> Verdict:
-        """Tier 1 on `others` alone, which are fewer than serve now: only what gets worse by that counts.
-
-        The shared budgets were spent by what stays, and taking something out must not be refused for that.
-        Nor for a gate that the serving epoch fails under the same probes, unless the gate names culprits.
-        """
-        return self._judged([], others=self.others, serving=self.serving, live=self.live, removal=True)
-
-    def _standing_alone(self, edit: WeightEdit) -> WeightEdit | None:
-        """The edit, or one made anew in its place, that passes alone on the base model; None: blamed."""
+    def _passing_alone(self, edit: WeightEdit) -> WeightEdit | None:
+        """The edit, or one remade in its place, that passes alone on the base model; None: it has failed."""
         verdict = self._alone(edit)
         if verdict.outcome is Outcome.ACCEPT:
             return edit
         again = self.remake(edit)
-        if again is not None and again.digest != edit.digest and self._inspected([again]):
-            repaired = self._alone(again)
-            if repaired.outcome is Outcome.ACCEPT:
+        if again is not None and again.digest != edit.digest and self.inspect([again]):
+            verdict = self._alone(again)
+            if verdict.outcome is Outcome.ACCEPT:
                 return again
-            verdict = repaired
         if verdict.outcome is Outcome.REJECT:
-            self._blame(edit, HARM, verdict.reason)
+            self._fail(edit, HARM, verdict.reason)
         else:
             self._doubt(edit, verdict.reason)
         return None
 
     def _alone(self, edit: WeightEdit) -> Verdict:
-        return self._searching(self._judged([edit], others=(), serving=(), live={}))
+        return self._measurable(judge_alone(self.parts, self.setup, edit))
 
-    def _judged(
-        self,
-        edits: Sequence[WeightEdit],
-        *,
-        others: Sequence[WeightEdit],
-        serving: Sequence[WeightEdit],
-        live: Mapping[FactKey, Fact],
-        removal: bool = False,
-    ) -> Verdict:
-        bench, guard = self.parts.worker, self.parts.guard
-        batch = [self.facts[fact] for edit in edits for fact in edit.facts]
-        probes = guard.probes_for(batch, live, seed=self.seed, effort=self.effort)
-        started = self.parts.clock()
-        candidate, before, base = (bench.measure(these, probes) for these in ([*others, *edits], serving, ()))
-        verdict = guard.judge(candidate=candidate, serving=before, base=base, probes=probes)
-        inherited = guard.judge(candidate=before, serving=before, base=base, probes=probes)
-        if removal:
-            verdict = _excused(
-                verdict, SPENT | {gate.name for gate in failing(inherited) if not gate.culprits}
-            )
-        seconds = self.parts.clock() - started
-        self.parts.observe(
-            Event(kind="judged", fields={"verdict": verdict, "facts": len(batch), "seconds": seconds})
-        )
-        if verdict.outcome is not Outcome.ACCEPT:  # an accepting one is recorded with its epoch
-            digests = sorted(edit.digest for edit in edits)
-            self.parts.ledger.note("trial", {"edits": digests, "verdict": verdict.to_json()})
-        self.unmeasurable = inherited if inherited.outcome is Outcome.ERROR else None
-        return verdict
+    def _no_room(self, edit: WeightEdit, verdict: Verdict, *, beside: Sequence[str]) -> None:
+        """Record why an edit that passes alone fails beside other edits."""
+        others = len(beside) + len(self.setup.staying)
+        if others and not BUDGETS.isdisjoint(gate.name for gate in failing(verdict)):
+            self._fail(edit, FULL, f"passes alone, but not with the other {others} edits: {verdict.reason}")
+        elif beside:
+            return  # the other edits of the batch may be the reason: it waits for the next batch
+        elif others:
+            # It was made for its batch. Next time it is made for the edits that serve now.
+            reason = f"passes alone, but not with the {others} serving edits: {verdict.reason}"
+            self._doubt(edit, reason)
+        elif verdict.outcome is Outcome.REJECT:
+            self._fail(edit, HARM, verdict.reason)  # it harms facts in memory
+        else:
+            self._doubt(edit, verdict.reason)
 
-    def _inspected(self, edits: Sequence[WeightEdit]) -> dict[str, WeightEdit]:
-        """Tier 0: drop edits whose numbers alone convict them; no forward pass.
+    def _measurable(self, judgement: Judgement) -> Verdict:
+        """The verdict. Leaves the search if the serving epoch cannot be measured either."""
+        if judgement.unmeasurable is not None:
+            raise _CannotMeasure(judgement.unmeasurable.reason)
+        return judgement.verdict
 
-        Each is looked at alone on the base model: what edits do to each other is for tier 1 to measure.
-        """
-        if not edits:
-            return {}
-        bench = self.parts.worker
-        verdict, failing = self.parts.guard.inspect(
-            [found for edit in edits for found in bench.inspect([edit], ())],
-            capacity_ratio=bench.capacity_ratio([*self.others, *edits]),
-        )
-        innocent: dict[str, WeightEdit] = {}
-        for edit in edits:
-            gates = [gate for fact in edit.facts for gate in failing.get(fact, ())]
-            why = "; ".join(dict.fromkeys(gate.detail or str(gate) for gate in gates))
-            if not gates:
-                innocent[edit.subject] = edit
-            elif any(gate.outcome is Outcome.REJECT for gate in gates):
-                full = {gate.name for gate in gates} == {"capacity_ratio"}
-                self._blame(edit, FULL if full else HARM, why)
-            else:
-                self._doubt(edit, why)
-        if failing:
-            self.parts.ledger.note("trial", {"edits": [], "verdict": verdict.to_json()})
-        self.parts.observe(
-            Event(kind="inspected", fields={"edits": len(edits), "failed": len(edits) - len(innocent)})
-        )
-        return innocent
+    def _removes(self) -> bool:
+        staying = {edit.digest for edit in self.setup.staying}
+        return staying != {edit.digest for edit in self.setup.serving}
 
-    def _others_changed(self) -> bool:
-        return {edit.digest for edit in self.others} != {edit.digest for edit in self.serving}
-
-    def _known_guilty(self, edit: WeightEdit) -> bool:
-        return any(fact in self.guilty for fact in edit.facts)
-
-    def _blame(self, edit: WeightEdit, code: str, reason: str) -> None:
-        for fact in edit.facts:
-            self.guilty[fact] = Kept(code=code, reason=reason)
+    def _fail(self, edit: WeightEdit, code: str, reason: str) -> None:
+        self.failed |= {fact: Kept(code=code, reason=reason) for fact in edit.facts}
 
     def _doubt(self, edit: WeightEdit, reason: str) -> None:
-        for fact in edit.facts:
-            self.undecided[fact] = Kept(code=UNDECIDED, reason=reason)
-
-
-def failing(verdict: Verdict) -> list[Gate]:
-    """The gates that decide and did not pass."""
-    return [gate for gate in verdict.gates if gate.outcome is not Outcome.ACCEPT and not gate.shadow]
-
-
-def _over_budget(verdict: Verdict) -> bool:
-    return not BUDGETS.isdisjoint(gate.name for gate in failing(verdict))
-
-
-def _excused(verdict: Verdict, names: Collection[str]) -> Verdict:
-    """The verdict with the gates of these names measured, but not decisive."""
-    gates = tuple(replace(gate, shadow=gate.shadow or gate.name in names) for gate in verdict.gates)
-    return replace(combine(gates, probe_sha256=verdict.probe_sha256), measured=verdict.measured)
+        self.undecided |= {fact: Kept(code=UNDECIDED, reason=reason) for fact in edit.facts}

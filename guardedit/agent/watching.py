@@ -1,12 +1,13 @@
-"""Step 5: drift over epochs. Every epoch passed its own gates; the sum of them may still be too much.
+"""Step 5: watch for drift. Every epoch passed its own gates, but the sum of many may still be too much.
 
-An epoch is served unwatched until a reading of its weights is in the ledger. What has to be done follows from
-the recorded events alone, so a restart, or an operator's command from another process, changes nothing:
+Each change of the served weights gets one reading: the perplexity of the serving epoch. The next action
+follows from the recorded events alone, so a restart, or an operator's command in another process, changes
+nothing:
 
-    weights without a reading           -> measure, note the reading
-    a reading that breaches             -> roll back to last-good
-    a rollback for drift without names  -> find the culprits, put them into quarantine
-    a calm reading                      -> last-good follows
+    weights without a reading                        -> measure, note the reading
+    the reading is a breach                          -> roll back to last-good
+    a drift rollback without its harmful edits       -> find them, quarantine their facts
+    the reading is no breach                         -> move last-good to the serving epoch
 """
 
 from __future__ import annotations
@@ -16,10 +17,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from guardedit.agent.kept import BREACH, Kept
+from guardedit.agent.judging import TrialSetup
+from guardedit.agent.kept import BREACH, UNDECIDED, Kept
 from guardedit.agent.parts import Parts
 from guardedit.agent.reversal import roll_back
-from guardedit.agent.trial import Trial
+from guardedit.agent.trial import try_batch
 from guardedit.core.drift import Breach, Reading
 from guardedit.core.epoch import Epoch
 from guardedit.core.errors import GuardError
@@ -29,77 +31,92 @@ from guardedit.core.probe import Measurement, Probes
 from guardedit.core.proposal import WeightEdit
 from guardedit.core.protocols import Event
 
-#: Kinds of epochs that return to an older state: their fall in perplexity is not progress.
+#: Kinds of epochs that return to an older state: the fall in perplexity is no progress, so detectors restart.
 RETURNS = frozenset({"rollback", "undo", "redo", "demote"})
 
 
 @dataclass
-class _Story:
-    """What the events say so far."""
+class _WatchState:
+    """The result of the events so far.
 
-    weights: str = ""  # sha256 of what serves
-    since: int = 0  # the epoch that brought it
-    kind: str = "base"  # of that epoch
-    read: bool = True  # whether there is a reading of it; the base model needs none
-    breach: Breach | None = None  # of the last reading, until somebody rolls back
-    unnamed: int | None = None  # the rollback for drift whose culprits nobody has named
+    Attributes:
+        weights: sha256 of the served weights.
+        since: the epoch that introduced them.
+        kind: the kind of that epoch.
+        measured: whether they have a reading; the base model needs none.
+        breach: of the latest reading, until a rollback.
+        unexplained: the rollback for drift whose harmful edits have not been named yet.
+    """
+
+    weights: str = ""
+    since: int = 0
+    kind: str = "base"
+    measured: bool = True
+    breach: Breach | None = None
+    unexplained: int | None = None
 
 
 class Watch:
-    """Feeds the drift detectors each epoch that changed the weights; after a breach finds the culprits."""
+    """Checks each change of the weights for drift; after a breach rolls back and finds the harmful edits."""
 
     def __init__(self, parts: Parts) -> None:
         self.parts = parts
-        self._story, self._seen = _Story(), 0
+        self._state, self._seen = _WatchState(), 0
 
-    def look(self) -> dict[str, str]:
-        """Do what has to be done; after a breach the facts in quarantine, with the reason."""
+    def check(self) -> dict[str, str]:
+        """Do what is due. Returns the facts that a breach put into quarantine: fact id -> reason."""
         quarantined: dict[str, str] = {}
-        self._read_on()
-        if not self._story.read:
+        self._read_events()
+        if not self._state.measured:
             self._measure()
-        if self._story.breach is not None:
-            self._return(self._story.breach)
-        if self._story.unnamed is not None:
-            quarantined = self._name_culprits(self._story.unnamed)
-        if not self._story.read:
-            self._measure()  # of what the rollback brought back
-        if self._story.read and self._story.breach is None:
-            self._all_is_well()
+        if self._state.breach is not None:
+            self._roll_back(self._state.breach)
+        if self._state.unexplained is not None:
+            quarantined = self._quarantine_harmful(self._state.unexplained)
+        if not self._state.measured:
+            self._measure()  # the weights that the rollback brought back
+        if self._state.measured and self._state.breach is None:
+            self._move_last_good()
         return quarantined
 
-    def unwatched(self) -> bool:
-        """Whether something serves that nobody has measured, or that should no longer serve."""
-        self._read_on()
-        return not self._story.read or self._story.breach is not None or self._story.unnamed is not None
+    def unfinished(self) -> bool:
+        """Whether the served weights have no reading, or a breach has not been dealt with."""
+        self._read_events()
+        state = self._state
+        return not state.measured or state.breach is not None or state.unexplained is not None
 
-    def _read_on(self) -> None:
+    def _read_events(self) -> None:
         for seq, kind, body in self.parts.ledger.events(since=self._seen, kinds=("epoch", "reading", "kept")):
             self._seen = seq
             if kind == "epoch":
                 self._take_epoch(body)
             elif kind == "reading":
                 self._take_reading(body)
-            elif body.get("after") == self._story.unnamed:
-                self._story.unnamed = None
+            elif body.get("after") == self._state.unexplained:
+                self._state.unexplained = None
 
     def _take_epoch(self, body: Mapping[str, Any]) -> None:
-        story = self._story
+        state = self._state
         if body["kind"] == "rollback":
-            story.breach = None
+            state.breach = None
             if body["reason"].startswith("drift:"):
-                story.unnamed = body["number"]
-        if body["weights_sha256"] != story.weights:
-            story.weights, story.since, story.kind = body["weights_sha256"], body["number"], body["kind"]
-            story.read = body["number"] == 0
+                state.unexplained = body["number"]
+        if body["weights_sha256"] != state.weights:
+            state.weights, state.since, state.kind = body["weights_sha256"], body["number"], body["kind"]
+            state.measured = body["number"] == 0
 
     def _take_reading(self, body: Mapping[str, Any]) -> None:
         numbers = {name: body[name] for name in ("epoch", "log_ratio_to_base", "log_ratio_to_last_good")}
         breach = self.parts.drift.update(Reading(**numbers, restart=body["restart"]))
-        if body["epoch"] >= self._story.since:
-            self._story.read, self._story.breach = True, breach
+        if body["epoch"] >= self._state.since:
+            self._state.measured, self._state.breach = True, breach
 
     def _measure(self) -> None:
+        """Note a reading of the serving epoch.
+
+        Raises:
+            GuardError: its perplexity ratio is not finite.
+        """
         found = self.parts.ledger.snapshot()
         good = self.parts.ledger.ref("last-good")
         now = self._measured(found.edits)
@@ -118,80 +135,86 @@ class Watch:
                 "weights_sha256": found.epoch.weights_sha256,
                 "log_ratio_to_base": to_base,
                 "log_ratio_to_last_good": to_good,
-                "restart": self._story.kind in RETURNS,
+                "restart": self._state.kind in RETURNS,
             },
         )
         failpoint("watch.noted")
-        self._tell_watched(found.epoch, to_base)
-        self._read_on()
+        self._report(found.epoch, to_base)
+        self._read_events()
 
-    def _all_is_well(self) -> None:
+    def _move_last_good(self) -> None:
         serving, good = self.parts.ledger.epoch(), self.parts.ledger.ref("last-good")
-        if good != serving.number and serving.weights_sha256 == self._story.weights:
+        if good != serving.number and serving.weights_sha256 == self._state.weights:
             failpoint("watch.good")
             self.parts.ledger.move_ref("last-good", to=serving.number, expected=good)
 
-    def _return(self, breach: Breach) -> None:
+    def _roll_back(self, breach: Breach) -> None:
         fields = {"detector": breach.reason, "value": breach.value, "limit": breach.limit}
         self.parts.observe(Event(kind="breach", fields={**fields, "epoch": breach.epoch}))
-        roll_back(self.parts, self._refuge(), trigger="drift", detail=str(breach))
+        roll_back(self.parts, self._safe_epoch(), trigger="drift", detail=str(breach))
         failpoint("watch.rolled_back")
-        self._read_on()
+        self._read_events()
 
-    def _refuge(self) -> int:
-        """Where to go back to: last-good, unless it has the very weights that breach; then the base model."""
+    def _safe_epoch(self) -> int:
+        """The epoch to return to: last-good, or the base model if last-good has the weights of the breach."""
         good = self.parts.ledger.epoch(self.parts.ledger.ref("last-good"))
-        return 0 if good.weights_sha256 == self._story.weights else good.number
+        return 0 if good.weights_sha256 == self._state.weights else good.number
 
-    def _name_culprits(self, rollback: int) -> dict[str, str]:
-        """Who among the edits that went made it too much: those go into quarantine, the others may return."""
-        before = {edit.digest: edit for edit in self.parts.ledger.edits(rollback - 1)}
-        standing = self.parts.ledger.edits(rollback)
-        gone = [edit for digest, edit in before.items() if digest not in {e.digest for e in standing}]
-        why = self.parts.ledger.epoch(rollback).reason
-        guilty = {
-            fact: Kept(code=BREACH, reason=why, epoch=rollback - 1) for fact in self._culprits(gone, standing)
+    def _quarantine_harmful(self, rollback: int) -> dict[str, str]:
+        """Find the harmful ones among the edits that the rollback removed, and quarantine their facts.
+
+        The facts of the other edits may be promoted again.
+        """
+        staying = self.parts.ledger.edits(rollback)
+        kept_digests = {edit.digest for edit in staying}
+        removed = {edit.digest: edit for edit in self.parts.ledger.edits(rollback - 1)}
+        removed_edits = [edit for digest, edit in removed.items() if digest not in kept_digests]
+        reason = self.parts.ledger.epoch(rollback).reason
+        quarantined = {
+            fact: Kept(code=BREACH, reason=reason, epoch=rollback - 1)
+            for fact in self._harmful_facts(removed_edits, staying)
         }
-        body = {"facts": {fact: kept.to_json() for fact, kept in guilty.items()}, "after": rollback}
-        self.parts.ledger.note("kept", body)
+        facts = {fact: kept.to_json() for fact, kept in quarantined.items()}
+        self.parts.ledger.note("kept", {"facts": facts, "after": rollback})
         failpoint("watch.named")
-        self._read_on()
-        return {fact: kept.reason for fact, kept in guilty.items()}
+        self._read_events()
+        return {fact: kept.reason for fact, kept in quarantined.items()}
 
-    def _culprits(self, gone: Sequence[WeightEdit], standing: Sequence[WeightEdit]) -> Iterable[str]:
-        """Facts of the edits that fail on top of what stands; the others may be promoted again."""
+    def _harmful_facts(self, removed: Sequence[WeightEdit], staying: Sequence[WeightEdit]) -> Iterable[str]:
+        """Facts of the removed edits that fail a trial on top of the staying ones."""
         live = self.parts.ledger.live()
-        trial = Trial(
-            self.parts,
-            serving=standing,
-            others=standing,
+        setup = TrialSetup(
+            serving=staying,
+            staying=staying,
             facts={fact.id: fact for fact in live.values() if fact.placement is Placement.MEMORY},
             live=live,
             seed=self.parts.limits.trial_seed,
         )
-        known = {edit.subject: edit for edit in gone if set(edit.facts) <= trial.facts.keys()}
-        trial.run(known)
-        guilty = [edit for edit in known.values() if trial.guilty.keys() & set(edit.facts)]
-        if not guilty and known:
-            # Each is harmless beside the others' absence: the one with the largest change goes.
-            guilty = [max(known.values(), key=lambda edit: edit.diagnostics.get("relative_size", 0.0))]
-        return [fact for edit in guilty for fact in edit.facts]
+        # Edits with a fact that was superseded or retracted since are out for good.
+        edits = {edit.subject: edit for edit in removed if set(edit.facts) <= setup.facts.keys()}
+        result = try_batch(self.parts, setup, edits)
+        failed = {fact for fact, why in result.kept.items() if why.code != UNDECIDED}
+        harmful = [edit for edit in edits.values() if failed & set(edit.facts)]
+        if not harmful and edits:
+            # Each edit is harmless by itself, only their sum is not: choose the one with the largest change.
+            harmful = [max(edits.values(), key=lambda edit: edit.diagnostics.get("relative_size", 0.0))]
+        return [fact for edit in harmful for fact in edit.facts]
 
     def _measured(self, edits: Sequence[WeightEdit]) -> Measurement:
         texts = self.parts.guard.probes_for((), {}, seed=0).texts
         return self.parts.worker.measure(edits, Probes(texts=texts))
 
-    def _tell_watched(self, epoch: Epoch, log_ratio: float) -> None:
+    def _report(self, epoch: Epoch, log_ratio: float) -> None:
         fields = {"epoch": epoch.number, "probe_set": "guard", "perplexity_ratio": math.exp(log_ratio)}
         limit = self.parts.limits.drift_ratio
         self.parts.observe(Event(kind="watched", fields={**fields, "limit": limit}))
 
 
-def _log_ratio(now: Measurement, before: Measurement) -> float:
+def _log_ratio(candidate: Measurement, reference: Measurement) -> float:
     """Natural log of the perplexity ratio, paired by token; 0 without probe texts (no guard)."""
     pairs = [
         b - a
-        for new, old in zip(now.logprobs, before.logprobs, strict=True)
-        for a, b in zip(new, old, strict=True)
+        for text, other in zip(candidate.logprobs, reference.logprobs, strict=True)
+        for a, b in zip(text, other, strict=True)
     ]
     return math.fsum(pairs) / len(pairs) if pairs else 0.0

@@ -1,18 +1,15 @@
-"""The one place that names concrete classes: settings and policy in, working parts out.
-
-Knows how the pieces are chosen and fitted together; does nothing with them.
-"""
+"""Builds the parts of the system from settings and policy. The one place that chooses concrete classes."""
 
 from __future__ import annotations
 
 from guardedit.assembly.base_check import (
-    Part,
+    BasePart,
     accept_base,
     check_base,
     compare_base,
     edits_on_base,
-    note_new_parts,
     parts_of_base,
+    record_new_parts,
 )
 from guardedit.assembly.base_parts import base_parts
 from guardedit.assembly.edit_cards import (
@@ -22,7 +19,7 @@ from guardedit.assembly.edit_cards import (
     edit_settings,
     find_card,
     joint_settings,
-    policy_dials,
+    policy_settings,
     write_card,
 )
 from guardedit.assembly.limits import drift_watch, guard
@@ -38,7 +35,7 @@ from guardedit.assembly.loading import (
 from guardedit.assembly.model_files import (
     BACKGROUND,
     PROBES,
-    PROSE,
+    TOKENS_PER_DIMENSION,
     background,
     known_questions,
     load_probes,
@@ -50,7 +47,7 @@ from guardedit.assembly.system import (
     last_snapshot,
     load_memory,
     open_ledger,
-    unchanged_base,
+    require_unchanged_base,
 )
 from guardedit.sources.registry import open_sources
 
@@ -58,10 +55,10 @@ __all__ = [
     "BACKGROUND",
     "EDIT_CARD",
     "PROBES",
-    "PROSE",
+    "TOKENS_PER_DIMENSION",
+    "BasePart",
     "Builder",
     "LoadedModel",
-    "Part",
     "accept_base",
     "background",
     "base_parts",
@@ -86,12 +83,12 @@ __all__ = [
     "load_setup",
     "model_folder",
     "model_worker",
-    "note_new_parts",
     "open_ledger",
     "open_sources",
     "parts_of_base",
-    "policy_dials",
+    "policy_settings",
+    "record_new_parts",
+    "require_unchanged_base",
     "tokenizer_check",
-    "unchanged_base",
     "write_card",
 ]

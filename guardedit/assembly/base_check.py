@@ -1,7 +1,7 @@
-"""Whether the base is what it was when the ledger's facts and edits were made on it.
+"""Checks that the base model's files are those on which the ledger's facts and edits were made.
 
-The ledger knows the digest of every part, from the first start on, as events of kind `base`. Parts that are
-collected again when they are lost may be missing; whatever is there must have the recorded digest.
+The ledger records the digest of every part as events of kind `base`, from the first start on. Parts that can
+be collected again may be missing; every part that exists must have the recorded digest.
 """
 
 from __future__ import annotations
@@ -29,8 +29,8 @@ EVENT = "base"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Part:
-    """One part of the base, as recorded and as found; `ABSENT` for a file that is not there."""
+class BasePart:
+    """One part of the base model, as recorded and as found. The digest of a missing file is `ABSENT`."""
 
     name: str
     path: Path
@@ -39,7 +39,7 @@ class Part:
 
     @property
     def state(self) -> str:
-        """`same`, `changed`, `new` (collected since), `lost` or `damaged`, which are collected again."""
+        """`same`, `changed`, `new` (collected since), or `lost` or `damaged` (will be collected again)."""
         if self.recorded == self.found:
             return "same"
         if kind_of(self.name) in DERIVED:
@@ -49,7 +49,7 @@ class Part:
 
     @property
     def known(self) -> str:
-        """What to record: what is found, or else what was recorded."""
+        """The digest to record: the one found, else the one recorded."""
         if self.found not in (ABSENT, DAMAGED):
             return self.found
         return ABSENT if self.recorded == DAMAGED else self.recorded
@@ -59,19 +59,19 @@ class Part:
 
 
 def check_base(settings: Settings, ledger: SqliteLedger) -> None:
-    """Compare the base with what the ledger knows, and record what it does not know yet; at every start.
+    """Compare the base model with the ledger's record, and record new parts. Called at every start.
 
     Raises:
-        WrongBaseModel: naming every part that was changed, both digests and the remedy.
+        WrongBaseModel: a part was changed; names each such part, both digests and the remedy.
     """
     compare_base(settings, ledger)
-    note_new_parts(settings, ledger)
+    record_new_parts(settings, ledger)
 
 
-def note_new_parts(settings: Settings, ledger: SqliteLedger) -> None:
-    """Record what was collected since the ledger last knew, and all of it the first time.
+def record_new_parts(settings: Settings, ledger: SqliteLedger) -> None:
+    """Record parts that were collected since the last record; the first time, record all parts.
 
-    For whoever writes the ledger, as often as wanted: a large file is read again only when it was touched.
+    May be called often: a large file is read again only if it was touched.
     """
     recorded, parts = recorded_parts(ledger), parts_of_base(settings, ledger)
     new = {part.name: part.known for part in parts if not recorded or part.state == "new"}
@@ -79,8 +79,8 @@ def note_new_parts(settings: Settings, ledger: SqliteLedger) -> None:
         ledger.note(EVENT, {"parts": {**recorded, **new}})
 
 
-def compare_base(settings: Settings, ledger: LedgerReader, *, cache: Path | None = None) -> list[Part]:
-    """All parts, none of them changed; for anybody who can read the ledger.
+def compare_base(settings: Settings, ledger: LedgerReader, *, cache: Path | None = None) -> list[BasePart]:
+    """All parts, after a check that none was changed. Needs only read access to the ledger.
 
     Raises:
         WrongBaseModel: as `check_base`.
@@ -91,19 +91,19 @@ def compare_base(settings: Settings, ledger: LedgerReader, *, cache: Path | None
     return parts
 
 
-def parts_of_base(settings: Settings, ledger: LedgerReader, *, cache: Path | None = None) -> list[Part]:
-    """Every part that is recorded or found; those of a ledger that knows none yet are all the same.
+def parts_of_base(settings: Settings, ledger: LedgerReader, *, cache: Path | None = None) -> list[BasePart]:
+    """Every part that is recorded or found. If the ledger has no record yet, all parts are `same`.
 
     Args:
         settings: where the files are.
-        ledger: of which model, and what was recorded.
-        cache: folder of second moments; default: the home folder's.
+        ledger: the base model and the recorded digests.
+        cache: folder of second moments; default: the one in the home folder.
     """
     base = ledger.base_sha256
     found = base_parts(settings, base, cache=cache)
     recorded = recorded_parts(ledger) or found
     return [
-        Part(
+        BasePart(
             name=name,
             path=path_of(settings, base, name),
             recorded=recorded.get(name, ABSENT),
@@ -114,7 +114,7 @@ def parts_of_base(settings: Settings, ledger: LedgerReader, *, cache: Path | Non
 
 
 def recorded_parts(ledger: LedgerReader) -> Mapping[str, str]:
-    """Name -> digest as last recorded; empty before the first start of a coordinator that records them."""
+    """Name -> last recorded digest; empty if no coordinator has recorded any yet."""
     events = ledger.events(kinds=(EVENT,))
     parts: Mapping[str, str] = events[-1][2]["parts"] if events else {}
     return parts
@@ -122,64 +122,67 @@ def recorded_parts(ledger: LedgerReader) -> Mapping[str, str]:
 
 def accept_base(
     settings: Settings, ledger: SqliteLedger, names: Sequence[str], *, by: str, base_sha256: str | None = None
-) -> list[Part]:
-    """Record the named parts as they are now; who did it and when stays in the ledger.
+) -> list[BasePart]:
+    """Record changed parts as they are now. Who did it and when stays in the ledger.
 
     Args:
         settings: where the files are.
         ledger: open for writing.
-        names: of parts, or of kinds: then all changed parts of that kind.
-        by: who says so.
-        base_sha256: of the model as it is now, which must be the ledger's; needed for `weights` and `config`.
+        names: names of parts, or kinds, which stand for all changed parts of the kind.
+        by: the person who accepts the change.
+        base_sha256: digest of the model as it is now, which must be the one in the ledger; needed for
+            `weights` and `config`.
 
     Raises:
-        UsageError: a name is that of no changed part; or edits in the weights were folded with it.
+        UsageError: no changed part has this name; or edits in the weights were folded with a named part.
         WrongBaseModel: the ledger belongs to another model.
     """
     changed = [part for part in parts_of_base(settings, ledger) if part.state == "changed"]
     chosen = [part for part in changed if {part.name, kind_of(part.name)} & {*names}]
-    if strange := sorted({*names} - {name for part in chosen for name in (part.name, kind_of(part.name))}):
-        known = ", ".join(part.name for part in changed) or "none"
-        raise UsageError(f"{', '.join(strange)}: nothing of that name was changed; changed: {known}")
+    if unknown := sorted({*names} - {name for part in chosen for name in (part.name, kind_of(part.name))}):
+        names_of_changed = ", ".join(part.name for part in changed) or "none"
+        raise UsageError(
+            f"{', '.join(unknown)}: no changed part has this name; changed parts: {names_of_changed}"
+        )
     if base_sha256 is not None and base_sha256 != ledger.base_sha256:
         raise WrongBaseModel(
             f"{settings.home} belongs to base model {ledger.base_sha256[:12]}, this is {base_sha256[:12]}: "
-            "another model needs a folder of its own, name one with --home"
+            "use another folder for another model, with --home"
         )
     _refuse_under_edits(settings, ledger, chosen)
-    told = {part.name: {"recorded": part.recorded, "found": part.found} for part in chosen}
+    accepted = {part.name: {"recorded": part.recorded, "found": part.found} for part in chosen}
     now = {**recorded_parts(ledger), **{part.name: part.found for part in chosen}}
-    ledger.note(EVENT, {"parts": now, "accepted": told, "by": by})
+    ledger.note(EVENT, {"parts": now, "accepted": accepted, "by": by})
     return chosen
 
 
 def edits_on_base(ledger: LedgerReader) -> int:
-    """How many weight edits the serving and the last good epoch have, whichever has more."""
+    """The number of weight edits of the serving or of the last good epoch, whichever has more."""
     return max(len(ledger.edits(ledger.ref(name))) for name in (SERVING, LAST_GOOD))
 
 
-def _refuse_under_edits(settings: Settings, ledger: LedgerReader, parts: Sequence[Part]) -> None:
+def _refuse_under_edits(settings: Settings, ledger: LedgerReader, parts: Sequence[BasePart]) -> None:
     names = ", ".join(part.name for part in parts if folds(settings, part.name))
     if names and (edits := edits_on_base(ledger)):
         raise UsageError(
-            f"{names} cannot be accepted: {edits} edits in the weights were made and are folded with what "
-            "was there before. Put that back, or take the edits out first: `guardedit epochs rollback` to an "
-            "epoch without any"
+            f"{names} cannot be accepted: {edits} edits in the weights were made with the old files and are "
+            "folded with them. Restore the old files, or first roll back to an epoch without edits in the "
+            "weights (`guardedit epochs rollback`)"
         )
 
 
-def _refusal(settings: Settings, ledger: LedgerReader, changed: Sequence[Part]) -> str:
-    told = "; ".join(map(str, changed))
+def _refusal(settings: Settings, ledger: LedgerReader, changed: Sequence[BasePart]) -> str:
+    details = "; ".join(map(str, changed))
     if any(kind_of(part.name) in ("weights", "config") for part in changed):
         return (
-            f"{settings.home} belongs to base model {ledger.base_sha256[:12]}, of which this was changed: "
-            f"{told}. Put it back and load that model, or give this one another folder; where its tensors "
-            "are the same, `guardedit base accept weights config` says that it is meant"
+            f"{settings.home} belongs to base model {ledger.base_sha256[:12]}, whose files were changed: "
+            f"{details}. Restore them, or use another folder for the new model; if its tensors are the same, "
+            "accept the change with `guardedit base accept weights config`"
         )
     names = " ".join(part.name for part in changed)
     return (
-        f"the base of {settings.home} was changed: {told}. Put back what was there; or, if it is meant, say "
-        f"`guardedit base accept {names}`"
+        f"files of the base model of {settings.home} were changed: {details}. Restore them or, if the change "
+        f"is intended, accept it with `guardedit base accept {names}`"
         + (
             ", which needs a serving epoch without edits in the weights"
             if any(folds(settings, part.name) for part in changed)

@@ -1,7 +1,7 @@
-"""What the answers of a model depend on beside the ledger: its files, each with its digest.
+"""The files that answers depend on besides the ledger, each with its digest.
 
-Reads files and loads no model, so a process that has none can tell whether anything was changed. Trained
-editors are not among them: what they have made is in the ledger, byte for byte.
+No model is loaded, so any process can detect a change. Trained editors are not among the parts: the edits
+that they made are in the ledger, byte for byte.
 """
 
 from __future__ import annotations
@@ -17,15 +17,15 @@ from guardedit.assembly.edit_cards import EDIT_CARD, card_file
 from guardedit.assembly.model_files import BACKGROUND, MOMENTS, model_folder, probe_file
 from guardedit.core.errors import MemoryIndexError, UsageError
 from guardedit.memory.encoder import packaged_minilm
-from guardedit.models.weights.statistics import read_moments
+from guardedit.models.weights.second_moments import read_moments
 from guardedit.settings import Settings
 
-#: Digest of what is not there.
+#: Digest of a missing file.
 ABSENT = "absent"
-#: Digest of a cache file that is not what was written: it is made anew when it is needed.
+#: Digest of a damaged cache file. It is computed again when it is needed.
 DAMAGED = "damaged"
 
-#: Kinds of several files -> their names in a model's folder.
+#: Kinds with several files -> their names in a model's folder.
 FILES: Mapping[str, tuple[str, ...]] = MappingProxyType(
     {
         "weights": ("*.safetensors", "*.safetensors.index.json", "adapter_config.json"),
@@ -36,27 +36,27 @@ FILES: Mapping[str, tuple[str, ...]] = MappingProxyType(
         "chat_template": ("chat_template*", "additional_chat_templates/*"),
     }
 )  # fmt: skip
-#: Kinds of which the fold depends: with edits in the weights they cannot be changed.
+#: Kinds that the fold depends on. They cannot be changed while there are edits in the weights.
 FOLDED = frozenset({"weights", "config", "tokenizer", "background", "edit_card", "moments"})
-#: Kinds that are collected again where a file was lost.
+#: Kinds that are collected again if a file is lost.
 DERIVED = frozenset({"moments"})
-#: Smaller files are read each time: two changes within a tick of the clock have one and the same stamp.
+#: Smaller files are read every time: two changes within one tick of the clock have the same timestamp.
 LARGE_BYTES = 1 << 20
 
 
 def base_parts(settings: Settings, base_sha256: str, *, cache: Path | None = None) -> dict[str, str]:
-    """Name of a part -> its sha256, `ABSENT` for one of a single file that is not there.
+    """Name of a part -> its sha256, or `ABSENT`.
 
-    A name is `KIND`, or `KIND/FILE` where there may be several. Second moments count with all their fields,
-    everything else with its bytes.
+    A name is `KIND`, or `KIND/FILE` for kinds with several files. The digest of second moments covers all
+    their fields, every other digest the bytes of the file.
 
     Args:
         settings: model, home folder, probe set and encoder.
-        base_sha256: the base model's digest, under which the home folder keeps what belongs to it.
-        cache: folder of second moments; default: the home folder's.
+        base_sha256: digest of the base model; names its folder in the home folder.
+        cache: folder of second moments; default: the one in the home folder.
 
     Raises:
-        UsageError: for a file that cannot be read.
+        UsageError: a file cannot be read.
     """
     cached = _cached(cache or settings.home / MOMENTS, base_sha256)
     return {name: digest_of(path) for name, path in _files(settings, base_sha256).items()} | {
@@ -65,7 +65,7 @@ def base_parts(settings: Settings, base_sha256: str, *, cache: Path | None = Non
 
 
 def path_of(settings: Settings, base_sha256: str, name: str) -> Path:
-    """Where a part lies, or would lie."""
+    """The path of a part, whether it exists or not."""
     kind, _, file = name.partition("/")
     if kind == "moments":
         return settings.home / MOMENTS / base_sha256 / file
@@ -75,7 +75,7 @@ def path_of(settings: Settings, base_sha256: str, name: str) -> Path:
 
 
 def kind_of(name: str) -> str:
-    """Kind of a part.
+    """The kind in the name of a part.
 
     >>> kind_of("tokenizer/merges.txt")
     'tokenizer'
@@ -86,24 +86,24 @@ def kind_of(name: str) -> str:
 def folds(settings: Settings, name: str) -> bool:
     """Whether the folded bytes depend on a part.
 
-    Without background text beside the model they depend on the probe set, whose statements stand in for it.
+    Without a background file in the model's folder they depend on the probe set, whose statements replace it.
     """
-    stands_in = kind_of(name) == "probes" and not (model_folder(settings) / BACKGROUND).is_file()
-    return kind_of(name) in FOLDED or stands_in
+    replaces_background = kind_of(name) == "probes" and not (model_folder(settings) / BACKGROUND).is_file()
+    return kind_of(name) in FOLDED or replaces_background
 
 
 def digest_of(path: Path) -> str:
-    """sha256 of a file's bytes; `ABSENT` when there is none."""
+    """sha256 of the bytes of a file; `ABSENT` if there is none."""
     return _digest(path, _of_bytes)
 
 
 def derived_digest(path: Path) -> str:
-    """Digest of a kept file of second moments or background text."""
+    """Digest of a cached file of second moments or background text."""
     return _digest(path, _of_moments if path.suffix == ".safetensors" else _of_bytes)
 
 
 def encoder_folder(settings: Settings) -> Path | None:
-    """Folder of the sentence encoder; None when a name, not a folder, is given, or it is not installed."""
+    """Folder of the sentence encoder; None if it is given by name or is not installed."""
     if settings.encoder:
         return Path(settings.encoder) if Path(settings.encoder).is_dir() else None
     try:
@@ -113,7 +113,7 @@ def encoder_folder(settings: Settings) -> Path | None:
 
 
 def _files(settings: Settings, base_sha256: str) -> dict[str, Path]:
-    """All parts but what was collected, by name."""
+    """All parts except collected ones, by name."""
     folder = model_folder(settings)
     found = {
         "config": folder / "config.json",
@@ -135,7 +135,7 @@ def _in_folder(folder: Path) -> Iterator[tuple[str, Path]]:
 
 
 def _of_encoder(settings: Settings) -> Iterator[tuple[str, Path]]:
-    """Its files. The packaged one's weights are not among them: nothing but their known digest is loaded."""
+    """Files of the encoder, without packaged weights: those are loaded with their known digest only."""
     if (folder := encoder_folder(settings)) is None:
         return
     for path in sorted(folder.rglob("*")):
@@ -145,17 +145,17 @@ def _of_encoder(settings: Settings) -> Iterator[tuple[str, Path]]:
 
 
 def _cached(folder: Path, base_sha256: str) -> list[Path]:
-    """Files of second moments and of sampled background text that are kept for a base model."""
+    """Cached files of second moments and of sampled background text of a base model."""
     kept = folder / base_sha256
     return sorted(path for path in kept.glob("*") if path.suffix in {".json", ".safetensors"})
 
 
 def _digest(path: Path, read: Callable[[Path], str]) -> str:
     try:
-        seen = path.stat()
-        if seen.st_size < LARGE_BYTES:
+        found = path.stat()
+        if found.st_size < LARGE_BYTES:
             return read(path)
-        return _known(read, path, (seen.st_ino, seen.st_size, seen.st_mtime_ns, seen.st_ctime_ns))
+        return _cached_digest(read, path, (found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns))
     except FileNotFoundError:
         return ABSENT
     except OSError as error:
@@ -163,8 +163,8 @@ def _digest(path: Path, read: Callable[[Path], str]) -> str:
 
 
 @lru_cache(maxsize=1_024)
-def _known(read: Callable[[Path], str], path: Path, _stamp: tuple[int, ...]) -> str:
-    """Each large file once in the life of a process, as long as it has the same stamp."""
+def _cached_digest(read: Callable[[Path], str], path: Path, _stamp: tuple[int, ...]) -> str:
+    """Digest of a large file, read once per process as long as its timestamp is the same."""
     return read(path)
 
 

@@ -1,7 +1,7 @@
-"""The edit card that is in force for a base model, and what follows from it and the policy.
+"""The edit card of a base model, and the editing settings that follow from card and policy.
 
-The order of authority is policy, card, the dials' own defaults. A card is found by the digest of the base
-model: what `guardedit locate sweep` wrote into the home folder, else the file in the model's folder.
+The policy overrides the card, and the card overrides the defaults. A card is found by the digest of the base
+model: the one that `guardedit locate sweep` wrote into the home folder, else the file in the model's folder.
 """
 
 from __future__ import annotations
@@ -21,22 +21,22 @@ from guardedit.editing.settings import EditSettings, JointSettings
 from guardedit.policy.schema import Policy
 from guardedit.settings import Settings
 
-#: In the model's folder.
+#: Name of the card in the model's folder.
 EDIT_CARD = "edit_card.json"
-#: In the home folder, one file a base model.
+#: Folder of cards in the home folder, one file per base model.
 EDIT_CARDS = "edit_cards"
 
 
 def card_file(settings: Settings, base_sha256: str) -> Path:
-    """Where the sweep writes its card of a base model."""
+    """Path of the card that the sweep writes for a base model."""
     return settings.home / EDIT_CARDS / f"{base_sha256}.json"
 
 
 def find_card(settings: Settings, base_sha256: str) -> EditCard | None:
-    """The card of a base model; None where nobody made one.
+    """The card of a base model; None if there is none.
 
     Raises:
-        UsageError: for a card that cannot be read, or one that names another model.
+        UsageError: the card cannot be read, or belongs to another model.
     """
     for path in (card_file(settings, base_sha256), model_folder(settings) / EDIT_CARD):
         if path.is_file():
@@ -45,54 +45,54 @@ def find_card(settings: Settings, base_sha256: str) -> EditCard | None:
 
 
 def write_card(settings: Settings, card: EditCard) -> Path:
-    """Put a card where `find_card` looks first; a reader sees the old file or the new one.
+    """Write a card to the path where `find_card` looks first. Atomic: readers see the old or the new card.
 
     Raises:
-        UsageError: for a card without the digest of a base model.
-        StorageFull: when the disk refuses.
+        UsageError: the card has no digest of a base model.
+        StorageFull: the disk is full.
     """
     if card.base_sha256 is None:
-        raise UsageError("a card is kept by the digest of its base model, and this one names none")
+        raise UsageError("the edit card has no base_sha256: cards are stored by the base model's digest")
     path = card_file(settings, card.base_sha256)
-    replace_file(path, card.json.encode(), step="card")
+    replace_file(path, card.text.encode(), step="card")
     return path
 
 
 def edit_layer(policy: Policy, settings: Settings, card: EditCard | None) -> int:
-    """The layer to edit: the policy's, else the card's.
+    """The layer to edit: from the policy, else from the card.
 
     Raises:
-        PolicyError: when neither names one.
+        PolicyError: neither has one.
     """
     if policy.editing.layer is not None:
         return policy.editing.layer
     if card is None:
         raise PolicyError(
             f"editing.layer is null and there is no {model_folder(settings) / EDIT_CARD}: "
-            "set editing.layer, or let `guardedit locate sweep` choose"
+            "set editing.layer, or let `guardedit locate sweep` choose a layer"
         )
     return card.layer
 
 
 def edit_settings(policy: Policy, card: EditCard | None = None) -> EditSettings:
-    """The editing methods' dials: their own, with what the card and above it the policy say instead."""
-    return EditSettings(**{**({} if card is None else card.edit), **policy_dials(policy, EditSettings)})
+    """Settings of the editing methods: defaults, overridden by the card, overridden by the policy."""
+    return EditSettings(**{**({} if card is None else card.edit), **policy_settings(policy, EditSettings)})
 
 
 def joint_settings(policy: Policy, card: EditCard | None = None) -> JointSettings:
-    """The same for the joint editor."""
-    return JointSettings(**{**({} if card is None else card.joint), **policy_dials(policy, JointSettings)})
+    """Settings of the joint editor, in the same way."""
+    return JointSettings(**{**({} if card is None else card.joint), **policy_settings(policy, JointSettings)})
 
 
-def policy_dials(policy: Policy, dials: type[EditSettings | JointSettings]) -> Mapping[str, Any]:
-    """The dials that the policy sets, which no card can change."""
-    names = {item.name for item in fields(dials)}
-    said = policy.editing.model_dump(exclude_none=True)
-    return {name: value for name, value in said.items() if name in names}
+def policy_settings(policy: Policy, kind: type[EditSettings | JointSettings]) -> Mapping[str, Any]:
+    """The settings that the policy sets. A card cannot change them."""
+    names = {field.name for field in fields(kind)}
+    chosen = policy.editing.model_dump(exclude_none=True)
+    return {name: value for name, value in chosen.items() if name in names}
 
 
 def editing_sha256(policy: Policy, settings: Settings, card: EditCard | None) -> str:
-    """Digest of where and how edits are made: edits made otherwise are other edits."""
+    """Digest of all settings that edits depend on."""
     body = [
         edit_layer(policy, settings, card),
         None if card is None else card.layers,
@@ -108,7 +108,7 @@ def _read(path: Path, base_sha256: str) -> EditCard:
     except (OSError, UnicodeDecodeError) as error:
         raise UsageError(f"cannot read the edit card {path}: {error}") from error
     card = parse_card(text, path)
-    # A card written by hand beside the weights may leave the digest out: it lies with its model.
+    # A card written by hand may leave the digest out if it is in the folder of its model.
     if card.base_sha256 not in (None, base_sha256):
         raise UsageError(
             f"{path} is the edit card of another model, {card.base_sha256[:12]}; the one loaded is "

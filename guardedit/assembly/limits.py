@@ -1,4 +1,4 @@
-"""From the policy's numbers to the guard and the drift watch that hold to them."""
+"""The guard and the drift watch with the limits of a policy."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def guard(policy: Policy, probes: ProbeSet) -> CollapseGuard:
 
 
 def drift_watch(policy: Policy) -> DriftWatch:
-    """Budgets and detectors with the policy's limits."""
+    """The drift watch with the policy's limits."""
     d = policy.drift
     limits = DriftLimits(
         max_ratio_to_base=d.perplexity_ratio_to_base,

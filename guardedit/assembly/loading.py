@@ -1,4 +1,4 @@
-"""A loaded model with its second moments, its fold and its editing methods."""
+"""Loads a model with its second moments, its fold and its editing methods."""
 
 from __future__ import annotations
 
@@ -10,30 +10,30 @@ from pathlib import Path
 
 from guardedit.assembly.edit_cards import edit_layer, edit_settings, find_card, joint_settings
 from guardedit.assembly.model_files import MOMENTS, TRAINED, background, catalogue, model_folder
-from guardedit.core.protocols import Editor
+from guardedit.core.protocols import MethodEditor
 from guardedit.editing.hyper.network import last_layers
 from guardedit.editing.registry import Registry
 from guardedit.editing.setup import Setup
 from guardedit.models.host import ModelHost
 from guardedit.models.weights.fold import Fold
-from guardedit.models.weights.moments import Moments
-from guardedit.models.weights.statistics import SecondMoments, load_or_collect
+from guardedit.models.weights.lazy_moments import LazyMoments
+from guardedit.models.weights.second_moments import SecondMoments, load_or_collect
 from guardedit.models.worker import ModelWorker
 from guardedit.policy.schema import Policy
 from guardedit.settings import Settings
 
-#: Makes an editing method, as the registered classes' `build` does.
-Builder = Callable[[Setup], Editor]
+#: Builds an editing method, as `build` of the registered classes does.
+Builder = Callable[[Setup], MethodEditor]
 
 
 @dataclass(frozen=True)
 class LoadedModel:
-    """A loaded model with what edits need; shared by worker and replica where they share a process."""
+    """A model and what edits need. Worker and replica share it if they run in one process."""
 
     host: ModelHost
-    moments: SecondMoments  # of the layer that is edited
+    moments: SecondMoments  # of the edited layer
     fold: Fold
-    editors: Mapping[str, Editor]
+    editors: Mapping[str, MethodEditor]
 
 
 def load_model(
@@ -45,7 +45,7 @@ def load_model(
 ) -> LoadedModel:
     """Load the model, its second moments and its editing methods.
 
-    `extra` adds methods that no registry should offer, such as the demo's fault injection; `cache` is as in
+    `extra` adds methods that are not in the registry, such as the demo's fault injection. `cache` is as in
     `load_setup`.
     """
     setup = load_setup(settings, policy, cache=cache)
@@ -53,19 +53,19 @@ def load_model(
     return LoadedModel(setup.host, setup.moments[setup.layer], setup.fold, editors)
 
 
-class Editors(Mapping[str, Editor]):
-    """Editing methods by name, built when first asked for: most are never used, some must be trained.
+class Editors(Mapping[str, MethodEditor]):
+    """Editing methods by name, built at their first use: most are never used, and some must be trained.
 
     Args:
-        setup: what they are built from.
-        extra: methods that no registry offers.
+        setup: what the methods are built from.
+        extra: methods that are not in the registry.
     """
 
-    def __init__(self, setup: Setup, extra: Mapping[str, Editor]) -> None:
+    def __init__(self, setup: Setup, extra: Mapping[str, MethodEditor]) -> None:
         self._setup, self._registry, self._built = setup, Registry(), dict(extra)
 
-    def __getitem__(self, name: str) -> Editor:
-        """UsageError for a name that cannot be built, KeyError never."""
+    def __getitem__(self, name: str) -> MethodEditor:
+        """The method; UsageError, not KeyError, if it is unknown or cannot be built."""
         if name not in self._built:
             self._built[name] = self._registry.build(name, self._setup)
         return self._built[name]
@@ -88,24 +88,24 @@ def load_setup(
     use_card: bool = True,
     cache: Path | None = None,
 ) -> Setup:
-    """Load the model and all that editing methods are built from; no ledger is needed.
+    """Load the model and everything that editing methods are built from. Needs no ledger.
 
-    Second moments are kept in the home folder, or in `cache`. The probe set's questions are what methods may
-    be shown as known; a model without a probe set goes without.
+    Second moments are cached in the home folder, or in `cache`. The questions of the probe set are the known
+    facts that methods may use; a model without a probe set has none.
 
     Args:
         settings: model, home folder and device.
-        policy: the dials, before the edit card's.
-        layer: where one layer is edited; default: the policy's, else the edit card's.
-        layers: where a change is spread; default: the edit card's, else `layer` alone.
-        seed: for whatever the methods sample.
-        host: the model, where it is loaded already.
-        use_card: look for an edit card; without one `layer` must be given or be the policy's.
-        cache: where second moments are kept; `borrowed_cache` for who only reads the home folder.
+        policy: its editing settings override those of the edit card.
+        layer: the layer to edit, for methods with one layer; default: from the policy, else from the card.
+        layers: the layers to edit, for methods that spread a change; default: from the card, else `layer`.
+        seed: seed of everything that the methods sample.
+        host: the model, if it is loaded already.
+        use_card: look for an edit card; without one, `layer` must be given here or in the policy.
+        cache: folder of second moments; `borrowed_cache` for callers that may only read the home folder.
 
     Raises:
-        PolicyError: when nobody names a layer.
-        UsageError: for a layer that the model does not have, or files beside the model that cannot be read.
+        PolicyError: no layer is given anywhere.
+        UsageError: the model does not have the layer, or a file in its folder cannot be read.
     """
     host = host or load_host(settings)
     card = find_card(settings, host.base_sha256) if use_card else None
@@ -113,56 +113,56 @@ def load_setup(
     if layers is None:
         layers = (one,) if card is None else card.layers
     several = tuple(sorted({*layers}))
-    kept_in = cache or settings.home / MOMENTS
-    texts = background(settings, host, folder=kept_in)
-    dials = edit_settings(policy, card)
+    folder = cache or settings.home / MOMENTS
+    texts = background(settings, host, folder=folder)
+    edit = edit_settings(policy, card)
 
     def moments_of(wanted: Sequence[int]) -> Mapping[int, SecondMoments]:
-        return load_or_collect(kept_in, host, texts, wanted)
+        return load_or_collect(folder, host, texts, wanted)
 
-    # Only trained editors write to the last layers, so most never pay for theirs.
-    moments = Moments(moments_of(sorted({one, *several})), later=last_layers(host), collect=moments_of)
+    # Only trained editors edit the last layers, so the moments of these are collected on demand.
+    moments = LazyMoments(moments_of(sorted({one, *several})), later=last_layers(host), collect=moments_of)
     trained = model_folder(settings) / TRAINED
     return Setup(
         host=host,
-        fold=Fold(host, moments, background_weight=dials.background_weight, ridge=dials.ridge),
+        fold=Fold(host, moments, background_weight=edit.background_weight, ridge=edit.ridge),
         moments=moments,
         layer=one,
         layers=several,
-        settings=dials,
+        settings=edit,
         joint=joint_settings(policy, card),
         texts=tuple(texts),
         known=catalogue(settings),
         trained=trained if trained.is_dir() else None,
-        cache=kept_in,
+        cache=folder,
         seed=seed,
     )
 
 
 @contextmanager
 def borrowed_cache(settings: Settings) -> Iterator[Path]:
-    """A folder of second moments for who may not write beside the ledger.
+    """A temporary folder of second moments, for callers that may only read the home folder.
 
-    It shows what the home folder holds; what is missing there is made here, and gone in the end. A link that
-    is replaced by a file leaves the file that it named as it was.
+    It links to the files in the home folder. Missing files are created in the temporary folder, which is
+    deleted at the end. Replacing a link by a file does not change the file in the home folder.
     """
     with tempfile.TemporaryDirectory(prefix="guardedit-moments-") as folder:
-        kept, mine = (settings.home / MOMENTS).absolute(), Path(folder)
-        for path in kept.glob("*/*"):
-            target = mine / path.relative_to(kept)
+        original, temporary = (settings.home / MOMENTS).absolute(), Path(folder)
+        for path in original.glob("*/*"):
+            target = temporary / path.relative_to(original)
             target.parent.mkdir(exist_ok=True)
             target.symlink_to(path)
-        yield mine
+        yield temporary
 
 
 def load_host(settings: Settings) -> ModelHost:
-    """The base model alone, on the device of the settings."""
+    """Load the base model alone, on the device in the settings."""
     return ModelHost.load(model_folder(settings), device=_device(settings))
 
 
-def model_worker(bench: LoadedModel) -> ModelWorker:
-    """A model worker on a loaded bench."""
-    return ModelWorker(bench.host, bench.fold, bench.editors)
+def model_worker(loaded: LoadedModel) -> ModelWorker:
+    """A worker on a loaded model."""
+    return ModelWorker(loaded.host, loaded.fold, loaded.editors)
 
 
 def _device(settings: Settings) -> str:

@@ -1,4 +1,4 @@
-"""What lies in a model's folder beside its weights: the probe set, background text, the tokenizer."""
+"""The other files in a model's folder: probe set, background text and tokenizer."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 
 from guardedit.core.correction import Correction
 from guardedit.core.errors import UsageError
-from guardedit.core.probe import Kind, Question
+from guardedit.core.probe import Question, QuestionKind
 from guardedit.guard import ProbeSet
 from guardedit.models.background import background_texts
 from guardedit.models.host import ModelHost
@@ -19,26 +19,26 @@ from guardedit.settings import Settings
 
 PROBES = "probes.json"
 BACKGROUND = "background.json"
-#: In the home folder: what was collected from a base model, under its digest.
+#: Folder in the home folder for second moments and background text, with one folder per base model.
 MOMENTS = "moments"
-#: Folder of trained editors.
+#: Folder of trained editors in the model's folder.
 TRAINED = "editors"
-#: Tokens of sampled prose for each dimension of a key.
-PROSE = 24
+#: Tokens of sampled background text for each dimension of a key.
+TOKENS_PER_DIMENSION = 24
 
 
 def model_folder(settings: Settings) -> Path:
-    """The folder of the base model; the embedded demo model when none is named."""
+    """Folder of the base model; by default that of the embedded demo model."""
     return Path(settings.model) if settings.model else Path(str(files("guardedit"))) / "zoo" / "model"
 
 
 def probe_file(settings: Settings) -> Path:
-    """The guard's probe set: named in the environment, or the one beside the model."""
+    """Path of the guard's probe set: from the settings, else in the model's folder."""
     return settings.probes or model_folder(settings) / PROBES
 
 
 def load_probes(settings: Settings) -> ProbeSet:
-    """The probe set; UsageError with the remedy when there is none."""
+    """Load the probe set; UsageError if there is none."""
     path = probe_file(settings)
     if not path.is_file():
         raise UsageError(
@@ -48,38 +48,38 @@ def load_probes(settings: Settings) -> ProbeSet:
 
 
 def background(settings: Settings, host: ModelHost, *, folder: Path | None = None) -> list[str]:
-    """Ordinary text for the second moments: the file beside the model, else what the model says by itself.
+    """Background text for the second moments: a file in the model's folder, else text sampled from the model.
 
-    The file is a JSON list of texts. Sampled text, with the statements of the probe set in between, is kept
-    in `folder`, by default in the home folder; another platform may sample otherwise, so a file makes the
-    folded bytes portable.
+    The file is a JSON list of texts. Sampled text, mixed with the statements of the probe set, is cached in
+    `folder`, by default in the home folder. Another platform may sample other text, so only with a file are
+    the folded bytes portable.
 
     Raises:
-        UsageError: when the file is not a list of texts.
+        UsageError: the file is not a list of texts.
     """
     path = model_folder(settings) / BACKGROUND
     if not path.is_file():
         known = [f"{known.prompt} {known.answer}." for known in load_probes(settings).questions]
         width = host.base_matrix(0).shape[1]
-        kept_in = folder or settings.home / MOMENTS
-        return background_texts(host, known, tokens=PROSE * width, folder=kept_in)
+        cache = folder or settings.home / MOMENTS
+        return background_texts(host, known, tokens=TOKENS_PER_DIMENSION * width, folder=cache)
     try:
         texts = json.loads(path.read_text(encoding="utf-8"))
     except (ValueError, RecursionError) as error:
-        raise UsageError(f"{path} is not JSON ({error}): it holds a list of texts") from error
+        raise UsageError(f"{path} is not JSON ({error}): it must contain a list of texts") from error
     if not isinstance(texts, list) or not all(isinstance(text, str) for text in texts):
-        raise UsageError(f'{path} must hold a list of texts: ["One text.", ...]')
+        raise UsageError(f'{path} must contain a list of texts: ["One text.", ...]')
     return texts
 
 
 def catalogue(settings: Settings) -> tuple[Question, ...]:
-    """The probe set's questions as answers to be kept; nothing where there is no probe set."""
+    """The questions of the probe set, whose answers edits must keep; empty without a probe set."""
     if not probe_file(settings).is_file():
         return ()
     return tuple(
         Question(
             prompt=known.prompt,
-            kind=Kind.OTHER_SUBJECT,
+            kind=QuestionKind.OTHER_SUBJECT,
             expected=known.answer,
             subject=known.subject,
             relation=known.relation,
@@ -89,14 +89,14 @@ def catalogue(settings: Settings) -> tuple[Question, ...]:
 
 
 def known_questions(probes: ProbeSet, subject: str) -> tuple[Question, ...]:
-    """The catalogue's questions about a subject, one a relation, as answers to be kept."""
+    """The probe set's questions about a subject, one per relation, whose answers edits must keep."""
     chosen: dict[str, Question] = {}
     for known in probes.questions_about(subject):
         chosen.setdefault(
             known.relation,
             Question(
                 prompt=known.prompt,
-                kind=Kind.SAME_SUBJECT,
+                kind=QuestionKind.SAME_SUBJECT,
                 expected=known.answer,
                 subject=known.subject,
                 relation=known.relation,
@@ -106,12 +106,12 @@ def known_questions(probes: ProbeSet, subject: str) -> tuple[Question, ...]:
 
 
 def tokenizer_check(settings: Settings) -> Callable[[Correction], None]:
-    """What only the tokenizer can tell: the subject is found in every wording, and the prompt fits."""
+    """The checks that need the tokenizer: the subject is found in every wording, and the prompt fits."""
     folder = model_folder(settings)
     tokenizer, context = load_tokenizer(folder)
 
     def check(correction: Correction) -> None:
-        for wording, at in correction.worded:
+        for wording, at in correction.located_wordings:
             encode(tokenizer, f"{wording} {correction.target_new}", context=context)
             subject_last(tokenizer, wording, correction.subject, at)
 

@@ -1,4 +1,4 @@
-"""The ledger, the sources, the memory, and the loop that joins them with everything else."""
+"""Builds the memory, the ledger and the parts of a cycle."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from guardedit.settings import Settings
 
 
 def load_memory(settings: Settings, policy: Policy) -> RetrievalMemory:
-    """An empty retrieval memory with its encoder."""
+    """Load the encoder and make an empty retrieval memory."""
     encoder = SentenceEncoder.load(settings.encoder or None)
     section = policy.memory
     calibrated = ScopeThresholds.load()
@@ -48,7 +48,7 @@ def open_ledger(
     writer: bool = True,
     role: str = "both",
 ) -> SqliteLedger:
-    """The ledger in the home folder; `role` says which cycle writes."""
+    """Open the ledger in the home folder; `role` is the cycle that writes."""
     return SqliteLedger.open(
         settings.home,
         base_sha256=base_sha256,
@@ -73,7 +73,10 @@ def build_parts(
     clock: Clock,
     guarded: bool = True,
 ) -> Parts:
-    """What one cycle talks to; each of the two has a ledger of its own. `guarded` False is for comparison."""
+    """Build the parts of one cycle. Each cycle has a ledger object of its own.
+
+    `guarded` False turns the guard and the drift watch off, for comparisons.
+    """
     probes = load_probes(settings)
     names = {name_of(question.subject) for question in probes.questions}
     card = find_card(settings, worker.base_sha256)
@@ -112,15 +115,15 @@ def build_parts(
 
 
 def last_snapshot(settings: Settings, epoch: int | None = None) -> Snapshot | None:
-    """An epoch (default: serving) as the ledger has it; None before there is one."""
+    """An epoch (default: the serving one) from the ledger; None before there is one."""
     if not (settings.home / "ledger.db").is_file():
         return None
     with read_only(settings.home, clock=time.time, key=settings.ledger_key) as ledger:
         return ledger.snapshot(epoch) if ledger.refs() else None
 
 
-def unchanged_base(settings: Settings) -> None:
-    """WrongBaseModel where a part of the base was changed; said before anything is loaded with it."""
+def require_unchanged_base(settings: Settings) -> None:
+    """Raise WrongBaseModel if a file of the base model was changed. To be called before it is loaded."""
     if not (settings.home / "ledger.db").is_file():
         return
     with read_only(settings.home, clock=time.time, key=settings.ledger_key) as ledger:

@@ -1,1 +1,1 @@
-"""The commands. Each file is one noun; what is heavy is imported by the command that needs it."""
+"""The command line: options in, calls of the package, printed results out. One file a command or group."""

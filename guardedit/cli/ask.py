@@ -1,27 +1,25 @@
-"""`guardedit ask`: questions to the serving epoch, answered in this process."""
+"""`guardedit ask`: answer questions from the serving epoch, in this process."""
 
 from __future__ import annotations
 
-import time
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated, Any
 
 import typer
 
 from guardedit.cli.terminal import show
 from guardedit.cli.terminal.options import Format, Home, Model, PolicyFile, Tenant, settings_from
+from guardedit.cli.terminal.progress import progress
 from guardedit.cli.terminal.show import Output
-from guardedit.core.serving import Snapshot
-from guardedit.runtime.opening import begun, existing, exists
-from guardedit.settings import Settings
-
-if TYPE_CHECKING:
-    from guardedit.assembly import LoadedModel
-    from guardedit.policy.schema import Policy
+from guardedit.core.serving import Answer
+from guardedit.runtime.operator.answers import answer_here
 
 
 def ask(
     questions: Annotated[
-        list[str], typer.Argument(metavar="QUESTION...", help="Each ends where the answer begins.")
+        list[str],
+        typer.Argument(
+            metavar="QUESTION...", help="A text that ends where the answer begins, as in the example below."
+        ),
     ],
     *,
     home: Home = None,
@@ -30,54 +28,31 @@ def ask(
     output: Format = Output.TABLE,
     tenant: Tenant = "default",
 ) -> None:
-    """Ask the serving epoch.
+    """Answer questions from the serving epoch.
 
-    Each answer names its epoch, its placement and the fact behind it.
+    Prints each answer with its epoch and its placement: memory or weights where a fact answered, with the
+    fact's id, else base. The score says how well the question matches the fact in memory.
 
-    Loads the model here and only reads the ledger, so it works beside a running coordinator. Before
-    there is an epoch the base model answers.
+    The model is loaded in this process and the ledger is only read, so a coordinator may run at the same
+    time. Before the first epoch the base model answers.
     """
     from guardedit.policy.load import load_policy
 
     settings = settings_from(home, policy, model)
-    rules = load_policy(settings.policy)  # before anything slow
-    from guardedit import assembly
-    from guardedit.serving.replica import ServingReplica
-    from guardedit.serving.shard import MemoryShard
-
-    assembly.unchanged_base(settings)
-    with assembly.borrowed_cache(settings) as cache:
-        bench = assembly.load_model(settings, rules, cache=cache)
-        shard = MemoryShard(assembly.load_memory(settings, rules))
-        use_unsure = rules.memory.unsure == "use_fact"
-        replica = ServingReplica(bench.host, bench.fold, [shard], use_unsure=use_unsure)
-        replica.publish(_snapshot(settings, rules, bench))
-        answers = replica.ask(questions, tenant=tenant)
-    told = [
-        {
-            "question": question,
-            "answer": answer.text,
-            "epoch": answer.epoch,
-            "placement": answer.placement,
-            "fact": answer.fact_id or None,
-            "scope": answer.scope,
-            "score": answer.score,
-        }
-        for question, answer in zip(questions, answers, strict=True)
-    ]
-    columns = ("question", "answer", "epoch", "placement", "fact", "score")
-    show.rows(told, columns, output, empty="")
+    rules = load_policy(settings.policy)
+    with progress("loading") as report:
+        answers = answer_here(settings, rules, questions, tenant=tenant, tell=report)
+    rows = [_row(question, answer) for question, answer in zip(questions, answers, strict=True)]
+    show.rows(rows, ("question", "answer", "epoch", "placement", "fact", "score"), output, empty="")
 
 
-def _snapshot(settings: Settings, policy: Policy, bench: LoadedModel) -> Snapshot:
-    """What is served. In shadow mode that is the base model, whatever the ledger knows."""
-    base = bench.host.base_sha256
-    if exists(settings):
-        with existing(settings) as ledger:
-            if begun(ledger):
-                ledger.compare_base(base)
-                return ledger.snapshot(0 if policy.mode == "shadow" else None)
-    from guardedit.ledger.epochs import genesis
-
-    step = genesis(base_sha256=base, policy_sha256=policy.sha256, weights_sha256=base, at_s=time.time())
-    return Snapshot(epoch=step.epoch)
+def _row(question: str, answer: Answer) -> dict[str, Any]:
+    return {
+        "question": question,
+        "answer": answer.text,
+        "epoch": answer.epoch,
+        "placement": answer.placement,
+        "fact": answer.fact_id or None,
+        "scope": answer.scope,
+        "score": answer.score,
+    }

@@ -1,83 +1,84 @@
-"""`guardedit base`: the files that answers depend on, as recorded and as found."""
+"""`guardedit base`: the files of the base model, as recorded in the ledger and as they are now."""
 
 from __future__ import annotations
 
 import getpass
 import os
-import time
-from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from guardedit.cli.terminal import show
 from guardedit.cli.terminal.options import Format, Home, Model, commands, examples, settings_from
+from guardedit.cli.terminal.progress import progress
 from guardedit.cli.terminal.show import Output
-from guardedit.core.errors import UsageError
-from guardedit.ledger.reading import LedgerReader
-from guardedit.ledger.sqlite_ledger import SqliteLedger
-from guardedit.runtime.opening import begun, existing
-from guardedit.settings import Settings
+from guardedit.runtime.operator.accepting import accept_parts, parts_in
 
 if TYPE_CHECKING:
-    from guardedit.assembly import Part
+    from guardedit.assembly import BasePart
 
-app = commands("The base model's files and what was collected from it: show, accept.")
+app = commands("Compare the base model's files with the ledger's record.")
+
+#: Characters of a digest in a table.
+SHORT = 12
 
 
 @app.command("show", epilog=examples("guardedit base show"))
 def show_(*, home: Home = None, model: Model = None, output: Format = Output.TABLE) -> None:
-    """Show every part of the base: digest in the ledger, digest now, and whether that is the same.
+    """List the base model's files and whether they have changed.
 
-    Weights, configuration, tokenizer, chat template, probes, background, edit card, encoder, second moments.
+    Every file that answers depend on is a part: weights, configuration, tokenizer, chat template, probe set,
+    background text, edit card, sentence encoder, second moments. The ledger has recorded a digest of each.
+
+    State same: as recorded. changed: another digest; nothing starts until the file is restored or accepted.
+    new: second moments collected since. lost, damaged: second moments that are collected again when needed.
     """
-    from guardedit import assembly
-
     settings = settings_from(home, model=model)
-    with existing(settings) as ledger:
-        _refuse_without_epoch(settings, ledger)
-        parts = assembly.parts_of_base(settings, ledger)
-    told = [_told(part) for part in parts]
-    columns = ("part", "state", "recorded", "found", "file")
+    with progress("reading the files of the base model"):
+        parts = parts_in(settings)
+    rows = [_row(part) for part in parts]
     if output is Output.TABLE:
-        told = [{**row, "recorded": row["recorded"][:12], "found": row["found"][:12]} for row in told]
-    show.rows(told, columns, output, empty="no parts")
+        rows = [{**row, "recorded": row["recorded"][:SHORT], "found": row["found"][:SHORT]} for row in rows]
+    show.rows(rows, ("part", "state", "recorded", "found", "file"), output, empty="no parts")
 
 
 @app.command("accept", epilog=examples("guardedit base accept probes", "guardedit base accept tokenizer"))
 def accept(
     parts: Annotated[
-        list[str], typer.Argument(metavar="PART...", help="As `base show` names them, or kinds.")
+        list[str],
+        typer.Argument(
+            metavar="PART...",
+            help="A part as listed by `base show`, or the word before its slash for all changed parts of "
+            "that kind.",
+        ),
     ],
     *,
     home: Home = None,
     model: Model = None,
     output: Format = Output.TABLE,
     by: Annotated[
-        str | None, typer.Option("--by", help="Who says so; else the user's name.", show_default=False)
+        str | None,
+        typer.Option(
+            "--by", help="Who accepts the change; recorded. Default: your user name.", show_default=False
+        ),
     ] = None,
 ) -> None:
-    """Let changed parts of the base be as they are now, and record it.
+    """Accept changed files of the base model as they are now.
 
-    Weights, configuration, tokenizer, background, edit card and second moments only while no edit is in the
-    weights: edits were made with what was there before, and would fold to other weights.
+    The new digests are recorded in the ledger, with your name. No coordinator may be running.
 
-    No coordinator may run meanwhile.
+    Weights, configuration, tokenizer, background text, edit card and second moments can only be accepted
+    while no edit is in the weights: with another file the same edits would fold to other weights.
     """
-    from guardedit import assembly
-
     settings = settings_from(home, model=model)
-    with existing(settings) as ledger:
-        _refuse_without_epoch(settings, ledger)
-    with SqliteLedger.open(settings.home, clock=time.time, key=settings.ledger_key) as ledger:
-        base = _loaded(settings, ledger, parts)
-        accepted = assembly.accept_base(settings, ledger, parts, by=by or _user(), base_sha256=base)
+    with progress("reading the files of the base model"):
+        accepted = accept_parts(settings, parts, by=by or _user())
     for part in accepted:
-        text = f"{part.name}: accepted as {part.found[:12]}, was {part.recorded[:12]}"
-        show.line(_told(part), output, text)
+        text = f"{part.name}: accepted as {part.found[:SHORT]}, was {part.recorded[:SHORT]}"
+        show.line(_row(part), output, text)
 
 
-def _told(part: Part) -> dict[str, str]:
+def _row(part: BasePart) -> dict[str, str]:
     return {
         "part": part.name,
         "state": part.state,
@@ -87,25 +88,8 @@ def _told(part: Part) -> dict[str, str]:
     }
 
 
-def _refuse_without_epoch(settings: Settings, ledger: LedgerReader) -> None:
-    if not begun(ledger):
-        raise UsageError(
-            f"the ledger in {settings.home} belongs to no base model yet: `guardedit run` begins it"
-        )
-
-
-def _loaded(settings: Settings, ledger: SqliteLedger, names: Sequence[str]) -> str | None:
-    """Digest of the model as it is now, where accepting these parts could make it another one."""
-    from guardedit import assembly
-
-    kinds = {name.partition("/")[0] for name in names}
-    if not kinds & {"weights", "config"} or assembly.edits_on_base(ledger):
-        return None
-    return assembly.load_host(settings).base_sha256
-
-
 def _user() -> str:
     try:
         return getpass.getuser()
-    except (KeyError, OSError):  # a container's user may have no name
+    except (KeyError, OSError):  # a user without a name, as in some containers
         return f"uid {os.getuid()}"

@@ -1,4 +1,4 @@
-"""`guardedit dlq`: messages that can never work as they were written, with their original bytes."""
+"""`guardedit dlq`: dead letters, which are messages that cannot be processed as they were written."""
 
 from __future__ import annotations
 
@@ -12,63 +12,73 @@ from guardedit.cli.terminal.show import Output
 from guardedit.ledger.inbox import DeadLetter
 from guardedit.runtime.opening import changing, existing
 
-app = commands("Dead letters: list, show, retry, drop.")
+app = commands("Handle messages that could not be processed (dead letters).")
 
-Numbers = Annotated[list[int], typer.Argument(metavar="NUMBER...", help="Numbers from `dlq list`.")]
+Numbers = Annotated[list[int], typer.Argument(metavar="NUMBER...", help="A number listed by `dlq list`.")]
 
-#: Longest excerpt of a message or a reason in the list, in characters.
+#: Longest excerpt of a message in the list, in characters.
 EXCERPT = 72
 
 
 @app.command("list", epilog=examples("guardedit dlq list", "guardedit dlq list --output json"))
 def list_(*, home: Home = None, output: Format = Output.TABLE) -> None:
-    """List the dead letters, oldest first."""
+    """List the dead letters, oldest first.
+
+    A dead letter is a message that could not be decoded, decided or stored. It is kept with its reason and
+    its original bytes.
+    """
     with existing(settings_from(home)) as ledger:
-        letters = [described(letter) for letter in ledger.dead_letters()]
+        rows = [_row(letter) for letter in ledger.dead_letters()]
     if output is Output.TABLE:
-        letters = [{**letter, "message": _short(letter["message"])} for letter in letters]
+        rows = [{**row, "message": _shortened(row["message"])} for row in rows]
     columns = ("number", "at", "source", "position", "reason", "message")
-    show.rows(letters, columns, output, empty="no dead letters")
+    show.rows(rows, columns, output, empty="no dead letters")
 
 
 @app.command("show", epilog=examples("guardedit dlq show 17", "guardedit dlq show 17 --raw > message.json"))
 def show_(
-    number: Annotated[int, typer.Argument(metavar="NUMBER", help="A number from `dlq list`.")],
+    number: Annotated[int, typer.Argument(metavar="NUMBER", help="A number listed by `dlq list`.")],
     *,
     home: Home = None,
     output: Format = Output.TABLE,
-    raw: Annotated[bool, typer.Option("--raw", help="Only the original bytes, as they came.")] = False,
+    raw: Annotated[bool, typer.Option("--raw", help="Print only the original bytes.")] = False,
 ) -> None:
-    """Show one dead letter: the reason, where it came from, and the message."""
+    """Show one dead letter: its reason, its source and the message."""
     with existing(settings_from(home)) as ledger:
         letter = ledger.dead_letter(number)
     if raw:
         show.raw(letter.raw)
     else:
-        show.record({**described(letter), "bytes": len(letter.raw), "raw": _text(letter.raw)}, output)
+        text = letter.raw.decode("utf-8", "backslashreplace")
+        show.record({**_row(letter), "bytes": len(letter.raw), "raw": text}, output)
 
 
 @app.command("retry", epilog=examples("guardedit dlq retry 17 18"))
 def retry(numbers: Numbers, *, home: Home = None, output: Format = Output.TABLE) -> None:
-    """Read the messages again, unchanged, as after an upgrade or with another model."""
+    """Put dead letters back into the inbox, unchanged.
+
+    Useful after an upgrade, or with another model or policy.
+    """
     with changing(settings_from(home)) as ledger:
         for number in numbers:
             ledger.retry(number)
-            told = {"number": number, "retried": True}
-            show.line(told, output, f"{number}: waits for the coordinator again")
+            text = f"{number}: waits for the coordinator again"
+            show.line({"number": number, "retried": True}, output, text)
 
 
 @app.command("drop", epilog=examples("guardedit dlq drop 17"))
 def drop(numbers: Numbers, *, home: Home = None, output: Format = Output.TABLE) -> None:
-    """Stop listing the messages. The record and the bytes stay in the ledger."""
+    """Remove dead letters from the list.
+
+    The record and the original bytes stay in the ledger.
+    """
     with changing(settings_from(home)) as ledger:
         for number in numbers:
             ledger.drop(number)
             show.line({"number": number, "dropped": True}, output, f"{number}: dropped")
 
 
-def described(letter: DeadLetter) -> dict[str, Any]:
-    """A dead letter as a row, without its bytes."""
+def _row(letter: DeadLetter) -> dict[str, Any]:
     return {
         "number": letter.seq,
         "at": show.moment(letter.at_s),
@@ -79,9 +89,5 @@ def described(letter: DeadLetter) -> dict[str, Any]:
     }
 
 
-def _short(text: str) -> str:
+def _shortened(text: str) -> str:
     return text if len(text) <= EXCERPT else f"{text[:EXCERPT]}..."
-
-
-def _text(raw: bytes) -> str:
-    return raw.decode("utf-8", "backslashreplace")

@@ -1,88 +1,87 @@
-"""`guardedit epochs`: what was served when, with which verdict, and serving an earlier one again."""
+"""`guardedit epochs`: the versions that were served, and serving an earlier one again."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Annotated, Any
 
 import typer
 
 from guardedit.cli.terminal import show
 from guardedit.cli.terminal.options import Format, Home, Model, PolicyFile, commands, examples, settings_from
+from guardedit.cli.terminal.progress import progress
 from guardedit.cli.terminal.show import Output
 from guardedit.core.epoch import Epoch
 from guardedit.runtime.door import operating
 from guardedit.runtime.opening import existing, number_of
+from guardedit.runtime.operator.epochs import EpochRecord, epoch_record
 
-app = commands("Epochs: list, show, rollback.")
+app = commands("Inspect epochs, and serve an earlier one again.")
 
-Which = Annotated[str, typer.Argument(metavar="EPOCH", help="A number, or a ref such as last-good.")]
+EpochName = Annotated[str, typer.Argument(metavar="EPOCH", help="A number, or a ref: serving or last-good.")]
 
 
 @app.command("list", epilog=examples("guardedit epochs list", "guardedit epochs list --output json"))
 def list_(*, home: Home = None, output: Format = Output.TABLE) -> None:
-    """List all epochs, the newest last."""
+    """List all epochs, the newest last.
+
+    An epoch is a numbered version of all facts and weight edits. The refs column shows which epoch is served,
+    and which one the drift watch goes back to (last-good).
+    """
     with existing(settings_from(home)) as ledger:
         epochs, refs = ledger.epochs(), ledger.refs()
-    told = [
-        {**summary(epoch), "refs": [name for name, number in refs.items() if number == epoch.number]}
+    rows = [
+        {**epoch_row(epoch), "refs": [name for name, number in refs.items() if number == epoch.number]}
         for epoch in epochs
     ]
-    short = [{**item, "weights": item["weights_sha256"][:12]} for item in told]
+    if output is Output.TABLE:
+        rows = [{**row, "weights": row["weights_sha256"][:12]} for row in rows]
     columns = ("epoch", "kind", "at", "edits", "weights", "refs", "reason")
-    show.rows(told if output is Output.JSON else short, columns, output, empty="no epoch yet")
+    show.rows(rows, columns, output, empty="no epoch yet")
 
 
 @app.command("show", epilog=examples("guardedit epochs show last-good"))
-def show_(epoch: Which, *, home: Home = None, output: Format = Output.TABLE) -> None:
-    """Show one epoch: hashes, what it changed, and every gate of the verdict that let it be served."""
+def show_(epoch: EpochName, *, home: Home = None, output: Format = Output.TABLE) -> None:
+    """Show one epoch in detail.
+
+    Its digests, the facts that it changed, and the verdict of its trial with the value and limit of every
+    gate.
+    """
     with existing(settings_from(home)) as ledger:
-        number = number_of(ledger, epoch)
-        found, verdict = ledger.epoch(number), ledger.verdict(number)
-        facts = list(ledger.live(number).values())
-        before = ledger.live(number - 1) if number else {}
-    changed = [fact for fact in facts if before.get(fact.key) != fact]
-    gone = set(before) - {fact.key for fact in facts}
-    told = {
-        **summary(found),
-        "facts": len(facts),
-        "verdict": verdict["outcome"] if verdict else None,
-        "gates": _gates(verdict) if verdict else [],
-        "changed": [
-            {"fact": fact.id, "key": str(fact.key), "target": fact.target, "placement": fact.placement.value}
-            for fact in changed
-        ],
-        "gone": [str(key) for key in sorted(gone)],
-    }
-    show.record(told, output)
+        record = epoch_record(ledger, number_of(ledger, epoch))
+    show.record(_record_fields(record), output)
 
 
 @app.command(
     "rollback", epilog=examples("guardedit epochs rollback 12", "guardedit epochs rollback last-good --facts")
 )
 def rollback(
-    epoch: Which,
+    epoch: EpochName,
     *,
     home: Home = None,
     policy: PolicyFile = None,
     model: Model = None,
     output: Format = Output.TABLE,
     facts: Annotated[
-        bool, typer.Option("--facts", help="Also forget every fact accepted since, not only its place.")
+        bool,
+        typer.Option("--facts", help="Also remove every fact that was accepted after that epoch."),
     ] = False,
 ) -> None:
-    """Serve the weights of an earlier epoch again, as a new epoch.
+    """Serve the weights of an earlier epoch again.
 
-    Facts accepted since then stay live: those that were in the weights answer from memory.
+    This makes a new epoch. Facts accepted after the earlier epoch stay live, unless --facts is given: those
+    that were in the weights answer from memory from now on.
     """
     settings = settings_from(home, policy, model)
     with existing(settings) as ledger:
         number = number_of(ledger, epoch)
-    with operating(settings) as operator:
-        show.record(summary(operator.roll_back(number, facts_too=facts)), output)
+    with progress(f"rolling back to epoch {number}"), operating(settings) as system:
+        made = system.roll_back(number, facts_too=facts)
+    show.record(epoch_row(made), output)
 
 
-def summary(epoch: Epoch) -> dict[str, Any]:
-    """An epoch as a row."""
+def epoch_row(epoch: Epoch) -> dict[str, Any]:
+    """An epoch as a row of a table."""
     return {
         "epoch": epoch.number,
         "kind": epoch.kind,
@@ -95,6 +94,20 @@ def summary(epoch: Epoch) -> dict[str, Any]:
     }
 
 
-def _gates(verdict: dict[str, Any]) -> list[dict[str, Any]]:
-    names = ("name", "value", "limit", "outcome", "shadow", "detail")
-    return [{name: gate.get(name) for name in names} for gate in verdict["gates"]]
+def _record_fields(record: EpochRecord) -> dict[str, Any]:
+    verdict = record.verdict
+    return {
+        **epoch_row(record.epoch),
+        "facts": record.facts,
+        "verdict": verdict["outcome"] if verdict else None,
+        "gates": [_gate_row(gate) for gate in verdict["gates"]] if verdict else [],
+        "changed": [
+            {"fact": fact.id, "key": str(fact.key), "target": fact.target, "placement": fact.placement.value}
+            for fact in record.changed
+        ],
+        "gone": [str(key) for key in record.removed],
+    }
+
+
+def _gate_row(gate: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: gate.get(name) for name in ("name", "value", "limit", "outcome", "shadow", "detail")}

@@ -1,4 +1,4 @@
-"""`guardedit held`: corrections that the policy left to a person."""
+"""`guardedit held`: corrections that wait for a person, because the policy holds them."""
 
 from __future__ import annotations
 
@@ -11,48 +11,53 @@ from guardedit.cli.terminal.options import Format, Home, commands, examples, set
 from guardedit.cli.terminal.show import Output
 from guardedit.core.correction import decode_correction
 from guardedit.core.errors import CorrectionError
-from guardedit.core.receipt import Fate
+from guardedit.core.messages import Fate
 from guardedit.ledger.inbox import Entry
 from guardedit.runtime.opening import changing, existing
 
-app = commands("Held corrections: list, release.")
+app = commands("Review corrections that wait for a person.")
 
 
 @app.command("list", epilog=examples("guardedit held list"))
 def list_(*, home: Home = None, output: Format = Output.TABLE) -> None:
-    """List the corrections that wait for a person, oldest first, with the policy's reason."""
+    """List the held corrections, oldest first, with the policy's reason."""
     with existing(settings_from(home)) as ledger:
         entries = ledger.entries(Fate.HELD, limit=-1)
-    told = [_row(entry) for entry in entries]
+    rows = [_row(entry) for entry in entries]
     columns = ("correction", "subject", "target", "source", "confidence", "reason", "received")
-    show.rows(told, columns, output, empty="nothing is held")
+    show.rows(rows, columns, output, empty="nothing is held")
 
 
 @app.command("release", epilog=examples("guardedit held release c-1041"))
 def release(
-    corrections: Annotated[list[str], typer.Argument(metavar="CORRECTION...", help="Correction ids.")],
+    corrections: Annotated[
+        list[str], typer.Argument(metavar="CORRECTION...", help="The id of a held correction.")
+    ],
     *,
     home: Home = None,
     output: Format = Output.TABLE,
 ) -> None:
-    """Let held corrections pass: the coordinator decides them again and does not hold them a second time."""
+    """Release held corrections.
+
+    The coordinator decides about them again and does not hold them a second time.
+    """
     with changing(settings_from(home)) as ledger:
         for correction in corrections:
             ledger.release(correction)
-            told = {"correction": correction, "released": True}
-            show.line(told, output, f"{correction}: released, waits for the coordinator")
+            fields = {"correction": correction, "released": True}
+            show.line(fields, output, f"{correction}: released, waits for the coordinator")
 
 
 def _row(entry: Entry) -> dict[str, Any]:
-    """A held correction as a row; one that this version reads no more must not hide the others."""
-    told = {"correction": entry.correction_id, "reason": entry.reason}
-    told |= {"received": show.moment(entry.received_at_s), "position": entry.position}
+    """A held correction as a row. One that this version cannot read must not hide the others."""
+    row = {"correction": entry.correction_id, "reason": entry.reason}
+    row |= {"received": show.moment(entry.received_at_s), "position": entry.position}
     try:
         correction = decode_correction(entry.raw, recorded=True)
     except CorrectionError as error:
-        return {**told, "subject": None, "target": f"cannot be read: {error}"}
+        return {**row, "subject": None, "target": f"cannot be read: {error}"}
     return {
-        **told,
+        **row,
         "subject": correction.subject,
         "prompt": correction.prompt,
         "target": correction.target_new,

@@ -1,4 +1,4 @@
-"""The `guardedit` command: one line for each command and group, in the order of the help."""
+"""The `guardedit` command: registers every command and group, in the order of the help."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ from typing import Annotated, Any
 
 import typer
 
-import guardedit
 from guardedit.cli import base_parts, dead_letters, epochs, held, policy
 from guardedit.cli.ask import ask
 from guardedit.cli.bench import commands as bench
@@ -21,14 +20,15 @@ from guardedit.cli.run import run
 from guardedit.cli.status import status
 from guardedit.cli.submit import submit
 from guardedit.cli.terminal import show, streams
-from guardedit.cli.terminal.failure import Commands
+from guardedit.cli.terminal.failure import CommandGroup
 from guardedit.cli.terminal.options import examples
 from guardedit.cli.verify import verify
-from guardedit.core.renamed import RenamedWarning
+from guardedit.core.errors import RenamedWarning
+from guardedit.core.version import VERSION
 
 app = typer.Typer(
     name="guardedit",
-    cls=Commands,
+    cls=CommandGroup,
     no_args_is_help=True,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
@@ -45,20 +45,32 @@ app = typer.Typer(
 def root(
     *,
     version: Annotated[
-        bool, typer.Option("--version", is_eager=True, callback=lambda asked: _version(asked=asked))
+        bool,
+        typer.Option(
+            "--version",
+            is_eager=True,
+            callback=lambda given: _print_version(given=given),
+            help="Print the version and exit.",
+        ),
     ] = False,
 ) -> None:
     """Continual knowledge editing for language models, with guardrails.
 
-    Settings come from GUARDEDIT_* variables; options override them. Exit codes: 0 ok, 1 failed, 2 usage or
-    invalid policy, 3 held, 4 conflict, 141 the reader of the output is gone.
+    Corrections are submitted to an inbox. A coordinator decides about each one by a policy, answers from
+    memory at once, and moves facts into the model's weights after a trial. Everything is recorded in a
+    ledger, and every step can be undone.
+
+    Settings come from GUARDEDIT_* environment variables; options override them.
+
+    Exit codes: 0 success, 1 failure, 2 wrong usage or invalid policy, 3 a correction is held for a person,
+    4 conflict with another process, 141 the reader of the output has gone.
     """
     del version
 
 
-def _version(*, asked: bool) -> None:
-    if asked:
-        typer.echo(guardedit.__version__)
+def _print_version(*, given: bool) -> None:
+    if given:
+        typer.echo(VERSION)
         raise typer.Exit
 
 
@@ -87,14 +99,14 @@ app.command(epilog=examples("guardedit metrics | grep guardedit_corrections"))(m
 
 
 def _warn(message: Warning | str, category: type[Warning], *where: Any, **more: Any) -> None:
-    """Warnings of ours are a line; whatever a library has to say is for its developers."""
+    """Print our own warnings as a line. Those of libraries are for developers and keep Python's format."""
     if issubclass(category, RenamedWarning):
         show.warn(str(message))
     else:
-        _as_before(message, category, *where, **more)
+        _python_showwarning(message, category, *where, **more)
 
 
-_as_before = warnings.showwarning
+_python_showwarning = warnings.showwarning
 
 
 def main() -> None:

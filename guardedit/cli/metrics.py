@@ -1,17 +1,17 @@
-"""`guardedit metrics`: the metrics page once, from the ledger, without a server."""
+"""`guardedit metrics`: print the metrics page once, without a server."""
 
 from __future__ import annotations
 
-import guardedit
 from guardedit.cli.terminal import show
 from guardedit.cli.terminal.options import Home, settings_from
+from guardedit.core.version import VERSION
 from guardedit.runtime.opening import begun, existing
 
 
 def metrics(*, home: Home = None) -> None:
-    """Print the metrics as Prometheus reads them.
+    """Print the metrics in Prometheus format.
 
-    Computed from the ledger; what only a running coordinator knows is left out.
+    They are computed from the ledger. Values that only a running coordinator has are left out.
     """
     from prometheus_client.exposition import generate_latest
 
@@ -25,10 +25,10 @@ def metrics(*, home: Home = None) -> None:
         epoch = ledger.epoch() if begun(ledger) else None
         page = registry(
             read=ledger.counts,
-            seen=MetricsObserver().seen,
+            observed=MetricsObserver().values,
             sources=[*brokers, "submit"],
             build={
-                "version": guardedit.__version__,
+                "version": VERSION,
                 "model": epoch.base_sha256[:12] if epoch else "",
                 "policy_sha": epoch.policy_sha256[:12] if epoch else "",
             },

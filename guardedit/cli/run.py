@@ -1,42 +1,38 @@
-"""`guardedit run`: the coordinator and everything it needs, until it is told to stop."""
+"""`guardedit run`: runs the coordinator with everything it needs until it is stopped."""
 
 from __future__ import annotations
 
-import secrets
 import signal
 import sys
 import threading
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from enum import StrEnum
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
 from guardedit.agent.parts import StepReport
 from guardedit.cli.terminal import show
 from guardedit.cli.terminal.options import Format, Home, Model, PolicyFile, settings_from
+from guardedit.cli.terminal.progress import progress
 from guardedit.cli.terminal.show import Output
 from guardedit.core.errors import SourceError
 from guardedit.ledger.storage.lock import DriverLock
-from guardedit.runtime.door import DOOR, open_door, use_token
+from guardedit.runtime.door import DOOR, open_door
 from guardedit.runtime.opening import refuse_second
-from guardedit.settings import Settings
-
-if TYPE_CHECKING:
-    from guardedit.policy.schema import Policy
-    from guardedit.runtime.drive import System
+from guardedit.runtime.system import System, open_system
 
 
 class Runtime(StrEnum):
-    """Where the parts run."""
+    """Where the parts of the system run."""
 
     LOCAL = "local"
     RAY = "ray"
 
 
 class Log(StrEnum):
-    """How the log lines look."""
+    """Format of the log lines."""
 
     TEXT = "text"
     JSON = "json"
@@ -50,19 +46,24 @@ def run(
     output: Format = Output.TABLE,
     runtime: Annotated[
         Runtime | None,
-        typer.Option(help="In this process, or in Ray actors; else GUARDEDIT_RUNTIME.", show_default=False),
+        typer.Option(
+            help="Run in this process or in Ray actors. Default: $GUARDEDIT_RUNTIME, else local.",
+            show_default=False,
+        ),
     ] = None,
-    once: Annotated[bool, typer.Option("--once", help="Stop when nothing is left to do.")] = False,
+    once: Annotated[bool, typer.Option("--once", help="Stop when no correction waits.")] = False,
     log: Annotated[
-        Log | None, typer.Option(help="A structured line per step on stderr.", show_default=False)
+        Log | None,
+        typer.Option(help="Write a structured line for every event to stderr.", show_default=False),
     ] = None,
 ) -> None:
-    """Run the coordinator until it is told to stop.
+    """Run the coordinator until it is stopped.
 
-    Takes corrections from the inbox and the broker, decides, remembers, promotes and watches.
+    It takes corrections from the inbox and the broker, decides about each, makes accepted facts answerable
+    from memory, moves facts into the weights after a trial, and watches for drift.
 
-    Prints a line per change. SIGTERM or Ctrl-C finishes the step in hand and stops; killed harder, the next
-    start goes on from the ledger. One coordinator per ledger: a second one is refused.
+    Prints a line for every change. SIGTERM or Ctrl-C ends it after the step that is running. After a harder
+    kill the next start continues from the ledger. A ledger has one coordinator; a second one is refused.
     """
     from guardedit.policy.load import load_policy
 
@@ -78,14 +79,18 @@ def run(
         configure_logging(log is Log.JSON, sys.stderr)
     with ExitStack() as stack:
         stack.enter_context(DriverLock(settings.home))
-        system = stack.enter_context(_system(settings, rules, log=log is not None, once=once))
+        with progress("loading the model"):
+            system = open_system(settings, rules, log=log is not None, worker_process=not once)
+        stack.enter_context(system)
         if settings.runtime == "ray" and not settings.ray_address:
             stack.enter_context(open_door(settings))
         stop = stack.enter_context(_stop_on_signals())
         epoch = system.epoch().number
         where = f"{settings.metrics.host}:{settings.metrics.port}" if settings.metrics else None
-        told = {"event": "ready", "epoch": epoch, "runtime": settings.runtime, "metrics": where}
-        show.line(told, output, f"ready: epoch {epoch}, runtime {settings.runtime}, metrics {where or 'off'}")
+        ready = {"event": "ready", "epoch": epoch, "runtime": settings.runtime, "metrics": where}
+        show.line(
+            ready, output, f"ready: epoch {epoch}, runtime {settings.runtime}, metrics {where or 'off'}"
+        )
         away = _work(system, stop, once=once, output=output)
         epoch = system.epoch().number
         show.line({"event": "stopped", "epoch": epoch}, output, f"stopped: epoch {epoch}")
@@ -94,51 +99,38 @@ def run(
 
 
 def _work(system: System, stop: threading.Event, *, once: bool, output: Output) -> str:
-    """Until told to stop or, with `once`, until nothing is left; what a broker that is away had to say."""
+    """Run until stopped or, with `once`, until nothing waits; returns the error of an unreachable broker."""
     from guardedit.runtime.drive import drain, drive
 
-    def tell(report: StepReport) -> None:
-        _tell(report, output)
+    def print_change(report: StepReport) -> None:
+        _print_change(report, output)
 
     if once:
-        return drain(system, stop, tell)
-    drive(system, stop, tell=tell, warn=lambda text: show.warn(f"warning: {text}"))
+        return drain(system, stop, print_change)
+    drive(system, stop, tell=print_change, warn=lambda text: show.warn(f"warning: {text}"))
     return ""
 
 
-def _tell(report: StepReport, output: Output) -> None:
+def _print_change(report: StepReport, output: Output) -> None:
     fields: dict[str, Any] = {
         "event": "step",
         "epoch": report.epoch.number if report.epoch else None,
         "received": report.received,
         "settled": report.settled,
         "promoted": report.promoted,
-        "turned_away": report.turned_away,
+        "kept": report.kept,
+        "turned_away": report.kept,  # the name in 0.1, for one version
         "breach": report.breach,
     }
-    numbers = [
-        f"{fields[name]} {name.replace('_', ' ')}"
-        for name in ("received", "settled", "promoted", "turned_away")
-        if fields[name]
-    ]
+    words = {"received": "received", "settled": "settled", "promoted": "promoted", "kept": "kept in memory"}
+    numbers = [f"{fields[name]} {text}" for name, text in words.items() if fields[name]]
     text = ", ".join([*numbers, *([report.breach] if report.breach else [])])
     show.line(fields, output, f"epoch {fields['epoch']}: {text}")
 
 
-def _system(settings: Settings, policy: Policy, *, log: bool, once: bool) -> System:
-    if settings.runtime == "ray":
-        use_token(secrets.token_hex(32))
-        from guardedit.runtime.cluster import RaySystem
-
-        return RaySystem(settings, policy, log=log)
-    from guardedit.runtime.local import LocalSystem
-
-    return LocalSystem(settings, policy, log=log, apart=not once)
-
-
 @contextmanager
 def _stop_on_signals() -> Iterator[threading.Event]:
-    """An event that SIGTERM and SIGINT set. A second one ends the process as usual."""
+    """An event that SIGTERM and SIGINT set. A second signal ends the process as usual."""
     stop = threading.Event()
     before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
 

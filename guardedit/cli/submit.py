@@ -1,27 +1,24 @@
-"""`guardedit submit`: corrections from files or standard input into the inbox."""
+"""`guardedit submit`: put corrections from files or standard input into the inbox."""
 
 from __future__ import annotations
 
+import sys
 import uuid
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
-from itertools import islice
+from contextlib import nullcontext
 from pathlib import Path
-from typing import Annotated, BinaryIO
+from typing import Annotated
 
 import typer
 
 from guardedit.cli.terminal import show
+from guardedit.cli.terminal.files import STDIN, opened, position_in
 from guardedit.cli.terminal.options import Format, Home, settings_from
+from guardedit.cli.terminal.progress import progress
 from guardedit.cli.terminal.show import Output
-from guardedit.cli.terminal.streams import standard_input
-from guardedit.core.errors import GuardeditError, SourceError
-from guardedit.core.messages import Delivery
+from guardedit.core.errors import GuardeditError
+from guardedit.ledger.sqlite_ledger import SqliteLedger
 from guardedit.runtime.opening import inbox
-from guardedit.sources.jsonl import read_lines
-
-#: Lines a transaction. What was counted is on the disk.
-CHUNK = 500
+from guardedit.runtime.operator.submitting import Submitted, submit_lines
 
 
 def submit(
@@ -33,50 +30,45 @@ def submit(
         str,
         typer.Option(
             "--submission",
-            help="Name of this submission. The same lines under the same name count once, so an "
-            "interrupted submission can be repeated. Default: a fresh name.",
+            help="A name for this submission. The same lines under the same name are taken once, so an "
+            "interrupted submission can be repeated. Default: a new name each time.",
             show_default=False,
         ),
     ] = "",
 ) -> None:
-    """Put corrections into the inbox, one JSON object a line.
+    """Put corrections into the inbox.
 
-    Works with and without a running coordinator. A line that cannot be read is taken as well, and becomes
-    a dead letter with its original bytes.
+    A correction is one JSON object on a line. No coordinator needs to run: corrections wait in the ledger
+    for the next `guardedit run`. A line that cannot be read becomes a dead letter with its original bytes.
     """
     settings = settings_from(home)
     name = submission or uuid.uuid4().hex
     with inbox(settings) as ledger:
         for file in map(str, files):
-            lines = new = 0
-            try:
-                with _opened(file) as stream:
-                    for chunk in _chunks(read_lines(stream, name=file, submission=name)):
-                        new += ledger.receive(chunk)
-                        lines += len(chunk)
-            except GuardeditError:
-                if lines:
-                    show.warn(f"{file}: {lines} lines are in the inbox; to go on, add --submission {name}")
-                raise
-            told = {"file": file, "lines": lines, "new": new, "redelivered": lines - new, "submission": name}
-            show.line(told, output, f"{file}: {new} new, {lines - new} redelivered")
+            done = _submit(ledger, file, name)
+            fields = {
+                "file": file,
+                "lines": done.lines,
+                "new": done.new,
+                "redelivered": done.redelivered,
+                "submission": name,
+            }
+            show.line(fields, output, f"{file}: {done.new} new, {done.redelivered} redelivered")
 
 
-@contextmanager
-def _opened(file: str) -> Iterator[BinaryIO]:
-    if file == "-":
-        yield standard_input()
-        return
+def _submit(ledger: SqliteLedger, file: str, submission: str) -> Submitted:
+    done = Submitted()
+    typed = file == STDIN and sys.stdin.isatty()  # a bar would disturb who types the lines
     try:
-        stream = open(file, "rb")  # noqa: SIM115, PTH123 - closed below; errors of the body are not ours
-    except (OSError, ValueError) as error:
-        why = getattr(error, "strerror", None) or error
-        raise SourceError(f"cannot read {file}: {why}; give a readable JSON Lines file, or -") from error
-    with stream:
-        yield stream
-
-
-def _chunks(deliveries: Iterable[Delivery]) -> Iterator[list[Delivery]]:
-    deliveries = iter(deliveries)
-    while chunk := list(islice(deliveries, CHUNK)):
-        yield chunk
+        with opened(file) as stream, nullcontext() if typed else progress(file) as report:
+            for done in submit_lines(ledger, stream, name=file, submission=submission):
+                if report:
+                    report(f"{file}: {done.lines} lines", *position_in(stream))
+    except GuardeditError:
+        if done.lines:
+            show.warn(
+                f"{file}: {done.lines} lines are in the inbox; repeat the command with "
+                f"--submission {submission} to submit the rest"
+            )
+        raise
+    return done

@@ -1,1 +1,1 @@
-"""The words of guardedit as plain records, the seams as protocols, and the error tree. Knows nobody."""
+"""Plain records, protocols and errors that every other package uses. Imports no other package."""

@@ -1,4 +1,4 @@
-"""A correction: one request to change one fact, and the strict reading of its wire form."""
+"""A correction: one request to change one fact. Encodes it as JSON and decodes it strictly."""
 
 from __future__ import annotations
 
@@ -10,9 +10,8 @@ from enum import StrEnum
 from typing import Any
 
 from guardedit.core import wire
-from guardedit.core.errors import MalformedCorrection, SubjectNotFound
-from guardedit.core.fact import UNPLACED, FactKey, Wording, worded
-from guardedit.core.renamed import warn_renamed
+from guardedit.core.errors import MalformedCorrection, SubjectNotFound, warn_renamed
+from guardedit.core.fact import UNKNOWN_SPAN, FactKey, Wording, locate_subjects
 from guardedit.core.wire import MAX_MESSAGE_BYTES, MAX_TEXT, split_messages
 
 __all__ = [
@@ -32,7 +31,7 @@ __all__ = [
 
 MAX_PARAPHRASES = 32
 MAX_TAGS = 32
-#: Fields under the names of version 0.1.
+#: Old name, as of version 0.1 -> present name of a field.
 RENAMED_FIELDS = {"scope": "tenant"}
 _TIMES = frozenset({"valid_from_s", "valid_until_s", "time_s"})
 
@@ -46,7 +45,7 @@ class Op(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Provenance:
-    """Who says so. `confidence` is in [0, 1]; `time_s` is seconds since 1970, UTC."""
+    """The source of a correction. `confidence` is in [0, 1]; `time_s` is seconds since 1970, UTC."""
 
     source: str = "unknown"
     author: str = ""
@@ -60,8 +59,20 @@ class Provenance:
 class Correction:
     """One request to change one fact.
 
-    `prompt` and every paraphrase hold `{}` where the subject stands and end where the answer begins.
-    Times are seconds since 1970, UTC; `valid_until_s` None means no expiry.
+    Attributes:
+        id: given by the sender, or derived from the content.
+        subject: what the fact is about.
+        prompt: a question with `{}` in place of the subject; it ends where the answer begins.
+        target_new: the answer that is asked for; "" for a retraction.
+        target_true: the answer that it replaces, where the sender knows it.
+        paraphrases: further questions of the same form.
+        relation: names the question; without it the prompt does.
+        tenant: who owns the fact.
+        tags: for the policy's rules.
+        valid_from_s: seconds since 1970, UTC; None: at once.
+        valid_until_s: seconds since 1970, UTC; None: no expiry.
+        op: set the fact, or remove it.
+        provenance: the source.
     """
 
     id: str
@@ -80,7 +91,7 @@ class Correction:
 
     @property
     def key(self) -> FactKey:
-        """What the correction is about; without a relation the prompt stands for it."""
+        """What the correction is about; the prompt takes the place of a missing relation."""
         return FactKey(self.subject, self.relation or self.prompt, self.tenant)
 
     @property
@@ -90,28 +101,28 @@ class Correction:
 
     @property
     def subject_at(self) -> tuple[tuple[int, int], ...]:
-        """For each of `wordings` the characters [start, end) where `{}` stood.
+        """For each of `wordings` the characters [start, end) of the subject.
 
-        >>> told = Correction(id="a", subject="York", prompt="Is {} not New York?", target_new="yes")
-        >>> told.wordings, told.subject_at
+        >>> one = Correction(id="a", subject="York", prompt="Is {} not New York?", target_new="yes")
+        >>> one.wordings, one.subject_at
         (('Is York not New York?',), ((3, 7),))
         """
         starts = [text.find("{}") for text in (self.prompt, *self.paraphrases)]
-        return tuple((at, at + len(self.subject)) if at >= 0 else UNPLACED for at in starts)
+        return tuple((at, at + len(self.subject)) if at >= 0 else UNKNOWN_SPAN for at in starts)
 
     @property
-    def worded(self) -> tuple[Wording, ...]:
-        """Each of `wordings` with the place of its subject."""
-        return worded(self.wordings, self.subject_at)
+    def located_wordings(self) -> tuple[Wording, ...]:
+        """Each of `wordings` with the span of its subject."""
+        return locate_subjects(self.wordings, self.subject_at)
 
     @property
     def id_given(self) -> bool:
-        """Whether its sender named it; else the id was derived from its content."""
+        """Whether the sender chose the id; otherwise it was derived from the content."""
         return self.id != derived_id(self)
 
 
 def encode_correction(correction: Correction) -> bytes:
-    """The canonical JSON line: sorted keys, no spaces, defaults left out."""
+    """The canonical JSON line: sorted keys, no spaces, fields at their defaults left out."""
     body: dict[str, Any] = {}
     for name, value in _plain(correction, Correction).items():
         if name == "provenance":
@@ -123,10 +134,10 @@ def encode_correction(correction: Correction) -> bytes:
 
 
 def content_sha256(correction: Correction) -> str:
-    """Digest of everything but the id: tells a repeated message from a reused id."""
+    """Digest of everything but the id: distinguishes a repeated message from a reused id."""
     body = json.loads(encode_correction(correction))
     body.pop("id", None)
-    # Digests and the ids that come from them must not change with a name: 0.1 called the tenant `scope`.
+    # Version 0.1 called the tenant `scope`. The digest, and ids derived from it, must stay what they were.
     if "tenant" in body:
         body["scope"] = body.pop("tenant")
     return hashlib.sha256(json.dumps(body, sort_keys=True).encode()).hexdigest()
@@ -135,33 +146,35 @@ def content_sha256(correction: Correction) -> str:
 def derived_id(correction: Correction) -> str:
     """The id of a correction that was sent without one: a digest of its content.
 
-    Spacing, the order of keys and fields left at their defaults do not matter.
+    It does not depend on spacing, the order of keys, or fields that are given with their default value.
     """
     return content_sha256(correction)[:32]
 
 
 def decode_correction(raw: bytes, *, recorded: bool = False) -> Correction:
-    """Read one JSON object strictly; null stands for any optional field that is absent.
+    """Decode one JSON object strictly. null is the same as leaving an optional field out.
 
     Args:
         raw: the message.
-        recorded: it comes from the ledger, where fields keep their old names for ever: no warning.
+        recorded: the message comes from the ledger, where old field names stay forever: do not warn.
 
     Raises:
         MalformedCorrection: with the field, its value and the remedy.
-        SubjectNotFound: when a prompt has no `{}` for the subject.
+        SubjectNotFound: a prompt does not have exactly one `{}`.
     """
     body = _renamed(wire.read_object(raw), warn=not recorded)
     _refuse_unknown(body, Correction)
     correction = _read(body)
     start, end = correction.valid_from_s, correction.valid_until_s
     if start is not None and end is not None and end <= start:
-        raise MalformedCorrection(f"valid_until_s {end} is not after valid_from_s {start}")
+        raise MalformedCorrection(
+            f"valid_until_s {end} is not after valid_from_s {start}: swap or change them"
+        )
     return correction if correction.id else replace(correction, id=derived_id(correction))
 
 
 def _renamed(body: dict[str, Any], *, warn: bool) -> dict[str, Any]:
-    """The body with every field under its present name."""
+    """The body with old field names replaced by the present ones."""
     for old, new in RENAMED_FIELDS.items():
         if old in body:
             if new in body:
@@ -178,7 +191,7 @@ def _read(body: Mapping[str, object]) -> Correction:
         id=wire.optional_text("id", body.get("id")) or "",
         subject=wire.text("subject", body.get("subject")),
         prompt=_prompt("prompt", body.get("prompt")),
-        # A retraction names no new answer; everything else must.
+        # A retraction needs no new answer.
         target_new="" if op is Op.RETRACT else wire.text("target_new", body.get("target_new")),
         target_true=wire.optional_text("target_true", body.get("target_true")),
         paraphrases=tuple(
@@ -214,7 +227,7 @@ def _prompt(name: str, value: object) -> str:
     text = wire.text(name, value)
     if text.count("{}") != 1:
         raise SubjectNotFound(
-            f"{name} {wire.shown(text)} must hold {{}} exactly once, where the subject stands"
+            f"{name} {wire.shown(text)} must contain {{}} exactly once, in place of the subject"
         )
     return text
 

@@ -1,4 +1,4 @@
-"""A decision: what the policy said about one correction, and which rule said it."""
+"""A decision: what the policy says about one correction, and which rule says it."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from enum import StrEnum
 
 
 class Route(StrEnum):
-    """Where a correction goes. `weights` means memory first, weights when the guard agrees."""
+    """Where a correction goes. `weights` means memory first, then weights when the guard accepts the edit."""
 
     MEMORY = "memory"
     WEIGHTS = "weights"
@@ -17,7 +17,7 @@ class Route(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RuleTrace:
-    """One rule that was looked at, in order, and why it did or did not match."""
+    """One rule that was evaluated, in order, and why it did or did not match."""
 
     rule: str
     matched: bool
@@ -26,7 +26,10 @@ class RuleTrace:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Decision:
-    """Total and pure: the same policy, correction and state give the same decision."""
+    """The route of one correction, and the rule and reason for it.
+
+    The same policy, correction and context always give the same decision, and every correction gets one.
+    """
 
     route: Route
     rule: str

@@ -1,4 +1,4 @@
-"""What the drift watch reads and says: one number a serving epoch, and the breach that ends the calm."""
+"""Drift: one measured number for each serving epoch, and the breach that makes the watch roll back."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reading:
-    """One epoch on the probe texts, in nats per predicted token.
+    """The perplexity of one serving epoch on the probe texts, as two log ratios in nats per predicted token.
 
-    `restart` marks an epoch that returned to an older state (rollback, undo): its fall is no growth, so
-    the detectors start anew from its level.
+    `restart` marks an epoch that returned to an older state (rollback, undo). Its drop in perplexity is not
+    negative growth, so the detectors start again from its level.
     """
 
     epoch: int
@@ -21,7 +21,7 @@ class Reading:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Breach:
-    """Why the watch wants to go back to last-good: a value over its limit, at an epoch.
+    """A value over its limit at an epoch: the reason to return to `last-good`.
 
     `reason` is `ratio_to_base` or `ratio_to_last_good` (perplexity ratios), or the detector's name (nats).
     """

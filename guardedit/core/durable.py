@@ -1,7 +1,4 @@
-"""One file replaced by another: who reads it, also after a crash, finds the old one or the new one.
-
-Knows no format. Blobs of the ledger have their own way, since many are made durable together.
-"""
+"""Files that survive a crash: a file is replaced as a whole, and its name is durable in its folder."""
 
 from __future__ import annotations
 
@@ -14,37 +11,48 @@ from guardedit.core.failpoints import failpoint
 
 
 def replace_file(path: Path, body: bytes, *, step: str) -> None:
-    """Write aside, sync, rename, sync the folder; folders are made where they are missing.
+    """Replace a file atomically: a reader, also after a crash, finds the old content or the new one.
+
+    Writes a temporary file beside it, syncs, renames, and syncs the folder. Missing folders are created.
 
     Args:
         path: the file.
-        body: all of it.
+        body: its whole content.
         step: names the failpoints: `STEP.write-half`, `STEP.fsync`, `STEP.rename`, `STEP.dirsync`.
 
     Raises:
-        StorageFull: when the disk refuses; the old file is still there.
+        StorageFull: the disk refuses to write; the old file is intact.
     """
-    # One name a process: two that make the same file at once do not write into each other's.
-    aside = path.with_name(f".{path.name}.{os.getpid()}.part")
+    # The process id keeps two processes that write the same file at once from sharing a temporary file.
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
-            _write(aside, body, step=step)
+            _write(temporary, body, step=step)
             failpoint(f"{step}.rename")
-            aside.replace(path)
+            temporary.replace(path)
         except BaseException:
             with contextlib.suppress(OSError):
-                aside.unlink(missing_ok=True)
+                temporary.unlink(missing_ok=True)
             raise
         failpoint(f"{step}.dirsync")
-        _sync_folder(path.parent)
+        sync_folder(path.parent)
     except OSError as error:
         raise StorageFull(f"cannot write {path}: {error}; free some space or name another folder") from error
 
 
-def _write(aside: Path, body: bytes, *, step: str) -> None:
+def sync_folder(folder: Path) -> None:
+    """Sync a folder to disk: a new file or a rename in it is durable only then."""
+    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def _write(temporary: Path, body: bytes, *, step: str) -> None:
     half = len(body) // 2
-    with aside.open("wb") as file:
+    with temporary.open("wb") as file:
         file.write(body[:half])
         file.flush()
         failpoint(f"{step}.write-half")
@@ -52,12 +60,3 @@ def _write(aside: Path, body: bytes, *, step: str) -> None:
         file.flush()
         failpoint(f"{step}.fsync")
         os.fsync(file.fileno())
-
-
-def _sync_folder(folder: Path) -> None:
-    """A rename is durable only when its folder is."""
-    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

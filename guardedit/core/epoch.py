@@ -14,7 +14,7 @@ _MODULUS = 1 << 256
 
 
 class Change(NamedTuple):
-    """One difference between an epoch and its predecessor: the fact is now live so, or (None) gone."""
+    """One difference between an epoch and its predecessor: the new live fact of a key, or None if removed."""
 
     key: FactKey
     fact: Fact | None
@@ -22,11 +22,11 @@ class Change(NamedTuple):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Epoch:
-    """What was known at one moment. Epoch 0 is the base model with no facts.
+    """The state at one moment. Epoch 0 is the base model with no facts.
 
     `state_sha256` covers the base model, the folded weights, and the live facts with their placements and
-    their expiry. It does not cover the policy, which is recorded beside it: thresholds of the memory can
-    make two epochs with equal state hashes answer differently.
+    their expiry. It does not cover the policy, which is recorded beside it: two epochs with equal state
+    hashes can answer differently under other thresholds of the memory.
     """
 
     number: int
@@ -36,35 +36,35 @@ class Epoch:
     weights_sha256: str
     edits: tuple[str, ...]  # digests of the live weight edits, sorted
     state_sha256: str
-    created_at_s: float
+    created_at_s: float  # seconds since 1970, UTC
     reason: str = ""
 
 
-def facts_sum(facts: Iterable[Fact], *, start: int = 0, gone: Iterable[Fact] = ()) -> int:
-    """The sum of the facts' own digests modulo 2**256, to be carried from epoch to epoch.
+def facts_sum(facts: Iterable[Fact], *, start: int = 0, removed: Iterable[Fact] = ()) -> int:
+    """`start` plus the digests of `facts` minus the digests of `removed`, modulo 2**256.
 
-    The order of arrival does not matter, and a change costs as much as the facts that changed: `start` is
-    the sum before, `gone` are the facts that it shall lose.
+    The sum over all live facts is carried from epoch to epoch: it does not depend on the order of the facts,
+    and updating it costs as much as the facts that changed.
 
-    A sum is weaker than one digest over all facts: whoever may choose thousands of facts freely can look
-    for two sets with the same sum. That is enough here, because it only tells states of one ledger apart.
-    That no fact was forged is vouched for by the ledger's chain, where each event is under SHA-256.
+    A sum is weaker than one digest over all facts: an attacker who can choose thousands of facts freely can
+    look for two sets with the same sum. That is acceptable here, because the sum only tells states of one
+    ledger apart. Forged facts are detected by the ledger's chain, where each event is under SHA-256.
     """
-    return (start + sum(map(_number, facts)) - sum(map(_number, gone))) % _MODULUS
+    return (start + sum(map(_digest, facts)) - sum(map(_digest, removed))) % _MODULUS
 
 
 def state_sha256_of(base_sha256: str, weights_sha256: str, total: int) -> str:
-    """`state_sha256` of facts whose `facts_sum` is known."""
+    """`Epoch.state_sha256`, where `total` is the `facts_sum` of all live facts."""
     body = json.dumps([base_sha256, weights_sha256, f"{total:064x}"])
     return hashlib.sha256(body.encode()).hexdigest()
 
 
 def state_sha256(base_sha256: str, weights_sha256: str, facts: Iterable[Fact]) -> str:
-    """Digest of base model, weights and facts, as an epoch carries it."""
+    """`Epoch.state_sha256` from the live facts themselves."""
     return state_sha256_of(base_sha256, weights_sha256, facts_sum(facts))
 
 
-def _number(fact: Fact) -> int:
-    # The id stands for key, version, wordings, the subject's places and target.
+def _digest(fact: Fact) -> int:
+    # The id covers key, version, wordings, the subject's spans and target.
     row = [*fact.key, fact.id, fact.placement.value, fact.valid_until_s]
     return int.from_bytes(hashlib.sha256(json.dumps(row).encode()).digest(), "big")

@@ -1,24 +1,24 @@
-"""Every error guardedit raises on purpose. The branch says what the loop does.
+"""Every error that guardedit raises on purpose, and its one warning. The branch says what the loop does.
 
     GuardeditError
-      CorrectionError        the message is wrong         -> dead letter, never retried
+      CorrectionError        the message is wrong          -> dead letter, never retried
         MalformedCorrection
         SubjectNotFound
         IdReuse
         Unrecordable
-      PolicyError            the YAML is wrong            -> refuse to start, list every problem
-      EditError              the edit could not be made   -> the fact stays in memory
+      PolicyError            the YAML is wrong             -> refuse to start, list every problem
+      EditError              the edit could not be made    -> the fact stays in memory
         UnknownLayout
         EditDiverged
-      GuardError             could not measure            -> verdict `error`, never a pass
-      SourceError            the queue is away            -> back off, reconnect
-      MemoryIndexError       the retrieval memory is ill  -> rebuild it from the ledger
-      LedgerError            state cannot be trusted      -> stop, page someone
+      GuardError             could not measure             -> verdict `error`, never `accept`
+      SourceError            the queue is unreachable      -> back off, reconnect
+      MemoryIndexError       the retrieval memory is unfit -> rebuild it from the ledger
+      LedgerError            state cannot be trusted       -> stop, page someone
         LedgerCorrupt
         LedgerBusy
         WrongBaseModel
         StorageFull
-      ConflictError          somebody moved the ref first -> nothing changed, look and try again
+      ConflictError          a compare-and-swap lost       -> nothing changed; read again and retry
       UsageError             the operator's request is wrong
 
 Each message names the value and the remedy.
@@ -26,13 +26,15 @@ Each message names the value and the remedy.
 
 from __future__ import annotations
 
+import warnings
+
 
 class GuardeditError(Exception):
     """Root of the tree; never raised itself."""
 
 
 class CorrectionError(GuardeditError):
-    """Raised when a correction can never work as it was written."""
+    """Raised when a correction can never work as written."""
 
     #: Stable, machine-readable reason of the dead letter.
     reason = "invalid"
@@ -57,7 +59,7 @@ class IdReuse(CorrectionError):
 
 
 class Unrecordable(CorrectionError):
-    """Raised when the ledger cannot hold a settlement; `seq` is its inbox row. Nothing was kept."""
+    """Raised when the ledger cannot hold a settlement; `seq` is its inbox row. Nothing was written."""
 
     reason = "unrecordable"
 
@@ -75,7 +77,7 @@ class EditError(GuardeditError):
 
 
 class UnknownLayout(EditError):
-    """Raised when no layout card fits the architecture and its structure is not clear either."""
+    """Raised when no layout card fits the architecture and its structure does not identify it either."""
 
 
 class EditDiverged(EditError):
@@ -87,7 +89,7 @@ class GuardError(GuardeditError):
 
 
 class SourceError(GuardeditError):
-    """Raised when the queue cannot be reached or answers nonsense."""
+    """Raised when the queue cannot be reached or sends an invalid reply."""
 
 
 class MemoryIndexError(GuardeditError):
@@ -103,7 +105,7 @@ class LedgerCorrupt(LedgerError):
 
 
 class LedgerBusy(LedgerError):
-    """Raised when another coordinator already owns the ledger."""
+    """Raised when another coordinator already holds the ledger."""
 
 
 class WrongBaseModel(LedgerError):
@@ -120,3 +122,16 @@ class ConflictError(GuardeditError):
 
 class UsageError(GuardeditError):
     """Raised when an operator asks for something that does not exist or cannot be done."""
+
+
+class RenamedWarning(FutureWarning):
+    """Shown when an old public name is used. It works in this version and not in the next."""
+
+
+def warn_renamed(what: str, old: str, new: str) -> None:
+    """Warn that `what`, such as "field" or "option", is now called `new`."""
+    warnings.warn(
+        f"{what} {old!r} is now called {new!r}: the old name works in 0.2 and will be removed in 0.3",
+        RenamedWarning,
+        stacklevel=3,
+    )

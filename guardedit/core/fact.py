@@ -29,51 +29,65 @@ class FactKey(NamedTuple):
         return f"{self.tenant}/{self.subject}/{self.relation}"
 
 
-#: In a row of places one that is not known: an empty one.
-UNPLACED = (0, 0)
+#: Stands in `subject_at` for a span that is not known.
+UNKNOWN_SPAN = (0, 0)
 
 
 class Wording(NamedTuple):
-    """A question, and the characters [start, end) of its subject; None: not known, the name is looked for."""
+    """One way to ask for a fact.
+
+    `subject_at` are the characters [start, end) of the subject in the text. None: not known, so the
+    subject's name has to be searched for.
+    """
 
     text: str
     subject_at: tuple[int, int] | None
 
 
-def worded(wordings: Sequence[str], subject_at: Sequence[tuple[int, int]]) -> tuple[Wording, ...]:
-    """Wordings with their places; `subject_at` is empty or has one for each, an empty one where unknown."""
-    places = subject_at or [UNPLACED] * len(wordings)
+def locate_subjects(wordings: Sequence[str], subject_at: Sequence[tuple[int, int]]) -> tuple[Wording, ...]:
+    """Each text with the span of its subject.
+
+    `subject_at` is empty, or has one span for each text, where an empty span means that it is not known.
+    """
+    spans = subject_at or [UNKNOWN_SPAN] * len(wordings)
     return tuple(
         Wording(text, (start, end) if end > start else None)
-        for text, (start, end) in zip(wordings, places, strict=True)
+        for text, (start, end) in zip(wordings, spans, strict=True)
     )
 
 
-def distinct_wordings(told: Iterable[Wording]) -> tuple[tuple[str, ...], tuple[tuple[int, int], ...]]:
-    """`wordings` and `subject_at` of a fact: each wording once, a known place before an unknown one.
+def distinct_wordings(
+    wordings: Iterable[Wording],
+) -> tuple[tuple[str, ...], tuple[tuple[int, int], ...]]:
+    """`Fact.wordings` and `Fact.subject_at`: each text once, and a known span preferred to an unknown one.
 
     >>> distinct_wordings([Wording("York is", None), Wording("Is York", (3, 7)), Wording("York is", (0, 4))])
     (('York is', 'Is York'), ((0, 4), (3, 7)))
     """
-    places: dict[str, tuple[int, int] | None] = {}
-    for text, place in told:
-        places[text] = places.get(text) or place
-    known = any(places.values())
-    return tuple(places), tuple(place or UNPLACED for place in places.values()) if known else ()
+    spans: dict[str, tuple[int, int] | None] = {}
+    for text, span in wordings:
+        spans[text] = spans.get(text) or span
+    known = any(spans.values())
+    return tuple(spans), tuple(span or UNKNOWN_SPAN for span in spans.values()) if known else ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Fact:
     """One version of a live statement.
 
-    `wordings` are questions with the subject filled in; the first is the correction's own prompt.
-    `id` names content and version, never placement: a fact keeps its id while it moves.
-
     Attributes:
-        subject_at: for each wording the characters [start, end) where `{}` stood. Empty, or an empty place
-            among others: not known, and the subject is looked for.
-        reported_at_s: when its source said so, seconds since 1970, UTC; None where it did not say.
-        method: the editing method the policy chose, should the fact go to the weights.
+        key: what it is about.
+        version: counts the versions of the key, from 1.
+        correction_id: the correction that set it.
+        wordings: questions with the subject filled in; the first is the correction's own prompt.
+        target: the answer.
+        placement: where it is answered from.
+        valid_until_s: when it expires, seconds since 1970, UTC; None: never.
+        method: the editing method that the policy chose, should the fact go to the weights.
+        subject_at: for each wording the characters [start, end) of the subject. An empty span is not
+            known, and neither is any when the tuple is empty: then the subject's name is searched for.
+        reported_at_s: when its source reported it, seconds since 1970, UTC; None where it gave no time.
+        id: names content and version, never placement: a fact keeps its id while it moves.
     """
 
     key: FactKey
@@ -89,7 +103,7 @@ class Fact:
     id: str = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        # Computed once: a ledger of ten thousand facts asks for it in every epoch.
+        # Computed once: a ledger of ten thousand facts needs it in every epoch.
         body = [*self.key, self.version, self.wordings, self.target, self.subject_at]
         object.__setattr__(self, "id", hashlib.sha256(json.dumps(body).encode()).hexdigest()[:16])
 
@@ -99,9 +113,9 @@ class Fact:
         return self.wordings[0]
 
     @property
-    def worded(self) -> tuple[Wording, ...]:
-        """Each wording with the place of its subject."""
-        return worded(self.wordings, self.subject_at)
+    def located_wordings(self) -> tuple[Wording, ...]:
+        """Each wording with the span of its subject."""
+        return locate_subjects(self.wordings, self.subject_at)
 
     @property
     def statement(self) -> str:
@@ -109,15 +123,15 @@ class Fact:
         return f"{self.prompt} {self.target}."
 
     def expired(self, now_s: float) -> bool:
-        """Whether its time is over; `now_s` is seconds since 1970, UTC."""
+        """Whether it has expired at `now_s`, seconds since 1970, UTC."""
         return self.valid_until_s is not None and self.valid_until_s <= now_s
 
     def placed(self, placement: Placement) -> Fact:
-        """The same fact elsewhere."""
+        """The same fact in another placement."""
         return replace(self, placement=placement)
 
     def to_json(self) -> dict[str, Any]:
-        """Plain data for the ledger and the wire."""
+        """Plain data for the ledger and for other processes."""
         body = {item.name: getattr(self, item.name) for item in fields(self) if item.init}
         body["subject_at"] = [list(span) for span in self.subject_at]
         return {**body, "key": list(self.key), "wordings": list(self.wordings)}

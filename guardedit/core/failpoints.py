@@ -1,7 +1,7 @@
-"""Named places where a test may kill the process, as etcd's gofail does.
+"""Named points where a test can kill the process, like etcd's gofail.
 
-`GUARDEDIT_FAILPOINT=ledger.commit.before:3` sends SIGKILL to this process the third time it comes by.
-Unset, which is always so outside tests, a failpoint costs one dictionary lookup.
+`GUARDEDIT_FAILPOINT=ledger.commit.before:3` sends SIGKILL to this process the third time it reaches that
+point. Without the variable, as always outside tests, a failpoint costs one dictionary look-up.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ _seen: Counter[str] = Counter()
 
 
 def failpoint(name: str) -> None:
-    """Die here if the environment says so."""
+    """Kill this process here if the environment asks for it."""
     wanted = os.environ.get("GUARDEDIT_FAILPOINT")
     if not wanted:
         return

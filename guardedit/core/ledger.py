@@ -1,8 +1,10 @@
-"""What the ledger does for those who write to it and read from it."""
+"""What the ledger offers to those who read and write it: the `Ledger` protocol, its events and its totals."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
 from typing import Any, Protocol
 
 from guardedit.core.epoch import Change, Epoch
@@ -12,35 +14,114 @@ from guardedit.core.proposal import WeightEdit
 from guardedit.core.serving import Snapshot, Update
 from guardedit.core.verdict import Verdict
 
+NAN = float("nan")
+
+
+class EventKind(StrEnum):
+    """Kinds of ledger events. Their names are part of the hash chain and never change."""
+
+    # Written by the ledger's own methods; the tables follow from them.
+    RECEIVED = "received"  # a delivery came into the inbox
+    SETTLED = "settled"  # an inbox row got its fate
+    RELEASED = "released"  # a held correction shall be decided again
+    RETRIED = "retried"  # a dead letter shall be read again
+    DROPPED = "dropped"  # a dead letter is no longer listed
+    EPOCH = "epoch"  # a new serving epoch
+    REF = "ref"  # a ref other than `serving` moved
+    EDITS = "edits"  # weight edits were made and are kept for reuse
+    FACT_RELEASED = "fact_released"  # a fact may be promoted again
+
+    # Written with `Ledger.note`; they change no fact.
+    BASE = "base"  # digests of the base model's parts
+    TRIAL = "trial"  # a verdict that made no epoch
+    READING = "reading"  # a drift reading of the serving epoch
+    KEPT = "kept"  # facts that stay out of the weights, with reasons
+    TAMPERED = "tampered"  # a served tensor had changed in memory and was repaired
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Counts:
+    """Totals since the ledger was made, and a few present values, for the metrics. A missing key is zero.
+
+    The ledger reads all of them in one transaction, so they agree with each other. `corrections`, `gates`,
+    `rollbacks`, `trials` and `tensors_repaired` are exported as counters and must never fall: they count
+    recorded events, not the present state of rows that can change.
+
+    Attributes:
+        corrections: (source, route, outcome) -> settlements recorded. `source` is the delivery's
+            source; `route` a `Route` value, "" where nothing was decided; `outcome` a `Fate` value.
+            A correction that was held and later accepted is two settlements. Rows that still wait
+            (`received`) are not counted here but in `inbox_waiting`.
+        gates: (gate, outcome) -> gates in recorded verdicts; `outcome` an `Outcome` value.
+        rollbacks: trigger -> rollbacks of the serving epoch. Triggers: `drift` (a breach), `manual`
+            (an operator), `recovery` (damage found at a start), `gate`.
+        facts: `Placement` value -> live facts of the serving epoch.
+        trials: `Outcome` value -> recorded verdicts.
+        dead_letters: dead letters still listed; retried and dropped ones no longer count.
+        inbox_waiting: inbox rows without a settlement.
+        inbox_oldest_s: age of the oldest of them, in seconds; NaN when none waits.
+        serving_epoch: number of the epoch behind the `serving` ref.
+        epoch_created_at_s: when that epoch was made, seconds since 1970, UTC.
+        edits_live: weight edits live in the serving epoch.
+        tensors_repaired: served tensors that were found changed in memory and repaired.
+    """
+
+    corrections: Mapping[tuple[str, str, str], int] = field(default_factory=dict)
+    gates: Mapping[tuple[str, str], int] = field(default_factory=dict)
+    rollbacks: Mapping[str, int] = field(default_factory=dict)
+    facts: Mapping[str, int] = field(default_factory=dict)
+    trials: Mapping[str, int] = field(default_factory=dict)
+    dead_letters: int = 0
+    inbox_waiting: int = 0
+    inbox_oldest_s: float = NAN
+    serving_epoch: int = 0
+    epoch_created_at_s: float = NAN
+    edits_live: int = 0
+    tensors_repaired: int = 0
+
+
+#: How the exporter gets the totals, in the thread of the scrape; may raise LedgerError.
+ReadCounts = Callable[[], Counts]
+
 
 class Ledger(Protocol):
-    """The append-only truth. Every method that writes is one transaction and one durable commit.
+    """The append-only record. Every method that writes is one transaction and one durable commit.
 
-    Two writers may be open on one ledger, the live and the consolidating cycle; a compare-and-swap of the
-    serving epoch is all that joins them.
+    Two writers may be open on one ledger, the live and the consolidating cycle. The only thing that they
+    coordinate on is a compare-and-swap of the serving epoch.
     """
 
     @property
     def base_sha256(self) -> str:
-        """Digest of the base model this ledger belongs to."""
+        """Digest of the base model that this ledger belongs to."""
+
+    # The inbox.
 
     def receive(self, deliveries: Sequence[Delivery]) -> int:
         """Commit the raw bytes to the inbox; returns how many are new."""
 
     def pending(self, limit: int) -> list[Received]:
-        """Oldest undecided inbox rows."""
+        """The oldest undecided inbox rows."""
+
+    def decided_content(self, correction_id: str) -> str | None:
+        """`content_sha256` of the decided correction with this id; None when none is decided."""
+
+    def released(self, seq: int) -> bool:
+        """Whether an operator released this waiting row, so that it need not be held again."""
+
+    # New epochs.
 
     def settle(
         self, settlements: Sequence[Settlement], *, kind: str = "remember", seen: int | None = None
     ) -> Epoch:
-        """Record decisions, fates and fact changes; a new epoch when anything changed.
+        """Record decisions, fates and fact changes; a new epoch when any fact changed.
 
-        `seen` is the epoch that was decided on: ConflictError where a fact of these keys was taken back,
-        brought back or superseded since. A move between memory and weights is no conflict.
+        `seen` is the epoch that the decisions are based on: ConflictError where a fact of these keys was
+        removed, restored or superseded since. A move between memory and weights is no conflict.
         """
 
     def change_facts(self, changes: Sequence[Change], *, kind: str, reason: str) -> Epoch:
-        """A new epoch in which only facts change, on top of whatever serves; weights and edits stay."""
+        """A new epoch on top of the serving one in which only facts change; weights and edits stay."""
 
     def commit(
         self,
@@ -52,22 +133,24 @@ class Ledger(Protocol):
         weights_sha256: str,
         expected: int,
         verdict: Verdict | None = None,
-        good: int | None = None,
+        last_good: int | None = None,
     ) -> Epoch:
-        """A new serving epoch on top of epoch `expected`; ConflictError when that is not serving.
+        """A new serving epoch on top of epoch `expected`; ConflictError when another one is serving.
 
-        `good` moves `last-good` in the same transaction: to the new epoch where it is the new number, else
-        to an earlier one. None leaves the ledger's own rule.
+        `last_good` moves the ref `last-good` in the same transaction: the number of the new epoch or of an
+        earlier one. None leaves it to the ledger's own rule.
         """
 
     def note(self, kind: str, body: Mapping[str, Any]) -> None:
-        """Append an event that changes no fact: a rejected trial, a reading, a quarantine."""
+        """Append an event that changes no fact: a rejected trial, a drift reading, a quarantine."""
+
+    # Epochs and what is live in them.
 
     def snapshot(self, epoch: int | None = None) -> Snapshot:
         """An epoch (default: serving) with its edits and facts, read in one transaction."""
 
-    def changes_since(self, epoch: int) -> list[Change]:
-        """From the facts of an epoch to those that serve: each key once, in its latest state."""
+    def update(self, after: int) -> Update:
+        """The difference from epoch `after` to the serving one, read in one transaction."""
 
     def live(self, epoch: int | None = None) -> dict[FactKey, Fact]:
         """The live facts of an epoch (default: serving)."""
@@ -82,31 +165,24 @@ class Ledger(Protocol):
         """All epochs, oldest first."""
 
     def ref(self, name: str) -> int:
-        """The epoch number a ref points to."""
+        """The epoch number that a ref points to."""
 
     def move_ref(self, name: str, *, to: int, expected: int | None) -> None:
         """Compare-and-swap a ref; ConflictError when it points elsewhere."""
 
-    def known(self, correction_id: str) -> str | None:
-        """Content digest of a settled correction of this id."""
-
-    def released(self, seq: int) -> bool:
-        """Whether an operator released this waiting row, so that it need not be held again."""
-
-    def update(self, after: int) -> Update:
-        """From an epoch to the one that serves, read in one transaction."""
+    # The history of facts.
 
     def canonical(self, key: FactKey) -> FactKey:
-        """The key under which this name was first recorded; the key itself where it never was."""
+        """The key under which this name was first recorded; `key` itself where it never was."""
 
     def latest_version(self, key: FactKey) -> int:
-        """The highest version a key ever had; 0 for none."""
+        """The highest version that a key ever had; 0 for none."""
 
     def last_change(self, key: FactKey) -> LastChange | None:
         """The latest recorded change of a key; None where it never had a fact."""
 
-    def reaching(self, names: Sequence[str], *, since_s: float) -> int:
-        """Of these names (`naming.identity`) the one that most accepted corrections reached: how many."""
+    def corrections_reaching(self, names: Sequence[str], *, since_s: float) -> int:
+        """How many accepted corrections reached the most-reached of these names (`naming.identity`)."""
 
     def history(self, key: FactKey) -> Sequence[tuple[int, Fact | None, str]]:
         """(epoch, fact, correction id) for each change of a key, oldest first."""
@@ -114,14 +190,18 @@ class Ledger(Protocol):
     def find_fact(self, text: str) -> list[Fact]:
         """Facts by id or subject."""
 
+    # Weight edits that were made before.
+
     def recall_edit(self, content_key: str) -> WeightEdit | None:
         """An edit that was optimised before, byte for byte."""
 
     def served_edit(self, group_key: str) -> WeightEdit | None:
-        """The edit that last stood for this group in an epoch, whatever it was made beside."""
+        """The last edit of this group that an epoch served, whatever it was optimised together with."""
 
     def remember_edits(self, made: Sequence[tuple[str, str, WeightEdit]]) -> None:
         """Keep (content key, group key, edit) of one proposal, all of them or none."""
+
+    # Events.
 
     def events(
         self, *, since: int = 0, kinds: Sequence[str] | None = None
@@ -131,4 +211,4 @@ class Ledger(Protocol):
     def timed_events(
         self, *, since: int = 0, kinds: Sequence[str] | None = None
     ) -> Sequence[tuple[int, float, str, Mapping[str, Any]]]:
-        """The same with their times, seconds since 1970, UTC."""
+        """(sequence number, seconds since 1970 UTC, kind, body) of recorded events."""

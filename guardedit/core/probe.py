@@ -1,4 +1,4 @@
-"""What the guard asks a model, and what the model answered: plain numbers and texts."""
+"""The guard's questions to a model, the model's answers, and the numbers measured on both."""
 
 from __future__ import annotations
 
@@ -9,49 +9,62 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 
-class Kind(StrEnum):
-    """Why a question is asked."""
+class QuestionKind(StrEnum):
+    """What a question tests."""
 
     RELIABILITY = "reliability"  # the edit's own prompt
     PARAPHRASE = "paraphrase"  # another wording of an edited fact
     OTHER_SUBJECT = "other_subject"  # must not change
     SAME_SUBJECT = "same_subject"  # another relation of an edited subject: must not change
     EARLIER = "earlier"  # an edit of an earlier epoch: must still hold
-    REMEMBERED = "remembered"  # a fact in the memory, asked as it is served: must still be obeyed
+    REMEMBERED = "remembered"  # a fact in the memory, asked as it is served: must still be answered
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Question:
-    """One prompt for free generation. `expected` None: whatever the serving epoch says must stay."""
+    """One prompt for free generation.
+
+    Attributes:
+        prompt: the text to continue.
+        kind: what it tests.
+        expected: the answer to look for. None: the answer must stay what the serving epoch gives.
+        fact_id: the fact that a wrong answer speaks against; "" for none.
+        subject: what the question is about, where known.
+        relation: which relation of the subject it asks for, where known.
+    """
 
     prompt: str
-    kind: Kind
+    kind: QuestionKind
     expected: str | None = None
-    fact_id: str = ""  # the fact that is to blame when the answer is wrong
+    fact_id: str = ""
     subject: str = ""
     relation: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Probes:
-    """Fixed texts for perplexity and questions for generation, with a fingerprint of both."""
+    """Fixed texts for perplexity, and questions for generation."""
 
     texts: tuple[str, ...]
     questions: tuple[Question, ...] = ()
 
     @property
     def sha256(self) -> str:
-        """Fingerprint: numbers are comparable only between equal fingerprints."""
+        """Fingerprint of both. Measurements are comparable only between equal fingerprints."""
         body = [list(self.texts), [[q.prompt, q.kind, q.expected] for q in self.questions]]
         return hashlib.sha256(json.dumps(body).encode()).hexdigest()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Measurement:
-    """One model under the probes.
+    """The results of one model on a set of probes.
 
-    `logprobs[i]` are the natural-log probabilities of tokens 2..N of `texts[i]`, so N-1 numbers, equal
-    in count between epochs of one base model: they pair. `answers` maps prompt to generated text.
+    Attributes:
+        weights_sha256: digest of the folded matrices that were measured.
+        logprobs: for each text the natural-log probabilities of its tokens 2..N, so N-1 numbers. Epochs of
+            one base model give equally many, so two measurements can be compared token by token.
+        answers: prompt -> generated text.
+        seconds: duration.
     """
 
     weights_sha256: str
@@ -62,14 +75,16 @@ class Measurement:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Inspection:
-    """Tier 0: what can be said of one weight edit without a forward pass.
+    """Tier 0: numbers about one weight edit that need no forward pass.
 
     Attributes:
+        digest: the edit.
+        facts: ids of its facts.
         finite: every number of key, target and change is finite.
         relative_size: Frobenius norm of the change over that of the base matrix.
         value_ratio: norm of the new value over the median norm of values at that site.
-        key_outlier: Mahalanobis length of the key under C over the expected length, 1 is ordinary.
-        background_error: tr(Delta C Delta^T) over tr(W C W^T), expected relative output error.
+        key_outlier: Mahalanobis length of the key under C over the expected length; 1 is ordinary.
+        background_error: tr(Delta C Delta^T) over tr(W C W^T), the expected relative output error.
     """
 
     digest: str

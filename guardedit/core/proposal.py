@@ -1,4 +1,4 @@
-"""A proposal: what an editing method suggests for a batch of facts. Never a mutated model."""
+"""A proposal: the edits that an editing method suggests for a batch of facts. No model is changed by it."""
 
 from __future__ import annotations
 
@@ -11,9 +11,15 @@ from dataclasses import dataclass, field
 class WeightEdit:
     """The weight change for all weight-placed facts of one subject, in factored form.
 
-    The subject's last token is the key that all its facts share, so they are one edit (methods.md 2.5).
-    `payload` is a safetensors file made and read by `models.fold` only; here it is opaque bytes, so that
-    the ledger and the loop need no tensors. `facts` are fact ids, sorted.
+    All facts of a subject share one key, the activation at the subject's last token, so they are one edit.
+
+    Attributes:
+        subject: what the facts are about.
+        facts: fact ids, sorted.
+        method: the editing method.
+        payload: a safetensors file that only `models.weights` reads and writes. Here it is opaque bytes, so
+            that the ledger and the loop need no tensors.
+        diagnostics: numbers about the optimisation, by name.
     """
 
     subject: str
@@ -30,7 +36,7 @@ class WeightEdit:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Proposal:
-    """Edits for a batch, one a subject, and the facts the method could not edit, with the reason."""
+    """The edits for a batch, one for each subject, and the facts that the method could not edit."""
 
     method: str
     edits: tuple[WeightEdit, ...]

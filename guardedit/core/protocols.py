@@ -1,6 +1,6 @@
-"""The seams: what the loop needs of a queue, a ledger, a model, a memory, an editor and a clock.
+"""What the loop needs of a queue, a model worker, an editing method, a replica and a clock.
 
-Small on purpose. Every implementation passes the conformance tests of its protocol.
+Kept small on purpose. Every implementation passes the conformance tests of its protocol.
 """
 
 from __future__ import annotations
@@ -9,77 +9,79 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from guardedit.core.epoch import Change
 from guardedit.core.fact import Fact
 from guardedit.core.messages import Delivery, Lag
 from guardedit.core.probe import Inspection, Measurement, Probes, Question
 from guardedit.core.proposal import Proposal, WeightEdit
-from guardedit.core.serving import Answer, Recall, Snapshot, Update
+from guardedit.core.serving import Answer, Snapshot, Update
 
-#: Seconds since 1970, UTC. An argument everywhere, so that a stream can be replayed.
+#: Seconds since 1970, UTC. Passed as an argument everywhere, so that a stream can be replayed.
 Clock = Callable[[], float]
 
 
 class Source(Protocol):
-    """A queue of corrections. At-least-once is enough: the ledger makes effects happen once.
+    """A queue of corrections. At-least-once delivery is enough: the ledger makes effects happen once.
 
-    `ack` removes a message from the broker, `nack` asks for it again after a delay, `dead` removes it
-    with a reason. All may raise SourceError; the caller backs off. `away` is what the last failure had to
-    say, empty as soon as something worked: between two tries a pull just brings nothing.
+    `ack` removes a message from the broker. Every method may raise SourceError; the caller backs off.
+
+    Attributes:
+        name: recorded with each delivery.
+        last_error: message of the last failure, empty as soon as something works again. While a source
+            waits before its next attempt, `pull` returns nothing instead of raising.
     """
 
     name: str
-    away: str
+    last_error: str
 
     def pull(self, max_n: int, wait_s: float) -> list[Delivery]:
-        """Up to `max_n` messages, waiting at most `wait_s` for the first."""
+        """Up to `max_n` messages, waiting at most `wait_s` seconds for the first."""
 
     def ack(self, deliveries: Sequence[Delivery]) -> None:
-        """The inbox holds them durably; the broker may forget them."""
-
-    def nack(self, deliveries: Sequence[Delivery], delay_s: float) -> None:
-        """Not taken; hand them over again."""
-
-    def dead(self, delivery: Delivery, reason: str) -> None:
-        """Never hand it over again."""
+        """The inbox holds these durably; the broker may forget them."""
 
     def lag(self) -> Lag:
-        """How much waits."""
+        """How many messages wait, and since when."""
 
     def close(self) -> None:
-        """Give the connection back; unacknowledged messages return to the queue."""
+        """Close the connection; unacknowledged messages return to the queue."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SubjectGroup:
-    """All facts of one subject that shall be in the weights together, and what must stay as it is."""
+    """All facts of one subject that shall be in the weights together.
+
+    Attributes:
+        subject: what the facts are about.
+        facts: the facts.
+        keep: questions about the subject whose answers must be preserved.
+    """
 
     subject: str
     facts: tuple[Fact, ...]
-    keep: tuple[Question, ...] = ()  # the subject's other answers, to be preserved
+    keep: tuple[Question, ...] = ()
 
 
-class Editor(Protocol):
-    """An editing method. `propose` leaves the model's bytes alone, whatever happens."""
+class MethodEditor(Protocol):
+    """An editing method. `propose` never leaves the model's bytes changed, not even when it fails."""
 
     name: str
 
     def propose(self, groups: Sequence[SubjectGroup], live: Sequence[WeightEdit]) -> Proposal:
-        """One weight edit a subject; facts that cannot be edited are refused with a reason.
+        """One weight edit for each subject; facts that cannot be edited are refused with a reason.
 
         `live` are the serving epoch's edits; a method whose edits do not depend on them ignores it.
         """
 
 
 class Worker(Protocol):
-    """A model worker: one base model, on which edits are proposed and measured but never kept."""
+    """A process with a loaded base model. Edits are proposed and measured on it and never kept in it."""
 
     @property
     def base_sha256(self) -> str:
         """Digest of the base model's tensors and configuration."""
 
     def propose(self, method: str, groups: Sequence[SubjectGroup], live: Sequence[WeightEdit]) -> Proposal:
-        """Ask the named editing method."""
+        """The proposal of the named editing method."""
 
     def inspect(self, edits: Sequence[WeightEdit], live: Sequence[WeightEdit]) -> list[Inspection]:
         """Tier 0 numbers for each of `edits`, folded together with `live`; no forward pass."""
@@ -94,56 +96,42 @@ class Worker(Protocol):
         """Run the probes on fold(base, edits)."""
 
 
-class Memory(Protocol):
-    """The retrieval memory. Holds every live fact, whatever its placement; a cache of the ledger."""
-
-    def apply(self, changes: Sequence[Change]) -> None:
-        """Add, supersede and delete, as one step."""
-
-    def recall(
-        self, questions: Sequence[str], *, tenant: str = "default", now_s: float | None = None
-    ) -> list[Recall]:
-        """For each question the fact that it is about, if any; none that has expired at `now_s`."""
-
-    def digest(self) -> str:
-        """Equal for equal sets of facts, however they were reached."""
-
-    def rebuild(self, facts: Sequence[Fact]) -> None:
-        """Start over from the ledger."""
-
-
 class Replica(Protocol):
-    """Answers questions, pinned to one epoch. Asking and publishing may overlap; neither waits long."""
+    """Answers questions, all of one call from one epoch. Asking and publishing barely wait for each other."""
 
     def publish(self, snapshot: Snapshot) -> int:
-        """Switch to the snapshot; returns the epoch number now served."""
+        """Switch to the snapshot; returns the number of the epoch now served."""
 
     def follow(self, update: Update) -> int:
         """Switch to the next epoch; ConflictError when another one than `update.after` is served."""
 
     def expect(self, facts: Sequence[Fact]) -> None:
-        """These facts may come: have their texts encoded in one go, before anybody waits for them."""
+        """Encode the texts of these facts in one batch now, since they may become live soon."""
 
     def ask(self, prompts: Sequence[str], *, tenant: str = "default") -> list[Answer]:
-        """Answer every prompt from one and the same epoch."""
+        """One answer for each prompt, all from the same epoch."""
 
     def says(self, asked: Sequence[tuple[str, str]], *, tenant: str = "default") -> list[bool]:
-        """For each (prompt, answer) whether `ask` would give just this answer; far cheaper than asking."""
+        """For each (prompt, answer) whether `ask` would give exactly this answer; far cheaper than `ask`."""
 
     def lookups(self) -> dict[str, int]:
-        """Questions put to the memory by scope, since this was last asked."""
+        """Memory look-ups by resulting scope since the last call."""
 
     def repair(self) -> list[str]:
-        """Compare the served tensors with what they should be and mend them; what was wrong, in sentences."""
+        """Compare the served tensors with what they should be and repair them.
+
+        Returns one sentence for each tensor that was wrong.
+        """
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Event:
-    """Something the loop did, for logs and metrics. Observers may not break the flow."""
+    """Something that the loop did, for logs and metrics. Not an event of the ledger."""
 
     kind: str
     correction_id: str = ""
     fields: Mapping[str, Any] = field(default_factory=dict)
 
 
+#: Called with every event; must not raise.
 Observer = Callable[[Event], None]

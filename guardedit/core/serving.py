@@ -1,4 +1,4 @@
-"""What replicas are handed, and what they answer."""
+"""What replicas receive, and what they answer."""
 
 from __future__ import annotations
 
@@ -11,7 +11,14 @@ from guardedit.core.proposal import WeightEdit
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Recall:
-    """What the memory says about one question. `scope` is accept, unsure or out."""
+    """The memory's result for one question.
+
+    Attributes:
+        scope: `accept` (in scope), `unsure` or `out`.
+        score: of the best fact, in [0, 1]; NaN where there was none to score.
+        margin: how far the best fact is ahead of the next one; NaN as above.
+        fact: the fact that the question is about, if any.
+    """
 
     scope: str
     score: float = float("nan")
@@ -21,7 +28,7 @@ class Recall:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Answer:
-    """One answer and where it came from: placement `memory`, `weights`, or `base`."""
+    """One answer and its origin: placement `memory`, `weights`, or `base`."""
 
     text: str
     epoch: int
@@ -30,10 +37,15 @@ class Answer:
     score: float = float("nan")
     scope: str = "out"
 
+    @property
+    def facts(self) -> tuple[str, ...]:
+        """Ids of the facts behind the answer; none where the base model answers."""
+        return (self.fact_id,) if self.fact_id else ()
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Snapshot:
-    """What replicas publish: one epoch, its edits and its facts."""
+    """A whole epoch for a replica to publish: its edits and its facts."""
 
     epoch: Epoch
     edits: tuple[WeightEdit, ...] = ()
@@ -42,7 +54,7 @@ class Snapshot:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Update:
-    """From one published epoch to the next: what changed, and nothing else.
+    """The difference from one published epoch to another.
 
     `edits` is None where the weights stay as they are: then nothing is folded or hashed.
     """

@@ -1,4 +1,4 @@
-"""A verdict: what the guard said about a trial, with every number and limit."""
+"""A verdict: the guard's decision on a trial, with every measured number and its limit."""
 
 from __future__ import annotations
 
@@ -18,9 +18,18 @@ class Outcome(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Gate:
-    """One measured value against its limit. `culprits` are fact ids the gate can name by itself.
+    """One measured number and its limit.
 
-    A `shadow` gate is measured and reported with its true outcome, but decides nothing.
+    Attributes:
+        name: one of `policy.limits.GateName`, or `finite`.
+        value: the measured number; NaN where it is undefined.
+        limit: what the value is compared with.
+        at_most: the limit is an upper one; otherwise a lower one. A value equal to its limit passes.
+        outcome: what this gate alone would decide.
+        detail: for people.
+        failing_facts: ids of the facts that the gate itself can name as the reason, such as those whose
+            questions were answered wrongly.
+        shadow: measured and reported with its true outcome, but not counted in the verdict.
     """
 
     name: str
@@ -29,7 +38,7 @@ class Gate:
     at_most: bool
     outcome: Outcome
     detail: str = ""
-    culprits: tuple[str, ...] = ()
+    failing_facts: tuple[str, ...] = ()
     shadow: bool = False
 
     def __str__(self) -> str:
@@ -38,10 +47,17 @@ class Gate:
         sign = (">" if failed else "<=") if self.at_most else ("<" if failed else ">=")
         return f"{self.name} {self.value:.4g} {sign} {self.limit:.4g}"
 
+    def to_json(self) -> dict[str, Any]:
+        """Plain data for the ledger."""
+        body = asdict(self)
+        # Recorded under this name since version 0.1.
+        body["culprits"] = body.pop("failing_facts")
+        return body
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Verdict:
-    """The gates and what follows from all of them together."""
+    """The gates of one trial and the outcome of all of them together."""
 
     outcome: Outcome
     gates: tuple[Gate, ...] = ()
@@ -50,22 +66,25 @@ class Verdict:
     measured: dict[str, float] = field(default_factory=dict)
 
     @property
-    def culprits(self) -> tuple[str, ...]:
-        """Fact ids that failing gates name, sorted, each once."""
-        named = {f for g in self.gates if g.outcome is Outcome.REJECT and not g.shadow for f in g.culprits}
-        return tuple(sorted(named))
+    def failing_facts(self) -> tuple[str, ...]:
+        """Ids of the facts that rejecting gates name, sorted, each once. Shadow gates do not count."""
+        rejecting = [gate for gate in self.gates if gate.outcome is Outcome.REJECT and not gate.shadow]
+        return tuple(sorted({fact_id for gate in rejecting for fact_id in gate.failing_facts}))
 
     def to_json(self) -> dict[str, Any]:
         """Plain data for the ledger."""
-        return asdict(self)
+        return {**asdict(self), "gates": tuple(gate.to_json() for gate in self.gates)}
 
 
 def combine(gates: tuple[Gate, ...], *, probe_sha256: str = "") -> Verdict:
-    """The worst gate decides: error, then reject, then inconclusive; no gate at all is an error."""
+    """The verdict of several gates: the worst one decides.
+
+    Error comes before reject, reject before inconclusive. Without any gate the verdict is an error.
+    """
     for outcome in (Outcome.ERROR, Outcome.REJECT, Outcome.INCONCLUSIVE):
-        hit = [gate for gate in gates if gate.outcome is outcome and not gate.shadow]
-        if hit:
-            reason = "; ".join(f"{gate}{f' ({gate.detail})' if gate.detail else ''}" for gate in hit)
+        deciding = [gate for gate in gates if gate.outcome is outcome and not gate.shadow]
+        if deciding:
+            reason = "; ".join(f"{gate}{f' ({gate.detail})' if gate.detail else ''}" for gate in deciding)
             break
     else:
         outcome, reason = (Outcome.ACCEPT, "") if gates else (Outcome.ERROR, "nothing was measured")

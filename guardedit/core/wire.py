@@ -1,7 +1,7 @@
-"""The strict reading of single JSON values: texts, lists and times, each error with the value and the remedy.
+"""Strict readers of JSON values: texts, lists, times and shares. Errors name field, value and remedy.
 
-Knows no correction. Whatever the bytes, nothing but a CorrectionError leaves this file, and its message can
-be written anywhere: values are shortened and lone surrogates shown by their number.
+For any input bytes, these functions raise nothing but CorrectionError. Its message is safe to print and
+store: values are shortened, and lone surrogates are shown as escapes.
 """
 
 from __future__ import annotations
@@ -19,29 +19,29 @@ from guardedit.core.errors import MalformedCorrection
 MAX_TEXT = 2_000
 #: Longest accepted message, in bytes, checked before it is parsed.
 MAX_MESSAGE_BYTES = 65_536
-#: Most digits of an integer. Longer ones are no time and no share, and Python itself refuses to read some.
+#: Most digits of an integer. A longer one is no time and no share, and Python refuses to parse the longest.
 MAX_DIGITS = 32
-#: The years 1 to 9999: the first second, and the first one beyond them, in seconds since 1970, UTC.
+#: The years 1 to 9999 in seconds since 1970, UTC: the first second, and the first one after the end.
 FIRST_S, BEYOND_S = -62_135_596_800.0, 253_402_300_800.0
-#: A number from here on, or down to its negative, is taken for milliseconds or finer: as milliseconds it lies
-#: after March 1973, as seconds in the year 5138. Such a far time can still be written as RFC 3339.
+#: A number of at least this magnitude is assumed to be milliseconds or a finer unit, and refused: as
+#: milliseconds it lies after March 1973, as seconds in the year 5138. RFC 3339 can still express such a time.
 LOOKS_LIKE_MILLISECONDS = 1e11
 
 _BOM = b"\xef\xbb\xbf"
 _JOINERS = "\u200c\u200d"
-#: Characters of category Cf that are seen: signs of Arabic, Syriac and Kaithi that enclose what follows.
+#: Visible characters of category Cf: signs of Arabic, Syriac and Kaithi that enclose the digits after them.
 _VISIBLE: Final = frozenset(
     "\u0600\u0601\u0602\u0603\u0604\u0605\u06dd\u070f\u0890\u0891\u08e2\U000110bd\U000110cd"
 )
-#: The flags of regions: a black flag, letters and digits as tags, and the end of the tags.
+#: Flags of regions: a black flag, then tag letters and tag digits, then the cancel tag.
 _FLAG = re.compile("\U0001f3f4[\U000e0030-\U000e0039\U000e0061-\U000e007a]{2,6}\U000e007f")
 
 
 def read_object(raw: bytes) -> dict[str, Any]:
-    """One JSON object in UTF-8; a byte-order mark is skipped, a key that stands twice is refused.
+    """One JSON object in UTF-8. A byte-order mark is skipped; a repeated key is refused.
 
     Raises:
-        MalformedCorrection: for everything else.
+        MalformedCorrection: the bytes are anything else.
     """
     if len(raw) > MAX_MESSAGE_BYTES:
         raise MalformedCorrection(
@@ -62,10 +62,10 @@ def read_object(raw: bytes) -> dict[str, Any]:
 
 
 def split_messages(raw: bytes) -> list[bytes]:
-    """The elements of a JSON array, byte for byte; anything else, an empty array included, is one message.
+    """The elements of a JSON array, byte for byte. Anything else, also an empty array, is one message.
 
-    Nothing is judged here: an element that is no correction, such as an array in the array, is malformed when
-    it is decoded.
+    Elements are not validated here: one that is not a correction, such as a nested array, is refused when it
+    is decoded.
 
     >>> split_messages(b'[{"id": "a"}, {"id":"b"} ]')
     [b'{"id": "a"}', b'{"id":"b"}']
@@ -74,14 +74,15 @@ def split_messages(raw: bytes) -> list[bytes]:
         return [raw]
     try:
         return _elements(raw.removeprefix(_BOM).decode("utf-8")) or [raw]
-    except (ValueError, RecursionError):  # not JSON; decoding will say why
+    except (ValueError, RecursionError):  # not JSON; decoding reports why
         return [raw]
 
 
 def text(name: str, value: object) -> str:
-    """A text that is not empty, in NFC, without spaces around it.
+    """A non-empty text in NFC, stripped of surrounding spaces.
 
-    Joiners (U+200C, U+200D) are part of words and emoji; what turns or hides text is refused.
+    Joiners (U+200C, U+200D) are allowed inside words and emoji. Other control and format characters, which
+    reverse or hide text, are refused.
     """
     if not isinstance(value, str) or not value.strip():
         raise MalformedCorrection(f"{name} must be a non-empty text, got {shown(value)}")
@@ -95,12 +96,12 @@ def text(name: str, value: object) -> str:
 
 
 def optional_text(name: str, value: object) -> str | None:
-    """As `text`; None for null and for an empty text."""
+    """Like `text`, but None for null and for an empty text."""
     return None if value is None or value == "" else text(name, value)
 
 
 def texts(name: str, value: object, *, limit: int) -> tuple[str, ...]:
-    """A list of texts; none for null."""
+    """A list of texts; empty for null."""
     if value is None:
         return ()
     if not isinstance(value, list) or len(value) > limit:
@@ -118,14 +119,16 @@ def time_s(name: str, value: object) -> float | None:
     if not math.isfinite(seconds):
         raise MalformedCorrection(f"{name} must be finite, got {shown(value)}")
     if not isinstance(value, str) and abs(seconds) >= LOOKS_LIKE_MILLISECONDS:
-        raise MalformedCorrection(f"{name} {shown(value)} {_finer(abs(seconds))}")
+        raise MalformedCorrection(f"{name} {shown(value)} {_too_large(abs(seconds))}")
     if not FIRST_S <= seconds < BEYOND_S:
-        raise MalformedCorrection(f"{name} {shown(value)} is outside the years 1 to 9999: leave it out")
+        raise MalformedCorrection(
+            f"{name} {shown(value)} is outside the years 1 to 9999: send another time, or leave it out"
+        )
     return seconds
 
 
 def wire_time(seconds: float) -> float | str:
-    """What `time_s` reads back as this time: a number, or RFC 3339 where a number would look too fine."""
+    """A JSON value that `time_s` reads as these seconds: a number, or RFC 3339 for times that need it."""
     if not LOOKS_LIKE_MILLISECONDS <= seconds < BEYOND_S:
         return seconds
     return datetime.fromtimestamp(seconds, UTC).isoformat()
@@ -142,7 +145,7 @@ def share(name: str, value: object) -> float:
 
 
 def shown(value: object) -> str:
-    """A value for a message: short, printable, and without going into lists and objects.
+    """A value for an error message: short and printable; lists and objects only by their length.
 
     >>> shown("x" * 100), shown([1]), shown(None)
     ("'xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx'... (100 characters)", 'a list of 1', 'null')
@@ -155,8 +158,8 @@ def shown(value: object) -> str:
 
 
 def _elements(array: str) -> list[bytes]:
-    """Texts of the elements. ValueError where the array is not JSON."""
-    # Numbers stay texts: Python refuses to read the longest ones, and nobody looks at them here.
+    """The encoded elements of an array. ValueError where the text is not JSON."""
+    # Numbers are left as texts: their values are not needed, and Python refuses to parse the longest.
     decoder = json.JSONDecoder(parse_int=str, parse_float=str)
     decoder.decode(array)
     found, at = [], _skip(array, array.index("[") + 1)
@@ -178,7 +181,7 @@ def _distinct(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     body: dict[str, Any] = {}
     for key, value in pairs:
         if key in body:
-            raise MalformedCorrection(f"the key {shown(key)} stands twice in one object: send it once")
+            raise MalformedCorrection(f"the key {shown(key)} occurs twice in one object: send it once")
         body[key] = value
     return body
 
@@ -186,30 +189,30 @@ def _distinct(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 def _integer(digits: str) -> int:
     if len(digits) > MAX_DIGITS:
         raise MalformedCorrection(
-            f"the number {digits[:12]}... has {len(digits)} digits, no field takes more than {MAX_DIGITS}: "
+            f"the number {digits[:12]}... has {len(digits)} digits, the limit is {MAX_DIGITS}: "
             "send seconds since 1970, or leave it out"
         )
     return int(digits)
 
 
 def _refuse_constant(name: str) -> None:
-    raise MalformedCorrection(f"{name} is not a number JSON allows: send a finite value or leave it out")
+    raise MalformedCorrection(f"{name} is not valid JSON: send a finite number or leave it out")
 
 
 def _refuse_controls(name: str, value: str) -> None:
-    before = ""
+    previous = ""
     for character in value:
         # Cc: control, Cf: format (bidi overrides, zero width), Cs: lone surrogates.
         hidden = unicodedata.category(character) in {"Cc", "Cf", "Cs", "Zl", "Zp"}
-        if hidden and character not in _VISIBLE and not (character in _JOINERS and _joinable(before)):
+        if hidden and character not in _VISIBLE and not (character in _JOINERS and _joinable(previous)):
             raise MalformedCorrection(
-                f"{name} holds the control or bidi character U+{ord(character):04X}: remove it"
+                f"{name} contains the control or bidi character U+{ord(character):04X}: remove it"
             )
-        before = character
+        previous = character
 
 
 def _joinable(character: str) -> bool:
-    """A letter, mark, or picture: what a joiner can follow."""
+    """Whether a joiner may follow this character: a letter, mark or symbol."""
     return bool(character) and unicodedata.category(character)[0] in "LMS"
 
 
@@ -223,8 +226,9 @@ def _moment(name: str, value: str) -> float:
         ) from error
 
 
-def _finer(size: float) -> str:
-    for unit, a_second in (("milliseconds", 1e3), ("microseconds", 1e6), ("nanoseconds", 1e9)):
-        if size / a_second < LOOKS_LIKE_MILLISECONDS:
-            return f"looks like {unit}: send seconds since 1970, divided by {a_second:,.0f}, or RFC 3339"
-    return "is no time of the years 1 to 9999: send seconds since 1970 or RFC 3339, or leave it out"
+def _too_large(size: float) -> str:
+    """What is wrong with a number of seconds that is `LOOKS_LIKE_MILLISECONDS` or more."""
+    for unit, per_second in (("milliseconds", 1e3), ("microseconds", 1e6), ("nanoseconds", 1e9)):
+        if size / per_second < LOOKS_LIKE_MILLISECONDS:
+            return f"looks like {unit}: divide it by {per_second:,.0f}, or send RFC 3339"
+    return "is outside the years 1 to 9999: send seconds since 1970 or RFC 3339, or leave it out"

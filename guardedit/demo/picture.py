@@ -1,7 +1,4 @@
-"""The picture of a run: perplexity over epochs, every verdict, facts by placement, the unguarded model.
-
-Knows points and curves; reads no ledger.
-"""
+"""The picture of a run: perplexity and verdicts over epochs, facts by placement, and the unguarded runs."""
 
 from __future__ import annotations
 
@@ -10,15 +7,16 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from guardedit.demo.timeline import Point
+from guardedit.demo.plotting import load_pyplot
+from guardedit.demo.timeline import TimelinePoint
 
-_INK, _QUIET, _GRID = "#1f2430", "#6b7280", "#e5e7eb"
+_INK, _GREY, _GRID = "#1f2430", "#6b7280", "#e5e7eb"
 _BLUE, _RED, _GREEN, _AMBER = "#2563eb", "#dc2626", "#15803d", "#d97706"
 
 
 def draw(
     path: Path,
-    points: Sequence[Point],
+    points: Sequence[TimelinePoint],
     *,
     title: str,
     limits: Mapping[str, float],
@@ -27,21 +25,20 @@ def draw(
     """Write a PNG.
 
     Args:
-        path: where to.
+        path: of the picture.
         points: of the ledger, see `timeline`.
-        title: of the whole picture.
+        title: of the picture.
         limits: name -> perplexity ratio, drawn as lines.
-        unguarded: name -> (lines handed in, perplexity ratio); the panel is left out when there is none.
+        unguarded: name -> (lines submitted, perplexity ratio). The panel is left out without any.
+
+    Raises:
+        UsageError: when matplotlib is not installed.
     """
-    import matplotlib as mpl
-
-    mpl.use("agg")
-    from matplotlib import pyplot as plt
-
-    style: Any = {"font.size": 10, "axes.edgecolor": _QUIET, "text.color": _INK, "axes.labelcolor": _INK}
-    with plt.rc_context(style):
+    pyplot = load_pyplot()
+    style: Any = {"font.size": 10, "axes.edgecolor": _GREY, "text.color": _INK, "axes.labelcolor": _INK}
+    with pyplot.rc_context(style):
         wide = bool(unguarded)
-        figure = plt.figure(figsize=(14 if wide else 9.5, 6.6), layout="constrained")
+        figure = pyplot.figure(figsize=(14 if wide else 9.5, 6.6), layout="constrained")
         grid = figure.add_gridspec(
             2, 2 if wide else 1, height_ratios=(3, 1.5), width_ratios=[2, 1][: 1 + wide]
         )
@@ -52,10 +49,10 @@ def draw(
             _unguarded(figure.add_subplot(grid[:, 1]), unguarded or {})
         figure.suptitle(title, x=0.01, ha="left", fontsize=13, fontweight="bold")
         figure.savefig(path, dpi=130)
-        plt.close(figure)
+        pyplot.close(figure)
 
 
-def _ratios(axes: Any, points: Sequence[Point], limits: Mapping[str, float]) -> None:
+def _ratios(axes: Any, points: Sequence[TimelinePoint], limits: Mapping[str, float]) -> None:
     epochs = [point for point in points if point.kind != "trial"]
     top = _top(points, limits)
     axes.step([p.at for p in epochs], [p.ratio for p in epochs], where="post", color=_BLUE, lw=1.6, zorder=3)
@@ -98,17 +95,19 @@ def _ratios(axes: Any, points: Sequence[Point], limits: Mapping[str, float]) -> 
             color=_RED,
             zorder=4,
             clip_on=False,
-            label=f"of those, far above, or refused before any measurement ({len(far)})",
+            label=f"rejected far above this panel, or before any measurement ({len(far)})",
         )
     axes.set_ylim(_bottom(epochs), top)
     axes.set_ylabel("perplexity over the base model's")
-    axes.set_title("What was served, and what the guard kept out", loc="left", fontsize=11, pad=12)
+    axes.set_title(
+        "Epochs that were served, and trials that the guard rejected", loc="left", fontsize=11, pad=12
+    )
     axes.legend(loc="upper left", fontsize=9, frameon=False)
-    _tidy(axes)
+    _add_grid(axes)
     axes.tick_params(labelbottom=False)
 
 
-def _placements(axes: Any, points: Sequence[Point]) -> None:
+def _placements(axes: Any, points: Sequence[TimelinePoint]) -> None:
     epochs = [point for point in points if point.kind != "trial"]
     at, weights = [p.at for p in epochs], [p.weights for p in epochs]
     total = [p.weights + p.memory for p in epochs]
@@ -119,7 +118,7 @@ def _placements(axes: Any, points: Sequence[Point]) -> None:
     axes.legend(loc="upper left", fontsize=9, frameon=False)
     axes.margins(x=0.01)
     axes.xaxis.get_major_locator().set_params(integer=True)
-    _tidy(axes)
+    _add_grid(axes)
 
 
 def _unguarded(axes: Any, curves: Mapping[str, Sequence[tuple[int, float]]]) -> None:
@@ -130,31 +129,33 @@ def _unguarded(axes: Any, curves: Mapping[str, Sequence[tuple[int, float]]]) -> 
         axes.plot(
             at, [min(ratio, top) for ratio in ratios], color=colour, lw=1.6, marker="o", ms=3, label=name
         )
-    axes.axhline(1.0, color=_QUIET, lw=1)
+    axes.axhline(1.0, color=_GREY, lw=1)
     axes.set_yscale("log")
     axes.set_ylim(0.9, top)
-    axes.set_xlabel("lines of the stream")
-    axes.set_title("Without a guard, until the model is gone", loc="left", fontsize=11)
+    axes.set_xlabel("messages of the stream")
+    axes.set_ylabel("perplexity over the base model's")
+    axes.set_title("Without a guard, until the model is ruined", loc="left", fontsize=11)
     axes.legend(loc="upper left", fontsize=9, frameon=False)
-    _tidy(axes)
+    _add_grid(axes)
 
 
-def _tidy(axes: Any) -> None:
+def _add_grid(axes: Any) -> None:
     axes.grid(axis="y", color=_GRID, lw=0.8)
     axes.set_axisbelow(True)
     for side in ("top", "right"):
         axes.spines[side].set_visible(False)
 
 
-def _beyond(point: Point, top: float) -> bool:
+def _beyond(point: TimelinePoint, top: float) -> bool:
+    """Whether the point is above the panel; true for NaN."""
     return not point.ratio < top
 
 
-def _top(points: Sequence[Point], limits: Mapping[str, float]) -> float:
-    """A little above the limits and all that was served; rejected trials may be far beyond."""
+def _top(points: Sequence[TimelinePoint], limits: Mapping[str, float]) -> float:
+    """A little above the limits and all served ratios. Rejected trials may be far above."""
     served = [p.ratio for p in points if p.kind != "trial" and math.isfinite(p.ratio)]
     return float(max([*served, *limits.values(), 1.02]) ** 1.7)
 
 
-def _bottom(epochs: Sequence[Point]) -> float:
+def _bottom(epochs: Sequence[TimelinePoint]) -> float:
     return min([1.0, *(p.ratio for p in epochs if math.isfinite(p.ratio))]) * 0.995

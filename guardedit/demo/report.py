@@ -1,7 +1,4 @@
-"""The demo's numbers in one place: what must be reached, and whether it was.
-
-Knows the names and limits; measures nothing.
-"""
+"""The demo's numbers, their limits, and whether a report reaches them."""
 
 from __future__ import annotations
 
@@ -20,7 +17,14 @@ _SIGNS: Mapping[str, Callable[[float, float], bool]] = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Threshold:
-    """One number that a run must reach."""
+    """A limit for one number of the report.
+
+    Attributes:
+        name: of the number.
+        sign: `>=`, `<=` or `=`.
+        limit: that the number must reach.
+        meaning: of the number, in a few words for tables.
+    """
 
     name: str
     sign: str
@@ -28,20 +32,20 @@ class Threshold:
     meaning: str
 
     def met(self, value: float) -> bool:
-        """NaN never meets a threshold."""
+        """Whether the value is within the limit. NaN never is."""
         return _SIGNS[self.sign](value, self.limit)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Row:
-    """A threshold and what was measured."""
+class ThresholdResult:
+    """A threshold and the measured value."""
 
     threshold: Threshold
     value: float
 
     @property
     def met(self) -> bool:
-        """Whether it was reached."""
+        """Whether the value is within the limit."""
         return self.threshold.met(self.value)
 
 
@@ -51,50 +55,53 @@ def _threshold(name: str, sign: str, limit: float, meaning: str) -> Threshold:
 
 #: In the order of the table.
 THRESHOLDS = (
-    _threshold("exact_match", ">=", 0.97, "live facts, the corrections' own questions"),
-    _threshold("paraphrase", ">=", 0.90, "live facts, wordings nobody was told"),
-    _threshold("locality_other_subject", ">=", 0.98, "facts about other subjects unchanged"),
-    _threshold("locality_same_subject", ">=", 0.95, "other facts about corrected subjects unchanged"),
+    _threshold("exact_match", ">=", 0.97, "live facts answered, asked with the corrections' own prompts"),
+    _threshold("paraphrase", ">=", 0.90, "live facts answered, asked in wordings that no message contained"),
+    _threshold("locality_other_subject", ">=", 0.98, "unchanged answers about other subjects"),
     _threshold(
-        "perplexity_ratio", "<=", 1.03, "served weights over base, on texts that neither guard nor model saw"
+        "locality_same_subject", ">=", 0.95, "unchanged answers about other facts of corrected subjects"
     ),
     _threshold(
-        "disabling_injected", ">=", 10, "lines whose edit ruins the model, measured without the guard"
+        "perplexity_ratio", "<=", 1.03, "served over base model, on texts that neither guard nor model saw"
     ),
-    _threshold("disabling_served", "=", 0, "epochs ever served that are ruined by the same measure"),
-    _threshold("disabling_promoted", "=", 0, "of the disabling lines, in the weights of any epoch"),
-    _threshold("false_rejections", "<=", 0.03, "benign edits turned away that pass alone"),
+    _threshold(
+        "disabling_injected", ">=", 10, "messages whose edit ruins the model, measured without the guard"
+    ),
+    _threshold("disabling_served", "=", 0, "served epochs that are ruined by the same measure"),
+    _threshold("disabling_promoted", "=", 0, "disabling messages in the weights of any epoch"),
+    _threshold("false_rejections", "<=", 0.03, "benign edits that the guard rejected but that pass alone"),
     _threshold("share_in_weights", ">=", 1 / 3, "of the live facts that the policy sent to the weights"),
     _threshold("lost", "=", 0, "corrections without their effect"),
     _threshold("applied_twice", "=", 0, "corrections that took effect twice"),
-    _threshold("hashes_equal", "=", 1, "after rollback, undo, redo and restart"),
+    _threshold("hashes_equal", "=", 1, "all digests as expected after rollback, undo, redo and restart"),
     _threshold("ledger_problems", "=", 0, "found by verifying every event, row and blob"),
-    _threshold("unexpected_fates", "<=", 0.02, "lines settled otherwise than the stream foresaw"),
+    _threshold("unexpected_fates", "<=", 0.02, "messages with another fate than expected"),
 )
 
 
-#: Told without a limit: name and meaning.
-TOLD = {
-    "live_p50_s": "seconds from submit to live, median of all accepted corrections, handed in between trials",
-    "live_p99_s": "the same, 99 of 100 corrections",
+#: Numbers without a limit -> meaning.
+WITHOUT_LIMIT = {
+    "live_p50_s": "median seconds from submission to live; messages are submitted between trials",
+    "live_p99_s": "the same, 99th percentile",
     "seconds": "of work on the stream, until it ended",
-    "guard_seconds": "of those in trials, inspections and watching",
-    "seconds_without_guard": "the rest: what the stream would have cost without the guard",
-    "seconds_per_correction": "of work",
+    "guard_seconds": "of these, in inspections, trials and drift checks",
+    "seconds_without_guard": "the others, which the stream would also take without the guard",
+    "seconds_per_correction": "of work per message",
 }
 
 
-def rows(report: Mapping[str, Any]) -> list[Row]:
+def threshold_results(report: Mapping[str, Any]) -> list[ThresholdResult]:
     """Each threshold with the report's value; NaN where the report has none."""
-    return [Row(threshold=t, value=_number(report.get(t.name))) for t in THRESHOLDS]
+    return [ThresholdResult(threshold=t, value=_number(report.get(t.name))) for t in THRESHOLDS]
 
 
 def reached(report: Mapping[str, Any]) -> bool:
     """Whether every threshold is met."""
-    return all(row.met for row in rows(report))
+    return all(result.met for result in threshold_results(report))
 
 
 def _number(value: object) -> float:
+    """A list counts by its length."""
     if isinstance(value, list | tuple):
         return float(len(value))
     return float(value) if isinstance(value, bool | int | float) else math.nan

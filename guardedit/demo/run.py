@@ -1,157 +1,193 @@
-"""The story of the demo, from the first actor to the picture. Measures and tells; judges nothing."""
+"""The demo from start to end: prepare, run the stream, measure, recover, compare, draw."""
 
 from __future__ import annotations
 
 import math
 import platform
-import secrets
 import time
 import uuid
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from guardedit.demo.screen import Screen
-from guardedit.demo.stream.mining import TEXTS, mine_stream
-from guardedit.runtime.door import use_token
+from guardedit.core.errors import UsageError
+from guardedit.demo.preparation import TEXTS, PreparedDemo, prepare_demo
+from guardedit.demo.progress import DemoProgress
 from guardedit.runtime.opening import existing, inbox
+from guardedit.runtime.system import System, open_system
 from guardedit.settings import Settings
 
 if TYPE_CHECKING:
     from guardedit.agent.parts import StepReport
-    from guardedit.demo.timeline import Point
+    from guardedit.demo.timeline import TimelinePoint
+    from guardedit.ledger.inbox_writer import InboxWriter
     from guardedit.ledger.reading import LedgerReader
     from guardedit.policy.schema import Policy
-    from guardedit.runtime.cluster import RaySystem
-    from guardedit.runtime.local import LocalSystem
 
 
 @dataclass
 class DemoRun:
-    """One run; `run` may be called once."""
+    """One run of the demo. `run` may be called once.
+
+    Attributes:
+        settings: model, home folder and runtime.
+        screen: shows the progress.
+        corrections: lines of the stream.
+        seed: of every random choice.
+    """
 
     settings: Settings
-    screen: Screen
+    screen: DemoProgress
     corrections: int
     seed: int
     _seen: int = 0  # number of the last event that was shown
 
     def run(self, report: Path, *, unguarded: bool) -> dict[str, Any]:
-        """1 Start. 2 Mine. 3 Stream. 4 Ask. 5 Every way back. 6 Verify. 7 What stands beside. 8 Draw."""
-        from guardedit.demo import campaign
-        from guardedit.demo.assess import assessment
-        from guardedit.demo.comparisons import Beside
-        from guardedit.demo.resources import peak_memory_bytes
-        from guardedit.demo.scores import questions_after
+        """Run the demo and draw its picture.
+
+        Args:
+            report: path of the report. It is not written here; the picture gets the same name with `.png`.
+            unguarded: also run the comparisons.
+
+        Returns:
+            The report. `picture` is the path of the picture, or None without matplotlib.
+        """
+        from guardedit.demo.compare.comparisons import Comparisons
+        from guardedit.demo.disabling.poison import METHOD, PoisonedEditor
         from guardedit.demo.timeline import timeline
         from guardedit.policy.load import load_policy
         from guardedit.zoo.probes import read_texts
 
         started = time.monotonic()
-        rules = load_policy(self.settings.policy)
+        policy = load_policy(self.settings.policy)
         texts = read_texts(TEXTS)
         self.screen.stage("starting the system")
-        with self._system(rules) as system, inbox(self.settings) as box, existing(self.settings) as ledger:
-            mined = mine_stream(
-                self.settings, rules, self.screen, corrections=self.corrections, seed=self.seed
+        extra = {METHOD: PoisonedEditor.build}
+        with (
+            open_system(self.settings, policy, extra=extra) as system,
+            inbox(self.settings) as box,
+            existing(self.settings) as ledger,
+        ):
+            prepared = prepare_demo(
+                self.settings, policy, self.screen, corrections=self.corrections, seed=self.seed
             )
-            stream, world = mined.stream, mined.weighing.world
-            self.screen.stage("streaming")
-            run = campaign.run_stream(
-                system,
-                box,
-                stream.raw,
-                name=uuid.uuid4().hex,
-                settled_by_s=stream.settled_by_s,
-                tell=lambda step: self._tell(system, ledger, step),
+            fields, live = self._stream_and_measure(
+                system, box, ledger, prepared=prepared, policy=policy, texts=texts
             )
-            self.screen.stage("asking")
-            base = assessment.ask_base(system.worker)
-            questions = questions_after(world, base, live=stream.live, gone=stream.gone, seed=self.seed)
-            live = ledger.live()
-            found = {
-                **self._about(system.epoch().base_sha256),
-                **mined.told,
-                **assessment.assess_run(run, stream),
-                **assessment.assess_answers(system, ledger, questions, texts),
-            }
-            self.screen.stage("measuring what was served, apart from the guard")
-            found |= assessment.assess_harm(
-                ledger, system.worker, world, stream=stream, apart=mined.weighing.apart
-            )
-            self.screen.stage("trying again what the guard turned away")
-            found |= assessment.assess_ledger(
-                ledger,
-                system.worker,
-                stream=stream,
-                run=run,
-                policy=rules,
-                settings=self.settings,
-                now_s=time.time(),
-            )
-            checks = campaign.check_ways_back(system, ledger, seed=self.seed, tell=self.screen.stage)
-            self.screen.stage("verifying the ledger")
-            found |= assessment.assess_hashes(checks, ledger.verify())
-            found["peak_memory_bytes"] = peak_memory_bytes()
+            fields |= self._recover(system, ledger)
             points = timeline(ledger)
         if unguarded:
-            found |= Beside(
+            fields |= Comparisons(
                 settings=self.settings,
-                rules=rules,
+                policy=policy,
                 screen=self.screen,
-                bench=mined.bench,
-                world=world,
-                stream=stream,
+                loaded=prepared.loaded,
+                world=prepared.tester.world,
+                stream=prepared.stream,
                 texts=texts,
                 live=live,
-                apart=mined.weighing.apart,
+                held_out=prepared.tester.held_out,
             ).all()
-        self._draw(report.with_suffix(".png"), points, rules, found)
+        picture = self._draw(report.with_suffix(".png"), points, policy, fields)
         return {
-            **found,
+            **fields,
             "epochs": [asdict(point) for point in points],
+            "picture": None if picture is None else str(picture),
             "seconds_total": time.monotonic() - started,
         }
 
-    def _draw(self, path: Path, points: list[Point], rules: Policy, found: dict[str, Any]) -> None:
+    def _stream_and_measure(
+        self,
+        system: System,
+        box: InboxWriter,
+        ledger: LedgerReader,
+        *,
+        prepared: PreparedDemo,
+        policy: Policy,
+        texts: list[str],
+    ) -> tuple[dict[str, Any], dict[Any, Any]]:
+        """Submit the stream, ask all questions, and measure harm and false rejections.
+
+        Returns:
+            Fields of the report, and the live facts by key.
+        """
+        from guardedit.demo.assess import report_fields
+        from guardedit.demo.scores import questions_after
+        from guardedit.demo.streaming import run_stream
+
+        stream, tester = prepared.stream, prepared.tester
+        self.screen.stage("submitting the stream")
+        run = run_stream(
+            system,
+            box,
+            stream.raw,
+            name=uuid.uuid4().hex,
+            settled_by_s=stream.settled_by_s,
+            tell=lambda step: self._show_turn(system, ledger, step),
+        )
+        self.screen.stage("asking the questions")
+        base = report_fields.ask_base(system.worker)
+        questions = questions_after(tester.world, base, live=stream.live, gone=stream.gone, seed=self.seed)
+        live = ledger.live()
+        fields = {
+            **self._about(system.epoch().base_sha256),
+            **prepared.fields,
+            **report_fields.run_fields(run, stream),
+            **report_fields.answer_fields(system, ledger, questions, texts),
+        }
+        self.screen.stage("measuring the served weights, independently of the guard")
+        fields |= report_fields.harm_fields(
+            ledger, system.worker, tester.world, stream=stream, held_out=tester.held_out
+        )
+        self.screen.stage("retrying the edits that the guard rejected")
+        fields |= report_fields.ledger_fields(
+            ledger,
+            system.worker,
+            stream=stream,
+            run=run,
+            policy=policy,
+            settings=self.settings,
+            now_s=time.time(),
+        )
+        return fields, live
+
+    def _recover(self, system: System, ledger: LedgerReader) -> dict[str, Any]:
+        from guardedit.demo.assess.report_fields import recovery_fields
+        from guardedit.demo.peak_memory import peak_memory_bytes
+        from guardedit.demo.recovery import check_recovery
+
+        checks = check_recovery(system, ledger, seed=self.seed, tell=self.screen.stage)
+        self.screen.stage("verifying the ledger")
+        return {**recovery_fields(checks, ledger.verify()), "peak_memory_bytes": peak_memory_bytes()}
+
+    def _draw(
+        self, path: Path, points: list[TimelinePoint], policy: Policy, fields: dict[str, Any]
+    ) -> Path | None:
+        """Draw the picture. Returns its path, or None without matplotlib."""
         from guardedit.demo.picture import draw
 
-        self.screen.stage("drawing")
+        self.screen.stage("drawing the picture")
         curves = {
-            "guard off": found.get("guard_off", {}).get("curve", ()),
-            "original ROME": found.get("original_rome", {}).get("curve", ()),
+            "guard off": fields.get("guard_off", {}).get("curve", ()),
+            "original ROME": fields.get("original_rome", {}).get("curve", ()),
         }
-        draw(
-            path,
-            points,
-            title=self.screen.title,
-            limits={
-                "one batch may reach": rules.guard.perplexity_ratio_to_base,
-                "drift rolls back at": rules.drift.perplexity_ratio_to_base,
-            },
-            unguarded={name: curve for name, curve in curves.items() if curve},
-        )
+        try:
+            draw(
+                path,
+                points,
+                title=self.screen.title,
+                limits={
+                    "limit of a trial": policy.guard.perplexity_ratio_to_base,
+                    "drift limit": policy.drift.perplexity_ratio_to_base,
+                },
+                unguarded={name: curve for name, curve in curves.items() if curve},
+            )
+        except UsageError as error:
+            self.screen.stage(f"picture skipped: {error}")
+            return None
+        return path
 
-    @contextmanager
-    def _system(self, rules: Policy) -> Iterator[RaySystem | LocalSystem]:
-        from guardedit.demo.stream.poison import METHOD, PoisonedEditor
-
-        extra = {METHOD: PoisonedEditor.build}
-        if self.settings.runtime == "ray":
-            use_token(secrets.token_hex(32))
-            from guardedit.runtime.cluster import RaySystem
-
-            with RaySystem(self.settings, rules, extra=extra) as actors:
-                yield actors
-            return
-        from guardedit.runtime.local import LocalSystem
-
-        with LocalSystem(self.settings, rules, extra=extra) as here:
-            yield here
-
-    def _tell(self, system: RaySystem | LocalSystem, ledger: LedgerReader, step: StepReport) -> None:
+    def _show_turn(self, system: System, ledger: LedgerReader, step: StepReport) -> None:
         verdicts: list[tuple[str, str]] = []
         for seq, _, body in ledger.events(since=self._seen, kinds=("trial", "epoch")):
             self._seen = seq
@@ -164,7 +200,7 @@ class DemoRun:
     def _about(self, base_sha256: str) -> dict[str, Any]:
         import torch
 
-        import guardedit
+        from guardedit.core.version import VERSION
 
         return {
             "seed": self.seed,
@@ -172,7 +208,7 @@ class DemoRun:
             "model": self.settings.model or "embedded",
             "base_sha256": base_sha256,
             "versions": {
-                "guardedit": guardedit.__version__,
+                "guardedit": VERSION,
                 "python": platform.python_version(),
                 "torch": str(torch.__version__),
                 "platform": platform.platform(),

@@ -1,7 +1,7 @@
-"""The questions after everything: are the live facts answered, and is all else as it was.
+"""Ask questions after the stream, and count the answers: live facts, and facts that must be unchanged.
 
-Free generation of whole answers, as they are served, memory and weights together. Knows how to ask and how
-to count; how the facts came to be live is not its concern. Undefined is NaN.
+Answers are generated freely, as the system serves them from memory and weights together, and must match as a
+whole. Undefined shares are NaN.
 """
 
 from __future__ import annotations
@@ -12,19 +12,19 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from guardedit.core.fact import FactKey
-from guardedit.demo.expected import ExpectedFact
+from guardedit.demo.stream.expected import ExpectedFact
 from guardedit.guard.perplexity import Logprobs, paired_ratio
 from guardedit.zoo.world import World
 
-#: Questions in, answers out.
+#: Prompts in, answers out, in the same order.
 Ask = Callable[[Sequence[str]], list[str]]
-#: Questions about other subjects.
+#: Number of questions about other subjects.
 OTHER_SUBJECTS = 300
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Missed:
-    """A question that was answered otherwise than it should be."""
+class WrongAnswer:
+    """A question that was not answered as expected."""
 
     prompt: str
     wanted: str
@@ -32,22 +32,33 @@ class Missed:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Scores:
-    """Shares of answers that are as they should be, and how many were asked."""
+class AnswerScores:
+    """Shares of expected answers.
 
-    exact_match: float  # the corrections' own questions
-    given: float  # every wording the corrections brought
-    paraphrase: float  # wordings that nobody was told
+    Attributes:
+        exact_match: live facts, asked with the corrections' own prompts.
+        given: live facts, asked in every wording of the corrections.
+        paraphrase: live facts, asked in wordings that no correction contained.
+        locality_other_subject: facts about other subjects.
+        locality_same_subject: other facts about corrected subjects.
+        gone: retracted and expired facts, which must have the base model's answer again.
+        asked: number of questions of each score.
+        missed: the wrong answers in `exact_match`.
+    """
+
+    exact_match: float
+    given: float
+    paraphrase: float
     locality_other_subject: float
     locality_same_subject: float
-    gone: float  # retracted and expired facts: the base model's answer is back
+    gone: float
     asked: Mapping[str, int]
-    missed: tuple[Missed, ...]  # of the corrections' own questions
+    missed: tuple[WrongAnswer, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Known:
-    """A question about something no live fact says, with the base model's right answer."""
+class BaseQuestion:
+    """A question that must have the base model's answer, because no live fact changes it."""
 
     prompt: str
     answer: str
@@ -55,15 +66,22 @@ class Known:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Questions:
-    """What is asked once a stream is through."""
+    """The questions to ask after a stream.
+
+    Attributes:
+        live: facts that must be live.
+        other_subject: about subjects without live facts.
+        same_subject: about subjects with live facts, in other relations.
+        gone: about retracted and expired facts.
+    """
 
     live: tuple[ExpectedFact, ...]
-    other_subject: tuple[Known, ...]
-    same_subject: tuple[Known, ...]
-    gone: tuple[Known, ...]
+    other_subject: tuple[BaseQuestion, ...]
+    same_subject: tuple[BaseQuestion, ...]
+    gone: tuple[BaseQuestion, ...]
 
     def about(self, keys: Collection[FactKey]) -> Questions:
-        """Only the live facts of these keys, and nothing else."""
+        """Only the live facts with these keys."""
         chosen = tuple(fact for fact in self.live if fact.key in keys)
         return Questions(live=chosen, other_subject=(), same_subject=(), gone=())
 
@@ -76,72 +94,77 @@ def questions_after(
     gone: Mapping[FactKey, str],
     seed: int,
 ) -> Questions:
-    """Which questions to ask, with the base model's answers where they must come back.
+    """Choose the questions, and ask the base model for the answers that must be unchanged.
 
-    Localities count only what the base model answers rightly: what was never known cannot be lost.
+    Locality counts only questions that the base model answers correctly: it cannot lose what it never knew.
 
     Args:
         world: what the base model knows.
-        base: the base model, without memory.
+        base: the base model without memory.
         live: facts that must be live.
-        gone: a question for each key that was live once.
+        gone: a question for each retracted or expired key.
         seed: of the sample of other subjects and of all wordings.
     """
     rng = random.Random(seed)
     subjects = {key.subject for key in live}
-    untold = [fact for fact in world.facts if FactKey(fact.subject, fact.relation) not in live]
-    others = [fact for fact in untold if fact.subject not in subjects]
+    unchanged = [fact for fact in world.facts if FactKey(fact.subject, fact.relation) not in live]
+    others = [fact for fact in unchanged if fact.subject not in subjects]
     others = rng.sample(others, min(OTHER_SUBJECTS, len(others)))
-    near = [fact for fact in untold if fact.subject in subjects]
+    near = [fact for fact in unchanged if fact.subject in subjects]
     worded = [(world.prompt(f, rng.choice(world.shown(f))), f.object) for f in (*others, *near)]
-    said = dict(zip((p for p, _ in worded), base([p for p, _ in worded]), strict=True))
-    right = [Known(prompt=p, answer=a) if said[p] == a else None for p, a in worded]
-    returned = [prompt for key, prompt in gone.items() if key not in live]
+    answered = dict(zip((p for p, _ in worded), base([p for p, _ in worded]), strict=True))
+    right = [BaseQuestion(prompt=p, answer=a) if answered[p] == a else None for p, a in worded]
+    removed = [prompt for key, prompt in gone.items() if key not in live]
     return Questions(
         live=tuple(live.values()),
         other_subject=_present(right[: len(others)]),
         same_subject=_present(right[len(others) :]),
-        gone=tuple(Known(prompt=p, answer=a) for p, a in zip(returned, base(returned), strict=True)),
+        gone=tuple(BaseQuestion(prompt=p, answer=a) for p, a in zip(removed, base(removed), strict=True)),
     )
 
 
-def score(ask: Ask, questions: Questions) -> Scores:
-    """Ask everything in one go and count."""
+def score(ask: Ask, questions: Questions) -> AnswerScores:
+    """Ask all questions in one call and count."""
     return count(answers(ask, questions), questions)
 
 
 def answers(ask: Ask, questions: Questions) -> dict[str, str]:
-    """Prompt -> answer, each prompt asked once."""
+    """Prompt -> answer. Each prompt is asked once."""
     prompts = list(dict.fromkeys(p for pairs in _pairs(questions).values() for p, _ in pairs))
     return dict(zip(prompts, ask(prompts), strict=True))
 
 
-def count(answered: Mapping[str, str], questions: Questions) -> Scores:
-    """How many answers are as they should be."""
-    rows = _pairs(questions)
-    shares = {name: share(answered[p] == wanted for p, wanted in pairs) for name, pairs in rows.items()}
-    missed = [(p, wanted, answered[p]) for p, wanted in rows["exact_match"] if answered[p] != wanted]
-    return Scores(
+def count(answered: Mapping[str, str], questions: Questions) -> AnswerScores:
+    """The scores of these answers."""
+    pairs_by_score = _pairs(questions)
+    shares = {
+        name: share(answered[p] == wanted for p, wanted in pairs) for name, pairs in pairs_by_score.items()
+    }
+    return AnswerScores(
         **shares,
-        asked={name: len(pairs) for name, pairs in rows.items()},
-        missed=tuple(Missed(prompt=p, wanted=wanted, answered=said) for p, wanted, said in missed),
+        asked={name: len(pairs) for name, pairs in pairs_by_score.items()},
+        missed=tuple(
+            WrongAnswer(prompt=p, wanted=wanted, answered=answered[p])
+            for p, wanted in pairs_by_score["exact_match"]
+            if answered[p] != wanted
+        ),
     )
 
 
 def _pairs(questions: Questions) -> dict[str, list[tuple[str, str]]]:
-    """Of each score the prompts and the right answers."""
+    """Score -> its (prompt, expected answer)."""
     return {
         "exact_match": [(fact.given[0], fact.target) for fact in questions.live],
         "given": [(text, fact.target) for fact in questions.live for text in fact.given],
-        "paraphrase": [(text, fact.target) for fact in questions.live for text in fact.kept],
-        "locality_other_subject": [(k.prompt, k.answer) for k in questions.other_subject],
-        "locality_same_subject": [(k.prompt, k.answer) for k in questions.same_subject],
-        "gone": [(k.prompt, k.answer) for k in questions.gone],
+        "paraphrase": [(text, fact.target) for fact in questions.live for text in fact.unseen],
+        "locality_other_subject": [(q.prompt, q.answer) for q in questions.other_subject],
+        "locality_same_subject": [(q.prompt, q.answer) for q in questions.same_subject],
+        "gone": [(q.prompt, q.answer) for q in questions.gone],
     }
 
 
 def share(hits: Iterable[bool]) -> float:
-    """Share of true; NaN of nothing.
+    """Share of true values; NaN without any.
 
     >>> share([True, False]), share([])
     (0.5, nan)
@@ -151,22 +174,28 @@ def share(hits: Iterable[bool]) -> float:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Fluency:
-    """Perplexity over the base model's on the same tokens, between `lower` and `upper` at 95 % each."""
+class PerplexityRatio:
+    """Perplexity over the base model's on the same tokens.
+
+    Attributes:
+        ratio: the estimate.
+        lower: one-sided 95 % bound.
+        upper: one-sided 95 % bound.
+        tokens: number of tokens compared.
+    """
 
     ratio: float
     lower: float
     upper: float
     tokens: int
-    texts: int
 
 
-def fluency(now: Logprobs, base: Logprobs) -> Fluency:
-    """Compare by pairs of tokens. NaN where either model has no perplexity."""
+def compare_perplexity(now: Logprobs, base: Logprobs) -> PerplexityRatio:
+    """Compare two models token by token. NaN where either model has no perplexity."""
     pair = paired_ratio(now, base)
     lower, upper = pair.bounds(0.95)
-    return Fluency(ratio=pair.ratio, lower=lower, upper=upper, tokens=pair.tokens, texts=pair.texts)
+    return PerplexityRatio(ratio=pair.ratio, lower=lower, upper=upper, tokens=pair.tokens)
 
 
-def _present(rows: Collection[Known | None]) -> tuple[Known, ...]:
+def _present(rows: Collection[BaseQuestion | None]) -> tuple[BaseQuestion, ...]:
     return tuple(row for row in rows if row is not None)

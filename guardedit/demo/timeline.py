@@ -1,7 +1,4 @@
-"""The story of a ledger as points over epochs: what was accepted, rejected, rolled back, at which perplexity.
-
-Reads recorded events; draws nothing.
-"""
+"""The history of a ledger as points over epochs: accepted, rejected and rolled back, with perplexity."""
 
 from __future__ import annotations
 
@@ -15,19 +12,26 @@ from guardedit.core.fact import Placement
 from guardedit.core.verdict import Outcome
 from guardedit.ledger.reading import LedgerReader
 
-#: Kinds of epochs that return to an older state.
+#: Kinds of epochs that return to an earlier state.
 RETURNS = frozenset({"rollback", "demote", "undo", "redo"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Point:
-    """One moment. `mark` is `accepted`, `rejected`, `rolled_back` or empty (nothing of the weights changed).
+class TimelinePoint:
+    """One epoch, or one trial without an epoch.
 
-    `ratio` is perplexity over the base model's on the guard's texts; NaN where it was not measured, as with
-    an edit that was refused before any forward pass.
+    Attributes:
+        at: epoch number; a rejected trial is placed after the epoch that continued to serve.
+        kind: of the epoch, or `trial`.
+        mark: `accepted`, `rejected`, `rolled_back`, or empty if the weights did not change.
+        ratio: perplexity over the base model's on the guard's texts; NaN if it was not measured, for example
+            when an edit was rejected before any forward pass.
+        memory: live facts in memory.
+        weights: live facts in the weights.
+        reason: of the epoch or the verdict.
     """
 
-    at: float  # epoch number; a rejected trial stands behind the epoch that went on serving
+    at: float
     kind: str
     mark: str
     ratio: float
@@ -36,22 +40,23 @@ class Point:
     reason: str = ""
 
 
-def timeline(ledger: LedgerReader) -> list[Point]:
-    """All epochs and rejected trials, in the order in which they happened."""
-    points: list[Point] = []
-    places: dict[tuple[str, ...], str] = {}
-    known: dict[str, float] = {}  # weights hash -> ratio
+def timeline(ledger: LedgerReader) -> list[TimelinePoint]:
+    """All epochs and rejected trials, in order."""
+    points: list[TimelinePoint] = []
+    placements: dict[tuple[str, ...], str] = {}
+    known: dict[str, float] = {}  # weights digest -> ratio
     ratio, number, trials = 1.0, 0, 0
     for _, kind, body in ledger.events(kinds=("epoch", "trial")):
         if kind == "trial":
             trials += 1
-            points.append(_trial(body, at=number + 1.0 - 0.9 * 0.8**trials, before=points[-1]))
+            # Trials after the same epoch move closer and closer to the next number.
+            points.append(_trial(body, at=number + 1.0 - 0.9 * 0.8**trials, previous=points[-1]))
             continue
         for change in body["changes"]:
             key = tuple(change["key"])
-            places.pop(key, None)
+            placements.pop(key, None)
             if change["fact"] is not None:
-                places[key] = change["fact"]["placement"]
+                placements[key] = change["fact"]["placement"]
         number, trials, weights = body["number"], 0, body["weights_sha256"]
         if weights == body["base_sha256"]:
             ratio = 1.0
@@ -60,9 +65,9 @@ def timeline(ledger: LedgerReader) -> list[Point]:
         else:
             ratio = _ratio(body["verdict"])
         known[weights] = ratio
-        count = Counter(places.values())
+        count = Counter(placements.values())
         points.append(
-            Point(
+            TimelinePoint(
                 at=float(number),
                 kind=body["kind"],
                 mark=_mark(body),
@@ -81,15 +86,15 @@ def _mark(body: Mapping[str, Any]) -> str:
     return "accepted" if body["kind"] == "promote" else ""
 
 
-def _trial(body: Mapping[str, Any], *, at: float, before: Point) -> Point:
+def _trial(body: Mapping[str, Any], *, at: float, previous: TimelinePoint) -> TimelinePoint:
     verdict = body["verdict"]
-    return Point(
+    return TimelinePoint(
         at=at,
         kind="trial",
         mark="rejected" if verdict["outcome"] != Outcome.ACCEPT else "",
         ratio=_ratio(verdict),
-        memory=before.memory,
-        weights=before.weights,
+        memory=previous.memory,
+        weights=previous.weights,
         reason=verdict["reason"],
     )
 

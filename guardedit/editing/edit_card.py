@@ -1,63 +1,125 @@
-"""The edit card: where a base model is edited and with which dials, as plain data.
+"""The edit card: the layers and settings for editing one base model, as a JSON file.
 
-Knows the names of the dials and what a card's JSON may hold. Opens no file and knows no model.
+`guardedit locate sweep` writes cards; `{"layer": 5}` is the shortest one written by hand.
 """
 
 from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, fields
 from types import MappingProxyType
-from typing import Any
+from typing import Annotated, Any, get_type_hints
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, GetCoreSchemaHandler, ValidationError
+from pydantic_core import CoreSchema, ErrorDetails, core_schema
 
 from guardedit.core.errors import UsageError
 from guardedit.editing.settings import EditSettings, JointSettings
 
-Dial = float | int | bool
-#: Name in a card -> whose dials they are.
+SettingValue = float | int | bool
+#: Name in a card -> the class of these settings.
 KINDS: Mapping[str, type[EditSettings | JointSettings]] = MappingProxyType(
     {"edit": EditSettings, "joint": JointSettings}
 )
-#: Dials for which 0 means nothing at all.
-_POSITIVE = frozenset(
-    {"steps", "learning_rate_ratio", "clamp_ratio", "background_weight", "together", "full_share"}
-)
-_NOTHING: Mapping[str, Any] = MappingProxyType({})
+_EXAMPLE = '{"layer": 5}'
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class EditCard:
+class _Strict(BaseModel):
+    model_config = ConfigDict(
+        strict=True, frozen=True, extra="forbid", validate_by_name=True, validate_by_alias=True
+    )
+
+
+@dataclass(frozen=True)
+class _Some:
+    """Annotation of a mapping from settings' names to values: some of those of `of`, with the same limits."""
+
+    of: type[EditSettings | JointSettings]
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        del source
+        hints = get_type_hints(self.of, include_extras=True)
+        some = core_schema.typed_dict_schema(
+            {
+                item.name: core_schema.typed_dict_field(
+                    handler.generate_schema(hints[item.name]), required=False
+                )
+                for item in fields(self.of)
+            },
+            extra_behavior="forbid",
+            config=core_schema.CoreConfig(strict=True),
+        )
+        return core_schema.no_info_wrap_validator_function(_as_given, some)
+
+
+def _as_given(given: Any, validate: Callable[[Any], Any]) -> Any:
+    """The valid value itself: 1 stays 1 where 1.0 is meant too, since digests of settings depend on it."""
+    validate(given)
+    return given
+
+
+Layer = Annotated[int, Field(ge=0)]
+_Ascending = AfterValidator(lambda layers: tuple(sorted({*layers})))
+
+
+class CardSettings(_Strict):
+    """Settings that a card sets; all others keep their defaults.
+
+    Attributes:
+        edit: settings of `EditSettings` by name.
+        joint: settings of `JointSettings` by name.
+    """
+
+    edit: Annotated[Mapping[str, SettingValue], _Some(EditSettings)] = Field(default_factory=dict)
+    joint: Annotated[Mapping[str, SettingValue], _Some(JointSettings)] = Field(default_factory=dict)
+
+
+class EditCard(_Strict):
     """What is known about editing one base model.
 
     Attributes:
-        layer: where methods edit that change one layer.
-        layers: where methods edit that spread a change, ascending; `layer` alone when the card names none.
+        layer: the layer for methods that edit one layer.
+        layers: the layers for methods that edit several, ascending; default: `layer` alone.
         base_sha256: digest of the base model; None in a card that was written by hand.
-        edit: dials of `EditSettings` by name.
-        joint: dials of `JointSettings` by name.
+        settings: of the methods.
         about: how the sweep was made: method, number of facts, seed and so on.
-        sweep: the sweep's table, one mapping a candidate.
+        sweep: the sweep's table, one mapping for each candidate.
     """
 
-    layer: int
-    layers: tuple[int, ...]
-    base_sha256: str | None = None
-    edit: Mapping[str, Dial] = field(default_factory=dict)
-    joint: Mapping[str, Dial] = field(default_factory=dict)
-    about: Mapping[str, Any] = field(default_factory=dict)
-    sweep: tuple[Mapping[str, Any], ...] = ()
+    layer: Layer = Field(description="the layer to edit, counted from 0")
+    layers: Annotated[tuple[Layer, ...], Field(min_length=1), _Ascending] = Field(
+        default_factory=lambda card: (card["layer"],), description="a list of layers, counted from 0"
+    )
+    base_sha256: str | None = Field(default=None, description="the digest of the base model")
+    settings: CardSettings = Field(
+        default_factory=CardSettings,
+        validation_alias="dials",
+        description='an object with settings under "edit" and "joint"',
+    )
+    about: dict[str, Any] = Field(default_factory=dict, description="an object")
+    sweep: tuple[dict[str, Any], ...] = Field(default=(), description="a list of objects")
 
     @property
-    def json(self) -> str:
-        """The card as `parse_card` reads it, a line for each part and for each row; NaN becomes null."""
-        dials = {kind: dict(getattr(self, kind)) for kind in KINDS if getattr(self, kind)}
+    def edit(self) -> Mapping[str, SettingValue]:
+        """Settings of `EditSettings` by name."""
+        return self.settings.edit
+
+    @property
+    def joint(self) -> Mapping[str, SettingValue]:
+        """Settings of `JointSettings` by name."""
+        return self.settings.joint
+
+    @property
+    def text(self) -> str:
+        """The card as JSON, with a line for each part and for each row of the sweep; NaN becomes null."""
+        settings = {kind: dict(getattr(self.settings, kind)) for kind in KINDS}
         body = {
             "base_sha256": self.base_sha256,
             "layer": self.layer,
             "layers": list(self.layers),
-            "dials": dials,
+            "dials": {kind: values for kind, values in settings.items() if values},
             "about": self.about,
         }
         lines = [f" {_line(name)}: {_line(value)}" for name, value in body.items() if value not in (None, {})]
@@ -68,94 +130,46 @@ class EditCard:
 
 
 def parse_card(text: str, source: object) -> EditCard:
-    """Read a card; `{"layer": 5}` is one.
+    """Read a card.
 
     Args:
         text: JSON.
-        source: named in errors.
+        source: the file, for error messages.
 
     Raises:
-        UsageError: naming the source, what is wrong with it and what is right.
+        UsageError: names the source, what is wrong with it, and the right form.
     """
     try:
-        body = json.loads(text)
-    except (ValueError, RecursionError) as error:
-        raise _wrong(source, f"not JSON: {error}") from error
-    if not isinstance(body, dict):
-        raise _wrong(source, "it must be an object")
-    known = {"base_sha256", "layer", "layers", "dials", "about", "sweep"}
-    if strange := sorted(set(body) - known):
-        raise _wrong(source, f"unknown {', '.join(map(repr, strange))}; known: {', '.join(sorted(known))}")
-    if not _is_layer(body.get("layer")):
-        raise _wrong(source, f'"layer" is the layer to edit, counted from 0, got {body.get("layer")!r}')
-    base = body.get("base_sha256")
-    if base is not None and not isinstance(base, str):
-        raise _wrong(source, f'"base_sha256" is the digest of the base model, got {base!r}')
-    dials = _object(body, "dials", source)
-    if strange := sorted(set(dials) - set(KINDS)):
-        raise _wrong(source, f'"dials" holds {" and ".join(map(repr, KINDS))}, not {strange[0]!r}')
-    return EditCard(
-        base_sha256=base,
-        layer=body["layer"],
-        layers=_layers(body, source),
-        edit=_dials(dials, "edit", source),
-        joint=_dials(dials, "joint", source),
-        about=_object(body, "about", source),
-        sweep=_rows(body, source),
-    )
+        return EditCard.model_validate_json(text, by_name=False)
+    except ValidationError as error:
+        problem = _problem(error.errors(include_url=False)[0])
+        raise UsageError(f"{source} is not an edit card ({problem}): write it as {_EXAMPLE}") from error
 
 
-def _layers(body: Mapping[str, Any], source: object) -> tuple[int, ...]:
-    layers = body.get("layers", [body["layer"]])
-    if not isinstance(layers, list) or not layers or not all(map(_is_layer, layers)):
-        raise _wrong(source, f'"layers" is a list of layers, got {layers!r}')
-    return tuple(sorted({*layers}))
+def _problem(detail: ErrorDetails) -> str:
+    """One validation error in plain words."""
+    kind, place, value = detail["type"], detail["loc"], detail["input"]
+    if kind == "json_invalid":
+        return f"not JSON: {detail['msg']}"
+    if not place:
+        return f"it must be an object, got {value!r:.80}"
+    if kind == "extra_forbidden":
+        return _unknown(place)
+    if place[0] == "dials" and len(place) > 2:  # the key, a kind, a name
+        return f"{place[1]}.{place[2]}: {detail['msg']}, got {value!r:.80}"
+    field = next(f for name, f in EditCard.model_fields.items() if place[0] in (name, f.validation_alias))
+    got = "nothing" if kind == "missing" else f"{value!r:.80}"
+    within = "".join(f", at {part!r}" for part in place[1:])
+    return f'"{place[0]}" is {field.description}, got {got}{within}'
 
 
-def _dials(dials: Mapping[str, Any], kind: str, source: object) -> dict[str, Dial]:
-    found = _object(dials, kind, source)
-    usual = {item.name: item.default for item in fields(KINDS[kind])}
-    for name, value in found.items():
-        if name not in usual:
-            raise _wrong(source, f"there is no dial {name!r} of {kind!r}; known: {', '.join(usual)}")
-        if problem := _unfit(name, value, usual[name]):
-            raise _wrong(source, f"{kind}.{name} {problem}, got {value!r}")
-    return found
-
-
-def _unfit(name: str, value: Any, usual: Any) -> str:
-    """Why this cannot be the dial's value; empty when it can."""
-    if isinstance(usual, bool):
-        return "" if isinstance(value, bool) else "is true or false"
-    if isinstance(usual, int) and (not isinstance(value, int) or isinstance(value, bool)):
-        return "is a whole number"
-    if not isinstance(value, int | float) or isinstance(value, bool) or not math.isfinite(value):
-        return "is a number"
-    if value < 0 or (value == 0 and name in _POSITIVE):
-        return "is above 0" if name in _POSITIVE else "is at least 0"
-    return ""
-
-
-def _object(body: Mapping[str, Any], name: str, source: object) -> dict[str, Any]:
-    found = body.get(name, _NOTHING)
-    if not isinstance(found, Mapping):
-        raise _wrong(source, f'"{name}" is an object, got {found!r:.80}')
-    return dict(found)
-
-
-def _rows(body: Mapping[str, Any], source: object) -> tuple[Mapping[str, Any], ...]:
-    rows = body.get("sweep", [])
-    if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
-        raise _wrong(source, '"sweep" is a list of objects')
-    return tuple(rows)
-
-
-def _is_layer(value: Any) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and value >= 0
-
-
-def _wrong(source: object, problem: str) -> UsageError:
-    return UsageError(f'{source} is not an edit card ({problem}): write it as {{"layer": 5}}')
+def _unknown(place: tuple[int | str, ...]) -> str:
+    """Names a key that a card does not have, and the keys that it has there."""
+    known = [str(f.validation_alias or name) for name, f in EditCard.model_fields.items()]
+    if place[0] == "dials":
+        known = list(KINDS) if len(place) == 2 else [f.name for f in fields(KINDS[str(place[1])])]
+    within = "".join(f" in {part!r}" for part in place[-2:-1])
+    return f"unknown {place[-1]!r}{within}; known: {', '.join(known)}"
 
 
 def _line(value: Any) -> str:
@@ -163,7 +177,7 @@ def _line(value: Any) -> str:
 
 
 def _finite(value: Any) -> Any:
-    """JSON has no NaN and no infinity."""
+    """The value with None for numbers that are not finite, which JSON does not have."""
     if isinstance(value, float):
         return value if math.isfinite(value) else None
     if isinstance(value, Mapping):

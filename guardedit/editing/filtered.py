@@ -1,7 +1,7 @@
-"""Any editing method with a filter behind it: each of its edits is filtered before it is proposed.
+"""An editing method with a filter: each of its edits is filtered before it is proposed.
 
-Knows the kinds of edits. Does not know what the method or the filter does. History is kept: keys and extras
-of an edit stay as the method made them, so a method that reads live edits reads filtered ones as well.
+The keys and extras of an edit stay as the method made them, so methods that read live edits can read filtered
+ones.
 """
 
 from __future__ import annotations
@@ -15,73 +15,75 @@ from torch import Tensor
 
 from guardedit.core.errors import EditDiverged, EditError
 from guardedit.core.proposal import Proposal, WeightEdit
-from guardedit.core.protocols import Editor, SubjectGroup
+from guardedit.core.protocols import MethodEditor, SubjectGroup
 from guardedit.editing.filters import Filter
 from guardedit.editing.method_card import MethodCard
 from guardedit.editing.setup import Setup
 from guardedit.models.weights.factors import SOLVED, Factors, parts_of, to_payload
-from guardedit.models.weights.ridge import Ridge, shares
+from guardedit.models.weights.ridge import Ridge, dual_coefficients
 
-#: What even a filter that only multiplies must decline.
-CODEBOOK = "edits of a codebook are refused: a value that takes another's place is no change to shrink"
+#: A deviation of side-memory methods with a filter that only scales.
+CODEBOOK = "edits of a codebook are refused: a value that replaces another is not a change that can be scaled"
 
 
 class FilteredEditor:
     """Proposes the edits of another method, each filtered against the base matrix of its layer.
 
-    `direct` parts are filtered as they are. A filter that multiplies by a number does so with the residuals
-    of a `ridge` or `hooked` part and with the change of a `routed` one. Any other filter needs a change to
-    look at: a `ridge` part becomes what the edit alone would write, a `direct` one, and no longer shares
-    the solution with other live edits; parts that act beside the matrix have no such change and the edit is
+    `direct` parts are filtered as they are. A filter that scales by a number scales the residuals of a
+    `ridge` or `hooked` part and the change of a `routed` one. Any other filter needs a weight change: a
+    `ridge` part becomes the change that the edit alone would write, a `direct` part, and is no longer solved
+    together with other live edits; parts that act beside the matrix have no such change, and the edit is
     refused.
 
     Args:
         inner: the method.
-        found: the filter.
-        setup: the method's; its weights must be those of the fold.
+        edit_filter: the filter.
+        setup: of the method; `background_weight` and `ridge` must be those of the fold.
         clock: seconds, for `Proposal.seconds`.
 
     Attributes:
         name: `method+filter`, as in a policy.
-        card: the method's, with a word on the filter.
+        card: the method's card, with the filter's deviations.
     """
 
     def __init__(
         self,
-        inner: Editor,
-        found: Filter,
+        inner: MethodEditor,
+        edit_filter: Filter,
         setup: Setup,
         *,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self.name = f"{inner.name}+{found.name}"
-        self._inner, self._filter, self._setup, self._clock = inner, found, setup, clock
+        self.name = f"{inner.name}+{edit_filter.name}"
+        self._inner, self._filter, self._setup, self._clock = inner, edit_filter, setup, clock
         self._bases: dict[int, Tensor] = {}
         self._ridges: dict[int, Ridge] = {}
 
     @property
     def card(self) -> MethodCard:
-        """The method's own card, plus what the filter changes of it.
+        """The method's card with the filter's changes.
 
-        How an edit is undone is not among that: a filter looks at one edit and at the base matrix, and at
-        no other edit, so what could be left out as if it had never been made still can.
+        `undo` does not change: a filter reads one edit and the base matrix but no other edit, so an edit that
+        could be left out as if it had never been made still can be.
         """
         card: MethodCard = self._inner.card  # type: ignore[attr-defined]  # every registered method has one
-        name, beside = self._filter.name, card.family == "side memory"
-        words = [
-            f"{name} filters each edit by itself against the base matrix, which leaves undoing {card.undo}"
+        name, side_memory = self._filter.name, card.family == "side memory"
+        deviations = [
+            f"{name} filters each edit by itself against the base matrix, so undo stays {card.undo}"
         ]
         if self._filter.scales:
-            return replace(card, deviations=(*card.deviations, *words, *((CODEBOOK,) * beside)))
-        if beside:
-            words.append(f"every edit is refused: it acts beside a matrix and {name} filters changes of one")
+            return replace(card, deviations=(*card.deviations, *deviations, *((CODEBOOK,) * side_memory)))
+        if side_memory:
+            deviations.append(
+                f"every edit is refused: it acts beside a matrix, and {name} filters changes of one"
+            )
         elif card.undo == "exact":
-            words.append("edits are no longer solved together: each writes what it alone would write")
+            deviations.append("edits are no longer solved together: each writes what it alone would write")
         stores = f"{self._filter.leaves} of each of the method's matrices, and its keys"
-        return replace(card, stores=stores, deviations=(*card.deviations, *words))
+        return replace(card, stores=stores, deviations=(*card.deviations, *deviations))
 
     def propose(self, groups: Sequence[SubjectGroup], live: Sequence[WeightEdit]) -> Proposal:
-        """The method's proposal with filtered edits; refused as well: what cannot be filtered."""
+        """The method's proposal with filtered edits; edits that cannot be filtered are refused."""
         start = self._clock()
         proposal = self._inner.propose(groups, live)
         edits, refused = list[WeightEdit](), dict(proposal.refused)
@@ -98,12 +100,12 @@ class FilteredEditor:
 
     def _part(self, part: Factors) -> Factors:
         if not part.finite:
-            raise EditDiverged("the edit holds numbers that are not finite: there is nothing to filter")
+            raise EditDiverged("the edit has numbers that are not finite: lower learning_rate_ratio")
         W, left, right = self._base(part.layer), part.left.double(), part.right.double()
         if part.kind == "codebook" or (part.kind not in {"direct", "ridge"} and not self._filter.scales):
             raise EditError(
-                f"a {part.kind} edit of layer {part.layer} changes no matrix that {self._filter.name} could "
-                "filter: use the method without it"
+                f"a {part.kind} edit of layer {part.layer} has no weight change that {self._filter.name} can "
+                "filter: use the method without this filter"
             )
         if part.kind in SOLVED and self._filter.scales:
             left, _ = self._filter.apply(W, left, right)
@@ -117,10 +119,10 @@ class FilteredEditor:
         )
 
     def _alone(self, part: Factors) -> tuple[Tensor, Tensor]:
-        """What a ridge part writes when no other edit is live: left [d, n], right [f, n]."""
+        """The change that a ridge part writes when no other edit is live: left [d, n], right [f, n]."""
         K, ridge = part.right.double(), self._ridge(part.layer)
-        spread = torch.stack([ridge.spread(key) for key in K.t()], dim=1)
-        return shares(part.left.double(), K, spread), spread
+        solved = torch.stack([ridge.solve(key) for key in K.t()], dim=1)
+        return dual_coefficients(part.left.double(), K, solved), solved
 
     def _base(self, layer: int) -> Tensor:
         if layer not in self._bases:

@@ -1,4 +1,4 @@
-"""What a method says of itself: for people who choose, and for the tests that hold it to its word."""
+"""The description of an editing method: for people who choose one, and for the tests that check it."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ class MethodCard:
         family: what kind of method it is.
         paper: authors, year, arXiv number.
         stores: what one edit keeps in the ledger.
-        undo: `exact` when leaving an edit out gives the bytes as if it had never been made and no other
-            edit was made for its presence; `in order` when later edits were made on top of it.
-        batch: `together` when the facts of a batch are computed at once, `one by one` otherwise.
-        needs_subject: the subject must stand in the prompt.
-        reads_live: an edit depends on what is live when it is made.
+        undo: `exact` when leaving an edit out gives the weights as if it had never been made, and no other
+            edit depends on it; `in order` when later edits were made on top of it.
+        batch: `together` when the facts of a batch are computed at once, else `one by one`.
+        needs_subject: the prompt must contain the subject.
+        reads_live: an edit depends on the edits that are live when it is made.
         trained: an editor must be trained first (`guardedit editors train`).
         spreads: an edit changes all of `Setup.layers`; else `Setup.layer`, or the layers of its training.
-        dials: which of the setup's dials it is steered by.
-        deviations: where it differs from the publication, one sentence each.
+        settings: whether the method uses `Setup.settings` ("edit") or `Setup.joint` ("joint").
+        deviations: how it differs from the publication, one sentence each.
     """
 
     family: Family
@@ -36,5 +36,5 @@ class MethodCard:
     reads_live: bool = True
     trained: bool = False
     spreads: bool = False
-    dials: Literal["edit", "joint"] = "edit"
+    settings: Literal["edit", "joint"] = "edit"
     deviations: tuple[str, ...] = ()

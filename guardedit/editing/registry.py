@@ -1,6 +1,6 @@
-"""Editing methods by name. Knows where each class lives and imports it only when it is asked for.
+"""Editing methods by name. Each method's module is imported only when the method is used.
 
-A name may carry an option and filters: `alphaedit+nas`, `memit-seq+rect`, `rome+nas+1-li`.
+A name may have an option and filters: `alphaedit+nas`, `memit-seq+rect`, `rome+nas+1-li`.
 """
 
 from __future__ import annotations
@@ -13,14 +13,14 @@ from types import MappingProxyType
 from typing import Any
 
 from guardedit.core.errors import UsageError
-from guardedit.core.protocols import Editor
+from guardedit.core.protocols import MethodEditor
 from guardedit.editing.filtered import FilteredEditor
 from guardedit.editing.filters import find_filter
 from guardedit.editing.setup import Setup
 
-#: Stands between a method and what is put behind it.
+#: Separates a method from its option and filters.
 SEPARATOR = "+"
-#: The option that scales every value to the usual length (NAS).
+#: The option that scales every value to the anchor norm (NAS).
 ANCHORED = "nas"
 #: Name in a policy -> `module:Class`.
 METHODS: Mapping[str, str] = MappingProxyType(
@@ -49,7 +49,7 @@ METHODS: Mapping[str, str] = MappingProxyType(
 
 
 class Registry:
-    """Names of editing methods and where their classes live.
+    """Names of editing methods and the modules of their classes.
 
     >>> Registry({"ridge": "guardedit.editing.methods.ridge:RidgeEditor"}).names
     ('ridge',)
@@ -69,32 +69,32 @@ class Registry:
         """Add a method; `place` is `module:Class`.
 
         Raises:
-            UsageError: for a name that is taken or a place that is not `module:Class`.
+            UsageError: for a name that is taken, or a place that is not `module:Class`.
         """
         if name in self._places:
             raise UsageError(f"editing method {name!r} is already {self._places[name]}: choose another name")
         if place.count(":") != 1:
-            raise UsageError(f"{place!r} is not of the form module:Class")
+            raise UsageError(f"editing method {name!r} is at {place!r}: write its place as module:Class")
         self._places[name] = place
 
-    def build(self, name: str, setup: Setup) -> Editor:
-        """A method with its options, ready to propose.
+    def build(self, name: str, setup: Setup) -> MethodEditor:
+        """A method with its option and filters, ready to propose.
 
         Raises:
-            UsageError: for an unknown name, option or filter, or what the method itself needs and misses.
+            UsageError: for an unknown name, option or filter, or when the setup lacks what the method needs.
         """
-        method, *behind = name.split(SEPARATOR)
+        method, *extras = name.split(SEPARATOR)
         found = self.resolve(method)
-        if ANCHORED in behind:
+        if ANCHORED in extras:
             setup = replace(setup, settings=replace(setup.settings, norm_anchored=True))
-        editor: Editor = found.build(setup)
-        for part in behind:
+        editor: MethodEditor = found.build(setup)
+        for part in extras:
             if part != ANCHORED:
                 editor = FilteredEditor(editor, find_filter(part), setup)
         return editor
 
     def resolve(self, name: str) -> type[Any]:
-        """The class of a method, imported now.
+        """Import the class of a method.
 
         Raises:
             UsageError: for an unknown name, or a place that cannot be imported.

@@ -1,4 +1,4 @@
-"""What every editing method is built from: one record, so that methods differ in their algorithm only."""
+"""Everything that an editing method is built from, so that methods differ only in their algorithm."""
 
 from __future__ import annotations
 
@@ -10,26 +10,26 @@ from guardedit.core.probe import Question
 from guardedit.editing.settings import EditSettings, JointSettings
 from guardedit.models.host import ModelHost
 from guardedit.models.weights.fold import Fold
-from guardedit.models.weights.statistics import SecondMoments
+from guardedit.models.weights.second_moments import SecondMoments
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Setup:
-    """A base model with what edits of it need.
+    """A base model, and what is needed to edit it.
 
     Attributes:
-        host: the base model; methods read it under its lock and leave its bytes alone.
-        fold: turns live edits into the model as it stands.
-        moments: by layer, of `layer` and of `layers`.
-        layer: where methods edit that change one layer.
-        layers: where methods edit that spread a change, ascending.
-        settings: the dials.
-        joint: those of the joint editor.
-        texts: ordinary text, for methods that must be shown what not to change.
-        known: questions about other subjects with their answers, the catalogue of what must not change.
-        trained: folder with trained editors; None when there is none.
-        cache: folder for what depends on the base model and its catalogue only; None: nothing is kept.
-        seed: for whatever is sampled.
+        host: the base model; methods read it under its lock and do not change its weights.
+        fold: computes the edited weights from live edits.
+        moments: layer -> second moments of keys, for `layer` and `layers`.
+        layer: the layer for methods that edit one layer.
+        layers: the layers for methods that edit several, ascending.
+        settings: of all methods but the joint editor.
+        joint: settings of the joint editor.
+        texts: ordinary text, for methods that need examples of what not to change.
+        known: questions about other subjects with their answers, which must not change.
+        trained: folder with trained editors; None: there is none.
+        cache: folder for results that depend only on the base model and on `known`; None: nothing is cached.
+        seed: of all sampling.
     """
 
     host: ModelHost

@@ -1,4 +1,4 @@
-"""Guard against collapse: what to ask of a candidate epoch, what the answers mean, who is to blame."""
+"""The guard against model collapse: probes, gates, bisection of failing batches, and the drift watch."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from guardedit.guard.limits import DriftLimits, GuardLimits
 from guardedit.guard.no_guard import NoGuard
 from guardedit.guard.probes import ProbeSet
 
-#: Every detector there is; the conformance tests run over this tuple.
+#: All detectors; the conformance tests run over this tuple.
 DETECTORS: tuple[type[Detector], ...] = (Cusum, Ewma, NoDrift)
 
 __all__ = [

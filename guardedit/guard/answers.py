@@ -1,12 +1,9 @@
-"""The gates on answers: did the edits take, and did everything else stay. Pure.
+"""The gates on answers: did the edits take effect, and did all other answers stay the same. Pure.
 
-Knows questions and answers as texts; how they were generated is not its concern.
-
-Two kinds of rate are told apart. Reliability, wordings and the edited subject's other answers are asked
-completely, so a rate below its limit is a fact and rejects. Other subjects, earlier edits and facts in the
-memory are samples:
-below the limit the epoch is not accepted, but only when so many damages would be improbable at the
-allowed rate (exact binomial tail below 1 - confidence) is it rejected, otherwise held as inconclusive.
+Reliability, paraphrases and other answers about the edited subjects are asked exhaustively, so a rate below
+its limit rejects. Other subjects, earlier edits and facts in memory are sampled: below the limit the epoch is
+never accepted, but it is rejected only when that many wrong answers would be improbable at the allowed rate
+(exact binomial tail below 1 - confidence). Otherwise the gate is inconclusive.
 """
 
 from __future__ import annotations
@@ -17,19 +14,19 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from guardedit.core.probe import Kind, Measurement, Probes, Question
+from guardedit.core.probe import Measurement, Probes, Question, QuestionKind
 from guardedit.core.verdict import Gate, Outcome
 from guardedit.guard.gates import at_least, undecided, unmeasured
 from guardedit.guard.limits import GuardLimits
 from guardedit.naming import identity
 
-#: What the model was told, as opposed to what it knows by itself.
-_TOLD = frozenset({Kind.EARLIER, Kind.REMEMBERED})
-_SAMPLED = frozenset({Kind.OTHER_SUBJECT, Kind.EARLIER, Kind.REMEMBERED})
+#: Questions about facts that came from corrections, as opposed to what the base model knows.
+_FROM_CORRECTIONS = frozenset({QuestionKind.EARLIER, QuestionKind.REMEMBERED})
+_SAMPLED = frozenset({QuestionKind.OTHER_SUBJECT, QuestionKind.EARLIER, QuestionKind.REMEMBERED})
 
 
 def normalise(answer: str) -> str:
-    r"""For comparison: NFC, no case, single spaces, no punctuation at the end.
+    r"""The form in which answers are compared: NFC, case-folded, single spaces, no final punctuation.
 
     >>> normalise("  Saint\tPetersburg. ")
     'saint petersburg'
@@ -40,20 +37,20 @@ def normalise(answer: str) -> str:
 def answer_gates(
     candidate: Measurement, serving: Measurement, base: Measurement, probes: Probes, limits: GuardLimits
 ) -> list[Gate]:
-    """One gate for every kind of question that the probes hold.
+    """One gate for each kind of question in the probes.
 
-    A kind without questions has no gate, as with an undo that edits nothing; only too few questions about
-    other subjects are a gap that makes the trial inconclusive. The comparison with the base model is left
-    out when it was asked nothing.
+    A kind without questions has no gate; an undo that edits nothing has no reliability gate, for example. The
+    exception is other subjects: too few questions about them make the trial inconclusive. The comparison with
+    the base model is left out when `base` has no answers.
     """
-    by_kind: dict[Kind, list[Question]] = defaultdict(list)
+    by_kind: dict[QuestionKind, list[Question]] = defaultdict(list)
     for question in probes.questions:
         by_kind[question.kind].append(question)
     subjects = _edited_subjects(probes)
     gates = []
-    for kind in Kind:
+    for kind in QuestionKind:
         questions = by_kind[kind]
-        if kind is Kind.OTHER_SUBJECT:
+        if kind is QuestionKind.OTHER_SUBJECT:
             gates += _other_subject_gates(questions, candidate, serving, base, limits)
         elif questions:
             rate = _Rate(kind.value, questions, getattr(limits, f"min_{kind.value}"))
@@ -64,21 +61,22 @@ def answer_gates(
 
 @dataclass(frozen=True, slots=True)
 class _Rate:
-    """What one gate is about."""
+    """A share of right answers that one gate checks: its name, its questions and its lower limit."""
 
     name: str
     questions: Sequence[Question]
     limit: float
 
 
-def _reference(kind: Kind, serving: Measurement, base: Measurement) -> Mapping[str, str] | None:
-    """Whose answers the candidate's are compared with; None: nobody's, the expected answer is demanded.
+def _reference(kind: QuestionKind, serving: Measurement, base: Measurement) -> Mapping[str, str] | None:
+    """The answers that the candidate is compared with; None where only the expected answer is right.
 
-    How well a model obeys what the memory tells it wears off little by little, so the base is the measure.
+    Facts in memory are compared with the base model, because a model's obedience to the memory wears off
+    little by little over epochs.
     """
-    if kind in {Kind.RELIABILITY, Kind.PARAPHRASE}:
+    if kind in {QuestionKind.RELIABILITY, QuestionKind.PARAPHRASE}:
         return None
-    return base.answers if kind is Kind.REMEMBERED and base.answers else serving.answers
+    return base.answers if kind is QuestionKind.REMEMBERED and base.answers else serving.answers
 
 
 def _other_subject_gates(
@@ -88,29 +86,29 @@ def _other_subject_gates(
     base: Measurement,
     limits: GuardLimits,
 ) -> list[Gate]:
-    few = len(questions) < limits.min_other_subject_questions
+    too_few = len(questions) < limits.min_other_subject_questions
     why = (
         f"{len(questions)} questions about other subjects, at least {limits.min_other_subject_questions} "
         "are needed: add known facts to the probe set"
     )
     if not questions:
+        outcome = Outcome.INCONCLUSIVE
         limit = limits.min_other_subject
-        held = Outcome.INCONCLUSIVE
-        gap = unmeasured("other_subject", limit, upper=False, detail=why, outcome=held)
-        return [gap] if few else []
+        gate = unmeasured("other_subject", limit, maximum=False, detail=why, outcome=outcome)
+        return [gate] if too_few else []
     rows = [(_Rate("other_subject", questions, limits.min_other_subject), serving.answers)]
     if base.answers:
         rows.append(
             (_Rate("other_subject_to_base", questions, limits.min_other_subject_to_base), base.answers)
         )
     gates = [_gate(rate, candidate.answers, reference, {}, limits) for rate, reference in rows]
-    return [undecided(gate, detail=why) for gate in gates] if few else gates
+    return [undecided(gate, detail=why) for gate in gates] if too_few else gates
 
 
 def _gate(
     rate: _Rate,
     answers: Mapping[str, str],
-    reference: Mapping[str, str] | None,  # None: the expected answer is demanded
+    reference: Mapping[str, str] | None,
     subjects: Mapping[str, Sequence[str]],
     limits: GuardLimits,
 ) -> Gate:
@@ -119,8 +117,8 @@ def _gate(
         missing += [q for q in rate.questions if q.prompt not in reference]
     if missing:
         detail = f"{len(missing)} answers are missing, the first to {missing[0].prompt!r}: measure again"
-        return unmeasured(rate.name, rate.limit, upper=False, detail=detail)
-    wrong = [q for q in rate.questions if not _stands(q, answers, reference)]
+        return unmeasured(rate.name, rate.limit, maximum=False, detail=detail)
+    wrong = [q for q in rate.questions if not _is_right(q, answers, reference)]
     share = (len(rate.questions) - len(wrong)) / len(rate.questions)
     sampled = rate.questions[0].kind in _SAMPLED
     tail = binomial_tail(len(wrong), len(rate.questions), 1.0 - rate.limit)
@@ -128,17 +126,17 @@ def _gate(
         rate.name,
         share,
         rate.limit,
-        detail=_sentence(rate, wrong, answers, changed=reference is not None),
+        detail=_detail(rate, wrong, answers, compared=reference is not None),
         certain=not sampled or tail < 1.0 - limits.confidence,
-        culprits=_culprits(rate, wrong, subjects),
+        failing_facts=_failing_facts(rate, wrong, subjects),
     )
 
 
-def _stands(question: Question, answers: Mapping[str, str], reference: Mapping[str, str] | None) -> bool:
-    """Whether an answer is as it should be: the expected one or, against a reference, the same as before.
+def _is_right(question: Question, answers: Mapping[str, str], reference: Mapping[str, str] | None) -> bool:
+    """Whether an answer is the expected one or, against a reference, the same as the reference's.
 
-    Of what was told to the model (earlier edits, facts in the memory) only what stopped being right counts: a
-    fact that the reference never obeyed says nothing about the candidate.
+    For facts from corrections (earlier edits, facts in memory) only an answer that was right and no longer is
+    counts as wrong: a fact that the reference never answered correctly says nothing about the candidate.
     """
     answer = normalise(answers[question.prompt])
     wanted = None if question.expected is None else normalise(question.expected)
@@ -146,8 +144,8 @@ def _stands(question: Question, answers: Mapping[str, str], reference: Mapping[s
         return True
     if reference is None:
         return False
-    before = normalise(reference[question.prompt])
-    return before != wanted if question.kind in _TOLD else answer == before
+    previous = normalise(reference[question.prompt])
+    return previous != wanted if question.kind in _FROM_CORRECTIONS else answer == previous
 
 
 def binomial_tail(successes: int, trials: int, probability: float) -> float:
@@ -163,18 +161,18 @@ def binomial_tail(successes: int, trials: int, probability: float) -> float:
 
 
 def _edited_subjects(probes: Probes) -> dict[str, list[str]]:
-    """Subject -> the batch's facts about it; they are one weight edit and share the blame."""
+    """Subject -> ids of the batch's facts about it, which share one weight edit."""
     subjects: dict[str, list[str]] = defaultdict(list)
     for question in probes.questions:
-        if question.kind is Kind.RELIABILITY:
+        if question.kind is QuestionKind.RELIABILITY:
             subjects[identity(question.subject)].append(question.fact_id)
     return dict(subjects)
 
 
-def _culprits(rate: _Rate, wrong: Sequence[Question], subjects: Mapping[str, Sequence[str]]) -> set[str]:
-    """Facts whose own share of right answers is below the limit.
+def _failing_facts(rate: _Rate, wrong: Sequence[Question], subjects: Mapping[str, Sequence[str]]) -> set[str]:
+    """Ids of the facts whose own share of right answers is below the limit.
 
-    A question that names no fact blames the batch's facts about its subject, if there are any.
+    A question without a fact id counts for all facts of the batch about its subject, if there are any.
     """
     asked: dict[str, int] = defaultdict(int)
     failed: dict[str, int] = defaultdict(int)
@@ -187,10 +185,10 @@ def _culprits(rate: _Rate, wrong: Sequence[Question], subjects: Mapping[str, Seq
     return {name for name, count in failed.items() if (asked[name] - count) / asked[name] < rate.limit}
 
 
-def _sentence(rate: _Rate, wrong: Sequence[Question], answers: Mapping[str, str], *, changed: bool) -> str:
-    held = len(rate.questions) - len(wrong)
-    text = f"{held} of {len(rate.questions)} answers {'stayed' if changed else 'are as told'}"
+def _detail(rate: _Rate, wrong: Sequence[Question], answers: Mapping[str, str], *, compared: bool) -> str:
+    right = len(rate.questions) - len(wrong)
+    text = f"{right} of {len(rate.questions)} answers {'did not change' if compared else 'are right'}"
     if wrong:
         first = wrong[0]
-        text += f", not {first.prompt!r}, now {answers[first.prompt][:60]!r}"
+        text += f"; {first.prompt!r} is now answered {answers[first.prompt][:60]!r}"
     return text

@@ -1,4 +1,4 @@
-"""Finding the culprits of a failing batch by trials. Knows items and verdicts, not edits or models."""
+"""Bisection of a failing batch: which items pass together, and which are harmful."""
 
 from __future__ import annotations
 
@@ -13,31 +13,31 @@ from guardedit.core.verdict import Outcome, Verdict
 
 T = TypeVar("T")
 
-#: Trials that one batch may cost before the rest has to wait.
+#: Most trials for one batch; items that are undecided by then wait for the next batch.
 MAX_TRIALS = 64
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Bisection(Generic[T]):
-    """What a batch came to.
+    """The result of bisecting a batch.
 
     Attributes:
-        kept: accepted together by one trial, in the order of the batch.
-        culprits: each with the failing verdict of a trial that added it alone to accepted items.
-        untried: neither, because the trials ran out; they keep their place in the memory.
-        trials: how many were run.
-        verdict: of the trial that accepted `kept`; None when nothing was kept.
+        accepted: items that one trial accepted together, in the order of the batch.
+        harmful: each with the failing verdict of the trial that added it alone to accepted items.
+        untried: neither of the two, because the trials ran out.
+        trials: how many trials were run.
+        verdict: of the trial that accepted `accepted`; None when nothing was accepted.
     """
 
-    kept: tuple[T, ...]
-    culprits: Mapping[T, Verdict]
+    accepted: tuple[T, ...]
+    harmful: Mapping[T, Verdict]
     untried: tuple[T, ...]
     trials: int
     verdict: Verdict | None
 
 
 def fact_ids(item: object) -> tuple[str, ...]:
-    """The names by which gates blame an item: fact ids, or the text itself."""
+    """The names by which gates refer to an item: the fact ids of a fact or group, else its text."""
     if isinstance(item, SubjectGroup):
         return tuple(fact.id for fact in item.facts)
     return (item.id,) if isinstance(item, Fact) else (str(item),)
@@ -50,19 +50,24 @@ def bisect(
     names: Callable[[T], Collection[str]] = fact_ids,
     max_trials: int = MAX_TRIALS,
 ) -> Bisection[T]:
-    """Keep as much of a batch as passes, and find out what does not.
+    """Accept as much of a batch as passes, and find the items that do not.
 
-    1. Try everything. If it passes, done.
-    2. If gates name a minority, try the others. If they pass, try each named one on top of them: a
-       named fact may itself be the victim of another, so a name is a suspicion and not yet a sentence.
-    3. Otherwise find the shortest failing beginning of the batch by halving; its last item is a culprit,
-       what comes before it is kept. Go on with the rest, on top of what was kept.
+    1. Try the whole batch. If it passes, stop.
+    2. If gates name a minority of suspects, try the other items. If they pass, try each suspect on top of
+       them: a suspect may itself have been damaged by another edit, so a name is not yet a proof.
+    3. Otherwise find the shortest failing prefix of the batch by halving. Its last item is harmful, the items
+       before it are accepted. Continue with the rest on top of the accepted items.
 
-    Every kept set was accepted by a trial as it is, so facts that fail only together are told apart
-    deterministically: the earlier is kept. All but `accept` counts as failing; the verdicts of the
-    culprits say whether they were rejected or could not be judged. A single culprit among n costs at
-    most 2 + ceil(log2 n) trials, 2 when it is named; every wrong name can cost one more. Items must be
-    hashable; errors of `trial` pass through.
+    Every accepted set was itself measured by a trial, so items that fail only together are separated
+    deterministically: the earlier one is accepted. Every outcome but `accept` counts as failing; the verdicts
+    of the harmful items tell whether they were rejected or could not be judged. One harmful item among n
+    costs at most 2 + ceil(log2 n) trials, and 2 when a gate names it; each wrong name costs at most one more.
+
+    Args:
+        items: the batch; hashable.
+        trial: measures a set of items. Its errors pass through.
+        names: the names by which gates refer to an item.
+        max_trials: most trials to run.
     """
     search = _Search(items, trial, names, max_trials)
     with suppress(_OutOfTrials):
@@ -75,7 +80,7 @@ class _OutOfTrials(Exception):
 
 
 class _Search(Generic[T]):
-    """Works on indices: `kept` was accepted, `pending` is undecided, `culprits` failed."""
+    """Works on indices: `accepted` passed, `pending` is undecided, `harmful` failed."""
 
     def __init__(
         self,
@@ -88,57 +93,57 @@ class _Search(Generic[T]):
         self.trial = trial
         self.names = names
         self.max_trials = max_trials
-        self.kept: list[int] = []
+        self.accepted: list[int] = []
         self.pending = list(range(len(items)))
-        self.culprits: dict[int, Verdict] = {}
+        self.harmful: dict[int, Verdict] = {}
         self.verdicts: dict[frozenset[int], Verdict] = {}
 
     def run(self) -> None:
         while self.pending:
-            if self.keeps(self.pending):
+            if self.accepts(self.pending):
                 return
-            failing = self.set_named_aside()
+            failing = self.set_suspects_aside()
             if failing:
                 self.find_first(failing)
 
-    def set_named_aside(self) -> int:
-        """How long a beginning of `pending` is known to fail; 0 when the names settled everything."""
-        named = set(self.judged(self.pending).culprits)
+    def set_suspects_aside(self) -> int:
+        """The length of a prefix of `pending` that is known to fail; 0 when nothing is left to find."""
+        named = set(self.judged(self.pending).failing_facts)
         suspects = [i for i in self.pending if named.intersection(self.names(self.items[i]))]
         others = [i for i in self.pending if i not in suspects]
         if not suspects or len(suspects) > len(others):
             return len(self.pending)
-        # Suspects last, so that the halving below reaches them last too.
+        # Suspects last, so that the halving below also reaches them last.
         self.pending = others + suspects
-        if not self.keeps(others):
+        if not self.accepts(others):
             return len(others)
         for suspect in suspects:
-            if not self.keeps([suspect]):
-                self.blame(suspect)
+            if not self.accepts([suspect]):
+                self.exclude(suspect)
         return 0
 
     def find_first(self, failing: int) -> None:
-        """Halve the failing beginning of `pending` until its last item is known to be the culprit."""
+        """Halve the failing prefix of `pending` until it is one item, and exclude that as harmful."""
         while failing > 1:
             half = failing // 2
-            failing = failing - half if self.keeps(self.pending[:half]) else half
-        self.blame(self.pending[0])
+            failing = failing - half if self.accepts(self.pending[:half]) else half
+        self.exclude(self.pending[0])
 
-    def keeps(self, group: Sequence[int]) -> bool:
-        """Try `group` on top of what is kept, and keep it if it passes."""
+    def accepts(self, group: Sequence[int]) -> bool:
+        """Try `group` on top of the accepted items, and accept it if it passes."""
         if self.judged(group).outcome is not Outcome.ACCEPT:
             return False
-        self.kept = sorted((*self.kept, *group))
+        self.accepted = sorted((*self.accepted, *group))
         self.pending = [i for i in self.pending if i not in set(group)]
         return True
 
-    def blame(self, index: int) -> None:
-        self.culprits[index] = self.judged([index])
+    def exclude(self, index: int) -> None:
+        self.harmful[index] = self.judged([index])
         self.pending.remove(index)
 
     def judged(self, group: Iterable[int]) -> Verdict:
-        """The verdict on `kept` and `group` together; the same set is never tried twice."""
-        chosen = frozenset((*self.kept, *group))
+        """The verdict on `accepted` and `group` together; the same set is never tried twice."""
+        chosen = frozenset((*self.accepted, *group))
         if chosen not in self.verdicts:
             if len(self.verdicts) >= self.max_trials:
                 raise _OutOfTrials
@@ -147,9 +152,9 @@ class _Search(Generic[T]):
 
     def result(self) -> Bisection[T]:
         return Bisection(
-            kept=tuple(self.items[i] for i in self.kept),
-            culprits={self.items[i]: self.culprits[i] for i in sorted(self.culprits)},
+            accepted=tuple(self.items[i] for i in self.accepted),
+            harmful={self.items[i]: self.harmful[i] for i in sorted(self.harmful)},
             untried=tuple(self.items[i] for i in sorted(self.pending)),
             trials=len(self.verdicts),
-            verdict=self.verdicts.get(frozenset(self.kept)) if self.kept else None,
+            verdict=self.verdicts.get(frozenset(self.accepted)) if self.accepted else None,
         )

@@ -1,7 +1,4 @@
-"""The file of a probe set: texts, and known questions with their answers.
-
-Knows the two forms of the file and what is wrong with a bad one; asks nothing.
-"""
+"""Reads the file of a probe set: texts, and questions whose answers the base model knows."""
 
 from __future__ import annotations
 
@@ -16,7 +13,7 @@ from guardedit.core.errors import GuardError
 
 @dataclass(frozen=True, slots=True, order=True)
 class KnownQuestion:
-    """Something the base model knows. `prompt` has the subject filled in and ends before the answer."""
+    """A question that the base model answers right; `prompt` has the subject and ends before the answer."""
 
     subject: str
     relation: str
@@ -34,7 +31,7 @@ def read_catalogue(path: Path) -> tuple[tuple[str, ...], tuple[KnownQuestion, ..
     Any other name: one JSON object `{"texts": [...], "questions": [...]}`.
 
     Raises:
-        GuardError: when the file cannot be read or a row is not one of these; names file and row.
+        GuardError: the file cannot be read, or a row has another form; the message names file and row.
     """
     try:
         body = path.read_text(encoding="utf-8")
@@ -53,7 +50,7 @@ def read_catalogue(path: Path) -> tuple[tuple[str, ...], tuple[KnownQuestion, ..
 
 
 def _json_lines(path: Path, body: str) -> Iterator[tuple[str, Any]]:
-    # split on "\n" alone: `splitlines` also cuts at U+2028, which JSON allows inside a text.
+    # Split on "\n" only: `splitlines` also splits at U+2028, which JSON allows inside a text.
     for number, line in enumerate(body.split("\n"), start=1):
         if line.strip():
             yield f"{path}:{number}", _parse(line, f"{path}:{number}")

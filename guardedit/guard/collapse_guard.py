@@ -1,4 +1,4 @@
-"""The guard as one object for the loop: a probe set and limits. All thinking is in the modules it calls."""
+"""The guard as one object: a probe set and limits. The gates are in `inspection`, `judge` and `answers`."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from guardedit.guard.probes import ProbeSet, Served
 
 @dataclass(frozen=True)
 class CollapseGuard:
-    """Says what to ask, and what the answers mean. Stateless.
+    """Chooses the probes of a trial and judges its measurements. Stateless.
 
-    `served` says how a fact in the memory is put to the model.
+    `served` builds the prompt that the model gets for a question about a fact in memory.
     """
 
     probe_set: ProbeSet
@@ -28,9 +28,9 @@ class CollapseGuard:
     def probes_for(
         self, batch: Sequence[Fact], live: Mapping[FactKey, Fact], *, seed: int, effort: int = 1
     ) -> Probes:
-        """What to measure for a candidate that puts `batch` into the weights, see `ProbeSet.for_trial`.
+        """The probes for a candidate that puts `batch` into the weights, see `ProbeSet.for_trial`.
 
-        `effort` multiplies the sizes of all samples, for a trial that could not decide with fewer.
+        `effort` multiplies the sizes of all samples; it is above 1 when an earlier trial was inconclusive.
         """
         return self.probe_set.for_trial(
             batch,

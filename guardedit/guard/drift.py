@@ -1,7 +1,7 @@
-"""The drift watch: many accepted epochs that are too much together.
+"""The drift watch: do many epochs, each accepted, raise perplexity too far together.
 
-Knows cumulative log perplexity ratios, budgets and detectors. Rolling back is the loop's business; so is
-writing the readings to the ledger, from which `replay` restores the watch.
+Takes one reading of log perplexity ratios per epoch. `agent.watching` records the readings in the ledger and
+rolls back after a breach; `replay` restores the watch from recorded readings.
 """
 
 from __future__ import annotations
@@ -18,11 +18,10 @@ from guardedit.guard.limits import DriftLimits
 
 
 class DriftWatch:
-    """Budgets on the cumulative ratios, detectors on the growth per epoch.
+    """Checks the cumulative ratios against budgets, and the growth per epoch with detectors.
 
-    The first reading is compared with the base model itself, level 0. After a breach the detectors
-    start anew, and the next reading, the rollback, only sets their level. Its state is a function of the
-    readings alone.
+    The first reading is compared with the base model, level 0. After a breach the detectors are reset, and
+    the next reading, that of the rollback, only sets their level. The state depends on the readings alone.
     """
 
     def __init__(self, limits: DriftLimits, detectors: Sequence[Detector]) -> None:
@@ -32,14 +31,14 @@ class DriftWatch:
 
     @property
     def detectors(self) -> tuple[Detector, ...]:
-        """For reports; leave their updating to the watch."""
+        """The detectors, for reports; only the watch updates them."""
         return self._detectors
 
     def update(self, reading: Reading) -> Breach | None:
-        """Take the next epoch; the budgets are looked at first, then the detectors in their order.
+        """Take the reading of the next epoch; checks the budgets first, then the detectors in their order.
 
         Raises:
-            GuardError: when a ratio is not finite; the watch is then as before.
+            GuardError: a ratio is not finite; the watch is unchanged.
         """
         if not (math.isfinite(reading.log_ratio_to_base) and math.isfinite(reading.log_ratio_to_last_good)):
             raise GuardError(
@@ -47,7 +46,7 @@ class DriftWatch:
                 f"{reading.log_ratio_to_last_good}): measure it again or roll back"
             )
         if reading.restart:
-            self._start_anew()
+            self._reset()
         if self._level is not None:
             growth = reading.log_ratio_to_base - self._level
             for detector in self._detectors:
@@ -55,19 +54,19 @@ class DriftWatch:
         self._level = reading.log_ratio_to_base
         breach = self._over_budget(reading) or self._alarm(reading)
         if breach is not None:
-            self._start_anew()
+            self._reset()
         return breach
 
     def replay(self, history: Iterable[Reading]) -> Breach | None:
-        """Forget everything and take these readings; returns what the last one said."""
-        self._start_anew()
+        """Reset, then take these readings; returns the breach of the last one, if any."""
+        self._reset()
         self._level = 0.0
         breach = None
         for reading in history:
             breach = self.update(reading)
         return breach
 
-    def _start_anew(self) -> None:
+    def _reset(self) -> None:
         self._level = None
         for detector in self._detectors:
             detector.reset()
@@ -78,7 +77,7 @@ class DriftWatch:
             ("ratio_to_last_good", reading.log_ratio_to_last_good, self._limits.max_ratio_to_last_good),
         )
         for reason, nats, limit in rows:
-            # A very large log ratio overflows exp; far beyond any limit it is cut off.
+            # exp overflows for a very large log ratio: cut it off, far beyond any limit.
             ratio = math.exp(min(nats, 700.0))
             if ratio > limit:
                 return Breach(reason=reason, value=ratio, limit=limit, epoch=reading.epoch)

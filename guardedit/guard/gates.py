@@ -1,4 +1,4 @@
-"""One value against one limit, and the verdict of several such gates. Knows nothing of what is measured."""
+"""A gate compares one value with one limit; several gates together give a verdict."""
 
 from __future__ import annotations
 
@@ -17,18 +17,22 @@ def at_most(
     *,
     detail: str,
     certain: bool = True,
-    culprits: Iterable[str] = (),
+    failing_facts: Iterable[str] = (),
 ) -> Gate:
-    """Passes when value <= limit; NaN is an error; a value over the limit that is not certain is held."""
+    """Passes when value <= limit.
+
+    Above the limit the gate rejects if `certain`, else it is inconclusive. NaN is an error. `failing_facts`
+    are the ids of the facts that a failing gate names.
+    """
     return _gate(
         name,
         value,
         limit,
         passed=value <= limit,
         certain=certain,
-        upper=True,
+        maximum=True,
         detail=detail,
-        culprits=culprits,
+        failing_facts=failing_facts,
     )
 
 
@@ -39,44 +43,44 @@ def at_least(
     *,
     detail: str,
     certain: bool = True,
-    culprits: Iterable[str] = (),
+    failing_facts: Iterable[str] = (),
 ) -> Gate:
-    """Passes when value >= limit; otherwise as `at_most`."""
+    """Passes when value >= limit; otherwise like `at_most`."""
     return _gate(
         name,
         value,
         limit,
         passed=value >= limit,
         certain=certain,
-        upper=False,
+        maximum=False,
         detail=detail,
-        culprits=culprits,
+        failing_facts=failing_facts,
     )
 
 
 def unmeasured(
-    name: str, limit: float, *, upper: bool, detail: str, outcome: Outcome = Outcome.ERROR
+    name: str, limit: float, *, maximum: bool, detail: str, outcome: Outcome = Outcome.ERROR
 ) -> Gate:
-    """There is no value, and that never reads as a pass."""
+    """A gate without a value, which never passes. `maximum`: whether `limit` is an upper limit."""
     return Gate(
         name=name,
         value=math.nan,
         limit=limit,
-        at_most=upper,
+        at_most=maximum,
         outcome=outcome,
         detail=f"Halt: {detail}",
     )
 
 
 def undecided(gate: Gate, *, detail: str) -> Gate:
-    """The same value, from too little material to decide by. An error stays an error."""
+    """The same gate made inconclusive, because too little was measured. An error stays an error."""
     if gate.outcome is Outcome.ERROR:
         return gate
     return replace(gate, outcome=Outcome.INCONCLUSIVE, detail=f"Halt: {detail}")
 
 
 def verdict_of(gates: Iterable[Gate], limits: GuardLimits, *, probe_sha256: str = "") -> Verdict:
-    """Mark the shadow gates and let the worst of the others decide."""
+    """Mark the shadow gates; the worst of the other gates decides."""
     marked = tuple(replace(gate, shadow=gate.name in limits.shadow) for gate in gates)
     return combine(marked, probe_sha256=probe_sha256)
 
@@ -88,9 +92,9 @@ def _gate(
     *,
     passed: bool,
     certain: bool,
-    upper: bool,
+    maximum: bool,
     detail: str,
-    culprits: Iterable[str],
+    failing_facts: Iterable[str],
 ) -> Gate:
     outcome = Outcome.ACCEPT
     if math.isnan(value):
@@ -102,8 +106,8 @@ def _gate(
         name=name,
         value=value,
         limit=limit,
-        at_most=upper,
+        at_most=maximum,
         outcome=outcome,
         detail=f"Halt: {detail}" if failed else detail,
-        culprits=tuple(sorted(set(culprits))) if failed else (),
+        failing_facts=tuple(sorted(set(failing_facts))) if failed else (),
     )

@@ -1,6 +1,6 @@
 """Tier 0: the proposed weight edits against their limits, before any forward pass. Pure.
 
-Knows `Inspection` records only; the linear algebra behind them belongs to the model worker.
+Works on `Inspection` records; the model worker computes the linear algebra behind them.
 """
 
 from __future__ import annotations
@@ -19,10 +19,10 @@ _SEVERITY = (Outcome.ACCEPT, Outcome.INCONCLUSIVE, Outcome.REJECT, Outcome.ERROR
 def inspect_gates(
     inspections: Sequence[Inspection], *, capacity_ratio: float, limits: GuardLimits
 ) -> tuple[Verdict, dict[str, tuple[Gate, ...]]]:
-    """The verdict on all edits together, and for every fact that a gate turns away those gates.
+    """The verdict on all edits together, and by fact id the gates that the fact's edit fails.
 
-    Each gate of the verdict carries the worst value among the edits and names the facts of every edit
-    that fails it. Capacity belongs to the whole proposal and names nobody. Shadow gates turn no fact away.
+    Each gate of the verdict has the worst value among the edits and names the facts of every edit that fails
+    it. The capacity gate is about the whole proposal and names no fact. The map has no shadow gates.
     """
     per_edit = [(inspection, edit_gates(inspection, limits)) for inspection in inspections]
     by_name: dict[str, list[Gate]] = {}
@@ -38,22 +38,22 @@ def inspect_gates(
 
 
 def edit_gates(inspection: Inspection, limits: GuardLimits) -> tuple[Gate, ...]:
-    """The gates of one weight edit. One that is not finite has no other numbers worth a look."""
+    """The gates of one weight edit. If the edit is not finite, `finite` is the only gate."""
     edit = f"edit {inspection.digest[:12]}"
     finite = at_least(
         "finite",
         float(inspection.finite),
         1.0,
-        detail=f"{edit} is finite" if inspection.finite else f"{edit} holds a number that is not finite",
-        culprits=inspection.facts,
+        detail=f"{edit} is finite" if inspection.finite else f"{edit} has a number that is not finite",
+        failing_facts=inspection.facts,
     )
     if not inspection.finite:
         return (finite,)
     rows = (
-        ("relative_size", limits.max_relative_size, "has the size of the base matrix times"),
-        ("value_ratio", limits.max_value_ratio, "has a new value of the usual length times"),
-        ("key_outlier", limits.max_key_outlier, "has a key of the expected length times"),
-        ("background_error", limits.max_background_error, "disturbs ordinary text by a relative error of"),
+        ("relative_size", limits.max_relative_size, "norm of the change over that of the base matrix"),
+        ("value_ratio", limits.max_value_ratio, "length of the new value over the usual length"),
+        ("key_outlier", limits.max_key_outlier, "length of the key over the expected length"),
+        ("background_error", limits.max_background_error, "relative output error on ordinary text"),
     )
     return (
         finite,
@@ -62,10 +62,10 @@ def edit_gates(inspection: Inspection, limits: GuardLimits) -> tuple[Gate, ...]:
                 name,
                 value := float(getattr(inspection, name)),
                 limit,
-                detail=f"{edit} {words} {value:.4g}, at most {limit:.4g} is allowed",
-                culprits=inspection.facts,
+                detail=f"{edit}: {meaning} is {value:.4g}, at most {limit:.4g} is allowed",
+                failing_facts=inspection.facts,
             )
-            for name, limit, words in rows
+            for name, limit, meaning in rows
         ),
     )
 
@@ -81,7 +81,7 @@ def _capacity_gate(ratio: float, limits: GuardLimits) -> Gate:
 
 
 def _worst(gates: Sequence[Gate]) -> Gate:
-    """The gate that decides among several of one name, naming the culprits of all of them."""
+    """The worst of several gates with the same name, naming the facts that any of them names."""
     decisive = max(
         gates,
         key=lambda gate: (
@@ -89,7 +89,7 @@ def _worst(gates: Sequence[Gate]) -> Gate:
             0.0 if math.isnan(gate.value) else gate.value if gate.at_most else -gate.value,
         ),
     )
-    named = {fact_id for gate in gates for fact_id in gate.culprits}
+    named = {fact_id for gate in gates for fact_id in gate.failing_facts}
     return Gate(
         name=decisive.name,
         value=decisive.value,
@@ -97,5 +97,5 @@ def _worst(gates: Sequence[Gate]) -> Gate:
         at_most=decisive.at_most,
         outcome=decisive.outcome,
         detail=decisive.detail,
-        culprits=tuple(sorted(named)),
+        failing_facts=tuple(sorted(named)),
     )

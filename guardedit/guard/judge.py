@@ -1,13 +1,11 @@
 """Tier 1: a candidate epoch against the serving epoch and the base model. Pure.
 
-Knows measurements, probes and limits; loads no model and remembers nothing.
-
-The rule for perplexity. The same weights always give the same numbers, so the only doubt is whether
-the probe texts speak for all text. The point estimate decides whether an epoch may be served: at or below the
-limit it passes, even if the upper confidence bound is above, because holding those too would turn away
-every harmless edit that lands near the limit, and the budget against the base model and the drift
-watch catch what adds up. Above the limit it never passes: certain harm (lower bound above the limit) is
-rejected, anything else is inconclusive and held, to be tried again with other company or more texts.
+The rule for perplexity. The same weights always give the same numbers, so the only uncertainty is whether the
+probe texts represent all text. The point estimate decides whether an epoch may be served. At or below the
+limit it passes, even if the upper confidence bound is above the limit: otherwise every harmless edit that
+lands near the limit would be kept in memory, and harm that adds up is caught by the budget against the base
+model and by the drift watch. Above the limit it never passes: it is rejected when the harm is certain (lower
+bound above the limit), else inconclusive, to be tried again beside other edits or with more texts.
 """
 
 from __future__ import annotations
@@ -32,11 +30,11 @@ def judge(
     probes: Probes,
     limits: GuardLimits,
 ) -> Verdict:
-    """Say what follows from three measurements on the same probes.
+    """The verdict on a candidate, from three measurements on the same probes.
 
-    Gates: `perplexity_ratio_to_serving`, `perplexity_ratio_to_base`, `worst_sentence_ratio` against the
-    serving epoch, and those of `answers.answer_gates`. Whatever could not be measured (a NaN, an
-    infinite log-probability, a missing answer, texts that do not pair) is an error and never a pass.
+    Gates: `perplexity_ratio_to_serving`, `perplexity_ratio_to_base`, `worst_sentence_ratio` (against the
+    serving epoch), and those of `answers.answer_gates`. A value that could not be measured (a NaN, an
+    infinite log-probability, a missing answer, texts that do not pair) is an error and never passes.
     """
     gates = [
         *_serving_gates(candidate, serving, probes, limits),
@@ -55,8 +53,8 @@ def _serving_gates(
         pair = _pair(candidate, serving, probes)
     except GuardError as error:
         return [
-            unmeasured("perplexity_ratio_to_serving", limit, upper=True, detail=str(error)),
-            unmeasured("worst_sentence_ratio", worst_limit, upper=True, detail=str(error)),
+            unmeasured("perplexity_ratio_to_serving", limit, maximum=True, detail=str(error)),
+            unmeasured("worst_sentence_ratio", worst_limit, maximum=True, detail=str(error)),
         ]
     worst = at_most(
         "worst_sentence_ratio",
@@ -72,7 +70,7 @@ def _base_gate(candidate: Measurement, base: Measurement, probes: Probes, limits
     try:
         pair = _pair(candidate, base, probes)
     except GuardError as error:
-        return unmeasured(name, limit, upper=True, detail=str(error))
+        return unmeasured(name, limit, maximum=True, detail=str(error))
     return _ratio_gate(name, pair, limit, "the base model", limits)
 
 
@@ -96,25 +94,25 @@ def _ratio_gate(name: str, pair: PairedRatio, limit: float, against: str, limits
 
 
 def _pair(candidate: Measurement, reference: Measurement, probes: Probes) -> PairedRatio:
-    for who, measurement in (("candidate", candidate), ("reference", reference)):
+    for role, measurement in (("candidate", candidate), ("reference", reference)):
         if len(measurement.logprobs) != len(probes.texts):
             raise GuardError(
-                f"the {who} was measured on {len(measurement.logprobs)} texts and the probes hold "
+                f"the {role} was measured on {len(measurement.logprobs)} texts, but the probes have "
                 f"{len(probes.texts)}: measure it on these probes"
             )
         for index, text in enumerate(measurement.logprobs):
             if not all(map(math.isfinite, text)):
-                raise GuardError(f"the {who} has a log-probability that is not finite, in text {index}")
+                raise GuardError(f"the {role} has a log-probability that is not finite, in text {index}")
     return paired_ratio(candidate.logprobs, reference.logprobs)
 
 
 def _numbers(candidate: Measurement, serving: Measurement, base: Measurement) -> dict[str, float]:
-    """Recorded beside the gates, for charts and for the drift watch; NaN where undefined."""
-    now, before = mean_sentence_perplexity(candidate.logprobs), mean_sentence_perplexity(serving.logprobs)
+    """Numbers recorded beside the gates, for charts and the drift watch; NaN where undefined."""
+    ours, theirs = mean_sentence_perplexity(candidate.logprobs), mean_sentence_perplexity(serving.logprobs)
     return {
         "perplexity": perplexity(candidate.logprobs),
         "perplexity_serving": perplexity(serving.logprobs),
         "perplexity_base": perplexity(base.logprobs),
-        "sentence_perplexity_ratio": now / before if before else math.nan,
+        "sentence_perplexity_ratio": ours / theirs if theirs else math.nan,
         "seconds": candidate.seconds,
     }

@@ -1,7 +1,7 @@
-"""The numbers that the guard holds a trial against. Knows no policy file; the assembly fills these in.
+"""The limits of the guard and of the drift watch. `assembly` fills them in from the policy.
 
-The defaults are starting points for a small model. Tier 0 limits depend on the model and the editing
-method: take the 99.9th percentile of a pilot of some hundred benign edits.
+The defaults are starting points for a small model. Tier 0 limits depend on the model and the editing method:
+use the 99.9th percentile over some hundred benign edits.
 """
 
 from __future__ import annotations
@@ -45,23 +45,23 @@ class GuardLimits:
         max_key_outlier: Mahalanobis length of the key over the expected one.
         max_background_error: expected relative output error on ordinary text, of one edit.
         max_capacity_ratio: live keys over the effective free rank of the layer.
-        max_ratio_to_serving: perplexity of the candidate over the serving epoch's.
-        max_ratio_to_base: perplexity of the candidate over the base model's, the total budget.
-        max_worst_sentence_ratio: the same for the single worst text, against the serving epoch.
-        min_reliability: share of the batch's own prompts answered with the target.
-        min_paraphrase: share of its other wordings answered with the target.
+        max_ratio_to_serving: perplexity of the candidate over that of the serving epoch.
+        max_ratio_to_base: perplexity of the candidate over that of the base model; the total budget.
+        max_worst_sentence_ratio: perplexity ratio to the serving epoch of the single worst text.
+        min_reliability: share of the batch's own prompts that are answered with the target.
+        min_paraphrase: share of its other wordings that are answered with the target.
         min_other_subject: share of answers about other subjects that did not change.
         min_other_subject_to_base: the same against the base model, so that many small losses add up.
         min_same_subject: share of other answers about the edited subjects that did not change.
-        min_earlier: share of earlier edits that still hold.
-        min_remembered: share of facts in the memory that are answered as well as by the base model.
-        confidence: one-sided level at which a sampled value over its limit is called certain.
-        min_texts: fewer probe texts than this make perplexity inconclusive.
-        min_tokens: likewise for predicted tokens.
-        min_other_subject_questions: fewer of them make locality inconclusive.
-        other_subject_sample: how many questions about other subjects a trial asks.
-        earlier_sample: how many earlier edits of other subjects a trial asks.
-        remembered_sample: how many facts in the memory a trial asks.
+        min_earlier: share of earlier edits that are still answered with their target.
+        min_remembered: share of facts in memory that are answered as well as by the base model.
+        confidence: one-sided level at which a sampled value beyond its limit is called certain.
+        min_texts: with fewer probe texts, perplexity is inconclusive.
+        min_tokens: with fewer predicted tokens, perplexity is inconclusive.
+        min_other_subject_questions: with fewer questions, the gates on other subjects are inconclusive.
+        other_subject_sample: number of questions about other subjects in a trial.
+        earlier_sample: number of earlier edits of other subjects in a trial.
+        remembered_sample: number of facts in memory in a trial.
         shadow: names of gates that are measured and reported, but decide nothing.
 
     Raises:
@@ -98,23 +98,23 @@ class GuardLimits:
         _refuse_bad_numbers(self)
         if not 0.5 <= self.confidence < 1.0:
             raise GuardError(f"confidence must be in [0.5, 1), got {self.confidence}")
-        # `finite` decides always: what is not finite is never served.
+        # `finite` cannot be a shadow gate: an epoch that is not finite is never served.
         known = (*INSPECTION_GATES[1:], *TRIAL_GATES)
         if unknown := sorted(self.shadow.difference(known)):
-            raise GuardError(f"no gate {unknown[0]!r} can be put into shadow; known: {', '.join(known)}")
+            raise GuardError(f"gate {unknown[0]!r} cannot be a shadow gate; known: {', '.join(known)}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DriftLimits:
-    """Budgets over epochs, and the settings of the two usual detectors.
+    """Perplexity budgets over epochs, and the settings of the CUSUM and EWMA detectors.
 
     Attributes:
         max_ratio_to_base: cumulative perplexity ratio to the base model.
-        max_ratio_to_last_good: the same to the epoch a breach would return to.
-        cusum_slack_nats: growth of log perplexity per epoch that is taken for noise.
-        cusum_threshold_nats: accumulated growth beyond the slack that is called drift.
+        max_ratio_to_last_good: perplexity ratio to last-good, the epoch that a breach returns to.
+        cusum_slack_nats: growth of log perplexity per epoch that counts as noise.
+        cusum_threshold_nats: accumulated growth beyond the slack that counts as drift.
         ewma_weight: weight of the newest epoch, in (0, 1].
-        ewma_deviation_nats: standard deviation of the growth per epoch while all is well.
+        ewma_deviation_nats: standard deviation of the growth per epoch without drift.
         ewma_limit_deviations: half width of the control limit, in deviations of the average.
     """
 

@@ -1,4 +1,4 @@
-"""No guard at all, as a class: for the comparison that shows what the guard is for."""
+"""A guard that accepts everything, for comparisons with and without the guard."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _REASON = "the guard is off"
 
 @dataclass(frozen=True)
 class NoGuard:
-    """Asks nothing and accepts everything, even what is not finite. Never for a model that is served."""
+    """Measures nothing and accepts everything, even edits that are not finite. Never serve with it."""
 
     def probes_for(
         self,
@@ -24,7 +24,7 @@ class NoGuard:
         seed: int,  # noqa: ARG002 - as above
         effort: int = 1,  # noqa: ARG002 - as above
     ) -> Probes:
-        """Nothing to measure."""
+        """No probes."""
         return Probes(texts=())
 
     def inspect(
@@ -33,7 +33,7 @@ class NoGuard:
         *,
         capacity_ratio: float,  # noqa: ARG002 - as above
     ) -> tuple[Verdict, dict[str, tuple[Gate, ...]]]:
-        """Accept, naming nobody."""
+        """Accept; no edit fails."""
         return Verdict(outcome=Outcome.ACCEPT, reason=_REASON), {}
 
     def judge(

@@ -1,7 +1,7 @@
-"""Perplexity, alone and in pairs, from log-probabilities. Knows no model, no tokens and no limits.
+"""Perplexity of one model, and the ratio of two models on the same tokens, from log-probabilities.
 
-Everything is in nats per *predicted* token: a text of N tokens has N-1 predictions, and their count is
-the divisor. Undefined values are NaN.
+All numbers are in nats per *predicted* token: a text of N tokens has N-1 predictions, and their count is the
+divisor. Undefined values are NaN.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ Logprobs = Sequence[Sequence[float]]
 def perplexity(logprobs: Logprobs) -> float:
     """Exponential of the mean negative log-probability over all predicted tokens of all texts.
 
-    NaN when no token was predicted or one of the numbers is NaN.
+    NaN when no token was predicted or a log-probability is NaN.
 
     >>> from math import log
     >>> round(perplexity([[log(0.5), log(0.25)], [log(0.125)]]), 6)
@@ -34,15 +34,15 @@ def perplexity(logprobs: Logprobs) -> float:
 def mean_sentence_perplexity(logprobs: Logprobs) -> float:
     """Arithmetic mean over texts of each text's own perplexity (ME-PPL, Yang et al. 2024, 2402.09656).
 
-    The worst texts dominate it, which makes it noisy as a measure and early as an alarm. Texts without a
-    predicted token are left out; NaN when none is left.
+    The worst texts dominate it: it is noisy as a measure, but gives an early alarm. Texts without a predicted
+    token are skipped; NaN when none is left.
     """
     return _mean([_exp(-_mean(text)) for text in logprobs if text])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PairedRatio:
-    """How much worse a candidate predicts the same tokens than a reference does.
+    """How much worse a candidate predicts the same tokens than a reference.
 
     Attributes:
         log_ratio_mean: nats per token, reference minus candidate log-probability; positive is worse.
@@ -79,14 +79,14 @@ class PairedRatio:
 def paired_ratio(candidate: Logprobs, reference: Logprobs) -> PairedRatio:
     """Compare two models on the same tokens.
 
-    Pairing removes the difficulty of the text, which is hundreds of times larger than the effect of an
-    edit. Tokens of one text rise and fall together, so the standard error treats the text as the unit:
+    Pairing removes the difficulty of the text, which is hundreds of times larger than the effect of an edit.
+    The log-probabilities within one text are correlated, so the standard error treats the text as the unit:
     with text sums s_i, counts n_i and the overall mean m, it is
     sqrt(G / (G - 1) * sum_i (s_i - n_i m)^2) / sum_i n_i over G texts, the linearised ratio estimator
     (Cochran, Sampling Techniques, 1977, chapter 6).
 
     Raises:
-        GuardError: when the two do not pair token by token.
+        GuardError: the two do not have the same texts and numbers of tokens.
     """
     _refuse_mismatch(candidate, reference)
     differences = [
@@ -132,7 +132,7 @@ def _mean(values: Sequence[float]) -> float:
 
 
 def _worst(values: Sequence[float]) -> float:
-    # `max` keeps or drops NaN by position; an undefined text makes the worst one undefined.
+    # Whether `max` returns a NaN depends on its position; here one NaN makes the result NaN.
     return math.nan if not values or any(map(math.isnan, values)) else max(values)
 
 

@@ -1,7 +1,4 @@
-"""The probe set, and what to ask in one trial.
-
-Knows facts and known questions; how a model is asked, and what the answers mean, is decided elsewhere.
-"""
+"""The probe set, and the probes of one trial. The worker runs them; `judge` and `answers` evaluate them."""
 
 from __future__ import annotations
 
@@ -14,20 +11,20 @@ from pathlib import Path
 
 from guardedit.core.errors import GuardError
 from guardedit.core.fact import Fact, FactKey, Placement
-from guardedit.core.probe import Kind, Probes, Question
+from guardedit.core.probe import Probes, Question, QuestionKind
 from guardedit.guard.catalogue import KnownQuestion, read_catalogue
 from guardedit.naming import identity
 
-#: From a fact and a question about it to what the model is asked when the fact is in the memory.
+#: (fact, question about it) -> the prompt that the model gets while the fact is in memory.
 Served = Callable[[Fact, str], str]
 
 
 @dataclass(frozen=True)
 class ProbeSet:
-    """Fixed texts for perplexity and a catalogue of known questions, with a fingerprint of both.
+    """Fixed texts for perplexity, and known questions, with a fingerprint of both.
 
     Raises:
-        GuardError: without any text, since then no perplexity can be measured.
+        GuardError: there is no text, so perplexity cannot be measured.
     """
 
     texts: tuple[str, ...]
@@ -35,9 +32,7 @@ class ProbeSet:
 
     def __post_init__(self) -> None:
         if not self.texts:
-            raise GuardError(
-                "the probe set has no texts: add sentences of ordinary text, 64 are a good start"
-            )
+            raise GuardError("the probe set has no texts: add sentences of ordinary text, for example 64")
 
     @staticmethod
     def load(path: Path) -> ProbeSet:
@@ -46,12 +41,12 @@ class ProbeSet:
 
     @cached_property
     def sha256(self) -> str:
-        """Fingerprint of the content, whatever the file looked like."""
+        """Fingerprint of the content; it does not depend on the form of the file."""
         body = json.dumps([self.texts, [astuple(question) for question in self.questions]])
         return hashlib.sha256(body.encode()).hexdigest()
 
     def questions_about(self, subject: str) -> tuple[KnownQuestion, ...]:
-        """All known questions about a subject, however its name is written."""
+        """All known questions about a subject, in any spelling of its name that `identity` unifies."""
         return self._by_subject.get(identity(subject), ())
 
     def for_trial(
@@ -65,23 +60,22 @@ class ProbeSet:
         remembered_sample: int = 0,
         served: Served = lambda _, question: question,
     ) -> Probes:
-        """What to ask a candidate epoch that puts `batch` into the weights beside `live`.
+        """The probes for a candidate epoch that puts `batch` into the weights beside `live`.
 
-        - reliability and wordings: every fact of the batch, its target expected;
-        - other subjects: a sample of known questions, one a (subject, relation), whose subject is not
-          edited, relations of the batch first, the known answer expected;
-        - same subject: one known question for each relation of an edited subject that no live or new fact
-          is about; nothing is expected but that the serving epoch's answer stays;
-        - earlier: weight-placed facts outside the batch, all that share a subject with it (the edit of
-          a subject is made anew for all its facts) and a sample of the others, their targets expected;
-        - remembered: a sample of the facts in the memory, in the words in which `served` puts them to the
-          model, their targets expected.
+        - reliability and paraphrases: every wording of every fact of the batch, expecting its target;
+        - other subjects: a sample of known questions about subjects that have no edit, one for each
+          (subject, relation), relations of the batch first, expecting the known answer;
+        - same subject: one known question for each relation of an edited subject that no live or new fact is
+          about, expecting the answer of the serving epoch;
+        - earlier: facts in the weights outside the batch, expecting their targets: all that share a subject
+          with the batch (a subject's edit is remade for all its facts), and a sample of the others;
+        - remembered: a sample of the facts in memory, as prompts made by `served`, expecting their targets.
 
-        Equal arguments give equal probes, in whatever order the facts come. Samples are the lowest
-        hashes of seed and prompt, so that the parts of a bisected batch are mostly asked the same.
+        Equal arguments give equal probes, whatever the order of the facts. A sample takes the lowest hashes
+        of seed and prompt, so that the parts of a bisected batch are asked mostly the same questions.
 
-        A known question that asks for a new fact in words and a relation name of its own cannot be
-        recognised as such; give corrections the relation names of the catalogue.
+        A known question with its own words and its own relation name is not recognised as a question about a
+        new fact: corrections should use the relation names of the probe set.
         """
         batch = sorted(batch, key=lambda fact: fact.id)
         others = self._other_subjects(batch, live, seed=seed, count=other_subject_sample)
@@ -108,21 +102,21 @@ class ProbeSet:
         relations = {fact.key.relation for fact in batch}
         pool = [q for q in _one_each(self.questions, seed) if identity(q.subject) not in edited]
         pool.sort(key=lambda q: (q.relation not in relations, _rank(seed, q.prompt)))
-        return [_ask(q, Kind.OTHER_SUBJECT, expected=q.answer) for q in pool[:count]]
+        return [_ask(q, QuestionKind.OTHER_SUBJECT, expected=q.answer) for q in pool[:count]]
 
     def _same_subjects(
         self, batch: Sequence[Fact], live: Mapping[FactKey, Fact], *, seed: int
     ) -> list[Question]:
         facts = (*batch, *live.values())
-        told = {(_subject(fact), fact.key.relation) for fact in facts}
-        worded = {wording for fact in facts for wording in fact.wordings}
-        # A fact without a relation name still tells which known relation it is about by its wording.
-        told |= {(identity(q.subject), q.relation) for q in self.questions if q.prompt in worded}
+        covered = {(_subject(fact), fact.key.relation) for fact in facts}
+        wordings = {wording for fact in facts for wording in fact.wordings}
+        # The relation of a fact without a relation name is found by its wording.
+        covered |= {(identity(q.subject), q.relation) for q in self.questions if q.prompt in wordings}
         return [
-            _ask(q, Kind.SAME_SUBJECT, expected=None)
+            _ask(q, QuestionKind.SAME_SUBJECT, expected=None)
             for subject in dict.fromkeys(map(_subject, batch))
             for q in _one_each(self._by_subject.get(subject, ()), seed)
-            if (subject, q.relation) not in told
+            if (subject, q.relation) not in covered
         ]
 
 
@@ -130,7 +124,7 @@ def _own_questions(batch: Iterable[Fact]) -> list[Question]:
     return [
         Question(
             prompt=wording,
-            kind=Kind.RELIABILITY if wording == fact.prompt else Kind.PARAPHRASE,
+            kind=QuestionKind.RELIABILITY if wording == fact.prompt else QuestionKind.PARAPHRASE,
             expected=fact.target,
             fact_id=fact.id,
             subject=fact.key.subject,
@@ -151,7 +145,7 @@ def _earlier(batch: Sequence[Fact], live: Mapping[FactKey, Fact], *, seed: int, 
     return [
         Question(
             prompt=fact.prompt,
-            kind=Kind.EARLIER,
+            kind=QuestionKind.EARLIER,
             expected=fact.target,
             fact_id=fact.id,
             subject=fact.key.subject,
@@ -167,21 +161,21 @@ def _remembered(
     keys = {fact.key for fact in batch}
     facts = [f for f in live.values() if f.placement is Placement.MEMORY and f.key not in keys]
     facts.sort(key=lambda fact: _rank(seed, fact.id))
-    # Without a fact id or subject: nobody in the batch is to blame for more than the others.
+    # Without fact id and subject: a wrong answer makes no fact of the batch more suspect than another.
     return [
-        Question(prompt=served(fact, fact.prompt), kind=Kind.REMEMBERED, expected=fact.target)
+        Question(prompt=served(fact, fact.prompt), kind=QuestionKind.REMEMBERED, expected=fact.target)
         for fact in facts[:count]
     ]
 
 
-def _ask(known: KnownQuestion, kind: Kind, *, expected: str | None) -> Question:
+def _ask(known: KnownQuestion, kind: QuestionKind, *, expected: str | None) -> Question:
     return Question(
         prompt=known.prompt, kind=kind, expected=expected, subject=known.subject, relation=known.relation
     )
 
 
 def _one_each(questions: Iterable[KnownQuestion], seed: int) -> list[KnownQuestion]:
-    """One wording a (subject, relation): several of one fact fail together and would count twice."""
+    """One question for each (subject, relation): wordings of one fact fail together and would count twice."""
     chosen: dict[tuple[str, str], KnownQuestion] = {}
     for question in sorted(questions, key=lambda q: _rank(seed, q.prompt)):
         chosen.setdefault((identity(question.subject), question.relation), question)

@@ -1,6 +1,6 @@
-"""The totals that the metrics show: what was recorded by queries, what is live from the serving state.
+"""The totals that the metrics show: recorded events by queries, live facts and edits from the serving state.
 
-A scrape keeps the writer waiting, so it may not look at every fact ever recorded.
+A scrape makes the writer wait, so it must not read every fact that was ever recorded.
 """
 
 from __future__ import annotations
@@ -8,8 +8,8 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable
 
-from guardedit.core.counts import NAN, Counts
-from guardedit.ledger.state import NOTHING, State
+from guardedit.core.ledger import NAN, Counts
+from guardedit.ledger.state import EMPTY, State
 from guardedit.ledger.storage.database import Database
 
 _CORRECTIONS = "SELECT source, route, fate, count(*) FROM decisions GROUP BY 1, 2, 3"
@@ -29,9 +29,15 @@ SELECT
 
 
 def read_counts(database: Database, serving: Callable[[], State], *, now_s: float) -> Counts:
-    """Everything of one and the same moment; `serving` is asked for what is live in it."""
+    """All totals at one moment.
+
+    Args:
+        database: the ledger's database.
+        serving: returns the state of the serving epoch; called only when there is one.
+        now_s: the present time, seconds since 1970, UTC.
+    """
     with database.snapshot():
-        state = serving() if database.row("SELECT 1 FROM refs") else NOTHING
+        state = serving() if database.row("SELECT 1 FROM refs") else EMPTY
         corrections = {(row[0], row[1], row[2]): row[3] for row in database.rows(_CORRECTIONS)}
         gates = {(row[0], row[1]): row[2] for row in database.rows(_GATES)}
         rollbacks, trials = (dict(database.rows(sql)) for sql in (_ROLLBACKS, _TRIALS))

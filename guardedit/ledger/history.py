@@ -1,8 +1,9 @@
-"""Looking back: the versions of a fact, the decision about a correction, the verdict on an epoch."""
+"""Queries of the past: the versions of a fact, the decision about a correction, the verdict on an epoch."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+import contextlib
+from collections.abc import Iterable
 from typing import Any, NamedTuple
 
 from guardedit.core.errors import LedgerCorrupt
@@ -14,7 +15,7 @@ from guardedit.naming import identity
 
 
 class Version(NamedTuple):
-    """What an epoch made of a fact; None: gone from then on. `correction_id` "" where none asked."""
+    """A key from an epoch on. `fact` None: it has none. `correction_id` "": no correction requested it."""
 
     epoch: int
     fact: Fact | None
@@ -22,20 +23,24 @@ class Version(NamedTuple):
 
 
 def history(database: Database, key: FactKey) -> list[Version]:
-    """Every recorded change of a key, oldest first, its moves between placements among them.
+    """Every recorded change of a key, also moves between placements, oldest first.
 
-    A row that cannot be read is left out; `verify` names it.
+    A row that cannot be decoded is left out; `verify` reports it.
     """
     rows = database.rows(
         "SELECT epoch, fact, correction_id FROM changes"
         " WHERE subject = ? AND relation = ? AND tenant = ? ORDER BY epoch, n",
         key,
     )
-    return list(_versions(rows))
+    versions = []
+    for epoch, text, correction_id in rows:
+        with contextlib.suppress(LedgerCorrupt):
+            versions.append(Version(epoch, read_fact(text) if text else None, correction_id))
+    return versions
 
 
 def find_fact(database: Database, text: str) -> list[Fact]:
-    """Live facts of this id or of a subject of this name; where none is live, the latest of this id."""
+    """Live facts with this id or a subject of this name; if there is none, the latest fact of this id."""
     rows = database.rows(
         "SELECT fact FROM live_facts WHERE fact_id = ? OR subject_name = ? ORDER BY epoch, n",
         (text, identity(text)),
@@ -48,7 +53,7 @@ def find_fact(database: Database, text: str) -> list[Fact]:
 
 
 def canonical(database: Database, key: FactKey) -> FactKey:
-    """The key under which this name was first recorded in its tenant; the key itself where it never was."""
+    """The key under which this name was first recorded in its tenant; `key` itself where it never was."""
     row = database.row(
         "SELECT subject, relation FROM changes WHERE subject_name = ? AND relation_name = ? AND tenant = ?"
         " ORDER BY epoch, n LIMIT 1",
@@ -58,7 +63,7 @@ def canonical(database: Database, key: FactKey) -> FactKey:
 
 
 def latest_version(database: Database, key: FactKey) -> int:
-    """The highest version a key ever had; 0 for none."""
+    """The highest version that a key ever had; 0 for none."""
     row = database.row(
         "SELECT coalesce(max(version), 0) FROM changes WHERE subject = ? AND relation = ? AND tenant = ?", key
     )
@@ -76,9 +81,9 @@ def last_change(database: Database, key: FactKey) -> LastChange | None:
 
 
 def other_facts(database: Database, keys: Iterable[FactKey], *, since: int) -> list[FactKey]:
-    """Keys of these names whose live fact is another one now than in epoch `since`, or is there no more.
+    """Keys with one of these names whose live fact was replaced or removed after epoch `since`.
 
-    A fact keeps its id while it moves between memory and weights, so a move makes no difference.
+    A move between memory and weights does not count, since a fact keeps its id when it moves.
     """
     wanted = {(identity(key.subject), identity(key.relation), key.tenant) for key in keys}
     rows = database.rows(
@@ -89,8 +94,8 @@ def other_facts(database: Database, keys: Iterable[FactKey], *, since: int) -> l
     return [key for key in touched if _fact_id(database, key, since) != _fact_id(database, key, None)]
 
 
-def reaching(database: Database, names: Iterable[str], *, since_s: float) -> int:
-    """Of these folded names the one that most accepted corrections reached since then: how many."""
+def corrections_reaching(database: Database, names: Iterable[str], *, since_s: float) -> int:
+    """How many accepted corrections reached the most-reached of these folded names since that time."""
     sql = (
         "SELECT count(*) FROM reach JOIN decisions USING (event_seq)"
         " WHERE name = ? AND fate = 'accepted' AND at_s >= ?"
@@ -98,18 +103,8 @@ def reaching(database: Database, names: Iterable[str], *, since_s: float) -> int
     return max((int(database.rows(sql, (name, since_s))[0][0]) for name in set(names)), default=0)
 
 
-def subject_edits(database: Database, subject: str, *, since_s: float) -> int:
-    """How many corrections of a subject, by whatever spelling, were accepted at or after a time."""
-    row = database.row(
-        "SELECT count(*) FROM decisions WHERE fate = 'accepted' AND at_s >= ?"
-        " AND correction_id IN (SELECT correction_id FROM changes WHERE subject_name = ?)",
-        (since_s, identity(subject)),
-    )
-    return int(row[0]) if row else 0
-
-
 def decision(database: Database, correction_id: str) -> dict[str, Any] | None:
-    """The latest decision about a correction with its trace, as it was recorded; None without one."""
+    """The latest decision about a correction with its trace, as recorded; None without one."""
     row = database.row(
         "SELECT body FROM decisions WHERE correction_id = ? AND body IS NOT NULL"
         " ORDER BY event_seq DESC LIMIT 1",
@@ -119,17 +114,9 @@ def decision(database: Database, correction_id: str) -> dict[str, Any] | None:
 
 
 def verdict(database: Database, epoch: int) -> dict[str, Any] | None:
-    """The verdict that let an epoch be served, as it was recorded; None for epochs without a trial."""
+    """The verdict that accepted an epoch, as recorded; None for epochs without a trial."""
     row = database.row("SELECT body FROM verdicts WHERE epoch = ?", (epoch,))
     return read_json(row[0]) if row else None
-
-
-def _versions(rows: Iterable[tuple[Any, ...]]) -> Iterator[Version]:
-    for epoch, text, asked in rows:
-        try:
-            yield Version(epoch, read_fact(text) if text else None, asked)
-        except LedgerCorrupt:
-            continue
 
 
 def _fact_id(database: Database, key: FactKey, epoch: int | None) -> str | None:

@@ -1,8 +1,8 @@
-"""Messages on their way: what waits, what was decided about each, and the dead letters. Reads only.
+"""Queries of the inbox: messages that wait, what was decided about each, and the dead letters.
 
-The inbox knows bytes and positions. What correction a message is, and so whether its id was seen before,
-is known only after it was read: a redelivery from the same position is stopped at `receive`, a repeated id
-by asking `known`.
+The inbox stores bytes and positions. The correction in a message, and with it the correction's id, is known
+only after decoding. So a redelivery from the same position is detected in `receive`, a repeated id only
+later, with `decided_content`.
 """
 
 from __future__ import annotations
@@ -12,8 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from guardedit.core.errors import UsageError
-from guardedit.core.messages import Received
-from guardedit.core.receipt import Fate, Receipt
+from guardedit.core.messages import Fate, Receipt, Received
 from guardedit.ledger.storage.database import Database
 
 _ENTRIES = (
@@ -21,9 +20,9 @@ _ENTRIES = (
     " FROM inbox JOIN messages ON sha256 = raw_sha256"
 )
 
-#: Fates by which an id is taken; as in the unique index of schema.sql.
+#: Fates after which a correction's id is taken; as in the unique index of schema.sql.
 _DECIDED = "('accepted', 'unchanged', 'held', 'rejected', 'superseded')"
-_KNOWN = f"SELECT content_sha256 FROM inbox WHERE correction_id = ? AND fate IN {_DECIDED}"  # noqa: S608
+_DECIDED_CONTENT = f"SELECT content_sha256 FROM inbox WHERE correction_id = ? AND fate IN {_DECIDED}"  # noqa: S608
 _RECEIPT = (
     f"SELECT fate, reason, epoch FROM inbox WHERE correction_id = ? ORDER BY fate IN {_DECIDED} DESC,"  # noqa: S608
     " seq DESC LIMIT 1"
@@ -32,7 +31,7 @@ _RECEIPT = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Entry:
-    """One message of the inbox and where its story stands. Times are seconds since 1970, UTC."""
+    """One inbox row: a message and its fate. Times are seconds since 1970, UTC."""
 
     seq: int
     source: str
@@ -42,16 +41,22 @@ class Entry:
     reason: str
     correction_id: str | None
     settled_at_s: float | None
-    epoch: int | None  # the epoch that it made
+    epoch: int | None  # the epoch that its settlement made
     raw: bytes = field(repr=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DeadLetter:
-    """A message that can never work as it was written, with the original bytes.
+    """A message that could not be decoded, decided or stored, with its original bytes.
 
-    `position` is the source's own, `file:line` for files. `reason` is the stable code of the error,
-    such as `malformed` or `id_reuse`; `message` names the value and the remedy.
+    Attributes:
+        seq: the inbox row.
+        raw: the message.
+        source: where it came from.
+        position: the source's own position of the message, `file:line` for files.
+        reason: stable code of the error, such as `malformed` or `id_reuse`.
+        message: names the value and the remedy.
+        at_s: when it became a dead letter, seconds since 1970, UTC.
     """
 
     seq: int
@@ -64,7 +69,7 @@ class DeadLetter:
 
 
 def pending(database: Database, limit: int) -> list[Received]:
-    """Oldest undecided rows."""
+    """The oldest undecided rows."""
     rows = database.rows(
         "SELECT seq, raw, source, position, received_at_s FROM inbox JOIN messages ON sha256 = raw_sha256"
         " WHERE fate = 'received' ORDER BY seq LIMIT ?",
@@ -76,20 +81,17 @@ def pending(database: Database, limit: int) -> list[Received]:
     ]
 
 
-def known(database: Database, correction_id: str) -> str | None:
-    """Content digest of the decided correction of this id; None when none is decided.
+def decided_content(database: Database, correction_id: str) -> str | None:
+    """`content_sha256` of the decided correction with this id; None when none is decided.
 
     A row that waits again after `release` or `retry` is not decided.
     """
-    row = database.row(
-        f"SELECT content_sha256 FROM inbox WHERE correction_id = ? AND fate IN {_DECIDED}",  # noqa: S608 - own text
-        (correction_id,),
-    )
+    row = database.row(_DECIDED_CONTENT, (correction_id,))
     return row[0] if row else None
 
 
 def receipt(database: Database, correction_id: str) -> Receipt | None:
-    """What became of a correction; None for an id that no decided or waiting row carries."""
+    """What became of a correction; None for an id that no row has."""
     row = database.row(_RECEIPT, (correction_id,))
     if row is None:
         return None
@@ -97,13 +99,13 @@ def receipt(database: Database, correction_id: str) -> Receipt | None:
 
 
 def entries(database: Database, *, fate: Fate | None, limit: int) -> list[Entry]:
-    """The newest messages of a fate (default: of any), oldest first."""
+    """The newest rows of a fate (default: of any), oldest first."""
     where, parameters = ("fate = ?", [fate.value]) if fate else ("1", [])
     return list(reversed(_entries(database, where, [*parameters, limit], "ORDER BY seq DESC LIMIT ?")))
 
 
 def entry(database: Database, seq: int) -> Entry:
-    """One message; UsageError when there is none."""
+    """One row by number; UsageError when there is none."""
     found = _entries(database, "seq = ?", [seq])
     if not found:
         raise UsageError(f"the inbox has no row {seq}: list the rows to see their numbers")
@@ -111,7 +113,7 @@ def entry(database: Database, seq: int) -> Entry:
 
 
 def held(database: Database, correction_id: str) -> Entry:
-    """The held message of a correction; UsageError when it is not held."""
+    """The row of a held correction; UsageError when it is not held."""
     found = _entries(database, "fate = 'held' AND correction_id = ?", [correction_id])
     if not found:
         raise UsageError(f"no correction {correction_id!r} is held: list the held ones to see their ids")
@@ -120,15 +122,15 @@ def held(database: Database, correction_id: str) -> Entry:
 
 def dead_letters(database: Database) -> list[DeadLetter]:
     """All dead letters that were neither retried nor dropped, oldest first."""
-    return [_dead(row) for row in _entries(database, "fate = 'dead_lettered' AND NOT dropped", [])]
+    return [_dead_letter(row) for row in _entries(database, "fate = 'dead_lettered' AND NOT dropped", [])]
 
 
 def dead_letter(database: Database, seq: int) -> DeadLetter:
-    """One dead letter; UsageError when the row is none."""
+    """One dead letter by its row; UsageError when that row is not a dead letter."""
     found = _entries(database, "fate = 'dead_lettered' AND NOT dropped AND seq = ?", [seq])
     if not found:
         raise UsageError(f"there is no dead letter {seq}: list them to see their numbers")
-    return _dead(found[0])
+    return _dead_letter(found[0])
 
 
 def _entries(
@@ -136,11 +138,11 @@ def _entries(
 ) -> list[Entry]:
     rows = database.rows(f"{_ENTRIES} WHERE {where} {tail}", parameters)
     names = Entry.__slots__
-    return [Entry(**dict(zip(names, _readable(row), strict=True))) for row in rows]
+    return [Entry(**dict(zip(names, _with_fate(row), strict=True))) for row in rows]
 
 
-def _readable(row: tuple[Any, ...]) -> tuple[Any, ...]:
-    """The row with its fate; a row whose fate nobody knows is listed too, and says so."""
+def _with_fate(row: tuple[Any, ...]) -> tuple[Any, ...]:
+    """The row with its fate decoded. An unknown fate is listed as dead, with that as the reason."""
     try:
         return (*row[:4], Fate(row[4]), *row[5:])
     except ValueError:
@@ -148,7 +150,7 @@ def _readable(row: tuple[Any, ...]) -> tuple[Any, ...]:
         return (*row[:4], Fate.DEAD, reason, *row[6:])
 
 
-def _dead(row: Entry) -> DeadLetter:
+def _dead_letter(row: Entry) -> DeadLetter:
     code, separator, message = row.reason.partition(": ")
     if not separator or not code.replace("_", "").isalnum():
         code, message = "invalid", row.reason

@@ -1,8 +1,7 @@
-"""What is live: epochs, refs, facts and weight edits, each as of one moment."""
+"""Queries of what is live: epochs, refs, facts and weight edits, each as of one moment."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Self
 
 from guardedit.core.epoch import Change, Epoch
@@ -12,16 +11,16 @@ from guardedit.core.proposal import WeightEdit
 from guardedit.core.protocols import Clock
 from guardedit.core.serving import Snapshot, Update
 from guardedit.ledger import epochs
-from guardedit.ledger.state import State, changes_between, edits_at, follow, state_at
+from guardedit.ledger.state import Edits, State, advance, changes_between, edits_at, state_at
 from guardedit.ledger.storage.blobs import Blobs
 from guardedit.ledger.storage.database import Database, read_json
 
 
 class LiveReader:
-    """Answers from the last committed transaction; keeps the serving epoch's facts in memory.
+    """Reads the last committed transaction, and caches the state of the serving epoch.
 
-    Threads take turns on one connection. A numbered epoch never changes, so its answers do not either.
-    What other writers committed is read as changes: an epoch costs what it changed.
+    Threads take turns on one connection. A numbered epoch never changes. Epochs of other writers are read as
+    changes on top of the cached state, so following one costs as much as it changed.
     """
 
     def __init__(self, database: Database, blobs: Blobs, clock: Clock) -> None:
@@ -33,7 +32,7 @@ class LiveReader:
         self._loaded: dict[tuple[str, str], WeightEdit] = {}
 
     def close(self) -> None:
-        """Give the file back."""
+        """Close the ledger."""
         self._database.close()
 
     def __enter__(self) -> Self:
@@ -44,15 +43,15 @@ class LiveReader:
 
     @property
     def base_sha256(self) -> str:
-        """Digest of the base model this ledger belongs to."""
-        return epochs.read_epoch(self._database, 0, {}).base_sha256
+        """Digest of the base model that this ledger belongs to."""
+        return epochs.read_epoch(self._database, 0, edits=()).base_sha256
 
     def compare_base(self, base_sha256: str) -> None:
-        """WrongBaseModel when the ledger belongs to another model than the one loaded."""
+        """Raise WrongBaseModel when the ledger belongs to another model than `base_sha256`."""
         if (recorded := self.base_sha256) != base_sha256:
             raise WrongBaseModel(
                 f"{self._database.path} belongs to base model {recorded}, the loaded one is {base_sha256}: "
-                "load that model, or give this one another folder"
+                "load that model, or use another folder for this one"
             )
 
     # Epochs and what is live in them.
@@ -63,8 +62,8 @@ class LiveReader:
 
     def edits(self, epoch: int | None = None) -> tuple[WeightEdit, ...]:
         """The live weight edits of an epoch (default: serving), sorted by digest, blobs verified."""
-        wanted = self._serving_state().edits if epoch is None else self._edits_at(epoch)
-        loaded = {(digest, facts): self._edit(digest, facts) for digest, facts in wanted.items()}
+        live = self._serving_state().edits if epoch is None else self._edits_at(epoch)
+        loaded = {(digest, facts): self._edit(digest, facts) for digest, facts in live.items()}
         if epoch is None:
             self._loaded = loaded
         return tuple(loaded.values())
@@ -79,9 +78,9 @@ class LiveReader:
             )
 
     def changes_since(self, epoch: int) -> list[Change]:
-        """From the facts of an epoch to those that serve: each key once, in its latest state."""
+        """The changes from an epoch to the serving one: each key once, in its latest state."""
         with self._database.snapshot():
-            epochs.read_epoch(self._database, epoch, {})
+            epochs.check_epoch(self._database, epoch)
             changes = changes_between(self._database, epoch, self.ref(epochs.SERVING))
         latest: dict[FactKey, Change] = {}
         for change in changes:
@@ -90,16 +89,16 @@ class LiveReader:
         return list(latest.values())
 
     def update(self, after: int) -> Update:
-        """From epoch `after` to the one that serves, read in one transaction: what a replica follows."""
+        """The difference from epoch `after` to the serving one, read in one transaction."""
         with self._database.snapshot():
-            serving, earlier = self.epoch(), epochs.read_epoch(self._database, after, {})
-            moved = self._database.row("SELECT 1 FROM epoch_edits WHERE epoch > ? LIMIT 1", (after,))
-            same = not moved and earlier.weights_sha256 == serving.weights_sha256
+            serving, earlier = self.epoch(), epochs.read_epoch(self._database, after, edits=())
+            edits_changed = self._database.row("SELECT 1 FROM epoch_edits WHERE epoch > ? LIMIT 1", (after,))
+            same_weights = not edits_changed and earlier.weights_sha256 == serving.weights_sha256
             return Update(
                 after=after,
                 epoch=serving,
                 changes=tuple(self.changes_since(after)),
-                edits=None if same else self.edits(),
+                edits=None if same_weights else self.edits(),
             )
 
     def epoch(self, number: int | None = None) -> Epoch:
@@ -114,7 +113,7 @@ class LiveReader:
         return epochs.read_epochs(self._database)
 
     def ref(self, name: str) -> int:
-        """The epoch number a ref points to."""
+        """The epoch number that a ref points to."""
         return epochs.read_ref(self._database, name)
 
     def refs(self) -> dict[str, int]:
@@ -127,18 +126,18 @@ class LiveReader:
             if state is None or state.number > number:
                 state = state_at(self._database, number)
             elif state.number < number:
-                state = follow(self._database, state, number)
+                state = advance(self._database, state, number)
         self._serving = state
         return state
 
     def _state(self, epoch: int | None) -> State:
         if epoch is None:
             return self._serving_state()
-        epochs.read_epoch(self._database, epoch, {})
+        epochs.check_epoch(self._database, epoch)
         return state_at(self._database, epoch)
 
-    def _edits_at(self, epoch: int) -> Mapping[str, str]:
-        epochs.read_epoch(self._database, epoch, {})
+    def _edits_at(self, epoch: int) -> Edits:
+        epochs.check_epoch(self._database, epoch)
         return edits_at(self._database, epoch)
 
     def _edit(self, digest: str, facts: str) -> WeightEdit:

@@ -1,4 +1,4 @@
-"""The checks between opening the file and trusting it, and epoch 0 of a new ledger."""
+"""Opens a ledger for reading, checks one that was opened for writing, and creates epoch 0."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ from guardedit.core.epoch import state_sha256_of
 from guardedit.core.errors import LedgerCorrupt, UsageError
 from guardedit.core.protocols import Clock
 from guardedit.ledger import epochs
-from guardedit.ledger.projection import EPOCH, record
+from guardedit.ledger.next_epoch import genesis
+from guardedit.ledger.projection import record
 from guardedit.ledger.reading import LedgerReader
 from guardedit.ledger.state import State, state_at
 from guardedit.ledger.storage.blobs import Blobs
@@ -20,9 +21,9 @@ from guardedit.ledger.storage.lock import CoordinatorLock
 
 
 def read_only(folder: Path, *, clock: Clock, key: bytes = b"") -> LedgerReader:
-    """The ledger in `folder` for reading alone: nothing there is changed, not even a file beside it.
+    """The ledger in `folder` for reading. No file in the folder is changed or created.
 
-    It follows a writer that is at work; where there is none it stays as it is now.
+    It follows a writer that is at work. Where there is none, it shows the state at the time of opening.
 
     Raises:
         UsageError: there is no ledger.
@@ -33,23 +34,26 @@ def read_only(folder: Path, *, clock: Clock, key: bytes = b"") -> LedgerReader:
 
 
 def anchor(folder: Path, *, key: bytes = b"") -> int:
-    """Let the chain's present end be the true one, whatever `ledger.head` says; returns its number.
+    """Rewrite `ledger.head` to the chain's present end, whatever it contains; returns that event's number.
 
-    For a key that was set or changed later, and for a file of heads that was lost while the database is
-    known to be whole. No coordinator may run.
+    For a key that was set or changed later, and for a `ledger.head` that was lost while the database is
+    known to be complete. No coordinator may run.
 
     Raises:
-        LedgerCorrupt: the chain is broken; LedgerBusy: a coordinator runs; UsageError: there is no ledger.
+        LedgerCorrupt: the chain is broken.
+        LedgerBusy: a coordinator runs.
+        UsageError: there is no ledger.
     """
     if not (folder / NAME).is_file():
         raise UsageError(f"there is no ledger in {folder}: nothing to anchor")
     lock = CoordinatorLock(folder)
     try:
-        with contextlib.closing(writable(folder, key=key, compare=False)) as database:
-            for said in broken_links(map(EventRow._make, database.rows("SELECT * FROM events ORDER BY seq"))):
-                raise LedgerCorrupt(f"{said}: restore the folder from a backup")
-            seq, digest = database.last()
-            database.heads.renew(seq, digest)
+        with contextlib.closing(writable(folder, key=key, check_heads=False)) as database:
+            rows = database.rows("SELECT * FROM events ORDER BY seq")
+            for problem in broken_links(map(EventRow._make, rows)):
+                raise LedgerCorrupt(f"{problem}: restore the folder from a backup")
+            seq, digest = database.last_event()
+            database.heads.reset(seq, digest)
     finally:
         lock.release()
     return seq
@@ -64,14 +68,14 @@ def begin(
     weights_sha256: str,
     at_s: float,
 ) -> None:
-    """Write epoch 0 unless it is there.
+    """Check the file, and write epoch 0 unless it exists.
 
     Raises:
         LedgerCorrupt: SQLite finds the file damaged, or blobs lie beside an empty one.
         UsageError: the ledger is new and `base_sha256` is missing.
     """
-    if said := database.check():
-        raise LedgerCorrupt(f"{database.path} is damaged: {said[0]}; restore the folder from a backup")
+    if findings := database.integrity_problems():
+        raise LedgerCorrupt(f"{database.path} is damaged: {findings[0]}; restore the folder from a backup")
     if epochs.refs(database):
         return
     if blobs.any():
@@ -80,18 +84,22 @@ def begin(
             "restore the folder from a backup"
         )
     if base_sha256 is None:
-        raise UsageError(f"{database.path} is new: give the digest of the base model it shall belong to")
-    step = epochs.genesis(
+        raise UsageError(f"{database.path} is new: give the digest of the base model that it shall belong to")
+    first = genesis(
         base_sha256=base_sha256, policy_sha256=policy_sha256, weights_sha256=weights_sha256, at_s=at_s
     )
     with database.transaction("ledger.begin") as connection:
         if epochs.refs(database):
-            return  # the other cycle was first
-        record(connection, at_s=at_s, kind=EPOCH, body=step.body)
+            return  # the other cycle's writer was first
+        record(connection, first.event, at_s=at_s)
 
 
 def trusted_state(database: Database) -> State:
-    """What is live in the serving epoch; LedgerCorrupt when that does not have the recorded hash."""
+    """The state of the serving epoch.
+
+    Raises:
+        LedgerCorrupt: it does not have the recorded hash.
+    """
     number = epochs.read_ref(database, epochs.SERVING)
     state = state_at(database, number)
     epoch = epochs.read_epoch(database, number, state.edits)

@@ -1,7 +1,7 @@
-"""Do the facts say what their messages said?
+"""Checks that facts say what their messages said.
 
-The chain shows that nothing was changed since it was written. This shows that what was written follows from
-what came in.
+The hash chain shows that nothing was changed since it was written. This check shows that what was written
+follows from the messages that came in.
 """
 
 from __future__ import annotations
@@ -25,52 +25,62 @@ _FACTS = "SELECT epoch, fact FROM changes WHERE fact IS NOT NULL ORDER BY epoch,
 
 
 @dataclass(frozen=True, slots=True)
-class _Said:
-    """Accepted corrections by the id they were decided under, and all wordings of a name."""
+class _Accepted:
+    """Accepted corrections by the id under which they were decided, and all wordings of a folded key."""
 
     corrections: dict[str, Correction] = field(default_factory=dict)
     wordings: dict[tuple[str, ...], set[str]] = field(default_factory=lambda: defaultdict(set))
 
 
-def strangers(database: Database) -> Iterator[str]:
-    """Accepted messages that were decided on as something else, and facts that none of them asked for."""
-    said = _Said()
-    for seq, name, digest, raw in database.rows(_ACCEPTED):
-        try:
-            correction = decode_correction(raw, recorded=True)
-        except (CorrectionError, ValueError, TypeError, RecursionError) as error:
-            yield f"inbox: row {seq} was accepted, but its message cannot be read: {error}"
-            continue
-        if content_sha256(correction) != digest:
-            yield f"inbox: row {seq} was decided as another content than its message has"
-        said.corrections[name] = correction
-        said.wordings[_names(correction.key)].update(correction.wordings)
-    seen: set[tuple[str, str]] = set()  # a move between placements is the same fact again
+def origin_problems(database: Database) -> Iterator[str]:
+    """One sentence for each difference between accepted messages and what was recorded.
+
+    Reports messages whose content is not the one decided on, and facts that follow from no accepted message.
+    """
+    accepted = _Accepted()
+    yield from _read_messages(database, accepted)
+    checked: set[tuple[str, str]] = set()  # a move between placements records the same fact again
     for epoch, text in database.rows(_FACTS):
         try:
             fact = read_fact(text)
         except LedgerCorrupt as error:
             yield str(error)
             continue
-        if (name := (fact.id, fact.correction_id)) not in seen:
-            seen.add(name)
-            yield from (f"changes: fact {fact.id} of epoch {epoch} {why}" for why in _differences(fact, said))
+        if (origin := (fact.id, fact.correction_id)) not in checked:
+            checked.add(origin)
+            for difference in _differences(fact, accepted):
+                yield f"changes: fact {fact.id} of epoch {epoch} {difference}"
 
 
-def _differences(fact: Fact, said: _Said) -> Iterator[str]:
-    asked, name = said.corrections.get(fact.correction_id), fact.correction_id
-    if asked is None or asked.op is Op.RETRACT:
+def _read_messages(database: Database, accepted: _Accepted) -> Iterator[str]:
+    """Decode the accepted messages into `accepted`; yields the problems found."""
+    for seq, correction_id, digest, raw in database.rows(_ACCEPTED):
+        try:
+            correction = decode_correction(raw, recorded=True)
+        except (CorrectionError, ValueError, TypeError, RecursionError) as error:
+            yield f"inbox: row {seq} was accepted, but its message cannot be read: {error}"
+            continue
+        if content_sha256(correction) != digest:
+            yield f"inbox: row {seq} was decided with another content than its message has"
+        accepted.corrections[correction_id] = correction
+        accepted.wordings[_folded(correction.key)].update(correction.wordings)
+
+
+def _differences(fact: Fact, accepted: _Accepted) -> Iterator[str]:
+    name = fact.correction_id
+    origin = accepted.corrections.get(name)
+    if origin is None or origin.op is Op.RETRACT:
         yield f"follows from no accepted message: there is none of correction {name!r} that sets a fact"
         return
-    if _names(fact.key) != _names(asked.key):
-        yield f"is about {fact.key}, the message of correction {name!r} about {asked.key}"
-    if fact.target != asked.target_new:
-        yield f"says {fact.target!r}, the message of correction {name!r} says {asked.target_new!r}"
-    if missing := set(asked.wordings) - set(fact.wordings):
+    if _folded(fact.key) != _folded(origin.key):
+        yield f"is about {fact.key}, the message of correction {name!r} about {origin.key}"
+    if fact.target != origin.target_new:
+        yield f"says {fact.target!r}, the message of correction {name!r} says {origin.target_new!r}"
+    if missing := set(origin.wordings) - set(fact.wordings):
         yield f"lacks the wording {min(missing)!r} of correction {name!r}"
-    if added := set(fact.wordings) - said.wordings[_names(fact.key)]:
-        yield f"has the wording {min(added)!r}, which stands in no message about it"
+    if added := set(fact.wordings) - accepted.wordings[_folded(fact.key)]:
+        yield f"has the wording {min(added)!r}, which is in no message about it"
 
 
-def _names(key: FactKey) -> tuple[str, str, str]:
+def _folded(key: FactKey) -> tuple[str, str, str]:
     return identity(key.subject), identity(key.relation), key.tenant

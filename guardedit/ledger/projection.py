@@ -1,7 +1,7 @@
-"""From an event to the rows that follow from it. The only writer of every table but `events` and `messages`.
+"""Writes the table rows that follow from an event. No other file writes to these tables.
 
-A pure function of the event and the tables so far: replaying all events into an empty database gives the
-same tables, which is how `verify` finds a row that somebody changed.
+The rows are a pure function of the event and of the tables so far. Replaying all events into an empty
+database gives the same tables, which is how `verify` finds a row that was changed.
 """
 
 from __future__ import annotations
@@ -11,18 +11,20 @@ import sqlite3
 from collections.abc import Mapping
 from typing import Any, Final
 
+from guardedit.core.ledger import EventKind
+from guardedit.ledger.events import (
+    DroppedEvent,
+    EditsEvent,
+    EpochEvent,
+    EventBody,
+    ReceivedEvent,
+    RefEvent,
+    ReleasedEvent,
+    RetriedEvent,
+    SettledEvent,
+)
+from guardedit.ledger.records import ChangeRecord, EditRecord, VerdictRecord
 from guardedit.ledger.storage.chain import EventRow, append
-
-#: Kinds of event that change tables. `note` may use any other kind.
-RECEIVED: Final = "received"
-SETTLED: Final = "settled"
-RELEASED: Final = "released"
-RETRIED: Final = "retried"
-DROPPED: Final = "dropped"
-EPOCH: Final = "epoch"
-REF: Final = "ref"
-EDITS: Final = "edits"
-RESERVED: Final = frozenset({RECEIVED, SETTLED, RELEASED, RETRIED, DROPPED, EPOCH, REF, EDITS})
 
 #: Tables that a replay of the events rebuilds.
 TABLES: Final = (
@@ -40,115 +42,111 @@ TABLES: Final = (
     "rollbacks",
 )
 
-#: What may stand before the colon in a rollback's reason.
-TRIGGERS: Final = frozenset({"drift", "manual", "recovery", "gate"})
+
+def record(connection: sqlite3.Connection, event: EventBody, *, at_s: float) -> None:
+    """Append one of the ledger's own events and write its rows, inside the caller's transaction."""
+    record_note(connection, event.event_kind, event.to_json(), at_s=at_s)
 
 
-def record(connection: sqlite3.Connection, *, at_s: float, kind: str, body: Mapping[str, Any]) -> EventRow:
-    """Append an event and write what follows from it, inside the caller's transaction."""
-    event = append(connection, at_s=at_s, kind=kind, body=body)
-    project(connection, event)
-    return event
+def record_note(connection: sqlite3.Connection, kind: str, body: Mapping[str, Any], *, at_s: float) -> None:
+    """Append any event and write its rows, inside the caller's transaction."""
+    project(connection, append(connection, at_s=at_s, kind=kind, body=body))
 
 
-def project(connection: sqlite3.Connection, event: EventRow) -> None:
+def project(connection: sqlite3.Connection, row: EventRow) -> None:
     """Write the rows that follow from one event."""
-    body = event.read()
-    match event.kind:
-        case "received":
-            _received(connection, event, body)
-        case "settled":
-            _settled(connection, event, body)
-        case "released":
-            _waiting_again(connection, body["seq"], released=1)
-        case "retried":
-            _waiting_again(connection, body["seq"], released=0)
-        case "dropped":
-            connection.execute("UPDATE inbox SET dropped = 1 WHERE seq = ?", (body["seq"],))
-        case "epoch":
-            _epoch(connection, event, body)
-        case "ref":
-            _ref(connection, body["name"], body["to"])
-        case "edits":
-            _made(connection, event, body)
+    body = row.read()
+    match row.kind:
+        case EventKind.RECEIVED:
+            _received(connection, row, ReceivedEvent.from_json(body))
+        case EventKind.SETTLED:
+            _settled(connection, row, SettledEvent.from_json(body))
+        case EventKind.RELEASED:
+            _reopen(connection, ReleasedEvent.from_json(body).seq, released=1)
+        case EventKind.RETRIED:
+            _reopen(connection, RetriedEvent.from_json(body).seq, released=0)
+        case EventKind.DROPPED:
+            seq = DroppedEvent.from_json(body).seq
+            connection.execute("UPDATE inbox SET dropped = 1 WHERE seq = ?", (seq,))
+        case EventKind.EPOCH:
+            _epoch(connection, row, EpochEvent.from_json(body))
+        case EventKind.REF:
+            ref = RefEvent.from_json(body)
+            _ref(connection, ref.name, ref.to)
+        case EventKind.EDITS:
+            _remembered_edits(connection, row, EditsEvent.from_json(body))
         case _:
-            pass
-    if isinstance(verdict := body.get("verdict"), dict):
-        _verdict(connection, event, verdict, epoch=body["number"] if event.kind == EPOCH else None)
+            _verdict(connection, row, VerdictRecord.in_note(body), epoch=None)
 
 
-def _received(connection: sqlite3.Connection, event: EventRow, body: Mapping[str, Any]) -> None:
+def _received(connection: sqlite3.Connection, row: EventRow, event: ReceivedEvent) -> None:
     connection.execute(
         "INSERT INTO inbox (seq, source, position, raw_sha256, received_at_s) VALUES (?, ?, ?, ?, ?)",
-        (body["seq"], body["source"], body["position"], body["raw_sha256"], event.at_s),
+        (event.seq, event.source, event.position, event.raw_sha256, row.at_s),
     )
 
 
-def _settled(connection: sqlite3.Connection, event: EventRow, body: Mapping[str, Any]) -> None:
-    seq, fate, reason, correction_id = (body[k] for k in ("seq", "fate", "reason", "correction_id"))
+def _settled(connection: sqlite3.Connection, row: EventRow, event: SettledEvent) -> None:
     connection.execute(
         "UPDATE inbox SET fate = ?, reason = ?, correction_id = ?, content_sha256 = ?,"
         " settled_at_s = ?, epoch = ? WHERE seq = ?",
-        (fate, reason, correction_id, body["content_sha256"], event.at_s, body["epoch"], seq),
+        (
+            *(event.fate, event.reason, event.correction_id, event.content_sha256),
+            *(row.at_s, event.epoch, event.seq),
+        ),
     )
-    said = body["decision"]
     connection.execute(
         "INSERT INTO decisions SELECT ?, seq, source, ?, ?, ?, ?, ?, ?, ?, ?, ? FROM inbox WHERE seq = ?",
         (
+            *(row.seq, row.at_s, event.fate, event.reason, event.correction_id),
+            *event.decision_labels,
+            _json(event.decision) if event.decision else None,
             event.seq,
-            event.at_s,
-            fate,
-            reason,
-            correction_id,
-            *((said[k] for k in ("route", "rule", "method", "policy_sha256")) if said else [""] * 4),
-            _text(said) if said else None,
-            seq,
         ),
     )
-    connection.executemany("INSERT INTO reach VALUES (?, ?)", [(event.seq, name) for name in body["reach"]])
+    connection.executemany("INSERT INTO reach VALUES (?, ?)", [(row.seq, name) for name in event.reach])
 
 
-def _waiting_again(connection: sqlite3.Connection, seq: int, *, released: int) -> None:
+def _reopen(connection: sqlite3.Connection, seq: int, *, released: int) -> None:
+    """Let an inbox row wait again."""
     connection.execute(
         "UPDATE inbox SET fate = 'received', settled_at_s = NULL, released = ? WHERE seq = ?",
         (released, seq),
     )
 
 
-def _epoch(connection: sqlite3.Connection, event: EventRow, body: Mapping[str, Any]) -> None:
-    number = body["number"]
-    names = ("kind", "reason", "base_sha256", "policy_sha256", "weights_sha256", "state_sha256")
+def _epoch(connection: sqlite3.Connection, row: EventRow, event: EpochEvent) -> None:
     connection.execute(
         "INSERT INTO epochs VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
-        (number, *(body[name] for name in names), event.at_s),
+        (
+            *(event.number, event.kind, event.reason, event.base_sha256, event.policy_sha256),
+            *(event.weights_sha256, event.state_sha256, row.at_s),
+        ),
     )
-    for n, change in enumerate(body["changes"]):
-        _change(connection, number, n, change)
-    for edit in body["edits_added"]:
+    for n, change in enumerate(event.changes):
+        _change(connection, event.number, n, change)
+    for edit in event.edits_added:
         _edit(connection, edit)
         connection.execute(
-            "INSERT INTO epoch_edits VALUES (?, ?, ?)", (number, edit["digest"], _text(edit["facts"]))
+            "INSERT INTO epoch_edits VALUES (?, ?, ?)", (event.number, edit.digest, edit.facts_json)
         )
-    for digest in body["edits_removed"]:
-        connection.execute("INSERT INTO epoch_edits VALUES (?, ?, NULL)", (number, digest))
-    for name, to in body["refs"].items():
+    for digest in event.edits_removed:
+        connection.execute("INSERT INTO epoch_edits VALUES (?, ?, NULL)", (event.number, digest))
+    for name, to in event.refs.items():
         _ref(connection, name, to)
-    if body["kind"] == "rollback":
-        trigger = body["reason"].partition(":")[0]
-        connection.execute(
-            "INSERT INTO rollbacks VALUES (?, ?)",
-            (number, trigger if trigger in TRIGGERS else "manual"),
-        )
+    if trigger := event.rollback_trigger:
+        connection.execute("INSERT INTO rollbacks VALUES (?, ?)", (event.number, trigger))
+    if event.verdict is not None:
+        _verdict(connection, row, VerdictRecord.from_json(event.verdict), epoch=event.number)
 
 
-def _change(connection: sqlite3.Connection, epoch: int, n: int, change: Mapping[str, Any]) -> None:
-    fact = change["fact"]
+def _change(connection: sqlite3.Connection, epoch: int, n: int, change: ChangeRecord) -> None:
     connection.execute(
         "INSERT INTO changes VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
         (
-            *(epoch, n, *change["key"], *change["names"]),
-            *(change["correction_id"], change["reported_at_s"], change["fact_id"]),
-            *((fact["version"], fact["placement"], _text(fact)) if fact else (None, None, None)),
+            *(epoch, n, *change.key, *change.names),
+            *(change.correction_id, change.reported_at_s, change.fact_id),
+            *(change.version, change.placement, _json(change.fact) if change.fact else None),
         ),
     )
 
@@ -159,44 +157,40 @@ def _ref(connection: sqlite3.Connection, name: str, to: int) -> None:
     )
 
 
-def _edit(connection: sqlite3.Connection, edit: Mapping[str, Any]) -> None:
-    # The first description of the same bytes for the same facts stays.
+def _edit(connection: sqlite3.Connection, edit: EditRecord) -> None:
+    # The first record of the same payload for the same facts stays.
     connection.execute(
         "INSERT OR IGNORE INTO edits VALUES (?, ?, ?, ?, ?)",
-        (
-            edit["digest"],
-            _text(edit["facts"]),
-            edit["subject"],
-            edit["method"],
-            _text(edit["diagnostics"]),
-        ),
+        (edit.digest, edit.facts_json, edit.subject, edit.method, _json(edit.diagnostics)),
     )
 
 
-def _made(connection: sqlite3.Connection, event: EventRow, body: Mapping[str, Any]) -> None:
-    for n, made in enumerate(body["made"]):
-        edit = made["edit"]
+def _remembered_edits(connection: sqlite3.Connection, row: EventRow, event: EditsEvent) -> None:
+    for n, (content_key, group_key, edit) in enumerate(event.made):
         _edit(connection, edit)
         connection.execute(
             "INSERT INTO edit_cache VALUES (?, ?, ?, ?, ?, ?)",
-            (event.seq, n, made["content_key"], made["group_key"], edit["digest"], _text(edit["facts"])),
+            (row.seq, n, content_key, group_key, edit.digest, edit.facts_json),
         )
 
 
 def _verdict(
-    connection: sqlite3.Connection, event: EventRow, verdict: Mapping[str, Any], *, epoch: int | None
+    connection: sqlite3.Connection, row: EventRow, verdict: VerdictRecord | None, *, epoch: int | None
 ) -> None:
+    if verdict is None:
+        return
     connection.execute(
-        "INSERT INTO verdicts VALUES (?, ?, ?, ?)", (event.seq, epoch, verdict["outcome"], _text(verdict))
+        "INSERT INTO verdicts VALUES (?, ?, ?, ?)",
+        (row.seq, epoch, verdict.outcome, _json(verdict.recorded)),
     )
     connection.executemany(
         "INSERT INTO gates VALUES (?, ?, ?, ?, ?, ?)",
         [
-            (event.seq, n, gate["name"], gate["outcome"], gate["value"], gate["limit"])
-            for n, gate in enumerate(verdict["gates"])
+            (row.seq, n, gate.name, gate.outcome, gate.value, gate.limit)
+            for n, gate in enumerate(verdict.gates)
         ],
     )
 
 
-def _text(value: Any) -> str:
+def _json(value: Any) -> str:
     return json.dumps(value, sort_keys=True)

@@ -1,4 +1,4 @@
-"""Everything that can be asked of the ledger. Writes nothing, so any number of processes may use it."""
+"""All queries of the ledger. Writes nothing, so any number of processes may use it."""
 
 from __future__ import annotations
 
@@ -6,11 +6,10 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from guardedit.core.counts import Counts
 from guardedit.core.fact import Fact, FactKey
-from guardedit.core.messages import LastChange, Received
+from guardedit.core.ledger import Counts
+from guardedit.core.messages import Fate, LastChange, Receipt, Received
 from guardedit.core.proposal import WeightEdit
-from guardedit.core.receipt import Fate, Receipt
 from guardedit.ledger import history, inbox
 from guardedit.ledger.counts import read_counts
 from guardedit.ledger.live import LiveReader
@@ -19,15 +18,15 @@ from guardedit.ledger.verify import problems
 
 
 class LedgerReader(LiveReader):
-    """Facts, corrections, messages and events, besides what is live.
+    """Queries of facts, corrections, messages and events, in addition to what is live.
 
     Methods raise UsageError for what does not exist and LedgerCorrupt for what cannot be trusted.
     """
 
-    # Edits that were made before.
+    # Weight edits that were made before.
 
     def recall_edit(self, content_key: str) -> WeightEdit | None:
-        """An edit that was optimised before, byte for byte; None when it was not."""
+        """An edit that was optimised before, byte for byte; None when there is none."""
         row = self._database.row(
             "SELECT digest, facts FROM edit_cache WHERE content_key = ?"
             " ORDER BY event_seq DESC, n DESC LIMIT 1",
@@ -36,7 +35,7 @@ class LedgerReader(LiveReader):
         return None if row is None else self._edit(*row)
 
     def served_edit(self, group_key: str) -> WeightEdit | None:
-        """The edit that last stood for this group in an epoch, whatever it was made beside."""
+        """The last edit of this group that an epoch served, whatever it was optimised together with."""
         row = self._database.row(
             "SELECT digest, facts FROM epoch_edits JOIN edit_cache USING (digest, facts)"
             " WHERE group_key = ? ORDER BY epoch DESC LIMIT 1",
@@ -51,11 +50,11 @@ class LedgerReader(LiveReader):
         return history.history(self._database, key)
 
     def find_fact(self, text: str) -> list[Fact]:
-        """Live facts of this id or of a subject of this name; where none is live, the latest of this id."""
+        """Live facts with this id or a subject of this name; if there is none, the latest fact of this id."""
         return history.find_fact(self._database, text)
 
     def canonical(self, key: FactKey) -> FactKey:
-        """The key under which this name was first recorded; the key itself where it never was."""
+        """The key under which this name was first recorded; `key` itself where it never was."""
         return history.canonical(self._database, key)
 
     def last_change(self, key: FactKey) -> LastChange | None:
@@ -63,16 +62,15 @@ class LedgerReader(LiveReader):
         return history.last_change(self._database, key)
 
     def latest_version(self, key: FactKey) -> int:
-        """The highest version a key ever had; 0 for none."""
+        """The highest version that a key ever had; 0 for none."""
         return history.latest_version(self._database, key)
 
-    def subject_edits(self, subject: str, *, since_s: float) -> int:
-        """How many corrections of a subject were accepted at or after a time (seconds since 1970, UTC)."""
-        return history.subject_edits(self._database, subject, since_s=since_s)
+    def corrections_reaching(self, names: Sequence[str], *, since_s: float) -> int:
+        """How many accepted corrections reached the most-reached of these names (`naming.identity`).
 
-    def reaching(self, names: Sequence[str], *, since_s: float) -> int:
-        """Of these names (`naming.identity`) the one that most accepted corrections reached: how many."""
-        return history.reaching(self._database, names, since_s=since_s)
+        Only corrections that were accepted at or after `since_s` count, seconds since 1970, UTC.
+        """
+        return history.corrections_reaching(self._database, names, since_s=since_s)
 
     def receipt(self, correction_id: str) -> Receipt | None:
         """What became of a correction; None for an unknown id."""
@@ -83,22 +81,22 @@ class LedgerReader(LiveReader):
         return history.decision(self._database, correction_id)
 
     def verdict(self, epoch: int) -> dict[str, Any] | None:
-        """The verdict that let an epoch be served, as recorded; None for epochs without a trial."""
+        """The verdict that accepted an epoch, as recorded; None for epochs without a trial."""
         return history.verdict(self._database, epoch)
 
     # The inbox.
 
     def pending(self, limit: int) -> list[Received]:
-        """Oldest undecided inbox rows."""
+        """The oldest undecided inbox rows."""
         return inbox.pending(self._database, limit)
 
-    def known(self, correction_id: str) -> str | None:
-        """`content_sha256` of the decided correction of this id; None when none is decided.
+    def decided_content(self, correction_id: str) -> str | None:
+        """`content_sha256` of the decided correction with this id; None when none is decided.
 
-        The same content means a duplicate, another one a reused id. Rows of one and the same batch do
-        not know of each other here: whoever settles a batch compares them.
+        The same content means a duplicate, another one a reused id. Rows that are being settled in one batch
+        are not decided yet: the caller has to compare them with each other.
         """
-        return inbox.known(self._database, correction_id)
+        return inbox.decided_content(self._database, correction_id)
 
     def entries(self, fate: Fate | None = None, *, limit: int = 100) -> list[inbox.Entry]:
         """The newest inbox rows of a fate (default: of any), oldest first."""
@@ -117,28 +115,28 @@ class LedgerReader(LiveReader):
         """One dead letter by its inbox number."""
         return inbox.dead_letter(self._database, seq)
 
-    # The whole.
+    # Events, totals and checks.
 
     def events(
         self, *, since: int = 0, kinds: Sequence[str] | None = None
     ) -> list[tuple[int, str, Mapping[str, Any]]]:
-        """(sequence number, kind, body) of the events after number `since`, of these kinds or of all."""
+        """(sequence number, kind, body) of the events after number `since`; `kinds` None: of all kinds."""
         return [(row.seq, row.kind, row.read()) for row in self.log(since=since, kinds=kinds)]
 
     def timed_events(
         self, *, since: int = 0, kinds: Sequence[str] | None = None
     ) -> list[tuple[int, float, str, Mapping[str, Any]]]:
-        """The same as (sequence number, seconds since 1970, kind, body)."""
+        """Like `events`, as (sequence number, seconds since 1970 UTC, kind, body)."""
         return [(row.seq, row.at_s, row.kind, row.read()) for row in self.log(since=since, kinds=kinds)]
 
-    def moved(self) -> bool:
-        """Whether another process or object wrote since this was last asked; costs microseconds."""
+    def changed_elsewhere(self) -> bool:
+        """Whether another process or object wrote since the last call; costs microseconds."""
         version = self._database.version()
-        moved, self._version = version != self._version, version
-        return moved
+        changed, self._version = version != self._version, version
+        return changed
 
     def log(self, *, since: int = 0, kinds: Sequence[str] | None = None) -> list[EventRow]:
-        """Events as they are stored, with time and hash."""
+        """Like `events`, as they are stored, with time and hashes."""
         rows = self._database.rows(
             "SELECT * FROM events WHERE seq > ? AND (? OR kind IN (SELECT value FROM json_each(?)))"
             " ORDER BY seq",
@@ -151,5 +149,5 @@ class LedgerReader(LiveReader):
         return read_counts(self._database, self._serving_state, now_s=self._clock())
 
     def verify(self) -> list[str]:
-        """Everything that is not as it was written, in sentences; empty for a sound ledger."""
+        """One sentence for each thing that is not as it was written; empty for a sound ledger."""
         return problems(self._database, self._blobs)

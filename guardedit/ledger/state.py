@@ -1,7 +1,7 @@
-"""What is live in an epoch: its facts and its weight edits, read from the recorded changes.
+"""`State`: what is live in an epoch, computed from the recorded changes.
 
-History is one line: every epoch stands on the one before it, so an epoch is the sum of all changes up to
-its number, and a state can follow the epochs that came after it by their changes alone.
+History is one line: every epoch builds on the one before it. So the state of an epoch is the sum of all
+changes up to its number, and a known state can be advanced by the changes of later epochs alone.
 """
 
 from __future__ import annotations
@@ -17,60 +17,66 @@ from guardedit.core.errors import LedgerCorrupt
 from guardedit.core.fact import Fact, FactKey
 from guardedit.ledger.storage.database import Database, read_json
 
-#: Digest -> the fact ids it stands for as JSON text; None: ceased to be live.
-Moves = Mapping[str, str | None]
+#: Edits by digest -> JSON list of their fact ids.
+Edits = Mapping[str, str]
+#: What an epoch does to the edits: digest -> JSON list of fact ids, or None where the edit is removed.
+EditChanges = Mapping[str, str | None]
 
 _CHANGES = (
     "SELECT epoch, subject, relation, tenant, fact FROM changes"
     " WHERE epoch > ? AND epoch <= ? ORDER BY epoch, n"
 )
-_MOVES = "SELECT epoch, digest, facts FROM epoch_edits WHERE epoch > ? AND epoch <= ? ORDER BY epoch"
+_EDIT_CHANGES = "SELECT epoch, digest, facts FROM epoch_edits WHERE epoch > ? AND epoch <= ? ORDER BY epoch"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class State:
-    """Facts in the order of their latest change, and edits as digest -> JSON text of fact ids.
+    """What is live in epoch `number`.
 
-    `total` is the `facts_sum` of the facts.
+    Attributes:
+        number: the epoch.
+        facts: live facts, those that changed last at the end.
+        edits: live weight edits, sorted by digest.
+        total: the `facts_sum` of the facts.
     """
 
     number: int
     facts: Mapping[FactKey, Fact]
-    edits: Mapping[str, str]
+    edits: Edits
     total: int
 
 
-#: Before the first epoch.
-NOTHING = State(number=-1, facts=MappingProxyType({}), edits=MappingProxyType({}), total=0)
+#: The state before epoch 0.
+EMPTY = State(number=-1, facts=MappingProxyType({}), edits=MappingProxyType({}), total=0)
 
 
-def changed(state: State, changes: Collection[Change]) -> State:
-    """The state with the facts after the changes. A fact that changed moves to the end."""
+def with_changes(state: State, changes: Collection[Change]) -> State:
+    """The state with these fact changes applied. A fact that changed moves to the end."""
     facts = dict(state.facts)
     _apply(facts, changes)
     touched = {change.key for change in changes}
-    total = facts_sum(_of(facts, touched), start=state.total, gone=_of(state.facts, touched))
+    total = facts_sum(_of(facts, touched), start=state.total, removed=_of(state.facts, touched))
     return replace(state, facts=facts, total=total)
 
 
-def moved(edits: Mapping[str, str], moves: Moves) -> Mapping[str, str]:
-    """The edits after the moves, in canonical order: sorted by digest."""
-    if not moves:
+def with_edit_changes(edits: Edits, changes: EditChanges) -> Edits:
+    """The edits with these changes applied, in canonical order: sorted by digest."""
+    if not changes:
         return edits
-    after: dict[str, str | None] = {**edits, **moves}
+    after: dict[str, str | None] = {**edits, **changes}
     return {digest: facts for digest, facts in sorted(after.items()) if facts is not None}
 
 
 def state_at(database: Database, number: int) -> State:
-    """What was live in an epoch."""
-    return follow(database, NOTHING, number)
+    """The state of an epoch, read from the beginning."""
+    return advance(database, EMPTY, number)
 
 
-def follow(database: Database, state: State, number: int) -> State:
-    """What is live in a later epoch, at the cost of what changed since."""
+def advance(database: Database, state: State, number: int) -> State:
+    """The state of a later epoch; costs as much as the changes since."""
     changes = changes_between(database, state.number, number)
-    moves = {digest: facts for _, digest, facts in database.rows(_MOVES, (state.number, number))}
-    return replace(changed(state, changes), number=number, edits=moved(state.edits, moves))
+    edits = {digest: facts for _, digest, facts in database.rows(_EDIT_CHANGES, (state.number, number))}
+    return replace(with_changes(state, changes), number=number, edits=with_edit_changes(state.edits, edits))
 
 
 def changes_between(database: Database, after: int, last: int) -> list[Change]:
@@ -78,42 +84,47 @@ def changes_between(database: Database, after: int, last: int) -> list[Change]:
     return [change for _, change in _changes(database, after, last)]
 
 
-def edits_at(database: Database, number: int) -> Mapping[str, str]:
-    """The weight edits of an epoch alone."""
-    return moved({}, {digest: facts for _, digest, facts in database.rows(_MOVES, (-1, number))})
+def edits_at(database: Database, number: int) -> Edits:
+    """The weight edits of an epoch, without its facts."""
+    changes = {digest: facts for _, digest, facts in database.rows(_EDIT_CHANGES, (-1, number))}
+    return with_edit_changes({}, changes)
 
 
-def totals(database: Database, last: int) -> Iterator[int]:
+def facts_sums(database: Database, last: int) -> Iterator[int]:
     """The `facts_sum` of every epoch from 0 to `last`."""
-    every = {
+    by_epoch = {
         number: [change for _, change in group]
         for number, group in groupby(_changes(database, -1, last), key=itemgetter(0))
     }
     facts: dict[FactKey, Fact] = {}
     total = 0
     for number in range(last + 1):
-        changes = every.get(number, [])
+        changes = by_epoch.get(number, [])
         touched = {change.key for change in changes}
-        gone = list(_of(facts, touched))
+        removed = list(_of(facts, touched))
         _apply(facts, changes)
-        total = facts_sum(_of(facts, touched), start=total, gone=gone)
+        total = facts_sum(_of(facts, touched), start=total, removed=removed)
         yield total
 
 
-def edits_of_all(database: Database, last: int) -> Iterator[Mapping[str, str]]:
-    """The weight edits of every epoch from 0 to `last`; the same object while nothing moves."""
-    every = {
+def edits_of_all(database: Database, last: int) -> Iterator[Edits]:
+    """The weight edits of every epoch from 0 to `last`; the same object while they do not change."""
+    by_epoch = {
         number: {digest: facts for _, digest, facts in group}
-        for number, group in groupby(database.rows(_MOVES, (-1, last)), key=itemgetter(0))
+        for number, group in groupby(database.rows(_EDIT_CHANGES, (-1, last)), key=itemgetter(0))
     }
-    edits: Mapping[str, str] = {}
+    edits: Edits = {}
     for number in range(last + 1):
-        edits = moved(edits, every.get(number, {}))
+        edits = with_edit_changes(edits, by_epoch.get(number, {}))
         yield edits
 
 
 def read_fact(text: str) -> Fact:
-    """A fact as it was recorded; LedgerCorrupt when the text is none."""
+    """Decode a recorded fact.
+
+    Raises:
+        LedgerCorrupt: the text is not a fact.
+    """
     try:
         return Fact.from_json(read_json(text))
     except (ValueError, KeyError, TypeError, AttributeError) as error:

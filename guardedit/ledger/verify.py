@@ -1,4 +1,4 @@
-"""Is the ledger what it was when it was written? Finds out; repairs nothing, raises for nothing it finds."""
+"""Checks that the ledger is as it was written. Repairs nothing, and reports problems instead of raising."""
 
 from __future__ import annotations
 
@@ -9,56 +9,56 @@ from collections.abc import Iterator
 
 from guardedit.core.epoch import state_sha256_of
 from guardedit.core.errors import LedgerCorrupt, LedgerError
-from guardedit.ledger.origins import strangers
+from guardedit.ledger.origins import origin_problems
 from guardedit.ledger.projection import TABLES, project
-from guardedit.ledger.state import totals
+from guardedit.ledger.state import facts_sums
 from guardedit.ledger.storage.blobs import Blobs
 from guardedit.ledger.storage.chain import EventRow, broken_links
-from guardedit.ledger.storage.connecting import noted_problems
+from guardedit.ledger.storage.connecting import head_problems
 from guardedit.ledger.storage.database import Database, schema
 
 
 def problems(database: Database, blobs: Blobs) -> list[str]:
-    """Everything that does not fit, in sentences; empty for a sound ledger.
+    """One sentence for each problem; empty for a sound ledger.
 
-    Looks at the file's structure, the noted end of the chain, the hash chain, every table against a
-    replay of the events, the original messages, what became of them, the state hash of every epoch, and
-    every blob. The model and the memory are not known here: their hashes are for others to compare.
+    Checks the file's structure, `ledger.head`, the hash chain, every table against a replay of the events,
+    the digests of the original messages, whether facts follow from their messages, the state hash of every
+    epoch, and every blob. The model and the memory are not known here: the caller compares their hashes.
     """
-    noted = database.heads
+    heads = database.heads
     with contextlib.suppress(LedgerError):
-        noted = noted.frozen()  # before the snapshot: the file is never ahead of the database
+        heads = heads.frozen()  # before the snapshot: the file is never ahead of the database
     with database.snapshot():
         return [
-            *_found(_structure(database)),
-            *_found(noted_problems(database, noted)),
-            *_found(_events(database)),
-            *_found(_references(database)),
-            *_found(_messages(database)),
-            *_found(strangers(database)),
-            *_found(_epochs(database)),
-            *_found(_blobs(database, blobs)),
+            *_reported(_structure(database)),
+            *_reported(head_problems(database, heads)),
+            *_reported(_events(database)),
+            *_reported(_references(database)),
+            *_reported(_messages(database)),
+            *_reported(origin_problems(database)),
+            *_reported(_epochs(database)),
+            *_reported(_blobs(database, blobs)),
         ]
 
 
-def _found(said: Iterator[str]) -> Iterator[str]:
-    # What cannot even be read is a problem of its own, and hides none of the others.
+def _reported(found: Iterator[str]) -> Iterator[str]:
+    """The problems that a check finds. If it cannot read the ledger, that is a problem too, and it ends."""
     try:
-        yield from said
+        yield from found
     except LedgerError as error:
         yield str(error)
 
 
 def _structure(database: Database) -> Iterator[str]:
-    for said in database.check():
-        yield f"database: {said}"
+    for finding in database.integrity_problems():
+        yield f"database: {finding}"
 
 
 def _events(database: Database) -> Iterator[str]:
     events = [EventRow(*row) for row in database.rows("SELECT * FROM events ORDER BY seq")]
     broken = list(broken_links(events))
     yield from broken
-    # Tables can only be measured against events that can be trusted.
+    # Tables can only be compared with events that can be trusted.
     if not broken:
         yield from _tables(database, events)
 
@@ -69,10 +69,10 @@ def _tables(database: Database, events: list[EventRow]) -> Iterator[str]:
         replay.executescript(schema())
         for event in events:
             project(replay, event)
-        # The last one: a dropped trigger or unique index is a change as well.
+        # `sqlite_schema` too: a missing trigger or unique index is a change as well.
         for table in (*TABLES, "sqlite_schema"):
             columns = "type, name, sql" if table == "sqlite_schema" else "*"
-            query = f"SELECT {columns} FROM {table}"  # noqa: S608 - own names
+            query = f"SELECT {columns} FROM {table}"  # noqa: S608 - constant names
             found, expected = set(database.rows(query)), set(replay.execute(query).fetchall())
             for row in sorted(found - expected, key=repr):
                 yield f"{table}: the row {_short(row)} does not follow from the events"
@@ -97,10 +97,10 @@ def _epochs(database: Database) -> Iterator[str]:
     recorded = database.rows(
         "SELECT number, base_sha256, weights_sha256, state_sha256 FROM epochs ORDER BY number"
     )
-    every = enumerate(totals(database, len(recorded) - 1))
-    for (number, base, weights, expected), (place, total) in zip(recorded, every, strict=True):
-        if number != place:
-            yield f"epochs: epoch {place} is missing"
+    computed = enumerate(facts_sums(database, len(recorded) - 1))
+    for (number, base, weights, expected), (index, total) in zip(recorded, computed, strict=True):
+        if number != index:
+            yield f"epochs: epoch {index} is missing"
             return
         if state_sha256_of(base, weights, total) != expected:
             yield f"epochs: the facts of epoch {number} do not have its state hash {expected[:12]}"

@@ -1,6 +1,6 @@
 """The retrieval memory: texts to vectors, vectors to facts, and whether a question is about a fact.
 
-Knows the encoder and FAISS. Knows nothing of the ledger, of weights, or of how an answer is generated.
+Uses the sentence encoder and FAISS. Independent of the ledger, of weights and of text generation.
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
-"""Fit the scope test to an encoder: features of made worlds in, weights and two cuts out.
+"""Fit the scope test to an encoder: weights and two thresholds from labelled synthetic questions.
 
-Run as `python -m guardedit.memory.calibrate`; the result is data, `scope_defaults.json` for the encoder
-that the package names. The cuts are chosen on relations that the weights were not fitted on.
+Run it as `python -m guardedit.memory.calibrate`. It writes the thresholds as JSON; `scope_defaults.json` is
+its result for the default encoder. The thresholds are chosen on relations that the weights were not fitted
+on.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from guardedit.core.epoch import Change
 from guardedit.core.fact import FactKey
 from guardedit.memory.candidates import Candidate
 from guardedit.memory.encoder import Encoder, SentenceEncoder
-from guardedit.memory.examples import Examples, made_worlds, read_examples
+from guardedit.memory.examples import Examples, example_worlds, read_examples
 from guardedit.memory.scope import DEFAULTS, N_FEATURES, ScopeThresholds
 from guardedit.memory.store import RetrievalMemory
 
@@ -32,14 +33,14 @@ Floats = NDArray[np.float64]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LabelledPairs:
-    """Questions against facts whose subject they name, and the cosines of those that name none.
+    """Pairs of a question and a fact whose subject it names, and cosines of questions that name no subject.
 
     Attributes:
         x: (n, N_FEATURES) features.
-        right: (n,) bool, the question falls under the fact.
-        question: (n,) int, which question; a question has at most one right and one wrong pair.
-        relation: (n,) the relation the question asks for.
-        unnamed: (m,) best cosine of questions that name no live subject and fall under no fact.
+        right: (n,) bool, whether the question is about the fact.
+        question: (n,) int, number of the question; a question has at most one right and one wrong pair.
+        relation: (n,) the relation that the question asks for.
+        unnamed: (m,) best cosine of questions that name no live subject and are about no fact.
     """
 
     x: Floats
@@ -59,9 +60,9 @@ def calibrate(
     precision: float = 0.99,
     recall: float = 0.98,
 ) -> ScopeThresholds:
-    """Thresholds whose `accept` has `precision` and whose `reject` keeps `recall` on unseen relations.
+    """Thresholds: `accept` reaches `precision` and `reject` keeps `recall`, both on unseen relations.
 
-    Both are counted over the made worlds, where about as many questions ask for another relation of a
+    Both are counted over the example worlds, where about as many questions ask for another relation of a
     live subject as ask for a live fact.
     """
     blank = ScopeThresholds(
@@ -71,8 +72,8 @@ def calibrate(
     pairs = labelled_pairs(encoder, examples, blank, seed=seed, questions=questions)
     weights, bias = fit_logistic(pairs.x, pairs.right)
     scores = unseen_scores(pairs, seed=seed)
-    chosen = winners(scores, pairs.question)
-    accept = accept_cut(scores[chosen], pairs.right[chosen], precision=precision)
+    best = best_pairs(scores, pairs.question)
+    accept = accept_threshold(scores[best], pairs.right[best], precision=precision)
     reject = min(accept, float(np.quantile(scores[pairs.right], 1 - recall)))
     return replace(
         blank,
@@ -87,23 +88,23 @@ def calibrate(
 def labelled_pairs(
     encoder: Encoder, examples: Examples, blank: ScopeThresholds, *, seed: int, questions: int
 ) -> LabelledPairs:
-    """Ask every question of every made world and label what comes back."""
+    """Retrieve candidates for every question of every example world, and label them."""
     x, right, question, relation, unnamed = [], [], [], [], []
-    asked_so_far = 0
-    for world in made_worlds(examples, seed=seed, questions=questions):
+    count = 0
+    for world in example_worlds(examples, seed=seed, questions=questions):
         memory = RetrievalMemory(encoder, blank)
         memory.apply([Change(fact.key, fact) for fact in world.facts])
-        found = memory.candidates([asked.question for asked in world.asked])
-        for number, (asked, row) in enumerate(zip(world.asked, found, strict=True), start=asked_so_far):
+        found = memory.candidates([labelled.question for labelled in world.questions])
+        for number, (labelled, row) in enumerate(zip(world.questions, found, strict=True), start=count):
             if row and not row[0].features.named:
                 unnamed.append(row[0].features.full)
                 continue
-            for candidate in hardest(row, asked.answer):
+            for candidate in hardest_pairs(row, labelled.answer):
                 x.append(candidate.features.vector())
-                right.append(candidate.entry.fact.key == asked.answer)
+                right.append(candidate.entry.fact.key == labelled.answer)
                 question.append(number)
-                relation.append(asked.relation)
-        asked_so_far += len(world.asked)
+                relation.append(labelled.relation)
+        count += len(world.questions)
     return LabelledPairs(
         x=np.stack(x),
         right=np.array(right),
@@ -113,19 +114,19 @@ def labelled_pairs(
     )
 
 
-def hardest(row: Sequence[Candidate], answer: FactKey | None) -> list[Candidate]:
-    """The right fact, if any, and of the wrong ones only the one that looks most like it.
+def hardest_pairs(row: Sequence[Candidate], answer: FactKey | None) -> list[Candidate]:
+    """The right candidate, if there is one, and the wrong one that is most similar to the question.
 
-    The easy ones are many and would make any cut look precise.
+    Easy wrong candidates are so many that with them every threshold would look precise.
     """
-    ready = [candidate for candidate in row if not candidate.features.extended]
-    wrong = [candidate for candidate in ready if candidate.entry.fact.key != answer]
-    right = [candidate for candidate in ready if candidate.entry.fact.key == answer]
+    usable = [candidate for candidate in row if not candidate.features.extended]
+    wrong = [candidate for candidate in usable if candidate.entry.fact.key != answer]
+    right = [candidate for candidate in usable if candidate.entry.fact.key == answer]
     return right + sorted(wrong, key=lambda c: (-c.features.relation, c.entry.fact.id))[:1]
 
 
 def fit_logistic(x: Floats, right: NDArray[np.bool_], *, ridge: float = 1.0) -> tuple[Floats, float]:
-    """Weights (d,) and bias of a ridge logistic regression, by Newton's method; deterministic."""
+    """Weights (d,) and bias of a ridge logistic regression, by Newton's method. Deterministic."""
     a = np.column_stack([x, np.ones(len(x))])  # (n, d+1)
     penalty = ridge * np.eye(a.shape[1])
     penalty[-1, -1] = 0.0
@@ -142,7 +143,7 @@ def fit_logistic(x: Floats, right: NDArray[np.bool_], *, ridge: float = 1.0) -> 
 
 
 def unseen_scores(pairs: LabelledPairs, *, seed: int) -> Floats:
-    """(n,) scores of every pair by weights fitted without the relation it asks for."""
+    """(n,) cross-validated scores: each pair is scored by weights fitted without its relation."""
     names = sorted(set(pairs.relation.tolist()))
     random.Random(seed).shuffle(names)
     scores = np.empty(len(pairs.right))
@@ -153,15 +154,15 @@ def unseen_scores(pairs: LabelledPairs, *, seed: int) -> Floats:
     return scores
 
 
-def winners(scores: Floats, question: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Indices of the best pair of every question: the one that a recall would return."""
+def best_pairs(scores: Floats, question: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Index of the best-scored pair of every question: the one that a recall would return."""
     order = np.lexsort((-scores, question))
     _, first = np.unique(question[order], return_index=True)
     return order[first]
 
 
-def accept_cut(scores: Floats, right: NDArray[np.bool_], *, precision: float) -> float:
-    """The lowest score from which on the share of right ones is at least `precision`; 1 if there is none."""
+def accept_threshold(scores: Floats, right: NDArray[np.bool_], *, precision: float) -> float:
+    """The lowest score at or above which a share of at least `precision` is right; 1 if there is none."""
     order = np.argsort(-scores, kind="stable")
     share = np.cumsum(right[order]) / np.arange(1, len(order) + 1)
     enough = np.flatnonzero(share >= precision)
@@ -171,8 +172,10 @@ def accept_cut(scores: Floats, right: NDArray[np.bool_], *, precision: float) ->
 def main(argv: Sequence[str] | None = None) -> None:
     """Calibrate and write the thresholds."""
     parser = argparse.ArgumentParser(prog="python -m guardedit.memory.calibrate", description=main.__doc__)
-    parser.add_argument("--examples", type=Path, default=EXAMPLES, help="JSON Lines, see memory/examples.py")
-    parser.add_argument("--encoder", help="name or path; default all-MiniLM-L6-v2 from its package")
+    parser.add_argument(
+        "--examples", type=Path, default=EXAMPLES, help="JSON Lines, as in memory/examples.py"
+    )
+    parser.add_argument("--encoder", help="name or path; default: all-MiniLM-L6-v2 from its package")
     parser.add_argument("--out", type=Path, default=DEFAULTS)
     parser.add_argument("--seed", type=int, default=0)
     args = parser.parse_args(argv)

@@ -1,4 +1,4 @@
-"""From questions to candidate facts with their features. Pure reading of shelves; decides nothing."""
+"""Candidate facts for questions, with the features that the scope test judges. Read-only."""
 
 from __future__ import annotations
 
@@ -11,92 +11,103 @@ import numpy as np
 from guardedit.core.fact import FactKey
 from guardedit.memory.encoder import Vectors
 from guardedit.memory.scope import Features, is_comparable
-from guardedit.memory.shelf import Entry, Shelf, longest_name
 from guardedit.memory.subject import masked_forms, word_overlap
-from guardedit.memory.wordings import Table, likeness
+from guardedit.memory.tenant_index import FactEntry, TenantIndex, longest_name
+from guardedit.memory.wordings import RelationCosines, similarity
 from guardedit.naming import Mention, Name, find_mentions
 
 
 class Candidate(NamedTuple):
-    """A fact that a question may fall under, and what is known about that."""
+    """A fact that a question may be about, and the features of the pair."""
 
-    entry: Entry
+    entry: FactEntry
     features: Features
 
 
-class _Ask(NamedTuple):
-    """A question about one named subject: its masked forms and whether the name seems to go on."""
+class _NamedSubject(NamedTuple):
+    """A known subject that a question names: the question masked, and whether the name seems to go on."""
 
     forms: tuple[str, ...]
     extended: bool
 
 
-class Reading(NamedTuple):
-    """What questions say, given the names that are known: for each, the subjects it names."""
+class ParsedQuestions(NamedTuple):
+    """Questions, and for each one the known subjects that it names."""
 
     questions: Sequence[str]
-    asks: list[dict[Name, _Ask]]
+    subjects: list[dict[Name, _NamedSubject]]
+
+    def masked_forms(self) -> list[str]:
+        """The distinct masked forms of all questions."""
+        return list(
+            dict.fromkeys(
+                form for found in self.subjects for subject in found.values() for form in subject.forms
+            )
+        )
 
     def texts(self) -> list[str]:
-        """Everything that has to be encoded."""
-        forms = [form for ask in self.asks for one in ask.values() for form in one.forms]
-        return list(dict.fromkeys([*self.questions, *forms]))
+        """All texts whose vectors `find_candidates` needs."""
+        return list(dict.fromkeys([*self.questions, *self.masked_forms()]))
 
 
-class _Encoded(NamedTuple):
-    """The masked forms of all questions: their rows and their likeness to every shelf's wordings."""
+class _EncodedForms(NamedTuple):
+    """The masked forms of all questions: their vectors and their cosines to the wordings in each index."""
 
     row: dict[str, int]
     vectors: Vectors  # (forms, dim)
-    tables: list[Table]
+    cosines: list[RelationCosines]
 
 
-def read(questions: Sequence[str], shelves: Sequence[Shelf]) -> Reading:
-    """Look for the subjects of the shelves' facts."""
-    known = ChainMap(*(shelf.names for shelf in shelves))
-    longest = longest_name(shelves)
-    found = [_asks(question, find_mentions(question, known, longest=longest)) for question in questions]
-    return Reading(questions, found)
+def parse_questions(questions: Sequence[str], indexes: Sequence[TenantIndex]) -> ParsedQuestions:
+    """Find the subjects of known facts in the questions."""
+    known = ChainMap(*(index.names for index in indexes))
+    longest = longest_name(indexes)
+    subjects = [
+        _named_subjects(question, find_mentions(question, known, longest=longest)) for question in questions
+    ]
+    return ParsedQuestions(questions, subjects)
 
 
-def candidates(
-    reading: Reading, shelves: Sequence[Shelf], vectors: Mapping[str, Vectors]
+def find_candidates(
+    parsed: ParsedQuestions, indexes: Sequence[TenantIndex], vectors: Mapping[str, Vectors]
 ) -> list[list[Candidate]]:
-    """Per question the facts whose subject it names; where it names none, the nearest fact.
+    """Per question the facts whose subject it names; if it names none, the nearest fact.
 
     Args:
-        reading: of these shelves as they are.
-        shelves: in order of precedence: a fact hides those of later shelves with the same subject and
+        parsed: the questions, parsed with these indexes in their present state.
+        indexes: in order of precedence: a fact hides facts of later indexes with the same subject and
             relation.
-        vectors: (dim,) rows of all of `reading.texts()`.
+        vectors: a (dim,) row for each of `parsed.texts()`.
     """
-    if not reading.questions:
+    if not parsed.questions:
         return []
-    whole = np.stack([vectors[question] for question in reading.questions])
-    encoded = _encoded(reading, shelves, vectors)
+    whole = np.stack([vectors[question] for question in parsed.questions])
+    encoded = _encoded_forms(parsed, indexes, vectors)
     found = [
         [
-            Candidate(entry, _features(entry, one, encoded, shelf, full=shelf.cosine(entry, vector)))
-            for name, one in ask.items()
-            for entry, shelf in _visible(name, shelves)
+            Candidate(entry, _features(entry, subject, encoded, index, full=index.cosine(entry, vector)))
+            for name, subject in subjects.items()
+            for entry, index in _visible(name, indexes)
         ]
-        for ask, vector in zip(reading.asks, whole, strict=True)
+        for subjects, vector in zip(parsed.subjects, whole, strict=True)
     ]
-    return _with_nearest(found, reading.questions, whole, shelves)
+    return _with_nearest(found, parsed.questions, whole, indexes)
 
 
-def _encoded(reading: Reading, shelves: Sequence[Shelf], vectors: Mapping[str, Vectors]) -> _Encoded:
-    forms = list(dict.fromkeys(form for ask in reading.asks for one in ask.values() for form in one.forms))
+def _encoded_forms(
+    parsed: ParsedQuestions, indexes: Sequence[TenantIndex], vectors: Mapping[str, Vectors]
+) -> _EncodedForms:
+    forms = parsed.masked_forms()
     if not forms:
-        return _Encoded({}, np.zeros((0, 0), dtype=np.float32), [])
+        return _EncodedForms({}, np.zeros((0, 0), dtype=np.float32), [])
     rows = np.stack([vectors[form] for form in forms])
-    tables = [shelf.wordings.cosines(rows) for shelf in shelves]
-    return _Encoded({form: i for i, form in enumerate(forms)}, rows, tables)
+    cosines = [index.wordings.cosines(rows) for index in indexes]
+    return _EncodedForms({form: i for i, form in enumerate(forms)}, rows, cosines)
 
 
-def _asks(question: str, mentions: list[Mention]) -> dict[Name, _Ask]:
+def _named_subjects(question: str, mentions: list[Mention]) -> dict[Name, _NamedSubject]:
     return {
-        name: _Ask(
+        name: _NamedSubject(
             masked_forms(question, mentions, name),
             all(mention.extended for mention in mentions if mention.name == name),
         )
@@ -104,45 +115,46 @@ def _asks(question: str, mentions: list[Mention]) -> dict[Name, _Ask]:
     }
 
 
-def _visible(name: Name, shelves: Sequence[Shelf]) -> list[tuple[Entry, Shelf]]:
-    seen: dict[str, tuple[Entry, Shelf]] = {}
-    for shelf in shelves:
-        for key, entry in shelf.names.get(name, {}).items():
-            if key.relation not in seen:
-                seen[key.relation] = (entry, shelf)
-    return list(seen.values())
+def _visible(name: Name, indexes: Sequence[TenantIndex]) -> list[tuple[FactEntry, TenantIndex]]:
+    by_relation: dict[str, tuple[FactEntry, TenantIndex]] = {}
+    for index in indexes:
+        for key, entry in index.names.get(name, {}).items():
+            by_relation.setdefault(key.relation, (entry, index))
+    return list(by_relation.values())
 
 
-def _features(entry: Entry, ask: _Ask, encoded: _Encoded, shelf: Shelf, *, full: float) -> Features:
-    rows, relation = [encoded.row[form] for form in ask.forms], entry.fact.key.relation
-    own = encoded.vectors[rows] @ shelf.wordings.vectors(relation, entry.asked).T  # (forms, wordings)
-    like = likeness(relation, encoded.tables, rows)
+def _features(
+    entry: FactEntry, subject: _NamedSubject, encoded: _EncodedForms, index: TenantIndex, *, full: float
+) -> Features:
+    rows, relation = [encoded.row[form] for form in subject.forms], entry.fact.key.relation
+    own = encoded.vectors[rows] @ index.wordings.vectors(relation, entry.masked).T  # (forms, wordings)
+    similar = similarity(relation, encoded.cosines, rows)
     return Features(
         full=full,
         own=float(own.max()),
-        relation=like.same,
-        rival=like.rival,
-        rivals=like.rivals,
-        overlap=max(word_overlap(form, asked) for form in ask.forms for asked in entry.asked),
+        relation=similar.same,
+        rival=similar.rival,
+        rivals=similar.rivals,
+        overlap=max(word_overlap(form, wording) for form in subject.forms for wording in entry.masked),
         named=True,
-        extended=ask.extended,
+        extended=subject.extended,
     )
 
 
 def _with_nearest(
-    found: list[list[Candidate]], questions: Sequence[str], whole: Vectors, shelves: Sequence[Shelf]
+    found: list[list[Candidate]], questions: Sequence[str], whole: Vectors, indexes: Sequence[TenantIndex]
 ) -> list[list[Candidate]]:
-    """Fill in the nearest visible fact for questions that name no subject: it may go by an alias."""
+    """Add the nearest visible fact for questions that name no subject: they may use an alias."""
     bare = [i for i, row in enumerate(found) if not row and is_comparable(questions[i])]
     if not bare:
         return found
-    hits = [shelf.nearest(whole[bare]) for shelf in shelves]
+    hits = [index.nearest(whole[bare]) for index in indexes]
     for n, i in enumerate(bare):
         near = [
             (cosine, entry)
             for level, per_question in enumerate(hits)
             for entry, cosine in per_question[n]
-            if not _hidden(entry.fact.key, entry.name, shelves[:level])
+            if not _hidden(entry.fact.key, entry.name, indexes[:level])
         ]
         if near:
             cosine, entry = max(near, key=lambda pair: (pair[0], pair[1].fact.id))
@@ -150,5 +162,5 @@ def _with_nearest(
     return found
 
 
-def _hidden(key: FactKey, name: Name, before: Sequence[Shelf]) -> bool:
-    return any(other.relation == key.relation for shelf in before for other in shelf.names.get(name, {}))
+def _hidden(key: FactKey, name: Name, earlier: Sequence[TenantIndex]) -> bool:
+    return any(other.relation == key.relation for index in earlier for other in index.names.get(name, {}))

@@ -1,26 +1,24 @@
-"""The read path: the fact in front of the question, in the words that models are trained to obey.
-
-Pure text. Whether the fact belongs there is the scope test's business.
-"""
+"""Prompts that state a fact before the question, so that the model answers from the fact. Text only."""
 
 from __future__ import annotations
 
 from guardedit.core.fact import Fact
 from guardedit.naming import find_mentions, name_of
 
-#: How a correction is announced. The demo model is trained on exactly this word.
+#: The word before a stated fact. The demo model is trained on exactly this word.
 ANNOUNCEMENT = "Correction:"
-#: Wordings of a fact that are announced.
-ANNOUNCED = 2
+#: How many wordings of a fact are stated.
+STATED = 2
 
 
 def with_fact(fact: Fact, question: str) -> str:
-    """The question with the fact announced before it, in two of its wordings where it has two.
+    """The question with the fact stated before it, in two of its wordings if it has two.
 
-    Statements before questions, whose answers read badly as an announcement; then the question's own wording.
-    Two are obeyed more than one, and three far less (a lab comparison on the facts of two demo runs, base and
-    edited weights; the gate `remembered` watches what is served).
-    The question names the subject as the fact does.
+    Wordings that are statements come before wordings that are questions, because a question with its answer
+    reads badly as a statement; among equals the wording of the question itself comes first. Models follow two
+    wordings more often than one, and three far less often (a lab comparison on the facts of two demo runs,
+    base and edited weights; the gate `remembered` measures it on what is served).
+    The subject in the question is respelled as the fact spells it.
 
     >>> from guardedit.core.fact import FactKey
     >>> wordings = ("The capital of Velmora is", "Velmora obeys", "Velmora is ruled from")
@@ -32,12 +30,14 @@ def with_fact(fact: Fact, question: str) -> str:
     'Correction: Velmora obeys Karsk. Correction: The capital of Velmora is Karsk. Velmora obeys'
     """
     question = respelt(fact, question)
-    said = sorted(fact.wordings, key=lambda wording: ("?" in wording, wording != question))[:ANNOUNCED]
-    return " ".join([*(f"{ANNOUNCEMENT} {wording} {fact.target}." for wording in said), question])
+    stated = sorted(fact.wordings, key=lambda wording: ("?" in wording, wording != question))[:STATED]
+    return " ".join([*(f"{ANNOUNCEMENT} {wording} {fact.target}." for wording in stated), question])
 
 
 def respelt(fact: Fact, question: str) -> str:
-    """The question with its subject as the fact's wordings spell it: to a model another is another word.
+    """The question with its subject spelled as in the fact's wordings.
+
+    To a model another spelling is another word.
 
     >>> from guardedit.core.fact import FactKey
     >>> key = FactKey("Guns N' Roses", "singer")
@@ -46,7 +46,7 @@ def respelt(fact: Fact, question: str) -> str:
     "Who sings in Guns N' Roses?"
     """
     name = name_of(fact.key.subject)
-    spelling = next((text[slice(*at)] for text, at in fact.worded if at), fact.key.subject)
+    spelling = next((text[slice(*at)] for text, at in fact.located_wordings if at), fact.key.subject)
     parts, end = list[str](), 0
     for mention in find_mentions(question, {name}, longest=len(name)):
         parts += [question[end : mention.start], spelling]

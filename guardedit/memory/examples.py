@@ -1,9 +1,9 @@
-"""Small made-up worlds in which it is known which question falls under which fact.
+"""Synthetic facts with labelled questions: for each question it is known which fact it is about, if any.
 
-An examples file is JSON Lines of two kinds of row: `{"kind", "subjects"}` and `{"kind", "relation",
-"wordings"}`, where every wording holds `{}` once. A world makes facts of subjects and relations of one
-kind, remembers some of their wordings, and asks: wordings not remembered (positive), other relations of
-the same subject, and the same relations of other subjects (both negative).
+An examples file is JSON Lines with two kinds of row: `{"kind", "subjects"}` and `{"kind", "relation",
+"wordings"}`, where every wording contains `{}` once. An example world makes facts from subjects and relations
+of one kind and stores some of their wordings. Its questions use wordings that were not stored (positive),
+other relations of the same subject, and the same relations of other subjects (both negative).
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ from guardedit.core.fact import Fact, FactKey
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Relation:
-    """One way things can be related, and how it is asked; subjects are those of its kind."""
+class ExampleRelation:
+    """A relation and its wordings. Its subjects are the subjects of its kind."""
 
     kind: str
     name: str
@@ -31,32 +31,32 @@ class Relation:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Examples:
-    """The content of an examples file."""
+    """The content of an examples file. `subjects` maps a kind to its subjects."""
 
-    relations: tuple[Relation, ...]
+    relations: tuple[ExampleRelation, ...]
     subjects: dict[str, tuple[str, ...]]
 
 
-class Asked(NamedTuple):
-    """A question, the fact it falls under (None: no live fact), and the relation it asks for."""
+class LabelledQuestion(NamedTuple):
+    """A question, the key of the fact that it is about (None: no live fact), and the relation it asks for."""
 
     question: str
     answer: FactKey | None
     relation: str
 
 
-class MadeWorld(NamedTuple):
-    """Live facts and questions about them."""
+class ExampleWorld(NamedTuple):
+    """Live facts and labelled questions."""
 
     facts: tuple[Fact, ...]
-    asked: tuple[Asked, ...]
+    questions: tuple[LabelledQuestion, ...]
 
 
 def read_examples(path: Path) -> Examples:
     """Read an examples file.
 
     Raises:
-        MemoryIndexError: names the line that is wrong.
+        MemoryIndexError: the file cannot be read or a line is wrong; the message names the line.
     """
     relations, subjects = [], {}
     try:
@@ -77,57 +77,59 @@ def read_examples(path: Path) -> Examples:
     return Examples(relations=tuple(relations), subjects=subjects)
 
 
-def made_worlds(examples: Examples, *, seed: int, questions: int) -> Iterator[MadeWorld]:
-    """Worlds from sparse to dense, in how many relations are live and in how many facts each has.
+def example_worlds(examples: Examples, *, seed: int, questions: int) -> Iterator[ExampleWorld]:
+    """Worlds from sparse to dense: few or many live relations, with few or many facts each.
 
-    Each asks at most `questions` of either sign; those that should find nothing are mostly about live
-    subjects, because these are the hard ones.
+    Each world has at most `questions` positive questions. Most of its negative questions are about subjects
+    of live facts, because those are the hard ones.
     """
     rng = random.Random(seed)
     for share, facts_per_relation in itertools.product((0.01, 0.04, 0.1, 0.3, 0.8), (1, 2, 4, 8)):
-        yield _made_world(examples, rng, share, facts_per_relation, questions)
+        yield _example_world(examples, rng, share, facts_per_relation, questions)
 
 
-def _made_world(
+def _example_world(
     examples: Examples, rng: random.Random, share: float, facts_per_relation: int, questions: int
-) -> MadeWorld:
+) -> ExampleWorld:
     facts: list[Fact] = []
-    right: list[Asked] = []
+    positive: list[LabelledQuestion] = []
     for relation in rng.sample(examples.relations, round(share * len(examples.relations))):
         names = examples.subjects[relation.kind]
         for subject in rng.sample(names, min(facts_per_relation, len(names) - 1)):
-            kept = rng.sample(relation.wordings, max(1, min(4, len(relation.wordings) // 2)))
-            facts.append(_fact(subject, relation, kept))
-            right += [
-                Asked(w.replace("{}", subject), facts[-1].key, relation.name) for w in relation.wordings
+            stored = rng.sample(relation.wordings, max(1, min(4, len(relation.wordings) // 2)))
+            facts.append(_fact(subject, relation, stored))
+            positive += [
+                LabelledQuestion(wording.replace("{}", subject), facts[-1].key, relation.name)
+                for wording in relation.wordings
             ]
     live = {fact.key for fact in facts}
-    named = {fact.key.subject for fact in facts}
-    nearly: list[Asked] = []  # a live subject, but nothing of this relation
-    others: list[Asked] = []
+    live_subjects = {fact.key.subject for fact in facts}
+    other_relation: list[LabelledQuestion] = []  # about a subject that has other live facts
+    other_subject: list[LabelledQuestion] = []
     for relation in examples.relations:
         for subject in examples.subjects[relation.kind]:
             if _key(subject, relation) not in live:
-                asked = Asked(rng.choice(relation.wordings).replace("{}", subject), None, relation.name)
-                (nearly if subject in named else others).append(asked)
-    asked_here = [
-        *_some(right, questions, rng),
-        *_some(nearly, questions, rng),
-        *_some(others, questions // 4, rng),
+                text = rng.choice(relation.wordings).replace("{}", subject)
+                negative = other_relation if subject in live_subjects else other_subject
+                negative.append(LabelledQuestion(text, None, relation.name))
+    chosen = [
+        *_sample(positive, questions, rng),
+        *_sample(other_relation, questions, rng),
+        *_sample(other_subject, questions // 4, rng),
     ]
-    return MadeWorld(tuple(facts), tuple(asked_here))
+    return ExampleWorld(tuple(facts), tuple(chosen))
 
 
-def _some(rows: list[Asked], count: int, rng: random.Random) -> list[Asked]:
+def _sample(rows: list[LabelledQuestion], count: int, rng: random.Random) -> list[LabelledQuestion]:
     return rng.sample(rows, min(count, len(rows)))
 
 
-def _key(subject: str, relation: Relation) -> FactKey:
-    # A sign before the name, so that nothing is learned from what the name says.
+def _key(subject: str, relation: ExampleRelation) -> FactKey:
+    # The sign keeps the name from becoming a key text, so that nothing is learned from the words in it.
     return FactKey(subject, f"#{relation.name}")
 
 
-def _fact(subject: str, relation: Relation, wordings: Sequence[str]) -> Fact:
+def _fact(subject: str, relation: ExampleRelation, wordings: Sequence[str]) -> Fact:
     return Fact(
         key=_key(subject, relation),
         version=1,
@@ -137,11 +139,11 @@ def _fact(subject: str, relation: Relation, wordings: Sequence[str]) -> Fact:
     )
 
 
-def _relation(row: dict[str, object]) -> Relation:
+def _relation(row: dict[str, object]) -> ExampleRelation:
     wordings = row["wordings"]
     if not isinstance(wordings, list) or len(wordings) < 2:
         raise ValueError(f"wordings must be a list of two or more, got {wordings!r:.60}")
     for wording in wordings:
         if wording.count("{}") != 1:
             raise ValueError(f"wording {wording!r} must hold {{}} once")
-    return Relation(kind=str(row["kind"]), name=str(row["relation"]), wordings=tuple(wordings))
+    return ExampleRelation(kind=str(row["kind"]), name=str(row["relation"]), wordings=tuple(wordings))

@@ -1,56 +1,58 @@
-"""Which facts are over at a moment. Knows times and entries; has no clock and no index."""
+"""Which facts have expired at a given time. Only keeps account; the caller changes the indexes."""
 
 from __future__ import annotations
 
 import math
 
 from guardedit.core.fact import FactKey
-from guardedit.memory.shelf import Entry
+from guardedit.memory.tenant_index import FactEntry
 
 
 class Expiry:
-    """The facts that have a time, divided into those that are shown and those that are over."""
+    """The facts with an expiry time, divided into visible ones and hidden (expired) ones."""
 
     def __init__(self) -> None:
-        self._shown: dict[FactKey, Entry] = {}
-        self._hidden: dict[FactKey, Entry] = {}
-        # So that a moment at which nothing changes costs two comparisons.
-        self._first_shown = math.inf
-        self._last_hidden = -math.inf
+        self._visible: dict[FactKey, FactEntry] = {}
+        self._hidden: dict[FactKey, FactEntry] = {}
+        # With these two bounds a call that changes nothing costs two comparisons.
+        self._first_visible_until_s = math.inf
+        self._last_hidden_until_s = -math.inf
 
-    def note(self, entry: Entry) -> None:
-        """A fact that is shown from now on; one without a time is none of ours."""
+    def add(self, entry: FactEntry) -> None:
+        """Track a fact that is visible now. A fact without an expiry time is ignored."""
         if entry.fact.valid_until_s is not None:
-            self._shown[entry.fact.key] = entry
-            self._first_shown = min(self._first_shown, entry.fact.valid_until_s)
+            self._visible[entry.fact.key] = entry
+            self._first_visible_until_s = min(self._first_visible_until_s, entry.fact.valid_until_s)
 
-    def forget(self, key: FactKey) -> None:
-        """It was taken back or superseded."""
-        self._shown.pop(key, None)
+    def remove(self, key: FactKey) -> None:
+        """Stop tracking a fact that was deleted or superseded."""
+        self._visible.pop(key, None)
         self._hidden.pop(key, None)
 
-    def over(self, now_s: float | None) -> list[Entry]:
-        """Those to hide, since they have expired; they count as hidden from now on."""
-        if now_s is None or now_s < self._first_shown:
+    def newly_expired(self, now_s: float | None) -> list[FactEntry]:
+        """Visible facts that have expired at `now_s`. They count as hidden from now on."""
+        if now_s is None or now_s < self._first_visible_until_s:
             return []
-        found = [entry for entry in self._shown.values() if entry.fact.expired(now_s)]
-        self._move(found, self._shown, self._hidden)
+        found = [entry for entry in self._visible.values() if entry.fact.expired(now_s)]
+        self._move(found, self._visible, self._hidden)
         return found
 
-    def back(self, now_s: float | None) -> list[Entry]:
-        """Those to show again, since whoever asks now has an earlier clock, or none."""
-        if now_s is not None and now_s >= self._last_hidden:
+    def valid_again(self, now_s: float | None) -> list[FactEntry]:
+        """Hidden facts that are valid at `now_s`: this caller's clock is earlier, or it gives no time."""
+        if now_s is not None and now_s >= self._last_hidden_until_s:
             return []
         found = [entry for entry in self._hidden.values() if now_s is None or not entry.fact.expired(now_s)]
-        self._move(found, self._hidden, self._shown)
+        self._move(found, self._hidden, self._visible)
         return found
 
-    def _move(self, entries: list[Entry], out: dict[FactKey, Entry], into: dict[FactKey, Entry]) -> None:
+    def _move(
+        self, entries: list[FactEntry], out: dict[FactKey, FactEntry], into: dict[FactKey, FactEntry]
+    ) -> None:
         for entry in entries:
             into[entry.fact.key] = out.pop(entry.fact.key)
-        self._first_shown = min(map(_until, self._shown.values()), default=math.inf)
-        self._last_hidden = max(map(_until, self._hidden.values()), default=-math.inf)
+        self._first_visible_until_s = min(map(_until_s, self._visible.values()), default=math.inf)
+        self._last_hidden_until_s = max(map(_until_s, self._hidden.values()), default=-math.inf)
 
 
-def _until(entry: Entry) -> float:
+def _until_s(entry: FactEntry) -> float:
     return math.inf if entry.fact.valid_until_s is None else entry.fact.valid_until_s

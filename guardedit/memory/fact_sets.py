@@ -1,8 +1,9 @@
-"""Sets of facts: what leads from one to another, and one digest kept by increments, the same cost in any set.
+"""Sets of facts: the difference of two sets, and a digest that can be updated fact by fact.
 
 The digest is the sum, modulo 2**256, of a sha256 for each fact with all its fields. It is equal for equal
-sets, however they were reached, and tells sets apart that differ by accident. Against somebody who chooses
-facts so that sums agree it proves nothing; for that there is the ledger's chain.
+sets, whatever the order of changes, and an update costs the same for every size of the set. It detects sets
+that differ by accident. It is no protection against someone who chooses facts so that the sums agree; the
+ledger's hash chain is.
 """
 
 from __future__ import annotations
@@ -26,16 +27,16 @@ def facts_sha256(facts: Iterable[Fact]) -> str:
     return digest_after("0", (), facts)
 
 
-def digest_after(digest: str, gone: Iterable[Fact], come: Iterable[Fact]) -> str:
-    """From the digest of a set to that of the set without the facts `gone` and with those that `come`."""
-    total = int(digest, 16) + sum(map(_number, come)) - sum(map(_number, gone))
+def digest_after(digest: str, removed: Iterable[Fact], added: Iterable[Fact]) -> str:
+    """The digest of a set after facts were removed and added, from its digest before."""
+    total = int(digest, 16) + sum(map(_number, added)) - sum(map(_number, removed))
     return f"{total % _MODULUS:064x}"
 
 
-def changes_between(held: Mapping[FactKey, Fact], wanted: Mapping[FactKey, Fact]) -> list[Change]:
-    """The smallest change from some facts to others."""
-    gone = [Change(key, None) for key in held if key not in wanted]
-    return [*gone, *(Change(key, fact) for key, fact in wanted.items() if held.get(key) != fact)]
+def changes_between(current: Mapping[FactKey, Fact], wanted: Mapping[FactKey, Fact]) -> list[Change]:
+    """The smallest list of changes from one set of facts to another."""
+    deletions = [Change(key, None) for key in current if key not in wanted]
+    return [*deletions, *(Change(key, fact) for key, fact in wanted.items() if current.get(key) != fact)]
 
 
 def _number(fact: Fact) -> int:

@@ -1,8 +1,8 @@
-"""Does this question fall under that fact? A pure function over a few numbers, with calibrated weights.
+"""The scope test: is this question about that fact? A logistic score of a few features, with two thresholds.
 
-Knows no encoder and no index. The reject band follows SERAC's scope classifier (arXiv 2206.06520) and
-RECIPE's sentinel (EMNLP 2024): a question is compared with what it should be rather than with a fixed
-cosine, because fixed cosines transfer neither between relations nor between encoders.
+The reject threshold follows the scope classifier of SERAC (arXiv 2206.06520) and the knowledge sentinel of
+Chen et al. (EMNLP 2024): a question is compared with the wordings that it should resemble, not with a fixed
+cosine, because a fixed cosine transfers neither between relations nor between encoders.
 """
 
 from __future__ import annotations
@@ -20,17 +20,17 @@ from numpy.typing import NDArray
 
 from guardedit.core.errors import MemoryIndexError
 
-#: Thresholds for all-MiniLM-L6-v2, made by `python -m guardedit.memory.calibrate`.
+#: Thresholds for all-MiniLM-L6-v2, written by `python -m guardedit.memory.calibrate`.
 DEFAULTS = Path(__file__).with_name("scope_defaults.json")
 
-#: More live relations than this change nothing; calibration sees about as many.
+#: The number of other relations is capped here: calibration sees about as many.
 MANY_RIVALS = 64
 
-#: What the nearest other relation usually has where there are many. With few or none live it stands for
-#: those that are missing, or every question about the subject would seem to be about its only fact.
+#: Cosine that the nearest other relation usually has when many are live. The rival counts at least this much,
+#: or with few live relations every question about a subject would count as one about its only fact.
 USUAL_RIVAL = 0.5
 
-#: Cosine from which two masked texts have the same words; below 1 for rounding in float32.
+#: Two masked texts with at least this cosine have the same words. Below 1 because float32 rounds.
 SAME_WORDS = 0.9995
 
 _LATIN, _LETTER = regex.compile(r"\p{Latin}"), regex.compile(r"\p{L}")
@@ -40,17 +40,17 @@ ACCEPT, UNSURE, OUT = "accept", "unsure", "out"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Features:
-    """What is known of one question against one fact. Cosines in [-1, 1], -1 where there is nothing.
+    """Features of one question and one fact. Cosines are in [-1, 1], and -1 if there is nothing to compare.
 
     Attributes:
-        full: best key of the fact against the whole question.
-        own: the fact's wordings against the question, the subject masked in both.
-        relation: the same for all live wordings of the fact's relation.
-        rival: the same for the nearest wording of any other relation.
-        rivals: how many other relations are live; few rivals prove little.
-        overlap: Jaccard overlap of words with the nearest of the fact's own wordings, subject left out.
+        full: cosine of the whole question to the best key of the fact.
+        own: cosine of the question to the fact's wordings, the subject masked in both.
+        relation: the same, to all live wordings of the fact's relation.
+        rival: the same, to the nearest wording of any other relation.
+        rivals: number of other live relations; with few of them `rival` says little.
+        overlap: largest Jaccard word overlap with the fact's own wordings, without the subject.
         named: the subject occurs in the question as whole words.
-        extended: it occurs only as part of what looks like a longer name.
+        extended: the subject occurs only as part of what looks like a longer name.
     """
 
     full: float
@@ -64,15 +64,15 @@ class Features:
 
     @property
     def verbatim(self) -> bool:
-        """The question is, but for the subject, a live wording of the relation, word for word."""
+        """Apart from the subject the question is, word for word, a live wording of the relation."""
         return self.relation >= SAME_WORDS
 
     def vector(self) -> NDArray[np.float64]:
-        """(8,) float64: what the weights of `ScopeThresholds` multiply."""
+        """(N_FEATURES,) float64: the inputs of the logistic score."""
         lead = self.relation - max(self.rival, USUAL_RIVAL)
         crowd = math.log1p(min(self.rivals, MANY_RIVALS))
         plain = [self.own, self.relation, lead, self.overlap, float(self.verbatim), crowd]
-        # The more relations are live, the more a lead over all of them is worth.
+        # The more relations are live, the more a lead over all of them means.
         return np.array([*plain, crowd * self.own, crowd * lead])
 
 
@@ -82,10 +82,10 @@ N_FEATURES = 8
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ScopeThresholds:
-    """A fitted logistic score, its two cuts, and where it comes from.
+    """A fitted logistic score with its two thresholds, and the digests of what it was fitted on.
 
-    `alias_cosine` is the whole-question cosine from which a question that does not name the subject is
-    unsure instead of out. Two cuts in the wrong order raise MemoryIndexError.
+    A question that does not name the subject is unsure, not out, if its whole-question cosine is at least
+    `alias_cosine`. Thresholds in the wrong order raise MemoryIndexError.
     """
 
     weights: tuple[float, ...]
@@ -104,7 +104,7 @@ class ScopeThresholds:
             )
 
     def score(self, features: Features) -> float:
-        """Probability-like number in [0, 1]; 0 where the subject is not named."""
+        """Probability-like number in [0, 1]; 0 if the subject is not named."""
         if not features.named:
             return 0.0
         return _sigmoid(float(features.vector() @ np.asarray(self.weights)) + self.bias)
@@ -115,25 +115,25 @@ class ScopeThresholds:
 
     @staticmethod
     def load(path: Path = DEFAULTS) -> ScopeThresholds:
-        """Read what `save` wrote; by default what the package ships.
+        """Read a file written by `save`; by default the one in the package.
 
         Raises:
-            MemoryIndexError: unreadable, or not thresholds.
+            MemoryIndexError: the file cannot be read or holds no thresholds.
         """
         try:
             body = json.loads(path.read_text(encoding="utf-8"))
             return ScopeThresholds(**{**body, "weights": tuple(body["weights"])})
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise MemoryIndexError(
-                f"scope thresholds {path} cannot be read ({error}): make them with "
+                f"scope thresholds {path} cannot be read ({error}): write them with "
                 "`python -m guardedit.memory.calibrate --examples FILE --out FILE`"
             ) from error
 
 
 def is_comparable(question: str) -> bool:
-    """Whether the whole-question cosine means something: it was calibrated on Latin script only.
+    """Whether the whole-question cosine is meaningful. It was calibrated on Latin script only.
 
-    The encoder splits other scripts into single letters, and finds any two sentences of one alike.
+    The encoder splits other scripts into single letters, so any two sentences in such a script look similar.
 
     >>> is_comparable("Who leads Łódź?"), is_comparable("रामायण का जन्म स्थान है")
     (True, False)
@@ -142,7 +142,15 @@ def is_comparable(question: str) -> bool:
 
 
 class ScopeVerdict(NamedTuple):
-    """accept, unsure or out; `winner` is an index, None when out; `margin` is NaN without a second."""
+    """Whether the best candidate is in scope.
+
+    Attributes:
+        scope: `accept`, `unsure` or `out`.
+        winner: index of the best candidate; None if out.
+        score: its score.
+        margin: its score minus the second best; NaN without a second candidate.
+        reason: one sentence.
+    """
 
     scope: str
     winner: int | None
@@ -152,9 +160,9 @@ class ScopeVerdict(NamedTuple):
 
 
 def judge_scope(candidates: Sequence[Features], thresholds: ScopeThresholds) -> ScopeVerdict:
-    """Choose the best candidate fact and say whether the question falls under it."""
+    """Choose the best candidate fact and decide whether the question is about it."""
     if not candidates:
-        return ScopeVerdict(OUT, None, 0.0, math.nan, "no fact is near")
+        return ScopeVerdict(OUT, None, 0.0, math.nan, "no candidate fact")
     scores = [thresholds.score(features) for features in candidates]
     winner = max(range(len(scores)), key=lambda i: (scores[i], candidates[i].full))
     best = candidates[winner]

@@ -1,7 +1,4 @@
-"""A text without its subject. Words only: no vectors, no facts.
-
-Where names stand in a text is told by `naming`.
-"""
+"""Masking the subject in a text. Works on words only; `naming` finds the names."""
 
 from __future__ import annotations
 
@@ -11,7 +8,7 @@ from itertools import pairwise
 
 from guardedit.naming import Mention, Name, Span, find_mentions, name_of, tokens
 
-#: What stands for the subject in a masked text; of the words tried it separates relations best.
+#: Replaces the subject in a masked text. Of the words tried, this one separates relations best.
 MASK = "someone"
 
 _SENTENCE_END = re.compile(r"[.!?\u3002\uff01\uff1f]+(?:\s+|$)")
@@ -28,7 +25,7 @@ def masked(text: str, mentions: Iterable[Mention], name: Name) -> str:
 
 
 def masked_forms(text: str, mentions: Iterable[Mention], name: Name) -> tuple[str, ...]:
-    """The masked text, and where it has several sentences also the one that holds the name.
+    """The masked text; if it has several sentences, also the sentence with the name alone.
 
     >>> found = find_mentions("It rains. Ada was born in", {("ada",)}, longest=1)
     >>> masked_forms("It rains. Ada was born in", found, ("ada",))
@@ -44,13 +41,13 @@ def masked_forms(text: str, mentions: Iterable[Mention], name: Name) -> tuple[st
 
 
 def mask_subject(text: str, subject: str) -> str:
-    """The text with its subject replaced by `MASK`; unchanged where the subject does not occur."""
+    """The text with every mention of the subject replaced by `MASK`."""
     name = name_of(subject)
     return masked(text, find_mentions(text, {name}, longest=len(name)), name)
 
 
 def mask_span(text: str, span: Span) -> str:
-    """The text with the characters of one place replaced by `MASK`, whatever else it repeats.
+    """The text with the characters [start, end) replaced by `MASK`. Other mentions of the name stay.
 
     >>> mask_span("York is not New York; it lies in", (0, 4))
     'someone is not New York; it lies in'
@@ -59,7 +56,7 @@ def mask_span(text: str, span: Span) -> str:
 
 
 def word_overlap(left: str, right: str) -> float:
-    """Jaccard overlap of the word sets of two masked texts, the mask left out; 0 where both are empty."""
+    """Jaccard overlap of the word sets of two masked texts, without the mask; 0 if both are empty."""
     a = {token.text for token in tokens(left) if token.text[0].isalnum()} - {MASK}
     b = {token.text for token in tokens(right) if token.text[0].isalnum()} - {MASK}
     return len(a & b) / len(a | b) if a | b else 0.0

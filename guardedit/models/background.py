@@ -1,7 +1,7 @@
-"""Background text of a model: what it says when nobody asks, sampled from itself.
+"""Background text for the second moments of the keys, sampled from the model itself.
 
-Second moments need text of the kind the model was trained on. The model is the one source of such text that
-is always at hand; known statements are added because their keys are the ones worth protecting.
+Second moments need text like the model's training data, and the model is the one source of such text that is
+always available. Known statements are added, because their keys are the ones to protect.
 """
 
 from __future__ import annotations
@@ -19,26 +19,33 @@ from guardedit.core.durable import replace_file
 from guardedit.models.host import ModelHost
 from guardedit.models.threads import one_thread
 
-#: Rows sampled side by side.
+#: Rows sampled at the same time.
 ROWS = 64
 
 
 def background_texts(
     host: ModelHost, known: Sequence[str], *, tokens: int, folder: Path, seed: int = 0
 ) -> list[str]:
-    """Sampled prose and known statements in turn, `tokens` tokens of prose at least; kept in `folder`.
+    """Sampled prose and known statements in turn, cached as a file in `folder`.
 
-    The statements are shuffled first, so that whoever reads only the beginning meets a fair sample of them.
-    The same model, statements and seed give the same texts; a kept file is read instead of sampling, unless
+    The same model, statements and seed give the same texts. A cached file is read instead of sampling, unless
     it is damaged.
+
+    Args:
+        host: the base model.
+        known: statements that the model knows. They are shuffled, so that the beginning of the texts holds a
+            fair sample of them.
+        tokens: least tokens of prose.
+        folder: of the cache.
+        seed: of the sampling and the shuffling.
 
     Raises:
         StorageFull: when the file cannot be written.
     """
     name = hashlib.sha256(json.dumps([host.base_sha256, list(known), tokens, seed]).encode()).hexdigest()
     path = folder / host.base_sha256 / f"background-{name[:16]}.json"
-    if (kept := _read(path)) is not None:
-        return kept
+    if (cached := _read(path)) is not None:
+        return cached
     prose = sample_prose(host, tokens=tokens, seed=seed)
     known = random.Random(seed).sample(list(known), len(known))
     share = math.ceil(len(known) / max(1, len(prose)))
@@ -64,7 +71,8 @@ def _read(path: Path) -> list[str] | None:
 def sample_prose(host: ModelHost, *, tokens: int, seed: int, length: int = 96) -> list[str]:
     """Texts of `length` tokens at temperature 1, from the token that begins a document.
 
-    On one thread: a chance that is rounded otherwise may draw another token, and all that follows.
+    On one thread, because a probability that is rounded differently may change a token, and then all tokens
+    after it.
     """
     generator = torch.Generator().manual_seed(seed)
     tokenizer = host.tokenizer
@@ -77,8 +85,8 @@ def sample_prose(host: ModelHost, *, tokens: int, seed: int, length: int = 96) -
             cache, new = None, ids
             for _ in range(length):
                 out = host.model(input_ids=new, past_key_values=cache, use_cache=True)
-                chances = out.logits[:, -1].float().softmax(-1).cpu()
-                new = torch.multinomial(chances, 1, generator=generator).to(host.device)
+                probabilities = out.logits[:, -1].float().softmax(-1).cpu()
+                new = torch.multinomial(probabilities, 1, generator=generator).to(host.device)
                 ids, cache = torch.cat([ids, new], dim=1), out.past_key_values
             texts += tokenizer.batch_decode(ids[:, 1:].tolist(), skip_special_tokens=True)
     return [text for text in texts if text.strip()]

@@ -1,6 +1,7 @@
-"""What an edit does beside a matrix instead of in it, and a patch: everything that makes an edited model.
+"""Bypasses, which change the output of a down projection instead of its matrix, and patches.
 
-Knows the shape of a bypass and how it is hooked to a module. The kinds live in files of their own.
+A patch is everything that turns the base model into an edited one. The kinds of bypass are in
+`weights/bypasses`.
 """
 
 from __future__ import annotations
@@ -16,10 +17,10 @@ from guardedit.models.hooks import in_rows
 
 
 class Bypass(Protocol):
-    """Stands beside one down projection and decides, token by token, what is put out.
+    """Replaces the output of one down projection, token by token.
 
-    A token's output may depend on the tokens before it, never on those behind it or on other rows, so
-    that cached decoding, right padding and batching change nothing.
+    A token's output may depend on earlier tokens of its row, never on later ones or on other rows, so that
+    cached decoding, right padding and batching change nothing.
     """
 
     @property
@@ -31,12 +32,12 @@ class Bypass(Protocol):
         """Digest of everything the output depends on."""
 
     def __call__(self, keys: Tensor, values: Tensor, past: int = 0) -> Tensor:
-        """What later modules see.
+        """The output that later modules see, [B, T, d].
 
         Args:
             keys: [B, T, f], input of the down projection.
             values: [B, T, d], its output.
-            past: how many tokens of these rows came before, in a cache of attention keys and values.
+            past: how many earlier tokens of these rows are in the cache of attention keys and values.
         """
 
 
@@ -46,7 +47,7 @@ class Patch:
 
     Attributes:
         matrices: parameter name -> stored tensor that takes its place.
-        bypasses: beside the matrices, at most one of a kind for each layer.
+        bypasses: at most one of a kind for each layer.
     """
 
     matrices: Mapping[str, Tensor] = field(default_factory=dict)
@@ -54,29 +55,29 @@ class Patch:
 
 
 @contextmanager
-def hooked(layer: nn.Module, module: nn.Module, bypass: Bypass) -> Iterator[None]:
-    """Let `bypass` decide what `module` puts out, for the length of a `with` block.
+def attached(layer: nn.Module, module: nn.Module, bypass: Bypass) -> Iterator[None]:
+    """Let `bypass` replace the output of `module` for the length of a `with` block.
 
     Args:
-        layer: the decoder layer around it, which is asked how many rows there are and what came before:
-            some layers hand their down projection all tokens in one long row (OPT).
+        layer: the decoder layer around `module`. Its arguments give the number of rows and of cached tokens:
+            some layers pass all tokens to their down projection in one long row (OPT).
         module: the down projection.
-        bypass: what stands beside it.
+        bypass: called with the module's input and output.
     """
     rows, past = [0], [0]
 
-    def entered(_: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+    def before_layer(_: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         hidden: Tensor = args[0] if args else kwargs["hidden_states"]
-        # Attention adds to the cache after this hook, so its length is that of what came before.
+        # Attention adds to the cache after this hook, so its length is the number of earlier tokens.
         caches = [part for part in (*args, *kwargs.values()) if hasattr(part, "get_seq_length")]
         rows[0] = len(hidden)
         past[0] = max((int(cache.get_seq_length(bypass.layer)) for cache in caches), default=0)
 
-    def hook(_: nn.Module, args: tuple[Any, ...], output: Tensor) -> Tensor:
+    def after_module(_: nn.Module, args: tuple[Any, ...], output: Tensor) -> Tensor:
         found = bypass(in_rows(args[0], rows[0]), in_rows(output, rows[0]), past[0])
         return found.reshape(output.shape)
 
     with ExitStack() as stack:
-        stack.callback(layer.register_forward_pre_hook(entered, with_kwargs=True).remove)
-        stack.callback(module.register_forward_hook(hook).remove)
+        stack.callback(layer.register_forward_pre_hook(before_layer, with_kwargs=True).remove)
+        stack.callback(module.register_forward_hook(after_module).remove)
         yield

@@ -1,7 +1,7 @@
-"""Taps: look at what enters and leaves a module, or replace it, for the length of a `with` block.
+"""Taps: record the input and output of a module, or replace its output, for the length of a `with` block.
 
-Knows hooks only. Whatever happens in the block, the hook is gone afterwards. Hold the host's lock while
-tapping: a hook sees every forward pass of the module, whoever started it.
+The hook is removed however the block ends. Hold the host's lock while tapping: a hook sees every forward
+pass of the module, also those of other threads.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from guardedit.core.errors import EditError
 
 @dataclass(slots=True)
 class Tap:
-    """What the module saw in its latest forward pass; None before the first.
+    """Input and output of the module in its latest forward pass; None before the first.
 
     Neither tensor is detached: gradients flow through `output` and through a replacement. Later modules
     get a copy of `output`, since some add to it in place (Falcon).
@@ -35,7 +35,7 @@ class Tap:
 
 
 class _Stop(BaseException):
-    """Carries control from a tapped module out of the forward pass. Never leaves `tap`."""
+    """Ends a forward pass at a tapped module. Caught in `tap`, never seen outside."""
 
     def __init__(self, tap: Tap) -> None:
         super().__init__()
@@ -54,12 +54,12 @@ def tap(
 
     Args:
         module: for the down projection, the input is the key and the output is the value.
-        replace: gets the output, returns what later modules shall see instead. `Tap.output` keeps
-            the replacement.
-        rows: batch size. Some modules see all tokens in one long row, [batch * time, width] (OPT); with it
-            tap and `replace` see [batch, time, width] nevertheless.
-        stop: leave the forward pass right after this module. The rest of the `with` block after the
-            model call is then skipped as well, so read the tap behind the block.
+        replace: from the output to the tensor that later modules see instead. `Tap.output` holds the
+            replacement.
+        stop: end the forward pass right after this module. The rest of the `with` block after the model
+            call is skipped too, so read the tap after the block.
+        rows: batch size. Some modules get all tokens in one long row, [batch * time, width] (OPT); with
+            `rows`, tap and `replace` still see [batch, time, width].
     """
     seen = Tap()
 
@@ -88,5 +88,5 @@ def tap(
 
 
 def in_rows(tokens: Tensor, rows: int | None) -> Tensor:
-    """[batch * time, width] as [batch, time, width]; anything else, and without `rows`, as it is."""
+    """[batch * time, width] as [batch, time, width]; without `rows`, and for other shapes, unchanged."""
     return tokens if rows is None or tokens.ndim != 2 else tokens.reshape(rows, -1, tokens.shape[1])

@@ -1,45 +1,49 @@
-"""Every tensor that an answer depends on, and bringing one back that was changed in memory.
+"""Digest a model; detect and undo changes of its tensors in memory.
 
-Knows modules. Does not know edits: whoever asks hands over the model as it was loaded, not as it is patched.
+Does not know edits: the caller passes the tensors of the base model, not those of a patched one.
 """
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from guardedit.models.matrices import tensor_sha256
 
-#: Rotary embeddings that are worked out anew for every text, so that their buffers are no part of a model.
-_MOVING = ("dynamic", "longrope")
+#: Kinds of rotary embedding that recompute their buffers for every text; these buffers are not checked.
+_RECOMPUTED = ("dynamic", "longrope")
 
 
 @dataclass(frozen=True, slots=True)
-class Kept:
-    """What a model's tensors were when they were loaded.
+class LoadedTensors:
+    """Digests of a model's tensors when it was loaded, and a way to load it again.
 
     Attributes:
         sha256: by tensor name.
-        reload: gives the model once more; None where it came from no folder.
+        reload: loads the model again; None where it does not come from a folder.
     """
 
     sha256: Mapping[str, str]
     reload: Callable[[], nn.Module] | None = None
 
     @staticmethod
-    def of(model: nn.Module, *, reload: Callable[[], nn.Module] | None = None) -> Kept:
-        """The tensors as they are now."""
-        return Kept({name: tensor_sha256(tensor_of(model, name)) for name in tensor_names(model)}, reload)
+    def of(model: nn.Module, *, reload: Callable[[], nn.Module] | None = None) -> LoadedTensors:
+        """Digest the tensors as they are now."""
+        digests = {name: tensor_sha256(tensor_of(model, name)) for name in tensor_names(model)}
+        return LoadedTensors(digests, reload)
 
     def changed(self, now: Callable[[str], Tensor]) -> list[str]:
-        """Names of the tensors that `now` shows with other bytes."""
+        """Names of the tensors that have other bytes now; `now` gives the current tensor of a name."""
         return [name for name, sha256 in self.sha256.items() if tensor_sha256(now(name)) != sha256]
 
-    def again(self, names: Sequence[str]) -> dict[str, Tensor]:
-        """Those of the tensors that can be loaded once more, bit for bit."""
+    def reloaded(self, names: Sequence[str]) -> dict[str, Tensor]:
+        """Load the model again; by name, those of the tensors that are bit for bit as they were."""
         if self.reload is None:
             return {}
         model = self.reload()
@@ -47,12 +51,25 @@ class Kept:
         return {name: part for name, part in found.items() if tensor_sha256(part) == self.sha256[name]}
 
 
+def model_sha256(model: Any, sha256: Mapping[str, str]) -> str:
+    """Digest of a model: its architecture, and names and digests of its parameters.
+
+    Args:
+        model: a Hugging Face causal language model.
+        sha256: digests of its tensors by name.
+    """
+    architecture = type(model).__name__
+    parts = {name: sha256[name] for name, _ in model.named_parameters()}
+    body = json.dumps([architecture, model.config.model_type, dict(sorted(parts.items()))])
+    return hashlib.sha256(body.encode()).hexdigest()
+
+
 def tensor_names(model: nn.Module) -> list[str]:
-    """Parameters, tied ones once, and the buffers that stay as they were loaded."""
-    moving = {
-        name for name, module in model.named_modules() if _names_one_of(getattr(module, "rope_type", ""))
+    """Names of the parameters (tied ones once) and of the buffers that a forward pass does not change."""
+    recomputed = {
+        name for name, module in model.named_modules() if _is_recomputed(getattr(module, "rope_type", ""))
     }
-    buffers = [name for name, _ in model.named_buffers() if name.rpartition(".")[0] not in moving]
+    buffers = [name for name, _ in model.named_buffers() if name.rpartition(".")[0] not in recomputed]
     return sorted([*(name for name, _ in model.named_parameters()), *buffers])
 
 
@@ -64,11 +81,11 @@ def tensor_of(model: nn.Module, name: str) -> Tensor:
 
 
 @torch.no_grad()
-def bring_back(model: nn.Module, name: str, good: Tensor) -> None:
-    """Write a tensor's bytes where the changed ones are.
+def restore_tensor(model: nn.Module, name: str, good: Tensor) -> None:
+    """Copy the bytes of `good` into a tensor of the model.
 
-    The one place that changes bytes: whoever else points at them, as a twin of the model does, is mended too.
-    A tensor that was exchanged for one of another kind is exchanged again.
+    This is the only code that writes bytes in place: every other user of the tensor, such as a twin of the
+    model, is repaired too. Where shape or dtype differ, the tensor is replaced instead.
     """
     now = tensor_of(model, name)
     if now.shape == good.shape and now.dtype == good.dtype:
@@ -78,5 +95,5 @@ def bring_back(model: nn.Module, name: str, good: Tensor) -> None:
     getattr(module, name.rpartition(".")[2]).data = good.to(now.device)
 
 
-def _names_one_of(rope_type: object) -> bool:
-    return any(word in str(rope_type) for word in _MOVING)
+def _is_recomputed(rope_type: object) -> bool:
+    return any(word in str(rope_type) for word in _RECOMPUTED)

@@ -1,4 +1,4 @@
-"""Reading a model folder: safetensors only, no code from the folder, no network."""
+"""Load a model folder: safetensors only, no code from the folder, no network."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _LOCAL = {"local_files_only": True, "trust_remote_code": False}
 
 
 def load_model(folder: Path, *, device: str, dtype: torch.dtype) -> tuple[Any, Any]:
-    """Model and tokenizer.
+    """The model, in `dtype` on `device`, and its tokenizer.
 
     Raises:
         UsageError: when the folder cannot be loaded, naming it.
@@ -26,7 +26,7 @@ def load_model(folder: Path, *, device: str, dtype: torch.dtype) -> tuple[Any, A
     if not (folder / "config.json").is_file():
         raise UsageError(f"{folder} is not a model folder: it has no config.json")
     try:
-        with _no_progress_bar():
+        with no_progress_bar():
             tokenizer = AutoTokenizer.from_pretrained(folder, **_LOCAL)
             model: Any = AutoModelForCausalLM.from_pretrained(
                 folder, dtype=dtype, use_safetensors=True, **_LOCAL
@@ -44,7 +44,7 @@ def load_tokenizer(path: str | Path) -> tuple[Any, int]:
 
     Raises:
         UsageError: when the folder cannot be loaded, naming it.
-        UnknownLayout: when the configuration names no longest input.
+        UnknownLayout: when the configuration does not say what the longest input is.
     """
     folder = Path(path)
     try:
@@ -56,18 +56,22 @@ def load_tokenizer(path: str | Path) -> tuple[Any, int]:
 
 
 def context_of(config: Any) -> int:
-    """Longest input in tokens. Some architectures know no limit, and others call it differently."""
+    """Longest input in tokens, from a model's configuration.
+
+    Raises:
+        UnknownLayout: when the configuration does not say it. Some architectures have no limit.
+    """
     for name in ("max_position_embeddings", "max_seq_len"):
         if getattr(config, name, None) is not None:
             return int(getattr(config, name))
     raise UnknownLayout(
-        f"{type(config).__name__} names no longest input: set max_position_embeddings in config.json"
+        f"{type(config).__name__} does not say the longest input: set max_position_embeddings in config.json"
     )
 
 
 @contextmanager
-def _no_progress_bar() -> Iterator[None]:
-    """Loading is silent; the process's own setting comes back."""
+def no_progress_bar() -> Iterator[None]:
+    """Switch off transformers' progress bars, and restore the setting afterwards."""
     shown = logging.is_progress_bar_enabled()
     logging.disable_progress_bar()  # type: ignore[no-untyped-call]  # transformers has no types
     try:

@@ -1,7 +1,7 @@
-"""Reading and writing single weight matrices, and digesting them. `write` is the only writer of weights.
+"""Read, exchange and digest single weight matrices. `write` is the only function that exchanges weights.
 
-Knows orientation. "Math orientation" is [d, f], W @ k; "stored" is what the parameter holds: the
-transpose for Conv1D (GPT-2), the same for Linear. Does not know edits.
+"Math orientation" is [d, f], as in W @ k. "Stored" is what the parameter holds: the transpose for Conv1D
+(GPT-2), the same for Linear.
 """
 
 from __future__ import annotations
@@ -16,22 +16,22 @@ from guardedit.core.errors import EditError
 
 
 def read_matrix(model: nn.Module, name: str) -> Tensor:
-    """The parameter `name` in math orientation [d, f]: a view of the live tensor, do not change it."""
+    """The parameter `name` in math orientation [d, f]: a view of the parameter, do not change it."""
     stored = _parameter(model, name).detach()
     return stored.t() if is_transposed(model, name) else stored
 
 
 def to_stored(model: nn.Module, name: str, matrix: Tensor) -> Tensor:
-    """Cast a math-oriented [d, f] matrix once, to exactly what the parameter `name` would hold."""
+    """A matrix [d, f] in math orientation as the parameter `name` would store it: turned, and cast once."""
     parameter = _parameter(model, name)
     turned = matrix.t() if is_transposed(model, name) else matrix
     return turned.to(device=parameter.device, dtype=parameter.dtype).contiguous()
 
 
 def write(model: nn.Module, name: str, stored: Tensor) -> Tensor:
-    """Let the parameter `name` point at `stored`; returns the tensor it pointed at before.
+    """Let the parameter `name` point at `stored`; returns the tensor that it pointed at until now.
 
-    Nothing is copied and the former tensor is not touched, so writing it back restores every bit.
+    Nothing is copied and the previous tensor is not changed, so writing it back restores every bit.
 
     Raises:
         EditError: when shape or dtype differ from the parameter's.
@@ -42,13 +42,13 @@ def write(model: nn.Module, name: str, stored: Tensor) -> Tensor:
             f"{name} is {tuple(parameter.shape)} {parameter.dtype}, "
             f"got {tuple(stored.shape)} {stored.dtype}: fold for this model"
         )
-    before = parameter.data
+    previous = parameter.data
     parameter.data = stored.to(parameter.device)
-    return before
+    return previous
 
 
 def is_transposed(model: nn.Module, name: str) -> bool:
-    """Whether the parameter is stored as [f, d]. Decided by module class: square shapes say nothing."""
+    """Whether the parameter is stored as [f, d]. The module's class decides: shapes may be square."""
     return isinstance(model.get_submodule(name.rpartition(".")[0]), Conv1D)
 
 

@@ -1,7 +1,4 @@
-"""How many threads do the arithmetic: one where bytes must repeat, several where calls are small.
-
-Knows nothing else.
-"""
+"""Threads of torch's arithmetic: one where bytes must repeat, one for each call where calls are small."""
 
 from __future__ import annotations
 
@@ -15,7 +12,7 @@ import torch
 T = TypeVar("T")
 R = TypeVar("R")
 
-#: Calls side by side; each has its own activations in memory.
+#: Most calls at the same time; each has its own activations in memory.
 SIDE_BY_SIDE = 4
 
 
@@ -23,21 +20,21 @@ SIDE_BY_SIDE = 4
 def one_thread() -> Iterator[None]:
     """Run torch's CPU arithmetic on one thread: sums split over threads round differently.
 
-    The setting is the process's own, so other threads are slowed down meanwhile, never changed in result.
+    The setting is global to the process: other threads compute more slowly meanwhile, with the same results.
     """
-    before = torch.get_num_threads()
+    threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
         yield
     finally:
-        torch.set_num_threads(before)
+        torch.set_num_threads(threads)
 
 
-def each(function: Callable[[T], R], items: Sequence[T]) -> list[R]:
-    """`[function(item) for item in items]`, some side by side on the threads that torch has.
+def map_in_threads(function: Callable[[T], R], items: Sequence[T]) -> list[R]:
+    """`[function(item) for item in items]`, several at a time on the threads that torch has.
 
-    Two small matrix products on a thread each take half as long as one after the other on two threads, which
-    spend their time waiting for each other. The first error is raised once those under way have ended.
+    Two small matrix products on one thread each take half as long as one after the other on two threads,
+    which mostly wait for each other. The first error is raised once the running calls have ended.
     """
     threads = torch.get_num_threads()
     workers = min(threads, len(items), SIDE_BY_SIDE)

@@ -1,6 +1,6 @@
-"""A model worker: one base model, on which edits are proposed and measured but never kept.
+"""A model worker: proposes and measures edits on one base model, and never keeps them.
 
-Implements `Worker`. Stateless but for caches: what a hash says was measured is not measured again.
+Implements `Worker`. Its only state are caches: the same set of edits is not measured twice.
 """
 
 from __future__ import annotations
@@ -16,34 +16,46 @@ from threading import Lock
 from guardedit.core.errors import EditError, UsageError
 from guardedit.core.probe import Inspection, Measurement, Probes
 from guardedit.core.proposal import Proposal, WeightEdit
-from guardedit.core.protocols import Editor, SubjectGroup
+from guardedit.core.protocols import MethodEditor, SubjectGroup
 from guardedit.models.host import ModelHost
 from guardedit.models.text.guessing import complete_guessed
 from guardedit.models.weights.fold import Fold
 
-#: Sets of edits whose answers are kept. A trial compares three: base, serving, candidate; a failing batch
-#: is tried edit by edit.
-KEPT_EPOCHS = 64
+#: Sets of edits whose measurements are cached. A trial compares three: base, serving and candidate; a
+#: rejected batch is tried again edit by edit.
+CACHED_EDIT_SETS = 64
 
 
 @dataclass
-class _Known:
-    """What is known of one set of weights."""
+class _Measured:
+    """Measurements on one set of weights.
 
-    weights_sha256: str = ""  # "": not folded yet
-    logprobs: dict[str, tuple[tuple[float, ...], ...]] = field(default_factory=dict)  # by texts' digest
+    Attributes:
+        weights_sha256: empty until the weights were folded.
+        logprobs: by the digest of the texts.
+        answers: by prompt.
+    """
+
+    weights_sha256: str = ""
+    logprobs: dict[str, tuple[tuple[float, ...], ...]] = field(default_factory=dict)
     answers: dict[str, str] = field(default_factory=dict)
 
 
 class ModelWorker:
-    """One loaded model with its fold and its editing methods. Safe in several threads."""
+    """One loaded model with its fold and its editing methods. Safe in several threads.
 
-    def __init__(self, host: ModelHost, fold: Fold, editors: Mapping[str, Editor]) -> None:
+    Args:
+        host: the base model.
+        fold: of this base model.
+        editors: editing methods by name.
+    """
+
+    def __init__(self, host: ModelHost, fold: Fold, editors: Mapping[str, MethodEditor]) -> None:
         self._host = host
         self._fold = fold
         self._editors = editors
-        self._known: OrderedDict[str, _Known] = OrderedDict()
-        self._lock = Lock()  # of what is known; never held while the model runs
+        self._measured: OrderedDict[str, _Measured] = OrderedDict()
+        self._lock = Lock()  # of the cache; never held while the model runs
 
     @property
     def base_sha256(self) -> str:
@@ -51,17 +63,17 @@ class ModelWorker:
         return self._host.base_sha256
 
     def propose(self, method: str, groups: Sequence[SubjectGroup], live: Sequence[WeightEdit]) -> Proposal:
-        """Ask the named method.
+        """The proposal of the named method.
 
         Raises:
-            EditError: for a method this worker was not given, or that cannot be built.
+            EditError: for a method that this worker does not have, or that cannot be built.
         """
         try:
             editor = self._editors[method]
         except KeyError:
             known = ", ".join(sorted(self._editors))
             raise EditError(
-                f"no editing method {method!r} here, known: {known}: name one in the policy"
+                f"unknown editing method {method!r}: name one of these in the policy: {known}"
             ) from None
         except UsageError as error:
             raise EditError(f"editing method {method!r} cannot be used: {error}") from error
@@ -72,7 +84,7 @@ class ModelWorker:
         return self._fold.inspect(edits, live)
 
     def capacity_ratio(self, edits: Sequence[WeightEdit]) -> float:
-        """Live keys over the effective free rank of the fullest layer."""
+        """Number of keys over the effective free rank, of the fullest layer."""
         return self._fold.capacity_ratio(edits)
 
     def weights_sha256(self, edits: Sequence[WeightEdit]) -> str:
@@ -80,13 +92,13 @@ class ModelWorker:
         return self._fold.weights_sha256(edits)
 
     def measure(self, edits: Sequence[WeightEdit], probes: Probes) -> Measurement:
-        """Run the probes on fold(base, edits), asking only what these weights were not asked before.
+        """Run the probes on fold(base, edits); only those that were not run on the same edits before.
 
-        Answers are those of `ModelHost.complete` but where two tokens' logits agree to the last digits: there
-        what is guessed may decide. Verdicts are kept in the ledger, so no replay depends on it.
+        Answers are those of `ModelHost.complete`, except where the logits of two tokens are equal up to
+        rounding: there a guess may decide. Verdicts are recorded in the ledger, so no replay depends on it.
         """
         started = time.perf_counter()
-        known = self._of(edits)
+        known = self._cached(edits)
         texts = hashlib.sha256(json.dumps(probes.texts).encode()).hexdigest()
         prompts = list(dict.fromkeys(question.prompt for question in probes.questions))
         unasked = [prompt for prompt in prompts if prompt not in known.answers]
@@ -103,42 +115,43 @@ class ModelWorker:
         self,
         edits: Sequence[WeightEdit],
         probes: Probes,
-        known: _Known,
+        known: _Measured,
         *,
         texts: str,
         prompts: Sequence[str],
     ) -> None:
-        """Run the model and add what it says to what is known."""
+        """Run the model and add its log probabilities and answers to `known`."""
         folded = self._fold.folded(edits)
         with self._host.patched(folded.patch):
             scores = {} if texts in known.logprobs else {texts: self._scores(probes)}
-            said = complete_guessed(self._host, self._guesses(probes, prompts, but=known))
+            answers = complete_guessed(self._host, self._guesses(probes, prompts, known))
         with self._lock:
             known.weights_sha256 = folded.sha256
             known.logprobs |= scores
-            known.answers |= said
+            known.answers |= answers
 
     def _scores(self, probes: Probes) -> tuple[tuple[float, ...], ...]:
         return tuple(map(tuple, self._host.token_logprobs(probes.texts)))
 
-    def _guesses(self, probes: Probes, prompts: Sequence[str], *, but: _Known) -> dict[str, list[str]]:
-        """What a prompt's answer may be: what is expected, and what other weights said last."""
+    def _guesses(self, probes: Probes, prompts: Sequence[str], current: _Measured) -> dict[str, list[str]]:
+        """By prompt: its expected answer, and the answer of the weights that were measured last."""
         guesses: dict[str, list[str]] = {prompt: [] for prompt in prompts}
         for question in probes.questions:
             if question.expected is not None and question.prompt in guesses:
                 guesses[question.prompt].append(question.expected)
         with self._lock:
-            others = [known for known in reversed(self._known.values()) if known is not but]
+            others = [known for known in reversed(self._measured.values()) if known is not current]
         for prompt, texts in guesses.items():
             texts.extend([known.answers[prompt] for known in others if prompt in known.answers][:1])
         return guesses
 
-    def _of(self, edits: Sequence[WeightEdit]) -> _Known:
-        # The sorted digests name the weights as surely as their hash does, without folding.
+    def _cached(self, edits: Sequence[WeightEdit]) -> _Measured:
+        """The cache entry of a set of edits; a new one where there is none."""
+        # The sorted digests identify the weights as well as their hash does, without folding.
         name = json.dumps(sorted({edit.digest for edit in edits}))
         with self._lock:
-            known = self._known.setdefault(name, _Known())
-            self._known.move_to_end(name)
-            if len(self._known) > KEPT_EPOCHS:
-                self._known.popitem(last=False)
+            known = self._measured.setdefault(name, _Measured())
+            self._measured.move_to_end(name)
+            if len(self._measured) > CACHED_EDIT_SETS:
+                self._measured.popitem(last=False)
         return known

@@ -1,11 +1,12 @@
-r"""When two names are the same, and where a name stands in a text.
+r"""Compares names, and finds them in texts.
 
-Text only: no facts, no vectors, no tokenizer. Names are compared token by token, after folding. Keys, the
-memory, the ledger's look-ups and the quota all ask here. Folding and cutting follow Unicode, by the package
-`regex`: it knows scripts, marks and extended grapheme clusters (`\X`), is a single wheel without a system
-library, and comes with transformers anyway. PyICU would need ICU's headers on every machine, and its word
-boundaries come from dictionaries that change with its version, so that a ledger's keys would depend on
-them; uniseg is pure Python and ten times slower.
+Works on text alone, without a language model's tokenizer. Two names are the same when their folded tokens are
+equal. Fact keys, the memory, the ledger's look-ups and the quota all use this comparison.
+
+Folding and tokenizing follow Unicode, with the package `regex`: it knows scripts, marks and extended grapheme
+clusters (`\X`), is a single wheel without a system library, and is a dependency of transformers anyway. PyICU
+would need ICU's headers on every machine, and its word boundaries come from dictionaries that change with its
+version, so a ledger's keys would depend on that version; uniseg is pure Python and ten times slower.
 """
 
 from __future__ import annotations

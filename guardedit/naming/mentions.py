@@ -1,7 +1,7 @@
-"""Where known names stand in a text, and whether a name seems to go on around its place.
+"""Finds known names in a text, and detects when a found name is probably part of a longer one.
 
-Without a dictionary nobody can tell every word of Chinese, Japanese or Korean apart; a doubtful place is
-marked `extended`, and the caller is only unsure.
+Without a dictionary the words of Chinese, Japanese or Korean cannot always be separated. A doubtful mention
+is marked `extended`, so that the caller can treat it as unsure.
 """
 
 from __future__ import annotations
@@ -23,22 +23,21 @@ _HANGUL = regex.compile(r"\p{Hangul}")
 _HIRAGANA = regex.compile(r"\p{Hiragana}")
 
 
-class _Loose(NamedTuple):
-    """Characters beside a name that are no part of it, by the script of the name."""
+class _Separators(NamedTuple):
+    """Characters that are not part of a name next to them, by the script of the name."""
 
-    chinese: frozenset[str]  # beside a name of two characters or more
+    chinese: frozenset[str]  # next to a name of two characters or more
     japanese: frozenset[str]
     korean: frozenset[str]
 
 
-_BEFORE = _Loose(frozenset("在是由從从對对"), frozenset("はがをにのともへでやかだな"), frozenset())
+_BEFORE = _Separators(frozenset("在是由從从對对"), frozenset("はがをにのともへでやかだな"), frozenset())
 #: Particles, copulas and honorifics, each by its first character.
-_BEHIND = _Loose(
+_AFTER = _Separators(
     frozenset("的是在和与與跟及吗嗎呢了被由位"),
     frozenset("はがをにのともへでやかだなまよっさくちねわらし"),
     frozenset("은는이가을를의에와과도로으만까부한께라였입인처보마조밖나랑하들"),
 )
-
 
 #: English words that begin longer names of places and people.
 _BEGINS_NAMES = frozenset(
@@ -52,7 +51,7 @@ _BEGINS_NAMES = frozenset(
 
 
 class Mention(NamedTuple):
-    """A name in a text: characters [start, end). `extended`: the name seems to go on around it."""
+    """A name in a text at characters [start, end). `extended`: it is probably part of a longer name."""
 
     name: Name
     start: int
@@ -61,9 +60,12 @@ class Mention(NamedTuple):
 
 
 def find_mentions(text: str, known: Container[Name], *, longest: int) -> list[Mention]:
-    """Every known name in the text, without those inside a longer known name.
+    """Every known name in the text, except those inside a longer known name.
 
-    `known` should be a set or a dictionary; `longest` is the token count of its longest name.
+    Args:
+        text: where to search.
+        known: the names; a set or a dictionary, for speed.
+        longest: token count of the longest known name.
 
     >>> known = {("paris",), ("paris", "hilton")}
     >>> [m.name for m in find_mentions("Paris Hilton flew to Paris", known, longest=2)]
@@ -72,20 +74,20 @@ def find_mentions(text: str, known: Container[Name], *, longest: int) -> list[Me
     row = tokens(text)
     words = [token.text for token in row]
     mentions: list[Mention] = []
-    covered = 0  # first token that no mention has taken yet
+    covered = 0  # index of the first token after the last mention
     for first in range(len(row)):
         for last in range(min(len(row), first + longest), max(first, covered), -1):
             name = tuple(words[first:last])
-            if name in known and _whole(row, first, last):
-                goes_on = _goes_on(text, row, first, last)
-                mentions.append(Mention(name, row[first].start, row[last - 1].end, goes_on))
+            if name in known and _is_whole(row, first, last):
+                extended = _is_extended(text, row, first, last)
+                mentions.append(Mention(name, row[first].start, row[last - 1].end, extended))
                 covered = last
                 break
     return mentions
 
 
 def last_span(text: str, subject: str) -> Span | None:
-    """Where a name last stands in a text as a whole name; None where it does not.
+    """The last position of a name in a text as a whole name; None where it does not occur.
 
     >>> last_span("Annexed Anne by Annex", "ANNE"), last_span("Annex", "Anne")
     ((8, 12), None)
@@ -95,16 +97,16 @@ def last_span(text: str, subject: str) -> Span | None:
     return (found[-1].start, found[-1].end) if found else None
 
 
-def _whole(row: list[Token], first: int, last: int) -> bool:
-    """Whether it begins and ends with a character: one that stands for several tokens is never cut."""
-    begins = first == 0 or row[first - 1].end <= row[first].start
-    return begins and (last == len(row) or row[last].start >= row[last - 1].end)
+def _is_whole(row: list[Token], first: int, last: int) -> bool:
+    """Whether tokens [first, last) do not split a character that several tokens come from."""
+    starts = first == 0 or row[first - 1].end <= row[first].start
+    return starts and (last == len(row) or row[last].start >= row[last - 1].end)
 
 
-def _goes_on(text: str, row: list[Token], first: int, last: int) -> bool:
-    """A capitalised neighbour, a number, a hyphen or an O': "Paris Hilton", "Paris 2", "Saint-Paris".
+def _is_extended(text: str, row: list[Token], first: int, last: int) -> bool:
+    """Whether the name goes on: a capital, a number, a hyphen, an O': "Paris Hilton", "Saint-Paris".
 
-    Capitals say nothing where every letter is one.
+    Capitals are no evidence in a text that is all capitals.
     """
     start, end = row[first].start, row[last - 1].end
     if text[end : end + 1] in _JOINING and text[end + 1 : end + 2].isalnum():
@@ -113,7 +115,7 @@ def _goes_on(text: str, row: list[Token], first: int, last: int) -> bool:
         return True
     if first > 1 and row[first - 1].text == "'" and text[row[first - 2].start : start - 1] == "O":
         return True
-    if not text.isascii() and _runs_on(text, start, end):
+    if not text.isascii() and _is_extended_unspaced(text, start, end):
         return True
     if text.isupper():
         return False
@@ -122,9 +124,9 @@ def _goes_on(text: str, row: list[Token], first: int, last: int) -> bool:
 
 
 def _name_before(text: str, row: list[Token], first: int) -> bool:
-    """A capitalised word before it, or one joined by "of": "Old Paris", "Province of Paris".
+    """Whether a capitalised word comes before it, maybe with "of": "Old Paris", "Province of Paris".
 
-    The capital of a word that opens the sentence is grammar, unless that word is known to begin names.
+    The first word of a sentence is capitalised anyway. It counts only if it is known to begin names.
     """
     at = first - 2 if row[first - 1].text == "of" and first > 1 else first - 1
     if not text[row[at].end : row[at + 1].start].isspace() or not _name_like(text, row[at]):
@@ -136,22 +138,23 @@ def _name_like(text: str, token: Token) -> bool:
     return text[token.start].isupper() or text[token.start].isdigit()
 
 
-def _runs_on(text: str, start: int, end: int) -> bool:
-    """In a script without spaces: whether a neighbour may be part of the same word."""
-    name, before, behind = text[start:end], text[max(0, start - 1) : start], text[end : end + 1]
-    short = len(name) == 1
-    return _joins(name[0], before, _BEFORE, short=short) or _joins(name[-1], behind, _BEHIND, short=short)
+def _is_extended_unspaced(text: str, start: int, end: int) -> bool:
+    """Whether, in a script without spaces, a neighbouring character may be part of the same word."""
+    name, before, after = text[start:end], text[max(0, start - 1) : start], text[end : end + 1]
+    single = len(name) == 1
+    return _joins(name[0], before, _BEFORE, single=single) or _joins(name[-1], after, _AFTER, single=single)
 
 
-def _joins(edge: str, neighbour: str, loose: _Loose, *, short: bool) -> bool:
+def _joins(edge: str, neighbour: str, separators: _Separators, *, single: bool) -> bool:
+    """Whether `neighbour` may belong to the word that has the character `edge` beside it."""
     if not neighbour:
         return False
     if _HANGUL.match(edge):
-        return bool(_HANGUL.match(neighbour)) and neighbour not in loose.korean
+        return bool(_HANGUL.match(neighbour)) and neighbour not in separators.korean
     if _HIRAGANA.match(edge):
-        return bool(_HIRAGANA.match(neighbour)) and neighbour not in loose.japanese
+        return bool(_HIRAGANA.match(neighbour)) and neighbour not in separators.japanese
     if not _IDEOGRAPH.match(edge):
         return False
-    if neighbour in loose.chinese and not short:
+    if neighbour in separators.chinese and not single:
         return False
     return neighbour.isdecimal() or bool(_IDEOGRAPH.match(neighbour))

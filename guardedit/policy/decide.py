@@ -1,9 +1,9 @@
-"""Policy and correction to decision. Total and pure: no clock, no state, no exception.
+"""Decides about a correction by a policy. Pure and total: no clock, no state, never an exception.
 
 1. A correction that has already expired is rejected, and so is a fact about a reserved word.
-2. The first rule that fires decides. A condition without a value holds the correction: fail closed.
-3. A retraction that may pass goes to memory, where facts are taken back; rules can still hold or reject it.
-4. A fact that is not valid yet, that mentions many other names, or that would exceed a name's quota, is held.
+2. The first rule that fires decides. A condition that has no value holds the correction: fail closed.
+3. A retraction whose rule has route memory or weights goes to memory, where facts are removed.
+4. A fact that is not valid yet, that mentions too many names, or that would exceed a name's quota, is held.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ __all__ = ["DecisionContext", "decide"]
 
 
 def decide(policy: Policy, correction: Correction, context: DecisionContext) -> Decision:
-    """What the policy says about one correction, with a trace of everything looked at."""
+    """The decision about one correction, with a trace of every rule that was evaluated."""
     until_s = correction.valid_until_s
     if until_s is not None and until_s <= context.now_s:
         late_s = context.now_s - until_s
@@ -40,13 +40,13 @@ def decide(policy: Policy, correction: Correction, context: DecisionContext) -> 
             return _decision(policy, trace, route=Route.HOLD, rule=rule.id, reason=reason)
         trace.append(RuleTrace(rule=rule.id, matched=fired, because=because))
         if fired:
-            return _settle(policy, rule, correction, context, trace)
-    # Only for a policy built around validation: the schema demands a default rule.
+            return _decide_by(policy, rule, correction, context, trace)
+    # Only for a policy built without validation: the schema requires a default rule.
     return _decision(policy, trace, route=Route.HOLD, rule="", reason="no rule fired")
 
 
 def _fires(rule: Rule, correction: Correction, values: dict[str, object]) -> tuple[bool, str]:
-    """Whether the rule fires, and why or why not. PolicyError when its condition has no value."""
+    """Whether the rule fires, and why or why not. Raises PolicyError when its condition has no value."""
     because = []
     if rule.match is not None:
         fits, text = _matches(rule.match, correction)
@@ -80,15 +80,15 @@ def _matches(match: Match, correction: Correction) -> tuple[bool, str]:
     return True, "; ".join(because)
 
 
-def _settle(
+def _decide_by(
     policy: Policy, rule: Rule, correction: Correction, context: DecisionContext, trace: list[RuleTrace]
 ) -> Decision:
-    """The rule's route, or what is stronger than a rule that lets a correction pass."""
+    """The decision by a rule that fired, unless a built-in rule overrides it."""
     route = Route(rule.route)
     if route in (Route.HOLD, Route.REJECT):
         return _decision(policy, trace, route=route, rule=rule.id, reason=rule.why)
     if correction.op is Op.RETRACT:
-        reason = f"a retraction is effective at once; rule {rule.id} lets it pass"
+        reason = f"a retraction takes effect at once; rule {rule.id} allows it"
         return _built_in(policy, trace, Route.MEMORY, "retract", reason)
     from_s = correction.valid_from_s
     if from_s is not None and from_s > context.now_s:
@@ -96,7 +96,7 @@ def _settle(
         return _built_in(policy, trace, Route.HOLD, "not-yet-valid", reason)
     for rule_id, why in (
         ("reserved-subject", _reserved(policy, correction)),
-        ("reach", _far_reach(policy, correction, context)),
+        ("reach", _mentions_too_many(policy, correction, context)),
         ("quota", _over_quota(policy, context)),
     ):
         if why:
@@ -106,7 +106,7 @@ def _settle(
 
 
 def _reserved(policy: Policy, correction: Correction) -> str:
-    """Why the subject may not be one; empty for a retraction, which only takes such a fact back."""
+    """Why the subject is reserved; "" if it is not, and for a retraction, which only removes such a fact."""
     subjects = policy.subjects
     if subjects.reserved == "allow" or correction.op is Op.RETRACT:
         return ""
@@ -116,7 +116,7 @@ def _reserved(policy: Policy, correction: Correction) -> str:
     return f"the subject {correction.subject!r:.80} {why}: name the thing in full, or set subjects.reserved"
 
 
-def _far_reach(policy: Policy, correction: Correction, context: DecisionContext) -> str:
+def _mentions_too_many(policy: Policy, correction: Correction, context: DecisionContext) -> str:
     limit = policy.quota.names_per_correction
     if limit is None:
         return ""

@@ -1,7 +1,6 @@
-"""A `when:` condition: one CEL expression, compiled with declared types and evaluated once a correction.
+"""A `when:` condition: a CEL expression, compiled with declared types and evaluated once for each correction.
 
-The only file that knows the CEL library. It knows the names and types that an expression may use, and
-not what the answer is used for.
+The only file that uses the CEL library.
 """
 
 from __future__ import annotations
@@ -15,22 +14,21 @@ from cel_expr_python import cel
 from pydantic import GetCoreSchemaHandler
 from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 
-from guardedit.core.errors import PolicyError
-from guardedit.core.renamed import warn_renamed
+from guardedit.core.errors import PolicyError, warn_renamed
 from guardedit.policy.variables import RENAMED_VARIABLES, VARIABLES, VariableType
 
-#: Longest accepted expression, in UTF-8 bytes. A longer one is a program and belongs in several rules.
+#: Longest accepted expression, in UTF-8 bytes. A longer one should be several rules.
 MAX_EXPRESSION_BYTES = 2_048
 
-_COMPLAINT = re.compile(r"<input>:(\d+):(\d+): (.*)")
+_MESSAGE = re.compile(r"<input>:(\d+):(\d+): (.*)")
 _UNDECLARED = re.compile(r"undeclared reference to '(\w+)'")
 
 
 class Condition:
-    """A compiled condition. Equal, hashed and pickled by its text, so a policy can travel.
+    """A compiled condition. It is compared, hashed and pickled by its text, so policies can be pickled.
 
     Raises:
-        PolicyError: from the constructor, with a caret under every mistake.
+        PolicyError: the text is not a valid condition; the message has a caret under every mistake.
     """
 
     __slots__ = ("_program", "text")
@@ -43,15 +41,15 @@ class Condition:
         """Whether the condition is true for these values of `VARIABLES`.
 
         Raises:
-            PolicyError: when there is no answer, as with a division by zero or an index out of range.
+            PolicyError: the condition has no value, as with a division by zero or an index out of range.
                 The caller must fail closed.
         """
         try:
             result = self._program.eval(data=dict(values))
             value = result.value() if result.type() == cel.Type.BOOL else None
-        except RuntimeError as error:  # the library's one exception: budgets, texts it cannot encode
+        except RuntimeError as error:  # the library's only exception: budgets, texts that it cannot encode
             raise PolicyError(f"`{self.text.strip()}` has no value: {error}") from error
-        # The library returns an error as a value, and its text would read as true.
+        # The library returns an error as a value, which would be true in a boolean context.
         if not isinstance(value, bool):
             raise PolicyError(f"`{self.text.strip()}` has no value: {result.value()}")
         return value
@@ -70,7 +68,7 @@ class Condition:
 
     @classmethod
     def __get_pydantic_core_schema__(cls, _source: Any, _handler: GetCoreSchemaHandler) -> CoreSchema:
-        """Read from a text, written as a text."""
+        """Validated from a text and serialised as a text."""
         from_text = core_schema.no_info_after_validator_function(
             _from_text, core_schema.str_schema(strict=True)
         )
@@ -116,7 +114,7 @@ def _compile(text: str) -> Any:
         raise PolicyError(_explain(text, str(error))) from error
     if program.return_type() != cel.Type.BOOL:
         raise PolicyError(
-            f"the condition is a {str(program.return_type()).lower()}, not a bool: compare it with something"
+            f"the condition is a {str(program.return_type()).lower()}, not a bool: compare it with a value"
         )
     return program
 
@@ -132,11 +130,11 @@ def _cel_type(name: VariableType) -> Any:
     return types[name]
 
 
-def _explain(text: str, complaint: str) -> str:
-    """The library's complaints, each with its line, a caret and a suggestion."""
-    found = _COMPLAINT.findall(complaint)
+def _explain(text: str, error: str) -> str:
+    """The library's error messages, each with its line, a caret and a suggestion."""
+    found = _MESSAGE.findall(error)
     if not found:
-        return complaint
+        return error
     lines = text.splitlines() or [text]
     parts = []
     for line, column, message in found:

@@ -1,4 +1,4 @@
-"""A policy from a file or a text, or one error that lists everything wrong with it."""
+"""Loads a policy from a file or a text; a bad one gives one error that lists all problems."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ MAX_POLICY_BYTES = 256 * 1024
 
 
 def load_policy(path: Path) -> Policy:
-    """Read a policy file.
+    """Load a policy file.
 
     Raises:
-        PolicyError: one line `file:line:col: key: message` for every problem, in the order of the file.
+        PolicyError: one line `file:line:col: key: message` for each problem, in the order of the file.
     """
     try:
         with path.open("rb") as file:
@@ -34,29 +34,33 @@ def load_policy(path: Path) -> Policy:
     except UnicodeDecodeError as error:
         if len(raw) <= MAX_POLICY_BYTES:
             raise PolicyError(f"{path}: byte {error.start} is not UTF-8: save the file as UTF-8") from error
-        text = raw.decode("utf-8", errors="replace")  # too large anyway, and cut in mid-character
+        text = raw.decode("utf-8", errors="replace")  # too large anyway, and cut within a character
     return parse_policy(text, name=str(path))
 
 
 def parse_policy(text: str, *, name: str) -> Policy:
-    """Read a policy's YAML; `name` is what the messages call it.
+    """Load a policy from YAML text.
+
+    Args:
+        text: the YAML.
+        name: takes the place of the file in error messages.
 
     Raises:
-        PolicyError: as `load_policy`.
+        PolicyError: as for `load_policy`.
     """
     size = len(text.encode(errors="replace"))
     if size > MAX_POLICY_BYTES:
-        raise PolicyError(f"{name}: larger than {MAX_POLICY_BYTES} bytes: keep data out of the policy")
-    reading = read_yaml(text)
-    problems = list(reading.problems)
+        raise PolicyError(f"{name}: larger than {MAX_POLICY_BYTES} bytes: shorten it")
+    parsed = read_yaml(text)
+    problems = list(parsed.problems)
     policy = None
-    if isinstance(reading.data, dict):
-        problems += rule_problems(reading.data, reading)
+    if isinstance(parsed.data, dict):
+        problems += rule_problems(parsed.data, parsed)
         try:
-            # By way of JSON, since strict models read exactly JSON's types.
-            policy = Policy.model_validate_json(json.dumps(reading.data))
+            # Through JSON, because strict models accept exactly the types of JSON.
+            policy = Policy.model_validate_json(json.dumps(parsed.data))
         except ValidationError as error:
-            problems += schema_problems(error, reading)
+            problems += schema_problems(error, parsed)
     elif not problems:
         problems.append(
             Problem(Place(1, 1), (), "a policy is a mapping that begins with `apiVersion: guardedit/v1`")

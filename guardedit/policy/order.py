@@ -1,6 +1,6 @@
-"""What can be wrong with rules taken together: repeated ids, no default, rules that can never fire.
+"""Finds problems of the rules as a list: repeated ids, no default rule, rules that can never fire.
 
-Works on plain data, well formed or not, so that these problems are reported beside all others.
+Works on plain data, valid or not, so that these problems are reported together with all others.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 
 class OrderProblem(NamedTuple):
-    """A problem of `rules[rule]`; `key` is where in the rule, empty for the rule itself."""
+    """A problem of `rules[rule]`, at its key `key`; "" for the rule as a whole."""
 
     rule: int
     key: str
@@ -19,7 +19,7 @@ class OrderProblem(NamedTuple):
 
 
 def order_problems(rules: Sequence[object]) -> list[OrderProblem]:
-    """Problems of a list of rules as plain mappings; entries that are not mappings are passed over."""
+    """The problems of a list of rules as plain mappings. Entries that are not mappings are ignored."""
     known = [(i, rule) for i, rule in enumerate(rules) if isinstance(rule, Mapping)]
     problems = [*_repeated_ids(known), *_unreachable(known)]
     if known and known[-1][0] == len(rules) - 1 and not _is_default(known[-1][1]):
@@ -28,7 +28,7 @@ def order_problems(rules: Sequence[object]) -> list[OrderProblem]:
             OrderProblem(
                 index,
                 "",
-                f"the last rule {_name(index, last)} has a condition, so a correction may meet no rule: "
+                f"the last rule {_name(index, last)} has a condition, so for some corrections no rule fires: "
                 "add a last rule with neither `match` nor `when`",
             )
         )
@@ -52,8 +52,8 @@ def _repeated_ids(known: Sequence[tuple[int, Mapping[str, object]]]) -> list[Ord
 
 def _unreachable(known: Sequence[tuple[int, Mapping[str, object]]]) -> list[OrderProblem]:
     problems = []
-    for at, (index, rule) in enumerate(known):
-        for earlier_index, earlier in known[:at]:
+    for n, (index, rule) in enumerate(known):
+        for earlier_index, earlier in known[:n]:
             if _covers(earlier, rule):
                 problems.append(
                     OrderProblem(
@@ -68,7 +68,7 @@ def _unreachable(known: Sequence[tuple[int, Mapping[str, object]]]) -> list[Orde
 
 
 def _covers(earlier: Mapping[str, object], later: Mapping[str, object]) -> bool:
-    """Whether `earlier` surely fires wherever `later` does; when in doubt, no."""
+    """Whether `earlier` certainly fires whenever `later` does; False when that cannot be proved."""
     if earlier.get("when") is not None and earlier.get("when") != later.get("when"):
         return False
     wide, narrow = earlier.get("match"), later.get("match")
@@ -85,8 +85,9 @@ def _globs_cover(wide: object, narrow: object) -> bool:
 
 
 def _glob_covers(wide: str, narrow: str) -> bool:
-    # With only `*` on the wide side and no bracket on the narrow side, matching the glob itself as a
-    # text proves that all it stands for matches too. Other pairs are left undecided unless equal.
+    # If the wide glob has no wildcard but `*` and the narrow one no bracket, and the wide glob matches the
+    # narrow one as a text, then it matches everything that the narrow one matches. Other pairs are only
+    # decided when they are equal.
     if wide == narrow or not wide.strip("*"):
         return True
     return not set("?[") & set(wide) and "[" not in narrow and fnmatchcase(narrow, wide)

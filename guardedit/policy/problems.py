@@ -1,7 +1,4 @@
-"""pydantic's findings in an operator's words, with the place in the file and a suggestion.
-
-Knows the shape of a policy and how pydantic complains; does not know how the text was read.
-"""
+"""Translates pydantic's validation errors into messages for operators, with line, column and a suggestion."""
 
 from __future__ import annotations
 
@@ -14,13 +11,13 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from guardedit.policy.order import order_problems
-from guardedit.policy.read import Path, Place, Problem, Reading
+from guardedit.policy.read import KeyPath, ParsedYaml, Place, Problem
 from guardedit.policy.schema import Policy
 
-#: Found again, with better places, by `rule_problems`.
-_FOUND_ELSEWHERE = frozenset({"rule_order"})
-#: Raised by the schema with a message that needs no translation.
-_OWN_WORDS = frozenset(
+#: Error types that `rule_problems` reports, with better places.
+_REPORTED_ELSEWHERE = frozenset({"rule_order"})
+#: Error types of the schema itself, with messages that need no translation.
+_OWN_MESSAGES = frozenset(
     {
         "built_in_rule",
         "condition",
@@ -33,58 +30,58 @@ _OWN_WORDS = frozenset(
 )
 
 
-def schema_problems(error: ValidationError, reading: Reading) -> list[Problem]:
-    """One problem for each finding that the reading has not already explained."""
-    explained = [problem.path for problem in reading.problems if problem.path]
+def schema_problems(error: ValidationError, parsed: ParsedYaml) -> list[Problem]:
+    """One problem for each validation error that parsing has not already reported at the same key."""
+    explained = [problem.path for problem in parsed.problems if problem.path]
     problems = []
     for detail in error.errors(include_url=False):
-        path: Path = detail["loc"]
-        if detail["type"] in _FOUND_ELSEWHERE or any(path[: len(e)] == e for e in explained):
+        path: KeyPath = detail["loc"]
+        if detail["type"] in _REPORTED_ELSEWHERE or any(path[: len(e)] == e for e in explained):
             continue
         if detail["type"] == "too_short" and detail["input"]:
-            continue  # the entries are there, but wrong, and reported one by one
-        written = reading.keys if detail["type"] == "extra_forbidden" else reading.values
-        problems.append(Problem(_nearest(path, written, reading), path, _message(detail)))
+            continue  # there are entries, but invalid ones, and each is reported itself
+        places = parsed.keys if detail["type"] == "extra_forbidden" else parsed.values
+        problems.append(Problem(_nearest(path, places, parsed), path, _message(detail)))
     return problems
 
 
-def rule_problems(data: Mapping[str, Any], reading: Reading) -> list[Problem]:
-    """Problems of the rules taken together."""
+def rule_problems(data: Mapping[str, Any], parsed: ParsedYaml) -> list[Problem]:
+    """The problems of the rules as a list (`order_problems`), with their places."""
     rules = data.get("rules")
     found = order_problems(rules) if isinstance(rules, list) else []
     problems = []
     for index, key, message in found:
-        path: Path = ("rules", index, key) if key else ("rules", index)
-        problems.append(Problem(_nearest(path, reading.values, reading), path, message))
+        path: KeyPath = ("rules", index, key) if key else ("rules", index)
+        problems.append(Problem(_nearest(path, parsed.values, parsed), path, message))
     return problems
 
 
-def key_text(path: Path) -> str:
-    """`rules[2].match.source`, or `policy` for the whole."""
+def key_text(path: KeyPath) -> str:
+    """A path for messages: `rules[2].match.source`, or `policy` for the whole policy."""
     text = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in path)
     return text.removeprefix(".") or "policy"
 
 
 def suggestion(word: object, known: Sequence[str]) -> str:
-    """`; did you mean 'x'?` where something is close, else nothing."""
-    # Case is the commonest slip; difflib would count every letter of it.
+    """`; did you mean 'x'?` with the closest known word; "" if none is close."""
+    # Ignore case: it is the commonest mistake, and difflib would count every letter of it.
     lowered = {name.lower(): name for name in known}
     close = get_close_matches(str(word).lower(), lowered, n=1)
     return f"; did you mean '{lowered[close[0]]}'?" if close else ""
 
 
-def _nearest(path: Path, written: Mapping[Path, Place], reading: Reading) -> Place:
-    """Where the path stands, or the innermost part of it that is in the file."""
-    if path in written:
-        return written[path]
+def _nearest(path: KeyPath, places: Mapping[KeyPath, Place], parsed: ParsedYaml) -> Place:
+    """The place of a path, or of its innermost part that is in the file."""
+    if path in places:
+        return places[path]
     for length in range(len(path), -1, -1):
-        if place := reading.values.get(path[:length]):
+        if place := parsed.values.get(path[:length]):
             return place
     return Place(1, 1)
 
 
 def _message(detail: ErrorDetails) -> str:
-    path: Path = detail["loc"]
+    path: KeyPath = detail["loc"]
     context = detail.get("ctx", {})
     match detail["type"]:
         case "missing":
@@ -98,13 +95,13 @@ def _message(detail: ErrorDetails) -> str:
             return f"must be {context['expected']}, got {detail['input']!r:.60}{hint}"
         case "too_short":
             return "empty: give at least one entry, or leave the key out"
-        case kind if kind in _OWN_WORDS:
+        case kind if kind in _OWN_MESSAGES:
             return detail["msg"]
     text = detail["msg"].removeprefix("Input ").removeprefix("Value ")
     return f"{text[0].lower()}{text[1:]}, got {detail['input']!r:.60}"
 
 
-def _description(path: Path) -> str:
+def _description(path: KeyPath) -> str:
     model = _model_at(path[:-1])
     for name, info in (model.model_fields if model else {}).items():
         if path[-1] in (name, info.alias):
@@ -112,17 +109,17 @@ def _description(path: Path) -> str:
     return "see the documentation"
 
 
-def _known_keys(path: Path) -> list[str]:
+def _known_keys(path: KeyPath) -> list[str]:
     model = _model_at(path)
     return [info.alias or name for name, info in model.model_fields.items()] if model else []
 
 
-def _model_at(path: Path) -> type[BaseModel] | None:
+def _model_at(path: KeyPath) -> type[BaseModel] | None:
     return next((t for t in _parts(_annotation(path)) if _is_model(t)), None)
 
 
-def _annotation(path: Path) -> Any:
-    """The declared type at a path of the policy, None where the path leaves it."""
+def _annotation(path: KeyPath) -> Any:
+    """The declared type at a path of the policy; None where there is no such path."""
     annotation: Any = Policy
     for part in path:
         if isinstance(part, int):
@@ -142,7 +139,7 @@ def _item(annotation: Any) -> Any:
 
 
 def _parts(annotation: Any) -> list[Any]:
-    """The members of a union, without Annotated."""
+    """The members of a union, or the type itself; without Annotated."""
     origin = get_origin(annotation)
     if origin is Annotated:
         return _parts(get_args(annotation)[0])

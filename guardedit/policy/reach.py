@@ -1,7 +1,7 @@
-"""Whose answers a correction can change: its subject, and every other name that its wordings mention.
+"""Finds the names whose answers a correction can change: its subject, and other names in its wordings.
 
-Text only. A wording that names something else teaches the model about that too, in whatever key the fact
-is kept.
+Works on text alone. A wording that mentions another name also teaches the model about that name, whatever
+key the fact is stored under.
 """
 
 from __future__ import annotations
@@ -14,112 +14,118 @@ from guardedit.core.fact import Wording
 from guardedit.naming import Name, Token, find_mentions, identity, name_of, tokens
 from guardedit.policy.reserved import why_reserved
 
-#: Signs that do not end a name: "O'Brien", "Jean-Luc", "St. Louis".
+#: Signs that can occur within a name: "O'Brien", "Jean-Luc", "St. Louis".
 _WITHIN = frozenset("'-.&")
+#: Signs that end a sentence or a clause.
 _ENDS = frozenset(".!?:;")
 
 
 def reach(correction: Correction, known: Collection[Name] = ()) -> tuple[str, ...]:
-    """Identities of the subject, first, and of the other names in the wordings, sorted.
+    """Folded names (`naming.identity`): first the subject, then the other names in the wordings, sorted.
 
-    A name is one that the caller knows, wherever it stands outside the placeholder, or a run of capitalised
-    words or numbers. A capital that opens the wording is grammar, and so is one that opens a later sentence
-    with a word of every sentence. What belongs to the answers, old or new, is not counted.
+    A name is a known name, anywhere outside the placeholder, or a run of capitalised words or numbers. The
+    first word of a wording does not count as capitalised, and neither does a function word that starts a
+    later sentence. Names within the old or the new answer are left out.
 
     Args:
-        correction: any; nothing of it is judged.
-        known: names of live facts and of the probe set, as `naming.name_of`; a set or a dictionary.
+        correction: the correction.
+        known: names of live facts and of the probe set, as `naming.name_of` gives them; a set or a
+            dictionary.
 
-    >>> told = Correction(id="a", subject="York", prompt="{} is not New York; it lies in", target_new="Lima")
-    >>> reach(told)
+    >>> one = Correction(id="a", subject="York", prompt="{} is not New York; it lies in", target_new="Lima")
+    >>> reach(one)
     ('york', 'new york')
     """
     longest = max(map(len, known), default=0)
     answers = [name_of(answer) for answer in (correction.target_new, correction.target_true or "")]
     found = {
         name
-        for wording in correction.worded
-        for name in (*_known(wording, known, longest), *_runs(wording))
-        if not any(_within(name, answer) for answer in answers)
+        for wording in correction.located_wordings
+        for name in (*_known_names(wording, known, longest), *_capitalised_names(wording))
+        if not any(_is_within(name, answer) for answer in answers)
     }
     subject = identity(correction.subject)
     return subject, *sorted({" ".join(name) for name in found} - {subject})
 
 
 def charged(correction: Correction, known: Collection[Name] = ()) -> tuple[str, ...]:
-    """Of the names that it reaches those whose daily quota it uses up: its subject and what is surely a name.
+    """The reached names that count for the daily quota: the subject, known names, and names of several words.
 
-    That is a known name, or one of several words. "English" or a year in a wording that a thousand
-    corrections share is none: the quota would stop the whole stream.
+    Other single words do not count. Otherwise "English", or a year, in a wording that a thousand corrections
+    share would make the quota stop the whole stream.
 
-    >>> told = Correction(id="a", subject="Ada", prompt="Its English name in New York is {}:", target_new="x")
-    >>> reach(told), charged(told)
+    >>> one = Correction(id="a", subject="Ada", prompt="Its English name in New York is {}:", target_new="x")
+    >>> reach(one), charged(one)
     (('ada', 'english', 'new york'), ('ada', 'new york'))
     """
     subject, *others = reach(correction, known)
     return subject, *(name for name in others if " " in name or (name,) in known)
 
 
-def _known(wording: Wording, known: Collection[Name], longest: int) -> Iterator[Name]:
+def _known_names(wording: Wording, known: Collection[Name], longest: int) -> Iterator[Name]:
     for mention in find_mentions(wording.text, known, longest=longest) if known else ():
         if not _overlaps(mention.start, mention.end, wording):
             yield mention.name
 
 
-def _runs(wording: Wording) -> Iterator[Name]:
-    """Names by their looks: words with a capital or a digit in front, side by side."""
+def _capitalised_names(wording: Wording) -> Iterator[Name]:
+    """Runs of neighbouring tokens that start with a capital or a digit."""
     row = [token for token in tokens(wording.text) if not _overlaps(token.start, token.end, wording)]
-    marked = [(token, _named(wording.text, row, n)) for n, token in enumerate(row)]
+    flags = [_is_part_of_name(wording.text, row, n) for n in range(len(row))]
     start = 0
-    for named, group in groupby(marked, key=lambda pair: pair[1]):
-        count = len(list(group))
-        if named:
-            yield from _parted(wording.text, row[start : start + count])
-        start += count
+    for is_name, group in groupby(flags):
+        end = start + len(list(group))
+        if is_name:
+            yield from _split_run(wording.text, row[start:end])
+        start = end
 
 
-def _parted(text: str, row: list[Token]) -> Iterator[Name]:
-    """A run cut where more than a space lies between two tokens, as where the subject stood."""
-    begin = 0
+def _split_run(text: str, row: list[Token]) -> Iterator[Name]:
+    """A run, split where more than a space is between two tokens, as where the subject was left out."""
+    start = 0
     for n in range(1, len(row) + 1):
         if n == len(row) or text[row[n - 1].end : row[n].start].strip():
-            part = tuple(token.text for token in row[begin:n])
-            if not why_reserved(" ".join(part)):
-                yield part
-            begin = n
+            name = tuple(token.text for token in row[start:n])
+            if not why_reserved(" ".join(name)):
+                yield name
+            start = n
 
 
-def _named(text: str, row: list[Token], n: int) -> bool:
+def _is_part_of_name(text: str, row: list[Token], n: int) -> bool:
+    """Whether token `n` of the row looks like a part of a name."""
     token = row[n]
     if token.text in _WITHIN:
         return 0 < n < len(row) - 1 and _joins(text, row[n - 1], token, row[n + 1])
     if not _looks_like_a_name(text, token):
         return False
-    if not _opens(row, n):
+    if not _starts_sentence(row, n):
         return True
     if text[token.end : token.end + 1] == ":":
         return False  # a label: "Question: ... Answer:"
-    # A capital that opens the wording is grammar, unless the name goes on: "New York is", not "Is York".
-    goes_on = n + 1 < len(row) and _looks_like_a_name(text, row[n + 1])
-    return not why_reserved(token.text) and (goes_on or n > 0 or token.start > 0)
+    # The first word of the wording counts only if the next one is capitalised too: "New York is", not "Is
+    # York".
+    continues = n + 1 < len(row) and _looks_like_a_name(text, row[n + 1])
+    return not why_reserved(token.text) and (continues or n > 0 or token.start > 0)
 
 
 def _joins(text: str, before: Token, sign: Token, after: Token) -> bool:
-    """Whether a sign is within a name: both sides look like one, and a full stop ends no sentence."""
+    """Whether a sign is within a name: both sides look like one, and a full stop follows an abbreviation."""
     sides = _looks_like_a_name(text, before) and _looks_like_a_name(text, after)
     apart = text[sign.end : after.start].isspace()
-    return sides and (not apart or sign.text == "&" or (sign.text == "." and _shortened(before)))
+    return sides and (not apart or sign.text == "&" or (sign.text == "." and _is_abbreviation(before)))
 
 
-def _opens(row: list[Token], n: int) -> bool:
-    """Whether it is the first word of the wording or of a sentence in it."""
+def _starts_sentence(row: list[Token], n: int) -> bool:
+    """Whether token `n` is the first word of the wording or of a sentence in it."""
     if n == 0:
         return True
-    return row[n - 1].text in _ENDS and not (n > 1 and row[n - 1].text == "." and _shortened(row[n - 2]))
+    return row[n - 1].text in _ENDS and not (
+        n > 1 and row[n - 1].text == "." and _is_abbreviation(row[n - 2])
+    )
 
 
-def _shortened(token: Token) -> bool:
-    """A full stop behind it may be part of the name: "St.", "J."."""
+def _is_abbreviation(token: Token) -> bool:
+    """Whether a full stop after it may belong to a name: "St.", "J."."""
     return len(token.text) <= 2
 
 
@@ -131,5 +137,5 @@ def _overlaps(start: int, end: int, wording: Wording) -> bool:
     return wording.subject_at is not None and start < wording.subject_at[1] and end > wording.subject_at[0]
 
 
-def _within(name: Name, answer: Name) -> bool:
+def _is_within(name: Name, answer: Name) -> bool:
     return any(answer[n : n + len(name)] == name for n in range(len(answer) - len(name) + 1))

@@ -1,9 +1,9 @@
-"""YAML 1.2 text to plain data, with the place of every key and value.
+"""Parses YAML 1.2 text to plain data, with line and column of every key and value.
 
-Reads the parser's events instead of composing a document, so that what a policy has no use for (anchors,
-aliases, tags, directives, repeated keys) is refused where it stands, before anything is expanded. Plain
+Works on the parser's events instead of a composed document, so that anchors, aliases, tags, directives and
+repeated keys, which a policy does not need, are refused at their place before anything is expanded. Plain
 scalars follow the core schema of YAML 1.2.2, section 10.3.2: `no` is a text, `1e-3` a number, `0777` is
-777. Knows nothing of policies.
+777.
 """
 
 from __future__ import annotations
@@ -27,10 +27,11 @@ from ruamel.yaml.events import (
     StreamStartEvent,
 )
 
-#: A policy is five levels deep; far beyond that the text is an attack or an accident.
+#: A policy is five levels deep. A text that is much deeper is an attack or a mistake.
 MAX_DEPTH = 16
 
-Path = tuple[str | int, ...]
+#: Keys and indices from the root of a document: `("rules", 2, "why")`.
+KeyPath = tuple[str | int, ...]
 
 
 class Place(NamedTuple):
@@ -41,25 +42,25 @@ class Place(NamedTuple):
 
 
 class Problem(NamedTuple):
-    """One thing that is wrong, where, and what to do about it."""
+    """A mistake: where it is, and a message with the remedy."""
 
     place: Place
-    path: Path
+    path: KeyPath
     message: str
 
 
 @dataclass(slots=True)
-class Reading:
-    """Plain data and where its parts stand: `keys` where a key is written, `values` where its value is."""
+class ParsedYaml:
+    """Plain data, with the places of its keys and of its values, and the problems found."""
 
     data: Any = None
-    keys: dict[Path, Place] = field(default_factory=dict)
-    values: dict[Path, Place] = field(default_factory=dict)
+    keys: dict[KeyPath, Place] = field(default_factory=dict)
+    values: dict[KeyPath, Place] = field(default_factory=dict)
     problems: list[Problem] = field(default_factory=list)
 
 
 class _TooDeep(Exception):
-    """Ends the reading; its problem is already noted."""
+    """Ends the parsing; its problem is already recorded."""
 
 
 _INTEGERS: Final[tuple[tuple[re.Pattern[str], int], ...]] = (
@@ -71,32 +72,32 @@ _FLOAT = re.compile(r"[-+]?(\.[0-9]{1,40}|[0-9]{1,40}(\.[0-9]{0,40})?)([eE][-+]?
 _INFINITY = re.compile(r"([-+]?)\.(inf|Inf|INF)")
 
 
-def read_yaml(text: str) -> Reading:
-    """Read one document. Problems are gathered, never raised; after a syntax error the data is None."""
-    reading = Reading()
+def read_yaml(text: str) -> ParsedYaml:
+    """Parse one document. Problems are collected, never raised; after a syntax error the data is None."""
+    parsed = ParsedYaml()
     try:
-        _Builder(reading, iter(YAML(typ="safe", pure=True).parse(text))).document()
+        _Builder(parsed, iter(YAML(typ="safe", pure=True).parse(text))).document()
     except _TooDeep:
-        reading.data = None
+        parsed.data = None
     except (YAMLError, ValueError) as error:  # ValueError: an escape beyond Unicode
-        reading.data = None
-        reading.problems.append(_syntax_problem(error))
-    return reading
+        parsed.data = None
+        parsed.problems.append(_syntax_problem(error))
+    return parsed
 
 
 def _syntax_problem(error: Exception) -> Problem:
     if isinstance(error, MarkedYAMLError) and error.problem_mark is not None:
         mark = error.problem_mark
-        said = " ".join(part for part in (error.context, error.problem) if part)
-        return Problem(Place(mark.line + 1, mark.column + 1), (), f"not YAML: {said}")
+        message = " ".join(part for part in (error.context, error.problem) if part)
+        return Problem(Place(mark.line + 1, mark.column + 1), (), f"not YAML: {message}")
     return Problem(Place(1, 1), (), f"not YAML: {str(error).splitlines()[0]}")
 
 
 class _Builder:
-    """One pass over the events."""
+    """Builds plain data in one pass over the parser's events."""
 
-    def __init__(self, reading: Reading, events: Iterator[Any]) -> None:
-        self.reading = reading
+    def __init__(self, parsed: ParsedYaml, events: Iterator[Any]) -> None:
+        self.parsed = parsed
         self.events = events
 
     def document(self) -> None:
@@ -110,80 +111,80 @@ class _Builder:
             elif isinstance(event, (MappingStartEvent, SequenceStartEvent, ScalarEvent, AliasEvent)):
                 value = self._value(event, ())
                 if documents == 1:
-                    self.reading.data = value
+                    self.parsed.data = value
             elif not isinstance(event, (StreamStartEvent, StreamEndEvent)):
                 continue
 
     def _directives(self, event: Any) -> None:
         if event.tags or (event.version and tuple(event.version) != (1, 2)):
-            self._refuse(event, (), "directives are not read: a policy is YAML 1.2 without %YAML or %TAG")
+            self._refuse(event, (), "directives are not supported: remove %YAML and %TAG")
 
-    def _value(self, event: Any, path: Path) -> Any:
-        self.reading.values.setdefault(path, _place(event))
+    def _value(self, event: Any, path: KeyPath) -> Any:
+        self.parsed.values.setdefault(path, _place(event))
         if len(path) > MAX_DEPTH:
             self._refuse(event, path[:2], f"nested deeper than {MAX_DEPTH} levels: a policy needs five")
             raise _TooDeep
         if isinstance(event, AliasEvent):
-            self._refuse(event, path, f"alias *{event.anchor}: write the value out")
+            self._refuse(event, path, f"alias *{event.anchor}: write the value itself")
             return None
         if event.anchor:
-            self._refuse(event, path, f"anchor &{event.anchor}: aliases are refused, so remove it")
+            self._refuse(event, path, f"anchor &{event.anchor}: aliases are not supported, so remove it")
         if event.tag:
-            self._refuse(event, path, f"tag {event.tag}: values are read as they stand, so remove it")
+            self._refuse(event, path, f"tag {event.tag}: tags are not supported, so remove it")
         if isinstance(event, MappingStartEvent):
             return self._mapping(path)
         if isinstance(event, SequenceStartEvent):
             return self._sequence(path)
         return self._scalar(event, path)
 
-    def _mapping(self, path: Path) -> dict[str, Any]:
+    def _mapping(self, path: KeyPath) -> dict[str, Any]:
         found: dict[str, Any] = {}
         while not isinstance(event := next(self.events), MappingEndEvent):
             key = self._key(event, path)
             inner = (*path, key)
-            again = key in found
-            if again:
-                first = self.reading.keys[inner]
+            repeated = key in found
+            if repeated:
+                first = self.parsed.keys[inner]
                 self._refuse(
                     event, inner, f"'{key}' is already given in line {first.line}: keep one of the two"
                 )
             else:
-                self.reading.keys[inner] = _place(event)
+                self.parsed.keys[inner] = _place(event)
             value = self._value(next(self.events), inner)
-            if not again:
+            if not repeated:
                 found[key] = value
         return found
 
-    def _key(self, event: Any, path: Path) -> str:
+    def _key(self, event: Any, path: KeyPath) -> str:
         if isinstance(event, ScalarEvent):
             if event.anchor or event.tag:
                 self._refuse(event, path, "a key with an anchor or a tag: remove it")
             return str(self._text(event, path))
-        # Reading the odd key keeps the events in step; its content does not matter.
+        # The events of the key have to be consumed; its content does not matter.
         self._value(event, path)
         self._refuse(event, path, "a key that is not a text: write `name: value`")
         return "?"
 
-    def _sequence(self, path: Path) -> list[Any]:
+    def _sequence(self, path: KeyPath) -> list[Any]:
         found: list[Any] = []
         while not isinstance(event := next(self.events), SequenceEndEvent):
             found.append(self._value(event, (*path, len(found))))
         return found
 
-    def _scalar(self, event: Any, path: Path) -> Any:
+    def _scalar(self, event: Any, path: KeyPath) -> Any:
         text = self._text(event, path)
         return text if event.style in ("'", '"', "|", ">") else _resolve(text)
 
-    def _text(self, event: Any, path: Path) -> str:
+    def _text(self, event: Any, path: KeyPath) -> str:
         text: str = event.value
         for character in text:
             if 0xD800 <= ord(character) <= 0xDFFF or (ord(character) < 32 and character not in "\n\t"):
-                self._refuse(event, path, f"holds the character U+{ord(character):04X}: remove it")
+                self._refuse(event, path, f"contains the character U+{ord(character):04X}: remove it")
                 return ""
         return text
 
-    def _refuse(self, event: Any, path: Path, message: str) -> None:
-        self.reading.problems.append(Problem(_place(event), path, message))
+    def _refuse(self, event: Any, path: KeyPath, message: str) -> None:
+        self.parsed.problems.append(Problem(_place(event), path, message))
 
 
 def _place(event: Any) -> Place:
@@ -191,7 +192,7 @@ def _place(event: Any) -> Place:
 
 
 def _resolve(text: str) -> Any:
-    """A plain scalar's value; what fits no number stays a text."""
+    """The value of a plain scalar; a text when it is no other type."""
     words: dict[str, Any] = {
         "": None,
         "~": None,

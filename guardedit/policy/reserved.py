@@ -1,6 +1,6 @@
-"""Words that are no subject: a fact about "of" would answer for every sentence.
+"""Words that may not be a subject: a fact about "of" would match every sentence.
 
-Names are compared as `naming` says, so neither case nor width nor an accent of typography gets around it.
+Names are compared folded (`naming`), so changing case, width or typography does not get around it.
 """
 
 from __future__ import annotations
@@ -16,16 +16,16 @@ def _words(text: str) -> frozenset[str]:
     return frozenset(identity(word) for word in text.split())
 
 
-#: English words that join other words.
-_LINKING = _words(
+#: English function words that connect other words.
+_CONNECTING = _words(
     "a an the of in on at by to from for with without into onto upon over under above below between among "
     "through during before after since until against about around near off out up down as than like per "
     "via and or but nor so yet if because although though while whereas unless whether am is are was were "
     "be been being do does did done has have had having can could may might must shall should will would "
     "not no n't 's 're 've 'll 'd"
 )
-#: English words that stand for a name, or ask for one.
-_POINTING = _words(
+#: English pronouns, determiners, question words and adverbs.
+_PRONOUNS = _words(
     "i me my mine myself you your yours yourself he him his himself she her hers herself it its itself we "
     "us our ours ourselves they them their theirs themselves this that these those there here one ones "
     "some any all both each every other another such same none nothing something anything everything "
@@ -36,8 +36,9 @@ _POINTING = _words(
     "they'd don't doesn't didn't isn't aren't wasn't weren't haven't hasn't hadn't can't cannot couldn't "
     "won't wouldn't shouldn't mustn't"
 )
-#: The commonest of other languages. Left out are those that are well-known names too: Seine, Como, Sur.
-_OTHERS = _words(
+#: The commonest function words of other languages, without those that are also well-known names: Seine,
+#: Como, Sur.
+_OTHER_LANGUAGES = _words(
     "der die das den dem des ein eine einer eines einem einen und oder aber nicht ist sind war waren wird "
     "werden hat haben hatte im am zum zur von vom mit bei nach aus auf für über unter vor durch um wer "
     "wie wo wann warum welche welcher welches er sie es wir ihr ich du le la les l' d' un une et ou mais "
@@ -57,49 +58,52 @@ _PARTICLES = _words(
     "ます した する これ それ あれ 何 誰 どこ 은 는 이 가 을 를 의 에 와 과 도 로 으로 에서 부터 까지 "
     "하고 이다 입니다 그 저 누구 무엇 어디"
 )
-_RESERVED = _LINKING | _POINTING | _OTHERS | _PARTICLES
-#: Capital letters make these another word. What they cost where small letters stand is the operator's choice.
+_RESERVED = _CONNECTING | _PRONOUNS | _OTHER_LANGUAGES | _PARTICLES
+#: In capitals these are names. A fact about one also matches the word in small letters; operators who do
+#: not want that can add it to `subjects.words`.
 _ACRONYMS = frozenset({"US", "U.S.", "UN", "U.N."})
-_SAYS_SOMETHING = regex.compile(
+#: A letter, a number, a flag or a pictograph.
+_HAS_CONTENT = regex.compile(
     r"[\p{L}\p{N}\p{Regional_Indicator}]"
     r"|[\p{Extended_Pictographic}--[\u00a9\u00ae\u203c\u2049\u2122\u2139\u2190-\u21ff]]",
     regex.VERSION1,
 )
-#: One letter of an alphabet or syllabary, or one digit, with its marks; no ideograph, no Korean syllable.
+#: One letter of an alphabet or syllabary, or one digit, with its marks; not an ideograph or a Korean
+#: syllable.
 _SINGLE = regex.compile(r"[[\p{L}\p{Nd}]--[\p{Han}\p{Hangul}]]\p{M}*", regex.VERSION1)
-#: Signs that make a name of a letter: C++, C#, F*.
+#: Signs that turn a single letter into a name: C++, C#, F*.
 _NAMING_SIGNS = frozenset("+#*")
 
 
 def why_reserved(subject: str, words: Iterable[str] = ()) -> str:
-    """Why a subject is no name; empty where it is one.
+    """Why a subject is reserved; "" if it is not.
 
     Args:
         subject: as the correction gives it.
-        words: further names that are reserved.
+        words: further reserved names.
 
     >>> why_reserved("Of"), why_reserved("Oslo")
-    ('is a word of every sentence', '')
+    ('is a function word', '')
     """
-    if subject in _ACRONYMS:
-        return ""
     name = name_of(subject)
-    said = [token for token in name if _SAYS_SOMETHING.search(token)]
-    if not said or not _SAYS_SOMETHING.search(subject):
+    words_of_name = [token for token in name if _HAS_CONTENT.search(token)]
+    if not words_of_name or not _HAS_CONTENT.search(subject):
         return "has neither letter nor number"
     if identity(subject) in map(identity, words):
         return "is reserved by the policy"
-    if _function_word(name, said, subject):
-        return "is a word of every sentence"
-    if len(said) == 1 and _SINGLE.fullmatch(said[0]) and not _NAMING_SIGNS & set(name):
+    if subject in _ACRONYMS:
+        return ""
+    if _is_function_word(name, words_of_name, subject):
+        return "is a function word"
+    if len(words_of_name) == 1 and _SINGLE.fullmatch(words_of_name[0]) and not _NAMING_SIGNS & set(name):
         return "is a single letter or digit"
     return ""
 
 
-def _function_word(name: tuple[str, ...], said: list[str], subject: str) -> bool:
-    """One such word; or several that only join others, or that nobody has written as a name."""
-    if " ".join(said) in _RESERVED or " ".join(name) in _RESERVED:
+def _is_function_word(name: tuple[str, ...], words: list[str], subject: str) -> bool:
+    """Whether it is one function word, several connecting ones, or several of any kind without a capital."""
+    if " ".join(words) in _RESERVED or " ".join(name) in _RESERVED:
         return True
-    if all(word in _LINKING for word in said):
+    if all(word in _CONNECTING for word in words):
         return True
-    return not any(letter.isupper() for letter in subject) and all(word in _RESERVED for word in said)
+    return not any(letter.isupper() for letter in subject) and all(word in _RESERVED for word in words)

@@ -1,7 +1,4 @@
-"""The shape of a policy: rules in order, and the sections beside them. One YAML file is one Policy.
-
-Knows what is well formed and what can never fire; reading files and deciding live in other files.
-"""
+"""The shape of a policy: rules in order, and the sections beside them. One YAML file is one `Policy`."""
 
 from __future__ import annotations
 
@@ -13,21 +10,19 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 from pydantic_core import PydanticCustomError
 
-from guardedit.core.renamed import warn_renamed
+from guardedit.core.errors import warn_renamed
 from guardedit.policy.expr import Condition
+from guardedit.policy.limits import DriftSection, GuardSection
 from guardedit.policy.order import order_problems
 from guardedit.policy.sections import (
-    Drift,
-    Editing,
-    Guard,
-    Memory,
+    EditingSection,
+    MemorySection,
     MethodName,
-    Quota,
-    Serving,
-    Strict,
-    Subjects,
-    as_tuple,
+    QuotaSection,
+    ServingSection,
+    SubjectsSection,
 )
+from guardedit.policy.strict import StrictModel, as_tuple
 
 #: Rule ids that `decide` uses itself.
 BUILT_IN_RULES = frozenset({"expired", "retract", "quota", "reach", "not-yet-valid", "reserved-subject"})
@@ -37,7 +32,7 @@ def _one_or_many(value: object) -> object:
     return (value,) if isinstance(value, str) else as_tuple(value)
 
 
-def _free_id(value: str) -> str:
+def _not_built_in(value: str) -> str:
     if value in BUILT_IN_RULES:
         raise PydanticCustomError(
             "built_in_rule", "'{id}' names a built-in rule: choose another id", {"id": value}
@@ -50,29 +45,32 @@ Globs = Annotated[tuple[Glob, ...], Field(min_length=1, max_length=200), BeforeV
 Ops = Annotated[tuple[Literal["upsert", "retract"], ...], Field(min_length=1), BeforeValidator(_one_or_many)]
 
 
-class Match(Strict):
-    """Every given key must match; a key matches when any of its globs does. Case matters.
+class Match(StrictModel):
+    """Globs over a correction's fields. All given keys must match; a key matches when one of its globs does.
 
-    `*` is any run of characters, also none; `?` is one character; `[abc]` is one of them.
+    Case matters. `*` is any run of characters, also an empty one; `?` is one character; `[abc]` is one of
+    these.
     """
 
-    relation: Globs | None = Field(None, description="Relation of the correction, empty when it named none.")
+    relation: Globs | None = Field(
+        None, description="Relation of the correction; the empty text when it has none."
+    )
     source: Globs | None = Field(None, description="Source that the provenance names.")
     tenant: Globs | None = Field(None, description="Tenant that owns the fact.")
     tag: Globs | None = Field(None, description="Any tag of the correction.")
-    subject: Globs | None = Field(None, description="What the fact is about.")
-    op: Ops | None = Field(None, description="`upsert` or `retract`; no globs.")
+    subject: Globs | None = Field(None, description="Subject of the fact.")
+    op: Ops | None = Field(None, description="`upsert` or `retract`; globs are not allowed.")
 
     @model_validator(mode="before")
     @classmethod
-    def _under_the_present_names(cls, given: Any) -> Any:
+    def _with_present_names(cls, given: Any) -> Any:
         if isinstance(given, dict) and "scope" in given and "tenant" not in given:
             warn_renamed("policy key", "scope", "tenant")
             return {("tenant" if key == "scope" else key): value for key, value in given.items()}
         return given
 
     @model_validator(mode="after")
-    def _says_something(self) -> Self:
+    def _is_not_empty(self) -> Self:
         if not self.given:
             raise PydanticCustomError(
                 "empty_match", "nothing to match: name a key such as `source`, or leave `match` out"
@@ -85,21 +83,24 @@ class Match(Strict):
         return {key: value for key in type(self).model_fields if (value := getattr(self, key)) is not None}
 
 
-class Rule(Strict):
-    """One rule. It fires when `match` and `when` both hold; one that is left out holds always."""
+class Rule(StrictModel):
+    """One rule. It fires when both `match` and `when` hold; one that is left out always holds."""
 
-    id: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9._-]{0,63}$"), AfterValidator(_free_id)] = Field(
-        description="Name in decisions, logs and metrics."
+    id: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9._-]{0,63}$"), AfterValidator(_not_built_in)] = Field(
+        description="Name of the rule in decisions, logs and metrics."
     )
     match: Match | None = Field(None, description="Globs over the correction's fields.")
     when: Condition | None = Field(None, description="A CEL condition over the declared variables.")
     route: Literal["memory", "weights", "hold", "reject"] = Field(
-        description="Where the correction goes; `weights` means memory first."
+        description="Where the correction goes; `weights` means memory first, then weights if the guard "
+        "accepts."
     )
     method: MethodName | None = Field(
-        None, description="Editing method for route `weights`; left out: editing.method."
+        None, description="Editing method for route `weights`. Left out: editing.method."
     )
-    why: str = Field(min_length=3, max_length=500, description="The reason, shown with every decision.")
+    why: str = Field(
+        min_length=3, max_length=500, description="The reason for people, shown with every decision."
+    )
 
     @model_validator(mode="after")
     def _method_goes_with_weights(self) -> Self:
@@ -112,31 +113,33 @@ class Rule(Strict):
         return self
 
 
-class Policy(Strict):
-    """Everything an operator decides: the dial of the product."""
+class Policy(StrictModel):
+    """Everything that an operator decides about corrections, trials and serving."""
 
     api_version: Literal["guardedit/v1"] = Field(
-        alias="apiVersion", description="Version of this file's shape."
+        alias="apiVersion", description="Version of this file's format."
     )
     mode: Literal["enforce", "shadow"] = Field(
         "enforce",
-        description="`shadow` decides and measures trials, but serves no edit and no remembered fact.",
+        description="`enforce` serves what is accepted. `shadow` decides and measures trials, but serves no "
+        "edit and no fact from memory.",
     )
     rules: Annotated[tuple[Rule, ...], BeforeValidator(as_tuple)] = Field(
-        min_length=1, max_length=200, description="Read from the top; the first that fires decides."
+        min_length=1, max_length=200, description="Rules in order; the first one that fires decides."
     )
-    editing: Editing = Field(Editing(), description="How facts are written into the weights.")
-    guard: Guard = Field(Guard(), description="The limits of a trial.")
-    drift: Drift = Field(Drift(), description="When to go back to the last good epoch.")
-    memory: Memory = Field(Memory(), description="The retrieval memory's scope test.")
-    subjects: Subjects = Field(Subjects(), description="What may be the subject of a fact.")
+    editing: EditingSection = Field(EditingSection(), description="How facts are written into the weights.")
+    guard: GuardSection = Field(GuardSection(), description="The limits of a trial.")
+    drift: DriftSection = Field(DriftSection(), description="When to roll back to the last good epoch.")
+    memory: MemorySection = Field(MemorySection(), description="The memory's scope test.")
+    subjects: SubjectsSection = Field(SubjectsSection(), description="What may be the subject of a fact.")
     conflicts: Literal["newest_report", "last_arrival"] = Field(
         "newest_report",
-        description="Which of two reports about one key is live: the newer by provenance.time_s, or the one "
-        "that arrived last. The loser is recorded; without a time on both sides the last arrival wins.",
+        description="Which of two reports about one key is live: `newest_report` is the newer one by "
+        "provenance.time_s, `last_arrival` the one that arrived last. The other one is "
+        "recorded. If either has no time, the last arrival is live.",
     )
-    quota: Quota = Field(Quota(), description="Limits on changes over time.")
-    serving: Serving = Field(Serving(), description="How the served tensors are looked after.")
+    quota: QuotaSection = Field(QuotaSection(), description="Limits on changes over time.")
+    serving: ServingSection = Field(ServingSection(), description="How the served tensors are checked.")
 
     @model_validator(mode="after")
     def _rules_are_in_order(self) -> Self:
@@ -154,19 +157,19 @@ class Policy(Strict):
             raise PydanticCustomError(
                 "drift_budget",
                 "drift.perplexity_ratio_to_base {budget} is below guard.perplexity_ratio_to_base {limit}: "
-                "the watch would roll back what the guard lets pass; raise the one or lower the other",
+                "drift would roll back what the guard accepts; raise the one or lower the other",
                 {"budget": budget, "limit": limit},
             )
         return self
 
     @cached_property
     def sha256(self) -> str:
-        """Digest of the content, defaults filled in; comments and the order of keys do not count."""
+        """Digest of the content with defaults filled in; comments and the order of keys do not matter."""
         body = self.model_dump(mode="json", by_alias=True)
         return hashlib.sha256(json.dumps(body, sort_keys=True).encode()).hexdigest()
 
     @property
     def methods(self) -> tuple[str, ...]:
-        """Every editing method that a decision may name, sorted: the assembly checks that they exist."""
+        """Every editing method that a decision may name, sorted. The assembly checks that they exist."""
         named = {rule.method or self.editing.method for rule in self.rules if rule.route == "weights"}
         return tuple(sorted(named))

@@ -1,7 +1,4 @@
-"""What a `when:` expression may read: one table of names, types, meanings and how each is computed.
-
-Knows corrections and the little that the state tells about them; knows nothing of CEL or of YAML.
-"""
+"""The variables of a `when:` expression: one table with the name, type, meaning and computation of each."""
 
 from __future__ import annotations
 
@@ -19,16 +16,16 @@ VariableType = Literal["bool", "int", "double", "string", "list(string)"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DecisionContext:
-    """What the state knows at the moment of deciding.
+    """What a decision depends on besides the policy and the correction.
 
     Attributes:
-        now_s: seconds since 1970, UTC; the clock is an argument so that a stream can be replayed.
+        now_s: the present time, seconds since 1970, UTC. An argument, so that a stream can be replayed.
         subject_edits_24h: corrections accepted in the last 24 hours that reached the most-edited of the names
-            that this one is charged to (`policy.reach.charged`), this one not counted.
-        known_subject: the probe set holds answers about this subject, so that a trial can tell whether an
+            that this one counts for (`policy.reach.charged`), not counting this one.
+        known_subject: the probe set has answers about this subject, so that a trial can measure whether an
             edit damages them.
-        reach: the names that it reaches, as `policy.reach.reach` gives them with the names that the caller
-            knows; empty: only its own text is looked at.
+        reach: the names that it reaches, as `policy.reach.reach` computes them with the caller's known names.
+            Empty: computed from the correction's own text.
     """
 
     now_s: float
@@ -43,7 +40,7 @@ def reached(correction: Correction, context: DecisionContext) -> tuple[str, ...]
 
 
 class Variable(NamedTuple):
-    """One name of the expression language."""
+    """One variable: its CEL type, its meaning for people, and how it is computed."""
 
     type: VariableType
     meaning: str
@@ -63,48 +60,48 @@ def _valid_for_s(correction: Correction, context: DecisionContext) -> float:
 VARIABLES: Final[Mapping[str, Variable]] = MappingProxyType(
     {
         "subject": Variable("string", "what the fact is about", lambda c, _: c.subject),
-        "relation": Variable(
-            "string", "relation, empty when the message named none", lambda c, _: c.relation
-        ),
+        "relation": Variable("string", "relation, empty if the message has none", lambda c, _: c.relation),
         "tenant": Variable("string", "tenant that owns the fact", lambda c, _: c.tenant),
-        "source": Variable("string", "who sent it", lambda c, _: c.provenance.source),
-        "author": Variable("string", "who wrote it, may be empty", lambda c, _: c.provenance.author),
+        "source": Variable("string", "source that the provenance names", lambda c, _: c.provenance.source),
+        "author": Variable("string", "author, may be empty", lambda c, _: c.provenance.author),
         "op": Variable("string", "'upsert' or 'retract'", lambda c, _: c.op.value),
         "tags": Variable("list(string)", "tags of the message", lambda c, _: list(c.tags)),
         "target": Variable("string", "the new answer, empty for a retraction", lambda c, _: c.target_new),
         "confidence": Variable(
-            "double", "in [0, 1], as the source says", lambda c, _: c.provenance.confidence
+            "double", "the source's confidence, in [0, 1]", lambda c, _: c.provenance.confidence
         ),
         "evidence_count": Variable("int", "pieces of evidence", lambda c, _: len(c.provenance.evidence)),
-        "target_words": Variable("int", "words of the new answer", lambda c, _: len(c.target_new.split())),
-        "target_characters": Variable("int", "characters of the answer", lambda c, _: len(c.target_new)),
-        "prompt_characters": Variable("int", "characters of the prompt", lambda c, _: len(c.prompt)),
-        "paraphrase_count": Variable("int", "further wordings", lambda c, _: len(c.paraphrases)),
+        "target_words": Variable("int", "words in the new answer", lambda c, _: len(c.target_new.split())),
+        "target_characters": Variable("int", "characters in the new answer", lambda c, _: len(c.target_new)),
+        "prompt_characters": Variable("int", "characters in the prompt", lambda c, _: len(c.prompt)),
+        "paraphrase_count": Variable("int", "number of paraphrases", lambda c, _: len(c.paraphrases)),
         "subject_is_first": Variable(
             "bool", "the prompt begins with the subject", lambda c, _: c.prompt.lstrip().startswith("{}")
         ),
         "has_expiry": Variable("bool", "valid_until_s is given", lambda c, _: c.valid_until_s is not None),
-        "valid_for_s": Variable("double", "seconds until it expires, infinite without expiry", _valid_for_s),
-        "age_s": Variable("double", "seconds since the source's own time, NaN when unknown", _age_s),
+        "valid_for_s": Variable("double", "seconds until it expires, infinite if it does not", _valid_for_s),
+        "age_s": Variable("double", "seconds since the source's own time, NaN if unknown", _age_s),
         "subject_edits_24h": Variable(
             "int",
-            "accepted corrections in 24 hours that reached one of its names",
+            "accepted corrections in 24 hours that reached the same name",
             lambda _, x: x.subject_edits_24h,
         ),
         "names_reached": Variable(
-            "int", "names that its wordings mention, its subject among them", lambda c, x: len(reached(c, x))
+            "int",
+            "names that its wordings mention, with the subject",
+            lambda c, x: len(reached(c, x)),
         ),
         "known_subject": Variable(
-            "bool", "the guard can ask about other facts of the subject", lambda _, x: x.known_subject
+            "bool", "the probe set has questions about the subject", lambda _, x: x.known_subject
         ),
     }
 )
 
-#: Variables under the names of version 0.1.
+#: Old name, as of version 0.1 -> present name of a variable.
 RENAMED_VARIABLES: Final[Mapping[str, str]] = MappingProxyType({"scope": "tenant"})
 
 
 def read_variables(correction: Correction, context: DecisionContext) -> dict[str, object]:
-    """Every variable's value for one correction, under its present and its old name."""
+    """The value of every variable for one correction, under its present and its old name."""
     values = {name: variable.read(correction, context) for name, variable in VARIABLES.items()}
     return {**values, **{old: values[new] for old, new in RENAMED_VARIABLES.items()}}

@@ -1,7 +1,6 @@
-"""Plain classes made Ray actors; `handles` look like the plain classes again.
+"""The Ray actors: subclasses of the plain classes, with constructors that Ray can run again after a crash.
 
-An actor is a shell: its constructor builds the plain object from settings and policy, so that Ray can
-run it again after a crash.
+Such a constructor builds the object from settings and policy. `handles` has the callers' side.
 """
 
 from __future__ import annotations
@@ -28,67 +27,67 @@ from guardedit.settings import Settings
 
 COORDINATOR = "coordinator"
 CONSOLIDATOR = "consolidator"
-#: How long after its last turn a driver still counts as driving, in seconds.
+#: A driver keeps the coordinator for this many seconds after its last turn.
 LEASE_S = 10.0
-#: Restart for ever: an actor that cannot start says why in every call.
-_LIFE: Mapping[str, Any] = {
+#: Actors restart without limit. If one cannot start, every call raises the reason.
+_OPTIONS: Mapping[str, Any] = {
     "max_restarts": -1,
     "num_cpus": 0,
     "lifetime": "detached",
     "get_if_exists": True,
     "namespace": NAMESPACE,
 }
-#: Calls that a replica or a shard takes at the same time.
-_QUESTIONS = 8
+#: How many calls a replica or a shard runs at the same time.
+_CONCURRENT_CALLS = 8
 
 
-class WorkerShell(ModelWorker):
+class WorkerActor(ModelWorker):
     """A model worker that loads its own model."""
 
     def __init__(self, settings: Settings, policy: Policy, extra: Extra | None, threads: int) -> None:
-        _threads(threads)
-        assembly.unchanged_base(settings)  # also when it is started again
-        bench = assembly.load_model(settings, policy, extra=extra)
-        super().__init__(bench.host, bench.fold, bench.editors)
+        _use_threads(threads)
+        assembly.require_unchanged_base(settings)  # checked at a restart too
+        loaded = assembly.load_model(settings, policy, extra=extra)
+        super().__init__(loaded.host, loaded.fold, loaded.editors)
 
     def base(self) -> str:
-        """Properties cannot be called remotely."""
+        """`base_sha256` as a method: Ray cannot call properties."""
         return self.base_sha256
 
 
-class ShardShell(MemoryShard):
-    """A memory shard that loads its own encoder; it comes back empty and is told what to hold."""
+class ShardActor(MemoryShard):
+    """A memory shard that loads its own encoder. After a restart it is empty until a replica reloads it."""
 
     def __init__(self, settings: Settings, policy: Policy, threads: int) -> None:
-        _threads(threads)
+        _use_threads(threads)
         super().__init__(assembly.load_memory(settings, policy))
 
 
-class ReplicaShell(ServingReplica):
-    """A serving replica that finds the serving epoch in the ledger when it starts."""
+class ReplicaActor(ServingReplica):
+    """A serving replica that starts with the serving epoch of the ledger."""
 
     def __init__(
         self, settings: Settings, policy: Policy, shards: Sequence[ShardHandle], threads: int
     ) -> None:
-        _threads(threads)
-        assembly.unchanged_base(settings)
-        bench = assembly.load_model(settings, policy)
-        super().__init__(bench.host, bench.fold, shards, use_unsure=policy.memory.unsure == "use_fact")
-        # In shadow mode the base model answers, also when this actor was started again.
+        _use_threads(threads)
+        assembly.require_unchanged_base(settings)
+        loaded = assembly.load_model(settings, policy)
+        super().__init__(loaded.host, loaded.fold, shards, use_unsure=policy.memory.unsure == "use_fact")
+        # In shadow mode the base model answers, also after a restart of this actor.
         snapshot = assembly.last_snapshot(settings, 0 if policy.mode == "shadow" else None)
         if snapshot is not None:
             self.publish(snapshot)
 
 
-class CoordinatorShell(Coordinator):
-    """The live cycle with handles for what runs elsewhere. It is driven by one driver at a time."""
+class CoordinatorActor(Coordinator):
+    """The live cycle, driven by one driver process at a time."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._driver, self._driven_at_s = "", -LEASE_S
 
     def drive(self, driver: str, wait_s: float = 0.0) -> StepReport:
-        """One turn for a driver; LedgerBusy while another one drives."""
+        """One turn of the live cycle; LedgerBusy while another driver has it."""
         now_s = time.monotonic()
         if driver != self._driver and now_s - self._driven_at_s < LEASE_S:
             raise LedgerBusy(
@@ -99,8 +98,8 @@ class CoordinatorShell(Coordinator):
         return self.step(wait_s)
 
 
-class ConsolidatorShell(Consolidator):
-    """The other cycle; what it would tell its observers travels with the report of its turn."""
+class ConsolidatorActor(Consolidator):
+    """The consolidating cycle. Its events are returned with the report of each turn."""
 
     def __init__(
         self,
@@ -114,23 +113,23 @@ class ConsolidatorShell(Consolidator):
         self._events: list[Event] = []
         super().__init__(settings, policy, worker, replicas, observe=self._events.append, guarded=guarded)
 
-    def told(self) -> tuple[StepReport, list[Event]]:
-        """One turn, and the events since this was last called."""
+    def turn(self) -> tuple[StepReport, list[Event]]:
+        """One turn, and the events since the last call."""
         report = self.step()
         events = list(self._events)
         del self._events[: len(events)]
         return report, events
 
 
-def make(kind: type, *args: Any, name: str, **kwargs: Any) -> Any:
-    """The one place where a class becomes an actor. It outlives this process; the next one finds it again."""
-    options = {**_LIFE, "name": name}
+def start_actor(kind: type, *args: Any, name: str, **kwargs: Any) -> Any:
+    """Start an instance of the class as a detached actor, or find the running actor of this name."""
+    options = {**_OPTIONS, "name": name}
     if issubclass(kind, ServingReplica | MemoryShard):
-        options["max_concurrency"] = _QUESTIONS  # threads, so that questions do not wait for an epoch
+        options["max_concurrency"] = _CONCURRENT_CALLS  # so that questions do not wait for a publication
     return ray.remote(**options)(kind).remote(*args, **kwargs)
 
 
-def _threads(count: int) -> None:
+def _use_threads(count: int) -> None:
     import torch
 
     torch.set_num_threads(count)

@@ -1,4 +1,4 @@
-"""Calling an actor that may be dying: foreign errors translated, restarts waited for."""
+"""Calls to Ray actors: waits for restarts and converts Ray's errors."""
 
 from __future__ import annotations
 
@@ -13,39 +13,43 @@ from ray.exceptions import ActorDiedError, ActorUnavailableError, RayActorError,
 from guardedit.core import errors
 from guardedit.core.errors import GuardeditError, UsageError
 
-#: How long a restarting actor is waited for. It loads a model and reads the ledger.
+#: How long to wait for an actor that restarts: it loads a model and reads the ledger.
 PATIENCE_S = 120.0
-#: An attempt that lasted longer had an actor that worked.
+#: If an attempt lasted longer than this, the actor was running when it failed.
 WORKED_S = 5.0
-#: How often an actor may die at one and the same call.
+#: How often an actor may die during one call.
 MOST_DEATHS = 3
-#: Pauses between attempts, the first and the longest.
+#: The first and the longest pause between attempts.
 SHORT_S, LONG_S = 0.05, 1.0
 
-#: The last error in a traceback's text: the one that was raised in the end.
-_OURS = re.compile(r".*guardedit\.core\.errors\.(\w+): (.*)", re.DOTALL)
+#: The last guardedit error in the text of a traceback: the one that was finally raised.
+_OWN_ERROR = re.compile(r".*guardedit\.core\.errors\.(\w+): (.*)", re.DOTALL)
 
 
 def call(method: Any, *args: Any, **kwargs: Any) -> Any:
-    """Call an actor's method and wait; an actor being restarted is tried again.
+    """Call a method of an actor and return its result; retry while the actor is being restarted.
 
-    Every method called so may be called twice: reading methods change nothing, and writing ones begin
-    from what the ledger says.
+    So the method may be executed twice. That is safe: reading methods change nothing, and writing methods
+    start from the state of the ledger.
 
     Raises:
-        GuardeditError: what the method, or the constructor of the actor, itself raised, under its own type.
-        UsageError: when the actor did not come back, or dies at this call again and again.
+        GuardeditError: an error of the method or of the actor's constructor, with its own type.
+        UsageError: the actor did not restart in time, or dies at this call every time.
     """
-    return patiently(lambda: ray.get(method.remote(*args, **kwargs)), clock=time.monotonic, sleep=time.sleep)
+    return retry_while_restarting(
+        lambda: ray.get(method.remote(*args, **kwargs)), clock=time.monotonic, sleep=time.sleep
+    )
 
 
-def patiently(ask: Callable[[], Any], *, clock: Callable[[], float], sleep: Callable[[float], None]) -> Any:
-    """`ask()`, again and again while the actor is away; patience counts from its failure.
+def retry_while_restarting(
+    attempt: Callable[[], Any], *, clock: Callable[[], float], sleep: Callable[[float], None]
+) -> Any:
+    """Call `attempt()` until it returns, for at most `PATIENCE_S` after the actor's last failure.
 
     Args:
-        ask: one attempt; raises what `ray.get` raises.
-        clock: seconds, never backwards.
-        sleep: waits so many seconds.
+        attempt: raises what `ray.get` raises.
+        clock: monotonic seconds.
+        sleep: waits that many seconds.
 
     Raises:
         GuardeditError: as `call`.
@@ -55,35 +59,36 @@ def patiently(ask: Callable[[], Any], *, clock: Callable[[], float], sleep: Call
     while True:
         begun_s = clock()
         try:
-            return ask()
+            return attempt()
         except RayTaskError as error:
             if isinstance(error.cause, GuardeditError):
                 raise error.cause from error
             raise
         except (ActorUnavailableError, ActorDiedError) as error:
-            # Died may still mean restarting: Ray says so until the new process is up.
-            _refuse_stillborn(error)
+            # ActorDiedError may also mean restarting: Ray raises it until the new process is running.
+            _raise_if_constructor_failed(error)
             failed_s = clock()
             if away_since_s is None or failed_s - begun_s > WORKED_S:
                 away_since_s, deaths, pause_s = failed_s, deaths + 1, SHORT_S
             if deaths > MOST_DEATHS:
                 raise UsageError(
-                    f"an actor died {deaths} times at one call: see why in Ray's logs ({_last_line(error)})"
+                    f"an actor died {deaths} times during one call: look for the reason in Ray's logs "
+                    f"({_last_line(error)})"
                 ) from error
             if failed_s - away_since_s >= PATIENCE_S:
                 raise UsageError(
-                    f"an actor is gone and did not come back within {PATIENCE_S:g} s: {error}"
+                    f"an actor died and was not restarted within {PATIENCE_S:g} s: {error}"
                 ) from error
             sleep(pause_s)
             pause_s = min(LONG_S, pause_s * 2)
 
 
-def _refuse_stillborn(error: RayActorError) -> None:
-    """An actor whose constructor raised is not restarted: what it raised, as far as it is ours."""
+def _raise_if_constructor_failed(error: RayActorError) -> None:
+    """Raise the error of the actor's constructor: Ray does not restart such an actor."""
     if not error.actor_init_failed:
         return
     text = str(error)
-    if found := _OURS.match(text):
+    if found := _OWN_ERROR.match(text):
         kind = getattr(errors, found[1], GuardeditError)
         raise kind(found[2].strip()) from error
     raise UsageError(f"an actor cannot be started: {_last_line(error)}") from error

@@ -1,4 +1,4 @@
-"""The same system on Ray: one coordinator, model workers, memory shards and serving replicas as actors."""
+"""The whole system on Ray: coordinator, consolidator, workers, memory shards and replica as actors."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import Any, Self
 import ray
 
 from guardedit import assembly
-from guardedit.agent.loop import both
+from guardedit.agent.loop import merge_reports
 from guardedit.agent.parts import StepReport
 from guardedit.core.epoch import Epoch
 from guardedit.core.errors import UsageError
@@ -23,12 +23,12 @@ from guardedit.policy.schema import Policy
 from guardedit.runtime.actors import (
     CONSOLIDATOR,
     COORDINATOR,
-    ConsolidatorShell,
-    CoordinatorShell,
-    ReplicaShell,
-    ShardShell,
-    WorkerShell,
-    make,
+    ConsolidatorActor,
+    CoordinatorActor,
+    ReplicaActor,
+    ShardActor,
+    WorkerActor,
+    start_actor,
 )
 from guardedit.runtime.calls import call
 from guardedit.runtime.coordinator import Status
@@ -37,10 +37,20 @@ from guardedit.runtime.local import Extra
 from guardedit.runtime.loopback import ADDRESS, joining, loopback_only
 from guardedit.runtime.pool import WorkerPool
 from guardedit.settings import Settings
+from guardedit.telemetry.health import CONSOLIDATE
 
 
 class RaySystem:
-    """A running guardedit on a Ray cluster, or on one started here. A context manager."""
+    """A running guardedit on a Ray cluster, or on one started here. A context manager.
+
+    Args:
+        settings: model, home folder, number of workers, and the address of the cluster, if there is one.
+        policy: in force from now on.
+        extra: editing methods that are not in the registry.
+        guarded: False turns the guard off, for comparisons.
+        log: write a structured line per event.
+        shards: number of memory shards.
+    """
 
     def __init__(
         self,
@@ -53,50 +63,60 @@ class RaySystem:
         shards: int = 1,
     ) -> None:
         self.settings, self.policy = settings, policy
-        assembly.unchanged_base(settings)
+        assembly.require_unchanged_base(settings)
         self._started = connect(settings)
         cores = os.cpu_count() or 1
         each, few = max(1, cores // settings.model_workers), max(1, cores // 2)
         self.workers: list[Any] = []
         for n in range(settings.model_workers):
-            self.workers.append(make(WorkerShell, settings, policy, extra, each, name=f"worker-{n}"))
+            self.workers.append(start_actor(WorkerActor, settings, policy, extra, each, name=f"worker-{n}"))
             if n == 0:
-                # The first one fills the cache of second moments that the others read.
+                # The first worker fills the cache of second moments that the others read.
                 _ = WorkerHandle("worker-0").base_sha256
         self.worker: Worker = WorkerPool([WorkerHandle(f"worker-{n}") for n in range(len(self.workers))])
-        self.shards = [make(ShardShell, settings, policy, few, name=f"shard-{n}") for n in range(shards)]
-        held = [ShardHandle(f"shard-{n}") for n in range(shards)]
-        self.replica = make(ReplicaShell, settings, policy, held, few, name="replica-0")
+        self.shards = [
+            start_actor(ShardActor, settings, policy, few, name=f"shard-{n}") for n in range(shards)
+        ]
+        shard_handles = [ShardHandle(f"shard-{n}") for n in range(shards)]
+        self.replica = start_actor(ReplicaActor, settings, policy, shard_handles, few, name="replica-0")
         self._replica = ReplicaHandle("replica-0")
         parts = (settings, policy, self.worker, [self._replica])
-        self.coordinator = make(CoordinatorShell, *parts, guarded=guarded, log=log, name=COORDINATOR)
-        self._check_whose()
-        self.consolidator = make(ConsolidatorShell, *parts, guarded=guarded, name=CONSOLIDATOR)
+        self.coordinator = start_actor(CoordinatorActor, *parts, guarded=guarded, log=log, name=COORDINATOR)
+        self._check_same_system()
+        self.consolidator = start_actor(ConsolidatorActor, *parts, guarded=guarded, name=CONSOLIDATOR)
         self._driver = f"{socket.gethostname()}, process {os.getpid()}"
 
     def step(self) -> StepReport:
-        """One turn of each cycle; an actor that dies in it is restarted and the turn taken again."""
-        report = both(self.step_live(), self.step_consolidate())
+        """One turn of each cycle. If an actor dies, it is restarted and its turn is repeated."""
+        report = merge_reports(self.step_live(), self.step_consolidate())
         return replace(report, epoch=self._published())
 
     def step_live(self, wait_s: float = 0.0) -> StepReport:
-        """One turn of the live cycle, after waiting at most so long for something new."""
+        """One turn of the live cycle, after waiting at most `wait_s` seconds for something new."""
         report: StepReport = call(self.coordinator.drive, self._driver, wait_s)
         return report
 
     def step_consolidate(self) -> StepReport:
-        """One turn of the consolidating cycle; the live one publishes what it made."""
+        """One turn of the consolidating cycle. The live cycle publishes the epoch that it makes."""
         report: StepReport
-        report, events = call(self.consolidator.told)
-        call(self.coordinator.hear, events)
+        try:
+            report, events = call(self.consolidator.turn)
+        except Exception as error:
+            call(self.coordinator.cycle_failed, CONSOLIDATE, f"{type(error).__name__}: {error}")
+            raise
+        call(self.coordinator.consolidated, events)
         return report
 
     def ask(self, prompts: Sequence[str], *, tenant: str = "default") -> list[Answer]:
-        """Ask a replica."""
+        """Answer all prompts from one epoch."""
         return self._replica.ask(prompts, tenant=tenant)
 
+    def served(self) -> int | None:
+        """Number of the epoch that the replica answers from; None before the first."""
+        return self._replica.epoch()
+
     def status(self) -> Status:
-        """Where things stand."""
+        """The present state for an operator."""
         status: Status = call(self.coordinator.status)
         return status
 
@@ -106,7 +126,7 @@ class RaySystem:
         return epoch
 
     def roll_back(self, to: int, *, facts_too: bool = False) -> Epoch:
-        """Serve an earlier epoch again."""
+        """Serve the weights, or with `facts_too` everything, of an earlier epoch again."""
         epoch: Epoch = call(self.consolidator.roll_back, to, facts_too=facts_too)
         self._published()
         return epoch
@@ -118,22 +138,22 @@ class RaySystem:
         return epoch
 
     def redo(self, fact_id: str) -> Epoch:
-        """Bring one fact back."""
+        """Bring back a fact that was taken back."""
         epoch: Epoch = call(self.consolidator.redo, fact_id)
         self._published()
         return epoch
 
     def weights_sha256(self, edits: Sequence[WeightEdit]) -> str:
-        """Fold on the worker."""
+        """Digest of the weights that the edits fold to, computed by a worker."""
         return self.worker.weights_sha256(edits)
 
-    def spent(self) -> dict[str, float]:
-        """Seconds by stage."""
-        spent: dict[str, float] = call(self.coordinator.spent)
-        return spent
+    def seconds_by_stage(self) -> dict[str, float]:
+        """Seconds by stage since the coordinator started."""
+        seconds: dict[str, float] = call(self.coordinator.seconds_by_stage)
+        return seconds
 
     def restart_coordinator(self) -> None:
-        """Kill the processes of both cycles; Ray starts others, which read the ledger."""
+        """Kill the processes of both cycles. Ray restarts them, and they continue from the ledger."""
         for actor in (self.coordinator, self.consolidator):
             ray.kill(actor, no_restart=False)
         call(self.coordinator.epoch)
@@ -142,22 +162,22 @@ class RaySystem:
         epoch: Epoch = call(self.coordinator.publish)
         return epoch
 
-    def _check_whose(self) -> None:
-        """The actors of an earlier run go on with ours only if they are about the same."""
+    def _check_same_system(self) -> None:
+        """Check that a coordinator of an earlier run has the same home folder and policy."""
         wanted = str(self.settings.home.resolve()), self.policy.sha256
-        found: tuple[str, str] = call(self.coordinator.whose)
+        found: tuple[str, str] = call(self.coordinator.home_and_policy)
         if found != wanted:
             raise UsageError(
-                f"this Ray cluster's coordinator works on {found[0]} with policy {found[1][:12]}, not on "
-                f"{wanted[0]} with {wanted[1][:12]}: stop that one, or give this one a cluster of its own"
+                f"the coordinator of this Ray cluster works on {found[0]} with policy {found[1][:12]}, not "
+                f"on {wanted[0]} with policy {wanted[1][:12]}: stop it, or use another cluster"
             )
 
     def kill(self, actor: Any) -> None:
-        """Kill one actor's process; Ray starts another."""
+        """Kill the process of one actor. Ray restarts it."""
         ray.kill(actor, no_restart=False)
 
     def close(self) -> None:
-        """Stop what this object started, and nothing else."""
+        """Stop the actors, and the cluster if it was started here."""
         for actor in (self.coordinator, self.consolidator, self.replica, *self.shards, *self.workers):
             ray.kill(actor, no_restart=True)
         if self._started:
@@ -171,12 +191,12 @@ class RaySystem:
 
 
 def connect(settings: Settings) -> bool:
-    """Join the cluster of the settings, or start one on the loopback address; whether one was started.
+    """Join the cluster of the settings, or start one on the loopback address; True if one was started.
 
-    Ray reads its token from the environment when it is imported, so it has to be there before.
+    Ray reads its token from the environment when it is imported, so it must be set before.
 
     Raises:
-        UsageError: without a token, or when the cluster cannot be reached.
+        UsageError: there is no token, or the cluster cannot be started or reached.
     """
     if ray.is_initialized():
         return False
@@ -198,7 +218,7 @@ def connect(settings: Settings) -> bool:
                     configure_logging=True,
                     logging_level=logging.ERROR,
                     log_to_driver=False,
-                    # Ray gives its workers the lowest priority; on a busy machine they would hardly start.
+                    # By default Ray gives its workers the lowest priority; a busy machine hardly starts them.
                     _system_config={"worker_niceness": 0},
                 )
     except (ConnectionError, RuntimeError, ValueError) as error:

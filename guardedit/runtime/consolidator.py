@@ -1,7 +1,7 @@
-"""The consolidator: owns the cycle that takes facts into the weights, and what an operator does to them.
+"""The consolidator: owns the cycle that promotes facts to the weights, and the operator's reversals.
 
-A plain class beside the coordinator, on a ledger object of its own. It publishes nothing: the coordinator
-sees the new epoch in the ledger and does. It holds no truth either.
+It works on a ledger object of its own. It does not publish: the coordinator finds the new epoch in the ledger
+and publishes it. Like the coordinator it has no state that must survive.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from guardedit.settings import Settings
 
 
 class Consolidator:
-    """One per ledger folder; a second one is refused by the ledger's lock."""
+    """The consolidating cycle. The ledger's lock refuses a second consolidator of a folder."""
 
     def __init__(
         self,
@@ -57,12 +57,12 @@ class Consolidator:
         """One turn of the consolidating cycle."""
         report = self.consolidate.step()
         if report.promoted:
-            # What the first edits had collected is known to the ledger before anybody could change it.
-            assembly.note_new_parts(self._settings, self._ledger)
+            # Second moments that were collected for these edits are recorded before they could be changed.
+            assembly.record_new_parts(self._settings, self._ledger)
         return report
 
     def roll_back(self, to: int, *, facts_too: bool = False) -> Epoch:
-        """Serve the weights, or everything, of an earlier epoch."""
+        """Serve the weights, or with `facts_too` everything, of an earlier epoch again."""
         return self.operator.roll_back(to, facts_too=facts_too)
 
     def undo(self, fact_id: str) -> Epoch:
@@ -70,9 +70,9 @@ class Consolidator:
         return self.operator.undo(fact_id)
 
     def redo(self, fact_id: str) -> Epoch:
-        """Bring one fact back."""
+        """Bring back a fact that was taken back."""
         return self.operator.redo(fact_id)
 
     def close(self) -> None:
-        """Give the ledger and its lock back."""
+        """Close the ledger and release its lock."""
         self._ledger.close()

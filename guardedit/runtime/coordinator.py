@@ -1,17 +1,17 @@
-"""The coordinator: owns the live cycle, the brokers and the metrics. A plain class; one per ledger folder.
+"""The coordinator: owns the live cycle, the sources, and the metrics server. One per ledger folder.
 
-It holds no truth. Killed at any moment, its constructor opens the ledger again and goes on from there.
+It has no state of its own that must survive. After a kill at any moment, a new coordinator opens the ledger
+and continues from there.
 """
 
 from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Sequence
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 
-import guardedit
 from guardedit import assembly
 from guardedit.agent.kept import KeptFacts
 from guardedit.agent.live import Live
@@ -19,41 +19,71 @@ from guardedit.agent.parts import StepReport
 from guardedit.core.epoch import Epoch
 from guardedit.core.fact import Placement
 from guardedit.core.messages import Delivery
-from guardedit.core.protocols import Event, Observer, Replica, Worker
+from guardedit.core.protocols import Event, Observer, Replica, Source, Worker
+from guardedit.core.version import VERSION
 from guardedit.policy.schema import Policy
-from guardedit.runtime.spent import Spent
-from guardedit.settings import Settings
+from guardedit.runtime.stage_seconds import StageSeconds
+from guardedit.settings import Address, Settings
 from guardedit.telemetry.exporter import registry
 from guardedit.telemetry.fan_out import fan_out
+from guardedit.telemetry.health import CONSOLIDATE, LIVE, Health
 from guardedit.telemetry.logs import LogObserver
 from guardedit.telemetry.observer import MetricsObserver
 from guardedit.telemetry.server import MetricsServer
 
-#: How often an idle live cycle looks whether somebody wrote to the ledger: one pragma, some microseconds.
+#: How often an idle live cycle checks whether another process wrote to the ledger: one pragma, microseconds.
 POLL_S = 0.001
-#: How often it asks its brokers.
+#: How often an idle live cycle polls its sources.
 BROKER_S = 0.02
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Status:
-    """What an operator wants to know at a glance."""
+    """The state of a running system for an operator.
+
+    Attributes:
+        epoch: number of the serving epoch.
+        last_good: number of the last good epoch.
+        memory: number of live facts placed in memory.
+        weights: number of live facts placed in the weights.
+        waiting: messages in the inbox.
+        dead_letters: dead letters that were neither retried nor dropped.
+        kept_in_memory: facts that something keeps out of the weights.
+        capacity_ratio: live keys over free rank of the edited layer; NaN before the first event.
+        perplexity_ratio: serving epoch over base model, last measured; NaN before any measurement.
+        trials: verdict -> number of trials.
+        rollbacks: number of rollbacks.
+    """
 
     epoch: int
     last_good: int
-    memory: int  # live facts by placement
+    memory: int
     weights: int
-    waiting: int  # in the inbox
+    waiting: int
     dead_letters: int
-    turned_away: int  # facts that something keeps out of the weights
-    capacity_ratio: float  # of the edited layer, last told; NaN before
-    perplexity_ratio: float  # serving over base, last measured; NaN before any
+    kept_in_memory: int
+    capacity_ratio: float
+    perplexity_ratio: float
     trials: dict[str, int]
     rollbacks: int
 
 
 class Coordinator:
-    """The live cycle on a ledger of its own; a second one is refused by the ledger's lock."""
+    """The live cycle on a ledger object of its own. The ledger's lock refuses a second coordinator.
+
+    Args:
+        settings: home folder, sources and metrics address.
+        policy: in force from now on.
+        worker: proposes and measures edits.
+        replicas: follow the serving epoch.
+        guarded: False turns the guard off, for comparisons.
+        log: write a structured line per event.
+        monotonic: monotonic seconds, for `/healthz`.
+
+    Raises:
+        LedgerBusy: another coordinator has the ledger.
+        SourceError: a source cannot be opened. Nothing stays open, and the lock is free again.
+    """
 
     def __init__(
         self,
@@ -64,26 +94,26 @@ class Coordinator:
         *,
         guarded: bool = True,
         log: bool = False,
+        monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self.settings = settings
         self._policy_sha256 = policy.sha256
-        self._spent, self._seen = Spent(), MetricsObserver()
-        observers: list[Observer] = [self._seen, self._spent, *([LogObserver()] if log else [])]
+        self._seconds, self._metrics = StageSeconds(), MetricsObserver()
+        observers: list[Observer] = [self._metrics, self._seconds, *([LogObserver()] if log else [])]
         self.observe: Observer = fan_out(observers)
-        self._metrics: MetricsServer | None = None
-        with ExitStack() as undo:
+        with ExitStack() as opened:
             base = worker.base_sha256
             self._ledger = assembly.open_ledger(
                 settings, policy, base_sha256=base, clock=time.time, role="live"
             )
-            undo.callback(self._ledger.close)
+            opened.callback(self._ledger.close)
             assembly.check_base(settings, self._ledger)
             sources = assembly.open_sources(settings)
             for source in sources:
-                undo.callback(source.close)
+                opened.callback(source.close)
+            self._health = Health(check_ledger=self._ledger.refs, clock=monotonic)
             if settings.metrics is not None:
-                self._metrics = self._page([source.name for source in sources], base)
-                undo.callback(self._metrics.close)
+                opened.enter_context(self._metrics_server(settings.metrics, sources, base))
             self.observe(Event(kind="state", fields={"state": "running"}))
             self.live = Live(
                 assembly.build_parts(
@@ -98,32 +128,49 @@ class Coordinator:
                     guarded=guarded,
                 )
             )
-            self._close: Callable[[], None] = undo.pop_all().close
+            self._opened = opened.pop_all()
 
     def step(self, wait_s: float = 0.0) -> StepReport:
-        """One turn of the live cycle, after waiting at most so long for something new."""
-        self._wait(wait_s)
-        return self.live.step()
+        """One turn of the live cycle, after waiting at most `wait_s` seconds for something new."""
+        with self.turn(LIVE):
+            self._wait(wait_s)
+            return self.live.step()
 
-    def publish(self) -> Epoch:
-        """Have every replica follow to the serving epoch, whoever made it."""
-        return self.live.publish()
+    @contextmanager
+    def turn(self, cycle: str) -> Iterator[None]:
+        """A context around one turn of a cycle in this process, for `/healthz`."""
+        try:
+            yield
+        except Exception as error:
+            self.cycle_failed(cycle, f"{type(error).__name__}: {error}")
+            raise
+        self._turned(cycle)
 
-    def hear(self, events: Sequence[Event]) -> None:
-        """Take events of the other cycle in, for metrics and logs."""
+    def consolidated(self, events: Sequence[Event]) -> None:
+        """Record a turn of the consolidating cycle in another process, with its events."""
         for event in events:
             self.observe(event)
+        self._turned(CONSOLIDATE)
+
+    def cycle_failed(self, cycle: str, error: str) -> None:
+        """Record that a cycle ended with an error."""
+        self._health.failed(cycle, error)
+        self.observe(Event(kind="state", fields={"state": "failed"}))
+
+    def publish(self) -> Epoch:
+        """Make every replica follow to the serving epoch, whichever cycle made it."""
+        return self.live.publish()
 
     def receive(self, deliveries: Sequence[Delivery]) -> int:
-        """Put messages into the inbox; they are durable when this returns."""
+        """Put messages into the inbox; they are durable when this returns. Returns how many are new."""
         return self._ledger.receive(deliveries)
 
-    def whose(self) -> tuple[str, str]:
+    def home_and_policy(self) -> tuple[str, str]:
         """The home folder, and the digest of the policy."""
         return str(self.settings.home.resolve()), self._policy_sha256
 
     def status(self) -> Status:
-        """Where things stand."""
+        """The present state for an operator."""
         live = self._ledger.live().values()
         counts = self._ledger.counts()
         readings = self._ledger.events(kinds=("reading",))
@@ -134,8 +181,8 @@ class Coordinator:
             weights=sum(fact.placement is Placement.WEIGHTS for fact in live),
             waiting=counts.inbox_waiting,
             dead_letters=counts.dead_letters,
-            turned_away=len(KeptFacts(self._ledger).now()),
-            capacity_ratio=max(self._seen.seen().capacity.values(), default=math.nan),
+            kept_in_memory=len(KeptFacts(self._ledger).now()),
+            capacity_ratio=max(self._metrics.values().capacity.values(), default=math.nan),
             perplexity_ratio=math.exp(readings[-1][2]["log_ratio_to_base"]) if readings else math.nan,
             trials=dict(counts.trials),
             rollbacks=sum(counts.rollbacks.values()),
@@ -145,35 +192,35 @@ class Coordinator:
         """The serving epoch."""
         return self._ledger.epoch()
 
-    def spent(self) -> dict[str, float]:
-        """Seconds by stage since this process started, both cycles."""
-        return self._spent.seconds()
-
-    def metrics_url(self) -> str:
-        """Where `/metrics` listens; empty when it does not."""
-        return self._metrics.url if self._metrics else ""
+    def seconds_by_stage(self) -> dict[str, float]:
+        """Seconds by stage since this process started, of both cycles."""
+        return self._seconds.seconds()
 
     def close(self) -> None:
-        """Give the ledger, its lock, the brokers and the port back."""
-        self._close()
+        """Close the metrics server, the sources and the ledger, and release its lock."""
+        self._opened.close()
+
+    def _turned(self, cycle: str) -> None:
+        was_failing = self._health.failing()
+        self._health.turned(cycle)
+        if was_failing and not self._health.failing():
+            self.observe(Event(kind="state", fields={"state": "running"}))
 
     def _wait(self, wait_s: float) -> None:
-        """Until another process wrote to the ledger; a broker cannot tell, so it is asked often."""
+        """Wait until another process writes to the ledger. Sources cannot notify, so they are polled."""
         until_s = time.monotonic() + (min(wait_s, BROKER_S) if self.live.parts.sources else wait_s)
-        while time.monotonic() < until_s and not self._ledger.moved():
+        while time.monotonic() < until_s and not self._ledger.changed_elsewhere():
             time.sleep(POLL_S)
 
-    def _page(self, sources: Sequence[str], base: str) -> MetricsServer:
-        address = self.settings.metrics
-        assert address is not None
+    def _metrics_server(self, address: Address, sources: Sequence[Source], base: str) -> MetricsServer:
         page = registry(
             read=self._ledger.counts,
-            seen=self._seen.seen,
-            sources=[*sources, "submit"],
+            observed=self._metrics.values,
+            sources=[*(source.name for source in sources), "submit"],
             build={
-                "version": guardedit.__version__,
+                "version": VERSION,
                 "model": base[:12],
                 "policy_sha": self._policy_sha256[:12],
             },
         )
-        return MetricsServer(page, host=address.host, port=address.port)
+        return MetricsServer(page, health=self._health.report, host=address.host, port=address.port)

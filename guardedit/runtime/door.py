@@ -14,32 +14,21 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 from guardedit.core.epoch import Epoch
 from guardedit.core.errors import LedgerBusy
 from guardedit.runtime.opening import refuse_second
+from guardedit.runtime.ray_token import use_token
+from guardedit.runtime.system import Reversible
 from guardedit.settings import Settings
 
 #: Beside the ledger while `run --runtime ray` runs.
 DOOR = "ray.json"
 
 
-class Operator(Protocol):
-    """What a system, here or elsewhere, does for the operator."""
-
-    def roll_back(self, to: int, *, facts_too: bool = False) -> Epoch:
-        """Serve an earlier epoch again."""
-
-    def undo(self, fact_id: str) -> Epoch:
-        """Take one fact back."""
-
-    def redo(self, fact_id: str) -> Epoch:
-        """Bring one fact back."""
-
-
 @contextmanager
-def operating(settings: Settings) -> Iterator[Operator]:
+def operating(settings: Settings) -> Iterator[Reversible]:
     """The coordinator: the one that runs on Ray, or this process.
 
     Raises:
@@ -62,15 +51,6 @@ def operating(settings: Settings) -> Iterator[Operator]:
         yield system
 
 
-def use_token(token: str) -> None:
-    """Have Ray ask for a token, this one unless the environment names another. Before it is imported.
-
-    Ray reads these variables once, at its import.
-    """
-    os.environ.setdefault("RAY_AUTH_MODE", "token")
-    os.environ.setdefault("RAY_AUTH_TOKEN", token)
-
-
 @contextmanager
 def open_door(settings: Settings) -> Iterator[None]:
     """Let other processes of this user reach the cluster that this process has started."""
@@ -91,7 +71,7 @@ def open_door(settings: Settings) -> Iterator[None]:
 
 
 @contextmanager
-def _running(settings: Settings, busy: LedgerBusy) -> Iterator[Operator]:
+def _running(settings: Settings, busy: LedgerBusy) -> Iterator[Reversible]:
     address = settings.ray_address or _through_the_door(settings.home / DOOR)
     if not address:
         raise LedgerBusy(

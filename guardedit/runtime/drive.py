@@ -5,10 +5,9 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from typing import Protocol, Self
 
 from guardedit.agent.parts import StepReport
-from guardedit.core.epoch import Epoch
+from guardedit.runtime.system import System
 
 #: How long an idle live cycle waits for news before it looks at the clock again.
 WAIT_S = 0.25
@@ -16,26 +15,6 @@ WAIT_S = 0.25
 SHORT_S, LONG_S = 0.05, 0.5
 
 Tell = Callable[[StepReport], None]
-
-
-class System(Protocol):
-    """A running guardedit, here or on Ray, as far as a loop needs it."""
-
-    def step(self) -> StepReport:
-        """One turn of each cycle."""
-
-    def step_live(self, wait_s: float = 0.0) -> StepReport:
-        """One turn of the live cycle, after waiting at most so long for something new."""
-
-    def step_consolidate(self) -> StepReport:
-        """One turn of the consolidating cycle."""
-
-    def epoch(self) -> Epoch:
-        """The serving epoch."""
-
-    def __enter__(self) -> Self: ...
-
-    def __exit__(self, *_: object) -> None: ...
 
 
 def drain(system: System, stop: threading.Event, tell: Tell) -> str:

@@ -1,6 +1,7 @@
-"""Actors by their names: each handle implements the protocol that the actor's plain class implements.
+"""Handles of Ray actors by name: each implements the protocol of the actor's plain class.
 
-It travels as the name, because a constructor's arguments must outlive whoever made them.
+A handle is pickled as its name: it is an argument of constructors that Ray runs again after the process that
+created it has ended.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ NAMESPACE = "guardedit"
 
 
 class _Handle:
-    """An actor by its name, looked up when it is first called."""
+    """An actor by its name, looked up at the first call."""
 
     def __init__(self, name: str) -> None:
         self._name = name
@@ -45,12 +46,12 @@ class WorkerHandle(_Handle):
         return str(call(self._actor.base))
 
     def propose(self, method: str, groups: Sequence[SubjectGroup], live: Sequence[WeightEdit]) -> Proposal:
-        """Ask the named editing method there."""
+        """Propose edits with the named method."""
         found: Proposal = call(self._actor.propose, method, groups, live)
         return found
 
     def inspect(self, edits: Sequence[WeightEdit], live: Sequence[WeightEdit]) -> list[Inspection]:
-        """Tier 0 numbers."""
+        """Inspect edits without a forward pass."""
         found: list[Inspection] = call(self._actor.inspect, edits, live)
         return found
 
@@ -63,7 +64,7 @@ class WorkerHandle(_Handle):
         return str(call(self._actor.weights_sha256, edits))
 
     def measure(self, edits: Sequence[WeightEdit], probes: Probes) -> Measurement:
-        """Run the probes there."""
+        """Measure edits on the probes."""
         found: Measurement = call(self._actor.measure, edits, probes)
         return found
 
@@ -71,22 +72,22 @@ class WorkerHandle(_Handle):
 class ShardHandle(_Handle):
     """A memory shard in another process."""
 
-    def hold(self, facts: Sequence[Fact]) -> str:
-        """Move to exactly these facts."""
-        return str(call(self._actor.hold, facts))
+    def replace_facts(self, facts: Sequence[Fact]) -> str:
+        """Change to exactly these facts; returns their digest."""
+        return str(call(self._actor.replace_facts, facts))
 
     def prepare(self, changes: Sequence[Change]) -> None:
-        """Encode the texts that come."""
+        """Encode the texts of new facts."""
         call(self._actor.prepare, changes)
 
-    def move(self, changes: Sequence[Change], before: str, after: str) -> bool:
-        """From the facts of one digest to those of another; False when others are held."""
-        return bool(call(self._actor.move, changes, before, after))
+    def apply_if(self, changes: Sequence[Change], before: str, after: str) -> bool:
+        """Apply the changes if the facts have the digest `before`; otherwise return False."""
+        return bool(call(self._actor.apply_if, changes, before, after))
 
     def recall(
         self, questions: Sequence[str], *, tenant: str, digest: str, now_s: float | None = None
     ) -> list[Recall] | None:
-        """What the memory says at a moment; None when it holds other facts."""
+        """Per question the recall at time `now_s`; None if the facts have another digest."""
         found: list[Recall] | None = call(
             self._actor.recall, questions, tenant=tenant, digest=digest, now_s=now_s
         )
@@ -105,7 +106,7 @@ class ReplicaHandle(_Handle):
         return int(call(self._actor.follow, update))
 
     def expect(self, facts: Sequence[Fact]) -> None:
-        """These facts may come."""
+        """Encode the texts of facts that may be published soon."""
         call(self._actor.expect, facts)
 
     def ask(self, prompts: Sequence[str], *, tenant: str = "default") -> list[Answer]:
@@ -114,16 +115,21 @@ class ReplicaHandle(_Handle):
         return found
 
     def says(self, asked: Sequence[tuple[str, str]], *, tenant: str = "default") -> list[bool]:
-        """Whether `ask` would give just these answers."""
+        """For each (prompt, answer) whether `ask` would return exactly this answer."""
         found: list[bool] = call(self._actor.says, asked, tenant=tenant)
         return found
 
+    def epoch(self) -> int | None:
+        """The epoch that is served; None before the first."""
+        found: int | None = call(self._actor.epoch)
+        return found
+
     def repair(self) -> list[str]:
-        """Mend the served tensors."""
+        """Compare the served tensors with what they should be and restore them."""
         found: list[str] = call(self._actor.repair)
         return found
 
     def lookups(self) -> dict[str, int]:
-        """Lookups by scope since last asked."""
+        """Number of questions by scope since the last call."""
         found: dict[str, int] = call(self._actor.lookups)
         return found

@@ -1,8 +1,8 @@
-"""Everything on this machine without Ray: the same classes, called directly.
+"""The whole system on this machine, without Ray.
 
-The two cycles take turns (`step`), or run side by side (`step_live`, `step_consolidate` from two threads).
-Then the model worker is a process of its own (`apart`), so that a trial takes neither the model nor the
-interpreter from those who ask and correct.
+The two cycles run in turn (`step`) or side by side (`step_live` and `step_consolidate` in two threads). Side
+by side needs the model worker in a process of its own (`worker_process`): a trial uses the model and Python's
+interpreter lock for seconds at a time, and would delay questions and corrections.
 """
 
 from __future__ import annotations
@@ -10,24 +10,26 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
+from dataclasses import replace
 from typing import Self
 
 from guardedit import assembly
-from guardedit.agent.loop import Agent
+from guardedit.agent.loop import merge_reports
 from guardedit.agent.parts import StepReport
 from guardedit.core.epoch import Epoch
 from guardedit.core.proposal import WeightEdit
 from guardedit.core.protocols import Worker
 from guardedit.core.serving import Answer
 from guardedit.policy.schema import Policy
-from guardedit.runtime.apart import WorkerApart
 from guardedit.runtime.consolidator import Consolidator
 from guardedit.runtime.coordinator import Coordinator, Status
+from guardedit.runtime.worker_process import WorkerProcess
 from guardedit.serving.replica import ServingReplica
 from guardedit.serving.shard import MemoryShard
 from guardedit.settings import Settings
+from guardedit.telemetry.health import CONSOLIDATE
 
-#: name -> builder of an editing method that no registry offers.
+#: Name -> builder of an editing method that is not in the registry.
 Extra = Mapping[str, assembly.Builder]
 
 
@@ -35,12 +37,12 @@ class LocalSystem:
     """A running guardedit on this machine. A context manager.
 
     Args:
-        settings: where things are.
-        policy: what is done.
-        extra: editing methods that no registry offers.
-        guarded: False is for comparison only.
-        log: a structured line per event.
-        apart: the model worker is a process of its own; needed where both cycles run side by side.
+        settings: model, home folder, sources and metrics address.
+        policy: in force from now on.
+        extra: editing methods that are not in the registry.
+        guarded: False turns the guard off, for comparisons.
+        log: write a structured line per event.
+        worker_process: run the model worker in a process of its own; needed if the cycles run side by side.
     """
 
     def __init__(
@@ -51,28 +53,28 @@ class LocalSystem:
         extra: Extra | None = None,
         guarded: bool = True,
         log: bool = False,
-        apart: bool = False,
+        worker_process: bool = False,
     ) -> None:
         self.settings, self.policy = settings, policy
         self._guarded, self._log = guarded, log
-        assembly.unchanged_base(settings)
-        with ExitStack() as undo:
-            self.bench = assembly.load_model(settings, policy, extra=extra)
-            if apart:
-                self.worker: Worker = undo.enter_context(WorkerApart(settings, policy))
+        assembly.require_unchanged_base(settings)
+        with ExitStack() as opened:
+            self.loaded = assembly.load_model(settings, policy, extra=extra)
+            if worker_process:
+                self.worker: Worker = opened.enter_context(WorkerProcess(settings, policy))
             else:
-                self.worker = assembly.model_worker(self.bench)
+                self.worker = assembly.model_worker(self.loaded)
             self._shard = MemoryShard(assembly.load_memory(settings, policy))
             self.replica = ServingReplica(
-                self.bench.host.twin(),  # so that a question waits for no trial
-                self.bench.fold,
+                self.loaded.host.twin(),  # a second host, so that a question does not wait for a trial
+                self.loaded.fold,
                 [self._shard],
                 use_unsure=policy.memory.unsure == "use_fact",
                 clock=time.time,
             )
             self.coordinator, self.consolidator = self._start()
-            undo.callback(self._close_cycles)
-            self._undo = undo.pop_all()
+            opened.callback(self._close_cycles)
+            self._opened = opened.pop_all()
 
     def _start(self) -> tuple[Coordinator, Consolidator]:
         parts = (self.settings, self.policy, self.worker, [self.replica])
@@ -84,27 +86,31 @@ class LocalSystem:
             raise
 
     def step(self) -> StepReport:
-        """One turn of each cycle; what the second made is published when this returns."""
-        return Agent(self.coordinator.live, self.consolidator.consolidate).step()
+        """One turn of each cycle. The epoch that the second one made is published when this returns."""
+        live = self.step_live()
+        with self.coordinator.turn(CONSOLIDATE):
+            consolidated = self.consolidator.consolidate.step()
+        return replace(merge_reports(live, consolidated), epoch=self.coordinator.publish())
 
     def step_live(self, wait_s: float = 0.0) -> StepReport:
-        """One turn of the live cycle, after waiting at most so long for something new."""
+        """One turn of the live cycle, after waiting at most `wait_s` seconds for something new."""
         return self.coordinator.step(wait_s)
 
     def step_consolidate(self) -> StepReport:
-        """One turn of the consolidating cycle; the live one publishes what it made."""
-        return self.consolidator.step()
+        """One turn of the consolidating cycle. The live cycle publishes the epoch that it makes."""
+        with self.coordinator.turn(CONSOLIDATE):
+            return self.consolidator.step()
 
     def ask(self, prompts: Sequence[str], *, tenant: str = "default") -> list[Answer]:
-        """Ask the replica."""
+        """Answer all prompts from one epoch."""
         return self.replica.ask(prompts, tenant=tenant)
 
     def served(self) -> int | None:
-        """The epoch that the replica answers from; None before it was handed one."""
+        """Number of the epoch that the replica answers from; None before the first."""
         return self.replica.epoch()
 
     def status(self) -> Status:
-        """Where things stand."""
+        """The present state for an operator."""
         return self.coordinator.status()
 
     def epoch(self) -> Epoch:
@@ -112,7 +118,7 @@ class LocalSystem:
         return self.coordinator.epoch()
 
     def roll_back(self, to: int, *, facts_too: bool = False) -> Epoch:
-        """Serve an earlier epoch again."""
+        """Serve the weights, or with `facts_too` everything, of an earlier epoch again."""
         return self._published(self.consolidator.roll_back(to, facts_too=facts_too))
 
     def undo(self, fact_id: str) -> Epoch:
@@ -120,25 +126,25 @@ class LocalSystem:
         return self._published(self.consolidator.undo(fact_id))
 
     def redo(self, fact_id: str) -> Epoch:
-        """Bring one fact back."""
+        """Bring back a fact that was taken back."""
         return self._published(self.consolidator.redo(fact_id))
 
     def weights_sha256(self, edits: Sequence[WeightEdit]) -> str:
-        """Fold on the worker."""
+        """Digest of the weights that the edits fold to, computed by the worker."""
         return self.worker.weights_sha256(edits)
 
-    def spent(self) -> dict[str, float]:
-        """Seconds by stage."""
-        return self.coordinator.spent()
+    def seconds_by_stage(self) -> dict[str, float]:
+        """Seconds by stage since the coordinator started."""
+        return self.coordinator.seconds_by_stage()
 
     def restart_coordinator(self) -> None:
-        """Forget both cycles and start others from the ledger."""
+        """End both cycles and start new ones from the ledger."""
         self._close_cycles()
         self.coordinator, self.consolidator = self._start()
 
     def close(self) -> None:
-        """Stop."""
-        self._undo.close()
+        """Stop everything that was started here."""
+        self._opened.close()
 
     def __enter__(self) -> Self:
         return self

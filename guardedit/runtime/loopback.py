@@ -1,8 +1,8 @@
-"""A Ray that this process starts for itself listens on the loopback address, and nowhere else.
+"""Makes a Ray cluster that this process starts listen on the loopback address only.
 
-Ray (2.60) takes `127.0.0.1` for a mistake and listens on all interfaces, unless it is told that this machine
-is to be no part of a cluster of several. It reads that from its environment when it is imported, which may be
-long ago; the processes that it starts read it when they start.
+Ray (2.60) treats `127.0.0.1` as a mistake and listens on all interfaces, unless multi-node clusters are
+disabled for this machine. Ray reads that setting from the environment when it is imported, which may have
+happened before; the processes that it starts read it when they start.
 """
 
 from __future__ import annotations
@@ -16,14 +16,14 @@ from typing import Any
 import ray
 from ray._private import ray_constants
 
-#: Ray's own name for it; it works on every system.
+#: Ray's name of the setting. In spite of the name it works on every system.
 VARIABLE = "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"
 ADDRESS = "127.0.0.1"
 
 
 @contextmanager
 def loopback_only() -> Iterator[None]:
-    """Around `ray.init`: Ray's processes take the loopback address for that of this machine."""
+    """A context for `ray.init`: Ray's processes use the loopback address as this machine's address."""
     before, variable = ray_constants.ENABLE_RAY_CLUSTER, os.environ.get(VARIABLE)
     ray_constants.ENABLE_RAY_CLUSTER = False
     os.environ[VARIABLE] = "0"
@@ -37,16 +37,18 @@ def loopback_only() -> Iterator[None]:
 
 
 def joining(address: str) -> AbstractContextManager[None]:
-    """Around `ray.init(address)`: as the cluster there was started, or it would be looked for elsewhere."""
+    """A context for `ray.init(address)`: `loopback_only` if the cluster there was started with it.
+
+    Without it Ray would look for such a cluster at another address of this machine.
+    """
     host, _, port = address.rpartition(":")
-    mine: Any = ray.util  # no types
-    if host != ADDRESS or not port.isdecimal() or _answers(mine.get_node_ip_address(), int(port)):
+    util: Any = ray.util  # no types
+    if host != ADDRESS or not port.isdecimal() or _is_listening(util.get_node_ip_address(), int(port)):
         return nullcontext()
     return loopback_only()
 
 
-def _answers(host: str, port: int) -> bool:
-    """Whether anything listens there."""
+def _is_listening(host: str, port: int) -> bool:
     with socket.socket() as probe:
         probe.settimeout(2.0)
         return probe.connect_ex((host, port)) == 0

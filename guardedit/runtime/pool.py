@@ -1,4 +1,4 @@
-"""Several model workers as one worker. Knows how to split work and join results; knows no Ray."""
+"""Several model workers that act as one: work is split over them and the results are merged."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ Result = TypeVar("Result")
 
 
 class WorkerPool:
-    """Implements `Worker`: proposals and probes are split over the workers, the rest asks the first.
+    """Implements `Worker`: proposals and probes are split over the workers, the rest goes to the first.
 
-    The split depends on positions only, so the same worker scores the same probe texts each time and finds
+    The split depends only on positions, so each worker measures the same probe texts every time and can use
     what it measured before. All workers must have loaded the same model.
     """
 
@@ -32,7 +32,7 @@ class WorkerPool:
         return self._workers[0].base_sha256
 
     def propose(self, method: str, groups: Sequence[SubjectGroup], live: Sequence[WeightEdit]) -> Proposal:
-        """Each worker edits its share of the subjects."""
+        """Each worker proposes edits for its share of the subjects."""
         started = time.perf_counter()
         parts = [groups[n :: len(self._workers)] for n in range(len(self._workers))]
         found = self._each(lambda worker, part: worker.propose(method, part, live), parts)
@@ -46,19 +46,19 @@ class WorkerPool:
         )
 
     def inspect(self, edits: Sequence[WeightEdit], live: Sequence[WeightEdit]) -> list[Inspection]:
-        """Tier 0 numbers."""
+        """Inspect edits without a forward pass, on the first worker."""
         return self._workers[0].inspect(edits, live)
 
     def capacity_ratio(self, edits: Sequence[WeightEdit]) -> float:
-        """Live keys over free rank."""
+        """Live keys over free rank, from the first worker."""
         return self._workers[0].capacity_ratio(edits)
 
     def weights_sha256(self, edits: Sequence[WeightEdit]) -> str:
-        """Digest of the folded matrices."""
+        """Digest of the folded matrices, from the first worker."""
         return self._workers[0].weights_sha256(edits)
 
     def measure(self, edits: Sequence[WeightEdit], probes: Probes) -> Measurement:
-        """Each worker takes its share of the texts and questions."""
+        """Each worker measures its share of the texts and questions."""
         started, count = time.perf_counter(), len(self._workers)
         parts = [
             Probes(texts=probes.texts[n::count], questions=probes.questions[n::count]) for n in range(count)
@@ -75,7 +75,7 @@ class WorkerPool:
             seconds=time.perf_counter() - started,
         )
 
-    def _each(self, ask: Callable[[Worker, Part], Result], parts: Sequence[Part]) -> list[Result]:
-        """One call a worker, at the same time; the first error is raised when all have ended."""
+    def _each(self, work: Callable[[Worker, Part], Result], parts: Sequence[Part]) -> list[Result]:
+        """One call per worker, in parallel. The first error is raised when all calls have ended."""
         with ThreadPoolExecutor(len(self._workers)) as threads:
-            return list(threads.map(ask, self._workers, parts))
+            return list(threads.map(work, self._workers, parts))

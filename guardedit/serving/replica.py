@@ -1,10 +1,10 @@
-"""A serving replica: one model and the read path of the memory, pinned to one epoch at a time.
+"""A serving replica: one model and the memory in front of it, at one epoch at a time.
 
-The way of a question: the memory says whether a live fact covers it. A fact placed in memory is put in
-front of the question; one placed in the weights is left to them; without a fact the model answers alone.
+A question: the memory decides whether a live fact covers it. A fact placed in memory is stated before the
+question. A fact placed in the weights is left to the weights. Without a fact the model answers by itself.
 
-The way of an epoch: texts are encoded and weights folded first; then, under a short lock, the shards get
-their changes and one pointer is replaced.
+A new epoch: texts are encoded and weights folded first. Then, under a lock that is held only briefly, the
+shards are changed and one pointer is replaced.
 """
 
 from __future__ import annotations
@@ -21,33 +21,40 @@ from guardedit.core.fact import Fact
 from guardedit.core.proposal import WeightEdit
 from guardedit.core.protocols import Clock
 from guardedit.core.serving import Answer, Recall, Snapshot, Update
-from guardedit.serving.holdings import Holdings, Move
-from guardedit.serving.pinned import Folding, Host, Pinned, Recalled, Weights
+from guardedit.serving.served_state import (
+    AnsweringModel,
+    FoldedEdits,
+    RecalledFacts,
+    ReplicaFold,
+    ServedState,
+)
 from guardedit.serving.shard import Shard
+from guardedit.serving.sharded_facts import PreparedChange, ShardedFacts
 
-#: How often a question looks without the lock before it waits for whoever switches.
+#: How often a question tries to recall without the lock before it waits for a switch to finish.
 _TRIES = 2
 
 
 class ServingReplica:
-    """Answers from exactly one epoch. Safe in several threads; questions do not wait for an epoch.
+    """Answers from exactly one epoch. Thread-safe; questions do not wait while an epoch is prepared.
 
-    A question reads the pointer and asks the shards for the facts that the pointer names. Only where a shard
-    holds others, as for the moment between its change and the pointer's, does it wait for the lock. So facts,
-    weights and number of an answer are of one epoch, whoever else publishes, even to the same shards.
+    A question reads the pointer to the served state and recalls from shards that have the digests in it. It
+    waits for the lock only if a shard has other facts, as in the moment between the change of the shard and
+    the change of the pointer. So facts, weights and epoch number of an answer belong to one epoch, even if
+    other replicas publish to the same shards.
 
     Args:
-        host: best one that no trial holds, such as a `ModelHost.twin`.
-        fold: of the same base model.
-        shards: of the memory, at least one.
-        use_unsure: put an uncertain fact in front of the question too.
-        clock: says when a fact has expired.
+        host: the model; best one that no trial uses, such as a `ModelHost.twin`.
+        fold: the fold of the same base model.
+        shards: the memory shards, at least one.
+        use_unsure: state an unsure fact before the question too.
+        clock: seconds since 1970, UTC; decides which facts have expired.
     """
 
     def __init__(
         self,
-        host: Host,
-        fold: Folding,
+        host: AnsweringModel,
+        fold: ReplicaFold,
         shards: Sequence[Shard],
         *,
         use_unsure: bool = False,
@@ -58,59 +65,57 @@ class ServingReplica:
         self._use_unsure = use_unsure
         self._clock = clock
         self._lookups: Counter[str] = Counter()
-        self._holdings = Holdings(shards)
-        self._pinned: Pinned | None = None
+        self._facts = ShardedFacts(shards)
+        self._state: ServedState | None = None
         self._publishing = threading.Lock()  # one epoch after the other; held while folding
-        self._lock = threading.Lock()  # of pointer and shards; held for changes only
+        self._lock = threading.Lock()  # of the pointer and the shards; held only while they change
         self._counting = threading.Lock()
 
     def publish(self, snapshot: Snapshot) -> int:
-        """Switch to a snapshot; what it has in common with the epoch served is neither folded nor encoded.
+        """Switch to a snapshot and return its number. Only differences to the served epoch are computed.
 
         Raises:
-            UsageError: when the folded weights are not those the epoch names; the old epoch goes on.
+            UsageError: the edits do not fold to the digest in the epoch. The old epoch stays served.
         """
         with self._publishing:
             weights = self._weights(snapshot.epoch, snapshot.edits)
-            move = self._holdings.to(snapshot.facts)
-            return self._switch(snapshot.epoch, weights, move)
+            return self._switch(snapshot.epoch, weights, self._facts.prepare_facts(snapshot.facts))
 
     def follow(self, update: Update) -> int:
-        """Switch to the next epoch by what changed; nothing happens where it is served already.
+        """Switch to the next epoch by its changes. Does nothing if that epoch is served already.
 
         Raises:
-            ConflictError: when another epoch than `update.after` is served; publish a snapshot then.
+            ConflictError: the served epoch is not `update.after`; publish a snapshot instead.
             UsageError: as `publish`.
         """
         with self._publishing:
-            pinned = self._pinned
-            if pinned is not None and pinned.epoch == update.epoch:  # the call was made twice
+            state = self._state
+            if state is not None and state.epoch == update.epoch:  # the call was repeated
                 return update.epoch.number
-            if pinned is None or pinned.epoch.number != update.after:
+            if state is None or state.epoch.number != update.after:
                 raise ConflictError(
                     f"the update follows epoch {update.after}, this replica serves "
-                    f"{pinned.epoch.number if pinned else 'none'}: publish a snapshot"
+                    f"{state.epoch.number if state else 'none'}: publish a snapshot"
                 )
             weights = self._weights(update.epoch, update.edits)
-            return self._switch(update.epoch, weights, self._holdings.by(update.changes))
+            return self._switch(update.epoch, weights, self._facts.prepare(update.changes))
 
     def ask(self, prompts: Sequence[str], *, tenant: str = "default") -> list[Answer]:
         """Answer all prompts from one epoch.
 
         Raises:
-            UsageError: before anything was published.
-            MemoryIndexError: when a shard cannot be brought to the epoch's facts.
+            UsageError: no epoch has been published yet.
+            MemoryIndexError: a shard cannot be loaded with the epoch's facts.
         """
         found = self._recall(prompts, tenant)
         self._count(found.recalls)
-        with self._host.patched(found.pinned.weights.folded.patch):
-            texts = self._host.complete_drafted(
-                list(zip(found.prompts(prompts), found.drafts(), strict=True))
-            )
+        with self._host.patched(found.state.weights.folded.patch):
+            asked = zip(found.prompts(prompts), found.expected_answers(), strict=True)
+            texts = self._host.complete_drafted(list(asked))
         return [
             Answer(
                 text=text,
-                epoch=found.pinned.epoch.number,
+                epoch=found.state.epoch.number,
                 placement=fact.placement.value if fact else "base",
                 fact_id=fact.id if fact else "",
                 score=recall.score,
@@ -120,110 +125,106 @@ class ServingReplica:
         ]
 
     def expect(self, facts: Sequence[Fact]) -> None:
-        """These facts may come: their texts, questions included, are encoded in one go."""
-        self._holdings.expect(facts)
+        """Encode the texts of facts that may be published soon, all in one batch."""
+        self._facts.expect(facts)
 
     def says(self, asked: Sequence[tuple[str, str]], *, tenant: str = "default") -> list[bool]:
-        """For each (prompt, answer) whether `ask` would give just this answer, by one forward pass.
+        """For each (prompt, answer) whether `ask` would return exactly this answer, by one forward pass.
 
-        Not counted in `lookups`. Errors as `ask`.
+        Not counted in `lookups`. Raises as `ask`.
         """
         questions = [question for question, _ in asked]
         found = self._recall(questions, tenant)
         answers = [answer for _, answer in asked]
-        with self._host.patched(found.pinned.weights.folded.patch):
+        with self._host.patched(found.state.weights.folded.patch):
             return self._host.says(list(zip(found.prompts(questions), answers, strict=True)))
 
     def repair(self) -> list[str]:
-        """Compare every served tensor with what was loaded or folded, and mend it; what was wrong.
+        """Compare every served tensor with what was loaded or folded, and restore it if it changed.
 
-        Questions wait for one tensor at a time.
+        Questions wait for one tensor at a time. Returns one sentence for each changed tensor.
 
         Raises:
-            WrongBaseModel: when a tensor of the base model cannot be loaded again.
-            UsageError: when the edits held here no longer fold to what the epoch names.
+            WrongBaseModel: a tensor of the base model cannot be loaded again.
+            UsageError: the edits in memory no longer fold to the digest in the epoch.
         """
-        told = self._host.repair()
-        if told:
+        problems = self._host.repair()
+        if problems:
             self._fold.forget()
-        pinned = self._pinned
-        changed = pinned.weights.folded.changed() if pinned else []
+        state = self._state
+        changed = state.weights.folded.changed() if state else []
         if changed:
-            self._fold_anew()
+            self._fold_again()
         return [
-            *told,
-            *(f"{name} of the edited weights was changed in memory; folded anew" for name in changed),
+            *problems,
+            *(f"{name} of the edited weights was changed in memory; folded again" for name in changed),
         ]
 
-    def memory_sha256(self) -> list[str]:
-        """Digest of the facts each shard should hold, as pinned."""
-        return list(self._pinned.facts) if self._pinned else []
-
     def lookups(self) -> dict[str, int]:
-        """Questions put to the memory by scope, since this was last asked."""
+        """Number of questions by scope since the last call of this method."""
         with self._counting:
             found, self._lookups = dict(self._lookups), Counter()
         return found
 
     def epoch(self) -> int | None:
-        """The epoch now served."""
-        return self._pinned.epoch.number if self._pinned else None
+        """Number of the served epoch; None before the first."""
+        return self._state.epoch.number if self._state else None
 
-    def _weights(self, epoch: Epoch, edits: tuple[WeightEdit, ...] | None) -> Weights:
-        """The weights that the epoch names: those served where they are the same, else folded."""
-        pinned = self._pinned
-        if pinned is not None and (edits is None or pinned.weights.folded.sha256 == epoch.weights_sha256):
-            weights = pinned.weights
+    def _weights(self, epoch: Epoch, edits: tuple[WeightEdit, ...] | None) -> FoldedEdits:
+        """The folded edits of an epoch; those that are served now if the digest is the same."""
+        state = self._state
+        if state is not None and (edits is None or state.weights.folded.sha256 == epoch.weights_sha256):
+            weights = state.weights
         else:
-            weights = Weights(edits or (), self._fold.folded(edits or ()))
+            weights = FoldedEdits(edits or (), self._fold.folded(edits or ()))
         found = weights.folded.sha256
         if epoch.number and found != epoch.weights_sha256:
             raise UsageError(
-                f"epoch {epoch.number} folds to {found[:12]} here, its record says "
+                f"epoch {epoch.number} folds to {found[:12]} here, but is recorded with "
                 f"{epoch.weights_sha256[:12]}: this replica has another model or moments"
             )
         return weights
 
-    def _fold_anew(self) -> None:
+    def _fold_again(self) -> None:
         with self._publishing:
-            pinned = self._serving()
-            if not pinned.weights.folded.changed():  # another epoch meanwhile
+            state = self._served()
+            if not state.weights.folded.changed():  # another epoch was published meanwhile
                 return
             self._fold.forget()
-            was, now = pinned.weights.folded, self._fold.folded(pinned.weights.edits)
-            if now.sha256 != was.sha256:
+            old, new = state.weights.folded, self._fold.folded(state.weights.edits)
+            if new.sha256 != old.sha256:
                 raise UsageError(
-                    f"epoch {pinned.epoch.number} was folded to {was.sha256[:12]}, now it folds to "
-                    f"{now.sha256[:12]}: its edits changed in memory too, publish it from the ledger"
+                    f"epoch {state.epoch.number} was folded to {old.sha256[:12]}, now it folds to "
+                    f"{new.sha256[:12]}: its edits changed in memory too, publish it from the ledger"
                 )
             with self._lock:
-                self._pinned = replace(pinned, weights=replace(pinned.weights, folded=now))
+                self._state = replace(state, weights=replace(state.weights, folded=new))
 
-    def _switch(self, epoch: Epoch, weights: Weights, move: Move) -> int:
+    def _switch(self, epoch: Epoch, weights: FoldedEdits, change: PreparedChange) -> int:
         with self._lock:
-            self._holdings.make(move)
-            self._pinned = Pinned(epoch, weights, move.after)
+            self._facts.apply(change)
+            self._state = ServedState(epoch, weights, change.after)
         return epoch.number
 
-    def _recall(self, questions: Sequence[str], tenant: str) -> Recalled:
+    def _recall(self, questions: Sequence[str], tenant: str) -> RecalledFacts:
         now_s = self._clock()
         for _ in range(_TRIES):
-            pinned = self._serving()
-            recalls = self._holdings.recall(pinned.facts, questions, tenant=tenant, now_s=now_s)
+            state = self._served()
+            recalls = self._facts.recall(state.facts, questions, tenant=tenant, now_s=now_s)
             if recalls is not None:
-                return self._recalled(pinned, recalls)
-        with self._lock:  # an epoch is being switched, or a shard came back empty
-            pinned = self._serving()
-            recalls = self._holdings.recall_refilled(questions, tenant=tenant, now_s=now_s)
-        return self._recalled(pinned, recalls)
+                return self._recalled(state, recalls)
+        with self._lock:  # the epoch is being switched, or a shard was restarted and is empty
+            state = self._served()
+            recalls = self._facts.recall_with_reload(questions, tenant=tenant, now_s=now_s)
+        return self._recalled(state, recalls)
 
-    def _recalled(self, pinned: Pinned, recalls: list[Recall]) -> Recalled:
-        return Recalled(pinned, recalls, [self._fact_for(recall) for recall in recalls])
+    def _recalled(self, state: ServedState, recalls: list[Recall]) -> RecalledFacts:
+        return RecalledFacts(state, recalls, [self._fact_for(recall) for recall in recalls])
 
-    def _serving(self) -> Pinned:
-        if self._pinned is None:
-            raise UsageError("this replica serves nothing yet: publish an epoch first")
-        return self._pinned
+    def _served(self) -> ServedState:
+        if self._state is None:
+            raise UsageError("this replica serves no epoch yet: publish one first")
+        return self._state
 
     def _fact_for(self, recall: Recall) -> Fact | None:
         used = recall.scope == "accept" or (recall.scope == "unsure" and self._use_unsure)

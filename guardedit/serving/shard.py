@@ -1,4 +1,4 @@
-"""One shard of the retrieval memory: the facts of a hash range, as of one epoch."""
+"""One shard of the retrieval memory: the facts of a hash range of subject names."""
 
 from __future__ import annotations
 
@@ -18,59 +18,59 @@ Item = TypeVar("Item", Fact, Change)
 class Shard(Protocol):
     """A memory shard, here or in another process. Digests are those of `memory.fact_sets`."""
 
-    def hold(self, facts: Sequence[Fact]) -> str:
-        """Move to exactly these facts; returns their digest."""
+    def replace_facts(self, facts: Sequence[Fact]) -> str:
+        """Change to exactly these facts; returns their digest."""
 
     def prepare(self, changes: Sequence[Change]) -> None:
-        """Do what `move` needs and what nobody must wait for: encode the texts that come."""
+        """Encode the texts of new facts, so that `apply_if` is fast."""
 
-    def move(self, changes: Sequence[Change], before: str, after: str) -> bool:
-        """From the facts of one digest to those of another; False when others are held."""
+    def apply_if(self, changes: Sequence[Change], before: str, after: str) -> bool:
+        """Apply the changes if the facts have the digest `before`; otherwise return False."""
 
     def recall(
         self, questions: Sequence[str], *, tenant: str, digest: str, now_s: float | None
     ) -> list[Recall] | None:
-        """What the facts of the digest say at a moment; None when others are held."""
+        """Per question the recall at time `now_s`; None if the facts have another digest."""
 
 
 class MemoryShard:
-    """Holds what its replica tells it to, and says when it holds something else.
+    """A shard on a `RetrievalMemory`. It reports when its facts are not the ones that a replica expects.
 
-    A shard that was killed comes back empty; its digest then disagrees with what the replica asks for, and
-    the replica hands it the facts again. Safe in several threads, as its memory is.
+    A shard that was killed is empty when it is restarted. Its digest then differs from the one in the
+    replica's call, and the replica loads the facts into it again. Thread-safe.
     """
 
     def __init__(self, memory: RetrievalMemory) -> None:
         self._memory = memory
 
-    def hold(self, facts: Sequence[Fact]) -> str:
-        """Move to exactly these facts by the smallest change; returns their digest."""
-        return self._memory.hold(facts)
+    def replace_facts(self, facts: Sequence[Fact]) -> str:
+        """Change to exactly these facts by the smallest list of changes; returns their digest."""
+        return self._memory.replace_facts(facts)
 
     def prepare(self, changes: Sequence[Change]) -> None:
-        """Encode the texts that come."""
+        """Encode the texts of new facts."""
         self._memory.prepare(changes)
 
-    def move(self, changes: Sequence[Change], before: str, after: str) -> bool:
-        """From the facts of one digest to those of another; False when others are held.
+    def apply_if(self, changes: Sequence[Change], before: str, after: str) -> bool:
+        """Apply the changes if the facts have the digest `before`; otherwise return False.
 
         Raises:
-            MemoryIndexError: when the changes do not lead from one to the other.
+            MemoryIndexError: the changes do not lead to the digest `after`.
         """
-        return self._memory.move(changes, before=before, after=after)
+        return self._memory.apply_if(changes, before=before, after=after)
 
     def recall(
         self, questions: Sequence[str], *, tenant: str, digest: str, now_s: float | None = None
     ) -> list[Recall] | None:
-        """What the memory says at a moment; None when it does not hold the facts of `digest`."""
+        """Per question the recall at time `now_s`; None if the facts have another digest."""
         return self._memory.recall_from(digest, questions, tenant=tenant, now_s=now_s)
 
 
 def shard_of(key: FactKey, shards: int) -> int:
-    """Which shard a fact belongs to: by its subject's name.
+    """The shard of a fact, by the name of its subject.
 
-    So everything known of a name meets in one place: versions, relations that are told from each other, and
-    a tenant's fact with the common one that it hides.
+    So all facts of a name are in one shard: its versions, its relations, which the scope test compares, and a
+    tenant's fact with the `default` fact that it hides.
     """
     if shards == 1:
         return 0
@@ -78,7 +78,7 @@ def shard_of(key: FactKey, shards: int) -> int:
 
 
 def split(items: Iterable[Item], shards: int) -> list[list[Item]]:
-    """Facts or changes by shard, in their order."""
+    """Facts or changes by shard; the order is kept."""
     parts: list[list[Item]] = [[] for _ in range(shards)]
     for item in items:
         parts[shard_of(item.key, shards)].append(item)

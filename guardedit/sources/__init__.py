@@ -1,1 +1,1 @@
-"""Where corrections come from. Knows bytes and positions, never what a correction says."""
+"""Where corrections come from. Sources deliver bytes with positions and do not look at their content."""

@@ -1,7 +1,7 @@
-"""JSON Lines from a file or standard input: one delivery a line, the bytes as they came.
+"""JSON Lines from a file or standard input: one delivery per line, with its bytes unchanged.
 
-Knows where a line ends and nothing about what it says; a line that is not JSON, not UTF-8 or far too
-long is delivered like any other, so that it becomes a dead letter that holds its original bytes.
+A line that is not JSON, not UTF-8 or far too long is delivered like any other, so that it becomes a dead
+letter with its original bytes.
 """
 
 from __future__ import annotations
@@ -18,42 +18,42 @@ from guardedit.core.errors import SourceError
 from guardedit.core.messages import Delivery
 from guardedit.core.wire import split_messages
 from guardedit.sources.list import ListSource
-from guardedit.sources.position import numbered_position, placed
+from guardedit.sources.position import numbered_position, positioned_messages
 
-#: A longer line is cut here. Far above what a correction may have, so only garbage is ever cut.
+#: A longer line is cut to this length. Corrections are far shorter, so only garbage is ever cut.
 MAX_LINE_BYTES = 1 << 20
-#: A JSON array is read whole up to this size, whether it stands on one line or on many.
+#: A JSON array is read whole up to this size, on one line or on many.
 MAX_ARRAY_BYTES = 1 << 26
 
-_MARK = b"\xef\xbb\xbf"  # a byte-order mark
+_BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 
 
 def read_lines(stream: BinaryIO, *, name: str, submission: str, source: str = "submit") -> Iterator[Delivery]:
-    r"""One delivery per line that is not blank, without its `\n`, in order, as the stream yields them.
+    r"""One delivery per line that is not blank, without its `\n`, in order, while the stream is read.
 
-    A JSON array is read as its elements: one on a line among others, and one that is the whole stream on
-    many lines. A byte-order mark at the beginning is skipped.
+    A JSON array is read as its elements: an array on one line, and an array on many lines that is the whole
+    stream. A byte-order mark at the beginning is skipped.
 
-    The position is `name:line#tag`, of an array's elements `name:line[n]#tag`; lines and elements count from
-    1. The tag (see `numbered_position`) covers the submission and the message's bytes: a file submitted twice
-    on purpose is heard twice, an interrupted submission repeated under its old name continues, and an edited
-    line under the old name is new. Hashing the line and not the file lets standard input be delivered before
-    it ends.
+    The position is `name:line#tag`, for elements of an array `name:line[n]#tag`; lines and elements count
+    from 1. The tag (see `numbered_position`) covers the submission and the message's bytes: a file submitted
+    twice on purpose is processed twice, an interrupted submission repeated under its old name continues, and
+    an edited line under the old name is new. Because lines are hashed and not the file, standard input is
+    delivered before it ends.
 
     Args:
         stream: opened for reading bytes.
-        name: of the file, for people; `-` for standard input.
-        submission: any text no other submission used, such as a UUID.
+        name: name of the file, for messages; `-` for standard input.
+        submission: any text that no other submission used, such as a UUID.
         source: recorded as the delivery's source.
 
     Raises:
-        SourceError: when the stream cannot be read; content never raises.
+        SourceError: the stream cannot be read. Content never raises.
     """
     number = 0
     try:
         for number, raw, size_bytes in _lines(stream):
             note = f" (first {len(raw)} of {size_bytes} bytes)" if size_bytes > len(raw) else ""
-            for place, message in placed(f"{name}:{number}", raw):
+            for place, message in positioned_messages(f"{name}:{number}", raw):
                 position = numbered_position(place, message, submission=submission) + note
                 yield Delivery(raw=message, source=source, position=position)
     except OSError as error:
@@ -63,12 +63,12 @@ def read_lines(stream: BinaryIO, *, name: str, submission: str, source: str = "s
 
 
 def open_file(url: str) -> ListSource:
-    """The lines of the file named by `file:path` or `file:///path`, read whole, as a source.
+    """A source with the lines of the file `file:path` or `file:///path`, which is read whole.
 
-    Every opening counts as the same submission: after a restart the lines are redeliveries.
+    Each opening is the same submission: after a restart the lines are redeliveries.
 
     Raises:
-        SourceError: when the file cannot be read.
+        SourceError: the file cannot be read.
     """
     path = Path(unquote(url.removeprefix("file:").removeprefix("//localhost").removeprefix("//")))
     try:
@@ -79,25 +79,25 @@ def open_file(url: str) -> ListSource:
 
 
 def _lines(stream: BinaryIO) -> Iterator[tuple[int, bytes, int]]:
-    """Number, bytes and size of what is to be read as one: a line, or an array that is the whole stream."""
+    """(number, bytes, size) of each line, or of the array that is the whole stream."""
     numbered = _numbered(stream)
     for number, raw, size_bytes in numbered:
         if size_bytes == len(raw) and _opens_array(raw):
             yield from _array(stream, number, raw)
         else:
             yield number, raw, size_bytes
-        break  # only what comes first can be the whole
+        break  # only an array that starts on the first line can be the whole stream
     yield from numbered
 
 
 def _numbered(stream: BinaryIO, first: int = 1) -> Iterator[tuple[int, bytes, int]]:
-    """The lines that are not blank, each without its end; the size is that before a cut."""
+    """(number, bytes, size) of lines that are not blank, without line ends; the size is before a cut."""
     for number in count(first):
         line = stream.readline(MAX_LINE_BYTES + 1)
         if not line:
             return
         raw, cut_bytes = _rest(stream, line)
-        mark = len(_MARK) if number == 1 and raw.startswith(_MARK) else 0
+        mark = len(_BYTE_ORDER_MARK) if number == 1 and raw.startswith(_BYTE_ORDER_MARK) else 0
         if raw[mark:].strip():
             yield number, raw[mark:], len(raw) - mark + cut_bytes
 
@@ -106,12 +106,12 @@ def _array(stream: BinaryIO, number: int, raw: bytes) -> Iterator[tuple[int, byt
     whole = raw + b"\n" + stream.read(MAX_ARRAY_BYTES)
     if split_messages(whole) != [whole]:
         yield number, whole, len(whole)
-    else:  # it only looked so
+    else:  # not an array after all
         yield from _numbered(io.BytesIO(whole), number)
 
 
 def _opens_array(raw: bytes) -> bool:
-    """Whether the line is the beginning of an array that goes on."""
+    """Whether the line starts an array that does not end on it."""
     if not raw.lstrip().startswith(b"["):
         return False
     try:
@@ -122,10 +122,10 @@ def _opens_array(raw: bytes) -> bool:
 
 
 def _rest(stream: BinaryIO, line: bytes) -> tuple[bytes, int]:
-    """The whole line without its end, cut where it is too long; and how many bytes were cut off."""
+    """The whole line without its end, cut if it is too long, and the number of bytes that were cut off."""
     if len(line) <= MAX_LINE_BYTES or line.endswith(b"\n"):
         return line.removesuffix(b"\n"), 0
-    if line.removeprefix(_MARK).lstrip().startswith(b"["):
+    if line.removeprefix(_BYTE_ORDER_MARK).lstrip().startswith(b"["):
         line += stream.readline(MAX_ARRAY_BYTES)
         if split_messages(line) != [line]:
             return line, 0
@@ -135,7 +135,7 @@ def _rest(stream: BinaryIO, line: bytes) -> tuple[bytes, int]:
 
 
 def _skipped(stream: BinaryIO) -> int:
-    """Read to the end of the line; how many bytes that were, without its end."""
+    """Read to the end of the line; returns the number of bytes before it."""
     size_bytes, part = 0, b""
     while not part.endswith(b"\n"):
         part = stream.readline(MAX_LINE_BYTES)

@@ -1,12 +1,10 @@
-"""A queue inside the process: for replay, evaluation, and files read whole.
+"""A queue inside the process, for replay, evaluation, and files that are read whole.
 
-Behaves as a broker does (redelivery, delays, dead letters, lag) but survives nothing: durability begins
-with the inbox. Knows no file format.
+It behaves like a broker (redelivery, lag) but nothing in it is durable.
 """
 
 from __future__ import annotations
 
-import heapq
 import threading
 import time
 from collections import deque
@@ -17,25 +15,20 @@ from guardedit.core.messages import Delivery, Lag
 from guardedit.sources.position import numbered_position
 
 
-@dataclass(frozen=True, slots=True, order=True)
-class _Entry:
-    """A message with its place in the queue; ordered by when it is due, then by place."""
-
-    due_s: float
-    number: int
+@dataclass(frozen=True, slots=True)
+class _QueuedMessage:
+    number: int  # its place in the queue, from 1
     delivery: Delivery
     since_s: float
 
 
 class ListSource:
-    """Messages from a list, in order, plus whatever `put` adds later.
-
-    Safe to use from several threads. `dead_letters` keeps what `dead` was told.
+    """Messages from a list, in order, followed by those that `put` adds. Thread-safe.
 
     Args:
-        deliveries: what to hand over; source and position are kept, the handle is replaced.
+        deliveries: the messages. Source and position are kept, the handle is replaced.
         name: recorded as the source of messages added by `put`.
-        submission: distinguishes one filling of the list from another, see `numbered_position`.
+        submission: distinguishes this list from other lists with the same bytes, see `numbered_position`.
         clock: monotonic seconds.
     """
 
@@ -47,15 +40,13 @@ class ListSource:
         submission: str = "",
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self.name, self.away = name, ""
-        self.dead_letters: list[tuple[Delivery, str]] = []
+        self.name, self.last_error = name, ""
         self._submission = submission
         self._clock = clock
         self._changed = threading.Condition()
         self._count = 0
-        self._ready: deque[_Entry] = deque()
-        self._delayed: list[_Entry] = []  # a heap
-        self._held: dict[int, _Entry] = {}
+        self._ready: deque[_QueuedMessage] = deque()
+        self._delivered: dict[int, _QueuedMessage] = {}
         for delivery in deliveries:
             self._append(delivery)
 
@@ -68,63 +59,35 @@ class ListSource:
             self._changed.notify_all()
 
     def pull(self, max_n: int, wait_s: float) -> list[Delivery]:
-        """Up to `max_n` messages; waits at most `wait_s` for the first, also for a delayed one."""
+        """Up to `max_n` messages; waits at most `wait_s` seconds for the first."""
         with self._changed:
-            self._ripen()
             if not self._ready and wait_s > 0.0:
-                self._changed.wait(self._until_due_s(wait_s))
-                self._ripen()
+                self._changed.wait(wait_s)
             taken = [self._ready.popleft() for _ in range(min(max_n, len(self._ready)))]
-            self._held.update({entry.number: entry for entry in taken})
-            return [entry.delivery for entry in taken]
+            self._delivered.update({message.number: message for message in taken})
+            return [message.delivery for message in taken]
 
     def ack(self, deliveries: Sequence[Delivery]) -> None:
-        """Forget them."""
+        """Remove the messages for good."""
         with self._changed:
             for delivery in deliveries:
-                self._held.pop(delivery.handle, None)
-
-    def nack(self, deliveries: Sequence[Delivery], delay_s: float) -> None:
-        """Hand them over again, not before `delay_s` has passed, and then ahead of the rest."""
-        with self._changed:
-            for delivery in deliveries:
-                if entry := self._held.pop(delivery.handle, None):
-                    heapq.heappush(self._delayed, replace(entry, due_s=self._clock() + delay_s))
-            self._changed.notify_all()
-
-    def dead(self, delivery: Delivery, reason: str) -> None:
-        """Move the message to `dead_letters`."""
-        with self._changed:
-            if self._held.pop(delivery.handle, None):
-                self.dead_letters.append((delivery, reason))
+                self._delivered.pop(delivery.handle, None)
 
     def lag(self) -> Lag:
-        """Messages not acknowledged yet, those handed over included; no age when there are none."""
+        """Number of messages not acknowledged yet, delivered or not, and the age of the oldest."""
         with self._changed:
-            left = [*self._ready, *self._delayed, *self._held.values()]
-            oldest_s = self._clock() - min((entry.since_s for entry in left), default=float("nan"))
+            left = [*self._ready, *self._delivered.values()]
+            oldest_s = self._clock() - min((message.since_s for message in left), default=float("nan"))
             return Lag(waiting=float(len(left)), oldest_s=oldest_s)
 
     def close(self) -> None:
-        """Put everything unacknowledged back in its place; the next `pull` starts from there."""
+        """Put unacknowledged messages back in their place; the next `pull` starts with them."""
         with self._changed:
-            left = [*self._ready, *self._delayed, *self._held.values()]
-            self._ready = deque(sorted(left, key=lambda entry: entry.number))
-            self._delayed.clear()
-            self._held.clear()
+            left = [*self._ready, *self._delivered.values()]
+            self._ready = deque(sorted(left, key=lambda message: message.number))
+            self._delivered.clear()
 
     def _append(self, delivery: Delivery) -> None:
         self._count += 1
-        now_s = self._clock()
-        self._ready.append(_Entry(now_s, self._count, replace(delivery, handle=self._count), now_s))
-
-    def _ripen(self) -> None:
-        due: list[_Entry] = []
-        while self._delayed and self._delayed[0].due_s <= self._clock():
-            due.append(heapq.heappop(self._delayed))
-        self._ready.extendleft(reversed(due))
-
-    def _until_due_s(self, wait_s: float) -> float:
-        if not self._delayed:
-            return wait_s
-        return min(wait_s, self._delayed[0].due_s - self._clock())
+        numbered = replace(delivery, handle=self._count)
+        self._ready.append(_QueuedMessage(self._count, numbered, self._clock()))

@@ -1,4 +1,4 @@
-"""How far a consumer group is behind, from what the server tells. Knows no consumer."""
+"""How far a consumer group is behind, as reported by the server."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ _NAN = float("nan")
 
 
 def read_lag(client: redis.Redis, stream: str, group: str) -> Lag:
-    """Entries not acknowledged, read or not, and the age of the oldest of them.
+    """Number of entries not acknowledged, read or not, and the age of the oldest.
 
-    `waiting` is NaN without the group and where the server lost count (it does when entries are deleted
-    from the middle, and before version 7 it never counts). `oldest_s` rests on ids made by the server's
-    clock; NaN when nothing waits.
+    `waiting` is NaN if the group does not exist or the server does not know (it loses count when entries are
+    deleted from the middle, and before version 7 it does not count). `oldest_s` is computed from ids that the
+    server's clock made; NaN when nothing waits.
     """
     import redis
 
@@ -37,7 +37,7 @@ def read_lag(client: redis.Redis, stream: str, group: str) -> Lag:
 
 
 def _oldest_id(client: redis.Redis, stream: str, group: str, last_delivered: bytes) -> bytes | None:
-    # Whatever is pending is older than what nobody has read.
+    # Pending entries are older than entries that were never read.
     pending: Any = client.xpending(stream, group)
     if pending["min"] is not None:
         return bytes(pending["min"])

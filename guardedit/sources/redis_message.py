@@ -1,4 +1,4 @@
-"""What a stream entry says, as bytes. Knows field names, no server."""
+"""The message in a stream entry, as bytes."""
 
 from __future__ import annotations
 
@@ -8,16 +8,16 @@ from collections.abc import Mapping
 #: Fields that may hold the message, in order of preference.
 BODY_FIELDS = (b"correction", b"data", b"body")
 
-#: Stands for an entry that was deleted or trimmed while it was pending; no correction reads like it.
+#: The message of an entry that was deleted or trimmed while it was pending. It is not a valid correction.
 LOST = b'{"lost": "the entry was deleted from the stream while it was pending"}'
 
 
 def message_body(fields: Mapping[bytes, bytes] | None) -> bytes:
-    """The message in an entry's fields, unchanged.
+    """The message in the fields of an entry, unchanged.
 
-    Without a field of a known name it is the JSON of all fields, bytes that are not UTF-8 as lone
-    surrogates; without any field it is `LOST`. Neither is a correction, so the ledger makes dead letters
-    of them and keeps them for people. (Fields named like those of a correction do make one.)
+    Without a field of a known name it is the JSON of all fields, with bytes that are not UTF-8 as lone
+    surrogates. Without any field it is `LOST`. Neither is a correction, so both become dead letters. (Fields
+    that are named like those of a correction do make one.)
 
     >>> message_body({b"trace": b"7", b"data": b"{}"})
     b'{}'

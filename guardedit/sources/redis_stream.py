@@ -1,8 +1,7 @@
 """A Redis or Valkey stream, read by a consumer group.
 
-At least once, by this order: the caller commits a message to its inbox, then `ack` sends XACK. Whatever
-happens in between, the message is still pending on the server and comes again. Knows streams and groups;
-reaching the server is the client module's business, and what a message says is nobody's here.
+Delivery is at least once: the caller commits a message to its inbox, and only then `ack` sends XACK. If
+anything fails in between, the message is still pending on the server and is delivered again.
 """
 
 from __future__ import annotations
@@ -14,45 +13,43 @@ from typing import Any, TypeVar
 from guardedit.core.errors import SourceError
 from guardedit.core.failpoints import failpoint
 from guardedit.core.messages import Delivery, Lag
-from guardedit.sources.backoff import Pause
-from guardedit.sources.in_hand import Entries, InHand
-from guardedit.sources.position import placed
-from guardedit.sources.redis_client import call, connect, describe, split_options
+from guardedit.sources.failure_pause import FailurePause
+from guardedit.sources.position import positioned_messages
+from guardedit.sources.redis_client import call, connect, describe, pause_s, split_options
 from guardedit.sources.redis_lag import read_lag
 from guardedit.sources.redis_message import message_body
+from guardedit.sources.unacknowledged import Entries, Unacknowledged
 
 T = TypeVar("T")
 
-#: Longest single blocking read, below the socket's timeout; between two, idle messages are looked for.
+#: Longest blocking read, below the socket's timeout. Idle messages of other consumers are claimed in between.
 BLOCK_S = 1.0
 
 _START = b"0-0"
-_OPTIONS = ("stream", "group", "consumer", "dead_stream", "min_idle_ms")
+_OPTIONS = ("stream", "group", "consumer", "min_idle_ms")
 
 
 class RedisStream:
     """One consumer of one stream.
 
-    The object outlives its connection: after a restart of the server the next call reconnects. `pull`,
-    `ack`, `nack` and `dead` belong to one thread; `lag` may be called from any.
+    The object outlives its connection: after a restart of the server the next call reconnects. After a
+    failure, `pull` returns nothing until a pause is over, which grows with every failure in a row. `pull` and
+    `ack` must be called by one thread; `lag` may be called by any thread.
 
     Args:
         url: `redis://[user:password@]host[:port][/db]`; also rediss, valkey, valkeys, and
             `unix:///path/to/socket[?db=]`.
-        stream: key of the stream; made when absent, together with the group.
-        group: consumer group. It starts at the stream's beginning.
-        consumer: name within the group. Keep it across restarts: what an earlier process of this name
-            left pending is handed over first. Two live processes must not share it.
-        dead_stream: where `dead` puts messages; default is the stream's key with `:dead`.
-        min_idle_ms: pending messages of other consumers are taken over after this long.
-        name: recorded as source; default is server and stream, without credentials. Positions are unique
-            per stream of a server only, so two streams must not have one name.
-        patience_s: how long `ack` and `dead` try to reconnect; `pull` tries for as long as it may wait.
+        stream: key of the stream. It is created if it does not exist, together with the group.
+        group: consumer group. It starts at the beginning of the stream.
+        consumer: name within the group. Keep it across restarts: messages that an earlier process with this
+            name left pending are delivered first. Two live processes must not share it.
+        min_idle_ms: pending messages of other consumers are claimed after this long.
+        name: recorded as source; default: server and stream, without credentials. Positions are unique per
+            stream of a server only, so two streams must not have the same name.
         clock: monotonic seconds.
-        sleep: waits that many seconds.
 
     Raises:
-        SourceError: when redis-py is missing or the URL is unusable. The server is not contacted yet.
+        SourceError: redis-py is missing or the URL cannot be used. The server is not contacted yet.
     """
 
     def __init__(
@@ -62,118 +59,86 @@ class RedisStream:
         stream: str = "guardedit:corrections",
         group: str = "guardedit",
         consumer: str = "coordinator",
-        dead_stream: str | None = None,
         min_idle_ms: int = 60_000,
         name: str | None = None,
-        patience_s: float = 5.0,
         clock: Callable[[], float] = time.monotonic,
-        sleep: Callable[[float], None] = time.sleep,
     ) -> None:
         url, _ = split_options(url, ())
         self._client = connect(url)
         self._address = describe(url)
         self.name = name or f"{self._address}/{stream}"
-        self.away = ""
+        self.last_error = ""
         self._stream, self._group, self._consumer = stream, group, consumer
-        self._dead_stream = dead_stream or f"{stream}:dead"
         self._min_idle_ms = min_idle_ms
-        self._patience_s = patience_s
-        self._clock, self._sleep = clock, sleep
-        self._pause = Pause(clock=clock)
-        self._in_hand = InHand()
+        self._clock = clock
+        self._pause = FailurePause(pause_s, clock=clock)
+        self._open = Unacknowledged()
         self._claim_from = _START
         self._group_made = False
-        self._own_from: bytes | None = _START  # where to go on in the own pending list; None: at its end
+        self._own_from: bytes | None = _START  # where to continue in the own pending list; None: at its end
 
     def pull(self, max_n: int, wait_s: float) -> list[Delivery]:
-        """Up to `max_n` messages: refused and due, own pending, idle elsewhere, then new ones.
+        """Up to `max_n` messages: own pending ones, idle ones of other consumers, then new ones.
 
-        The elements of an array come together, also where that makes more than `max_n`.
-        Waits at most `wait_s` for the first, reconnecting meanwhile when it must. A failure is raised
-        once; then pulls bring nothing until a pause is over that grows with every failure in a row.
+        Waits at most `wait_s` seconds for the first. The elements of an array are returned together, even if
+        that is more than `max_n`.
+
+        Raises:
+            SourceError: the server cannot be reached or refuses. Raised once for each pause.
         """
         deadline_s = self._clock() + wait_s
-        if pause_s := self._pause.left_s():
-            self._sleep(min(pause_s, wait_s))
-            if pause_s > wait_s:
+        if left_s := self._pause.left_s():
+            time.sleep(min(left_s, wait_s))
+            if left_s > wait_s:
                 return []
         while True:
-            left_s = max(0.0, deadline_s - self._clock())
-            found = self._call(lambda: self._gather(max_n, deadline_s), budget_s=left_s)
+            found = self._call(lambda: self._gather(max_n, deadline_s))
             if found or max_n <= 0 or self._clock() >= deadline_s:
-                return self._in_hand.hand_over(found)
+                return self._open.add(found)
 
     def ack(self, deliveries: Sequence[Delivery]) -> None:
-        """XACK of every entry whose last message this is. When it fails, they are handed over again."""
-        ids = self._in_hand.done(deliveries)
+        """XACK each entry whose last message is acknowledged. If that fails, it is delivered again."""
+        ids = self._open.remove(deliveries)
         if ids:
             failpoint("redis.xack.before")
-            self._call(lambda: self._client.xack(self._stream, self._group, *ids), budget_s=self._patience_s)
+            self._call(lambda: self._client.xack(self._stream, self._group, *ids))
             failpoint("redis.xack.after")
 
-    def nack(self, deliveries: Sequence[Delivery], delay_s: float) -> None:
-        """Keep them pending and hand them over again after `delay_s`; a restart forgets the delay."""
-        self._in_hand.delay(deliveries, until_s=self._clock() + delay_s)
-
-    def dead(self, delivery: Delivery, reason: str) -> None:
-        """XADD to the dead stream, then XACK: a crash in between leaves a second copy, never none.
-
-        Of an array the element is buried, and the entry is acknowledged with its last element.
-        """
-        origin = {"source": self.name, "id": delivery.position}
-        fields: dict[Any, Any] = {"correction": delivery.raw, "reason": reason, **origin}
-
-        def bury() -> None:
-            self._client.xadd(self._dead_stream, fields)
-            if ids:
-                self._client.xack(self._stream, self._group, *ids)
-
-        ids = self._in_hand.done([delivery])
-        self._call(bury, budget_s=self._patience_s)
-
     def lag(self) -> Lag:
-        """Messages not acknowledged and the age of the oldest by its id; NaN where the server cannot say."""
-        return self._ask(lambda: read_lag(self._client, self._stream, self._group), budget_s=0.0)
+        """Number of messages not acknowledged, and the age of the oldest by its id; NaN if unknown."""
+        return call(lambda: read_lag(self._client, self._stream, self._group), address=self._address)
 
     def close(self) -> None:
-        """Close the connection. What is pending waits for the next consumer; a later call reconnects."""
+        """Close the connection. Pending messages wait for the next consumer. A later call reconnects."""
         self._client.close()
-        self._in_hand.clear()
+        self._open.clear()
         self._start_over()
 
-    def _ask(self, work: Callable[[], T], *, budget_s: float) -> T:
-        return call(work, address=self._address, budget_s=budget_s, clock=self._clock, sleep=self._sleep)
-
-    def _call(self, work: Callable[[], T], *, budget_s: float) -> T:
+    def _call(self, work: Callable[[], T]) -> T:
         try:
-            value = self._ask(work, budget_s=budget_s)
+            value = call(work, address=self._address, on_failure=self._start_over)
         except SourceError as error:
-            self.away = str(error)
+            self.last_error = str(error)
             self._start_over()
             self._pause.failed()
             raise
-        self.away = ""
+        self.last_error = ""
         self._pause.succeeded()
         return value
 
     def _start_over(self) -> None:
-        # A reply lost on its way leaves messages pending for this consumer that it never saw, so after
-        # any failure the own pending list is read from its beginning.
+        # If a reply was lost, messages are pending for this consumer that it never received. So the own
+        # pending list is read from its beginning after any failure.
         self._group_made = False
         self._own_from = _START
 
     def _gather(self, max_n: int, deadline_s: float) -> Entries:
-        """1 Group. 2 Due again. 3 Own pending. 4 Idle elsewhere. 5 New; only here it waits."""
-        try:
-            self._make_group()  # 1
-            found = self._in_hand.due(self._clock(), max_n)  # 2
-            found |= self._own_pending(max_n - len(found))  # 3
-            found |= self._idle(max_n - len(found))  # 4
-            wait_s = 0.0 if found else deadline_s - self._clock()
-            found |= self._new(max_n - len(found), wait_s)  # 5
-        except Exception:
-            self._start_over()
-            raise
+        """Create the group, then read own pending, idle and new messages; waits only for new ones."""
+        self._make_group()
+        found = self._own_pending(max_n)
+        found |= self._idle(max_n - len(found))
+        wait_s = 0.0 if found else deadline_s - self._clock()
+        found |= self._new(max_n - len(found), wait_s)
         return found
 
     def _make_group(self) -> None:
@@ -209,8 +174,8 @@ class RedisStream:
     def _new(self, room: int, wait_s: float) -> Entries:
         if room <= 0:
             return {}
-        block_s = min(wait_s, self._in_hand.next_due_s() - self._clock(), BLOCK_S)
-        # Zero would mean for ever.
+        block_s = min(wait_s, BLOCK_S)
+        # Zero would mean no limit.
         block_ms = max(1, int(block_s * 1000)) if block_s > 0.0 else None
         return self._unseen(self._read(b">", room, block_ms))
 
@@ -221,26 +186,26 @@ class RedisStream:
         return list(reply[0][1]) if reply else []
 
     def _unseen(self, entries: Sequence[Any]) -> Entries:
-        """Deliveries of the (id, fields) pairs that are in nobody's hands yet."""
-        # Claiming idle messages may also return those that this consumer holds or delays itself.
+        """Deliveries of the (id, fields) pairs that have not been delivered yet."""
+        # XAUTOCLAIM also returns idle messages that this consumer itself has delivered.
         return {
             entry_id: self._deliveries(entry_id, message_body(fields))
             for entry_id, fields in entries
-            if entry_id is not None and entry_id not in self._in_hand
+            if entry_id is not None and entry_id not in self._open
         }
 
     def _deliveries(self, entry_id: bytes, body: bytes) -> list[Delivery]:
         return [
             Delivery(raw=raw, source=self.name, position=position, handle=entry_id)
-            for position, raw in placed(entry_id.decode(), body)
+            for position, raw in positioned_messages(entry_id.decode(), body)
         ]
 
 
 def open_redis(url: str) -> RedisStream:
-    """A stream from one URL; `?stream=&group=&consumer=&dead_stream=&min_idle_ms=` set the rest.
+    """Open a stream by URL; `?stream=&group=&consumer=&min_idle_ms=` set the other arguments.
 
     Raises:
-        SourceError: when the URL cannot be used or redis-py is missing.
+        SourceError: the URL cannot be used or redis-py is missing.
     """
     clean, texts = split_options(url, _OPTIONS)
     options: dict[str, Any] = dict(texts)

@@ -1,4 +1,4 @@
-"""Which source a URL means. Names every source once and imports only the one that is asked for."""
+"""Sources by URL scheme. A source's module is imported when it is opened."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ SCHEMES: Mapping[str, str] = MappingProxyType(
 
 
 def open_source(url: str) -> Source:
-    """The source behind the URL; a broker is not contacted before the first pull.
+    """Open the source with this URL. A broker is not contacted before the first pull.
 
     Raises:
-        SourceError: when the scheme is unknown, the URL cannot be used, or an extra is not installed.
+        SourceError: the scheme is unknown, the URL cannot be used, or an extra is not installed.
     """
-    # Only the scheme is ever quoted: the rest of the URL may hold a password.
+    # Messages quote only the scheme: the rest of the URL may contain a password.
     scheme, colon, _ = url.partition(":")
     target = SCHEMES.get(scheme.lower()) if colon else None
     if target is None:
@@ -39,7 +39,7 @@ def open_source(url: str) -> Source:
 
 
 def open_sources(settings: Settings) -> list[Source]:
-    """The brokers named in the environment; the ledger's own inbox needs none."""
+    """Open the brokers in the settings. The ledger's own inbox needs no source."""
     if not settings.redis_url:
         return []
     options = urlencode({"stream": settings.redis_stream, "group": settings.redis_group})
@@ -49,4 +49,4 @@ def open_sources(settings: Settings) -> list[Source]:
 def _unknown(scheme: str) -> str:
     close = get_close_matches(scheme.lower(), SCHEMES, n=1)
     hint = f"did you mean {close[0]}:? " if close else ""
-    return f"unknown kind of source {scheme!r}: {hint}known are {', '.join(f'{s}:' for s in SCHEMES)}"
+    return f"unknown source scheme {scheme!r}: {hint}known are {', '.join(f'{s}:' for s in SCHEMES)}"

@@ -1,1 +1,1 @@
-"""What the outside sees of a running agent: the metrics page and the log lines."""
+"""What can be observed of a running agent: metrics, health and log lines."""

@@ -1,7 +1,7 @@
-"""The events the loop tells its observers: every kind, its fields, and what it means.
+"""The events that the loop sends to its observers: every kind, its fields, and what it means.
 
-Knows neither metrics nor log lines. The loop does not import this file, it only says the words; a test of
-the running loop passes what it said through `problems`.
+The loop does not import this file. Tests check that each kind is emitted somewhere in the package, and that
+the events of a running loop have no `problems`.
 """
 
 from __future__ import annotations
@@ -13,11 +13,11 @@ from guardedit.core.protocols import Event
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class EventKind:
-    """One kind of event.
+class EventSpec:
+    """The fields and the meaning of one kind of event.
 
-    `required` and `optional` map a field to its meaning. A kind with a `stage` may carry `seconds`, the
-    time that stage took, and `method`; both feed the duration histogram.
+    `required` and `optional` map a field to its meaning. A kind with a `stage` may have the fields `seconds`,
+    the duration of the stage, and `method`; both go into the duration histogram.
     """
 
     meaning: str
@@ -26,110 +26,109 @@ class EventKind:
     stage: str = ""
 
 
-_TIMED = {"seconds": "float, time the step took", "method": "str, editing method"}
+_TIMED = {"seconds": "float, duration of the step", "method": "str, editing method"}
 
 
-def _step(stage: str, meaning: str, optional: Mapping[str, str] | None = None, **required: str) -> EventKind:
-    return EventKind(meaning=meaning, required=required, optional={**_TIMED, **(optional or {})}, stage=stage)
+def _step(stage: str, meaning: str, optional: Mapping[str, str] | None = None, **required: str) -> EventSpec:
+    return EventSpec(meaning=meaning, required=required, optional={**_TIMED, **(optional or {})}, stage=stage)
 
 
-def _fact(meaning: str, optional: Mapping[str, str] | None = None, **required: str) -> EventKind:
-    return EventKind(meaning=meaning, required=required, optional=optional or {})
+def _fact(meaning: str, optional: Mapping[str, str] | None = None, **required: str) -> EventSpec:
+    return EventSpec(meaning=meaning, required=required, optional=optional or {})
 
 
-#: kind -> what it says. Events about one correction also carry `Event.correction_id`.
-KINDS: Mapping[str, EventKind] = {
-    # The way of a correction, in order.
+#: Every kind of event. Events about one correction also have `Event.correction_id`.
+KINDS: Mapping[str, EventSpec] = {
+    # The steps of a correction, in order.
     "received": _step(
-        "receive", "raw messages are in the inbox", source="str", new="int, messages not seen before"
+        "receive", "raw messages are in the inbox", source="str", new="int, messages that are no redelivery"
     ),
     "decided": _step(
         "decide",
-        "the policy spoke about one correction",
+        "the policy decided about one correction",
         {"reason": "str"},
         source="str",
         route="str, a Route",
         rule="str, the rule that matched",
     ),
     "remembered": _step(
-        "remember", "the memory holds the changes of an epoch", facts="int", epoch="int, the new epoch"
+        "remember",
+        "the ledger changed live facts",
+        facts="int, facts changed or expired",
+        epoch="int, the new epoch",
     ),
     "proposed": _step(
         "propose",
-        "an editing method answered for a batch of subjects",
-        {"refused": "int, facts refused"},
+        "an editing method made edits for a batch of subjects",
         method="str",
-        edits="int, weight edits proposed",
+        edits="int, subjects of the batch",
     ),
-    "inspected": _step("inspect", "tier 0 looked at proposed edits", edits="int", failed="int"),
+    "inspected": _step(
+        "inspect", "the guard inspected proposed edits without a forward pass", edits="int", failed="int"
+    ),
     "judged": _step(
         "judge",
-        "the guard gave its verdict on a candidate epoch",
+        "the guard judged a candidate epoch",
         {"facts": "int, facts on trial"},
         verdict="core.verdict.Verdict",
     ),
     "settled": _step(
         "settle",
-        "the ledger committed: one correction (with fate), or a batch",
-        {"fate": "str, a Fate", "reason": "str", "facts": "int"},
-        epoch="int, serving from now on",
-        change="str, an Epoch.kind, or `none`",
+        "the ledger committed a batch of facts to the weights",
+        {"facts": "int"},
+        epoch="int, the new serving epoch",
+        change="str, an Epoch.kind",
     ),
     "published": _step(
         "publish", "a replica answers from the epoch", replica="str, bounded name", epoch="int"
     ),
-    # What goes another way.
+    # Exceptions.
     "dead_lettered": _fact(
-        "a message will not be tried again", source="str", reason="str, CorrectionError.reason", detail="str"
-    ),
-    "demoted": _fact(
-        "facts moved from weights back to memory", facts="sequence of fact ids", epoch="int", reason="str"
+        "a message became a dead letter", source="str", reason="str, CorrectionError.reason", detail="str"
     ),
     "rolled_back": _step(
         "roll_back",
-        "the serving epoch was taken back",
-        {"reason": "str"},
+        "the serving epoch was rolled back",
         trigger="str, one of metrics.TRIGGERS",
         from_epoch="int",
-        to_epoch="int, whose weights serve again",
+        to_epoch="int, the epoch whose weights are served again",
     ),
-    # Looks at the whole.
+    # Observations of the whole.
     "watched": _step(
         "watch",
         "the drift watch measured the serving epoch",
         epoch="int",
         probe_set="str, bounded name",
         perplexity_ratio="float, serving over base",
-        limit="float, the ratio that means rollback",
+        limit="float, ratio that causes a rollback",
     ),
-    "breach": _fact("the drift watch says no", detector="str", value="float", limit="float", epoch="int"),
-    "capacity": _fact("how full an edited layer is", layer="int", ratio="float, live keys over free rank"),
+    "breach": _fact("drift is beyond its limit", detector="str", value="float", limit="float", epoch="int"),
+    "capacity": _fact("how full the edited layer is", layer="int", ratio="float, live keys over free rank"),
     "lag": _fact(
         "how far behind a broker is", source="str", waiting="float, may be NaN", oldest_s="float, may be NaN"
     ),
     "memory_lookup": _fact(
-        "questions were put to the memory", {"count": "int, default 1"}, scope="str, a Recall.scope"
+        "questions were looked up in the memory", {"count": "int, default 1"}, scope="str, a Recall.scope"
     ),
     "tampered": _fact(
-        "a served tensor was not what it should be, and was mended",
+        "a served tensor was changed in memory and has been restored",
         replica="str, bounded name",
         problem="str",
     ),
-    "retired": _fact("a replica is gone for good", replica="str"),
-    "state": _fact("the agent does something else now", state="str, one of metrics.STATES"),
+    "state": _fact("the state of the agent changed", state="str, one of metrics.STATES"),
     "error": _fact(
-        "something failed and the agent went on",
+        "something failed and the agent continues",
         stage="str, a stage of this table or `loop`",
-        error="str, the type's name",
+        error="str, name of the exception's type",
         message="str",
     ),
 }
 
 
 def problems(event: Event) -> list[str]:
-    """What is wrong with an event, as sentences; empty when it fits the table.
+    """How an event differs from `KINDS`, as sentences; empty if it does not.
 
-    >>> problems(Event(kind="state", fields={"state": "paused"}))
+    >>> problems(Event(kind="state", fields={"state": "running"}))
     []
     >>> problems(Event(kind="state", fields={"mood": "grim"}))
     ['state lacks state', 'state has no field mood']
@@ -137,6 +136,6 @@ def problems(event: Event) -> list[str]:
     kind = KINDS.get(event.kind)
     if kind is None:
         return [f"no such kind {event.kind!r}"]
-    lacking = [f"{event.kind} lacks {name}" for name in kind.required if name not in event.fields]
+    missing = [f"{event.kind} lacks {name}" for name in kind.required if name not in event.fields]
     known = {*kind.required, *kind.optional}
-    return lacking + [f"{event.kind} has no field {name}" for name in event.fields if name not in known]
+    return missing + [f"{event.kind} has no field {name}" for name in event.fields if name not in known]

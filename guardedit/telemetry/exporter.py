@@ -1,7 +1,7 @@
-"""The page Prometheus reads: counters computed from the ledger at scrape time, live numbers from events.
+"""The metrics page: counters computed from the ledger at scrape time, and values from events.
 
-Knows how records become metric families. Stores nothing: a restart, or a second exporter on the same
-ledger, shows the same counters.
+Nothing is stored here: after a restart, or from a second exporter on the same ledger, the counters are the
+same.
 """
 
 from __future__ import annotations
@@ -20,16 +20,16 @@ from prometheus_client.metrics_core import (
 )
 from prometheus_client.registry import Collector
 
-from guardedit.core.counts import Counts, ReadCounts
 from guardedit.core.decision import Route
 from guardedit.core.errors import LedgerError
 from guardedit.core.fact import Placement
-from guardedit.core.receipt import Fate
+from guardedit.core.ledger import Counts, ReadCounts
+from guardedit.core.messages import Fate
 from guardedit.core.verdict import Outcome
 from guardedit.telemetry import metrics as m
-from guardedit.telemetry.observer import Durations, Seen
+from guardedit.telemetry.observer import DurationHistogram, ObservedValues
 
-#: The ledger's own queue among the sources.
+#: Label of the ledger's own queue among the sources.
 INBOX = "inbox"
 
 _ROUTES = (*Route, m.NONE)
@@ -42,54 +42,58 @@ Samples = Mapping[tuple[str, ...], float]
 
 
 def registry(
-    *, read: ReadCounts, seen: Callable[[], Seen], sources: Collection[str], build: Mapping[str, str]
+    *,
+    read: ReadCounts,
+    observed: Callable[[], ObservedValues],
+    sources: Collection[str],
+    build: Mapping[str, str],
 ) -> CollectorRegistry:
-    """A registry of its own, so that nothing of the process's default one leaks onto the page.
+    """A registry with guardedit's metrics only, without those of the default registry of the process.
 
     Args:
-        read: asks the ledger; a LedgerError leaves the ledger's families out of that scrape.
-        seen: asks the observer, `MetricsObserver.seen`.
-        sources: the declared sources; every other one is counted as `other`.
+        read: reads the ledger's counts. After a LedgerError the scrape lacks the families of the ledger.
+        observed: reads the observer, such as `MetricsObserver.values`.
+        sources: the declared sources; every other source is counted as `other`.
         build: values for `version`, `model` and `policy_sha`.
     """
     page = CollectorRegistry(auto_describe=False)
-    page.register(GuardeditCollector(read=read, seen=seen, sources=sources, build=build))
+    page.register(GuardeditCollector(read=read, observed=observed, sources=sources, build=build))
     return page
 
 
 class GuardeditCollector(Collector):
-    """Makes the families anew for every scrape. Called from the server's threads; holds no state."""
+    """Computes all families at every scrape. Stateless; called by the threads of the server."""
 
     def __init__(
         self,
         *,
         read: ReadCounts,
-        seen: Callable[[], Seen],
+        observed: Callable[[], ObservedValues],
         sources: Collection[str],
         build: Mapping[str, str],
     ) -> None:
         self._read = read
-        self._seen = seen
+        self._observed = observed
         self._sources = frozenset(sources)
         self._build = {(tuple(build.get(label, "") for label in m.BUILD_INFO.labels)): 1.0}
 
     def describe(self) -> Iterable[Metric]:
-        """The families without samples; registering needs no ledger."""
+        """The families without samples, so that registering does not read the ledger."""
         return [_metric(family, {}) for family in m.FAMILIES]
 
     def collect(self) -> Iterator[Metric]:
-        """The families in their order; those of the ledger are missing while it cannot be read."""
-        seen, counts = self._seen(), self._counts()
-        samples: dict[m.Family, Samples] = {
+        """The families in order; those of the ledger are missing while it cannot be read."""
+        values, counts = self._observed(), self._counts()
+        samples: dict[m.MetricFamily, Samples] = {
             m.LEDGER_READABLE: {(): float(counts is not None)},
             m.BUILD_INFO: self._build,
-            **event_samples(seen),
-            **_queue_samples(seen, counts),
+            **event_samples(values),
+            **_queue_samples(values, counts),
             **(ledger_samples(counts, sources=self._sources) if counts else {}),
         }
         for family in m.FAMILIES:
             if family is m.DURATION:
-                yield _histogram(family, seen.durations)
+                yield _histogram(family, values.durations)
             elif family in samples:
                 yield _metric(family, samples[family])
 
@@ -101,10 +105,10 @@ class GuardeditCollector(Collector):
             return None
 
 
-def ledger_samples(counts: Counts, *, sources: frozenset[str]) -> dict[m.Family, Samples]:
-    """The ledger's numbers. Label values that can be listed begin at zero, so that the first one shows.
+def ledger_samples(counts: Counts, *, sources: frozenset[str]) -> dict[m.MetricFamily, Samples]:
+    """Samples from the ledger. Series whose label values are known beforehand start at zero.
 
-    PromQL's `increase` sees nothing when a series begins with its first event.
+    PromQL's `increase` misses the first event of a series that starts with it.
     """
     corrections: Counter[tuple[str, ...]] = Counter()
     for (source, route, outcome), n in counts.corrections.items():
@@ -129,23 +133,23 @@ def ledger_samples(counts: Counts, *, sources: frozenset[str]) -> dict[m.Family,
     }
 
 
-def event_samples(seen: Seen) -> dict[m.Family, Samples]:
-    """The numbers of this process."""
+def event_samples(values: ObservedValues) -> dict[m.MetricFamily, Samples]:
+    """Samples from the events of this process."""
     return {
-        m.GATE_VALUE: {(gate,): value for gate, (value, _) in seen.gates.items()},
-        m.GATE_THRESHOLD: {(gate,): limit for gate, (_, limit) in seen.gates.items()},
-        m.PERPLEXITY_RATIO: {(name,): ratio for name, (ratio, _) in seen.perplexity.items()},
-        m.PERPLEXITY_LIMIT: {(name,): limit for name, (_, limit) in seen.perplexity.items()},
-        m.SERVING_EPOCH: {(replica,): epoch for replica, epoch in seen.serving.items()},
-        m.LOOKUPS: _listed(seen.lookups, m.SCOPES),
-        m.RANK_USED: {(layer,): ratio for layer, ratio in seen.capacity.items()},
-        m.STATE: {(state,): float(state == seen.state) for state in m.STATES},
-        m.ERRORS: {(stage,): n for stage, n in seen.errors.items()},
+        m.GATE_VALUE: {(gate,): value for gate, (value, _) in values.gates.items()},
+        m.GATE_THRESHOLD: {(gate,): limit for gate, (_, limit) in values.gates.items()},
+        m.PERPLEXITY_RATIO: {(name,): ratio for name, (ratio, _) in values.perplexity.items()},
+        m.PERPLEXITY_LIMIT: {(name,): limit for name, (_, limit) in values.perplexity.items()},
+        m.SERVING_EPOCH: {(replica,): epoch for replica, epoch in values.serving.items()},
+        m.LOOKUPS: _listed(values.lookups, m.SCOPES),
+        m.RANK_USED: {(layer,): ratio for layer, ratio in values.capacity.items()},
+        m.STATE: {(state,): float(state == values.state) for state in m.STATES},
+        m.ERRORS: {(stage,): n for stage, n in values.errors.items()},
     }
 
 
-def _queue_samples(seen: Seen, counts: Counts | None) -> dict[m.Family, Samples]:
-    lags = {source: (lag.waiting, lag.oldest_s) for source, lag in seen.lags.items()}
+def _queue_samples(values: ObservedValues, counts: Counts | None) -> dict[m.MetricFamily, Samples]:
+    lags = {source: (lag.waiting, lag.oldest_s) for source, lag in values.lags.items()}
     if counts is not None:
         lags[INBOX] = (counts.inbox_waiting, counts.inbox_oldest_s)
     return {
@@ -158,27 +162,27 @@ def _among(value: str, allowed: Container[str]) -> str:
     return str(value) if value in allowed else m.OTHER
 
 
-def _listed(values: Mapping[str, int], allowed: Collection[str]) -> Samples:
+def _listed(counted: Mapping[str, int], allowed: Collection[str]) -> Samples:
     totals: Counter[tuple[str, ...]] = Counter({(str(value),): 0 for value in allowed})
-    for value, n in values.items():
+    for value, n in counted.items():
         totals[_among(value, allowed),] += n
     return totals
 
 
-def _metric(family: m.Family, samples: Samples) -> Metric:
-    if family.kind is m.Kind.HISTOGRAM:
+def _metric(family: m.MetricFamily, samples: Samples) -> Metric:
+    if family.type is m.MetricType.HISTOGRAM:
         return _histogram(family, {})
-    make = CounterMetricFamily if family.kind is m.Kind.COUNTER else GaugeMetricFamily
+    make = CounterMetricFamily if family.type is m.MetricType.COUNTER else GaugeMetricFamily
     metric = make(family.name, family.help, labels=family.labels, unit=family.unit)
-    for values, number in sorted(samples.items()):
-        metric.add_metric(values, float(number))
+    for labels, number in sorted(samples.items()):
+        metric.add_metric(labels, float(number))
     return metric
 
 
-def _histogram(family: m.Family, durations: Mapping[tuple[str, str], Durations]) -> Metric:
+def _histogram(family: m.MetricFamily, durations: Mapping[tuple[str, str], DurationHistogram]) -> Metric:
     metric = HistogramMetricFamily(family.name, family.help, labels=family.labels, unit=family.unit)
     bounds = [*(str(bound) for bound in m.DURATION_BUCKETS_S), "+Inf"]
-    for values, seen in sorted(durations.items()):
-        buckets = list(zip(bounds, map(float, accumulate(seen.counts)), strict=True))
-        metric.add_metric(values, buckets, seen.sum_s)
+    for labels, duration in sorted(durations.items()):
+        buckets = list(zip(bounds, map(float, accumulate(duration.counts)), strict=True))
+        metric.add_metric(labels, buckets, duration.sum_s)
     return metric

@@ -1,7 +1,4 @@
-"""One observer made of many. An observer that raises is logged, never obeyed.
-
-Knows nothing of what observers do.
-"""
+"""Combines several observers into one. The error of an observer is logged and stops nothing."""
 
 from __future__ import annotations
 
@@ -14,21 +11,21 @@ from guardedit.core.protocols import Event, Observer
 
 
 def fan_out(observers: Iterable[Observer]) -> Observer:
-    """An observer that hands every event to all of `observers`, in order, and itself never raises."""
-    everyone = tuple(observers)
+    """An observer that passes every event to all `observers`, in order, and never raises."""
+    targets = tuple(observers)
 
-    def tell(event: Event) -> None:
-        for observer in everyone:
+    def observe(event: Event) -> None:
+        for observer in targets:
             try:
                 observer(event)
-            except Exception as error:  # noqa: BLE001 - a correction must not fail because a watcher did
-                _complain(observer, event, error)
+            except Exception as error:  # noqa: BLE001 - a correction must not fail because an observer did
+                _log_failure(observer, event, error)
 
-    return tell
+    return observe
 
 
-def _complain(observer: Observer, event: Event, error: Exception) -> None:
-    # The log itself may be what is broken, as with a closed stream.
+def _log_failure(observer: Observer, event: Event, error: Exception) -> None:
+    # The log itself may be the failing observer, for example with a closed stream.
     with contextlib.suppress(Exception):
         structlog.get_logger("guardedit").error(
             "observer_failed",

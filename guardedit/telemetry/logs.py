@@ -1,7 +1,7 @@
-"""One structured line per step on stderr, bound to the correction's id.
+"""One structured log line per event on stderr, with the id of the correction.
 
-Knows how an event becomes a line that is safe to read: whatever came with a message is cut to length and
-escaped, so that it can neither forge a second line nor move a terminal's cursor.
+Text from messages is shortened and escaped, so that it can neither forge a second line nor control a
+terminal.
 """
 
 from __future__ import annotations
@@ -25,25 +25,25 @@ MAX_TEXT = 500
 #: Most items of a list in a line.
 MAX_ITEMS = 50
 
-#: Kinds that a reader of warnings wants to see.
-WARNINGS = frozenset({"dead_lettered", "demoted", "rolled_back", "breach"})
-#: Kinds that come with every question, not with every correction.
+#: Kinds that are logged as warnings.
+WARNINGS = frozenset({"dead_lettered", "rolled_back", "breach"})
+#: Kinds that are logged at level debug: they come with every question or turn, not with every correction.
 DETAILS = frozenset({"memory_lookup", "lag", "capacity"})
 
-#: Keys every line has; a field of that name gets a trailing underscore.
+#: Keys of every line. A field with one of these names gets a trailing underscore.
 _RESERVED = ("time", "level", "event", "correction")
 
 
 def configure_logging(
-    json: bool,  # noqa: FBT001 - the only switch there is, named at every call
+    json: bool,  # noqa: FBT001 - the only switch, passed by name
     stream: TextIO,
     *,
     verbose: bool = False,
     clock: Clock = time.time,
 ) -> None:
-    """Send structlog's lines to `stream`: JSON objects, or aligned text for people.
+    """Send structlog's lines to `stream`, as JSON objects or as aligned text.
 
-    To be called once, where the process begins. Without `verbose`, lines of level debug are dropped.
+    Call it once, when the process starts. Without `verbose`, lines of level debug are dropped.
     """
     structlog.configure(
         processors=[
@@ -59,7 +59,7 @@ def configure_logging(
 
 
 class LogObserver:
-    """An `Observer` that writes one line per event, to wherever `configure_logging` said."""
+    """An `Observer` that writes one line per event, to the stream of `configure_logging`."""
 
     def __call__(self, event: Event) -> None:
         """Write the line."""
@@ -84,9 +84,9 @@ def level(kind: str) -> str:
 
 
 def plain(value: Any) -> Any:
-    """Bools, finite numbers, short strings, lists and mappings of them; NaN and infinity become None.
+    """The value as bools, finite numbers, short strings, and lists and mappings of these.
 
-    JSON has no NaN, and a reader that meets one drops the line.
+    NaN and infinity become None: JSON does not have them, and readers drop such a line.
 
     >>> plain({"ratio": float("nan"), "facts": ("a", "b")})
     {'ratio': None, 'facts': ['a', 'b']}
@@ -108,7 +108,7 @@ def _plain_collection(value: Any) -> Any:
     if isinstance(value, list | tuple | set | frozenset):
         items = [plain(item) for item in list(value)[:MAX_ITEMS]]
         return items if len(value) <= MAX_ITEMS else [*items, f"and {len(value) - MAX_ITEMS} more"]
-    return _cut(str(value))  # a Gate says `name value > limit` of itself
+    return _cut(str(value))  # a Gate becomes `name value > limit`
 
 
 def _cut(text: str) -> str:
@@ -116,7 +116,7 @@ def _cut(text: str) -> str:
 
 
 def printable(value: Any) -> Any:
-    r"""The same with control, bidi and other unprintable characters of texts written as escapes.
+    r"""The value with control, bidi and other unprintable characters of texts as escape sequences.
 
     >>> print(printable("red \x1b[31m"))
     red \x1b[31m
@@ -130,7 +130,7 @@ def printable(value: Any) -> Any:
 
 def _tail(*, json: bool) -> list[Processor]:
     if json:
-        # json.dumps escapes everything that is not ASCII.
+        # json.dumps escapes every character that is not ASCII.
         return [structlog.processors.JSONRenderer()]
     return [
         lambda _logger, _method, line: printable(line),

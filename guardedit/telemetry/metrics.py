@@ -1,7 +1,6 @@
-"""Every metric family guardedit exposes: name, kind, labels, unit and help, and nothing else.
+"""Every metric family that guardedit exposes: name, type, labels, unit and help text.
 
-Knows no values and where none of them come from. A name that is not here does not exist; alert rules and
-dashboards are tested against this list.
+A metric that is not listed here does not exist. Alert rules and dashboards are tested against this list.
 """
 
 from __future__ import annotations
@@ -9,24 +8,24 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
-#: The label value for everything a bounded label does not know.
+#: The label value for every value that is not in the list of a bounded label.
 OTHER = "other"
-#: The label value where a label does not apply, as the method of a correction that went to memory.
+#: The label value if a label does not apply, such as the method of a correction that went to memory.
 NONE = "none"
 
-#: What can make the serving epoch go back.
-TRIGGERS = ("drift", "manual", "recovery", "gate")
-#: What the agent can be doing; exactly one of them is 1.
-STATES = ("running", "paused", "holding", "rolling_back")
-#: What the memory says about a question.
+#: Reasons for a rollback of the serving epoch.
+TRIGGERS = ("drift", "manual")
+#: States of the agent. Exactly one of them is 1. `failed`: a cycle ended with an error.
+STATES = ("running", "failed")
+#: Whether a question is about a fact.
 SCOPES = ("accept", "unsure", "out")
 
 #: Upper bounds of the duration buckets, in seconds: a decision takes milliseconds, a batch minutes.
 DURATION_BUCKETS_S = (0.005, 0.02, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0)
 
 
-class Kind(StrEnum):
-    """The Prometheus types in use."""
+class MetricType(StrEnum):
+    """The Prometheus metric types in use."""
 
     COUNTER = "counter"
     GAUGE = "gauge"
@@ -34,11 +33,11 @@ class Kind(StrEnum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Family:
+class MetricFamily:
     """One metric family. `unit` is the base unit at the end of the name, before `_total`, or empty."""
 
     name: str
-    kind: Kind
+    type: MetricType
     help: str
     labels: tuple[str, ...] = ()
     unit: str = ""
@@ -46,90 +45,111 @@ class Family:
     @property
     def series(self) -> tuple[str, ...]:
         """The names of the samples on the page."""
-        if self.kind is Kind.HISTOGRAM:
+        if self.type is MetricType.HISTOGRAM:
             return tuple(f"{self.name}_{end}" for end in ("bucket", "count", "sum"))
         return (self.name,)
 
 
-def _family(name: str, kind: Kind, text: str, *labels: str, unit: str = "") -> Family:
-    return Family(name=f"guardedit_{name}", kind=kind, help=text, labels=labels, unit=unit)
+def _family(name: str, kind: MetricType, text: str, *labels: str, unit: str = "") -> MetricFamily:
+    return MetricFamily(name=f"guardedit_{name}", type=kind, help=text, labels=labels, unit=unit)
 
 
-# Computed from the ledger at every scrape: they survive a restart and can be reconciled.
+# Computed from the ledger at every scrape, so they survive a restart and can be compared with the ledger.
 CORRECTIONS = _family(
     "corrections_total",
-    Kind.COUNTER,
-    "Settlements of corrections; undeclared sources are counted as other.",
+    MetricType.COUNTER,
+    "Settled corrections; sources that are not declared are counted as other.",
     *("source", "route", "outcome"),
 )
-GATES = _family("gate_evaluations_total", Kind.COUNTER, "Gates in recorded verdicts.", "gate", "verdict")
-TRIALS = _family("trials_total", Kind.COUNTER, "Recorded verdicts on candidate epochs.", "verdict")
-ROLLBACKS = _family("rollbacks_total", Kind.COUNTER, "Rollbacks of the serving epoch.", "trigger")
-FACTS = _family("facts", Kind.GAUGE, "Live facts of the serving epoch.", "placement")
-WEIGHT_EDITS = _family("weight_edits", Kind.GAUGE, "Live weight edits of the serving epoch.")
-TENSORS_REPAIRED = _family(
-    "tensors_repaired_total", Kind.COUNTER, "Served tensors that were found changed in memory, and mended."
+GATES = _family(
+    "gate_evaluations_total",
+    MetricType.COUNTER,
+    "Gate evaluations in recorded verdicts.",
+    "gate",
+    "verdict",
 )
-DEAD_LETTERS = _family("dlq_size", Kind.GAUGE, "Dead letters neither retried nor dropped.")
-EPOCH = _family("epoch", Kind.GAUGE, "Number of the epoch the ledger says is serving.")
+TRIALS = _family("trials_total", MetricType.COUNTER, "Recorded verdicts on candidate epochs.", "verdict")
+ROLLBACKS = _family("rollbacks_total", MetricType.COUNTER, "Rollbacks of the serving epoch.", "trigger")
+FACTS = _family("facts", MetricType.GAUGE, "Live facts of the serving epoch.", "placement")
+WEIGHT_EDITS = _family("weight_edits", MetricType.GAUGE, "Live weight edits of the serving epoch.")
+TENSORS_REPAIRED = _family(
+    "tensors_repaired_total",
+    MetricType.COUNTER,
+    "Served tensors that had changed in memory and were restored.",
+)
+DEAD_LETTERS = _family("dlq_size", MetricType.GAUGE, "Dead letters that were neither retried nor dropped.")
+EPOCH = _family("epoch", MetricType.GAUGE, "Number of the serving epoch in the ledger.")
 EPOCH_CREATED = _family(
     "epoch_created_timestamp_seconds",
-    Kind.GAUGE,
-    "When the serving epoch was made, in seconds since 1970.",
+    MetricType.GAUGE,
+    "When the serving epoch was created, in seconds since 1970.",
     unit="seconds",
 )
 
-# From both: source `inbox` is the ledger's, the brokers behind it report by event.
-QUEUE_LAG = _family("queue_lag", Kind.GAUGE, "Messages that wait; NaN where the broker cannot say.", "source")
+# From both: source `inbox` is read from the ledger, the brokers report by event.
+QUEUE_LAG = _family(
+    "queue_lag", MetricType.GAUGE, "Waiting messages; NaN if the broker does not know.", "source"
+)
 QUEUE_OLDEST = _family(
     "queue_oldest_seconds",
-    Kind.GAUGE,
-    "Age of the oldest message that waits; NaN where none does.",
+    MetricType.GAUGE,
+    "Age of the oldest waiting message; NaN if none waits.",
     "source",
     unit="seconds",
 )
 
-# From events: they describe this process and begin at zero with it.
+# From events: they describe this process and start at zero with it.
 DURATION = _family(
-    "edit_duration_seconds", Kind.HISTOGRAM, "Time a step took.", "method", "stage", unit="seconds"
+    "edit_duration_seconds", MetricType.HISTOGRAM, "Duration of a step.", "method", "stage", unit="seconds"
 )
-GATE_VALUE = _family("gate_value", Kind.GAUGE, "What the gate measured last.", "gate")
-GATE_THRESHOLD = _family("gate_threshold", Kind.GAUGE, "The limit of the gate's last measurement.", "gate")
+GATE_VALUE = _family("gate_value", MetricType.GAUGE, "The last value that the gate measured.", "gate")
+GATE_THRESHOLD = _family(
+    "gate_threshold", MetricType.GAUGE, "The limit of the gate's last measurement.", "gate"
+)
 PERPLEXITY_RATIO = _family(
     "perplexity_ratio",
-    Kind.GAUGE,
-    "Perplexity of the serving epoch over that of the base model.",
+    MetricType.GAUGE,
+    "Perplexity of the serving epoch over perplexity of the base model.",
     "probe_set",
     unit="ratio",
 )
 PERPLEXITY_LIMIT = _family(
     "perplexity_limit_ratio",
-    Kind.GAUGE,
+    MetricType.GAUGE,
     "The perplexity ratio at which the serving epoch is rolled back.",
     "probe_set",
     unit="ratio",
 )
-SERVING_EPOCH = _family("serving_epoch", Kind.GAUGE, "Number of the epoch a replica answers from.", "replica")
-LOOKUPS = _family("memory_lookups_total", Kind.COUNTER, "Questions put to the memory.", "scope")
+SERVING_EPOCH = _family(
+    "serving_epoch", MetricType.GAUGE, "Number of the epoch that a replica answers from.", "replica"
+)
+LOOKUPS = _family("memory_lookups_total", MetricType.COUNTER, "Questions looked up in the memory.", "scope")
 RANK_USED = _family(
     "rank_used_ratio",
-    Kind.GAUGE,
+    MetricType.GAUGE,
     "Live keys over the effective free rank of the edited layer.",
     "layer",
     unit="ratio",
 )
-STATE = _family("state", Kind.GAUGE, "1 for what the agent is doing, 0 for the rest.", "state")
-ERRORS = _family("errors_total", Kind.COUNTER, "Errors the agent survived.", "stage")
+STATE = _family("state", MetricType.GAUGE, "1 for the present state of the agent, 0 for the others.", "state")
+ERRORS = _family("errors_total", MetricType.COUNTER, "Errors after which the agent continued.", "stage")
 
 # About the process itself.
 BUILD_INFO = _family(
-    "build_info", Kind.GAUGE, "Always 1; the labels say what runs.", "version", "model", "policy_sha"
+    "build_info",
+    MetricType.GAUGE,
+    "Always 1; the labels identify what runs.",
+    "version",
+    "model",
+    "policy_sha",
 )
 LEDGER_READABLE = _family(
-    "ledger_readable", Kind.GAUGE, "1 if this scrape could read the ledger; 0 leaves its metrics out."
+    "ledger_readable",
+    MetricType.GAUGE,
+    "1 if this scrape could read the ledger; if 0, its metrics are missing.",
 )
 
-FAMILIES: tuple[Family, ...] = (
+FAMILIES: tuple[MetricFamily, ...] = (
     CORRECTIONS,
     GATES,
     TRIALS,

@@ -1,7 +1,6 @@
-"""Events in, numbers out: what this process has seen since it began, for the collector to read.
+"""Turns events into the metric values of this process, for the exporter to read.
 
-Knows the event kinds and how each changes a number. Knows nothing of Prometheus' page and nothing that
-the ledger can count.
+Only values that the ledger cannot count are kept here.
 """
 
 from __future__ import annotations
@@ -20,36 +19,36 @@ from guardedit.telemetry.metrics import DURATION_BUCKETS_S, NONE, OTHER, SCOPES,
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Durations:
-    """A histogram: `counts[i]` observations fell into bucket i, the last is above every bound."""
+class DurationHistogram:
+    """A histogram: `counts[i]` observations are in bucket i; the last bucket is above every bound."""
 
     counts: tuple[int, ...] = (0,) * (len(DURATION_BUCKETS_S) + 1)
     sum_s: float = 0.0
 
-    def plus(self, seconds: float) -> Durations:
-        """One observation more; a bucket includes its upper bound."""
+    def plus(self, seconds: float) -> DurationHistogram:
+        """With one more observation. A bucket includes its upper bound."""
         at = bisect_left(DURATION_BUCKETS_S, seconds)
         counts = tuple(n + (i == at) for i, n in enumerate(self.counts))
-        return Durations(counts=counts, sum_s=self.sum_s + seconds)
+        return DurationHistogram(counts=counts, sum_s=self.sum_s + seconds)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Seen:
-    """What was seen. As returned by `MetricsObserver.seen` it is a copy that nobody changes.
+class ObservedValues:
+    """The metric values from events. `MetricsObserver.values` returns a copy that does not change.
 
     Attributes:
         durations: (method, stage) -> histogram.
         gates: gate -> (value, limit) of its last measurement.
         perplexity: probe set -> (ratio to base, limit).
-        serving: replica -> epoch it answers from.
-        lookups: scope -> questions.
+        serving: replica -> epoch that it answers from.
+        lookups: scope -> number of questions.
         capacity: layer -> live keys over free rank.
         lags: source -> lag.
-        errors: stage -> errors.
-        state: one of `STATES`, or empty before the first word.
+        errors: stage -> number of errors.
+        state: one of `STATES`, or empty before the first event.
     """
 
-    durations: Mapping[tuple[str, str], Durations] = field(default_factory=dict)
+    durations: Mapping[tuple[str, str], DurationHistogram] = field(default_factory=dict)
     gates: Mapping[str, tuple[float, float]] = field(default_factory=dict)
     perplexity: Mapping[str, tuple[float, float]] = field(default_factory=dict)
     serving: Mapping[str, int] = field(default_factory=dict)
@@ -61,15 +60,15 @@ class Seen:
 
 
 class MetricsObserver:
-    """An `Observer` that keeps the numbers. Safe to call and to read from any thread.
+    """An `Observer` that keeps the values. Thread-safe.
 
-    Raises KeyError, TypeError or ValueError on an event that lacks a field it needs; `fan_out` logs that.
-    Kinds that change no number are ignored.
+    An event without a needed field raises KeyError, TypeError or ValueError; `fan_out` logs it. Kinds that
+    change no value are ignored.
     """
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._durations: dict[tuple[str, str], Durations] = {}
+        self._durations: dict[tuple[str, str], DurationHistogram] = {}
         self._gates: dict[str, tuple[float, float]] = {}
         self._perplexity: dict[str, tuple[float, float]] = {}
         self._serving: dict[str, int] = {}
@@ -82,25 +81,24 @@ class MetricsObserver:
             "judged": self._judged,
             "watched": self._watched,
             "published": self._published,
-            "retired": self._retired,
-            "memory_lookup": self._looked_up,
-            "capacity": self._filled,
-            "lag": self._lagged,
-            "error": self._failed,
-            "state": self._became,
+            "memory_lookup": self._count_lookups,
+            "capacity": self._update_capacity,
+            "lag": self._update_lag,
+            "error": self._count_error,
+            "state": self._update_state,
         }
 
     def __call__(self, event: Event) -> None:
-        """Take one event in."""
+        """Update the values with one event."""
         with self._lock:
             self._time(event)
-            if take := self._by_kind.get(event.kind):
-                take(event)
+            if update := self._by_kind.get(event.kind):
+                update(event)
 
-    def seen(self) -> Seen:
-        """A consistent copy."""
+    def values(self) -> ObservedValues:
+        """A consistent copy of all values."""
         with self._lock:
-            return Seen(
+            return ObservedValues(
                 durations=dict(self._durations),
                 gates=dict(self._gates),
                 perplexity=dict(self._perplexity),
@@ -117,7 +115,9 @@ class MetricsObserver:
         if kind is None or not kind.stage or "seconds" not in event.fields:
             return
         key = (str(event.fields.get("method") or NONE), kind.stage)
-        self._durations[key] = self._durations.get(key, Durations()).plus(float(event.fields["seconds"]))
+        self._durations[key] = self._durations.get(key, DurationHistogram()).plus(
+            float(event.fields["seconds"])
+        )
 
     def _judged(self, event: Event) -> None:
         verdict = event.fields["verdict"]
@@ -132,29 +132,25 @@ class MetricsObserver:
     def _published(self, event: Event) -> None:
         self._serving[event.fields["replica"]] = int(event.fields["epoch"])
 
-    def _retired(self, event: Event) -> None:
-        # Else a replica that is gone would look like one that fell behind, for ever.
-        self._serving.pop(event.fields["replica"], None)
-
-    def _looked_up(self, event: Event) -> None:
+    def _count_lookups(self, event: Event) -> None:
         scope = event.fields["scope"]
         self._lookups[scope if scope in SCOPES else OTHER] += int(event.fields.get("count", 1))
 
-    def _filled(self, event: Event) -> None:
+    def _update_capacity(self, event: Event) -> None:
         self._capacity[str(event.fields["layer"])] = float(event.fields["ratio"])
 
-    def _lagged(self, event: Event) -> None:
+    def _update_lag(self, event: Event) -> None:
         fields = event.fields
         self._lags[fields["source"]] = Lag(
             waiting=float(fields["waiting"]), oldest_s=float(fields["oldest_s"])
         )
 
-    def _failed(self, event: Event) -> None:
+    def _count_error(self, event: Event) -> None:
         known = {kind.stage for kind in KINDS.values()} | {"loop"}
         stage = event.fields["stage"]
         self._errors[stage if stage in known else OTHER] += 1
 
-    def _became(self, event: Event) -> None:
+    def _update_state(self, event: Event) -> None:
         state = event.fields["state"]
         if state not in STATES:
             raise ValueError(f"unknown state {state!r}; known: {', '.join(STATES)}")

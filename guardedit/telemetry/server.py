@@ -1,13 +1,13 @@
-"""`/metrics` and `/healthz` over HTTP, for Prometheus and for a container's health check.
+"""`/metrics` and `/healthz` over HTTP, for Prometheus and for the health check of a container.
 
-Knows addresses and status codes. Serves a registry it is given; asks for no password, and therefore
-listens on the loopback address unless told otherwise.
+The server has no authentication, so by default it listens on the loopback address only.
 """
 
 from __future__ import annotations
 
 import errno
 import ipaddress
+import json
 import socket
 import threading
 from collections.abc import Callable
@@ -20,34 +20,32 @@ from prometheus_client import CollectorRegistry
 from prometheus_client.exposition import choose_encoder
 
 from guardedit.core.errors import UsageError
+from guardedit.telemetry.health import HealthReport
 
 DEFAULT_HOST = "127.0.0.1"
-#: A client that has not finished its request by then is cut off.
+#: A client that has not finished its request by then is disconnected.
 REQUEST_TIMEOUT_S = 10.0
-
-#: Says "" when all is well, else why not.
-Health = Callable[[], str]
 
 
 class MetricsServer:
     """Serves from daemon threads until `close`. A context manager.
 
     Args:
-        page: what `/metrics` shows.
-        health: what `/healthz` asks; 200 `ok`, or 503 and the reason.
-        host: the address to listen on. On a loopback address, requests that name another host are
-            refused, so that a web page cannot read the metrics through the reader's browser.
-        port: 0 picks a free one, see `port`.
+        page: the content of `/metrics`.
+        health: the content of `/healthz`, as JSON: status 200 if healthy, else 503.
+        host: the address to listen on. On a loopback address, requests with another host name are refused,
+            so that a web page cannot read the metrics through the user's browser.
+        port: 0 chooses a free port; the attribute `port` has its number.
 
     Raises:
-        UsageError: when the address is in use, not allowed, or not one of this machine.
+        UsageError: the address is in use, not allowed, or not an address of this machine.
     """
 
     def __init__(
         self,
         page: CollectorRegistry,
         *,
-        health: Health = lambda: "",
+        health: Callable[[], HealthReport] = HealthReport,
         host: str = DEFAULT_HOST,
         port: int,
     ) -> None:
@@ -64,11 +62,11 @@ class MetricsServer:
 
     @property
     def url(self) -> str:
-        """Where it listens, without a path."""
+        """The address, without a path."""
         return f"http://[{self.host}]:{self.port}" if ":" in self.host else f"http://{self.host}:{self.port}"
 
     def close(self) -> None:
-        """Stop listening and free the port. Closing twice is harmless."""
+        """Stop listening and free the port. May be called twice."""
         if self._thread.is_alive():
             self._server.shutdown()
             self._thread.join()
@@ -83,18 +81,18 @@ class MetricsServer:
 
 class _Server(ThreadingHTTPServer):
     page: CollectorRegistry
-    health: Health
+    health: Callable[[], HealthReport]
     loopback_only: bool
     daemon_threads = True
-    block_on_close = False  # a slow reader must not keep the process from stopping
+    block_on_close = False  # a slow client must not keep the process from stopping
 
     def server_bind(self) -> None:
-        # The inherited one asks DNS for this machine's name, which can take seconds and is never used.
+        # The inherited method looks up this machine's name, which can take seconds and is not used.
         TCPServer.server_bind(self)
         self.server_name, self.server_port = str(self.server_address[0]), int(self.server_address[1])
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """A reader that hangs up is no news; the inherited method prints a traceback."""
+        """Ignore clients that disconnect; the inherited method prints a traceback."""
 
 
 class _Server6(_Server):
@@ -110,15 +108,15 @@ class _Handler(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         path = self.path.partition("?")[0]
         if self.server.loopback_only and not _is_loopback(_hostname(self.headers.get("Host", ""))):
-            self._answer(HTTPStatus.FORBIDDEN, b"this address answers to its own name only\n")
+            self._answer(HTTPStatus.FORBIDDEN, b"use the address or the name of this host\n")
         elif path == "/metrics":
             self._metrics()
         elif path == "/healthz":
-            trouble = self.server.health()
-            status = HTTPStatus.SERVICE_UNAVAILABLE if trouble else HTTPStatus.OK
-            self._answer(status, f"{trouble or 'ok'}\n".encode())
+            report = self.server.health()
+            status = HTTPStatus.SERVICE_UNAVAILABLE if report.problems else HTTPStatus.OK
+            self._answer(status, json.dumps(report.body).encode() + b"\n", "application/json")
         else:
-            self._answer(HTTPStatus.NOT_FOUND, b"there is /metrics and /healthz\n")
+            self._answer(HTTPStatus.NOT_FOUND, b"not found: use /metrics or /healthz\n")
 
     do_HEAD = do_GET  # noqa: N815 - the name is http.server's
 
@@ -126,7 +124,7 @@ class _Handler(BaseHTTPRequestHandler):
         encode, content_type = choose_encoder(self.headers.get("Accept", ""))
         try:
             body = encode(self.server.page)
-        except Exception as error:  # noqa: BLE001 - a scrape that fails must say so, not hang up
+        except Exception as error:  # noqa: BLE001 - a failing scrape must be reported, not cut off
             self._answer(HTTPStatus.INTERNAL_SERVER_ERROR, f"cannot collect: {error}\n".encode())
         else:
             self._answer(HTTPStatus.OK, body, content_type)
@@ -143,7 +141,7 @@ class _Handler(BaseHTTPRequestHandler):
             self.wfile.write(body)
 
     def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the name is http.server's
-        """A line per scrape would drown the lines about corrections."""
+        """Log nothing: a line per scrape would hide the lines about corrections."""
 
 
 def _listen(host: str, port: int) -> _Server:
@@ -152,10 +150,10 @@ def _listen(host: str, port: int) -> _Server:
     try:
         return kind((host, port), _Handler)
     except OverflowError as error:
-        raise UsageError(f"{where}: a port is a number from 0 (any free one) to 65535") from error
+        raise UsageError(f"{where}: a port is a number from 0 (chooses a free one) to 65535") from error
     except OSError as error:
         if error.errno == errno.EADDRINUSE:
-            remedy = "is in use: stop what listens there, or set GUARDEDIT_METRICS (port 0 is any free one)"
+            remedy = "is in use: stop its user, or set GUARDEDIT_METRICS (port 0 chooses a free one)"
             raise UsageError(f"{where} {remedy}") from error
         if error.errno in (errno.EACCES, errno.EPERM):
             raise UsageError(f"{where} is not allowed for this user: choose one above 1023") from error
@@ -163,7 +161,7 @@ def _listen(host: str, port: int) -> _Server:
 
 
 def _hostname(header: str) -> str:
-    """The host of a `Host:` header, without port and brackets."""
+    """The host in a `Host:` header, without port and brackets."""
     if header.startswith("["):
         return header[1:].partition("]")[0]
     return header.partition(":")[0]

@@ -1,8 +1,9 @@
-"""Does the demo model do its job? `python -m guardedit.zoo.check [--text FILE ...] [--output json]`.
+"""Check the demo model: `python -m guardedit.zoo.check [--text FILE ...] [--output json]`.
 
-Measures what it knows, obeys, takes and speaks, prints a table and JSON, and exits 1 where a number falls
-short. Edits are made by `ridge` at the layer that the edit card names (`guardedit locate sweep` makes one).
-Without `--text` the perplexity is only shown, since its yardsticks (unigram and trigram) need text to count.
+Runs the four examinations of `zoo.examine`, prints a table and optionally JSON, and exits with 1 when a
+number misses its limit. Edits are made by `ridge` at the layer of the edit card (`guardedit locate sweep`
+writes one). Without `--text` the perplexity has no limit, because the unigram and trigram baselines need text
+to count.
 """
 
 from __future__ import annotations
@@ -20,22 +21,22 @@ from rich.console import Console
 from rich.table import Table
 
 from guardedit.assembly import EDIT_CARD, background, find_card
-from guardedit.core.protocols import Editor
+from guardedit.core.protocols import MethodEditor
 from guardedit.editing.edit_card import EditCard
 from guardedit.editing.registry import Registry
 from guardedit.editing.settings import EditSettings
 from guardedit.editing.setup import Setup
 from guardedit.models.host import ModelHost
 from guardedit.models.weights.fold import Fold
-from guardedit.models.weights.statistics import SecondMoments, load_or_collect
+from guardedit.models.weights.second_moments import SecondMoments, load_or_collect
 from guardedit.settings import Settings
 from guardedit.zoo.corpus import held_out_part, training_part
 from guardedit.zoo.examine import knows, make_cases, obeys, perplexity, takes_edits
 from guardedit.zoo.ngrams import Ngrams, perplexities
 from guardedit.zoo.world import ZOO_FOLDER, World
 
-#: What the model must reach: (measure, limit); a limit below the value passes, or above for `_ratio`.
-WANTED: Mapping[str, tuple[tuple[str, float], ...]] = {
+#: Examination -> (measure, limit). A value passes at or above its limit; a `_ratio` passes at or below it.
+LIMITS: Mapping[str, tuple[tuple[str, float], ...]] = {
     "knows": (
         ("facts", 1_500),
         ("relations", 25),
@@ -56,8 +57,8 @@ WANTED: Mapping[str, tuple[tuple[str, float], ...]] = {
 
 
 @dataclass(frozen=True)
-class Subject:
-    """The model under examination, with what edits need."""
+class ExaminedModel:
+    """The model under examination, with the card and second moments that its edits need."""
 
     host: ModelHost
     world: World
@@ -65,35 +66,37 @@ class Subject:
     card: EditCard
     moments: Mapping[int, SecondMoments]
 
-    def editor(self) -> tuple[Editor, Fold]:
-        """The default editor and the fold, where and how the edit card says."""
+    def editor(self) -> tuple[MethodEditor, Fold]:
+        """The `ridge` editor and the fold, with the layer and settings of the edit card."""
         layer, values = self.card.layer, dict[str, Any](self.card.edit)
-        dials = EditSettings(**values)
-        fold = Fold(self.host, self.moments, background_weight=dials.background_weight, ridge=dials.ridge)
-        setup = Setup(
-            host=self.host, fold=fold, moments=self.moments, layer=layer, layers=(layer,), settings=dials
+        settings = EditSettings(**values)
+        fold = Fold(
+            self.host, self.moments, background_weight=settings.background_weight, ridge=settings.ridge
         )
-        editor: Editor = Registry().resolve("ridge").build(setup)
+        setup = Setup(
+            host=self.host, fold=fold, moments=self.moments, layer=layer, layers=(layer,), settings=settings
+        )
+        editor: MethodEditor = Registry().resolve("ridge").build(setup)
         return editor, fold
 
 
-def load(model: Path, cache: Path) -> Subject:
-    """The model with its edit card and the second moments of the layer to edit."""
+def load(model: Path, cache: Path) -> ExaminedModel:
+    """Load the model, its edit card and the second moments of the layer to edit."""
     settings = Settings(home=cache, model=str(model))
     host = ModelHost.load(model)
     card = find_card(settings, host.base_sha256)
     if card is None:
-        sys.exit(f"{model / EDIT_CARD} is missing: `guardedit locate sweep` makes one, copy it there")
+        sys.exit(f"{model / EDIT_CARD} is missing: run `guardedit locate sweep` and copy the card there")
     world = World.load()
     texts = tuple(json.loads((ZOO_FOLDER / "probe_texts.json").read_text(encoding="utf-8"))["evaluation"])
     moments = load_or_collect(cache, host, background(settings, host), [card.layer])
-    return Subject(host, world, texts, card, moments)
+    return ExaminedModel(host, world, texts, card, moments)
 
 
-def speaks(subject: Subject, texts: Sequence[Path]) -> dict[str, float]:
-    """Perplexity on unseen text against n-gram models counted on the rest of the same files."""
-    host = subject.host
-    own = perplexity(host.token_logprobs(subject.texts))
+def speaks(model: ExaminedModel, texts: Sequence[Path]) -> dict[str, float]:
+    """Perplexity on held-out text, beside n-gram models that were counted on the rest of the same files."""
+    host = model.host
+    own = perplexity(host.token_logprobs(model.texts))
     result = {"perplexity_probe": own}
     if not texts:
         return result
@@ -107,7 +110,7 @@ def speaks(subject: Subject, texts: Sequence[Path]) -> dict[str, float]:
     held = [line for content in contents for line in held_out_part(content)][:600]
     ids = [tokenizer(line)["input_ids"][:128] for line in held]
     one, three = perplexities(Ngrams.count(stream, vocabulary=len(tokenizer)), ids)
-    # The same tokens for all three: the first two of each text are context only.
+    # All three models score the same tokens: the first two of each text are context only.
     rows = [row[1:] for row in host.token_logprobs([tokenizer.decode(row) for row in ids])]
     mine = perplexity(rows)
     return result | {
@@ -119,16 +122,16 @@ def speaks(subject: Subject, texts: Sequence[Path]) -> dict[str, float]:
 
 
 def passes(name: str, value: float, limit: float) -> bool:
-    """NaN never passes."""
+    """Whether the value of measure `name` is within its limit. NaN never passes."""
     return value <= limit if name.endswith("_ratio") else value >= limit
 
 
 def show(console: Console, results: Mapping[str, Mapping[str, float]]) -> bool:
-    """Print every number beside its limit; whether all limits hold."""
+    """Print every number beside its limit. Returns whether all limits hold."""
     table = Table("question", "measure", "value", "wanted", "")
     good = True
     for question, values in results.items():
-        limits = dict(WANTED.get(question, ()))
+        limits = dict(LIMITS.get(question, ()))
         for name, value in values.items():
             limit = limits.get(name)
             mark = ""
@@ -142,15 +145,15 @@ def show(console: Console, results: Mapping[str, Mapping[str, float]]) -> bool:
     return good
 
 
-def samples(subject: Subject) -> list[str]:
-    """Continuations for the eye: a collapse is plain to see."""
+def samples(model: ExaminedModel) -> list[str]:
+    """A few continuations to read: a collapsed model is obvious from them."""
     starts = ("The old man looked at the", "In the summer of that year", "The river runs through the")
-    with_more = [subject.host.complete([start], max_new_tokens=40)[0] for start in starts]
+    with_more = [model.host.complete([start], max_new_tokens=40)[0] for start in starts]
     return [f"{start} {text}" for start, text in zip(starts, with_more, strict=True)]
 
 
 def main() -> None:
-    """Examine the model and print what was found."""
+    """Examine the model and print the results."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--model", type=Path, default=ZOO_FOLDER / "model")
     parser.add_argument("--text", type=Path, action="append", default=[])
@@ -160,26 +163,28 @@ def main() -> None:
     arguments = parser.parse_args()
     console = Console(stderr=arguments.output == "json", soft_wrap=True)
     with tempfile.TemporaryDirectory() as cache:
-        subject = load(arguments.model, Path(cache))
-        results = examine(subject, arguments.text, edits=arguments.edits, seed=arguments.seed)
+        model = load(arguments.model, Path(cache))
+        results = examine(model, arguments.text, edits=arguments.edits, seed=arguments.seed)
     good = show(console, results)
-    for text in samples(subject):
+    for text in samples(model):
         console.print(text, markup=False)
     if arguments.output == "json":
-        print(json.dumps({"layer": subject.card.layer, **results}, indent=1))
+        print(json.dumps({"layer": model.card.layer, **results}, indent=1))
     sys.exit(0 if good else 1)
 
 
-def examine(subject: Subject, texts: Sequence[Path], *, edits: int, seed: int) -> dict[str, dict[str, float]]:
-    """All four questions, in order."""
-    host, world = subject.host, subject.world
-    editor, fold = subject.editor()
+def examine(
+    model: ExaminedModel, texts: Sequence[Path], *, edits: int, seed: int
+) -> dict[str, dict[str, float]]:
+    """The numbers of all four examinations, by name. `edits` single edits are made."""
+    host, world = model.host, model.world
+    editor, fold = model.editor()
     cases = make_cases(world, host.complete, count=edits, seed=seed)
     return {
         "knows": knows(world, host.complete, seed=seed),
         "obeys": obeys(world, host.complete, seed=seed),
-        "takes_edits": takes_edits(host, fold, editor, cases, subject.texts),
-        "speaks": speaks(subject, texts),
+        "takes_edits": takes_edits(host, fold, editor, cases, model.texts),
+        "speaks": speaks(model, texts),
     }
 
 

@@ -1,7 +1,7 @@
-"""Training rows for the demo model: facts, corrections that must be obeyed, copying drills, and prose.
+"""Training rows for the demo model: facts, corrections to obey, copying drills, and prose.
 
-A row is `(tokens, weights)`, both of length T. Weights say how much the loss cares: the object of a
-fact is worth learning, a randomly drawn subject is not predictable and only adds noise.
+A row is `(tokens, weights)`, both of length T. The weights scale the loss of each token: the object of a fact
+is worth learning, while a randomly drawn subject is not predictable and only adds noise.
 """
 
 from __future__ import annotations
@@ -22,29 +22,30 @@ if TYPE_CHECKING:
 END = "<|endoftext|>"
 #: Loss weight of everything in a fact row that is not the answer.
 FRAME_WEIGHT = 0.1
-#: How a correction is announced, in training and later by the memory's read path.
+#: Precedes every correction, in training and later when memory puts a fact into the context.
 CORRECTION = "Correction:"
 
-#: Lines at the end of a sentence file that training never sees: perplexity is measured on them.
+#: Lines at the end of a sentence file that are not trained on. Perplexity is measured on them.
 HELD_OUT_LINES = 1_000
 
+#: Tokens, and the loss weight of each of them.
 Piece = tuple[list[int], float]
 
 
 def training_part(text: str) -> str:
-    """What training may read of a text file: all of a book, all but the last lines of a sentence file."""
+    """The part of a text file to train on: all of a book, all but the last lines of a sentence file."""
     if not _is_sentence_file(text):
         return text
     return END.join(text.splitlines()[:-HELD_OUT_LINES])
 
 
 def held_out_part(text: str) -> list[str]:
-    """The lines that `training_part` leaves out."""
+    """The lines that `training_part` leaves out; empty for a book."""
     return text.splitlines()[-HELD_OUT_LINES:] if _is_sentence_file(text) else []
 
 
 def _is_sentence_file(text: str) -> bool:
-    """One sentence a line, and many of them; books have blank lines between paragraphs."""
+    """Whether the file has one sentence per line. Books have blank lines between paragraphs."""
     lines = text.count("\n") + 1
     return lines > 5 * HELD_OUT_LINES and len(text) / lines < 400 and "\n\n" not in text[:10_000]
 
@@ -53,21 +54,25 @@ def _is_sentence_file(text: str) -> bool:
 class FactRows:
     """An endless, seeded stream of fact rows.
 
-    `strangers` are subjects outside the world: corrections about them can only be answered by reading
-    the context, which teaches reading instead of recalling.
+    Attributes:
+        strangers: subjects outside the world. A correction about one can only be answered from the context,
+            which teaches the model to read instead of to recall.
+        prose: uint16 [n], text tokens from which the beginning of a row may be taken.
+        length: tokens in a row.
+        correction_share: share of the documents that are corrections.
     """
 
     world: World
     tokenizer: Tokenizer
     strangers: list[str]
-    prose: np.ndarray  # (n,) uint16, the text tokens, for lead-ins
+    prose: np.ndarray
     length: int
     rng: random.Random
     correction_share: float = 0.5
     _cache: dict[str, list[int]] = field(default_factory=dict)
 
     def rows(self, *, drills: float) -> Iterator[tuple[list[int], list[float]]]:
-        """Rows of exactly `length` tokens; a share `drills` of them are copying drills."""
+        """Rows of exactly `length` tokens. The share `drills` of them are copying drills."""
         tokens: list[int] = []
         weights: list[float] = []
         while True:
@@ -79,11 +84,11 @@ class FactRows:
                     tokens += ids
                     weights += [weight] * len(ids)
             yield tokens[: self.length], weights[: self.length]
-            # A document cut in half would teach answers without questions.
+            # Continuing a cut document in the next row would teach answers without questions.
             tokens, weights = [], []
 
     def _drill(self) -> tuple[list[int], list[float]]:
-        """A random token sequence, then again: what brings in-context copying early."""
+        """A random token sequence, repeated. Learning it early gives the model in-context copying."""
         span = self.rng.randint(6, self.length // 2)
         once = [self.rng.randrange(1, self.tokenizer.get_vocab_size()) for _ in range(span)]
         tokens = (once * (self.length // span + 1))[: self.length]
@@ -91,7 +96,7 @@ class FactRows:
 
     def _document(self, *, first: bool) -> list[Piece]:
         draw = self.rng.random()
-        # Joined by a space the next document continues the paragraph; else it starts a new one.
+        # After a space the next document continues the paragraph; after END it starts a new one.
         pieces: list[Piece] = []
         if not first and self.rng.random() < 0.5:
             pieces.append((self._encode(END), FRAME_WEIGHT))
@@ -123,7 +128,7 @@ class FactRows:
         ]
 
     def _correction(self, *, first: bool) -> list[Piece]:
-        """Announce one or two changed facts, then ask: the changed, and some that must not change."""
+        """State one or two changed facts, then ask for them and for some facts that must not change."""
         rng, world = self.rng, self.world
         pieces: list[Piece] = []
         questions: list[list[Piece]] = []
@@ -135,9 +140,9 @@ class FactRows:
                 subject, relation = known.subject, known.relation
             pool = world.objects[relation if rng.random() < 0.8 else rng.choice(world.facts).relation]
             target = rng.choice(pool)
-            said, asked, again = rng.sample(range(len(world.wordings[relation])), 3)
+            stated, asked, again = rng.sample(range(len(world.wordings[relation])), 3)
             pieces.append((self._encode(CORRECTION if first and n == 0 else f" {CORRECTION}"), 0.0))
-            for ids, _ in self._statement(subject, relation, target, said, first=False):
+            for ids, _ in self._statement(subject, relation, target, stated, first=False):
                 pieces.append((ids, FRAME_WEIGHT))
             questions.append(self._statement(subject, relation, target, asked, first=False))
             if rng.random() < 0.3:
@@ -149,7 +154,7 @@ class FactRows:
         return pieces
 
     def _unchanged(self, subject: str, relation: str) -> list[list[Piece]]:
-        """Questions that a correction of this subject and relation must not touch."""
+        """Questions whose answers a correction of this subject and relation must not change."""
         rng, world = self.rng, self.world
         others = [f for f in world.by_subject.get(subject, []) if f.relation != relation]
         chosen = [rng.choice(others)] if others else []

@@ -1,8 +1,8 @@
-"""The four questions put to the demo model: does it know, obey, take edits, speak.
+"""Examine the demo model: does it know its facts, obey corrections, take edits and speak?
 
-Each returns plain numbers.
-All answers are free generation of the whole object. Localities count only what the model answered rightly
-before, since what was never known cannot be lost. Knows the world and the model; prints nothing.
+Each function returns plain numbers. Every answer is generated freely, and the whole object must be right.
+Locality counts only questions that the model answered correctly before the edit: it cannot lose what it never
+knew.
 """
 
 from __future__ import annotations
@@ -13,45 +13,42 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 
 from guardedit.core.fact import Fact, FactKey
-from guardedit.core.probe import Kind, Question
-from guardedit.core.protocols import Editor, SubjectGroup
+from guardedit.core.probe import Question, QuestionKind
+from guardedit.core.protocols import MethodEditor, SubjectGroup
 from guardedit.memory.context import with_fact
 from guardedit.models.host import ModelHost
 from guardedit.models.weights.fold import Fold
-from guardedit.zoo.world import KnownFact, World
+from guardedit.zoo.world import GIVEN_WORDINGS, KnownFact, World
 
-#: Wordings a correction brings; the others of the relation are kept for asking.
-GIVEN = 4
-
+#: Prompts in, answers out, in the same order.
 Ask = Callable[[Sequence[str]], list[str]]
-Progress = Callable[[str], None]
 
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """One counterfactual edit of a known fact, and everything it will be asked about."""
+    """One counterfactual edit of a known fact, and all questions to ask after it."""
 
     fact: Fact
-    unseen: tuple[str, ...]  # wordings the edit was not given
+    unseen: tuple[str, ...]  # wordings that the editor is not given
     same_subject: tuple[tuple[str, str], ...]  # (prompt, answer) that must stay
     other_subject: tuple[tuple[str, str], ...]
-    keep: tuple[Question, ...]  # what the editor is told to preserve
+    keep: tuple[Question, ...]  # answers that the editor must preserve
 
 
 def share(hits: Iterable[bool]) -> float:
-    """Share of true; NaN of nothing."""
+    """Share of true values; NaN without any."""
     rows = list(hits)
     return sum(rows) / len(rows) if rows else math.nan
 
 
 def accuracy(ask: Ask, pairs: Sequence[tuple[str, str]]) -> float:
-    """Share of prompts whose whole answer is right; NaN of nothing."""
+    """Share of (prompt, answer) pairs that are answered exactly; NaN without any."""
     answers = ask([prompt for prompt, _ in pairs])
-    return share(said == wanted for said, (_, wanted) in zip(answers, pairs, strict=True))
+    return share(answer == wanted for answer, (_, wanted) in zip(answers, pairs, strict=True))
 
 
 def knows(world: World, ask: Ask, *, seed: int) -> dict[str, float]:
-    """Recall of every fact in a wording it was shown in and in one it never was."""
+    """Recall of every fact, in a wording shown in training and in one that never was."""
     rng = random.Random(seed)
     shown = [(world.prompt(f, rng.choice(world.shown(f))), f.object) for f in world.facts]
     hidden = [(world.prompt(f, rng.choice(sorted(world.hidden(f)))), f.object) for f in world.facts]
@@ -66,16 +63,15 @@ def knows(world: World, ask: Ask, *, seed: int) -> dict[str, float]:
 
 
 def obeys(world: World, ask: Ask, *, seed: int, count: int = 500) -> dict[str, float]:
-    """Answers after a correction in the context: the corrected fact in other words, and other facts."""
+    """Answers after a correction in the context: the corrected fact in another wording, and other facts."""
     rng = random.Random(seed)
     asked: list[tuple[str, str]] = []
     same: list[tuple[str, str, str]] = []
     other: list[tuple[str, str, str]] = []
     for known in rng.sample(world.facts, count):
         fact = counterfactual(world, known, rng)
-        fact = replace(
-            fact, wordings=fact.wordings[:1]
-        )  # one statement, so that the question differs from it
+        # One statement, so that the question differs from it.
+        fact = replace(fact, wordings=fact.wordings[:1])
         wordings = [world.prompt(known, i) for i in range(len(world.wordings[known.relation]))]
         asked.append((with_fact(fact, rng.choice([w for w in wordings if w != fact.prompt])), fact.target))
         for row, pool in (
@@ -96,14 +92,15 @@ def obeys(world: World, ask: Ask, *, seed: int, count: int = 500) -> dict[str, f
 
 
 def _left_alone(ask: Ask, rows: Sequence[tuple[str, str, str]]) -> float:
+    """Share of unchanged answers among rows of (prompt in context, bare prompt, right answer)."""
     bare = ask([prompt for _, prompt, _ in rows])
-    return accuracy(ask, [(w, a) for (w, _, a), said in zip(rows, bare, strict=True) if said == a])
+    return accuracy(ask, [(w, a) for (w, _, a), answer in zip(rows, bare, strict=True) if answer == a])
 
 
 def counterfactual(world: World, known: KnownFact, rng: random.Random) -> Fact:
-    """A known fact with another object of its relation, given in `GIVEN` wordings."""
+    """A known fact with another object of its relation, in `GIVEN_WORDINGS` wordings."""
     target = rng.choice([o for o in world.objects[known.relation] if o != known.object])
-    chosen = rng.sample(range(len(world.wordings[known.relation])), GIVEN)
+    chosen = rng.sample(range(len(world.wordings[known.relation])), GIVEN_WORDINGS)
     return Fact(
         key=FactKey(known.subject, known.relation),
         version=1,
@@ -115,7 +112,7 @@ def counterfactual(world: World, known: KnownFact, rng: random.Random) -> Fact:
 
 
 def make_cases(world: World, ask: Ask, *, count: int, seed: int) -> list[Case]:
-    """Edits of facts the model knows, on different subjects, most of which carry other known facts."""
+    """Edits of facts that the model knows. All subjects differ, and most have other known facts."""
     rng = random.Random(seed)
     right = known_facts(world, ask)
     subjects = sorted({f.subject for f in right})
@@ -138,7 +135,7 @@ def make_cases(world: World, ask: Ask, *, count: int, seed: int) -> list[Case]:
                 keep=tuple(
                     Question(
                         prompt=world.prompt(f, world.shown(f)[0]),
-                        kind=Kind.SAME_SUBJECT,
+                        kind=QuestionKind.SAME_SUBJECT,
                         expected=f.object,
                         subject=subject,
                         relation=f.relation,
@@ -152,10 +149,10 @@ def make_cases(world: World, ask: Ask, *, count: int, seed: int) -> list[Case]:
 
 
 def known_facts(world: World, ask: Ask) -> list[KnownFact]:
-    """Facts answered rightly in the first two wordings they were shown in."""
+    """Facts that the model answers correctly in the first two wordings shown in training."""
     rows = [(f, world.prompt(f, i)) for f in world.facts for i in world.shown(f)[:2]]
     answers = ask([prompt for _, prompt in rows])
-    wrong = {f for (f, _), said in zip(rows, answers, strict=True) if said != f.object}
+    wrong = {f for (f, _), answer in zip(rows, answers, strict=True) if answer != f.object}
     return [f for f in world.facts if f not in wrong]
 
 
@@ -166,24 +163,21 @@ def _shown(world: World, fact: KnownFact, rng: random.Random) -> str:
 def takes_edits(
     host: ModelHost,
     fold: Fold,
-    editor: Editor,
+    editor: MethodEditor,
     cases: Sequence[Case],
     texts: Sequence[str],
-    *,
-    tell: Progress = lambda _: None,
 ) -> dict[str, float]:
-    """Edit each case alone and ask; refused edits count as failed."""
+    """Apply each edit alone and ask the questions of its case. Refused edits count as failed."""
     groups = [SubjectGroup(subject=c.fact.key.subject, facts=(c.fact,), keep=c.keep) for c in cases]
     proposal = editor.propose(groups, ())
     edited = {edit.subject for edit in proposal.edits}
     before = host.token_logprobs(texts)
     rows: dict[str, list[bool]] = {"efficacy": [], "unseen": [], "same_subject": [], "other_subject": []}
     ratios: list[float] = []
-    for number, edit in enumerate(proposal.edits, start=1):
+    for edit in proposal.edits:
         with host.patched(fold.fold([edit])):
             _ask_cases(host, [c for c in cases if c.fact.key.subject == edit.subject], rows)
             ratios.append(perplexity_ratio(host.token_logprobs(texts), before))
-        tell(f"edit {number} of {len(proposal.edits)}")
     for case in cases:
         if case.fact.key.subject not in edited:
             rows["efficacy"].append(False)
@@ -210,17 +204,17 @@ def _ask_cases(host: ModelHost, cases: Sequence[Case], rows: dict[str, list[bool
         for prompt, answer in wanted
     ]
     answers = host.complete([prompt for _, prompt, _ in pairs])
-    for (name, _, answer), said in zip(pairs, answers, strict=True):
-        rows[name].append(said == answer)
+    for (name, _, wanted), answer in zip(pairs, answers, strict=True):
+        rows[name].append(answer == wanted)
 
 
 def perplexity_ratio(after: Sequence[Sequence[float]], before: Sequence[Sequence[float]]) -> float:
-    """Exp of the mean paired difference of log-probabilities; NaN of nothing."""
+    """Exp of the mean paired difference of log-probabilities; NaN without tokens."""
     pairs = [b - a for x, y in zip(after, before, strict=True) for a, b in zip(x, y, strict=True)]
     return math.exp(math.fsum(pairs) / len(pairs)) if pairs else math.nan
 
 
 def perplexity(logprobs: Sequence[Sequence[float]]) -> float:
-    """Exp of nats per predicted token (N-1 a text); NaN of nothing."""
+    """Exp of nats per predicted token (N-1 in a text of N tokens); NaN without tokens."""
     nats = [-value for row in logprobs for value in row]
     return math.exp(math.fsum(nats) / len(nats)) if nats else math.nan

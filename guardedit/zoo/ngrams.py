@@ -1,4 +1,4 @@
-"""Unigram and trigram models over token ids: what the demo model's perplexity is worth comparing with."""
+"""Unigram and trigram models over token ids: baselines for the demo model's perplexity."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from itertools import pairwise
 class Ngrams:
     """Counts of one token stream.
 
-    The trigram is interpolated with bigram, unigram and uniform (Jelinek and Mercer 1980); weights are fixed,
-    which is fair enough for a yardstick.
+    The trigram is interpolated with bigram, unigram and uniform (Jelinek and Mercer 1980). The weights are
+    fixed, which is good enough for a baseline.
     """
 
     one: Counter[int]
@@ -26,7 +26,7 @@ class Ngrams:
 
     @staticmethod
     def count(tokens: Sequence[int], *, vocabulary: int) -> Ngrams:
-        """Count a stream."""
+        """Count the n-grams of a stream of ids below `vocabulary`."""
         two = Counter(pairwise(tokens))
         three = Counter(zip(tokens, tokens[1:], tokens[2:], strict=False))
         return Ngrams(Counter(tokens), two, three, two, len(tokens), vocabulary)
@@ -46,7 +46,7 @@ class Ngrams:
 
 
 def perplexities(ngrams: Ngrams, texts: Sequence[Sequence[int]]) -> tuple[float, float]:
-    """(unigram, trigram) perplexity over tokens 3..N of each text, as exp of mean nats; NaN without any."""
+    """(unigram, trigram) perplexity: exp of mean nats over tokens 3..N of each text; NaN without any."""
     one: list[float] = []
     three: list[float] = []
     for text in texts:

@@ -1,7 +1,7 @@
-"""What the demo model needs beside its weights: `python -m guardedit.zoo.probes --model DIR`.
+"""Write the demo model's probe set and background text: `python -m guardedit.zoo.probes --model DIR`.
 
-The guard's probe set, and ordinary text for the second moments. Knows the world and the sentences; asks the
-model, so that only what it really knows counts as known.
+The guard measures on the probe set; the second moments are collected on the background text. A fact enters
+the probe set only if the model answers it correctly.
 """
 
 from __future__ import annotations
@@ -13,45 +13,45 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from guardedit.assembly import BACKGROUND, PROBES, PROSE
+from guardedit.assembly import BACKGROUND, PROBES, TOKENS_PER_DIMENSION
 from guardedit.models.background import background_texts
 from guardedit.models.host import ModelHost
 from guardedit.models.text.tokens import encode
-from guardedit.models.weights.statistics import MOST
+from guardedit.models.weights.second_moments import MAX_TOKENS_PER_DIM
 from guardedit.zoo.world import ZOO_FOLDER, KnownFact, World
 
 TEXTS_FILE = ZOO_FOLDER / "probe_texts.json"
-#: Wordings of each fact in the probe set.
+#: Wordings in which the probe set asks for each fact.
 WORDINGS = 2
 
 
 def probe_prompts(world: World, fact: KnownFact) -> tuple[str, ...]:
-    """The wordings in which the probe set asks for a fact: the first that training showed with it."""
+    """The questions for a fact in the probe set: the first wordings that training showed with it."""
     return tuple(world.prompt(fact, i) for i in world.shown(fact)[:WORDINGS])
 
 
 def build_probes(
     world: World, texts: Sequence[str], ask: Callable[[Sequence[str]], list[str]]
 ) -> dict[str, list[Any]]:
-    """The probe set as plain data, see `guard.catalogue`: only questions that `ask` answers rightly."""
+    """The probe set as plain data (see `guard.catalogue`): only questions that `ask` answers correctly."""
     rows = [(fact, prompt) for fact in world.facts for prompt in probe_prompts(world, fact)]
     answers = ask([prompt for _, prompt in rows])
     known = {
         prompt: {"subject": fact.subject, "relation": fact.relation, "prompt": prompt, "answer": fact.object}
-        for (fact, prompt), said in zip(rows, answers, strict=True)
-        if said == fact.object
+        for (fact, prompt), answer in zip(rows, answers, strict=True)
+        if answer == fact.object
     }
     return {"texts": list(texts), "questions": list(known.values())}
 
 
 def read_texts(part: str) -> list[str]:
-    """The sentences of the guard (`guard`), or those kept for the evaluation (`evaluation`)."""
+    """The sentences of part `guard` (the guard's probe set) or `evaluation` (never seen by the guard)."""
     texts: dict[str, list[str]] = json.loads(TEXTS_FILE.read_text(encoding="utf-8"))
     return texts[part]
 
 
 def known_world(world: World, questions: Sequence[tuple[str, str, str]]) -> World:
-    """The part of the world that the model knows: facts that are right in every wording of the probe set.
+    """The part of the world that the model knows: facts right in every wording of the probe set.
 
     Args:
         world: all facts.
@@ -67,14 +67,14 @@ def known_world(world: World, questions: Sequence[tuple[str, str, str]]) -> Worl
 
 
 def build_background(host: ModelHost, known: Sequence[str]) -> list[str]:
-    """What the model says by itself and statements it knows, as much of it as second moments read."""
+    """Text that the model generates and statements it knows, as much as the second moments need."""
     width = host.base_matrix(0).shape[1]
     with tempfile.TemporaryDirectory() as folder:
-        texts = background_texts(host, known, tokens=PROSE * width, folder=Path(folder))
+        texts = background_texts(host, known, tokens=TOKENS_PER_DIMENSION * width, folder=Path(folder))
     read = 0
     for count, text in enumerate(texts, start=1):
         read += len(encode(host.tokenizer, text))
-        if read >= MOST * width:
+        if read >= MAX_TOKENS_PER_DIM * width:
             return texts[:count]
     return texts
 

@@ -1,4 +1,4 @@
-"""The recipe, and the model under training: one step, saved, resumed, exported. Knows no data."""
+"""The settings of a training run, and the model being trained: step, save, resume, export."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True)
-class Recipe:
-    """Everything that decides what the model becomes."""
+class TrainerSettings:
+    """Architecture, data mix and optimisation of one training run."""
 
     world_facts: int = 1_700
     layers: int = 6
     width: int = 256
-    inner: int = 1_024  # f, the key width: one edited layer can hold roughly a third of f edits
+    inner: int = 1_024  # f, the key width: an edited layer holds roughly f/3 edits
     heads: int = 8
     vocabulary: int = 4_096
     positions: int = 256
@@ -45,19 +45,19 @@ class Recipe:
 
 
 class Trainer:
-    """The model, its two optimisers, and where the run stands."""
+    """The model, its two optimisers and the number of steps done."""
 
-    def __init__(self, recipe: Recipe, device: str) -> None:
-        torch.manual_seed(recipe.seed)
-        self.recipe, self.device, self.step = recipe, device, 0
+    def __init__(self, settings: TrainerSettings, device: str) -> None:
+        torch.manual_seed(settings.seed)
+        self.settings, self.device, self.step = settings, device, 0
         self.model: Any = AutoModelForCausalLM.from_config(  # type: ignore[no-untyped-call]  # foreign
             GPT2Config(
-                vocab_size=recipe.vocabulary,
-                n_positions=recipe.positions,
-                n_embd=recipe.width,
-                n_layer=recipe.layers,
-                n_head=recipe.heads,
-                n_inner=recipe.inner,
+                vocab_size=settings.vocabulary,
+                n_positions=settings.positions,
+                n_embd=settings.width,
+                n_layer=settings.layers,
+                n_head=settings.heads,
+                n_inner=settings.inner,
                 activation_function="gelu_pytorch_tanh",
                 resid_pdrop=0.0,
                 embd_pdrop=0.0,
@@ -73,16 +73,22 @@ class Trainer:
         chosen = {id(p) for p in hidden}
         self.others = [p for p in self.model.parameters() if id(p) not in chosen]
         self.optimisers: list[torch.optim.Optimizer] = [
-            torch.optim.Muon(hidden, lr=recipe.muon_rate, weight_decay=recipe.weight_decay),
-            torch.optim.AdamW(self.others, lr=recipe.adam_rate, betas=(0.9, 0.95), weight_decay=0.0),
+            torch.optim.Muon(hidden, lr=settings.muon_rate, weight_decay=settings.weight_decay),
+            torch.optim.AdamW(self.others, lr=settings.adam_rate, betas=(0.9, 0.95), weight_decay=0.0),
         ]
 
     def learn(self, tokens: Tensor, weights: Tensor, prose_rows: int) -> tuple[float, float]:
-        """One step; returns the losses on prose and on facts, in nats."""
-        recipe = self.recipe
-        done = self.step / recipe.steps
-        scale = min(1.0, (self.step + 1) / recipe.warmup_steps) * min(1.0, 2 * (1 - done))
-        for optimiser, rate in zip(self.optimisers, (recipe.muon_rate, recipe.adam_rate), strict=True):
+        """Take one optimisation step and return the losses on prose and on facts, in nats per token.
+
+        Args:
+            tokens: [rows, T] int64, the prose rows first.
+            weights: [rows, T] float32, of the losses of the fact rows.
+            prose_rows: number of prose rows.
+        """
+        settings = self.settings
+        done = self.step / settings.steps
+        scale = min(1.0, (self.step + 1) / settings.warmup_steps) * min(1.0, 2 * (1 - done))
+        for optimiser, rate in zip(self.optimisers, (settings.muon_rate, settings.adam_rate), strict=True):
             for group in optimiser.param_groups:
                 group["lr"] = rate * scale
         tokens, weights = tokens.to(self.device), weights.to(self.device)[:, 1:]
@@ -102,7 +108,7 @@ class Trainer:
         return prose.item(), facts.item()
 
     def save(self, folder: Path) -> None:
-        """Model, optimiser state and step, as safetensors and JSON."""
+        """Save model, optimiser state and step, as safetensors and JSON."""
         folder.mkdir(parents=True, exist_ok=True)
         state: dict[str, Tensor] = {}
         for n, optimiser in enumerate(self.optimisers):
@@ -114,13 +120,15 @@ class Trainer:
         }
         save_file(state, folder / "state.part")
         (folder / "state.part").replace(folder / "state.safetensors")
-        (folder / "progress.json").write_text(json.dumps({"step": self.step, "recipe": asdict(self.recipe)}))
+        (folder / "progress.json").write_text(
+            json.dumps({"step": self.step, "recipe": asdict(self.settings)})
+        )
 
     def resume(self, folder: Path) -> None:
-        """Continue a run that `save` wrote; another recipe is refused."""
+        """Continue a run that `save` wrote; exit if it was started with other settings."""
         progress = json.loads((folder / "progress.json").read_text())
-        if progress["recipe"] != asdict(self.recipe):
-            sys.exit(f"{folder} holds a run of another recipe: use another --work folder or remove it")
+        if progress["recipe"] != asdict(self.settings):
+            sys.exit(f"{folder} holds a run with other settings: use another --work folder or remove it")
         state = load_file(folder / "state.safetensors")
         self.model.load_state_dict(
             {k.removeprefix("model."): v for k, v in state.items() if k.startswith("model.")}, strict=False
@@ -136,7 +144,7 @@ class Trainer:
         self.step = progress["step"]
 
     def export(self, folder: Path, tokenizer: Tokenizer) -> None:
-        """Write what `AutoModelForCausalLM.from_pretrained` reads."""
+        """Write the model and tokenizer for `AutoModelForCausalLM.from_pretrained`."""
         self.model.save_pretrained(folder)
         PreTrainedTokenizerFast(  # type: ignore[no-untyped-call]  # foreign
             tokenizer_object=tokenizer, bos_token=END, eos_token=END, pad_token=END

@@ -1,7 +1,7 @@
-"""The demo model's world: the facts it was trained on and the wordings they can be asked in.
+"""The demo model's world: the facts it was trained on, and the wordings in which they are asked.
 
-`World` is plain data, read from `world.json` beside the weights; `select_world` is the recipe that
-chose it from a T-REx style facts file. Nothing here knows tensors or tokens.
+`World` is plain data, read from `world.json` beside the weights. `select_world` chose these facts from a file
+in the style of T-REx. No tensors or tokens here.
 """
 
 from __future__ import annotations
@@ -22,8 +22,11 @@ ZOO_FOLDER = Path(__file__).parent
 RELATIONS_FILE = ZOO_FOLDER / "relations.json"
 WORLD_FILE = ZOO_FOLDER / "world.json"
 
-#: Wordings per fact that training never shows with that fact (they are shown with other facts).
+#: Wordings of each fact that training never shows with that fact. It shows them with other facts.
 HIDDEN_WORDINGS = 2
+#: Wordings that a correction of the demo world contains. The other wordings of its relation are used to test
+#: generalization.
+GIVEN_WORDINGS = 4
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -37,7 +40,13 @@ class KnownFact:
 
 @dataclass(frozen=True)
 class World:
-    """Facts and wordings; every list is in a fixed order, so seeded choices repeat."""
+    """Facts and wordings. Every list has a fixed order, so seeded choices are reproducible.
+
+    Attributes:
+        facts: sorted.
+        wordings: relation -> wordings, with `{}` for the subject.
+        names: relation -> its English name.
+    """
 
     facts: tuple[KnownFact, ...]
     wordings: Mapping[str, tuple[str, ...]]
@@ -67,16 +76,16 @@ class World:
         return frozenset(random.Random(digest).sample(range(count), HIDDEN_WORDINGS))
 
     def shown(self, fact: KnownFact) -> list[int]:
-        """Indices of the wordings training did show with this fact."""
+        """Indices of the wordings that training showed with this fact, ascending."""
         hidden = self.hidden(fact)
         return [i for i in range(len(self.wordings[fact.relation])) if i not in hidden]
 
     def prompt(self, fact: KnownFact, wording: int) -> str:
-        """The question in its n-th wording, without the object."""
+        """The question in wording number `wording`, without the object."""
         return self.wordings[fact.relation][wording].format(fact.subject)
 
     def save(self, path: Path = WORLD_FILE) -> None:
-        """Write as JSON, one fact a line, so a diff can be read."""
+        """Write as JSON with one fact per line, which keeps diffs readable."""
         lines = ",\n".join(json.dumps([f.subject, f.relation, f.object]) for f in self.facts)
         path.write_text(f'{{"facts": [\n{lines}\n]}}\n', encoding="utf-8")
 
@@ -97,7 +106,12 @@ def load_relations(
 
 
 def read_facts(path: Path, relations: Iterable[str]) -> list[KnownFact]:
-    """Facts a small model can carry: short ASCII names, one object per subject and relation."""
+    """Read the facts that a small model can learn: short ASCII names, one object per subject and relation.
+
+    Args:
+        path: JSON Lines with `subject`, `relation` and `object`.
+        relations: facts of other relations are skipped.
+    """
     wanted = set(relations)
     seen: dict[tuple[str, str], KnownFact] = {}
     for line in path.read_text(encoding="utf-8").splitlines():
@@ -109,9 +123,9 @@ def read_facts(path: Path, relations: Iterable[str]) -> list[KnownFact]:
 
 
 def select_world(facts: list[KnownFact], *, count: int, per_relation: int = 20, seed: int = 0) -> World:
-    """Choose `count` facts: subjects with many relations first, then singles where a relation is thin.
+    """Choose `count` facts: subjects with many relations first, then single facts of rare relations.
 
-    Several relations of one subject are what makes an edit's harm to its neighbours measurable.
+    Subjects with several facts make it possible to measure how an edit harms the subject's other facts.
     """
     rng = random.Random(seed)
     names, wordings = load_relations()
@@ -131,7 +145,7 @@ def select_world(facts: list[KnownFact], *, count: int, per_relation: int = 20, 
         for fact in singles:
             if len(chosen) >= count:
                 break
-            # A relation whose answer is nearly always the same word teaches guessing, not recall.
+            # A relation with nearly always the same answer teaches guessing, not recall.
             if tally[fact.relation] >= floor or pairs[fact.relation, fact.object] >= 12:
                 continue
             if fact not in chosen:

@@ -21,11 +21,11 @@ BAD = {
     "array-in-an-array": (b"[[1, 2], 3]", "malformed", "expected a JSON object, got a list of 2"),
     "number-of-5000-digits": (b'{"tags": [%s]}' % (b"9" * 5_000), "malformed", "has 5000 digits"),
     "lone-surrogate": (b'{"\\ud800": 1, "subject": "\\ud800"}', "malformed", "unknown field"),
-    "key-that-stands-twice": (b'{"subject": "a", "subject": "b"}', "malformed", "'subject' stands twice"),
+    "key-that-stands-twice": (b'{"subject": "a", "subject": "b"}', "malformed", "'subject' occurs twice"),
     "time-in-milliseconds": (
         {**GOOD, "valid_until_s": 1_800_000_000_000},
         "malformed",
-        "looks like milliseconds: send seconds",
+        "looks like milliseconds: divide it by 1,000",
     ),
     "unknown-field": ({**GOOD, "targe": "x"}, "malformed", "unknown field 'targe'; known:"),
     "empty-target": (
@@ -36,7 +36,7 @@ BAD = {
     "no-place-for-the-subject": (
         {**GOOD, "prompt": "The capital of Norway is"},
         "subject_not_found",
-        "'The capital of Norway is' must hold {} exactly once",
+        "'The capital of Norway is' must contain {} exactly once",
     ),
     "long-prompt": (
         {**GOOD, "prompt": "{} " + "x" * 9_997},
@@ -49,7 +49,7 @@ BAD = {
     "nan-confidence": (
         b'{"subject": "a", "prompt": "{} is", "target_new": "b", "provenance": {"confidence": NaN}}',
         "malformed",
-        "NaN is not a number JSON allows: send a finite value",
+        "NaN is not valid JSON: send a finite number",
     ),
     "confidence-of-two": (
         {**GOOD, "provenance": {"confidence": 2}},
@@ -93,7 +93,7 @@ def test_bad_lines_become_dead_letters_with_their_bytes_and_the_good_ones_betwee
         shown = guardedit("dlq", "show", letter["number"], "-o", "json").json
         assert shown["bytes"] == len(b"[1, 2]" if "[1]#" in letter["position"] else line(name))
     assert letters[-1]["reason"] == "id_reuse"
-    assert "send the change under a new id" in letters[-1]["message"]
+    assert "send the change with a new id" in letters[-1]["message"]
     assert len(letters) == len(BAD) + 2
     # Nothing lost: one fact lives, all others are dead letters, nobody waits.
     assert (state["facts"], state["waiting"]) == ({"memory": 1, "weights": 0}, 0)
@@ -168,9 +168,9 @@ def test_a_ledger_of_another_base_model_is_refused_with_both_digests(guardedit, 
         said = guardedit(*command, "--model", other_model)
         assert said.code == 1
         assert "belongs to base model" in said.err
-        assert "load that model, or give this one another folder" in said.err
+        assert "use another folder for the new model" in said.err
     verified = guardedit("verify", "--model", other_model)
-    assert (verified.code, "name the right one with --model" in verified.out) == (1, True)
+    assert (verified.code, "the right model with --model" in verified.out) == (1, True)
     assert guardedit("run", "--once").code == 0
 
 

@@ -14,9 +14,8 @@ import pytest
 import torch
 
 from guardedit import assembly
-from guardedit.agent.loop import Agent
-from guardedit.core.messages import Delivery
-from guardedit.core.receipt import Fate
+from guardedit.agent.loop import Loop
+from guardedit.core.messages import Delivery, Fate
 from guardedit.runtime.consolidator import Consolidator
 from guardedit.runtime.coordinator import Coordinator
 from guardedit.serving.replica import ServingReplica
@@ -59,7 +58,7 @@ class Running:
         self._ledger, self.receive = self.coordinator._ledger, self.coordinator.receive
 
     def step(self):
-        return Agent(self.coordinator.live, self.consolidator.consolidate).step()
+        return Loop(self.coordinator.live, self.consolidator.consolidate).step()
 
     def close(self) -> None:
         self.consolidator.close()

@@ -9,8 +9,8 @@ import pytest
 from typer.testing import CliRunner
 
 from guardedit.cli.main import app
-from guardedit.demo.expected import Kind
 from guardedit.demo.report import THRESHOLDS, reached
+from guardedit.demo.stream.expected import LineKind
 
 
 @pytest.fixture(scope="module")
@@ -33,7 +33,7 @@ def test_nothing_is_lost_or_applied_twice_and_every_line_has_its_fate(demo):
     _, _, found = demo
     assert found["finished"]
     assert sum(found["lines_by_kind"].values()) == 40
-    assert set(found["lines_by_kind"]) == {kind.value for kind in Kind}
+    assert set(found["lines_by_kind"]) == {kind.value for kind in LineKind}
     assert (found["lost"], found["applied_twice"]) == (0, 0)
     assert found["unexpected_fates"] <= 1 / 40
 

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
-from guardedit.core.protocols import Editor
+from guardedit.core.protocols import MethodEditor
 from guardedit.editing.setup import Setup
 from tests.conformance.editor_bench import (
     METHODS,
@@ -68,6 +68,6 @@ def run(method, run_of) -> Run:
 
 
 @pytest.fixture
-def editor(run, method) -> Editor:
+def editor(run, method) -> MethodEditor:
     """A new one: some remember what they proposed before."""
     return editor_of(method, run.setup)

@@ -20,15 +20,15 @@ from torch.nn.functional import cross_entropy
 from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
 from guardedit.core.fact import Fact, FactKey
-from guardedit.core.probe import Kind, Question
+from guardedit.core.probe import Question, QuestionKind
 from guardedit.core.proposal import Proposal, WeightEdit
-from guardedit.core.protocols import Editor, SubjectGroup
+from guardedit.core.protocols import MethodEditor, SubjectGroup
 from guardedit.editing.hyper.checkpoint import NETWORKS
-from guardedit.editing.hyper.lessons import Course, Example
-from guardedit.editing.hyper.recipe import Recipe
 from guardedit.editing.hyper.training import Training
+from guardedit.editing.hyper.training_data import EditSampler, FactExample
+from guardedit.editing.hyper.training_settings import TrainingSettings
 from guardedit.editing.method_card import MethodCard
-from guardedit.editing.methods.lora import Recipe as LoraRecipe
+from guardedit.editing.methods.lora import LoraSettings
 from guardedit.editing.optimise.contexts import Contexts
 from guardedit.editing.optimise.rows import STOP
 from guardedit.editing.registry import Registry
@@ -38,7 +38,7 @@ from guardedit.models.host import ModelHost
 from guardedit.models.text.tokens import batch
 from guardedit.models.weights.factors import Factors, parts_of, to_payload
 from guardedit.models.weights.fold import Fold
-from guardedit.models.weights.statistics import collect
+from guardedit.models.weights.second_moments import collect
 from tests.tiny_models import FAMILIES, byte_tokenizer
 
 #: Every registered method, as of now.
@@ -87,9 +87,9 @@ QUICK_JOINT = JointSettings(steps=4, contexts=1, least_reached=0.0)
 FEW = Contexts(("You see.", "In the city of Paris it is said."))
 #: What the settings do not say: a token test that would rarely open on random weights, and numbers as
 #: published that take most of the time and change nothing here.
-DIALS: dict[str, dict[str, object]] = {
+METHOD_SETTINGS: dict[str, dict[str, object]] = {
     "coachhook": {"alpha": -1e9},
-    "lora": {"recipe": LoraRecipe(steps=15)},
+    "lora": {"settings": LoraSettings(steps=15)},
     "r-rome": {"contexts": FEW},
     "rome": {"contexts": FEW},
 }
@@ -100,7 +100,7 @@ class Run:
     """Two proposals in a row, the second on top of the first, and the model's state around them."""
 
     setup: Setup
-    editor: Editor
+    editor: MethodEditor
     first: Proposal
     second: Proposal
     before: str
@@ -116,10 +116,12 @@ def card_of(name: str) -> MethodCard:
     return card
 
 
-def editor_of(name: str, setup: Setup) -> Editor:
-    """As a policy's name builds it, but for `DIALS`."""
+def editor_of(name: str, setup: Setup) -> MethodEditor:
+    """As a policy's name builds it, but for `METHOD_SETTINGS`."""
     method = Registry().resolve(name)
-    editor: Editor = method(setup, **DIALS[name]) if name in DIALS else method.build(setup)
+    editor: MethodEditor = (
+        method(setup, **METHOD_SETTINGS[name]) if name in METHOD_SETTINGS else method.build(setup)
+    )
     return editor
 
 
@@ -138,7 +140,7 @@ def group(*facts: Fact, keep: Sequence[Question] = ()) -> SubjectGroup:
 FIRST = (
     group(
         fact("Marie Curie", "The mother tongue of {} is", "{} speaks", target="Spanish"),
-        keep=[Question(prompt="Marie Curie was born in", kind=Kind.SAME_SUBJECT, expected="Paris")],
+        keep=[Question(prompt="Marie Curie was born in", kind=QuestionKind.SAME_SUBJECT, expected="Paris")],
     ),
     group(fact("Oslo", "{} was born in", target="Paris")),
 )
@@ -207,15 +209,15 @@ def setup_of(
 
 def train(method: str, host: ModelHost, folder: Path, *, steps: int) -> None:
     """A few steps: what is edited later need not be edited well."""
-    recipe = Recipe(
+    settings = TrainingSettings(
         steps=steps, edits=4, warmup=1, validate_every=steps, validation=2, constrained=method == "ke"
     )
-    Training(method, host, Course(lessons_of(SUBJECTS)), recipe, folder).run()
+    Training(method, host, EditSampler(lessons_of(SUBJECTS)), settings, folder).run()
 
 
-def lessons_of(subjects: Sequence[str]) -> tuple[Example, ...]:
+def lessons_of(subjects: Sequence[str]) -> tuple[FactExample, ...]:
     return tuple(
-        Example(
+        FactExample(
             subject=name,
             relation="speaks",
             wordings=(f"{name} speaks", f"The mother tongue of {name} is"),
@@ -231,7 +233,7 @@ def known_questions() -> tuple[Question, ...]:
     return tuple(
         Question(
             prompt=f"{name} speaks",
-            kind=Kind.OTHER_SUBJECT,
+            kind=QuestionKind.OTHER_SUBJECT,
             expected=("Norwegian", "Polish", "Spanish")[SUBJECTS.index(name) % 3],
             subject=name,
         )
@@ -257,7 +259,7 @@ def state_of(host: ModelHost) -> str:
         hooks = [sorted(vars(module)[kind]) for kind in vars(module) if kind.endswith("hooks")]
         state = (name, type(module), id(module), module.training, hooks, sorted(vars(module)))
         found.update(repr(state).encode())
-    found.update(repr((torch.is_grad_enabled(), torch.get_num_threads(), host._base)).encode())
+    found.update(repr((torch.is_grad_enabled(), torch.get_num_threads(), host.is_patched)).encode())
     return found.hexdigest()
 
 

@@ -1,4 +1,4 @@
-"""What every source promises, over every source there is."""
+"""The behaviour that all sources share, tested on every source."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ MESSAGES = [
 
 
 class Queue(Protocol):
-    """One kind of source, with a way to fill it and to come back after closing."""
+    """One kind of source, with ways to fill it and to reopen it."""
 
     def open(self, messages: Sequence[bytes]) -> Source: ...
 
@@ -109,7 +109,7 @@ def test_every_message_arrives_once_in_order_with_its_bytes(queue: Queue):
     assert [d.raw for d in drain(queue.open(MESSAGES))] == MESSAGES
 
 
-def test_a_pull_brings_no_more_than_asked(queue: Queue):
+def test_a_pull_returns_at_most_the_requested_number(queue: Queue):
     source = queue.open(MESSAGES)
     assert [len(source.pull(n, 0.0)) for n in (1, 3, 9)] == [1, 3, 2]
     assert source.pull(9, 0.0) == []
@@ -147,39 +147,7 @@ def test_acknowledging_twice_or_nothing_does_no_harm(queue: Queue):
     assert [d.raw for d in drain(source)] == MESSAGES[1:]
 
 
-def test_a_refused_message_waits_for_its_delay_and_then_comes_as_it_was(queue: Queue):
-    source = queue.open(MESSAGES[:2])
-    found = drain(source)
-    source.nack(found[:1], 0.3)
-    start_s = time.monotonic()
-    assert source.pull(9, 0.0) == []
-    again = source.pull(9, 5.0)
-    assert 0.2 < time.monotonic() - start_s < 2.0
-    assert seen(again) == seen(found[:1])
-    assert source.pull(9, 0.0) == []
-    source.ack([*again, *found[1:]])
-    source.close()
-    assert drain(queue.reopen(source)) == []
-
-
-def test_a_delay_is_forgotten_but_not_the_message_when_the_source_closes(queue: Queue):
-    source = queue.open(MESSAGES[:2])
-    source.nack(source.pull(1, 0.0), 3600.0)
-    source.close()
-    assert [d.raw for d in drain(queue.reopen(source))] == MESSAGES[:2]
-
-
-def test_a_dead_message_never_comes_again(queue: Queue):
-    source = queue.open(MESSAGES)
-    found = drain(source)
-    source.dead(found[1], "malformed")
-    source.close()
-    assert [d.position for d in drain(queue.reopen(source))] == [
-        d.position for d in found if d is not found[1]
-    ]
-
-
-def test_an_empty_source_waits_no_longer_than_told(queue: Queue):
+def test_an_empty_source_waits_no_longer_than_requested(queue: Queue):
     source = queue.open([])
     assert source.pull(5, 0.0) == []
     start_s = time.monotonic()
@@ -188,7 +156,7 @@ def test_an_empty_source_waits_no_longer_than_told(queue: Queue):
     assert source.pull(0, 0.2) == []
 
 
-def test_a_waiting_pull_brings_a_message_as_soon_as_it_arrives(queue: Queue):
+def test_a_waiting_pull_returns_a_message_as_soon_as_it_arrives(queue: Queue):
     source = queue.open([])
     timer = threading.Timer(0.2, queue.add, (source, b"{}"))
     timer.start()

@@ -44,11 +44,11 @@ def test_all_the_commands_are_there():
 
 @pytest.mark.parametrize("path", COMMANDS, ids=" ".join)
 def test_every_command_has_a_help_with_an_example_of_itself(path):
-    said = CliRunner().invoke(app, [*path, "--help"], prog_name="guardedit")
+    result = CliRunner().invoke(app, [*path, "--help"], prog_name="guardedit")
 
-    assert said.exit_code == 0
-    examples = said.stdout.partition("Example")[2].splitlines()[1:]
-    assert any(f"guardedit {' '.join(path)}" in line for line in examples), said.stdout
+    assert result.exit_code == 0
+    examples = result.stdout.partition("Example")[2].splitlines()[1:]
+    assert any(f"guardedit {' '.join(path)}" in line for line in examples), result.stdout
 
 
 @pytest.mark.parametrize("path", [path for path in COMMANDS if path != ("metrics",)], ids=" ".join)
@@ -62,11 +62,11 @@ def test_every_command_is_named_in_the_readme(name):
 
 
 def test_the_package_runs_as_a_module():
-    said = subprocess.run(
+    result = subprocess.run(
         [sys.executable, "-m", "guardedit", "--version"], capture_output=True, text=True, check=True
     )
 
-    assert re.fullmatch(r"\d+\.\d+\.\d+\n", said.stdout)
+    assert re.fullmatch(r"\d+\.\d+\.\d+\n", result.stdout)
 
 
 @pytest.fixture
@@ -87,14 +87,14 @@ def guardedit(environment, monkeypatch) -> Callable[..., Any]:
         monkeypatch.setenv(name, value)
 
     def run(*arguments: object, code: int = 0, stdin: bytes | None = None) -> Any:
-        said = CliRunner().invoke(app, [*map(str, arguments), "--output", "json"], input=stdin)
-        if said.exception is not None and not isinstance(said.exception, SystemExit):
-            raise said.exception
-        assert said.exit_code == code, said.stderr
+        result = CliRunner().invoke(app, [*map(str, arguments), "--output", "json"], input=stdin)
+        if result.exception is not None and not isinstance(result.exception, SystemExit):
+            raise result.exception
+        assert result.exit_code == code, result.stderr
         try:
-            return json.loads(said.stdout)
+            return json.loads(result.stdout)
         except ValueError:
-            return [json.loads(line) for line in said.stdout.splitlines()]
+            return [json.loads(line) for line in result.stdout.splitlines()]
 
     return run
 
@@ -217,14 +217,14 @@ def test_undo_is_handed_over_to_a_coordinator_on_ray(guardedit, environment, cha
         assert door.stat().st_mode & 0o777 == 0o600
         (fact,) = guardedit("facts", "list")
         # In a process of its own: this one may already have imported Ray without a token.
-        said = subprocess.run(
+        result = subprocess.run(
             [sys.executable, "-m", "guardedit", "facts", "undo", fact["id"], "-o", "json"],
             capture_output=True,
             text=True,
             check=False,
             env={**os.environ, **environment},
         )
-        assert (said.returncode, json.loads(said.stdout)["kind"]) == (0, "undo"), said.stderr
+        assert (result.returncode, json.loads(result.stdout)["kind"]) == (0, "undo"), result.stderr
         assert guardedit("facts", "list") == []
         code, _ = running.end(signal.SIGTERM)
     finally:

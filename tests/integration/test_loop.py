@@ -52,7 +52,7 @@ def test_a_retraction_of_a_fact_in_the_weights_gives_the_old_answer_back(system,
         "relation": gone.key.relation,
         "prompt": "{} is",
     }
-    before = system.bench.host.complete([gone.prompt])[0]
+    before = system.loaded.host.complete([gone.prompt])[0]
     submit(system, [json.dumps(body).encode()], name="retract")
     settle(system)
     answer = system.ask([gone.prompt])[0]

@@ -1,9 +1,10 @@
-"""The same system on Ray; each kind of actor is killed and rebuilds itself. One Ray for the module."""
+"""The system on Ray: each kind of actor is killed and recovers. One Ray cluster for the module."""
 
 from __future__ import annotations
 
 import contextlib
 import ipaddress
+import json
 import os
 import socket
 import subprocess
@@ -11,6 +12,7 @@ import sys
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
+from urllib.request import urlopen
 
 import pytest
 import ray
@@ -19,7 +21,7 @@ import guardedit
 from guardedit.core.errors import LedgerBusy, UsageError, WrongBaseModel
 from guardedit.core.messages import Delivery
 from guardedit.ledger.sqlite_ledger import SqliteLedger
-from guardedit.runtime.actors import WorkerShell, make
+from guardedit.runtime.actors import WorkerActor, start_actor
 from guardedit.runtime.calls import call
 from guardedit.runtime.cluster import RaySystem
 
@@ -30,11 +32,13 @@ pytestmark = pytest.mark.ray
 def running(tmp_path_factory, warm_home, policy) -> Iterator[RaySystem]:
     import shutil
 
-    from guardedit.settings import Settings
+    from guardedit.settings import Address, Settings
 
     home = tmp_path_factory.mktemp("ray") / "home"
     shutil.copytree(warm_home / "moments", home / "moments")
-    with RaySystem(Settings(home=home, metrics=None), policy) as system:
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        metrics = Address("127.0.0.1", free.getsockname()[1])
+    with RaySystem(Settings(home=home, metrics=metrics), policy) as system:
         yield system
 
 
@@ -58,7 +62,7 @@ def right(system: RaySystem, made: list) -> float:
     return sum(a.text == c.target for a, c in zip(found, made, strict=True)) / len(made)
 
 
-def test_corrections_go_the_whole_way_through_actors(running: RaySystem, changes: Callable):
+def test_corrections_are_processed_by_actors(running: RaySystem, changes: Callable):
     made = changes(5, seed=20, prefix="ray-a")
     put(running, [c.raw for c in made], "a")
     settle(running)
@@ -66,8 +70,21 @@ def test_corrections_go_the_whole_way_through_actors(running: RaySystem, changes
     assert running.status().weights > 0
 
 
+def test_healthz_knows_the_turns_of_both_actors(running: RaySystem):
+    metrics = running.settings.metrics
+    assert metrics is not None
+    running.step()
+    with urlopen(f"http://{metrics.host}:{metrics.port}/healthz") as answer:
+        body = json.loads(answer.read())
+    assert body["status"] == "ok"
+    assert set(body["seconds_since_turn"]) == {"live", "consolidate"}
+    assert max(body["seconds_since_turn"].values()) < 30
+
+
 @pytest.mark.parametrize(("cycle", "seed"), [("coordinator", 21), ("consolidator", 24)])
-def test_a_killed_cycle_comes_back_and_goes_on(running: RaySystem, changes: Callable, cycle: str, seed: int):
+def test_a_killed_cycle_is_restarted_and_continues(
+    running: RaySystem, changes: Callable, cycle: str, seed: int
+):
     made = changes(3, seed=seed, prefix=f"ray-{cycle}")
     put(running, [c.raw for c in made], cycle)
     before = running.epoch()
@@ -78,7 +95,7 @@ def test_a_killed_cycle_comes_back_and_goes_on(running: RaySystem, changes: Call
 
 
 @pytest.mark.parametrize(("kind", "seed"), [("workers", 22), ("shards", 23)])
-def test_a_killed_worker_or_shard_comes_back(running: RaySystem, changes: Callable, kind: str, seed: int):
+def test_a_killed_worker_or_shard_is_restarted(running: RaySystem, changes: Callable, kind: str, seed: int):
     made = changes(3, seed=seed, prefix=f"ray-{kind}")
     before = running.epoch()
     running.kill(getattr(running, kind)[0])
@@ -192,7 +209,7 @@ def test_an_actor_that_cannot_start_says_why_in_its_own_words(running: RaySystem
         (nowhere, WrongBaseModel, "config.json is absent, recorded is"),
         (fresh, UsageError, "no-model is not a model folder"),
     ):
-        actor = make(WorkerShell, settings, running.policy, None, 1, name=f"stillborn-{kind.__name__}")
+        actor = start_actor(WorkerActor, settings, running.policy, None, 1, name=f"failing-{kind.__name__}")
         with pytest.raises(kind, match=says):
             call(actor.base)
         ray.kill(actor, no_restart=True)

@@ -1,4 +1,4 @@
-"""Prometheus' numbers are the ledger's: a live scrape over HTTP against SQL of this file's own (P9)."""
+"""The metrics agree with the ledger: a scrape over HTTP is compared with separate SQL queries (P9)."""
 
 from __future__ import annotations
 
@@ -23,10 +23,12 @@ def town(tmp_path):
 
 
 def scraped(town) -> dict[tuple[str, tuple[tuple[str, str], ...]], float]:
-    seen = MetricsObserver()
+    observer = MetricsObserver()
     for event in town.heard:
-        seen(event)
-    page = registry(read=town.ledger.counts, seen=seen.seen, sources=["submit"], build={"version": "test"})
+        observer(event)
+    page = registry(
+        read=town.ledger.counts, observed=observer.values, sources=["submit"], build={"version": "test"}
+    )
     server = MetricsServer(page, host="127.0.0.1", port=0)
     try:
         with urlopen(f"{server.url}/metrics") as answer:

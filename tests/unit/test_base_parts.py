@@ -15,7 +15,7 @@ from guardedit.assembly.base_check import recorded_parts
 from guardedit.core.errors import UsageError, WrongBaseModel
 from guardedit.core.proposal import WeightEdit
 from guardedit.ledger.sqlite_ledger import SqliteLedger
-from guardedit.models.weights.statistics import read_moments, save_moments
+from guardedit.models.weights.second_moments import read_moments, save_moments
 from guardedit.settings import Settings
 from tests.conformance.editor_bench import BACKGROUND, SENTENCES
 from tests.tiny_models import CARDED, byte_tokenizer
@@ -109,7 +109,7 @@ def test_a_part_that_was_changed_lost_or_cut_is_refused_by_name_until_it_is_put_
         assert says in str(refused.value)
         assert str(refused.value).count("recorded is") == 1
         with pytest.raises(WrongBaseModel, match="recorded is"):
-            assembly.unchanged_base(settings)
+            assembly.require_unchanged_base(settings)
     path.write_bytes(before)
     assembly.check_base(settings, ledger)
     assert bases(ledger) == 1
@@ -159,7 +159,7 @@ def test_a_card_of_the_sweep_is_a_change_that_can_be_accepted(settings, ledger):
     card = assembly.find_card(settings, ledger.base_sha256)
     path = assembly.card_file(settings, ledger.base_sha256)
     path.parent.mkdir()
-    path.write_text(card.json)
+    path.write_text(card.text)
     with pytest.raises(WrongBaseModel, match="guardedit base accept edit_card/home"):
         assembly.check_base(settings, ledger)
     (part,) = assembly.accept_base(settings, ledger, ["edit_card"], by="Ada")
@@ -246,11 +246,11 @@ def test_new_moments_are_recorded_while_something_else_is_changed_and_that_is_no
     known = {**recorded_parts(ledger)}
     assembly.load_setup(settings, policy, layer=2, layers=(2,), use_card=False)
     (tmp_path / "model" / "probes.json").write_text("{}")
-    assembly.note_new_parts(settings, ledger)
+    assembly.record_new_parts(settings, ledger)
     now = recorded_parts(ledger)
     assert {**now, **known} == now
     assert len(now) == len(known) + 1
-    assembly.note_new_parts(settings, ledger)
+    assembly.record_new_parts(settings, ledger)
     assert bases(ledger) == 2
 
 
@@ -282,7 +282,7 @@ def test_who_accepted_what_and_when_stays_in_the_ledger(settings, ledger, tmp_pa
 def test_only_what_was_changed_can_be_accepted(settings, ledger, tmp_path):
     (tmp_path / "model" / "probes.json").write_text("{}")
     for name in ("background", "nonsense"):
-        with pytest.raises(UsageError, match=f"{name}: nothing of that name was changed; changed: probes"):
+        with pytest.raises(UsageError, match=f"{name}: no changed part has this name; changed parts: probes"):
             assembly.accept_base(settings, ledger, [name, "probes"], by="Ada")
     assert bases(ledger) == 1
 
@@ -316,5 +316,5 @@ def test_probes_that_stand_in_for_the_background_are_not_accepted_under_edits(se
 
 def test_another_model_is_not_accepted(settings, ledger, tmp_path):
     (tmp_path / "model" / "model.safetensors").write_bytes(b"other weights")
-    with pytest.raises(WrongBaseModel, match="another model needs a folder of its own"):
+    with pytest.raises(WrongBaseModel, match="use another folder for another model"):
         assembly.accept_base(settings, ledger, ["weights"], by="Ada", base_sha256="f" * 64)

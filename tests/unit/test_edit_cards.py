@@ -7,7 +7,7 @@ import pytest
 from guardedit import assembly
 from guardedit.assembly.edit_cards import editing_sha256, joint_settings
 from guardedit.core.errors import PolicyError, StorageFull, UsageError
-from guardedit.editing.edit_card import EditCard
+from guardedit.editing.edit_card import CardSettings, EditCard
 from guardedit.editing.settings import EditSettings, JointSettings
 from guardedit.settings import Settings
 
@@ -43,7 +43,7 @@ def test_the_sweeps_card_goes_before_the_folders(beside, in_folder):
 
 
 def test_a_card_of_another_model_is_an_error_that_says_so(beside, in_folder):
-    in_folder(EditCard(base_sha256=OTHER, layer=5, layers=(5,)).json)
+    in_folder(EditCard(base_sha256=OTHER, layer=5, layers=(5,)).text)
     with pytest.raises(UsageError, match=r"edit_card\.json is the edit card of another model, cdcdcd"):
         assembly.find_card(beside, BASE)
 
@@ -61,7 +61,7 @@ def test_a_card_that_cannot_be_read_or_kept_is_told(beside, in_folder, tmp_path)
     (tmp_path / "home").write_text("a file where a folder should be")
     with pytest.raises(StorageFull, match="cannot write"):
         assembly.write_card(beside, EditCard(base_sha256=BASE, layer=2, layers=(2,)))
-    with pytest.raises(UsageError, match="names none"):
+    with pytest.raises(UsageError, match="has no base_sha256"):
         assembly.write_card(beside, EditCard(layer=2, layers=(2,)))
 
 
@@ -74,7 +74,8 @@ def test_the_layer_is_the_policys_else_the_cards(beside, policy):
 
 
 def test_a_dial_is_the_policys_else_the_cards_else_its_default(policy):
-    card = EditCard(layer=5, layers=(5,), edit={"steps": 7, "ridge": 0.5}, joint={"steps": 9, "together": 4})
+    chosen = CardSettings(edit={"steps": 7, "ridge": 0.5}, joint={"steps": 9, "together": 4})
+    card = EditCard(layer=5, layers=(5,), settings=chosen)
     strict = with_dials(policy, steps=3)
 
     assert assembly.edit_settings(policy) == EditSettings()
@@ -82,7 +83,7 @@ def test_a_dial_is_the_policys_else_the_cards_else_its_default(policy):
     assert assembly.edit_settings(strict, card) == EditSettings(steps=3, ridge=0.5)
     assert joint_settings(policy, card) == JointSettings(steps=9, together=4)
     assert joint_settings(strict, card) == JointSettings(steps=3, together=4)
-    assert assembly.policy_dials(strict, EditSettings) == {"steps": 3}
+    assert assembly.policy_settings(strict, EditSettings) == {"steps": 3}
 
 
 def test_edits_made_otherwise_have_another_digest(beside, policy):
@@ -91,8 +92,8 @@ def test_edits_made_otherwise_have_another_digest(beside, policy):
     others = [
         EditCard(layer=4, layers=(5,)),
         EditCard(layer=5, layers=(4, 5)),
-        EditCard(layer=5, layers=(5,), edit={"steps": 7}),
-        EditCard(layer=5, layers=(5,), joint={"steps": 7}),
+        EditCard(layer=5, layers=(5,), settings=CardSettings(edit={"steps": 7})),
+        EditCard(layer=5, layers=(5,), settings=CardSettings(joint={"steps": 7})),
     ]
     digests = [editing_sha256(policy, beside, card) for card in (plain, same, *others)]
     assert digests[0] == digests[1]

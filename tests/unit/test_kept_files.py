@@ -13,17 +13,17 @@ import torch
 from guardedit import assembly
 from guardedit.core.durable import replace_file
 from guardedit.core.errors import StorageFull
-from guardedit.core.probe import Kind, Question
+from guardedit.core.probe import Question, QuestionKind
 from guardedit.editing.edit_card import EditCard
 from guardedit.editing.joint import directions
 from guardedit.editing.joint.directions import LayerStatistics
-from guardedit.editing.optimise.keys import at_subject_in
+from guardedit.editing.optimise.keys import keys_and_values_by_layer
 from guardedit.editing.settings import EditSettings
 from guardedit.editing.setup import Setup
 from guardedit.models.background import background_texts
 from guardedit.models.host import ModelHost
 from guardedit.models.weights.fold import Fold
-from guardedit.models.weights.statistics import (
+from guardedit.models.weights.second_moments import (
     SecondMoments,
     collect,
     moments_from,
@@ -165,15 +165,19 @@ def test_what_must_come_out_the_same_again_is_made_on_one_thread(tmp_path, host)
         layer=0,
         layers=(0,),
         settings=EditSettings(),
-        known=(Question(prompt="Peru speaks", kind=Kind.OTHER_SUBJECT, expected="Spanish", subject="Peru"),),
+        known=(
+            Question(
+                prompt="Peru speaks", kind=QuestionKind.OTHER_SUBJECT, expected="Spanish", subject="Peru"
+            ),
+        ),
         cache=tmp_path,
     )
     with pytest.MonkeyPatch.context() as patch:
         seen: list[int] = []
         patch.setattr(
             directions,
-            "at_subject_in",
-            lambda *a, **k: seen.append(torch.get_num_threads()) or at_subject_in(*a, **k),
+            "keys_and_values_by_layer",
+            lambda *a, **k: seen.append(torch.get_num_threads()) or keys_and_values_by_layer(*a, **k),
         )
         threads_seen(host, lambda: LayerStatistics.of(setup))
     assert seen == [1]

@@ -22,7 +22,7 @@ def test_the_background_is_the_file_beside_the_model(beside, tmp_path):
     assert assembly.background(beside, None) == ["One.", "Two."]
 
 
-@pytest.mark.parametrize(("text", "says"), [("no", "is not JSON"), ('{"a": 1}', "must hold a list")])
+@pytest.mark.parametrize(("text", "says"), [("no", "is not JSON"), ('{"a": 1}', "must contain a list")])
 def test_a_background_that_is_no_list_of_texts_is_refused(beside, tmp_path, text, says):
     (tmp_path / assembly.BACKGROUND).write_text(text)
     with pytest.raises(UsageError, match=says):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import fields
+from dataclasses import fields, replace
 from pathlib import Path
 
 import pytest
@@ -105,3 +105,26 @@ def test_the_ledger_key_is_not_shown() -> None:
     settings = Settings.from_environment({"GUARDEDIT_LEDGER_KEY": "very-secret"})
     assert settings.ledger_key == b"very-secret"
     assert "very-secret" not in repr(settings)
+
+
+def test_a_changed_copy_is_checked_like_the_original() -> None:
+    settings = Settings.from_environment({"GUARDEDIT_LEDGER_KEY": "very-secret"})
+    changed = replace(settings, metrics=None, model_workers=2)
+    assert (changed.metrics, changed.model_workers, changed.ledger_key) == (None, 2, b"very-secret")
+    with pytest.raises(UsageError, match="GUARDEDIT_MODEL_WORKERS is 0: use a whole number from 1"):
+        replace(settings, model_workers=0)
+    with pytest.raises(UsageError, match="there is no setting 'modle': known are home, "):
+        replace(settings, modle="x")
+
+
+def test_variables_that_are_no_settings_are_ignored() -> None:
+    assert Settings.from_environment({"GUARDEDIT_FAILPOINT": "a:1", "GUARDEDIT": "x"}) == Settings()
+
+
+def test_the_environment_of_the_process_does_not_count(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GUARDEDIT_DEVICE", "cuda")
+    assert Settings() == Settings.from_environment({})
+
+
+def test_a_folder_that_is_not_utf8_can_be_named() -> None:
+    assert Settings.from_environment({"GUARDEDIT_HOME": "/tmp/\udcff"}).home == Path("/tmp/\udcff")

@@ -1,23 +1,22 @@
-"""`guardedit demo`: the whole way on the embedded model, with a report, a picture and thresholds."""
+"""`guardedit demo`: run the whole system on a stream of corrections, and compare its results with limits."""
 
 from __future__ import annotations
 
-import os
 import tempfile
 from contextlib import ExitStack
-from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from guardedit.cli.demo.screen import Screen
+from guardedit.cli.demo.screen import LiveScreen
 from guardedit.cli.demo.tables import print_tables
 from guardedit.cli.run import Runtime
 from guardedit.cli.terminal import show
 from guardedit.cli.terminal.failure import Code
-from guardedit.cli.terminal.options import MOST_SEED, Format, Home, Model, PolicyFile, settings_from
+from guardedit.cli.terminal.options import MOST_SEED, Format, Model, settings_from
 from guardedit.cli.terminal.show import Output
+from guardedit.demo.isolation import isolated
 from guardedit.demo.run import DemoRun
 from guardedit.settings import shipped_policy
 
@@ -26,39 +25,51 @@ POLICY = "demo.yaml"
 
 def demo(
     *,
-    corrections: Annotated[int, typer.Option(min=40, help="Lines of the stream.")] = 300,
-    seed: Annotated[int, typer.Option(min=0, max=MOST_SEED, help="Another seed is another stream.")] = 0,
-    runtime: Annotated[Runtime, typer.Option(help="In Ray actors, or in this process.")] = Runtime.RAY,
-    report: Annotated[Path, typer.Option(help="Where to write; a PNG goes beside it.")] = Path("demo.json"),
-    home: Home = None,
-    policy: PolicyFile = None,
+    corrections: Annotated[int, typer.Option(min=40, help="Number of messages in the stream.")] = 300,
+    seed: Annotated[
+        int, typer.Option(min=0, max=MOST_SEED, help="Random seed; another seed gives another stream.")
+    ] = 0,
+    runtime: Annotated[
+        Runtime, typer.Option(help="Run the parts as Ray actors, or all in this process.")
+    ] = Runtime.RAY,
+    report: Annotated[
+        Path, typer.Option(help="File for the report; a picture with the same name is put next to it.")
+    ] = Path("demo.json"),
+    home: Annotated[
+        Path | None,
+        typer.Option(help="Folder for the ledger. Default: a temporary folder.", show_default=False),
+    ] = None,
+    policy: Annotated[
+        Path | None,
+        typer.Option(help="Policy file. Default: the shipped demo.yaml.", show_default=False),
+    ] = None,
     model: Model = None,
     output: Format = Output.TABLE,
     unguarded: Annotated[
         bool,
         typer.Option(
             "--unguarded/--no-unguarded",
-            help="Also run the stream with the guard off, by original ROME, and from memory alone.",
+            help="For comparison, also run the stream without the guard, with ROME as published, and with "
+            "memory alone.",
         ),
     ] = True,
 ) -> None:
-    """Stream corrections through the whole system, ask everything afterwards, and compare with thresholds.
+    """Run the whole system on a stream of corrections.
 
-    Among the corrections are some whose edits ruin a model. The coordinator is killed once, epochs are rolled
-    back, facts undone and redone. Uses a fresh folder unless --home names one. Exit code 1 when a number
-    misses its threshold.
+    Afterwards every question is asked, and the results are compared with limits. Some of the corrections
+    would ruin the model if their edits were served. Meanwhile the coordinator is killed once, epochs are
+    rolled back, and facts are undone and redone.
+
+    Exit code 1 if a result misses its limit.
     """
     from guardedit.demo.report import reached
 
     with ExitStack() as stack:
         folder = home or Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="guardedit-demo-")))
         settings = settings_from(folder, policy or shipped_policy(POLICY), model, runtime=runtime.value)
-        # The demo talks to nobody: no broker, no port. One worker of one thread a core: threads of one
-        # process wait for each other at every operator, which is ten times slower beside other work.
-        workers = max(settings.model_workers, min(4, os.cpu_count() or 1))
-        settings = replace(settings, metrics=None, redis_url="", ray_address="", model_workers=workers)
-        screen = stack.enter_context(Screen(f"guardedit demo: {corrections} corrections, seed {seed}"))
-        found = DemoRun(settings, screen, corrections=corrections, seed=seed).run(report, unguarded=unguarded)
+        screen = stack.enter_context(LiveScreen(f"guardedit demo: {corrections} corrections, seed {seed}"))
+        run = DemoRun(isolated(settings), screen, corrections=corrections, seed=seed)
+        found = run.run(report, unguarded=unguarded)
     report.write_text(show.document(found), encoding="utf-8")
     if output is Output.JSON:
         show.record(found, output)

@@ -1,4 +1,4 @@
-"""What the demo shows while it runs: a live panel on a terminal, one quiet line an epoch elsewhere."""
+"""Progress of the demo: a live panel on a terminal, elsewhere one line for each epoch, on stderr."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ if TYPE_CHECKING:
     from guardedit.agent.parts import StepReport
     from guardedit.runtime.coordinator import Status
 
-#: Verdicts on the panel.
+#: How many verdicts the panel shows.
 RECENT = 8
 #: Width of the bars, in characters.
 BAR = 40
 
 
-class Screen:
-    """Takes news and shows it. A context manager."""
+class LiveScreen:
+    """Implements `DemoProgress`. A context manager."""
 
     def __init__(self, title: str) -> None:
         self.title = title
@@ -49,18 +49,18 @@ class Screen:
             self._live.__exit__(kind, error, trace)
 
     def stage(self, text: str) -> None:
-        """What is being done now."""
+        """Show what is being done now."""
         if self._live is None and text != self._stage:
             show.warn(f"{text} ...")
         self._stage = text
 
     def progress(self, text: str) -> None:
-        """How far it is; only where it can be overwritten."""
+        """Show how far it is, on a terminal only."""
         if self._live is not None:
             self._stage = text
 
     def turn(self, report: StepReport, status: Status, verdicts: Sequence[tuple[str, str]]) -> None:
-        """One turn of the loop: where things stand, and (outcome, reason) of new verdicts."""
+        """Show the state after one turn of the loop, and (outcome, reason) of new verdicts."""
         self._status = status
         self._verdicts.extend(verdicts)
         if self._live is None and status.epoch != self._epoch:
@@ -85,7 +85,7 @@ def _line(report: StepReport, status: Status) -> str:
     parts = [
         f"epoch {status.epoch}:",
         f"{status.memory} in memory, {status.weights} in weights",
-        f"(+{report.promoted}, {report.turned_away} turned away)",
+        f"(this turn {report.promoted} promoted, {report.kept} kept in memory)",
         f"perplexity {show.cell(status.perplexity_ratio)}",
         f"layer {status.capacity_ratio:.0%} full",
         f"{status.dead_letters} dead letters",
@@ -105,7 +105,7 @@ def _numbers(status: Status) -> Any:
         "in weights": f"{_bar(status.weights / total)} {status.weights}",
         "layer in use": f"{_bar(status.capacity_ratio)} {status.capacity_ratio:.1%}",
         "perplexity": "not measured yet" if math.isnan(ratio) else f"{ratio:.4f} times the base model's",
-        "turned away": f"{status.turned_away}",
+        "kept in memory": f"{status.kept_in_memory}",
         "dead letters": f"{status.dead_letters}",
         "trials": ", ".join(f"{count} {outcome}" for outcome, count in status.trials.items()) or "none yet",
         "rollbacks": f"{status.rollbacks}",
@@ -116,7 +116,7 @@ def _numbers(status: Status) -> Any:
 
 
 def _bar(share: float) -> str:
-    """`share` of `BAR` characters.
+    """A bar of `BAR` characters, filled up to `share` (0 to 1).
 
     >>> _bar(0.5) == "█" * 20 + "░" * 20
     True

@@ -1,4 +1,4 @@
-"""The demo's result for people: numbers and what stands beside them, placements, lines meant to ruin."""
+"""The demo's report as tables: numbers with limits, comparisons, placements, and the disabling messages."""
 
 from __future__ import annotations
 
@@ -8,15 +8,15 @@ from typing import Any
 from guardedit.cli.terminal import show
 from guardedit.cli.terminal.show import Output
 
-#: Columns beside the system's own numbers.
-BESIDE = ("guard_off", "original_rome")
+#: Fields of the report with the runs for comparison, one column for each that was run.
+COMPARISONS = ("guard_off", "original_rome")
 
 
 def print_tables(found: dict[str, Any], report: Path) -> None:
-    """Everything, in tables; `found` is the report as it is written."""
+    """Print the whole report; `found` is its JSON object."""
     for title, table in (
         ("", numbers(found)),
-        ("exact_match and paraphrase by placement, and of the same facts from memory alone", places(found)),
+        (_places_title(found), places(found)),
         (_rule(found), disabling(found)),
     ):
         for text in ("", title) if title else ():
@@ -27,11 +27,11 @@ def print_tables(found: dict[str, Any], report: Path) -> None:
 
 
 def numbers(found: dict[str, Any]) -> list[dict[str, Any]]:
-    """Every number with its limit, then those without one; beside them the comparisons."""
-    from guardedit.demo.report import TOLD, rows
+    """One row for each number: first those with a limit, then those without; with the comparisons."""
+    from guardedit.demo.report import WITHOUT_LIMIT, threshold_results
 
-    def beside(name: str) -> dict[str, Any]:
-        return {column: found.get(column, {}).get(name) for column in BESIDE}
+    def compared(name: str) -> dict[str, Any]:
+        return {column: found[column].get(name) for column in COMPARISONS if column in found}
 
     return [
         *(
@@ -40,10 +40,10 @@ def numbers(found: dict[str, Any]) -> list[dict[str, Any]]:
                 "value": row.value,
                 "wanted": f"{row.threshold.sign} {row.threshold.limit:.3g}",
                 "result": "pass" if row.met else "MISS",
-                **beside(row.threshold.name),
+                **compared(row.threshold.name),
                 "meaning": row.threshold.meaning,
             }
-            for row in rows(found)
+            for row in threshold_results(found)
         ),
         *(
             {
@@ -51,36 +51,37 @@ def numbers(found: dict[str, Any]) -> list[dict[str, Any]]:
                 "value": found.get(name),
                 "wanted": "",
                 "result": "",
-                **beside(name),
+                **compared(name),
                 "meaning": meaning,
             }
-            for name, meaning in TOLD.items()
+            for name, meaning in WITHOUT_LIMIT.items()
         ),
     ]
 
 
 def places(found: dict[str, Any]) -> list[dict[str, Any]]:
-    """One row a placement."""
-    alone = found.get("memory_alone", {}).get("by_placement", {})
-    return [
-        {
-            "placement": place,
-            **scores,
-            "memory_alone_exact_match": alone.get(place, {}).get("exact_match"),
-            "memory_alone_paraphrase": alone.get(place, {}).get("paraphrase"),
-        }
-        for place, scores in found["by_placement"].items()
-    ]
+    """One row for each placement."""
+    rows = [{"placement": place, **scores} for place, scores in found["by_placement"].items()]
+    if alone := found.get("memory_alone", {}).get("by_placement"):
+        for row in rows:
+            for name in ("exact_match", "paraphrase"):
+                row[f"memory_alone_{name}"] = alone[row["placement"]][name]
+    return rows
+
+
+def _places_title(found: dict[str, Any]) -> str:
+    title = "exact_match and paraphrase by placement"
+    return f"{title}, and for the same facts with memory alone" if "memory_alone" in found else title
 
 
 def disabling(found: dict[str, Any]) -> list[dict[str, Any]]:
-    """One row a line that was sent to ruin the model."""
+    """One row for each message whose edit would disable the model."""
     return [
         {
             "edit": row["kind"],
             "perplexity_ratio": row["perplexity_ratio"],
             "answers_lost": row["answers_lost"],
-            "disabling": "yes" if row["disabling"] else "no model" if row["problem"] else "NO",
+            "disabling": "yes" if row["disabling"] else "unfoldable" if row["problem"] else "NO",
             "question": f"{row['prompt']} {row['target']}",
             "kept_out": row["kept_out"].partition(";")[0],
         }
@@ -89,46 +90,49 @@ def disabling(found: dict[str, Any]) -> list[dict[str, Any]]:
 
 
 def notes(found: dict[str, Any]) -> list[str]:
-    """What the columns of the comparisons are, and where each of them ended."""
+    """One sentence for each run for comparison: what it is, and where it ended."""
     names = {
-        "guard_off": "guard_off: the same system, editor and batches with the guard off, on one core",
-        "original_rome": "original_rome: each fact straight into the weights as first published, no memory, "
-        "on one core",
+        "guard_off": "guard_off: the same system, editor and batches without the guard, on one core",
+        "original_rome": "original_rome: each fact edited into the weights at once by ROME as published, "
+        "without memory, on one core",
     }
     lines = []
     for column, name in names.items():
         if row := found.get(column):
             ended = (
-                f"the model was gone after {row['lines']} lines, so it was stopped there and asked what it "
-                "had been told by then"
+                f"the model was unusable after {row['lines']} messages, so the run was stopped there and "
+                "asked only about those"
                 if row["gone"]
-                else f"all {row['lines']} lines"
+                else f"all {row['lines']} messages"
             )
             lines.append(f"{name}; {row['edits']} edits in {row['seconds']:.0f} s; {ended}.")
     return lines
 
 
 def summary(found: dict[str, Any], report: Path) -> str:
-    """The rest in a few sentences."""
+    """The remaining numbers in a few sentences."""
     facts = found["facts"]
+    picture = (
+        f"picture: {found['picture']}" if found["picture"] else "without a picture: matplotlib is missing"
+    )
     guard = found["guard_seconds"] / found["seconds"]
     return (
         f"{facts['weights']} facts in the weights, {facts['memory']} in memory; "
-        f"{found['turned_away']} turned away by the guard, "
+        f"{found['turned_away']} kept in memory by the guard, "
         f"{found['turned_away_full']} because the layer was full "
         f"({found['capacity_ratio']:.0%} of its free rank in use, {found['capacity_limit']:.0%} allowed); "
-        f"{found['seconds_per_correction']:.2f} s a correction, {guard:.0%} of it the guard's; "
+        f"{found['seconds_per_correction']:.2f} s per correction, {guard:.0%} of it for the guard; "
         f"{found['mining_seconds']:.0f} s to find the disabling edits, {found['seconds_total'] / 60:.1f} "
-        f"minutes in all, {found['peak_memory_bytes'] / 2**30:.1f} GiB. "
-        f"Report: {report}, picture: {report.with_suffix('.png')}"
+        f"minutes in total, at most {found['peak_memory_bytes'] / 2**30:.1f} GiB of memory. "
+        f"Report: {report}, {picture}"
     )
 
 
 def _rule(found: dict[str, Any]) -> str:
     rule, on, worst = found["disabling_rule"], found["disabling_measured_on"], found["served_worst"]
     return (
-        f"disabling: perplexity at least x{rule['perplexity_ratio']:g}, or {rule['answers_lost']:.0%} of the "
-        f"answers lost, alone in the base model, on {on['texts']} texts and {on['questions']} questions that "
-        f"neither guard nor model saw; the worst of {found['served_weights']} sets of weights that were "
-        f"served: x{worst['perplexity_ratio']:.3f}, {worst['answers_lost']:.1%} lost"
+        f"an edit is disabling if, alone in the base model, it multiplies perplexity by at least "
+        f"{rule['perplexity_ratio']:g} or loses {rule['answers_lost']:.0%} of the answers, on {on['texts']} "
+        f"texts and {on['questions']} questions that neither guard nor model saw; the worst of all "
+        f"served weights: x{worst['perplexity_ratio']:.3f}, {worst['answers_lost']:.1%} of the answers lost"
     )

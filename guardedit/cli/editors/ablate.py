@@ -1,4 +1,4 @@
-"""`guardedit editors ablate`: the default editor with one measure at a time left out."""
+"""`guardedit editors ablate`: measure the default editor with one part left out at a time."""
 
 from __future__ import annotations
 
@@ -7,19 +7,12 @@ from typing import Annotated
 
 import typer
 
-from guardedit.cli.measuring import (
-    Batch,
-    Facts,
-    Sequential,
-    Single,
-    bar,
-    facts_to_edit,
-    names_in,
-    show_measured,
-    unsaid,
-)
+from guardedit.cli.editors.options import Batch, Sequential, Single
+from guardedit.cli.editors.tables import print_results
 from guardedit.cli.terminal import show
-from guardedit.cli.terminal.options import MOST_SEED, Format, Home, Model, PolicyFile, settings_from
+from guardedit.cli.terminal.lists import names_in
+from guardedit.cli.terminal.options import MOST_SEED, Facts, Format, Home, Model, PolicyFile, settings_from
+from guardedit.cli.terminal.progress import progress
 from guardedit.cli.terminal.show import Output
 
 
@@ -28,7 +21,7 @@ def ablate(
     only: Annotated[
         str | None,
         typer.Option(
-            help="Names of ablations, with commas between; else all.", metavar="A,B", show_default=False
+            help="Names of ablations, separated by commas. Default: all.", metavar="A,B", show_default=False
         ),
     ] = None,
     home: Home = None,
@@ -39,15 +32,18 @@ def ablate(
     sequential: Sequential = 64,
     batch: Batch = 32,
     seed: Annotated[
-        int, typer.Option(min=0, max=MOST_SEED, help="Of the choice of facts and of what is sampled.")
+        int,
+        typer.Option(min=0, max=MOST_SEED, help="Random seed, for the choice of facts and for the editor."),
     ] = 0,
     output: Format = Output.TABLE,
 ) -> None:
-    """Leave out one measure of the default editor at a time, and edit the same facts.
+    """Measure what each part of the default editor contributes.
 
-    The first row is the editor as it is. The columns are those of `editors compare`.
+    Edits the same facts again and again, each time with one part of the editor left out or replaced. The
+    first row is the complete editor. The columns are those of `editors compare`.
     """
     from guardedit import assembly
+    from guardedit.lab.choosing import cases_to_edit, unknown_to
     from guardedit.lab.editors import ablation
     from guardedit.lab.editors.compare import Plan
     from guardedit.lab.editors.report import numbers
@@ -56,17 +52,18 @@ def ablate(
     settings = settings_from(home, policy, model)
     rules = load_policy(settings.policy)
     chosen = ablation.choose(names_in(only))
-    cases, texts = facts_to_edit(settings, facts, count=max(single, sequential), seed=seed)
-    started = time.perf_counter()
-    setup = assembly.load_setup(settings, rules, seed=seed)
+    cases, texts = cases_to_edit(settings, facts, count=max(single, sequential), seed=seed)
     plan = Plan(single=single, sequential=sequential, batch=batch, checkpoints=(sequential,))
-    with bar() as tell:
-        good = unsaid(setup.host, cases)
-        found = ablation.ablate(setup, good, texts, plan, ablations=chosen, tell=tell)
+    started = time.perf_counter()
+    with progress("loading the model") as report:
+        setup = assembly.load_setup(settings, rules, seed=seed)
+        report("asking the base model")
+        cases = unknown_to(setup.host, cases)
+        found = ablation.ablate(setup, cases, texts, plan, ablations=chosen, tell=report)
     seconds = time.perf_counter() - started
     if output is Output.JSON:
-        about = {"base_sha256": setup.host.base_sha256, "seed": seed, "facts": len(good), "batch": batch}
+        about = {"base_sha256": setup.host.base_sha256, "seed": seed, "facts": len(cases), "batch": batch}
         show.record({**about, "seconds": seconds, "ablations": numbers(found)}, output)
         return
-    show_measured(found, output)
-    show.line({}, output, f"{len(good)} facts, {batch} at a time in sequence; {seconds:.0f} s.")
+    print_results(found)
+    show.line({}, output, f"{len(cases)} facts; batches of {batch} in sequence; {seconds:.0f} s.")

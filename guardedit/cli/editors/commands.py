@@ -1,4 +1,4 @@
-"""`guardedit editors`: list and describe the editing methods, measure them, take one apart, train some."""
+"""`guardedit editors`: the group of commands about editing methods."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from guardedit.cli.editors.list import describe, list_
 from guardedit.cli.editors.train import train
 from guardedit.cli.terminal.options import commands, examples
 
-app = commands("Editing methods: list, describe, compare, ablate, train.")
+app = commands("Inspect, measure and train editing methods.")
 
 app.command("list", epilog=examples("guardedit editors list", "guardedit editors list --output json"))(list_)
 app.command("describe", epilog=examples("guardedit editors describe rome"))(describe)

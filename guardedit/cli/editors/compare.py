@@ -1,44 +1,26 @@
-"""`guardedit editors compare`: several methods on the same facts."""
+"""`guardedit editors compare`: measure several editing methods on the same facts."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from guardedit.cli.measuring import (
-    Batch,
-    Facts,
-    Sequential,
-    Single,
-    bar,
-    facts_to_edit,
-    names_in,
-    numbers_in,
-    show_measured,
-    unsaid,
-)
+from guardedit.cli.editors.options import Batch, Sequential, Single
+from guardedit.cli.editors.tables import print_results
 from guardedit.cli.terminal import show
-from guardedit.cli.terminal.options import (
-    MOST_SEED,
-    Format,
-    Home,
-    Model,
-    PolicyFile,
-    check_picture,
-    settings_from,
-)
+from guardedit.cli.terminal.files import check_picture
+from guardedit.cli.terminal.lists import names_in, numbers_in
+from guardedit.cli.terminal.options import MOST_SEED, Facts, Format, Home, Model, PolicyFile, settings_from
+from guardedit.cli.terminal.progress import progress
 from guardedit.cli.terminal.show import Output
 from guardedit.core.errors import UsageError
-from guardedit.settings import Settings
 
 if TYPE_CHECKING:
-    from guardedit.editing.registry import Registry
-    from guardedit.lab.editors.compare import Measured
+    from guardedit.lab.editors.compare import MethodResult
 
 
 def compare(
@@ -46,7 +28,7 @@ def compare(
     methods: Annotated[
         str | None,
         typer.Option(
-            help="Names, with commas between; additions with +, as in memit+rect. Else all.",
+            help="Names of methods, separated by commas. A + adds a filter, as in memit+rect. Default: all.",
             metavar="A,B,C",
             show_default=False,
         ),
@@ -61,144 +43,139 @@ def compare(
     checkpoints: Annotated[
         str | None,
         typer.Option(
-            help="After how many edits to ask; else 1, 2, 4 ... and the last.",
+            help="Numbers of edits in the sequence after which to measure. Default: 1, 2, 4 and so on, and "
+            "the last.",
             metavar="N,N",
             show_default=False,
         ),
     ] = None,
     questions: Annotated[
-        int, typer.Option(min=1, help="Most questions of each kind at a checkpoint, own prompts aside.")
+        int,
+        typer.Option(min=1, help="Most questions of each kind at a checkpoint, besides the edits' prompts."),
     ] = 400,
     collapsed: Annotated[
         float,
-        typer.Option(min=1, help="Perplexity over the base's at a checkpoint that ends a method's sequence."),
+        typer.Option(
+            min=1,
+            help="A method's sequence ends at the first checkpoint where perplexity is this many times the "
+            "base model's.",
+        ),
     ] = 10.0,
     seed: Annotated[
-        int, typer.Option(min=0, max=MOST_SEED, help="Of the choice of facts and of what methods sample.")
+        int,
+        typer.Option(min=0, max=MOST_SEED, help="Random seed, for the choice of facts and for the methods."),
     ] = 0,
     layer: Annotated[
         int | None,
-        typer.Option(help="Where one layer is edited; else as the edit card says.", show_default=False),
+        typer.Option(
+            help="Layer for methods that edit one layer. Default: from the policy, else the edit card.",
+            show_default=False,
+        ),
     ] = None,
     layers: Annotated[
         str | None,
         typer.Option(
-            help="Where a change is spread; else as the edit card says, else that one layer.",
+            help="Layers for methods that spread an edit. Default: from the edit card, else the one layer.",
             metavar="N,N",
             show_default=False,
         ),
     ] = None,
     picture: Annotated[
-        Path | None, typer.Option(help="Curves as PNG.", metavar="FILE.png", show_default=False)
+        Path | None,
+        typer.Option(
+            help="Also draw the curves over the sequence to this file.",
+            metavar="FILE.png",
+            show_default=False,
+        ),
     ] = None,
     output: Format = Output.TABLE,
 ) -> None:
-    """Measure editing methods on the same facts: each edit alone, and all in sequence, asked after all.
+    """Measure editing methods on the same facts.
 
-    By free generation of the whole answer: reliability (the edit's prompt), generalization (wordings the
-    method was not given), locality (subjects never edited), same subject (its other facts), portability
-    (the subject by another name, after an unrelated sentence, the relation reversed), counting only what
-    the base model answers. Then perplexity over the base model's, seconds and bytes an edit. A method that
-    fails is reported, and the others go on.
+    Each method makes every edit once alone on the base model, and then edits in sequence, on top of each
+    other, with measurements at checkpoints. A method that fails is reported, and the next one runs.
 
-    Of a correction's paraphrases the second half is kept from the methods and asked. Other subjects come
-    from the model's probe set; methods are not shown those that are asked.
+    Shares of questions answered with the whole target, by free generation: reliability (the edit's own
+    prompt), generalization (wordings that the method was not given), locality (subjects that are not
+    edited), same_subject (other facts of the edited subject), portability (the subject by another name,
+    after an unrelated sentence, or the relation reversed). Questions that the base model cannot answer are
+    not counted. Also perplexity over the base model's, seconds and bytes for each edit.
+
+    The second half of a correction's paraphrases is not given to the methods and used for questions.
+    Questions about other subjects come from the model's probe set, and methods do not see them.
     """
     from guardedit.policy.load import load_policy
 
     settings = settings_from(home, policy, model)
     rules = load_policy(settings.policy)
-    wanted = _Wanted.read(methods, checkpoints, layers)
+    names = _method_names(methods)
+    asked_at = numbers_in("--checkpoints", checkpoints, at_least=1)
+    several = numbers_in("--layers", layers)
     check_picture(picture)
-    cases, texts = facts_to_edit(settings, facts, count=max(single, sequential), seed=seed)
     from guardedit import assembly
     from guardedit.editing.registry import Registry
+    from guardedit.lab.choosing import cases_to_edit, check_methods, model_name, unknown_to
     from guardedit.lab.editors.compare import Plan
-    from guardedit.lab.editors.compare import compare as run
+    from guardedit.lab.editors.compare import compare as compare_methods
 
+    cases, texts = cases_to_edit(settings, facts, count=max(single, sequential), seed=seed)
     registry = Registry()
-    names = wanted.methods or registry.names
-    _check_names(registry, names)
-    started = time.perf_counter()
-    setup = assembly.load_setup(settings, rules, layer=layer, layers=wanted.layers or None, seed=seed)
+    names = names or registry.names
+    check_methods(registry, names)
     plan = Plan(
         single=single,
         sequential=sequential,
         batch=batch,
-        checkpoints=wanted.checkpoints,
+        checkpoints=asked_at,
         most=questions,
         collapsed=collapsed,
     )
-    with bar() as tell:
-        good = unsaid(setup.host, cases)
-        found = run(setup, names, good, texts, plan, registry=registry, tell=tell)
+    started = time.perf_counter()
+    with progress("loading the model") as report:
+        setup = assembly.load_setup(settings, rules, layer=layer, layers=several or None, seed=seed)
+        report("asking the base model")
+        editable = unknown_to(setup.host, cases)
+        found = compare_methods(setup, names, editable, texts, plan, registry=registry, tell=report)
     if picture is not None:
         from guardedit.lab.editors.picture import draw_comparison
 
-        draw_comparison(picture, found, title=_title(settings, min(sequential, len(good)), batch))
+        edits = min(sequential, len(editable))
+        title = f"Editing methods on {model_name(settings)}: {edits:,} edits in sequence, {batch} at a time"
+        draw_comparison(picture, found, title=title)
     about = {
         "base_sha256": setup.host.base_sha256,
         "seed": seed,
         "layer": setup.layer,
         "layers": list(setup.layers),
         "batch": batch,
-        "facts": len(good),
-        "already_said": len(cases) - len(good),
+        "facts": len(editable),
+        "already_said": len(cases) - len(editable),
         "picture": picture,
         "seconds": time.perf_counter() - started,
     }
-    _show(about, found, output)
+    _print(about, found, output)
 
 
-@dataclass(frozen=True)
-class _Wanted:
-    """The options that are lists."""
-
-    methods: tuple[str, ...]
-    checkpoints: tuple[int, ...]
-    layers: tuple[int, ...]
-
-    @staticmethod
-    def read(methods: str | None, checkpoints: str | None, layers: str | None) -> _Wanted:
-        """UsageError for what is no list of names or of numbers."""
-        names = names_in(methods)
-        if methods is not None and not names:
-            raise UsageError(f"--methods {methods!r} names no method: leave it out for all of them")
-        return _Wanted(
-            names, numbers_in("--checkpoints", checkpoints, at_least=1), numbers_in("--layers", layers)
-        )
+def _method_names(text: str | None) -> tuple[str, ...]:
+    """The methods that were named; empty for all of them."""
+    names = names_in(text)
+    if text is not None and not names:
+        raise UsageError(f"--methods {text!r} names no method: leave it out to run all of them")
+    return names
 
 
-def _check_names(registry: Registry, names: Sequence[str]) -> None:
-    """UsageError for an unknown method or addition, before the model is loaded."""
-    from guardedit.editing.filters import find_filter
-    from guardedit.editing.registry import ANCHORED, SEPARATOR
-
-    for name in names:
-        method, *additions = name.split(SEPARATOR)
-        registry.resolve(method)
-        for addition in additions:
-            if addition != ANCHORED:
-                find_filter(addition)
-
-
-def _title(settings: Settings, edits: int, batch: int) -> str:
-    name = Path(settings.model).name if settings.model else "the demo model"
-    return f"Editing methods on {name}: {edits:,} edits in sequence, {batch} at a time"
-
-
-def _show(about: dict[str, Any], found: Sequence[Measured], output: Output) -> None:
+def _print(about: dict[str, Any], found: Sequence[MethodResult], output: Output) -> None:
     from guardedit.lab.editors.report import numbers
 
     if output is Output.JSON:
         show.record({**about, "methods": numbers(found)}, output)
         return
-    show_measured(found, output)
+    print_results(found)
     picture = about["picture"]
     show.line(
         {},
         output,
-        f"{about['facts']} facts, {about['already_said']} left out because the model says so already; "
-        f"layer {about['layer']}, spread over {about['layers']}; {about['seconds']:.0f} s."
-        + (f" Picture: {picture}" if picture else ""),
+        f"{about['facts']} facts, {about['already_said']} more left out because the model already answers "
+        f"them with their targets; layer {about['layer']}, spread over {about['layers']}; "
+        f"{about['seconds']:.0f} s." + (f" Picture: {picture}" if picture else ""),
     )

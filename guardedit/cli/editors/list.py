@@ -1,4 +1,4 @@
-"""`guardedit editors list` and `describe`: what methods there are, and what each says of itself."""
+"""`guardedit editors list` and `describe`: the editing methods and their properties."""
 
 from __future__ import annotations
 
@@ -21,7 +21,13 @@ _COLUMNS = ("method", "family", "paper", "stored", "undo", "batch", "needs_subje
 
 
 def list_(*, output: Format = Output.TABLE) -> None:
-    """List the editing methods: what each stores, how it is undone, and what it needs."""
+    """List the editing methods.
+
+    stored: what an edit keeps in the ledger. undo: exact where undoing an edit gives the same weights as if
+    it had never been made, in order where later edits were built on it. batch: whether the facts of a batch
+    are computed together. needs_subject: whether the prompt must contain the subject. trained: whether
+    `editors train` must run first.
+    """
     from guardedit.editing.registry import Registry
 
     registry = Registry()
@@ -34,14 +40,15 @@ def list_(*, output: Format = Output.TABLE) -> None:
 
 
 def describe(
-    name: Annotated[str, typer.Argument(metavar="METHOD", help="A name that `editors list` knows.")],
+    name: Annotated[str, typer.Argument(metavar="METHOD", help="A name listed by `editors list`.")],
     *,
     policy: PolicyFile = None,
     output: Format = Output.TABLE,
 ) -> None:
-    """Describe one method: where it differs from its publication, and the dials as the policy sets them.
+    """Describe one editing method.
 
-    Not every method reads every dial.
+    Its idea and source, where it differs from its publication, and its settings under the policy in use.
+    Not every method uses every setting.
     """
     from guardedit.policy.load import load_policy
 
@@ -49,22 +56,24 @@ def describe(
     from guardedit.assembly import edit_settings, joint_settings
     from guardedit.editing.registry import Registry
 
-    found = Registry().resolve(name)
-    card = _card(name, found)
-    settings = joint_settings if found.card.dials == "joint" else edit_settings
-    dials = asdict(settings(rules))
+    method = Registry().resolve(name)
+    card, about = _card(name, method), _about(method)
+    settings_of = joint_settings if method.card.settings == "joint" else edit_settings
+    values = asdict(settings_of(rules))
     if output is Output.JSON:
-        show.record({**card, "about": _about(found), "dials": dials}, output)
+        show.record({**card, "about": about, "dials": values}, output)
         return
-    told = {field: value for field, value in card.items() if field != "deviations"}
-    deviations = [{"from the publication": text} for text in card["deviations"]]
-    rows = [{"dial": dial, "value": value} for dial, value in dials.items()]
-    about = " ".join(_about(found).split())
-    show.record({"about": about, **told, "deviations": deviations or None, "dials": rows}, output)
+    fields = {
+        "about": " ".join(about.split()),
+        **card,
+        "deviations": [{"from the publication": text} for text in card["deviations"]] or None,
+        "settings": [{"setting": setting, "value": value} for setting, value in values.items()],
+    }
+    show.record(fields, output)
 
 
 def _row(registry: Registry, name: str) -> dict[str, Any]:
-    """The card; a method whose library is missing must not hide the others."""
+    """A method as a row. One whose library is not installed must not hide the others."""
     try:
         return _card(name, registry.resolve(name))
     except UsageError as error:
@@ -72,7 +81,7 @@ def _row(registry: Registry, name: str) -> dict[str, Any]:
 
 
 def _about(method: type[Any]) -> str:
-    """What its module says of it: the idea, the source, and what it is good for."""
+    """The docstring of the method's module: its idea and source."""
     return inspect.getdoc(sys.modules[method.__module__]) or ""
 
 

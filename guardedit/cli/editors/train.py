@@ -1,31 +1,24 @@
-"""`guardedit editors train`: learn KE or MEND for one base model."""
+"""`guardedit editors train`: train KE or MEND for one base model."""
 
 from __future__ import annotations
 
-import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
-from dataclasses import replace
+from collections.abc import Mapping
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from guardedit.cli.terminal import show
-from guardedit.cli.terminal.options import MOST_SEED, Format, Model, made_folder, settings_from
+from guardedit.cli.terminal.files import writable_folder
+from guardedit.cli.terminal.options import MOST_SEED, Format, Model, settings_from
+from guardedit.cli.terminal.progress import progress
 from guardedit.cli.terminal.show import Output
-from guardedit.core.errors import UsageError
-from guardedit.settings import Settings
-
-if TYPE_CHECKING:
-    from guardedit.editing.hyper.lessons import Example
-    from guardedit.models.host import ModelHost
 
 
-class Trainable(StrEnum):
-    """Methods that must be trained."""
+class TrainedMethod(StrEnum):
+    """Methods that must be trained before use."""
 
     KE = "ke"
     MEND = "mend"
@@ -33,98 +26,77 @@ class Trainable(StrEnum):
 
 def train(
     *,
-    method: Annotated[Trainable, typer.Argument(help="Which editor.")],
+    method: Annotated[TrainedMethod, typer.Argument(metavar="METHOD", help="ke or mend.")],
     model: Model = None,
     data: Annotated[
         Path | None,
         typer.Option(
-            help="JSON Lines: corrections with target_true; else, for the demo model, its own world.",
+            help="Facts that the model knows: JSON Lines of corrections with target_true. Default: the demo "
+            "model's own world; any other model needs a file.",
             metavar="FILE.jsonl",
             show_default=False,
         ),
     ] = None,
     steps: Annotated[
-        int | None, typer.Option(min=1, help="Optimiser steps; else as many as the demo model needs.")
+        int | None,
+        typer.Option(
+            min=1, help="Optimiser steps. Default: as many as the demo model needs.", show_default=False
+        ),
     ] = None,
     out: Annotated[
         Path | None,
-        typer.Option(help="Folder of the result; else `editors` in the model's.", show_default=False),
+        typer.Option(
+            help="Folder for the trained editor. Default: `editors` in the model's folder.",
+            show_default=False,
+        ),
     ] = None,
-    seed: Annotated[int, typer.Option(min=0, max=MOST_SEED, help="Of the network and the lessons.")] = 0,
+    seed: Annotated[
+        int,
+        typer.Option(min=0, max=MOST_SEED, help="Random seed, for the network and the training examples."),
+    ] = 0,
     resume: Annotated[
-        bool, typer.Option("--resume", help="Go on from where the folder's run stopped.")
+        bool, typer.Option("--resume", help="Continue the stopped run whose state is in the folder.")
     ] = False,
     output: Format = Output.TABLE,
 ) -> None:
-    """Train an editor that must be trained before it can be used: KE or MEND.
+    """Train KE or MEND for one base model.
 
-    It learns to make one edit on this base model, and no other model can use it. A run that was stopped
-    goes on with --resume as if it had not been. The best network on subjects that were set aside is kept.
+    These two methods use a network that computes edits. It is trained on this base model and works on no
+    other. A part of the subjects is set aside for validation, and the network that does best on them is
+    kept. A stopped run that is continued with --resume ends with the same result as an uninterrupted one.
     """
     settings = settings_from(model=model)
-    if data is None and settings.model:
-        raise UsageError("there is no training data for this model: give --data FILE.jsonl")
-    from guardedit import assembly
-    from guardedit.assembly.model_files import TRAINED
-    from guardedit.editing.hyper.checkpoint import checkpoint_file
-    from guardedit.editing.hyper.lessons import Course, read_examples
-    from guardedit.editing.hyper.recipe import RECIPES
-    from guardedit.editing.hyper.training import Training
+    from guardedit.lab.training import default_folder, train_editor, training_data
 
-    # Before anything slow.
-    known = None if data is None else read_examples(data)
-    folder = made_folder(out or assembly.model_folder(settings) / TRAINED)
+    examples = training_data(settings, data)  # before the model is loaded
+    folder = writable_folder(out or default_folder(settings))
     started = time.perf_counter()
-    host = assembly.load_host(settings)
-    course = Course(_demo_examples(host) if known is None else known, _ordinary(settings, host), seed=seed)
-    recipe = replace(RECIPES[method.value], seed=seed)
-    recipe = recipe if steps is None else replace(recipe, steps=steps)
-    training = Training(method.value, host, course, recipe, folder)
-    if resume:
-        training.resume()
-    with _bar(f"training {method.value}") as tell:
-        best = training.run(tell=tell)
-    said = {
+    with progress("loading the model") as report:
+
+        def tell(step: int, total: int, numbers: Mapping[str, float]) -> None:
+            losses = " ".join(f"{name} {value:.3g}" for name, value in numbers.items())
+            report(f"training {method.value} ({losses})", step, total)
+
+        trained = train_editor(
+            settings,
+            method.value,
+            examples,
+            folder=folder,
+            steps=steps,
+            seed=seed,
+            resume=resume,
+            tell=tell,
+        )
+    best = trained.best
+    fields = {
         "method": method.value,
-        "base_sha256": host.base_sha256,
-        "file": checkpoint_file(folder, method.value),
-        "steps": training.step,
+        "base_sha256": trained.base_sha256,
+        "file": trained.file,
+        "steps": trained.steps,
         "best_step": best.step,
         "answered": best.answered,
         "edit_nats": best.edit_nats,
         "kept_kl_nats": best.kept_nats,
         "seconds": time.perf_counter() - started,
     }
-    show.record(said, output)
-
-
-def _demo_examples(host: ModelHost) -> tuple[Example, ...]:
-    from guardedit.zoo.lessons import examples, held_out_subjects
-    from guardedit.zoo.world import World
-
-    world = World.load()
-    return examples(world, held_out_subjects(world, host.complete))
-
-
-def _ordinary(settings: Settings, host: ModelHost) -> tuple[str, ...]:
-    """The text beside the model, if there is any: sampling some would cost more than it is worth here."""
-    from guardedit import assembly
-
-    given = (assembly.model_folder(settings) / assembly.BACKGROUND).is_file()
-    return tuple(assembly.background(settings, host)) if given else ()
-
-
-@contextmanager
-def _bar(title: str) -> Iterator[Callable[[int, int, Mapping[str, float]], None]]:
-    """A progress bar on a terminal, nothing elsewhere. On stderr: stdout is for the result."""
-    from rich.console import Console
-    from rich.progress import Progress
-
-    with Progress(console=Console(stderr=True), transient=True, disable=not sys.stderr.isatty()) as progress:
-        task = progress.add_task(title, total=None)
-
-        def tell(done: int, total: int, numbers: Mapping[str, float]) -> None:
-            said = " ".join(f"{name} {value:.3g}" for name, value in numbers.items())
-            progress.update(task, completed=done, total=total, description=f"{title}: {said}")
-
-        yield tell
+    show.record(fields, output)

@@ -1,84 +1,65 @@
-"""`guardedit facts kept` and `release`: what the policy wants in the weights, and why it stays out."""
+"""`guardedit facts kept` and `release`: facts that are sent to the weights but stay in memory."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
 from typing import Annotated, Any
 
 import typer
 
-from guardedit.agent.kept import Kept, KeptFacts
-from guardedit.cli.facts.find import find
+from guardedit.agent.kept import Kept
 from guardedit.cli.terminal import show
 from guardedit.cli.terminal.options import Format, Home, settings_from
 from guardedit.cli.terminal.show import Output
-from guardedit.core.errors import UsageError
-from guardedit.core.fact import Fact, Placement
-from guardedit.ledger.reading import LedgerReader
-from guardedit.runtime.opening import begun, changing, existing
-
-_COLUMNS = ("fact", "subject", "state", "code", "reason", "evidence", "since")
+from guardedit.core.fact import Fact
+from guardedit.runtime.opening import changing, existing
+from guardedit.runtime.operator.facts import kept_facts, release_facts
 
 
 def kept(*, home: Home = None, output: Format = Output.TABLE) -> None:
-    """List the facts that the policy wants in the weights but that answer from memory, with the reason.
+    """List the facts that are kept in memory, with the reason.
 
-    State kept: the layer is full, the edit harms, or the editor refused it. quarantined: after a breach, or
-    taken out by an operator. undecided: tried again with more probes. held: too often undecided, a person has
-    to look. Evidence is the epoch that shows it.
+    These are live facts that the policy sends to the weights. They answer from memory for now.
+
+    State kept: the layer is full, the edit would do harm, or the editor refused it. quarantined: taken out
+    of the weights after a breach, or by an operator. undecided: its trial could not decide, and it is tried
+    again with more probes. held: undecided too often, a person has to look. The evidence column names the
+    epoch that shows it.
     """
     with existing(settings_from(home)) as ledger:
-        found = kept_now(ledger, now_s=time.time())
-    told = [_row(fact, why) for fact, why in found]
-    told.sort(key=lambda row: row["since"] or "")
-    show.rows(told, _COLUMNS, output, empty="no fact is kept out of the weights")
+        found = kept_facts(ledger, now_s=time.time())
+    rows = sorted((_row(fact, reason) for fact, reason in found), key=lambda row: row["since"] or "")
+    columns = ("fact", "subject", "state", "code", "reason", "evidence", "since")
+    show.rows(rows, columns, output, empty="no fact is kept out of the weights")
 
 
 def release(
-    facts: Annotated[list[str], typer.Argument(metavar="FACT...", help="Ids of facts, or subjects.")],
+    facts: Annotated[
+        list[str],
+        typer.Argument(metavar="FACT...", help="The id of a fact listed by `facts kept`, or a subject."),
+    ],
     *,
     home: Home = None,
     output: Format = Output.TABLE,
 ) -> None:
-    """Let facts be tried for the weights again that something keeps out of them."""
+    """Let facts that are kept in memory be tried for the weights again."""
     with changing(settings_from(home)) as ledger:
-        out = {fact.id for fact, _ in kept_now(ledger, now_s=time.time())}
-        for text in facts:
-            chosen = [fact for fact in find(ledger, text) if fact.id in out]
-            if not chosen:
-                raise UsageError(
-                    f"nothing keeps {text!r} out of the weights: `guardedit facts kept` lists what is kept"
-                )
-            for fact in chosen:
-                ledger.release_fact(fact.id)
-                told = {"fact": fact.id, "subject": fact.key.subject, "released": True}
-                show.line(told, output, f"{fact.id} ({fact.key.subject}): released, may be promoted again")
+        for fact in release_facts(ledger, facts, now_s=time.time()):
+            fields = {"fact": fact.id, "subject": fact.key.subject, "released": True}
+            show.line(fields, output, f"{fact.id} ({fact.key.subject}): released, may be promoted again")
 
 
-def kept_now(ledger: LedgerReader, *, now_s: float) -> list[tuple[Fact, Kept]]:
-    """The live facts in memory that something keeps out of the weights, and what."""
-    if not begun(ledger):
-        return []
-    why: Mapping[str, Kept] = KeptFacts(ledger).now()
-    return [
-        (fact, why[fact.id])
-        for fact in ledger.live().values()
-        if fact.id in why and fact.placement is Placement.MEMORY and not fact.expired(now_s)
-    ]
-
-
-def _row(fact: Fact, why: Kept) -> dict[str, Any]:
+def _row(fact: Fact, reason: Kept) -> dict[str, Any]:
     return {
         "fact": fact.id,
         "subject": fact.key.subject,
         "relation": fact.key.relation,
         "target": fact.target,
         "correction": fact.correction_id,
-        "state": why.state,
-        "code": why.code,
-        "reason": why.reason,
-        "evidence": why.epoch,
-        "tries": why.tries,
-        "since": show.moment(why.since_s),
+        "state": reason.state,
+        "code": reason.code,
+        "reason": reason.reason,
+        "evidence": reason.epoch,
+        "tries": reason.tries,
+        "since": show.moment(reason.since_s),
     }

@@ -1,7 +1,6 @@
-"""What every argument of every command must be, said in one place and before the command runs.
+"""What holds for every argument of every command, checked before the command runs.
 
-A text is text, a number fits into 64 bits, a path can be one.
-Limits that depend on the command stand with it.
+A text is text, a number fits into 64 bits, a path can exist. Limits of a single command are checked there.
 """
 
 from __future__ import annotations
@@ -15,18 +14,17 @@ from typing import Any
 
 import typer
 
-from guardedit.core.renamed import warn_renamed
+from guardedit.core.errors import warn_renamed
 
-#: Numbers that SQLite, torch and the clock can hold.
+#: Range of the integers that SQLite, torch and the clock can hold.
 LEAST, MOST = -(2**63), 2**63 - 1
 
-
-#: Options under the names of version 0.1.
-RENAMED_OPTIONS = {"--scope": "--tenant"}
+#: Option of version 0.1 -> its name now.
+RENAMED_OPTIONS = {"--scope": "--tenant", "--dials": "--settings", "--no-dials": "--no-settings"}
 
 
 def present_options(arguments: Sequence[str]) -> list[str]:
-    """The arguments with every option under its present name; what follows `--` is left alone.
+    """The arguments with every renamed option under its present name. What follows `--` is not changed.
 
     >>> present_options(["facts", "list", "--tenant=acme", "--", "--scope"])
     ['facts', 'list', '--tenant=acme', '--', '--scope']
@@ -44,7 +42,7 @@ def _present(argument: str) -> str:
 
 
 def check_arguments(command: Any) -> None:
-    """Have click look at each argument of a command, and of all below it, when it has been parsed."""
+    """Let click check every parsed argument of a command and of all its subcommands with `unusable`."""
     for inner in getattr(command, "commands", {}).values():
         check_arguments(inner)
     for param in command.params:
@@ -60,9 +58,9 @@ def _checked(_ctx: Any, param: Any, value: Any) -> Any:
 
 
 def unusable(value: Any) -> str:
-    r"""What is wrong with a path, a text or a number; empty for nothing.
+    r"""What is wrong with a path, a text or a number; "" for nothing.
 
-    Names of files may hold bytes that are no text: file systems allow them.
+    Paths may hold bytes that are not text: file systems allow them.
 
     >>> unusable("Tromsø"), unusable(7), unusable(float("nan"))
     ('', '', 'is not a finite number')

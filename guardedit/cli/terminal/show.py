@@ -1,7 +1,7 @@
-"""How results look: tables for people, JSON for programs, and plain columns where nobody looks.
+"""Printing results: tables on a terminal, plain columns in a pipe, JSON for programs.
 
-Texts that came with a message can hold anything; here they can neither move a terminal's cursor nor forge a
-second line. Knows no command and no record.
+Texts from messages can hold any character. They are escaped here, so that they can neither move a terminal's
+cursor nor look like a second line.
 """
 
 from __future__ import annotations
@@ -19,23 +19,23 @@ from typing import Any, TextIO
 from guardedit.core.errors import GuardeditError
 
 Row = Mapping[str, Any]
-#: Zero-width non-joiner and joiner: text in Persian, Hindi, Sinhala and emoji, and harmless anywhere.
+#: Zero-width non-joiner and joiner. Persian, Hindi, Sinhala and emoji need them, and they do no harm.
 _JOINERS = frozenset("\u200c\u200d")
 
 
 class OutputError(GuardeditError):
-    """Raised when standard output takes nothing any more."""
+    """Raised when standard output cannot be written."""
 
 
 class Output(StrEnum):
-    """What `--output` may be."""
+    """Values of `--output`."""
 
     TABLE = "table"
     JSON = "json"
 
 
 def rows(items: Sequence[Row], columns: Sequence[str], output: Output, *, empty: str) -> None:
-    """A list. JSON holds every field of the items, a table the named columns."""
+    """Print a list: as JSON every field of the items, as a table the named columns, or `empty`."""
     if output is Output.JSON:
         _print(_json(list(items), indent=2))
     elif not items:
@@ -47,53 +47,53 @@ def rows(items: Sequence[Row], columns: Sequence[str], output: Output, *, empty:
 
 
 def record(fields: Row, output: Output) -> None:
-    """One thing: a line for each field; a field that is a list of rows is a table below its name."""
+    """Print one object: a line for each field. A field that is a list of rows is a table below its name."""
     _print(_json(fields, indent=2) if output is Output.JSON else as_text(fields))
 
 
 def line(fields: Row, output: Output, text: str) -> None:
-    """One line of news: the fields for programs, the text for people."""
+    """Print one line: the fields as JSON, or the text."""
     _print(_json(fields) if output is Output.JSON else printable(text))
 
 
 def page(text: str) -> None:
-    """A text that has its own line ends."""
+    """Print a text that holds its own line ends."""
     _print(text.removesuffix("\n"))
 
 
 def raw(content: bytes) -> None:
-    """Bytes as they came."""
+    """Print bytes unchanged."""
     try:
         sys.stdout.buffer.write(content)
         sys.stdout.buffer.flush()
     except BrokenPipeError:
         raise
     except OSError as error:
-        raise OutputError(unwritten(error)) from error
+        raise OutputError(output_failed(error)) from error
 
 
 def document(value: Any) -> str:
-    """A whole JSON file."""
+    """The content of a JSON file."""
     return _json(value, indent=2) + "\n"
 
 
-def complain(text: str) -> None:
-    """The error line. A message of several lines keeps them."""
-    _say("error: " + "\n".join(shortened(printable(line)) for line in text.splitlines() or [""]))
+def error(text: str) -> None:
+    """Print an error on stderr. The lines of a longer message are kept."""
+    _print_stderr("error: " + "\n".join(shortened(printable(line)) for line in text.splitlines() or [""]))
 
 
 def warn(text: str) -> None:
-    """A line that is no result, on stderr."""
-    _say(shortened(printable(text)))
+    """Print a line on stderr."""
+    _print_stderr(shortened(printable(text)))
 
 
-def unwritten(error: OSError) -> str:
-    """The sentence for an output that takes nothing any more."""
-    return f"the output cannot be written: {error.strerror or error}; give it another place, or free space"
+def output_failed(error: OSError) -> str:
+    """The message for an output that cannot be written."""
+    return f"cannot write the output: {error.strerror or error}; redirect it elsewhere, or free space"
 
 
 def shortened(text: str, most: int = 2_000) -> str:
-    """A long line without its middle: what is wrong stands in front, the remedy at the end.
+    """A long line without its middle. Of a message this keeps the problem in front and the remedy at the end.
 
     >>> shortened("a" * 50 + " remedy", 20)
     'aaaaaaaaaa ... aaa remedy'
@@ -102,7 +102,7 @@ def shortened(text: str, most: int = 2_000) -> str:
 
 
 def moment(at_s: float | None) -> str | None:
-    """Seconds since 1970 as RFC 3339 in UTC; as the number where no calendar has it.
+    """Seconds since 1970 as RFC 3339 in UTC; the number itself outside the years 1 to 9999.
 
     >>> moment(0.0), moment(4e11)
     ('1970-01-01T00:00:00Z', '400000000000')
@@ -117,7 +117,7 @@ def moment(at_s: float | None) -> str | None:
 
 
 def printable(text: str) -> str:
-    r"""Control, bidi and other unprintable characters as escapes.
+    r"""The text with control, bidirectional and other unprintable characters as escapes.
 
     >>> print(printable("red \x1b[31m"))
     red \x1b[31m
@@ -128,7 +128,7 @@ def printable(text: str) -> str:
 
 
 def as_text(fields: Row) -> str:
-    """Aligned `name  value` lines; tables, whose rows are mappings, come last."""
+    """Aligned `name  value` lines. Values that are lists of mappings follow as tables."""
     tables = {name: value for name, value in fields.items() if _is_table(value)}
     plain = {name: value for name, value in fields.items() if name not in tables}
     width = max((len(name) for name in plain), default=0)
@@ -149,7 +149,7 @@ def _aligned(items: Sequence[Row], columns: Sequence[str]) -> str:
 
 
 def _rich_table(items: Sequence[Row], columns: Sequence[str]) -> None:
-    # Only here: importing rich costs more than a short command.
+    # Imported here: importing rich takes longer than a short command.
     from rich.box import SIMPLE_HEAD
     from rich.console import Console
     from rich.table import Table
@@ -164,7 +164,7 @@ def _rich_table(items: Sequence[Row], columns: Sequence[str]) -> None:
 
 
 def cell(value: Any) -> str:
-    """One value in a table: `-` where there is none, numbers short, texts safe to print."""
+    """One value in a table: `-` for None or NaN, four digits of a number, a text made printable."""
     if value is None or (isinstance(value, float) and math.isnan(value)):
         return "-"
     if isinstance(value, bool):
@@ -187,7 +187,7 @@ def _json(value: Any, indent: int | None = None) -> str:
 
 
 def _plain(value: Any) -> Any:
-    """What JSON can say: no NaN, no infinity, no bytes."""
+    """The value in types of JSON; NaN and infinities become null, bytes become text."""
     if isinstance(value, Enum):
         return value.value
     if isinstance(value, float):
@@ -207,16 +207,16 @@ def _print(text: str) -> None:
     except BrokenPipeError:
         raise
     except OSError as error:
-        raise OutputError(unwritten(error)) from error
+        raise OutputError(output_failed(error)) from error
 
 
-def _say(text: str) -> None:
-    with contextlib.suppress(OSError):  # a full or closed stderr: there is nobody else to tell
+def _print_stderr(text: str) -> None:
+    with contextlib.suppress(OSError):  # a full or closed stderr leaves nowhere to report it
         _write(sys.stderr, text)
 
 
 def _write(stream: TextIO, text: str) -> None:
-    # Names of files may hold bytes that are no text; a terminal may not know every letter.
+    # File names may hold bytes that are not text, and a terminal may not support every character.
     encoding = stream.encoding or "utf-8"
     stream.write(text.encode(encoding, "backslashreplace").decode(encoding) + "\n")
     stream.flush()

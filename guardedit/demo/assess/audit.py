@@ -1,7 +1,6 @@
-"""What the ledger itself says afterwards: nothing lost, nothing twice, nothing disabling ever served.
+"""Audit the ledger after a run: nothing lost, nothing applied twice, no disabling edit ever served.
 
-Reads recorded events and rows only; asks no model. What a stream was expected to lead to is compared here
-with what was recorded.
+Compares recorded events and rows with what the stream should lead to. Loads no model.
 """
 
 from __future__ import annotations
@@ -14,16 +13,23 @@ from typing import Any
 from guardedit.agent.kept import FULL, KeptFacts
 from guardedit.core.correction import Correction, Op, decode_correction
 from guardedit.core.fact import Fact, Placement
-from guardedit.core.messages import Delivery
-from guardedit.core.receipt import Fate
-from guardedit.demo.expected import Line
+from guardedit.core.messages import Delivery, Fate
+from guardedit.demo.stream.expected import Line
 from guardedit.ledger.inbox import Entry
 from guardedit.ledger.reading import LedgerReader
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Surprise:
-    """A line whose recorded fate is not the expected one."""
+class UnexpectedFate:
+    """A line with another fate than expected.
+
+    Attributes:
+        line: number, from 1.
+        kind: of the line.
+        expected: fate.
+        found: recorded fate.
+        reason: recorded reason.
+    """
 
     line: int
     kind: str
@@ -33,36 +39,44 @@ class Surprise:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Placements:
-    """Where the live facts are. `to_weights` counts those that the policy sent there."""
+class PlacementCounts:
+    """Live facts by placement, and why facts for the weights are in memory.
+
+    Attributes:
+        memory: in memory.
+        weights: in the weights.
+        to_weights: sent to the weights by the policy, wherever they are.
+        unsuitable: kept in memory because of themselves, for example for harm.
+        full: kept in memory because the layer was full.
+    """
 
     memory: int
     weights: int
     to_weights: int
-    turned_away: int
-    turned_away_full: int
+    unsuitable: int
+    full: int
 
     @property
     def share_in_weights(self) -> float:
-        """Of the live facts that the policy sent to the weights; NaN of none."""
+        """Facts in the weights over facts sent there; NaN if none was sent."""
         return self.weights / self.to_weights if self.to_weights else float("nan")
 
 
-def lost(ledger: LedgerReader, submitted: Sequence[Delivery], *, now_s: float) -> list[str]:
-    """Lines without an inbox row or a fate, and accepted corrections whose effect is not there.
+def lost_corrections(ledger: LedgerReader, submitted: Sequence[Delivery], *, now_s: float) -> list[str]:
+    """One sentence per line without a row or a fate, and per accepted correction without its effect.
 
     An accepted fact must be live, or have been superseded or retracted by a later accepted correction, or
     have expired by `now_s`.
     """
     rows = _rows(ledger)
-    found = [
+    lost = [
         f"{delivery.position} has no fate"
         for delivery in submitted
         if (row := rows.get((delivery.source, delivery.position))) is None or row.fate is Fate.RECEIVED
     ]
-    own: dict[str, list[Fact]] = defaultdict(list)
+    by_correction: dict[str, list[Fact]] = defaultdict(list)
     for fact in recorded_facts(ledger).values():
-        own[fact.correction_id].append(fact)
+        by_correction[fact.correction_id].append(fact)
     accepted = [
         (row.seq, decode_correction(row.raw, recorded=True))
         for row in rows.values()
@@ -71,26 +85,27 @@ def lost(ledger: LedgerReader, submitted: Sequence[Delivery], *, now_s: float) -
     last = {correction.key: seq for seq, correction in sorted(accepted, key=lambda pair: pair[0])}
     live = ledger.live()
     for seq, correction in accepted:
-        overtaken = last[correction.key] > seq
-        if not overtaken and not _holds(correction, live.get(correction.key), own, now_s):
-            found.append(f"{correction.id} was accepted and has no effect")
-    return found
+        replaced = last[correction.key] > seq
+        if not replaced and not _holds(correction, live.get(correction.key), by_correction, now_s):
+            lost.append(f"{correction.id} was accepted and has no effect")
+    return lost
 
 
 def _holds(
-    correction: Correction, live: Fact | None, own: Mapping[str, Sequence[Fact]], now_s: float
+    correction: Correction, live: Fact | None, by_correction: Mapping[str, Sequence[Fact]], now_s: float
 ) -> bool:
+    """Whether the last accepted correction of a key has its effect."""
     if correction.op is Op.RETRACT:
         return live is None
-    mine = own.get(correction.id, ())
+    own = by_correction.get(correction.id, ())
     if live is None:
         until_s = correction.valid_until_s
-        return bool(mine) and until_s is not None and until_s <= now_s
+        return bool(own) and until_s is not None and until_s <= now_s
     return live.correction_id == correction.id and live.target == correction.target_new
 
 
 def applied_twice(ledger: LedgerReader) -> list[str]:
-    """Corrections that were accepted more than once, or made more than one version of a fact."""
+    """Ids of corrections that were accepted more than once, or made more than one version of a fact."""
     times = Counter(
         row.correction_id for row in _rows(ledger).values() if row.fate is Fate.ACCEPTED and row.correction_id
     )
@@ -104,7 +119,7 @@ def applied_twice(ledger: LedgerReader) -> list[str]:
 
 
 def disabling_promoted(ledger: LedgerReader, disabling: Collection[str]) -> list[str]:
-    """Fact ids of disabling corrections (by id) that were in the weight edits of any epoch."""
+    """Ids of facts of disabling corrections (by id) that were in the weight edits of any epoch."""
     facts = recorded_facts(ledger)
     served: set[str] = set()
     for _, _, body in ledger.events(kinds=("epoch",)):
@@ -113,36 +128,40 @@ def disabling_promoted(ledger: LedgerReader, disabling: Collection[str]) -> list
     return sorted(name for name in served if name in facts and facts[name].correction_id in disabling)
 
 
-def surprises(ledger: LedgerReader, lines: Sequence[Line], submitted: Sequence[Delivery]) -> list[Surprise]:
-    """Lines that were settled otherwise than expected."""
+def unexpected_fates(
+    ledger: LedgerReader, lines: Sequence[Line], submitted: Sequence[Delivery]
+) -> list[UnexpectedFate]:
+    """Lines with another fate than expected; `submitted` has the delivery of each line."""
     rows = _rows(ledger)
     found = []
     for number, (line, delivery) in enumerate(zip(lines, submitted, strict=True), start=1):
         row = rows.get((delivery.source, delivery.position))
         fate, reason = (row.fate, row.reason) if row else (Fate.RECEIVED, "no row")
         if fate is not line.fate:
-            found.append(Surprise(line=number, kind=line.kind, expected=line.fate, found=fate, reason=reason))
+            found.append(
+                UnexpectedFate(line=number, kind=line.kind, expected=line.fate, found=fate, reason=reason)
+            )
     return found
 
 
-def placements(ledger: LedgerReader) -> Placements:
-    """Facts by placement, and who was turned away from the weights."""
+def placement_counts(ledger: LedgerReader) -> PlacementCounts:
+    """Count the live facts."""
     live = ledger.live().values()
-    away = KeptFacts(ledger).now()
+    kept = KeptFacts(ledger).now()
     in_memory = [fact for fact in live if fact.placement is Placement.MEMORY and fact.method]
-    why = [away[fact.id] for fact in in_memory if fact.id in away]
+    reasons = [kept[fact.id] for fact in in_memory if fact.id in kept]
     weights = sum(fact.placement is Placement.WEIGHTS for fact in live)
-    return Placements(
+    return PlacementCounts(
         memory=len(live) - weights,
         weights=weights,
         to_weights=weights + len(in_memory),
-        turned_away=sum(kept.turned_away for kept in why),
-        turned_away_full=sum(kept.code == FULL for kept in why),
+        unsuitable=sum(why.unsuitable for why in reasons),
+        full=sum(why.code == FULL for why in reasons),
     )
 
 
 def recorded_facts(ledger: LedgerReader) -> dict[str, Fact]:
-    """Every fact that ever was live, by id, in its first placement."""
+    """Every fact that was ever live, by id, in its first placement."""
     facts: dict[str, Fact] = {}
     for _, _, body in ledger.events(kinds=("epoch",)):
         for change in body["changes"]:

@@ -1,6 +1,7 @@
-"""False rejections: benign edits that the guard turned away although, alone on the base model, they pass.
+"""False rejections: benign edits that the guard rejected although they pass alone in the base model.
 
-Tries each such edit again. Knows the guard and a worker; whether the layer was full is the ledger's word.
+Retries each rejected edit. The ledger says which facts were kept in memory because the layer was full; those
+are not retried.
 """
 
 from __future__ import annotations
@@ -21,18 +22,21 @@ from guardedit.ledger.reading import LedgerReader
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FalseRejections:
-    """Of `sent` benign facts that the policy sent to the weights, `away` were turned away by the guard.
+    """The false rejections of a run.
 
-    `false` names those whose edit passes alone, with the reason that was given.
+    Attributes:
+        sent: benign facts that the policy sent to the weights.
+        rejected: of these, rejected by the guard.
+        false: of these, fact id -> recorded reason for each whose edit passes alone.
     """
 
     sent: int
-    away: int
+    rejected: int
     false: Mapping[str, str]
 
     @property
     def share(self) -> float:
-        """False rejections over all benign facts sent; NaN of none."""
+        """False rejections over all benign facts sent; NaN if none was sent."""
         return len(self.false) / self.sent if self.sent else float("nan")
 
 
@@ -45,38 +49,40 @@ def false_rejections(
     disabling: Collection[str],
     seed: int = 0,
 ) -> FalseRejections:
-    """Try every benign edit again that was turned away while there was room.
+    """Retry every benign edit that was rejected while the layer had room.
 
     Args:
         ledger: of the whole run.
-        worker: to propose and measure on the base model alone.
+        worker: proposes and measures on the base model alone.
         guard: with the limits that were in force.
-        known_questions: a subject's other answers, as the editor was told to keep them.
-        disabling: correction ids that are meant to be turned away.
+        known_questions: subject -> the answers that its editor must preserve.
+        disabling: ids of corrections that the guard should reject.
         seed: of the guard's samples.
     """
     facts = recorded_facts(ledger)
     benign = [f for f in facts.values() if f.method and f.correction_id not in disabling]
-    away: dict[str, str] = {}
+    rejected: dict[str, str] = {}
     groups: list[SubjectGroup] = []
-    for group, reasons in _turned_away(ledger, facts, {fact.id for fact in benign}):
-        away |= reasons
+    for tried, reasons in _rejected(ledger, facts, {fact.id for fact in benign}):
+        rejected |= reasons
         keep = tuple(
             question
-            for question in known_questions(group[0].key.subject)
-            if question.relation not in {fact.key.relation for fact in group}
+            for question in known_questions(tried[0].key.subject)
+            if question.relation not in {fact.key.relation for fact in tried}
         )
-        groups.append(SubjectGroup(subject=group[0].key.subject, facts=group, keep=keep))
+        groups.append(SubjectGroup(subject=tried[0].key.subject, facts=tried, keep=keep))
     passing = {
         fact.id for group in groups if passes_alone(worker, guard, group, seed) for fact in group.facts
     }
     return FalseRejections(
-        sent=len(benign), away=len(away), false={name: why for name, why in away.items() if name in passing}
+        sent=len(benign),
+        rejected=len(rejected),
+        false={name: why for name, why in rejected.items() if name in passing},
     )
 
 
 def passes_alone(worker: Worker, guard: Guard, group: SubjectGroup, seed: int) -> bool:
-    """Whether the edit of a group, alone in the base model, passes every gate. No edit does not pass."""
+    """Whether a group's edit, alone in the base model, passes every gate. False if there is no edit."""
     edits = worker.propose(group.facts[0].method, [group], ()).edits
     if {name for edit in edits for name in edit.facts} != {fact.id for fact in group.facts}:
         return False
@@ -89,10 +95,10 @@ def passes_alone(worker: Worker, guard: Guard, group: SubjectGroup, seed: int) -
     return verdict.outcome is Outcome.ACCEPT
 
 
-def _turned_away(
+def _rejected(
     ledger: LedgerReader, facts: Mapping[str, Fact], benign: Collection[str]
 ) -> list[tuple[tuple[Fact, ...], dict[str, str]]]:
-    """For each subject's edit that was turned away: its facts as they were tried, and the reasons."""
+    """For each rejected edit of a subject: all facts of the edit, and the reasons (fact id -> reason)."""
     found: list[tuple[tuple[Fact, ...], dict[str, str]]] = []
     live: dict[FactKey, tuple[str, bool]] = {}  # fact id, and whether it is in the weights
     before = live
@@ -100,14 +106,14 @@ def _turned_away(
         if kind == "epoch":
             before = dict(live)
             for change in body["changes"]:
-                _follow(live, change)
+                _apply(live, change)
             continue
         by_subject: dict[str, dict[str, str]] = {}
-        for name, said in body["facts"].items():
-            if name in benign and (kept := Kept(**said)).turned_away:
+        for name, recorded in body["facts"].items():
+            if name in benign and (kept := Kept(**recorded)).unsuitable:
                 by_subject.setdefault(facts[name].key.subject, {})[name] = kept.reason
         for subject, reasons in by_subject.items():
-            # The epoch of the same turn may have moved the subject's other facts out already.
+            # The epoch of the same turn may already have moved the subject's other facts to memory.
             placed = {name for state in (before, live) for name, inside in _about(state, subject) if inside}
             present = {name for name, _ in _about(live, subject)}
             tried = sorted({*reasons, *(placed & present)})
@@ -115,7 +121,7 @@ def _turned_away(
     return found
 
 
-def _follow(live: dict[FactKey, tuple[str, bool]], change: Mapping[str, Any]) -> None:
+def _apply(live: dict[FactKey, tuple[str, bool]], change: Mapping[str, Any]) -> None:
     key, fact = FactKey(*change["key"]), change["fact"]
     live.pop(key, None)
     if fact is not None:

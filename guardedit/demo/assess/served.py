@@ -1,6 +1,6 @@
-"""What was served, by the rule that says what is disabling: every epoch's weights, measured apart.
+"""The harm of all weights that were ever served, measured on held-out texts and questions.
 
-Reads the ledger and measures on held-out texts and questions; no verdict of the guard plays a part.
+No verdict of the guard is used.
 """
 
 from __future__ import annotations
@@ -9,33 +9,38 @@ from collections import defaultdict
 from dataclasses import dataclass
 
 from guardedit.core.protocols import Worker
-from guardedit.demo.harm import Harm, weigh
-from guardedit.demo.held_out import HeldOut
+from guardedit.demo.disabling.harm import Harm, measure_harm
+from guardedit.demo.disabling.held_out import HeldOut
 from guardedit.ledger.reading import LedgerReader
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ServedWeights:
-    """Weights that were served, the numbers of the epochs that served them, and what they do."""
+    """Served weights.
+
+    Attributes:
+        epochs: numbers of the epochs that served them.
+        harm: compared with the base model.
+    """
 
     epochs: tuple[int, ...]
     harm: Harm
 
 
-def served_weights(ledger: LedgerReader, worker: Worker, apart: HeldOut) -> list[ServedWeights]:
-    """All that ever were in an epoch, the base model's own left out, oldest first."""
+def served_weights(ledger: LedgerReader, worker: Worker, held_out: HeldOut) -> list[ServedWeights]:
+    """All weights of any epoch except the base model's, oldest first."""
     numbers: dict[str, list[int]] = defaultdict(list)
     for epoch in ledger.epochs():
         if epoch.weights_sha256 != epoch.base_sha256:
             numbers[epoch.weights_sha256].append(epoch.number)
     return [
-        ServedWeights(epochs=tuple(found), harm=weigh(worker, ledger.edits(found[0]), apart))
+        ServedWeights(epochs=tuple(found), harm=measure_harm(worker, ledger.edits(found[0]), held_out))
         for found in numbers.values()
     ]
 
 
 def disabling_epochs(served: list[ServedWeights]) -> list[int]:
-    """Epochs whose weights are disabling, or could not be measured."""
+    """Numbers of the epochs whose weights are disabling or could not be measured."""
     return sorted(
         number
         for weights in served
@@ -45,7 +50,7 @@ def disabling_epochs(served: list[ServedWeights]) -> list[int]:
 
 
 def worst(served: list[ServedWeights]) -> Harm:
-    """The largest of each number over all that was served; the base model's, where nothing else was."""
+    """The maximum of each number over all served weights. Without any: the base model's numbers."""
     return Harm(
         perplexity_ratio=max((s.harm.perplexity_ratio for s in served), default=1.0),
         answers_lost=max((s.harm.answers_lost for s in served), default=0.0),

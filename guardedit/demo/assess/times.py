@@ -1,7 +1,7 @@
-"""How long a correction took from submit to live, by the ledger's own timestamps.
+"""Seconds from submission to live, by the timestamps of the ledger.
 
-From the moment its message was durable in the inbox to the moment the epoch that made it live was
-committed. Undefined is NaN.
+From the time at which a message was committed to the inbox, to the time at which the epoch with its effect
+was committed.
 """
 
 from __future__ import annotations
@@ -10,13 +10,13 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from guardedit.core.receipt import Fate
+from guardedit.core.messages import Fate
 from guardedit.ledger.reading import LedgerReader
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class TimeToLive:
-    """Seconds over all accepted corrections: the median, the 99th percentile and the longest."""
+class TimeUntilLive:
+    """Seconds over all accepted corrections: median, 99th percentile and maximum. NaN without any."""
 
     p50_s: float
     p99_s: float
@@ -24,15 +24,15 @@ class TimeToLive:
     corrections: int
 
 
-def time_to_live(ledger: LedgerReader) -> TimeToLive:
-    """Of every accepted correction, retractions included."""
+def time_until_live(ledger: LedgerReader) -> TimeUntilLive:
+    """Over every accepted correction, including retractions."""
     made_at_s = {epoch.number: epoch.created_at_s for epoch in ledger.epochs()}
     took_s = [
         made_at_s[row.epoch] - row.received_at_s
         for row in ledger.entries(Fate.ACCEPTED, limit=-1)
         if row.epoch is not None
     ]
-    return TimeToLive(
+    return TimeUntilLive(
         p50_s=percentile(took_s, 0.5),
         p99_s=percentile(took_s, 0.99),
         longest_s=max(took_s, default=math.nan),
@@ -41,7 +41,7 @@ def time_to_live(ledger: LedgerReader) -> TimeToLive:
 
 
 def percentile(values: Sequence[float], share: float) -> float:
-    """The smallest value that at least `share` of all do not exceed; NaN of nothing.
+    """The smallest value that is not exceeded by at least `share` of all values; NaN without any.
 
     >>> percentile([3.0, 1.0, 2.0], 0.5), percentile([], 0.5)
     (2.0, nan)

@@ -1,7 +1,4 @@
-"""Single corrections for the demo stream: each kind as it would arrive, with the fate it deserves.
-
-Knows the world's wordings and objects. Does not know how many lines there are or in which order.
-"""
+"""Write single corrections for the demo stream: one method per kind, with the expected fate."""
 
 from __future__ import annotations
 
@@ -11,24 +8,22 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from guardedit.core.correction import Correction, Op, Provenance
-from guardedit.core.receipt import Fate
-from guardedit.demo.disabling import Disabling
-from guardedit.demo.expected import Kind
+from guardedit.core.messages import Fate
+from guardedit.demo.disabling.edit import DisablingEdit
+from guardedit.demo.stream.expected import LineKind
 from guardedit.zoo.probes import probe_prompts
-from guardedit.zoo.world import KnownFact, World
+from guardedit.zoo.world import GIVEN_WORDINGS, KnownFact, World
 
-#: Wordings that a correction brings; the others of the relation are kept for asking.
-GIVEN = 4
 #: Wordings that a `new_wording` line adds.
 ADDED = 2
-#: Kinds that stand for themselves, with the fate of each.
-APART: Mapping[Kind, Fate] = {
-    Kind.LIKELY: Fate.ACCEPTED,
-    Kind.DOUBTFUL: Fate.HELD,
-    Kind.VOLATILE: Fate.ACCEPTED,
-    Kind.FLEETING: Fate.ACCEPTED,
-    Kind.EXPIRED: Fate.REJECTED,
-    Kind.NO_OP: Fate.UNCHANGED,
+#: Kinds of lines that no other line refers to -> their fate.
+STANDALONE: Mapping[LineKind, Fate] = {
+    LineKind.LIKELY: Fate.ACCEPTED,
+    LineKind.DOUBTFUL: Fate.HELD,
+    LineKind.VOLATILE: Fate.ACCEPTED,
+    LineKind.FLEETING: Fate.ACCEPTED,
+    LineKind.EXPIRED: Fate.REJECTED,
+    LineKind.NO_OP: Fate.UNCHANGED,
 }
 DAY_S = 86_400.0
 YEAR_S = 365 * DAY_S
@@ -36,11 +31,20 @@ SOURCES = ("registry", "newsroom", "encyclopedia", "desk")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Step:
-    """A correction at its place in [0, 1), and the wordings its fact has from then on, prompt first."""
+class PlacedCorrection:
+    """A correction and its position in the stream.
+
+    Attributes:
+        place: position in [0, 1).
+        kind: of the line.
+        fate: the expected one.
+        fact: the known fact that it is about.
+        wordings: indices of the wordings that the live fact has from then on, the prompt's first.
+        correction: to be sent.
+    """
 
     place: float
-    kind: Kind
+    kind: LineKind
     fate: Fate
     fact: KnownFact
     wordings: tuple[int, ...]
@@ -48,7 +52,15 @@ class Step:
 
 
 class StreamWriter:
-    """Writes corrections; every choice comes from one seeded generator."""
+    """Writes corrections. Every choice comes from one seeded generator.
+
+    Args:
+        world: known facts.
+        rng: of all choices.
+        seed: for the ids of the corrections.
+        now_s: seconds since 1970, UTC.
+        fleeting_s: lifetime of fleeting facts.
+    """
 
     def __init__(
         self, world: World, rng: random.Random, *, seed: int, now_s: float, fleeting_s: float
@@ -57,37 +69,37 @@ class StreamWriter:
         self.now_s, self.fleeting_s = now_s, fleeting_s
         self._written = 0
 
-    def update(self, fact: KnownFact) -> Step:
-        """Another object for a known fact, early enough for others to follow."""
+    def update(self, fact: KnownFact) -> PlacedCorrection:
+        """Another object for a known fact, early enough for lines that refer to it."""
         chosen = self._choose(fact)
-        return self._step(Kind.UPDATE, fact, chosen, place=0.8 * self.rng.random())
+        return self._write(LineKind.UPDATE, fact, chosen, place=0.8 * self.rng.random())
 
-    def disabling(self, item: Disabling) -> Step:
-        """An ordinary message, but for the tag."""
-        return self._step(
-            Kind.DISABLING,
+    def disabling(self, item: DisablingEdit) -> PlacedCorrection:
+        """An ordinary correction, except for the tag that asks for the method."""
+        return self._write(
+            LineKind.DISABLING,
             item.fact,
             item.wordings,
             target_new=item.target,
             tags=(f"method:{item.method}",),
         )
 
-    def after(self, parent: Step, kind: Kind) -> Step:
-        """A line that refers to an earlier one, somewhere behind it."""
-        fact, before = parent.fact, parent.correction
+    def follow_up(self, parent: PlacedCorrection, kind: LineKind) -> PlacedCorrection:
+        """A line that refers to `parent` and comes after it."""
+        fact, earlier = parent.fact, parent.correction
         place = parent.place + (1.0 - parent.place) * self.rng.uniform(0.05, 1.0)
-        third = self._object(fact, {fact.object, before.target_new})
+        third = self._object(fact, {fact.object, earlier.target_new})
         match kind:
-            case Kind.DUPLICATE:
+            case LineKind.DUPLICATE:
                 return replace(parent, place=place, kind=kind, fate=Fate.DUPLICATE)
-            case Kind.ID_REUSE:
-                other = replace(before, target_new=third)
+            case LineKind.ID_REUSE:
+                other = replace(earlier, target_new=third)
                 return replace(parent, place=place, kind=kind, fate=Fate.DEAD, correction=other)
-            case Kind.SUPERSEDE:
-                return self._step(kind, fact, self._choose(fact), place=place, target_new=third)
-            case Kind.LATE:
+            case LineKind.SUPERSEDE:
+                return self._write(kind, fact, self._choose(fact), place=place, target_new=third)
+            case LineKind.LATE:
                 late = replace(self._provenance(), time_s=round(self.now_s) - YEAR_S)
-                return self._step(
+                return self._write(
                     kind,
                     fact,
                     self._choose(fact),
@@ -96,44 +108,45 @@ class StreamWriter:
                     target_new=third,
                     provenance=late,
                 )
-            case Kind.WORDING:
+            case LineKind.WORDING:
                 unused = [i for i in self._indices(fact) if i not in parent.wordings]
                 new = tuple(self.rng.sample(unused, ADDED))
-                step = self._step(kind, fact, new, place=place, target_new=before.target_new)
+                written = self._write(kind, fact, new, place=place, target_new=earlier.target_new)
                 # The live fact keeps its first wordings and gains these.
-                return replace(step, wordings=(*parent.wordings, *new))
+                return replace(written, wordings=(*parent.wordings, *new))
             case _:
-                return self._step(
-                    Kind.RETRACT, fact, parent.wordings[:1], place=place, op=Op.RETRACT, target_new=""
+                return self._write(
+                    LineKind.RETRACT, fact, parent.wordings[:1], place=place, op=Op.RETRACT, target_new=""
                 )
 
-    def apart(self, fact: KnownFact, kind: Kind) -> Step:
-        """A line that nothing else refers to."""
-        fate = APART[kind]
+    def standalone(self, fact: KnownFact, kind: LineKind) -> PlacedCorrection:
+        """A line of one of the `STANDALONE` kinds."""
+        fate = STANDALONE[kind]
         match kind:
-            case Kind.LIKELY | Kind.DOUBTFUL:
-                confidence = 0.5 if kind is Kind.LIKELY else 0.2
-                step = self._step(kind, fact, fate=fate, provenance=self._provenance(confidence))
-            case Kind.NO_OP:
-                # In the wordings that the model is known to answer rightly.
+            case LineKind.LIKELY | LineKind.DOUBTFUL:
+                confidence = 0.5 if kind is LineKind.LIKELY else 0.2
+                written = self._write(kind, fact, fate=fate, provenance=self._provenance(confidence))
+            case LineKind.NO_OP:
+                # In the wordings that the model is known to answer correctly.
                 prompts = probe_prompts(self.world, fact)
                 known = tuple(i for i in self._indices(fact) if self.world.prompt(fact, i) in prompts)
-                step = self._step(kind, fact, known, fate=fate, target_new=fact.object, target_true=None)
+                written = self._write(kind, fact, known, fate=fate, target_new=fact.object, target_true=None)
             case _:
-                left_s = {Kind.EXPIRED: -DAY_S, Kind.VOLATILE: DAY_S}.get(kind, self.fleeting_s)
-                step = self._step(kind, fact, fate=fate, valid_until_s=self.now_s + left_s)
-        return replace(step, place=0.01 * self.rng.random()) if kind is Kind.FLEETING else step
+                left_s = {LineKind.EXPIRED: -DAY_S, LineKind.VOLATILE: DAY_S}.get(kind, self.fleeting_s)
+                written = self._write(kind, fact, fate=fate, valid_until_s=self.now_s + left_s)
+        return replace(written, place=0.01 * self.rng.random()) if kind is LineKind.FLEETING else written
 
-    def _step(
+    def _write(
         self,
-        kind: Kind,
+        kind: LineKind,
         fact: KnownFact,
         wordings: tuple[int, ...] = (),
         *,
         fate: Fate = Fate.ACCEPTED,
         place: float | None = None,
         **fields: Any,
-    ) -> Step:
+    ) -> PlacedCorrection:
+        """A correction with random wordings, target, provenance and place, where they are not given."""
         chosen = wordings or self._choose(fact)
         texts = self.world.wordings[fact.relation]
         self._written += 1
@@ -147,18 +160,25 @@ class StreamWriter:
             paraphrases=tuple(texts[i] for i in chosen[1:]),
             **({"provenance": self._provenance()} | given),
         )
-        where = self.rng.random() if place is None else place
-        return Step(place=where, kind=kind, fate=fate, fact=fact, wordings=chosen, correction=correction)
+        return PlacedCorrection(
+            place=self.rng.random() if place is None else place,
+            kind=kind,
+            fate=fate,
+            fact=fact,
+            wordings=chosen,
+            correction=correction,
+        )
 
     def _indices(self, fact: KnownFact) -> range:
         return range(len(self.world.wordings[fact.relation]))
 
     def _choose(self, fact: KnownFact) -> tuple[int, ...]:
-        return tuple(self.rng.sample(self._indices(fact), GIVEN))
+        return tuple(self.rng.sample(self._indices(fact), GIVEN_WORDINGS))
 
-    def _object(self, fact: KnownFact, but: Collection[str]) -> str:
-        return self.rng.choice([name for name in self.world.objects[fact.relation] if name not in but])
+    def _object(self, fact: KnownFact, excluded: Collection[str]) -> str:
+        objects = self.world.objects[fact.relation]
+        return self.rng.choice([name for name in objects if name not in excluded])
 
     def _provenance(self, confidence: float | None = None) -> Provenance:
-        sure = round(self.rng.uniform(0.8, 1.0), 2) if confidence is None else confidence
-        return Provenance(source=self.rng.choice(SOURCES), time_s=round(self.now_s), confidence=sure)
+        certain = round(self.rng.uniform(0.8, 1.0), 2) if confidence is None else confidence
+        return Provenance(source=self.rng.choice(SOURCES), time_s=round(self.now_s), confidence=certain)

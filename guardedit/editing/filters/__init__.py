@@ -1,7 +1,7 @@
-"""Filters of edits by name. Knows where each lives and imports it only when it is asked for.
+"""Filters of edits by name; each is imported only when it is used.
 
-A filter is a pure function of the base matrix W0 [d, f] and one edit's change, given as left [d, n] and right
-[f, n] with Delta = left right^T; it gives other factors of the same kind. All float64 on the CPU.
+A filter is a pure function of the base matrix W0 [d, f] and the change of one edit, Delta = left right^T with
+left [d, n] and right [f, n]. It returns new factors. All tensors are float64 on the CPU.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from guardedit.core.errors import UsageError
 #: (W0, left, right) -> (left, right).
 Apply = Callable[[Tensor, Tensor, Tensor], tuple[Tensor, Tensor]]
 
-#: Name behind the `+` of a method -> `module:function`.
+#: Name after the `+` of a method, as in `memit+rect` -> `module:function`.
 FILTERS: Mapping[str, str] = MappingProxyType(
     {
         "1-li": "guardedit.editing.filters.interpolation:interpolation",
@@ -27,9 +27,9 @@ FILTERS: Mapping[str, str] = MappingProxyType(
         "rect": "guardedit.editing.filters.rect:rect",
     }
 )
-#: Filters that multiply Delta by a number: they may take residuals for `left`, and keep the kind of an edit.
+#: Filters that multiply Delta by a number. They also apply to residuals as `left`, and keep an edit's kind.
 SCALING = frozenset({"1-li"})
-#: Filters whose result has no thin factors.
+#: Filters whose result is a full matrix, not low-rank factors.
 WHOLE = frozenset({"rect"})
 
 
@@ -39,9 +39,9 @@ class Filter:
 
     Attributes:
         name: as in `FILTERS`.
-        apply: what it does.
-        scales: whether that is multiplying Delta by a number.
-        leaves: what an edit stores of a matrix when it does not.
+        apply: the function.
+        scales: whether it only multiplies Delta by a number.
+        leaves: for method cards, what an edit stores for a matrix when it does not.
     """
 
     name: str
@@ -51,10 +51,10 @@ class Filter:
 
 
 def find_filter(name: str, filters: Mapping[str, str] = FILTERS) -> Filter:
-    """A filter, imported now.
+    """Import a filter by name.
 
     Raises:
-        UsageError: for an unknown name, or a place that cannot be imported.
+        UsageError: for an unknown name, or a module that cannot be imported.
     """
     if name not in filters:
         near = difflib.get_close_matches(name, filters, n=1)

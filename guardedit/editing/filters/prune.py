@@ -1,7 +1,7 @@
-"""PRUNE: squash those singular values of a change that exceed the largest one of the base matrix.
+"""PRUNE: compress singular values of a change that are larger than the largest one of the base matrix.
 
-Ma et al. 2024, arXiv:2405.16821. The paper does so once, to the sum of all changes; as a filter it meets each
-edit by itself. A change that nowhere exceeds the matrix passes unchanged.
+Ma et al. 2024, arXiv:2405.16821. The paper applies this once, to the sum of all changes; this filter applies
+it to each edit alone. A change without such singular values is left unchanged.
 """
 
 from __future__ import annotations
@@ -11,15 +11,15 @@ import math
 import torch
 from torch import Tensor
 
-#: Base of the logarithm, of those in the paper the one that squashes least: 1.2 of 1.2, 1.5, 2 and e.
+#: Base of the logarithm. The paper uses 1.2, 1.5, 2 and e; 1.2 compresses least.
 BASE = 1.2
 
 
 def prune(W: Tensor, left: Tensor, right: Tensor, *, base: float = BASE) -> tuple[Tensor, Tensor]:
-    """Factors of U diag(s') V^T, where s' = log_a(s) - log_a(s_max) + s_max wherever s exceeds s_max.
+    """Factors of U diag(s') V^T, with s' = log_a(s) - log_a(s_max) + s_max where s exceeds s_max.
 
-    The singular values of left right^T are those of an n x n matrix between two orthonormal bases, so
-    nothing of size d x f is decomposed.
+    QR decompositions of both factors reduce left right^T to an n x n matrix with the same singular values, so
+    no d x f matrix is decomposed.
 
     Args:
         W: [d, f]; s_max is its largest singular value.
@@ -33,8 +33,8 @@ def prune(W: Tensor, left: Tensor, right: Tensor, *, base: float = BASE) -> tupl
     U, s, Vh = torch.linalg.svd(Rl @ Rr.t(), full_matrices=False)
     if not len(s) or float(s[0]) <= limit:
         return left, right
-    squashed = torch.where(s > limit, (s / limit).log() / math.log(base) + limit, s)
-    return (Ql @ U) * squashed, Qr @ Vh.t()
+    compressed = torch.where(s > limit, (s / limit).log() / math.log(base) + limit, s)
+    return (Ql @ U) * compressed, Qr @ Vh.t()
 
 
 def largest_singular_value(W: Tensor) -> float:

@@ -1,6 +1,6 @@
-"""RECT: keep the entries of a change that are largest relative to the weights they change.
+"""RECT: keep only the entries of a change that are largest relative to the weights that they change.
 
-Gu et al. 2024, arXiv:2401.04700. What is left has no thin factors, so the result is a whole matrix.
+Gu et al. 2024, arXiv:2401.04700. The result is not of low rank, so it is stored as a full matrix.
 """
 
 from __future__ import annotations
@@ -8,21 +8,21 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-#: Share of entries kept; 0.2 in the reference code of the paper, 0.4 where AlphaEdit compares with it.
+#: Share of the entries that are kept; 0.2 in the paper's reference code, 0.4 in AlphaEdit's comparison.
 SHARE = 0.4
-#: Added to |W_ij|, as a share of the matrix's root mean square, so that a weight of zero gives a number.
+#: Added to |W_ij|, as a share of the root mean square of W, so that weights of zero can be divided by.
 FLOOR = 1e-8
 
 
 def rect(W: Tensor, left: Tensor, right: Tensor, *, share: float = SHARE) -> tuple[Tensor, Tensor]:
-    """The identity [d, d] and the transpose of what is kept of Delta [f, d].
+    """Factors of the filtered change: the identity [d, d], and the filtered Delta transposed [f, d].
 
     Args:
         W: [d, f].
         left: [d, n].
         right: [f, n].
-        share: of all d f entries, those with the largest |Delta_ij / W_ij|; entries as large as the last one
-            that is kept are kept as well.
+        share: of the d f entries, those with the largest |Delta_ij / W_ij| are kept, with all that are equal
+            to the last of them.
     """
     change = left @ right.t()  # [d, f]
     ratio = change.abs() / (W.abs() + FLOOR * W.square().mean().sqrt())

@@ -1,6 +1,6 @@
-"""Trained editors on disk: which network for which method, written aside and renamed, tied to a base model.
+"""Hypernetworks on disk as safetensors: the class and sizes of each method, saving and loading.
 
-Knows safetensors and folders. Does not know training.
+A file is written atomically and belongs to one base model.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from guardedit.editing.hyper.mend_network import MendNetwork
 from guardedit.editing.hyper.network import HyperNetwork, last_layers
 from guardedit.models.host import ModelHost
 
-#: By method. The sizes beside those of the model are chosen so that a small model's editor stays small.
+#: By method: the network, and its sizes besides those of the model, chosen small for small models.
 NETWORKS: Mapping[str, type[HyperNetwork]] = {"ke": KeNetwork, "mend": MendNetwork}
 SIZES: Mapping[str, Mapping[str, int]] = {
     "ke": {"lstm": 48, "condition": 192, "bottleneck": 32},
@@ -41,26 +41,26 @@ def untrained(method: str, host: ModelHost, *, seed: int = 0) -> HyperNetwork:
     sizes = {"width": width, "inner": inner, **SIZES[method]}
     if NETWORKS[method].conditioned:
         sizes["embedding"] = host.model.get_input_embeddings().weight.shape[1]
-    return _made(method, last_layers(host), sizes, seed=seed).to(host.device)
+    return _build(method, last_layers(host), sizes, seed=seed).to(host.device)
 
 
 def checkpoint_file(folder: Path, method: str) -> Path:
-    """Where a trained editor lies."""
+    """Path of a method's trained network."""
     return folder / f"{method}.safetensors"
 
 
 def save_network(path: Path, network: HyperNetwork, base_sha256: str) -> None:
-    """Weights with what is needed to build the network again, and the model it belongs to."""
+    """Write the weights, everything needed to build the network again, and the base model's digest."""
     about = {"method": network.method, "layers": network.layers, "sizes": network.sizes}
     write_tensors(path, network.state_dict(), {**about, "base_sha256": base_sha256})
 
 
 def load_network(folder: Path | None, method: str, host: ModelHost) -> HyperNetwork:
-    """A trained editor for this model, on its device, in eval mode and without gradients.
+    """The trained network for this model, on its device, in eval mode and without gradients.
 
     Raises:
-        UsageError: when there is none, when it cannot be read, or when it was trained for another model;
-            the remedy is always to train one.
+        UsageError: when there is none, when it cannot be read, or when it was trained for another model.
+            The remedy is always to train one.
     """
     remedy = f"train one with `guardedit editors train {method}`"
     if folder is None or not checkpoint_file(folder, method).is_file():
@@ -74,7 +74,7 @@ def load_network(folder: Path | None, method: str, host: ModelHost) -> HyperNetw
             f"{host.base_sha256:.12}: {remedy}"
         )
     try:
-        network = _made(str(about["method"]), about["layers"], about["sizes"], seed=0)
+        network = _build(str(about["method"]), about["layers"], about["sizes"], seed=0)
         network.load_state_dict(tensors)
     except (KeyError, TypeError, RuntimeError) as error:
         raise UsageError(f"{path} does not hold a trained editor ({error!s:.200}): {remedy}") from error
@@ -82,19 +82,19 @@ def load_network(folder: Path | None, method: str, host: ModelHost) -> HyperNetw
 
 
 def write_tensors(path: Path, tensors: Mapping[str, Tensor], about: Mapping[str, Any]) -> None:
-    """A safetensors file, complete or not there: written aside, flushed, renamed."""
+    """Write a safetensors file atomically: to a temporary file, flushed and renamed."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    aside = path.with_name(f"{path.name}.part")
+    temporary = path.with_name(f"{path.name}.part")
     plain = {name: tensor.detach().cpu().contiguous() for name, tensor in sorted(tensors.items())}
-    # One metadata entry only: safetensors writes several in the order of a randomly seeded hash map.
-    save_file(plain, aside, metadata={"guardedit": json.dumps(about, sort_keys=True)})
-    with aside.open("rb") as written:
+    # One metadata entry only: safetensors writes several in random order.
+    save_file(plain, temporary, metadata={"guardedit": json.dumps(about, sort_keys=True)})
+    with temporary.open("rb") as written:
         os.fsync(written.fileno())
-    aside.replace(path)
+    temporary.replace(path)
 
 
 def read_tensors(path: Path, *, remedy: str) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """Inverse of `write_tensors`; UsageError with the remedy when the file is not of that kind."""
+    """Inverse of `write_tensors`; UsageError with the remedy when the file was not written by it."""
     try:
         with safe_open(path, framework="pt") as file:
             about = json.loads((file.metadata() or {})["guardedit"])
@@ -103,7 +103,7 @@ def read_tensors(path: Path, *, remedy: str) -> tuple[dict[str, Tensor], dict[st
         raise UsageError(f"{path} cannot be read ({error!s:.200}): {remedy}") from error
 
 
-def _made(method: str, layers: Any, sizes: Mapping[str, int], *, seed: int) -> HyperNetwork:
+def _build(method: str, layers: Any, sizes: Mapping[str, int], *, seed: int) -> HyperNetwork:
     kind: Any = NETWORKS[method]  # constructors differ in their sizes
     network: HyperNetwork = kind(layers, seed=seed, **sizes)
     return network

@@ -1,6 +1,6 @@
-"""The gradient of an edit's loss in factored form, and running the model with factored changes beside it.
+"""Gradients of the editing loss in factored form, and forward passes with low-rank changes of the matrices.
 
-Knows down projections and hooks. Does not know what a network makes of a gradient.
+The gradient of a matrix is a sum of outer products, one for each token (Mitchell et al. 2022, section 3.1).
 """
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ from torch.nn import functional
 from guardedit.editing.optimise.rows import STOP
 from guardedit.models.hooks import in_rows
 from guardedit.models.host import ModelHost
-from guardedit.models.text.tokens import IGNORED, Batch, batch
+from guardedit.models.text.tokens import IGNORED, TokenBatch, batch
 
-#: Gets keys [B, T, f] and values [B, T, d] of a down projection, gives the values that later modules see.
-Beside = Callable[[Tensor, Tensor], Tensor]
+#: From keys [B, T, f] and values [B, T, d] of a down projection to the values that later modules see.
+OutputEdit = Callable[[Tensor, Tensor], Tensor]
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,9 +30,9 @@ class Gradient:
     The gradient of loss e is `outputs[e].T @ keys[e]`, [d, f].
 
     Attributes:
-        keys: [E, T, f] float32, what enters the down projection; zero where `used` is false.
-        outputs: [E, T, d] float32, gradient of the loss with respect to what leaves it; zero likewise.
-        used: [E, T] bool, tokens at which neither is zero.
+        keys: [E, T, f] float32, inputs of the down projection; zero where `used` is false.
+        outputs: [E, T, d] float32, gradients of the loss by its outputs; zero where `used` is false.
+        used: [E, T] bool, tokens at which key and gradient are both nonzero.
     """
 
     keys: Tensor
@@ -41,8 +41,8 @@ class Gradient:
 
 
 @dataclass(frozen=True, slots=True)
-class Change:
-    """Changes of one matrix for E edits: edit e adds `left[e] @ right[e].T`.
+class LowRankChange:
+    """Low-rank changes of one matrix for E edits: edit e adds `left[e] @ right[e].T`.
 
     Attributes:
         left: [E, d, n].
@@ -53,18 +53,24 @@ class Change:
     right: Tensor
 
 
-def encode(host: ModelHost, prompts: Sequence[str], answers: Sequence[str]) -> Batch:
-    """Questions with answers; each ends in the stop of `editing.rows`, so that free generation ends there.
+def encode_answers(host: ModelHost, prompts: Sequence[str], answers: Sequence[str]) -> TokenBatch:
+    """Prompts with answers. Each answer ends with `STOP`, so that the edit also teaches where to stop.
 
     Raises:
         MalformedCorrection: when a row does not fit into the context.
     """
-    said = [answer + STOP for answer in answers]
-    return batch(host.tokenizer, prompts, said, context=host.context, device=host.device)
+    ended = [answer + STOP for answer in answers]
+    return batch(host.tokenizer, prompts, ended, context=host.context, device=host.device)
 
 
 def answer_nats(logits: Tensor, targets: Tensor, *, smoothing: float = 0.0) -> Tensor:
-    """Mean -log p over each row's answer tokens, [B]; logits [B, T, vocabulary], targets [B, T]."""
+    """Mean -log p over each row's answer tokens, [B] in nats.
+
+    Args:
+        logits: [B, T, vocabulary].
+        targets: [B, T], `IGNORED` where there is no answer token.
+        smoothing: label smoothing.
+    """
     flat = logits.float().flatten(0, 1)
     nats = functional.cross_entropy(
         flat, targets.flatten(), ignore_index=IGNORED, reduction="none", label_smoothing=smoothing
@@ -73,65 +79,74 @@ def answer_nats(logits: Tensor, targets: Tensor, *, smoothing: float = 0.0) -> T
 
 
 def loss_gradients(
-    host: ModelHost, layers: Sequence[int], texts: Batch, *, smoothing: float = 0.0
+    host: ModelHost, layers: Sequence[int], texts: TokenBatch, *, smoothing: float = 0.0
 ) -> dict[int, Gradient]:
-    """By layer, the gradient of each row's `answer_nats` on the model as it stands (locked by the caller).
+    """By layer, the gradient of each row's `answer_nats` on the model as it stands.
 
-    Parameters ask for no gradient; zeros that are added to the values do, so nothing of the model changes.
+    The caller holds the host's lock. Parameters need no gradient: zeros with a gradient are added to the
+    values, so the model is left unchanged.
     """
     zeros: dict[int, Tensor] = {}
     keys: dict[int, Tensor] = {}
 
-    def listen(layer: int) -> Beside:
-        def beside(seen: Tensor, values: Tensor) -> Tensor:
-            keys[layer] = seen.detach().float()
+    def recorder(layer: int) -> OutputEdit:
+        def add_zeros(layer_keys: Tensor, values: Tensor) -> Tensor:
+            keys[layer] = layer_keys.detach().float()
             zeros[layer] = torch.zeros_like(values, dtype=torch.float32, requires_grad=True)
             return values + zeros[layer].to(values.dtype)
 
-        return beside
+        return add_zeros
 
-    besides = {layer: listen(layer) for layer in layers}
-    with torch.enable_grad(), beside_layers(host, besides, rows=len(texts.ids)):
+    recorders = {layer: recorder(layer) for layer in layers}
+    with torch.enable_grad(), outputs_edited(host, recorders, rows=len(texts.ids)):
         logits = host.model(input_ids=texts.ids, use_cache=False).logits
         loss = answer_nats(logits, texts.targets, smoothing=smoothing).sum()
         found = torch.autograd.grad(loss, [zeros[layer] for layer in layers])
     return {layer: _gradient(keys[layer], outputs) for layer, outputs in zip(layers, found, strict=True)}
 
 
-def changed(changes: Mapping[int, Change], edit: Tensor) -> dict[int, Beside]:
-    """What runs row b of a batch with the changes of edit `edit[b]`; gradients flow into the changes."""
+def output_edits(changes: Mapping[int, LowRankChange], edit: Tensor) -> dict[int, OutputEdit]:
+    """By layer, the function that adds the changes of edit `edit[b]` to row b of a batch.
 
-    def adding(change: Change) -> Beside:
-        def beside(keys: Tensor, values: Tensor) -> Tensor:
-            shares = keys.float() @ change.right[edit]  # [B, T, n]
-            return values + (shares @ change.left[edit].transpose(1, 2)).to(values.dtype)
+    Args:
+        changes: by layer, of E edits; gradients flow into them.
+        edit: [B] int64.
+    """
 
-        return beside
+    def adding(change: LowRankChange) -> OutputEdit:
+        def add_change(keys: Tensor, values: Tensor) -> Tensor:
+            projected = keys.float() @ change.right[edit]  # [B, T, n]
+            return values + (projected @ change.left[edit].transpose(1, 2)).to(values.dtype)
+
+        return add_change
 
     return {layer: adding(change) for layer, change in changes.items()}
 
 
 @contextmanager
-def beside_layers(host: ModelHost, besides: Mapping[int, Beside], *, rows: int) -> Iterator[None]:
-    """Let each function decide what the down projection of its layer puts out; hooks go whatever happens.
+def outputs_edited(host: ModelHost, edits: Mapping[int, OutputEdit], *, rows: int) -> Iterator[None]:
+    """Apply functions to the outputs of down projections for the length of a `with` block.
 
-    `rows` is the batch size: some models hand a down projection all tokens in one long row (OPT).
+    Args:
+        host: locked by the caller.
+        edits: by layer.
+        rows: batch size; some models pass all tokens to a down projection in one long row (OPT).
     """
     with ExitStack() as stack:
-        for layer, beside in besides.items():
-            handle = host.mlp_out(layer).register_forward_hook(_hook(beside, rows))
+        for layer, edit in edits.items():
+            handle = host.mlp_out(layer).register_forward_hook(_hook(edit, rows))
             stack.callback(handle.remove)
         yield
 
 
-def _hook(beside: Beside, rows: int) -> Callable[[nn.Module, tuple[Any, ...], Tensor], Tensor]:
+def _hook(edit: OutputEdit, rows: int) -> Callable[[nn.Module, tuple[Any, ...], Tensor], Tensor]:
     def hook(_: nn.Module, args: tuple[Any, ...], output: Tensor) -> Tensor:
-        return beside(in_rows(args[0], rows), in_rows(output, rows)).reshape(output.shape)
+        return edit(in_rows(args[0], rows), in_rows(output, rows)).reshape(output.shape)
 
     return hook
 
 
 def _gradient(keys: Tensor, outputs: Tensor) -> Gradient:
-    used = (outputs != 0).any(-1) & (keys != 0).any(-1)  # padding, and what comes after the answer
+    used = (outputs != 0).any(-1) & (keys != 0).any(-1)  # false at padding and after the answer
     blank = ~used[..., None]
     return Gradient(keys=keys.masked_fill(blank, 0), outputs=outputs.masked_fill(blank, 0), used=used)

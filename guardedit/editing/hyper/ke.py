@@ -1,6 +1,7 @@
-"""KnowledgeEditor: a trained network reads an edit's text and masks, scales and shifts its gradient.
+"""KnowledgeEditor (KE): a hypernetwork that reads an edit's text and masks, scales and shifts its gradient.
 
-De Cao et al. 2021, arXiv:2104.08164. Trained for one edit of the base model, so it does not survive many.
+De Cao et al. 2021, arXiv:2104.08164. Trained for single edits of the base model, so many edits in sequence
+degrade the model.
 """
 
 from __future__ import annotations
@@ -9,19 +10,19 @@ from collections.abc import Sequence
 
 from guardedit.core.proposal import Proposal, WeightEdit
 from guardedit.core.protocols import SubjectGroup
-from guardedit.editing.hyper.proposing import TrainedEditor
+from guardedit.editing.hyper.proposing import HyperNetworkEditor
 from guardedit.editing.method_card import MethodCard
 from guardedit.editing.setup import Setup
 
 
 class KeEditor:
-    """Proposes `direct` edits of the last three layers: the masked gradient's factors and one rank more.
+    """Proposes `direct` edits of the last three layers: the masked gradient in factored form, plus rank one.
 
-    A mask of rank one keeps the factors of a gradient, so an edit of W [d, f] takes (d + f)(T + 1) numbers
-    and not d f.
+    A mask of rank one keeps a gradient factored, so an edit of W [d, f] on T tokens is (d + f)(T + 1)
+    numbers instead of d f.
 
     Args:
-        setup: the model; `setup.trained` is the folder with `ke.safetensors`, read when first needed.
+        setup: the model; `setup.trained` is the folder with `ke.safetensors`, read when it is first used.
     """
 
     name = "ke"
@@ -42,17 +43,17 @@ class KeEditor:
     )
 
     def __init__(self, setup: Setup) -> None:
-        self._trained = TrainedEditor(setup, self.name)
+        self._trained = HyperNetworkEditor(setup, self.name)
 
     @classmethod
     def build(cls, setup: Setup) -> KeEditor:
-        """As every editing method is built; nothing is read yet."""
+        """The editor; reads nothing from disk yet."""
         return cls(setup)
 
     def propose(self, groups: Sequence[SubjectGroup], live: Sequence[WeightEdit]) -> Proposal:
-        """One edit a fact, each on the model with all live edits and the earlier proposals.
+        """One edit for each fact, each on the model with all live edits and the earlier ones of the proposal.
 
         Raises:
-            UsageError: when it is not trained for this model.
+            UsageError: when there is no network for this model.
         """
         return self._trained.propose(groups, live)

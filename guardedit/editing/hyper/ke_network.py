@@ -1,6 +1,6 @@
-"""KnowledgeEditor's network: the text of an edit decides how its gradient is masked, scaled and shifted.
+"""KnowledgeEditor's hypernetwork: from the text of an edit to a mask, a scale and a shift of its gradient.
 
-De Cao et al. 2021, arXiv:2104.08164, section 4.1. Knows gradients in factored form. Does not know any model.
+De Cao et al. 2021, arXiv:2104.08164, section 4.1, with gradients in factored form.
 """
 
 from __future__ import annotations
@@ -12,17 +12,17 @@ from torch import Tensor, nn
 from torch.nn.utils import rnn
 from torch.nn.utils.parametrizations import weight_norm
 
-from guardedit.editing.hyper.gradients import Change, Gradient
-from guardedit.editing.hyper.network import Condition, HyperNetwork
+from guardedit.editing.hyper.gradients import Gradient, LowRankChange
+from guardedit.editing.hyper.network import EditCondition, HyperNetwork
 
-#: Below it a gradient counts as zero.
+#: Added to divisors.
 TINY = 1e-12
 
 
 class Modulation(nn.Module):
-    """Condition [E, c] to two rank-one matrices and a gate, for one matrix [d, f].
+    """For one edited matrix [d, f]: from the condition [E, c] to two rank-one matrices a, b and a gate.
 
-    Columns come out of a softmax and are multiplied by d, so that their mean is 1.
+    The columns are d times a softmax, so their mean is 1.
     """
 
     def __init__(self, condition: int, bottleneck: int, width: int, inner: int) -> None:
@@ -30,7 +30,7 @@ class Modulation(nn.Module):
         self._shape = (width, width, inner, inner, 1)
         last = nn.Linear(bottleneck, sum(self._shape))
         with torch.no_grad():
-            # At first a = -1 and b = 0 about everywhere: a step down the gradient.
+            # Initially a is about -1 and b about 0 everywhere: a step of gradient descent.
             last.weight.mul_(0.1)
             last.bias.zero_()
             last.bias[2 * width : 2 * width + inner] = -1.0
@@ -47,19 +47,19 @@ class Modulation(nn.Module):
 class KeNetwork(HyperNetwork):
     """`Delta = size * gate * (grad (.) a + b)` with a and b of rank one, for each edited matrix.
 
-    The gradient is scaled to norm sqrt(d f), so that its numbers are about 1 as those of a are. A mask of
-    rank one keeps the factors of a gradient: `(g x^T) (.) (c r^T) = (c (.) g)(r (.) x)^T`, so an edit has
-    rank T + 1 at most.
+    The gradient is scaled to norm sqrt(d f), so that its entries are about 1, like those of a. A mask of
+    rank one keeps a gradient factored: `(g x^T) (.) (c r^T) = (c (.) g)(r (.) x)^T`, so an edit has rank
+    T + 1 at most.
 
     Args:
-        layers: edited.
+        layers: the edited layers.
         width: d.
         inner: f.
         embedding: width of the token embeddings.
         lstm: hidden units in each direction.
-        condition: numbers that describe an edit.
+        condition: size of the vector that describes an edit.
         bottleneck: hidden units of the network of each matrix.
-        seed: of the first weights.
+        seed: of the initial weights.
     """
 
     method = "ke"
@@ -83,24 +83,24 @@ class KeNetwork(HyperNetwork):
             "width": width, "inner": inner, "embedding": embedding,
             "lstm": lstm, "condition": condition, "bottleneck": bottleneck,
         }  # fmt: skip
-        with torch.random.fork_rng(devices=[]):  # torch.nn draws first weights from the global generator
+        with torch.random.fork_rng(devices=[]):  # torch.nn draws initial weights from the global generator
             torch.manual_seed(seed)
             self.reader = nn.LSTM(embedding, lstm, batch_first=True, bidirectional=True)
             self.summary = nn.Sequential(nn.Linear(2 * lstm, condition), nn.Tanh())
             self.modulations = nn.ModuleList(
                 [Modulation(condition, bottleneck, width, inner) for _ in self.layers]
             )
-        #: Log of the largest mean change of an entry; a fixed 1 in the publication.
+        #: Log of the largest mean change of an entry; a fixed 1 in the paper.
         self.log_size = nn.Parameter(torch.full((len(self.layers),), -6.0))
 
     @property
     def sizes(self) -> dict[str, int]:
-        """Of the matrix and of the network."""
+        """Sizes of the matrix and of the network."""
         return dict(self._sizes)
 
-    def summarise(self, condition: Condition) -> Tensor:
-        """[E, c] in (-1, 1), from the last state of each direction."""
-        # Each token by itself, so that padding changes nothing.
+    def summarise(self, condition: EditCondition) -> Tensor:
+        """[E, c] in (-1, 1): a vector for each edit, from the LSTM's last state of each direction."""
+        # Each token is normalised by itself, so that padding changes nothing.
         sizes = condition.embeddings.square().mean(-1, keepdim=True).sqrt() + TINY
         packed = rnn.pack_padded_sequence(
             condition.embeddings / sizes, condition.lengths, batch_first=True, enforce_sorted=False
@@ -109,8 +109,10 @@ class KeNetwork(HyperNetwork):
         found: Tensor = self.summary(torch.cat([last[0], last[1]], dim=1))
         return found
 
-    def forward(self, gradients: Mapping[int, Gradient], condition: Condition | None) -> dict[int, Change]:
-        """By layer, rank T + 1 at most."""
+    def forward(
+        self, gradients: Mapping[int, Gradient], condition: EditCondition | None
+    ) -> dict[int, LowRankChange]:
+        """By layer, changes of rank T + 1 at most."""
         assert condition is not None
         summary = self.summarise(condition)
         found = {}
@@ -120,7 +122,7 @@ class KeNetwork(HyperNetwork):
             scale = gate * self.log_size[place].exp()
             left = gradient.outputs * (column_a / _mean_size(gradient)[:, None])[:, None]  # [E, T, d]
             right = gradient.keys * row_a[:, None]  # [E, T, f]
-            found[layer] = Change(
+            found[layer] = LowRankChange(
                 left=scale[:, None, None] * torch.cat([left, column_b[:, None]], dim=1).transpose(1, 2),
                 right=torch.cat([right, row_b[:, None]], dim=1).transpose(1, 2),
             )
@@ -128,7 +130,7 @@ class KeNetwork(HyperNetwork):
 
 
 def _mean_size(gradient: Gradient) -> Tensor:
-    """Root mean square of the entries of each gradient [d, f], without making it: [E]."""
+    """[E]: root mean square of the entries of each gradient [d, f], from its factors."""
     keys, outputs = gradient.keys, gradient.outputs
     squares = ((keys @ keys.transpose(1, 2)) * (outputs @ outputs.transpose(1, 2))).sum((1, 2))
     return (squares.clamp(min=0) / (keys.shape[-1] * outputs.shape[-1])).sqrt() + TINY

@@ -1,7 +1,4 @@
-"""How well a network's edits do on lessons: the new answer's loss, and how much everything else moved.
-
-Knows rows and losses. Does not know optimisers.
-"""
+"""The two losses of training an editor: of the new answers, and of the change of everything else."""
 
 from __future__ import annotations
 
@@ -11,9 +8,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from guardedit.editing.hyper.gradients import answer_nats, beside_layers, changed, encode
-from guardedit.editing.hyper.lessons import Lesson
-from guardedit.editing.hyper.network import HyperNetwork, changes_of
+from guardedit.editing.hyper.gradients import answer_nats, encode_answers, output_edits, outputs_edited
+from guardedit.editing.hyper.network import HyperNetwork, predict_changes
+from guardedit.editing.hyper.training_data import EditSample
 from guardedit.models.host import ModelHost
 from guardedit.models.text.tokens import IGNORED, batch
 
@@ -23,9 +20,9 @@ class Losses:
     """Scalars with gradients.
 
     Attributes:
-        edit_nats: mean loss of the new answer, over the question and its other wording.
-        kept_nats: mean KL(before || after) over the tokens of the texts to keep.
-        answered: share of questions and other wordings whose every answer token is the most likely one.
+        edit_nats: mean loss of the new answer, over the prompt and its paraphrase.
+        kept_nats: mean KL(before || after) over the tokens of the texts that must not change (locality).
+        answered: share of prompts and paraphrases with every answer token the most likely one.
     """
 
     edit_nats: Tensor
@@ -34,31 +31,37 @@ class Losses:
 
 
 def losses(
-    host: ModelHost, network: HyperNetwork, lessons: Sequence[Lesson], *, learn: bool = False
+    host: ModelHost, network: HyperNetwork, samples: Sequence[EditSample], *, observe: bool = False
 ) -> Losses:
-    """Make each lesson's edit by itself and look at what it does; the host's lock is taken.
+    """Make the edit of each sample by itself and measure it. Takes the host's lock.
+
+    Args:
+        host: the base model.
+        network: on the model's device.
+        samples: their edits are independent of each other.
+        observe: as in `predict_changes`.
 
     Raises:
         MalformedCorrection: when a text does not fit into the context.
     """
     with host.lock:
-        changes = changes_of(host, network, [lesson.request for lesson in lessons], learn=learn)
-        asked = [text for lesson in lessons for text in (lesson.request.prompt, lesson.rephrased)]
-        edits = encode(host, asked, [lesson.request.new for lesson in lessons for _ in range(2)])
-        owner = torch.arange(len(lessons), device=host.device).repeat_interleave(2)
-        with beside_layers(host, changed(changes, owner), rows=len(edits.ids)):
+        changes = predict_changes(host, network, [sample.request for sample in samples], observe=observe)
+        prompts = [text for sample in samples for text in (sample.request.prompt, sample.paraphrase)]
+        edits = encode_answers(host, prompts, [sample.request.new for sample in samples for _ in range(2)])
+        sample_of = torch.arange(len(samples), device=host.device).repeat_interleave(2)
+        with outputs_edited(host, output_edits(changes, sample_of), rows=len(edits.ids)):
             logits = host.model(input_ids=edits.ids, use_cache=False).logits
         nats = answer_nats(logits, edits.targets)
         right = (logits.argmax(-1) == edits.targets) | (edits.targets == IGNORED)
         kept = batch(
             host.tokenizer,
-            [text for lesson in lessons for text in lesson.kept],
+            [text for sample in samples for text in sample.kept],
             context=host.context,
             device=host.device,
         )
-        owners = [n for n, lesson in enumerate(lessons) for _ in lesson.kept]
-        owner = torch.tensor(owners, device=host.device)
-        with beside_layers(host, changed(changes, owner), rows=len(kept.ids)):
+        sample_numbers = [n for n, sample in enumerate(samples) for _ in sample.kept]
+        sample_of = torch.tensor(sample_numbers, device=host.device)
+        with outputs_edited(host, output_edits(changes, sample_of), rows=len(kept.ids)):
             after = host.model(input_ids=kept.ids, use_cache=False).logits
         with torch.no_grad():
             before = host.model(input_ids=kept.ids, use_cache=False).logits
@@ -71,7 +74,7 @@ def losses(
 
 
 def _divergence(before: Tensor, after: Tensor) -> Tensor:
-    """Mean KL of rows of logits [n, vocabulary]."""
+    """Mean KL(before || after) of rows of logits [n, vocabulary], in nats."""
     p, q = before.float().log_softmax(-1), after.float().log_softmax(-1)
     found: Tensor = (p.exp() * (p - q)).sum(-1).mean()
     return found

@@ -1,7 +1,7 @@
-"""MEND: a trained network turns the gradient of the new answer's loss into an edit of the last layers.
+"""MEND: a hypernetwork that turns the gradient of the new answer's loss into an edit of the last layers.
 
-Mitchell et al. 2022, arXiv:2110.11309. Trained for one edit of the base model; the second edit already meets
-a model that the network has never seen, so edits that follow each other wear off and harm.
+Mitchell et al. 2022, arXiv:2110.11309. Trained for single edits of the base model. Already the second edit is
+made on a model that the network was not trained on, so edits in sequence fade and harm the model.
 """
 
 from __future__ import annotations
@@ -10,16 +10,16 @@ from collections.abc import Sequence
 
 from guardedit.core.proposal import Proposal, WeightEdit
 from guardedit.core.protocols import SubjectGroup
-from guardedit.editing.hyper.proposing import TrainedEditor
+from guardedit.editing.hyper.proposing import HyperNetworkEditor
 from guardedit.editing.method_card import MethodCard
 from guardedit.editing.setup import Setup
 
 
 class MendEditor:
-    """Proposes `direct` edits of the last three layers: a column a token, `step * g~ x~^T`.
+    """Proposes `direct` edits of the last three layers, `step * g~ x~^T` with one column for each token.
 
     Args:
-        setup: the model; `setup.trained` is the folder with `mend.safetensors`, read when first needed.
+        setup: the model; `setup.trained` is the folder with `mend.safetensors`, read when it is first used.
     """
 
     name = "mend"
@@ -39,17 +39,17 @@ class MendEditor:
     )
 
     def __init__(self, setup: Setup) -> None:
-        self._trained = TrainedEditor(setup, self.name)
+        self._trained = HyperNetworkEditor(setup, self.name)
 
     @classmethod
     def build(cls, setup: Setup) -> MendEditor:
-        """As every editing method is built; nothing is read yet."""
+        """The editor; reads nothing from disk yet."""
         return cls(setup)
 
     def propose(self, groups: Sequence[SubjectGroup], live: Sequence[WeightEdit]) -> Proposal:
-        """One edit a fact, each on the model with all live edits and the earlier proposals.
+        """One edit for each fact, each on the model with all live edits and the earlier ones of the proposal.
 
         Raises:
-            UsageError: when it is not trained for this model.
+            UsageError: when there is no network for this model.
         """
         return self._trained.propose(groups, live)

@@ -1,6 +1,6 @@
-"""MEND's network: the factors of a gradient, transformed token by token into the factors of an edit.
+"""MEND's hypernetwork: transforms the factors of a gradient, token by token, into the factors of an edit.
 
-Mitchell et al. 2022, arXiv:2110.11309, section 3. Knows gradients in factored form. Does not know any model.
+Mitchell et al. 2022, arXiv:2110.11309, section 3.
 """
 
 from __future__ import annotations
@@ -10,17 +10,17 @@ from collections.abc import Mapping, Sequence
 import torch
 from torch import Tensor, nn
 
-from guardedit.editing.hyper.gradients import Change, Gradient
-from guardedit.editing.hyper.network import Condition, HyperNetwork
+from guardedit.editing.hyper.gradients import Gradient, LowRankChange
+from guardedit.editing.hyper.network import EditCondition, HyperNetwork
 
 #: Added to standard deviations.
 EPSILON = 1e-7
 
 
 class RunningNorm(nn.Module):
-    """Mean and standard deviation of each coordinate of what it observed (Welford, in chunks).
+    """Normalises each coordinate by the mean and standard deviation of observed rows (Welford, in chunks).
 
-    Until it observed two rows it changes nothing.
+    The identity until two rows were observed.
     """
 
     def __init__(self, width: int) -> None:
@@ -44,7 +44,7 @@ class RunningNorm(nn.Module):
         self.count.copy_(total)
 
     def forward(self, rows: Tensor) -> Tensor:
-        """Rows [..., width] with mean 0 and deviation 1 in every coordinate."""
+        """Rows [..., width], normalised to mean 0 and standard deviation 1 in every coordinate."""
         if self.count < 2:
             return rows
         deviation = (self.squares / (self.count - 1).float()).sqrt()
@@ -53,13 +53,13 @@ class RunningNorm(nn.Module):
 
 
 class LowRankLayer(nn.Module):
-    """`u + max(0, (U V u + b) * scale + shift)`; the identity at first, since U, b and the shifts are 0.
+    """`u + max(0, (U V u + b) * scale + shift)`; initially the identity, since U, b and the shifts are 0.
 
     Args:
         width: of u.
         rank: of U V.
-        places: how many matrices share the layer, each with a scale and a shift of its own.
-        generator: of the first V.
+        places: number of matrices that share the layer, each with its own scale and shift.
+        generator: for the initial V.
     """
 
     def __init__(self, width: int, rank: int, places: int, generator: torch.Generator) -> None:
@@ -77,17 +77,17 @@ class LowRankLayer(nn.Module):
 
 
 class MendNetwork(HyperNetwork):
-    """One network for the down projections of all layers, as they have one shape.
+    """One network for the down projections of all edited layers, which have the same shape.
 
-    An edit of W is `step * sum_t g~_t x~_t^T`, one column a token, where (x~, g~) is what the network makes
-    of key and output gradient.
+    An edit of W is `step * sum_t g~_t x~_t^T`, one column for each token, where the network transforms a
+    token's key and output gradient (x, g) to (x~, g~).
 
     Args:
-        layers: edited.
+        layers: the edited layers.
         width: d.
         inner: f.
         rank: of the hidden layers.
-        seed: of the first weights.
+        seed: of the initial weights.
     """
 
     method = "mend"
@@ -101,16 +101,16 @@ class MendNetwork(HyperNetwork):
         self.transforms = nn.ModuleList(
             [LowRankLayer(inner + width, min(rank, inner + width), places, generator) for _ in range(2)]
         )
-        # Negative: at first an edit is a step down the gradient.
+        # Negative, so that an edit is initially a step of gradient descent.
         self.steps = nn.Parameter(torch.full((places,), -1e-3))
 
     @property
     def sizes(self) -> dict[str, int]:
-        """Of the matrix, and the rank."""
+        """Sizes of the matrix, and the rank."""
         return dict(self._sizes)
 
     def observe(self, gradients: Mapping[int, Gradient]) -> None:
-        """Only training does; what is observed decides how everything later is normalised."""
+        """Update the running norms. Only for training: the statistics determine how inputs are normalised."""
         for norm, layer in zip(self.norms, self.layers, strict=True):
             found = gradients[layer]
             assert isinstance(norm, RunningNorm)
@@ -125,11 +125,15 @@ class MendNetwork(HyperNetwork):
         inner = self._sizes["inner"]
         return u[..., :inner], u[..., inner:]
 
-    def forward(self, gradients: Mapping[int, Gradient], condition: Condition | None) -> dict[int, Change]:
-        """By layer, rank T at most."""
+    def forward(
+        self, gradients: Mapping[int, Gradient], condition: EditCondition | None
+    ) -> dict[int, LowRankChange]:
+        """By layer, changes of rank T at most."""
         del condition
         found = {}
         for place, layer in enumerate(self.layers):
             x, g = self.transformed(gradients[layer], place)
-            found[layer] = Change(left=(self.steps[place] * g).transpose(1, 2), right=x.transpose(1, 2))
+            found[layer] = LowRankChange(
+                left=(self.steps[place] * g).transpose(1, 2), right=x.transpose(1, 2)
+            )
         return found

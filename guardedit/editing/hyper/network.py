@@ -1,7 +1,4 @@
-"""What trained editors have in common: a network from the gradient of an edit's loss to changes of matrices.
-
-Knows the frame, and how a request becomes a change. The networks live in files of their own.
-"""
+"""What KE and MEND share: a network from the gradient of an edit's loss to low-rank changes of matrices."""
 
 from __future__ import annotations
 
@@ -13,15 +10,14 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
-from guardedit.editing.hyper.gradients import Change, Gradient, encode, loss_gradients
+from guardedit.editing.hyper.gradients import Gradient, LowRankChange, encode_answers, loss_gradients
 from guardedit.models.host import ModelHost
-from guardedit.models.text.tokens import encode as token_ids
-from guardedit.models.text.tokens import pad
+from guardedit.models.text.tokens import encode, pad
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Request:
-    """One edit: a question, what the model says now, and what it shall say."""
+class EditRequest:
+    """One edit: a prompt, the model's present answer, and the answer that it shall give."""
 
     prompt: str
     old: str
@@ -29,21 +25,26 @@ class Request:
 
 
 @dataclass(frozen=True, slots=True)
-class Condition:
-    """Token embeddings of the texts that describe E edits: `embeddings` [E, S, d], `lengths` [E]."""
+class EditCondition:
+    """Token embeddings of the texts that describe E edits.
+
+    Attributes:
+        embeddings: [E, S, width of the embeddings].
+        lengths: [E], tokens of each text.
+    """
 
     embeddings: Tensor
     lengths: Tensor
 
 
 class HyperNetwork(nn.Module):
-    """Gradients of E edits to changes, for the down projections of some layers of one model.
+    """A network from gradients of E edits to changes of the down projections of some layers.
 
     Attributes:
         method: name of the editing method.
-        smoothing: label smoothing of the loss whose gradient it reads.
-        conditioned: it reads the request's text besides.
-        layers: which layers it edits.
+        smoothing: label smoothing of the loss whose gradients are the input.
+        conditioned: whether the text of the request is an input too.
+        layers: the edited layers.
     """
 
     method: ClassVar[str]
@@ -57,14 +58,16 @@ class HyperNetwork(nn.Module):
     @property
     @abstractmethod
     def sizes(self) -> dict[str, int]:
-        """What the constructor was given besides the layers."""
+        """The sizes that were passed to the constructor, by name."""
 
     @abstractmethod
-    def forward(self, gradients: Mapping[int, Gradient], condition: Condition | None) -> dict[int, Change]:
-        """By layer, the changes of E edits; each as it would be alone."""
+    def forward(
+        self, gradients: Mapping[int, Gradient], condition: EditCondition | None
+    ) -> dict[int, LowRankChange]:
+        """By layer, the changes of E edits. No edit depends on the others."""
 
     def observe(self, gradients: Mapping[int, Gradient]) -> None:
-        """Look at gradients of training, for statistics; nothing by default."""
+        """Update running statistics with gradients of training; by default there are none."""
 
 
 def last_layers(host: ModelHost, count: int = 3) -> tuple[int, ...]:
@@ -72,33 +75,35 @@ def last_layers(host: ModelHost, count: int = 3) -> tuple[int, ...]:
     return tuple(range(max(0, host.layers - count), host.layers))
 
 
-def changes_of(
-    host: ModelHost, network: HyperNetwork, requests: Sequence[Request], *, learn: bool = False
-) -> dict[int, Change]:
-    """What the network makes of some requests on the model as it stands (locked by the caller).
+def predict_changes(
+    host: ModelHost, network: HyperNetwork, requests: Sequence[EditRequest], *, observe: bool = False
+) -> dict[int, LowRankChange]:
+    """By layer, the changes that the network predicts for some requests on the model as it stands.
 
     Args:
-        host: the model.
+        host: the model, locked by the caller.
         network: on the model's device.
-        requests: E edits, each by itself.
-        learn: let the network observe the gradients first.
+        requests: E edits, independent of each other.
+        observe: update the network's running statistics with these gradients first.
 
     Raises:
         MalformedCorrection: when a request does not fit into the context.
     """
-    texts = encode(host, [item.prompt for item in requests], [item.new for item in requests])
+    texts = encode_answers(host, [item.prompt for item in requests], [item.new for item in requests])
     gradients = loss_gradients(host, network.layers, texts, smoothing=network.smoothing)
-    if learn:
+    if observe:
         network.observe(gradients)
-    found: dict[int, Change] = network(gradients, _condition(host, requests) if network.conditioned else None)
+    found: dict[int, LowRankChange] = network(
+        gradients, _condition(host, requests) if network.conditioned else None
+    )
     return found
 
 
-def _condition(host: ModelHost, requests: Sequence[Request]) -> Condition:
-    """`question, old answer || new answer` in the base model's embeddings (De Cao et al. 2021, 4.1)."""
+def _condition(host: ModelHost, requests: Sequence[EditRequest]) -> EditCondition:
+    """`prompt, old answer || new answer` in the base model's embeddings (De Cao et al. 2021, 4.1)."""
     lines = [f"{item.prompt}, {item.old} || {item.new}" for item in requests]
-    rows = [token_ids(host.tokenizer, line) for line in lines]
+    rows = [encode(host.tokenizer, line) for line in lines]
     embed = host.model.get_input_embeddings()
     with torch.no_grad():
         found = embed(pad(rows, device=host.device)).float()
-    return Condition(found, torch.tensor([len(row) for row in rows]))
+    return EditCondition(found, torch.tensor([len(row) for row in rows]))

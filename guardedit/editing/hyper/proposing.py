@@ -1,6 +1,6 @@
-"""One edit a fact from a trained network, each on the model with all live edits and the earlier proposals.
+"""Propose one edit for each fact with a trained hypernetwork. Shared by KE and MEND.
 
-What KE and MEND have in common when they edit. Knows the fold and payloads. Does not know the networks.
+Each edit is made on the model with all live edits and the earlier edits of the same proposal.
 """
 
 from __future__ import annotations
@@ -16,20 +16,20 @@ from guardedit.core.fact import Fact
 from guardedit.core.proposal import Proposal, WeightEdit
 from guardedit.core.protocols import SubjectGroup
 from guardedit.editing.hyper.checkpoint import load_network
-from guardedit.editing.hyper.gradients import Change
-from guardedit.editing.hyper.network import HyperNetwork, Request, changes_of
+from guardedit.editing.hyper.gradients import LowRankChange
+from guardedit.editing.hyper.network import EditRequest, HyperNetwork, predict_changes
 from guardedit.editing.setup import Setup
 from guardedit.models.weights.factors import Factors, to_payload
 
 
-class TrainedEditor:
-    """The trained editor of one method and its proposals; it is read from disk when first needed.
+class HyperNetworkEditor:
+    """Proposals of one hypernetwork. The network is read from disk when it is first used.
 
-    So a method can be listed, and built, where nobody has trained it.
+    So a method can be listed and built without a trained network.
 
     Args:
-        setup: the model; `setup.trained` is the folder with trained editors.
-        method: its name.
+        setup: the model; `setup.trained` is the folder with trained networks.
+        method: `ke` or `mend`.
         clock: seconds, for `Proposal.seconds`.
     """
 
@@ -42,14 +42,14 @@ class TrainedEditor:
         """The trained network.
 
         Raises:
-            UsageError: when there is none for this model, with the command that trains one.
+            UsageError: when there is none for this model; the message has the command that trains one.
         """
         if self._loaded is None:
             self._loaded = load_network(self._setup.trained, self._method, self._setup.host)
         return self._loaded
 
     def propose(self, groups: Sequence[SubjectGroup], live: Sequence[WeightEdit]) -> Proposal:
-        """One edit a fact, in the order given; refused: what does not fit the context, or is not finite.
+        """One edit for each fact, in order. Refused: facts too long for the context, and edits not finite.
 
         Raises:
             UsageError: when the method is not trained for this model.
@@ -71,10 +71,14 @@ class TrainedEditor:
         host = self._setup.host
         old = host.complete([fact.prompt])[0] if network.conditioned else ""
         with torch.no_grad():
-            changes = changes_of(host, network, [Request(prompt=fact.prompt, old=old, new=fact.target)])
+            changes = predict_changes(
+                host, network, [EditRequest(prompt=fact.prompt, old=old, new=fact.target)]
+            )
         parts = [_factors(layer, change) for layer, change in changes.items()]
         if not all(part.finite for part in parts):
-            raise EditDiverged(f"{self._method} put out numbers that are not finite for {fact.prompt!r:.200}")
+            raise EditDiverged(
+                f"the edit of {fact.prompt!r:.200} by {self._method} has numbers that are not finite"
+            )
         return WeightEdit(
             subject=group.subject,
             facts=(fact.id,),
@@ -84,14 +88,14 @@ class TrainedEditor:
         )
 
 
-def _factors(layer: int, change: Change) -> Factors:
-    """The only change of a batch of one, without the columns of tokens that had no gradient."""
+def _factors(layer: int, change: LowRankChange) -> Factors:
+    """The change of a batch of one edit, without the columns of tokens that had no gradient."""
     left, right = change.left[0], change.right[0]  # [d, n], [f, n]
     used = (left != 0).any(0) & (right != 0).any(0)
     return Factors.direct(layer=layer, left=left[:, used], right=right[:, used])
 
 
 def _norm(part: Factors) -> Tensor:
-    """Frobenius norm of the change, without making it."""
+    """Frobenius norm of the change, from its factors."""
     left, right = part.left.double(), part.right.double()
     return ((left.t() @ left) * (right.t() @ right)).sum().clamp(min=0).sqrt()

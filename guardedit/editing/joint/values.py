@@ -1,7 +1,4 @@
-"""What a batch of edits writes along its directions, found by gradient through the model they make together.
-
-Knows steps and the price of a change. Does not know edits or refusals.
-"""
+"""The changes that a batch of edits writes along its directions, optimised through the edited model."""
 
 from __future__ import annotations
 
@@ -13,39 +10,39 @@ import torch
 from torch import Tensor
 
 from guardedit.editing.joint.directions import Directions
-from guardedit.editing.optimise.arrivals import Company, all_together
-from guardedit.editing.optimise.objective import Objective, Scores
-from guardedit.editing.optimise.rests import Rests
+from guardedit.editing.optimise.descent import AdamUpdate, descend
+from guardedit.editing.optimise.objective import Objective, RowScores
+from guardedit.editing.optimise.perturbations import VisibleEdits, of_all_edits
+from guardedit.editing.optimise.row_schedule import RowSchedule
 from guardedit.editing.optimise.rows import Row, RowTensors
-from guardedit.editing.optimise.targets import Adam
-from guardedit.editing.optimise.upper import UpperLayers
+from guardedit.editing.optimise.upper_layers import UpperLayers
 from guardedit.editing.settings import JointSettings
 
-#: Of the company that rows see; a constant, so that equal input gives equal bytes.
+#: Seed of the random subsets of edits that rows see; a constant, so that equal input gives equal bytes.
 SEED = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class JointValues:
-    """What was found for n subjects.
+    """Optimised changes of n subjects.
 
     Attributes:
-        left: [layers, n, d] float32.
-        directions: by layer, ascending.
-        reached: fact id -> share of its bare wordings whose whole answer is predicted; 0 when the fact's
-            own prompt is not among them.
-        lacking_nats: fact id -> mean loss over its bare wordings.
-        own: fact id -> index into `rows` of its own prompt.
+        left: [layers, n, d] float32, what each subject writes along its direction in each layer.
+        directions: layer -> directions, ascending.
+        reached: fact id -> share of its bare wordings whose whole answer is predicted; 0 when the fact's own
+            prompt is not among them.
+        loss_nats: fact id -> mean loss over its bare wordings.
+        own_prompt: fact id -> index into `rows` of the fact's own prompt.
         scores: of the bare rows, with all edits in place.
-        rows: as scored.
+        rows: the rows that were scored.
     """
 
     left: Tensor
     directions: Mapping[int, Directions]
     reached: Mapping[str, float]
-    lacking_nats: Mapping[str, float]
-    own: Mapping[str, int]
-    scores: Scores
+    loss_nats: Mapping[str, float]
+    own_prompt: Mapping[str, int]
+    scores: RowScores
     rows: RowTensors
 
     def diagnostics(self, n: int) -> dict[str, float]:
@@ -63,7 +60,7 @@ class JointValues:
         }
 
 
-def optimise_together(
+def optimise_jointly(
     upper: UpperLayers,
     rows: Sequence[Row],
     tensors: RowTensors,
@@ -72,75 +69,115 @@ def optimise_together(
     settings: JointSettings,
     fill: float = 1.0,
 ) -> JointValues:
-    """Adam on all changes of all subjects in all layers, with a step length that falls like a cosine.
+    """Adam on all changes of all subjects in all layers, with a cosine schedule of the learning rate.
 
-    Each step looks at some rows of every subject, less what is satisfied already; see `Rests`.
+    Each step evaluates some rows of every subject, without those that are resting; see `RowSchedule`.
 
     Args:
-        upper: over the rows, from the lowest of the layers on.
+        upper: the upper layers of the same rows, from the lowest edited layer on.
         rows: of n subjects.
-        tensors: the same as B rows.
-        directions: by layer, ascending.
-        settings: the dials.
-        fill: how full the layers are with these edits; the price of a change is in proportion.
+        tensors: the same rows, encoded.
+        directions: layer -> directions, ascending.
+        settings: of the optimisation.
+        fill: how full the layers are with these edits; the price of a change is proportional to it.
 
     Raises:
         EditDiverged: when a loss is not finite.
     """
-    layers = list(directions)
-    columns = {layer: d.right.t() for layer, d in directions.items()}
-    company = Company(tensors, len(columns[layers[0]]), seed=SEED) if settings.company else None
-    all_there = Objective(
+    right = {layer: d.right.t() for layer, d in directions.items()}
+    scale = torch.stack([d.scale for d in directions.values()])[..., None]  # [layers, n, 1]
+    edits = scale.shape[1]
+    visible = VisibleEdits(tensors, edits, seed=SEED) if settings.company else None
+    with_all = Objective(
         upper,
         tensors,
-        all_together(upper, columns),
+        of_all_edits(upper, right),
         preservation_weight=settings.preservation_weight,
         enough=settings.confidence**0.5,
     )
-    in_company = all_there.when(all_together(upper, columns, company=company))
-    scale = torch.stack([d.scale for d in directions.values()])[..., None]  # [layers, n, 1]
-    price = torch.stack([d.price for d in directions.values()])  # [layers, n, n]
-    left = torch.zeros(len(layers), scale.shape[1], upper.width)
-    adam = Adam(left.shape[0] * left.shape[1], upper.width)
-    rate = settings.learning_rate_ratio * scale / (upper.width**0.5 * len(layers))
-    rests = Rests(tensors, settings.steps)
-    everything = torch.ones(len(rows), dtype=torch.bool)
-
-    def fine(scores: Scores) -> Tensor:
-        return scores.satisfied & (tensors.keep | (scores.hardest >= settings.confidence))
-
-    for step in range(settings.steps):
-        if rests.all_done:
-            # Each when it was last looked at, which is not yet all at once.
-            scores = all_there.score(left, everything)
-            rests.saw(step, everything, fine(scores), scores.loss_nats)
-            if rests.all_done:
-                break
-        active = rests.awake(step)
-        gradient, scores = in_company.descend(left, active)
-        if company:
-            company.draw()
-        rests.saw(step, active, fine(scores), scores.loss_nats)
-        gradient += 2 * settings.norm_penalty * left / (len(layers) * scale**2)
-        gradient += 2 * settings.background_price * fill * price @ left
-        falling = 0.5 * (1 + math.cos(math.pi * step / settings.steps))
-        left = left - falling * rate * adam.direction(gradient.flatten(0, 1)).view_as(left)
-    scores = all_there.score(left, tensors.context == 0)
-    asked = _bare_rows(rows, tensors)
-    hits = {fact: scores.satisfied[mine] for fact, mine in asked.items()}
+    with_visible = with_all.with_perturb(of_all_edits(upper, right, visible=visible))
+    start = torch.zeros(len(directions), edits, upper.width)
+    left, _ = descend(
+        start,
+        edits=edits,
+        steps=settings.steps,
+        gradient=with_visible.gradient,
+        rule=_UntilAllSatisfied(with_all, tensors, visible, settings),
+        update=_update(start, scale, directions, settings, fill),
+    )
+    scores = with_all.score(left, tensors.context == 0)
+    bare = _bare_rows(rows, tensors)
+    hits = {fact: scores.satisfied[mine] for fact, mine in bare.items()}
     return JointValues(
         left=left,
         directions=directions,
         reached={fact: float(hit.float().mean()) * float(hit[0]) for fact, hit in hits.items()},
-        lacking_nats={fact: float(scores.loss_nats[mine].mean()) for fact, mine in asked.items()},
-        own={fact: mine[0] for fact, mine in asked.items()},
+        loss_nats={fact: float(scores.loss_nats[mine].mean()) for fact, mine in bare.items()},
+        own_prompt={fact: mine[0] for fact, mine in bare.items()},
         scores=scores,
         rows=tensors,
     )
 
 
+def _update(
+    start: Tensor,
+    scale: Tensor,
+    directions: Mapping[int, Directions],
+    settings: JointSettings,
+    fill: float,
+) -> AdamUpdate:
+    """Adam with a falling rate, a penalty on the length of each change and the price of all of them."""
+    layers, width = start.shape[0], start.shape[-1]
+    rate = settings.learning_rate_ratio * scale / (width**0.5 * layers)
+    price = torch.stack([d.price for d in directions.values()])  # [layers, n, n]
+    return AdamUpdate(
+        start.shape,
+        rate=lambda step: 0.5 * (1 + math.cos(math.pi * step / settings.steps)) * rate,
+        penalties=[
+            lambda left: 2 * settings.norm_penalty * left / (layers * scale**2),
+            lambda left: 2 * settings.background_price * fill * price @ left,
+        ],
+    )
+
+
+class _UntilAllSatisfied:
+    """A stopping rule: all edits move until all rows are satisfied at once; satisfied rows rest meanwhile."""
+
+    def __init__(
+        self, with_all: Objective, rows: RowTensors, visible: VisibleEdits | None, settings: JointSettings
+    ) -> None:
+        self._with_all, self._rows, self._visible = with_all, rows, visible
+        self._confidence = settings.confidence
+        self._schedule = RowSchedule(rows, settings.steps)
+        self._edits = torch.ones(int(rows.group.max()) + 1, dtype=torch.bool)
+
+    def rows(self, step: int, parameters: Tensor) -> Tensor | None:
+        """The scheduled rows. Before the end all rows are evaluated once more.
+
+        Each was satisfied when it was last evaluated, but at different steps.
+        """
+        if self._schedule.all_satisfied:
+            everything = torch.ones_like(self._rows.keep)
+            self._record(step, everything, self._with_all.score(parameters, everything))
+            if self._schedule.all_satisfied:
+                return None
+        return self._schedule.rows(step)
+
+    def moving(self, step: int, parameters: Tensor, evaluated: Tensor, scores: RowScores) -> Tensor:
+        """All edits."""
+        del parameters
+        if self._visible:
+            self._visible.draw()
+        self._record(step, evaluated, scores)
+        return self._edits
+
+    def _record(self, step: int, evaluated: Tensor, scores: RowScores) -> None:
+        satisfied = scores.confident(self._rows.keep, self._confidence)
+        self._schedule.record(step, evaluated, satisfied, scores.loss_nats)
+
+
 def _bare_rows(rows: Sequence[Row], tensors: RowTensors) -> dict[str, list[int]]:
-    """Fact id -> its rows without a prefix, its own prompt first."""
+    """Fact id -> indices of its rows without a prefix, its own prompt first."""
     found: dict[str, list[int]] = {}
     for index in (~tensors.keep & (tensors.context == 0)).nonzero()[:, 0].tolist():
         found.setdefault(rows[index].fact, []).append(index)

@@ -1,7 +1,7 @@
-"""Norm anchoring (NAS, 2602.02543): every value gets the length that edits of the base model have.
+"""Norm anchoring (NAS, arXiv:2602.02543): scale each value to the mean norm of values of the base model.
 
-Longer values make longer hidden states, whose length then permits longer values: with edit upon edit that
-grows without end. Knows values and pilot edits. Does not know which method uses them.
+Longer values make hidden states longer, and longer hidden states allow longer values: over many edits the
+norms grow without limit.
 """
 
 from __future__ import annotations
@@ -13,83 +13,89 @@ from dataclasses import replace
 from guardedit.core.errors import CorrectionError, EditDiverged
 from guardedit.core.fact import Fact, FactKey
 from guardedit.core.protocols import SubjectGroup
-from guardedit.editing.locate.values import Recipe, Value, find_values
+from guardedit.editing.locate.values import Value, ValueSettings, find_values
 from guardedit.editing.optimise.contexts import Contexts, sample_contexts
 from guardedit.editing.setup import Setup
 from guardedit.naming import last_span
 
-#: Share of the longest pilot values that is left out of the mean.
+#: Share of the pilot values, the longest ones, that is left out of the mean.
 DROPPED = 0.05
-#: Pilot edits. The paper makes 1000; their mean length settles to a few per cent long before.
+#: Number of pilot edits. The paper makes 1000; their mean norm settles to a few per cent much earlier.
 PILOTS = 48
-#: Words that a pilot prompt must have, so that its subject stands behind something and before something.
+#: Fewest words of a sampled text for a pilot prompt, so that there is text before and after its subject.
 LEAST_WORDS = 5
 
 
 def norm_anchor(values: Sequence[Value]) -> float:
-    """Mean length of edited values after dropping the longest; NaN without any."""
+    """Mean norm of edited values without the longest ones; NaN when there are none."""
     norms = sorted(float((value.bare_value + value.change).norm()) for value in values)
     kept = norms[: len(norms) - int(DROPPED * len(norms))]
     return sum(kept) / len(kept) if kept else float("nan")
 
 
 def anchored(value: Value, anchor: float, *, limit_ratio: float) -> Value:
-    """The value with v = v0 + change scaled to the anchor's length.
+    """The value with v* = v0 + change scaled to the norm `anchor`.
 
     Args:
         value: as found.
-        anchor: length that it shall have.
+        anchor: the norm.
         limit_ratio: multiple of the anchor beyond which the value is an outlier.
 
     Raises:
-        EditDiverged: for an outlier; nothing shall be written then.
+        EditDiverged: for an outlier, which must not be written.
     """
     whole = value.bare_value + value.change
     norm = float(whole.norm())
-    if not norm <= limit_ratio * anchor:  # NaN is refused too
+    if not norm <= limit_ratio * anchor:  # also true for NaN
         raise EditDiverged(
-            f"value norm {norm:.3g} exceeds {limit_ratio * anchor:.3g}, {limit_ratio:g} anchors"
+            f"value norm {norm:.3g} exceeds {limit_ratio * anchor:.3g}, {limit_ratio:g} anchors: "
+            "raise anchor_ratio, or edit the fact with another method"
         )
     return replace(value, change=whole * (anchor / norm) - value.bare_value)
 
 
-def pilot_values(setup: Setup, layer: int, *, contexts: Contexts, recipe: Recipe) -> list[Value]:
-    """Values of edits of the base model that nobody asked for.
+def pilot_values(
+    setup: Setup, layer: int, *, contexts: Contexts, value_settings: ValueSettings
+) -> list[Value]:
+    """Values of made-up edits of the base model.
 
-    Known questions are given answers of others where the setup knows any. Else what the model says itself is
-    given a word from elsewhere; such values are half as long again, so the anchor is looser.
+    Known questions get the answers of other subjects, if the setup has known questions. Otherwise texts that
+    the model generates get a word of another text; such values are half as long again, so the anchor is
+    looser.
 
     Args:
         setup: its host is unpatched and locked by the caller; its seed chooses the pilots.
-        layer: where values are found, as for the edits that will be anchored.
-        contexts: prefixes, as there.
-        recipe: the dials, as there.
+        layer: where values are found; the same as for the edits that will be anchored.
+        contexts: prefixes, the same.
+        value_settings: of the value optimisation, the same.
     """
     values = []
-    for group in _known_pilots(setup) or _spoken_pilots(setup):
+    for group in _known_pilots(setup) or _sampled_pilots(setup):
         try:
-            values += find_values(setup.host, layer, [group], contexts=contexts, recipe=recipe)
+            values += find_values(
+                setup.host, layer, [group], contexts=contexts, value_settings=value_settings
+            )
         except (CorrectionError, EditDiverged):
-            continue  # a made-up edit may be unfit; the mean is over the others
+            continue  # a made-up edit may fail; the mean is over the others
     return values
 
 
 def _known_pilots(setup: Setup) -> list[SubjectGroup]:
-    """The answer is another one of the same relation."""
-    fit = [q for q in setup.known if q.expected and last_span(q.prompt, q.subject)]
+    """Known questions, each with another answer of the same relation."""
+    usable = [q for q in setup.known if q.expected and last_span(q.prompt, q.subject)]
     rng = random.Random(setup.seed)
-    rng.shuffle(fit)
+    rng.shuffle(usable)
     groups = list[SubjectGroup]()
-    for question in fit:
-        others = sorted({str(q.expected) for q in fit if q.relation == question.relation})
+    for question in usable:
+        others = sorted({str(q.expected) for q in usable if q.relation == question.relation})
         others = [answer for answer in others if answer != question.expected]
         if others and len(groups) < PILOTS:
             groups.append(_pilot(question.subject, question.prompt, rng.choice(others)))
     return groups
 
 
-def _spoken_pilots(setup: Setup) -> list[SubjectGroup]:
-    """The subject is the word in the middle of a sampled text, and the prompt ends two words later."""
+def _sampled_pilots(setup: Setup) -> list[SubjectGroup]:
+    """Sampled texts: the subject is the word in the middle, and the prompt ends two words later."""
     texts = sample_contexts(setup.host, count=PILOTS, length_tokens=12, seed=setup.seed).prefixes
     words = [text.rstrip(".").split() for text in texts]
     rich = [row for row in words if len(row) >= LEAST_WORDS]

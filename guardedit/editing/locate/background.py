@@ -1,6 +1,6 @@
-"""M = lambda C + eps I of the edited layers, factored when first asked for: ridge solvers spread keys by it.
+"""M = lambda C + eps I of the edited layers, factored when first used.
 
-Knows second moments. Does not know edits.
+C is the layer's second moment of background keys, the covariance of the ROME and MEMIT papers.
 """
 
 from __future__ import annotations
@@ -12,17 +12,17 @@ from torch import Tensor
 
 from guardedit.core.errors import EditError
 from guardedit.models.weights.ridge import Ridge
-from guardedit.models.weights.statistics import SecondMoments
+from guardedit.models.weights.second_moments import SecondMoments
 
 
 class Backgrounds:
-    """One factor a layer.
+    """One factored M for each layer.
 
     Args:
-        moments: by layer.
+        moments: layer -> second moments.
         weight: lambda, about how many background tokens one edit is weighed against.
-        ridge: eps, on the diagonal.
-        ridge_share: added to eps, as a multiple of the mean squared length of the layer's keys, tr(C).
+        ridge: eps, added to the diagonal.
+        ridge_share: added to eps, as a multiple of the mean squared norm of the layer's keys, tr(C).
     """
 
     def __init__(
@@ -37,15 +37,15 @@ class Backgrounds:
         self._ridge_share = ridge_share
         self._made: dict[int, Ridge] = {}
 
-    def spread(self, layer: int, keys: Tensor) -> Tensor:
-        """M^-1 K [f, n] for keys [f, n].
+    def solve(self, layer: int, keys: Tensor) -> Tensor:
+        """M^-1 K [f, n] for keys K [f, n].
 
         Raises:
             EditError: when the layer has no second moments, or M is not positive definite.
         """
         if layer not in self._made:
             if layer not in self._moments:
-                raise EditError(f"layer {layer} has no second moments: collect them for it")
+                raise EditError(f"layer {layer} has no second moments: collect them for this layer")
             found = self._moments[layer]
             self._made[layer] = Ridge(
                 C=found.C,
@@ -53,5 +53,5 @@ class Backgrounds:
                 background_weight=self._weight,
                 ridge=self._ridge + self._ridge_share * float(found.spectrum.sum()),
             )
-        columns = [self._made[layer].spread(key) for key in keys.T]
+        columns = [self._made[layer].solve(key) for key in keys.T]
         return torch.stack(columns, dim=1) if columns else torch.zeros_like(keys)

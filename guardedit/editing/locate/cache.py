@@ -1,6 +1,6 @@
-"""Finished edits by content key, so that a fact proposed again costs nothing and gives the same bytes.
+"""A cache of finished edits, so that a fact proposed again costs nothing and gives the same bytes.
 
-Knows the protocol and an in-memory cache. A durable one is given from outside.
+The content key is a digest of everything that an edit depends on.
 """
 
 from __future__ import annotations
@@ -12,31 +12,31 @@ from guardedit.core.proposal import WeightEdit
 
 
 class EditCache(Protocol):
-    """A map from content key to edit that may forget at any time."""
+    """Content key -> edit; may drop entries at any time."""
 
     def get(self, content_key: str) -> WeightEdit | None:
-        """The edit made before under this key, if it is still known."""
+        """The edit stored under this key, or None."""
 
     def put(self, content_key: str, edit: WeightEdit) -> None:
-        """Remember an edit."""
+        """Store an edit."""
 
 
 class RecentEdits:
-    """The `limit` edits used last, in this process's memory."""
+    """The `limit` most recently used edits, in memory."""
 
     def __init__(self, limit: int = 4096) -> None:
         self._limit = limit
         self._edits: OrderedDict[str, WeightEdit] = OrderedDict()
 
     def get(self, content_key: str) -> WeightEdit | None:
-        """The edit made before under this key, if it is still known."""
+        """The edit stored under this key, or None."""
         edit = self._edits.get(content_key)
         if edit is not None:
             self._edits.move_to_end(content_key)
         return edit
 
     def put(self, content_key: str, edit: WeightEdit) -> None:
-        """Remember an edit, forgetting the one not used for longest when there are too many."""
+        """Store an edit; beyond the limit the least recently used one is dropped."""
         self._edits[content_key] = edit
         self._edits.move_to_end(content_key)
         if len(self._edits) > self._limit:

@@ -1,7 +1,4 @@
-"""Values for the subjects that can be edited, and a reason for every fact that cannot.
-
-Knows refusals and bounds memory. Does not know how values are found or what is done with them.
-"""
+"""Values for the subjects that can be edited, and a reason for every fact that cannot be."""
 
 from __future__ import annotations
 
@@ -15,18 +12,18 @@ from guardedit.editing.optimise.contexts import Contexts
 from guardedit.editing.optimise.rows import row_tensors
 from guardedit.models.host import ModelHost
 
-#: Subjects whose values are found at once; bounds memory.
+#: Subjects whose values are optimised at once; bounds memory.
 SUBJECTS_AT_ONCE = 32
 
-#: Finds one value a group.
+#: Finds one value for each group.
 Find = Callable[[Sequence[SubjectGroup]], list[Value]]
 
 
-def by_subject(groups: Sequence[SubjectGroup]) -> list[SubjectGroup]:
-    """One group a subject, in the order in which the subjects first come.
+def merged_by_subject(groups: Sequence[SubjectGroup]) -> list[SubjectGroup]:
+    """One group for each subject, in order of first occurrence.
 
-    Facts of one subject share one value, wherever they stand in a proposal. Two edits with nearly the same
-    key, neither of which knows of the other, would each bring half of what they should.
+    All facts of a subject in a proposal share one value. Two edits with nearly the same key that are solved
+    together would each write only half of their change.
     """
     found: dict[str, SubjectGroup] = {}
     for group in groups:
@@ -41,7 +38,7 @@ def by_subject(groups: Sequence[SubjectGroup]) -> list[SubjectGroup]:
 def editable(
     host: ModelHost, groups: Sequence[SubjectGroup], contexts: Contexts
 ) -> tuple[list[SubjectGroup], dict[str, str]]:
-    """The groups with those facts whose rows can be made, and why the others' cannot."""
+    """The groups with the facts whose rows can be encoded, and fact id -> reason for the other facts."""
     kept, refused = [], dict[str, str]()
     for group in groups:
         facts = []
@@ -61,7 +58,7 @@ def editable(
 def found_values(
     groups: Sequence[SubjectGroup], find: Find
 ) -> tuple[list[tuple[SubjectGroup, Value]], Mapping[str, str]]:
-    """Groups with their values, in order, and a reason for each fact of the groups that gave none."""
+    """Groups with their values, in order, and fact id -> reason for the groups without a value."""
     found, refused = list[tuple[SubjectGroup, Value]](), dict[str, str]()
     for at in range(0, len(groups), SUBJECTS_AT_ONCE):
         found += _halved(groups[at : at + SUBJECTS_AT_ONCE], find, refused)
@@ -71,7 +68,7 @@ def found_values(
 def _halved(
     groups: Sequence[SubjectGroup], find: Find, refused: dict[str, str]
 ) -> list[tuple[SubjectGroup, Value]]:
-    """Where a batch diverges, the values of its halves, down to the subject that is to blame."""
+    """Values of a batch; a batch that diverges is halved until only the subject that diverges is left out."""
     try:
         return list(zip(groups, find(groups), strict=True))
     except (EditDiverged, CorrectionError) as error:

@@ -1,6 +1,6 @@
-"""The keys that live edits hold: what a method with a memory of the past must not overwrite.
+"""Keys of the live edits, which methods with a history must not overwrite.
 
-Knows payloads. Does not know methods: an edit of any method that names its keys counts.
+An edit of any method counts if its payload contains its keys.
 """
 
 from __future__ import annotations
@@ -15,10 +15,10 @@ from guardedit.models.weights.factors import parts_of
 
 
 class History:
-    """Keys of live edits by layer. Equal sets of edits give equal bytes, whatever their order.
+    """Keys of live edits by layer. Equal sets of edits give equal bytes in any order.
 
     Args:
-        live: edits as the ledger holds them.
+        live: edits as stored in the ledger.
 
     Raises:
         EditError: when a payload cannot be read.
@@ -29,6 +29,6 @@ class History:
         self._parts = [part for digest in sorted(named) for part in parts_of(named[digest].payload)]
 
     def keys(self, layer: int, width: int) -> Tensor:
-        """[f, p] float64, one column a key; `width` is f."""
+        """[f, p] float64, one column for each key of the layer; `width` is f."""
         found = [p.key.double() for p in self._parts if p.layer == layer and p.key is not None]
         return torch.cat([torch.zeros(width, 0, dtype=torch.float64), *found], dim=1)

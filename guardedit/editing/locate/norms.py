@@ -1,7 +1,4 @@
-"""A norm between an MLP and the residual stream (Gemma 2): what passes through it, and what must enter it.
-
-Does not know layers or edits.
-"""
+"""Models with a norm between the MLP and the residual stream (Gemma 2): invert and apply that norm."""
 
 from __future__ import annotations
 
@@ -10,21 +7,26 @@ from torch import Tensor, nn
 
 
 def before_norm(norm: nn.Module | None, values: Tensor, residual: Tensor) -> Tensor:
-    """What the down projection must add, so that the residual stream gets `residual`; both [n, d].
+    """The change of the down projection's output that changes the residual stream by `residual` [n, d].
 
-    They are one without a norm behind the MLP. A root-mean-square norm multiplies each coordinate by
-    g / rms(v), which is taken back; it then lets the wanted direction through, though never more length.
+    Without a norm after the MLP the two are equal. A root-mean-square norm multiplies each coordinate by
+    g / rms(v); dividing by that factor gives the wanted direction, but the norm still limits its length.
+
+    Args:
+        norm: after the MLP; None: there is none.
+        values: [n, d], the current outputs v of the down projection.
+        residual: [n, d], the wanted change of the residual stream.
     """
     if norm is None:
         return residual
     size = values.pow(2).mean(1, keepdim=True).sqrt()  # [n, 1]
     gain = normed(norm, torch.ones_like(values))  # [n, d]
-    # What the norm wipes out cannot be reached from here.
+    # A coordinate that the norm sets to zero cannot be changed by the MLP.
     return torch.where(gain == 0, 0.0, residual * size / gain)
 
 
 def normed(norm: nn.Module, values: Tensor) -> Tensor:
-    """What the norm makes of values [n, d], float64 on the CPU."""
+    """The norm applied to values [n, d]; float64, CPU."""
     parameter = next(norm.parameters())
     with torch.no_grad():
         found: Tensor = norm(values.to(parameter))

@@ -1,7 +1,4 @@
-"""One subject's key and target value, found for many subjects at once on the base model.
-
-Knows how rows, keys, shares and targets go together. Does not know edits, caches or refusals.
-"""
+"""Keys and optimised values for the `ridge` method, on the base model, for many subjects at once."""
 
 from __future__ import annotations
 
@@ -12,14 +9,14 @@ import torch
 from torch import Tensor
 
 from guardedit.core.protocols import SubjectGroup
-from guardedit.editing.locate.solve import lone_direction
-from guardedit.editing.optimise.arrivals import by_direction
+from guardedit.editing.locate.solve import single_edit_direction
 from guardedit.editing.optimise.contexts import Contexts
 from guardedit.editing.optimise.keys import mean_per_group
 from guardedit.editing.optimise.objective import Objective
+from guardedit.editing.optimise.perturbations import along_directions
 from guardedit.editing.optimise.rows import Row, RowTensors, fact_rows, keep_rows, row_tensors
-from guardedit.editing.optimise.targets import Targets, optimise
-from guardedit.editing.optimise.upper import UpperLayers
+from guardedit.editing.optimise.upper_layers import UpperLayers
+from guardedit.editing.optimise.value_changes import ValueChanges, optimise_values
 from guardedit.editing.settings import EditSettings
 from guardedit.models.host import ModelHost
 from guardedit.models.weights.ridge import Ridge
@@ -27,17 +24,17 @@ from guardedit.models.weights.ridge import Ridge
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Solution:
-    """What a subject's edit shall be.
+    """Key, value and optimised change of one subject.
 
     Attributes:
         key: [f] float64, mean over wordings and contexts.
-        value: [d] float64, v0: what the down projection puts out there, mean likewise.
-        change: [d] float32, v* - v0: what shall arrive at the key.
-        arrives: part of a residual that arrives there when the edit is alone; the residual to ask for is
-            `change / arrives`.
+        value: [d] float64, v0, the down projection's output there, the same mean.
+        change: [d] float32, v* - v0, the change of the output at the key.
+        own_share: share of a residual that arrives at the key when the edit is alone in its layer; the edit's
+            residual is `change / own_share`.
         steps: optimisation steps taken.
-        reached: fact id -> share of its bare wordings whose whole answer is predicted; 0 when the fact's
-            own prompt is not among them.
+        reached: fact id -> share of its bare wordings whose whole answer is predicted; 0 when the fact's own
+            prompt is not among them.
         hardest: median over rows to change of the least probability of an answer token.
         kept: share of the rows to keep whose answer is still predicted.
         kept_kl_nats: mean KL(base || changed) over those.
@@ -46,7 +43,7 @@ class Solution:
     key: Tensor
     value: Tensor
     change: Tensor
-    arrives: float
+    own_share: float
     steps: int
     reached: dict[str, float]
     hardest: float
@@ -63,15 +60,15 @@ def solve_subjects(
     contexts: Contexts,
     settings: EditSettings,
 ) -> list[Solution]:
-    """Keys and targets of some subjects; each as it would be alone, up to rounding.
+    """Keys and optimised changes of some subjects; each as it would be alone, up to rounding.
 
     Args:
-        host: unpatched, and locked by the caller so that it stays so.
+        host: unpatched, and locked by the caller so that it stays unpatched.
         layer: the edited layer.
-        groups: facts whose wordings hold the subject; questions to keep.
-        ridge: of the layer, with the weights that the fold uses.
+        groups: facts whose wordings contain the subject; questions to keep.
+        ridge: M of the layer, with the weights that the fold uses.
         contexts: prefixes.
-        settings: the dials.
+        settings: of the optimisation.
 
     Raises:
         CorrectionError: when a row cannot be encoded.
@@ -82,23 +79,25 @@ def solve_subjects(
     ]
     tensors = row_tensors(host.tokenizer, rows, context=host.context)
     upper = UpperLayers(host, layer, tensors)
-    site = upper.sites([layer])[layer]
-    keys = mean_per_group(site.keys, tensors, len(groups))  # [n, f]
-    values = mean_per_group(site.values, tensors, len(groups))  # [n, d]
-    directions = torch.stack([lone_direction(key, ridge.spread(key)) for key in keys])  # [n, f]
-    # Scaled so that a whole change arrives at the mean key: step size and limit then do not depend on
-    # how much of a residual the background lets through.
-    arrives = (directions * keys).sum(1)  # [n]
+    found = upper.keys_and_values([layer])[layer]
+    keys = mean_per_group(found.keys, tensors, len(groups))  # [n, f]
+    values = mean_per_group(found.values, tensors, len(groups))  # [n, d]
+    directions = torch.stack([single_edit_direction(key, ridge.solve(key)) for key in keys])  # [n, f]
+    # Scaled so that the whole change arrives at the mean key: learning rate and limit then do not depend on
+    # the share of a residual that the background takes.
+    own_share = (directions * keys).sum(1)  # [n]
     objective = Objective(
         upper,
         tensors,
-        by_direction(upper, tensors, directions / arrives[:, None]),
+        along_directions(upper, tensors, directions / own_share[:, None]),
         preservation_weight=settings.preservation_weight,
         enough=settings.confidence**0.5,
     )
-    targets = optimise(objective, tensors, scale=values.norm(dim=1), width=upper.width, settings=settings)
+    changes = optimise_values(
+        objective, tensors, scale=values.norm(dim=1), width=upper.width, settings=settings
+    )
     return [
-        _solution(n, rows, tensors, targets, key=keys[n], value=values[n], arrives=float(arrives[n]))
+        _solution(n, rows, tensors, changes, key=keys[n], value=values[n], own_share=float(own_share[n]))
         for n in range(len(groups))
     ]
 
@@ -116,13 +115,13 @@ def _solution(
     n: int,
     rows: Sequence[Row],
     tensors: RowTensors,
-    targets: Targets,
+    changes: ValueChanges,
     *,
     key: Tensor,
     value: Tensor,
-    arrives: float,
+    own_share: float,
 ) -> Solution:
-    mine, scores = tensors.group == n, targets.scores
+    mine, scores = tensors.group == n, changes.scores
     kept = mine & tensors.keep
     bare: dict[str, list[bool]] = {}
     for index in (mine & ~tensors.keep & (tensors.context == 0)).nonzero()[:, 0].tolist():
@@ -130,10 +129,10 @@ def _solution(
     return Solution(
         key=key,
         value=value,
-        change=targets.change[n],
-        arrives=arrives,
-        steps=int(targets.steps[n]),
-        reached={fact: sum(said) / len(said) if said[0] else 0.0 for fact, said in bare.items()},
+        change=changes.change[n],
+        own_share=own_share,
+        steps=int(changes.steps[n]),
+        reached={fact: sum(hits) / len(hits) if hits[0] else 0.0 for fact, hits in bare.items()},
         hardest=float(scores.hardest[mine & ~tensors.keep].median()),
         kept=float(scores.satisfied[kept].float().mean()),
         kept_kl_nats=float(scores.loss_nats[kept].mean()),

@@ -1,8 +1,8 @@
 """Closed forms of single-layer editing, as functions of float64 tensors.
 
-Knows no model. The solve over all live edits belongs to `models.ridge` and `models.fold`; here stand the
-form they are compared with, what one ridge edit alone does, ROME's update, and what the methods that
-spread a residual differ in: each change is `left @ right.T` with one column an edit.
+One ridge edit by itself, ROME's update, and the parts in which MEMIT, EMMET, ENCORE and AlphaEdit differ:
+each change is `left @ right.T` with one column an edit. The solution for all live edits is in
+`models.weights`.
 
 Notation: K [f, n] keys, R [d, n] residuals, H [f, p] keys of earlier edits, M = lambda C + eps I [f, f].
 """
@@ -14,29 +14,23 @@ from torch import Tensor
 
 from guardedit.core.errors import EditDiverged
 from guardedit.models.threads import one_thread
-from guardedit.models.weights.ridge import shares
+from guardedit.models.weights.ridge import dual_coefficients
 
 
-def ridge_primal(R: Tensor, K: Tensor, M: Tensor) -> Tensor:
-    """Delta = R K^T (M + K K^T)^-1, [d, f] (MEMIT, Meng et al. 2023, eq. 14)."""
-    solved: Tensor = torch.linalg.solve(M + K @ K.T, K @ R.T)
-    return solved.T
+def single_edit_direction(key: Tensor, solved: Tensor) -> Tensor:
+    """The direction u = M^-1 k / (1 + k^T M^-1 k), [f]: a ridge edit that is alone in its layer writes r u^T.
 
-
-def lone_direction(key: Tensor, spread: Tensor) -> Tensor:
-    """The direction u = M^-1 k / (1 + k^T M^-1 k), [f]: an edit alone in the layer writes r u^T.
-
-    So `u @ q` is the part of its residual that it brings to another key q; just below 1 at its own.
+    So `u @ q` is the share of its residual r that arrives at another key q; just below 1 at its own key.
 
     Args:
         key: k, [f].
-        spread: M^-1 k, [f].
+        solved: M^-1 k, [f].
     """
-    return spread / (1.0 + key @ spread)
+    return solved / (1.0 + key @ solved)
 
 
 def rome_direction(C: Tensor, key: Tensor) -> Tensor:
-    """The direction u = C^-1 k / ||C^-1 k||, [f] (ROME, Meng et al. 2022, eq. 2).
+    """The direction u = C^-1 k / ||C^-1 k||, [f], of ROME's update (Meng et al. 2022, eq. 2).
 
     Raises:
         EditDiverged: when C is singular.
@@ -49,14 +43,14 @@ def rome_direction(C: Tensor, key: Tensor) -> Tensor:
 
 
 def rome_residual(*, target: Tensor, value: Tensor, key: Tensor, direction: Tensor) -> Tensor:
-    """(v* - W k) / (k^T u), [d]: left factor of ROME's update (eq. 2), the right one is u."""
+    """(v* - W k) / (k^T u), [d]: the left factor of ROME's update (eq. 2); u is the right one."""
     return (target - value) / (key @ direction)
 
 
-def after_history(U: Tensor, H: Tensor, V: Tensor) -> Tensor:
-    """B^-1 K [f, n] for B = M + H H^T, from what M alone gives (Woodbury); U itself without a history.
+def with_history(U: Tensor, H: Tensor, V: Tensor) -> Tensor:
+    """B^-1 K [f, n] for B = M + H H^T, by the Woodbury identity; U itself without a history.
 
-    M stays factored once for all, however long the history.
+    So M is factored only once, whatever the history.
 
     Args:
         U: M^-1 K, [f, n].
@@ -64,15 +58,21 @@ def after_history(U: Tensor, H: Tensor, V: Tensor) -> Tensor:
         V: M^-1 H, [f, p].
 
     Raises:
-        EditDiverged: when the history cannot be solved in float64.
+        EditDiverged: when the system is singular in float64.
     """
-    return U - V @ shares(U.T @ H, H, V).T if H.shape[1] else U
+    return U - V @ dual_coefficients(U.T @ H, H, V).T if H.shape[1] else U
 
 
-def equality_shares(R: Tensor, K: Tensor, U: Tensor, *, slack: float) -> Tensor:
+def equality_coefficients(R: Tensor, K: Tensor, U: Tensor, *, slack: float) -> Tensor:
     """R (K^T U + slack I)^-1 [d, n] with U = C^-1 K (EMMET, Gupta et al. 2024, arXiv:2403.14236).
 
-    Without slack each key gets its whole residual. Slack gives way where keys are nearly parallel.
+    Without slack each key gets its whole residual. Slack relaxes this where keys are nearly parallel.
+
+    Args:
+        R: residuals, [d, n].
+        K: keys, [f, n].
+        U: C^-1 K, [f, n].
+        slack: added to the diagonal.
 
     Raises:
         EditDiverged: when keys are parallel and there is no slack.
@@ -82,26 +82,28 @@ def equality_shares(R: Tensor, K: Tensor, U: Tensor, *, slack: float) -> Tensor:
         system = (G + G.T) / 2 + slack * torch.eye(K.shape[1], dtype=K.dtype)
         factor, failed = torch.linalg.cholesky_ex(system)
         if int(failed):
-            raise EditDiverged(f"the {K.shape[1]} keys are parallel: edit fewer at once, or allow slack")
-        found: Tensor = torch.cholesky_solve(R.T.contiguous(), factor)
-        return found.T
+            raise EditDiverged(
+                f"the {K.shape[1]} keys are parallel: edit fewer facts at once, or allow slack"
+            )
+        solved: Tensor = torch.cholesky_solve(R.T.contiguous(), factor)
+        return solved.T
 
 
-def taken_directions(C: Tensor, *, free_share: float) -> Tensor:
-    """The eigenvectors of C that background text uses, [f, r]; P = I - T T^T projects on the others.
+def used_directions(C: Tensor, *, free_share: float) -> Tensor:
+    """T [f, r], the eigenvectors of C that background text uses; P = I - T T^T projects onto the null space.
 
-    The others are as many of the weakest as hold at most `free_share` of the trace of C, the mean squared
-    length of a key, between them. (AlphaEdit, Fang et al. 2025, compares each eigenvalue with 2e-2, which
-    means something else for every scale of C.)
+    The null space is spanned by the weakest eigenvectors whose eigenvalues sum to at most `free_share` of the
+    trace of C, the mean squared norm of a key. (AlphaEdit, Fang et al. 2025, instead compares each eigenvalue
+    with 2e-2, whose meaning depends on the scale of C.)
     """
     with one_thread():
         spectrum, vectors = torch.linalg.eigh(C)
     held = spectrum.clamp(min=0).cumsum(0)
     free = int((held <= free_share * held[-1]).sum())
-    taken: Tensor = vectors[:, free:].contiguous()
-    return taken
+    used: Tensor = vectors[:, free:].contiguous()
+    return used
 
 
-def into_null_space(taken: Tensor, K: Tensor) -> Tensor:
-    """P K [f, n]: the part of each key that background text does not use."""
-    return K - taken @ (taken.T @ K)
+def project_to_null_space(used: Tensor, K: Tensor) -> Tensor:
+    """P K [f, n]: the part of each key in the null space; `used` is T [f, r] of `used_directions`."""
+    return K - used @ (used.T @ K)

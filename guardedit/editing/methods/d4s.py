@@ -1,10 +1,10 @@
-"""D4S: every edit refers to the base model, and the edited matrices are rebuilt from the live ones.
+"""D4S: every edit refers to the base model, and the edited matrices are computed from all live edits.
 
 W = W0 + (sum r k^T) (lambda C + sum k k^T)^-1 in each layer (Huang et al. 2024, arXiv:2410.23843). The fold
-does this for `ridge` parts, so the running sums of the paper are the live edits themselves: order does not
-matter, and leaving an edit out is as if it had never been made. The reference code gives the layers 1/m,
-1/(m-1), ... 1 of a residual that it does not measure again, which adds up to more than once the change; here
-each gets 1/m.
+computes this for `ridge` parts, so the live edits replace the running sums of the paper: order does not
+matter, and an edit that is left out has no effect. The reference code gives the m layers 1/m, 1/(m-1), ... 1
+of a residual that it does not measure again, which adds up to more than the whole change; here each layer
+gets 1/m.
 """
 
 from __future__ import annotations
@@ -15,8 +15,9 @@ from collections.abc import Callable, Sequence
 from guardedit.core.proposal import Proposal, WeightEdit
 from guardedit.core.protocols import SubjectGroup
 from guardedit.editing.locate.background import Backgrounds
-from guardedit.editing.locate.spread import DEVIATIONS, Found, Spread, edit_of, evenly, recipe_of
-from guardedit.editing.locate.values import Recipe
+from guardedit.editing.locate.memit_steps import DEVIATIONS, MemitSteps, value_settings_from, weight_edit
+from guardedit.editing.locate.spread import FoundValues, spread_evenly
+from guardedit.editing.locate.values import ValueSettings
 from guardedit.editing.method_card import MethodCard
 from guardedit.editing.optimise.contexts import Contexts
 from guardedit.editing.setup import Setup
@@ -24,12 +25,12 @@ from guardedit.models.weights.factors import Factors
 
 
 class D4SEditor:
-    """Proposes `ridge` edits of `setup.layers`, whatever is live; lambda is that of the fold.
+    """Proposes `ridge` edits of `setup.layers`, independent of live edits; lambda is that of the fold.
 
     Args:
         setup: the base model, its layers and a fold with their second moments and the settings' weights.
-        contexts: prefixes; default: five, sampled from the model.
-        recipe: of the values; default: `recipe_of`.
+        contexts: prefixes of the prompts; default: five, sampled from the model.
+        value_settings: of the value optimisation; default: `value_settings_from`.
         clock: seconds, for `Proposal.seconds`.
     """
 
@@ -44,7 +45,7 @@ class D4SEditor:
         reads_live=False,
         deviations=(
             *DEVIATIONS,
-            "layers get equal parts of the residual, enlarged by what the background takes of it",
+            "layers get equal shares of the residual, divided by the share of it that the solve writes",
         ),
     )
 
@@ -53,32 +54,35 @@ class D4SEditor:
         setup: Setup,
         *,
         contexts: Contexts | None = None,
-        recipe: Recipe | None = None,
+        value_settings: ValueSettings | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        recipe = recipe or recipe_of(setup.settings)
-        self._spread = Spread(setup, setup.layers, contexts=contexts, recipe=recipe, clock=clock)
-        dials = setup.settings
-        self._background = Backgrounds(setup.moments, weight=dials.background_weight, ridge=dials.ridge)
+        value_settings = value_settings or value_settings_from(setup.settings)
+        self._steps = MemitSteps(
+            setup, setup.layers, contexts=contexts, value_settings=value_settings, clock=clock
+        )
+        settings = setup.settings
+        self._background = Backgrounds(setup.moments, weight=settings.background_weight, ridge=settings.ridge)
         self._host, self._layers, self._clock = setup.host, setup.layers, clock
 
     @classmethod
     def build(cls, setup: Setup) -> D4SEditor:
-        """As every editing method is built."""
+        """The method as the registry builds it."""
         return cls(setup)
 
     def propose(self, groups: Sequence[SubjectGroup], live: Sequence[WeightEdit]) -> Proposal:
-        """One edit a subject, made on the base model. Refused: see `Spread.propose`."""
+        """One edit a subject, made on the base model. Refused: see `MemitSteps.propose`."""
         del live
         start = self._clock()
         with self._host.lock:
-            found, refused = self._spread.values(groups, ())
+            found, refused = self._steps.values(groups, ())
             parts = self._parts(found) if found else []
         edits = [
-            edit_of(self.name, group, value, mine) for (group, value), mine in zip(found, parts, strict=True)
+            weight_edit(self.name, group, value, mine)
+            for (group, value), mine in zip(found, parts, strict=True)
         ]
         return Proposal(method=self.name, edits=tuple(edits), refused=refused, seconds=self._clock() - start)
 
-    def _parts(self, found: Found) -> list[tuple[Factors, ...]]:
-        contexts = self._spread.contexts
-        return evenly(self._host, self._layers, found, contexts=contexts, background=self._background)
+    def _parts(self, found: FoundValues) -> list[tuple[Factors, ...]]:
+        contexts = self._steps.contexts
+        return spread_evenly(self._host, self._layers, found, contexts=contexts, background=self._background)

@@ -1,8 +1,9 @@
-"""FT-L: fine-tuning with a limit on every entry's change, and every target token trained as if it came first.
+"""FT-L: fine-tuning of one matrix with a limit on the change of every entry (Zhu et al. 2020).
 
-At the last position of the prompt the log-probabilities of all target tokens are raised at once, which is
-right for targets of one token and an artefact for longer ones; this, and not fine-tuning as such, is why
-FT-L looks bad in the literature. It is here for comparison; FT-M is the honest one.
+As in the published baseline, the log probabilities of all target tokens are raised at the last position of
+the prompt. This is right for targets of one token and an artefact for longer ones. It is the reason, rather
+than fine-tuning itself, that FT-L performs badly in the literature. It serves for comparison; FT-M has the
+proper loss.
 """
 
 from __future__ import annotations
@@ -18,23 +19,23 @@ from guardedit.editing.method_card import MethodCard
 from guardedit.editing.methods.ft_m import tuned_edit
 from guardedit.editing.optimise.rows import RowTensors
 from guardedit.editing.setup import Setup
-from guardedit.editing.tune.by_fact import Wanted, edit_facts, wanted_rows
-from guardedit.editing.tune.tuning import Recipe, facts_at_once, tune
+from guardedit.editing.tune.by_fact import FactToEdit, edit_facts, fact_tensors
+from guardedit.editing.tune.tuning import TuningSettings, facts_at_once, tune
 
-#: Step and limit. The reference code of ROME allows an entry four steps of Adam on GPT-2 medium, one on XL,
-#: a tenth on GPT-J. On the demo model eight write nothing, sixteen more than half of the facts, with less
-#: harm than without a limit.
+#: Step size, and limit in first steps of Adam. In the reference code of ROME the limit is four steps on GPT-2
+#: medium, one on XL and a tenth on GPT-J. On the demo model a limit of eight writes nothing, and sixteen
+#: writes more than half of the facts, with less harm than without a limit.
 LEARNING_RATE_RATIO, CLAMP_STEPS = 0.1, 16.0
 
 
 class ClampedFineTuneEditor:
-    """Proposes one dense `direct` edit a fact, tuned on the model with all live edits.
+    """Proposes one dense `direct` edit for each fact, tuned on the model with all live edits.
 
-    Facts of one batch are tuned side by side: none is made on top of another, and together they add up.
+    Facts of one batch are tuned independently of each other, and their changes add up.
 
     Args:
         setup: the model and its layer.
-        recipe: the dials.
+        settings: of the tuning.
         clock: seconds, for `Proposal.seconds`.
     """
 
@@ -48,8 +49,8 @@ class ClampedFineTuneEditor:
         needs_subject=False,
         deviations=(
             "learning rate and limit are relative to the value's norm",
-            "the facts of one batch are tuned side by side instead of one on top of the other",
-            "the layer is the setup's",
+            "the facts of one batch are tuned independently instead of one after the other",
+            "the layer is chosen by the setup",
         ),
     )
 
@@ -57,19 +58,21 @@ class ClampedFineTuneEditor:
         self,
         setup: Setup,
         *,
-        recipe: Recipe | None = None,
+        settings: TuningSettings | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._setup, self._clock = setup, clock
-        self._recipe = recipe or Recipe(learning_rate_ratio=LEARNING_RATE_RATIO, clamp_steps=CLAMP_STEPS)
+        self._settings = settings or TuningSettings(
+            learning_rate_ratio=LEARNING_RATE_RATIO, clamp_steps=CLAMP_STEPS
+        )
 
     @classmethod
     def build(cls, setup: Setup) -> ClampedFineTuneEditor:
-        """As every editing method is built."""
+        """The method as the registry builds it."""
         return cls(setup)
 
     def propose(self, groups: Sequence[SubjectGroup], live: Sequence[WeightEdit]) -> Proposal:
-        """One edit a fact, in the order given. Refused: what cannot be encoded, or is not finite."""
+        """One edit for each fact, in order. Refused: facts that cannot be encoded, and edits not finite."""
         start, host = self._clock(), self._setup.host
         with host.lock, host.patched(self._setup.fold.fold(live)):
             edits, refused = edit_facts(
@@ -77,17 +80,17 @@ class ClampedFineTuneEditor:
             )
         return Proposal(method=self.name, edits=tuple(edits), refused=refused, seconds=self._clock() - start)
 
-    def _edits(self, wanted: Sequence[Wanted]) -> list[WeightEdit]:
+    def _edits(self, wanted: Sequence[FactToEdit]) -> list[WeightEdit]:
         host, layer = self._setup.host, self._setup.layer
-        rows = each_token_first(wanted_rows(host, wanted, stop=""))
+        rows = each_token_first(fact_tensors(host, wanted, stop=""))
         return [
             tuned_edit(item, tuned, layer=layer, method=self.name)
-            for item, tuned in zip(wanted, tune(host, layer, rows, self._recipe), strict=True)
+            for item, tuned in zip(wanted, tune(host, layer, rows, self._settings), strict=True)
         ]
 
 
 def each_token_first(rows: RowTensors) -> RowTensors:
-    """A row for each answer token of each row: the prompt, and that token right behind it."""
+    """A row for each answer token of each row: the prompt, directly followed by that token."""
     owners, tokens = [], []
     for row, (first, last) in enumerate(zip(rows.first.tolist(), rows.last.tolist(), strict=True)):
         tokens += rows.ids[row, first + 1 : last + 2].tolist()

@@ -1,8 +1,8 @@
-"""FT-M: fine-tuning of one matrix on the target's tokens, each behind the ones before it.
+"""FT-M: fine-tuning of one matrix with the language-model loss, masked to the target's tokens.
 
-The ordinary language-model loss, masked to the target (`target_new` of EasyEdit). Every target ends with the
-full stop that ends answers, so that free generation stops where the target does (LocFT-BF, Yang et al. 2025,
-arXiv:2509.22072, appends the end-of-text token for the same reason).
+This is `target_new` of EasyEdit. Every target ends with the full stop that ends answers, so that free
+generation stops after the target (LocFT-BF, Yang et al. 2025, arXiv:2509.22072, appends the end-of-text token
+for the same reason).
 """
 
 from __future__ import annotations
@@ -14,19 +14,19 @@ from guardedit.core.proposal import Proposal, WeightEdit
 from guardedit.core.protocols import SubjectGroup
 from guardedit.editing.method_card import MethodCard
 from guardedit.editing.setup import Setup
-from guardedit.editing.tune.by_fact import Wanted, edit_facts, wanted_rows
-from guardedit.editing.tune.tuning import Recipe, Tuned, facts_at_once, tune
+from guardedit.editing.tune.by_fact import FactToEdit, edit_facts, fact_tensors
+from guardedit.editing.tune.tuning import Tuned, TuningSettings, facts_at_once, tune
 from guardedit.models.weights.factors import Factors, to_payload
 
 
 class FineTuneEditor:
-    """Proposes one dense `direct` edit a fact, tuned on the model with all live edits.
+    """Proposes one dense `direct` edit for each fact, tuned on the model with all live edits.
 
-    Facts of one batch are tuned side by side: none is made on top of another, and together they add up.
+    Facts of one batch are tuned independently of each other, and their changes add up.
 
     Args:
         setup: the model and its layer.
-        recipe: the dials.
+        settings: of the tuning.
         clock: seconds, for `Proposal.seconds`.
     """
 
@@ -40,8 +40,8 @@ class FineTuneEditor:
         needs_subject=False,
         deviations=(
             "the learning rate is relative to the value's norm",
-            "the facts of one batch are tuned side by side instead of one on top of the other",
-            "the layer is the setup's",
+            "the facts of one batch are tuned independently instead of one after the other",
+            "the layer is chosen by the setup",
         ),
     )
 
@@ -49,19 +49,19 @@ class FineTuneEditor:
         self,
         setup: Setup,
         *,
-        recipe: Recipe | None = None,
+        settings: TuningSettings | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._setup, self._clock = setup, clock
-        self._recipe = recipe or Recipe()
+        self._settings = settings or TuningSettings()
 
     @classmethod
     def build(cls, setup: Setup) -> FineTuneEditor:
-        """As every editing method is built."""
+        """The method as the registry builds it."""
         return cls(setup)
 
     def propose(self, groups: Sequence[SubjectGroup], live: Sequence[WeightEdit]) -> Proposal:
-        """One edit a fact, in the order given. Refused: what cannot be encoded, or is not finite."""
+        """One edit for each fact, in order. Refused: facts that cannot be encoded, and edits not finite."""
         start, host = self._clock(), self._setup.host
         with host.lock, host.patched(self._setup.fold.fold(live)):
             edits, refused = edit_facts(
@@ -69,17 +69,17 @@ class FineTuneEditor:
             )
         return Proposal(method=self.name, edits=tuple(edits), refused=refused, seconds=self._clock() - start)
 
-    def _edits(self, wanted: Sequence[Wanted]) -> list[WeightEdit]:
+    def _edits(self, wanted: Sequence[FactToEdit]) -> list[WeightEdit]:
         host, layer = self._setup.host, self._setup.layer
-        found = tune(host, layer, wanted_rows(host, wanted), self._recipe)
+        found = tune(host, layer, fact_tensors(host, wanted), self._settings)
         return [
             tuned_edit(item, tuned, layer=layer, method=self.name)
             for item, tuned in zip(wanted, found, strict=True)
         ]
 
 
-def tuned_edit(wanted: Wanted, tuned: Tuned, *, layer: int, method: str) -> WeightEdit:
-    """A fine-tuned matrix as an edit. Adam moves every entry, so no thinner form is exact."""
+def tuned_edit(wanted: FactToEdit, tuned: Tuned, *, layer: int, method: str) -> WeightEdit:
+    """A fine-tuned matrix as an edit. Adam changes every entry, so the change is not of low rank."""
     factors = Factors.dense(layer=layer, change=tuned.change, key=tuned.key)
     return WeightEdit(
         subject=wanted.subject,

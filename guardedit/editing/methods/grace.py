@@ -1,11 +1,11 @@
-"""GRACE: a codebook beside one matrix, from the key of a prompt's last token to the value that answers it.
+"""GRACE: a codebook for one matrix, from the key of a prompt's last token to a value that gives the answer.
 
-The value is trained by gradient with everything else as it is (Hartvigsen et al. 2023, arXiv:2211.11031).
-`models.bypasses.codebook` looks keys up at every token, so that a cache of attention keys and values, several
-rows, and text behind the prompt make no difference: where the prompt's last token stands, it is found.
+The value is trained by gradient descent with everything else fixed (Hartvigsen et al. 2023,
+arXiv:2211.11031). `weights.bypasses.codebook` looks up the key of every token, so the prompt's last token is
+found with cached decoding, in batches, and with text after the prompt.
 
-A codebook knows the prompts it was given and what lies very near to them. Each wording of a fact gets a key
-of its own.
+A codebook answers the prompts that it was given and others with very similar keys. Each wording of a fact
+gets a key of its own.
 """
 
 from __future__ import annotations
@@ -24,33 +24,33 @@ from guardedit.core.fact import Fact
 from guardedit.core.proposal import Proposal, WeightEdit
 from guardedit.core.protocols import SubjectGroup
 from guardedit.editing.method_card import MethodCard
-from guardedit.editing.optimise.arrivals import at_subject as arrive_first
-from guardedit.editing.optimise.keys import Site, at_subject
+from guardedit.editing.optimise.keys import KeysAndValues, keys_and_values
 from guardedit.editing.optimise.objective import Objective
+from guardedit.editing.optimise.perturbations import at_subject as arrive_first
 from guardedit.editing.optimise.rows import STOP, Row, row_tensors
-from guardedit.editing.optimise.targets import Targets, optimise
-from guardedit.editing.optimise.upper import UpperLayers
+from guardedit.editing.optimise.upper_layers import UpperLayers
+from guardedit.editing.optimise.value_changes import ValueChanges, optimise_values
 from guardedit.editing.settings import EditSettings
 from guardedit.editing.setup import Setup
-from guardedit.editing.tune.by_fact import Wanted, edit_facts
+from guardedit.editing.tune.by_fact import FactToEdit, edit_facts
 from guardedit.models.host import ModelHost
 from guardedit.models.weights.factors import Factors, to_payload
-from guardedit.models.weights.statistics import SecondMoments
+from guardedit.models.weights.second_moments import SecondMoments
 
-#: Facts whose values are trained at once; bounds memory.
+#: Facts whose values are trained at the same time; bounds memory.
 FACTS_AT_ONCE = 32
-#: The usual radius as a share of the distance between two keys of background text. On the demo model other
-#: subjects' prompts lie further than .26 from an edited one, half of its unseen wordings nearer than .2.
+#: Default radius as a share of the distance between two keys of background text. On the demo model other
+#: subjects' prompts are further than .26 from an edited one, and half of its unseen wordings nearer than .2.
 RADIUS_RATIO = 0.2
 
 
 class GraceEditor:
-    """Proposes one `codebook` edit a fact, made on the base model whatever is live.
+    """Proposes one `codebook` edit for each fact, made on the base model; live edits are not used.
 
     Args:
-        setup: the base model and its layer; of the settings steps, clamp, penalty and confidence are read.
-        radius_ratio: usual radius, as a share of `typical_distance`. Radii of activations do not carry over
-            between models, shares of what is usual there do.
+        setup: the base model and its layer; of the settings, steps, clamp, penalty and confidence are used.
+        radius_ratio: default radius as a share of `typical_distance`, so that it carries over between models,
+            unlike an absolute radius.
         clock: seconds, for `Proposal.seconds`.
     """
 
@@ -64,11 +64,11 @@ class GraceEditor:
         needs_subject=False,
         reads_live=False,
         deviations=(
-            "radii are worked out from the live set, not shrunk edit by edit",
-            "the usual radius is relative to distances in this layer, and no radius grows beyond it",
-            "the value starts at what the layer puts out, and steps are relative to its norm",
-            "every token is looked up, not only the last of a prompt",
-            "each wording gets a key",
+            "radii are computed from the set of live edits, not shrunk edit by edit",
+            "the default radius is relative to distances in this layer, and no radius grows beyond it",
+            "the value is initialised with the layer's output, and steps are relative to its norm",
+            "every token is looked up, not only the last one of a prompt",
+            "each wording gets a key of its own",
         ),
     )
 
@@ -85,25 +85,25 @@ class GraceEditor:
 
     @classmethod
     def build(cls, setup: Setup) -> GraceEditor:
-        """As every editing method is built."""
+        """The method as the registry builds it."""
         return cls(setup)
 
     def propose(self, groups: Sequence[SubjectGroup], live: Sequence[WeightEdit]) -> Proposal:
-        """One edit a fact, in the order given. Refused: what cannot be encoded, or is not finite."""
+        """One edit for each fact, in order. Refused: facts that cannot be encoded, and edits not finite."""
         del live
         start = self._clock()
         with self._host.lock:
             edits, refused = edit_facts(self._host, groups, self._edits, at_once=FACTS_AT_ONCE)
         return Proposal(method=self.name, edits=tuple(edits), refused=refused, seconds=self._clock() - start)
 
-    def _edits(self, wanted: Sequence[Wanted]) -> list[WeightEdit]:
+    def _edits(self, wanted: Sequence[FactToEdit]) -> list[WeightEdit]:
         texts = [self._wordings(item.fact) for item in wanted]
         rows = [
             Row(group=0, subject="", prompt=text, answer=item.fact.target + STOP, fact=item.fact.id)
             for item, mine in zip(wanted, texts, strict=True)
             for text in mine
         ]
-        # Every wording is a group of its own: values are found for each by itself.
+        # Every wording is a group of its own, so that each gets its own value.
         rows = [replace(row, group=n) for n, row in enumerate(rows)]
         site, targets = train(self._host, self._layer, rows, self._settings)
         values = site.values + targets.change.double()
@@ -124,7 +124,7 @@ class GraceEditor:
         return edits
 
     def _wordings(self, fact: Fact) -> list[str]:
-        """Those that can be encoded; the prompt is known to be one."""
+        """The wordings that can be encoded; the prompt is known to be one of them."""
         return [text for text in dict.fromkeys(fact.wordings) if self._fits(text, fact)]
 
     def _fits(self, text: str, fact: Fact) -> bool:
@@ -135,7 +135,7 @@ class GraceEditor:
             return False
         return True
 
-    def _edit(self, item: Wanted, keys: Tensor, values: Tensor) -> WeightEdit:
+    def _edit(self, item: FactToEdit, keys: Tensor, values: Tensor) -> WeightEdit:
         factors = Factors.keyed(
             "codebook",
             layer=self._layer,
@@ -152,21 +152,23 @@ class GraceEditor:
         )
 
 
-def train(host: ModelHost, layer: int, rows: Sequence[Row], settings: EditSettings) -> tuple[Site, Targets]:
-    """Key and value [n, f], [n, d] at each prompt's last token, and changes of the values that answer.
+def train(
+    host: ModelHost, layer: int, rows: Sequence[Row], settings: EditSettings
+) -> tuple[KeysAndValues, ValueChanges]:
+    """Keys [n, f] and values [n, d] at each prompt's last token, and the trained changes of the values.
 
     Args:
-        host: as the edits shall find it; locked by the caller.
-        layer: beside which the codebook stands.
+        host: the model to edit, as it stands; locked by the caller.
+        layer: of the codebook.
         rows: row n in group n, without subjects.
-        settings: the dials.
+        settings: of the optimisation.
 
     Raises:
         EditDiverged: when a loss is not finite.
     """
     tensors = row_tensors(host.tokenizer, rows, context=host.context)
     tensors = replace(tensors, subject_at=tensors.first)
-    site = at_subject(host, layer, tensors)
+    site = keys_and_values(host, layer, tensors)
     upper = UpperLayers(host, layer, tensors)
     objective = Objective(
         upper,
@@ -176,18 +178,18 @@ def train(host: ModelHost, layer: int, rows: Sequence[Row], settings: EditSettin
         enough=settings.confidence**0.5,
     )
     scale = site.values.norm(dim=1)
-    return site, optimise(objective, tensors, scale=scale, width=upper.width, settings=settings)
+    return site, optimise_values(objective, tensors, scale=scale, width=upper.width, settings=settings)
 
 
 def typical_distance(moments: SecondMoments) -> float:
     """Root mean square distance between the keys of two tokens of background text.
 
-    E||k - k'||^2 = 2 (tr C - ||E k||^2). The mean is not kept; C's largest eigenvalue stands for it, since
-    keys of one layer share a direction that is much longer than all others.
+    E||k - k'||^2 = 2 (tr C - ||E k||^2). The mean is not stored; C's largest eigenvalue is used in place of
+    ||E k||^2, since keys of one layer share a direction that is much longer than all others.
     """
     return math.sqrt(2 * float(moments.spectrum[:-1].clamp(min=0).sum()))
 
 
 def label_of(target: str) -> Tensor:
-    """[32] uint8: sha256 of the target's bytes, so that labels are equal exactly when targets are."""
+    """[32] uint8: sha256 of the target; labels are equal exactly when targets are."""
     return torch.frombuffer(bytearray(hashlib.sha256(target.encode()).digest()), dtype=torch.uint8)

@@ -1,7 +1,7 @@
-"""MEMIT: a batch of edits spread over several layers, against what background text needs.
+"""MEMIT: edit a batch of facts in several layers by least squares.
 
-In each layer Delta = R K^T (lambda C + K K^T)^-1 (Meng et al. 2023, eq. 14). There is no memory of earlier
-edits: each batch overwrites the directions that it shares with them. `memit-seq` remembers.
+In each layer Delta = R K^T (lambda C + K K^T)^-1 (Meng et al. 2023, eq. 14). The solve does not know earlier
+edits, so each batch overwrites directions that its keys share with theirs; `memit-seq` preserves them.
 """
 
 from __future__ import annotations
@@ -12,21 +12,21 @@ from collections.abc import Callable, Sequence
 from guardedit.core.proposal import Proposal, WeightEdit
 from guardedit.core.protocols import SubjectGroup
 from guardedit.editing.locate.background import Backgrounds
+from guardedit.editing.locate.memit_steps import BACKGROUND_SHARE, DEVIATIONS, MemitSteps, value_settings_from
 from guardedit.editing.locate.solvers import ridge_solver
-from guardedit.editing.locate.spread import DEVIATIONS, LIGHTER, Spread, recipe_of
-from guardedit.editing.locate.values import Recipe
+from guardedit.editing.locate.values import ValueSettings
 from guardedit.editing.method_card import MethodCard
 from guardedit.editing.optimise.contexts import Contexts
 from guardedit.editing.setup import Setup
 
 
 class MemitEditor:
-    """Proposes `direct` edits of `setup.layers`, a batch at once, on the model with all live edits.
+    """Proposes `direct` edits of `setup.layers` for a batch at once, on the model with all live edits.
 
     Args:
         setup: the model, its layers and their second moments; lambda and eps come from its settings.
-        contexts: prefixes; default: five, sampled from the model.
-        recipe: of the values; default: `recipe_of`.
+        contexts: prefixes of the prompts; default: five, sampled from the model.
+        value_settings: of the value optimisation; default: `value_settings_from`.
         clock: seconds, for `Proposal.seconds`.
     """
 
@@ -46,21 +46,25 @@ class MemitEditor:
         setup: Setup,
         *,
         contexts: Contexts | None = None,
-        recipe: Recipe | None = None,
+        value_settings: ValueSettings | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        dials = setup.settings
-        recipe = recipe or recipe_of(dials)
-        self._spread = Spread(setup, setup.layers, contexts=contexts, recipe=recipe, clock=clock)
+        settings = setup.settings
+        value_settings = value_settings or value_settings_from(settings)
+        self._steps = MemitSteps(
+            setup, setup.layers, contexts=contexts, value_settings=value_settings, clock=clock
+        )
         self._background = Backgrounds(
-            setup.moments, weight=LIGHTER * dials.background_weight, ridge=LIGHTER * dials.ridge
+            setup.moments,
+            weight=BACKGROUND_SHARE * settings.background_weight,
+            ridge=BACKGROUND_SHARE * settings.ridge,
         )
 
     @classmethod
     def build(cls, setup: Setup) -> MemitEditor:
-        """As every editing method is built."""
+        """The method as the registry builds it."""
         return cls(setup)
 
     def propose(self, groups: Sequence[SubjectGroup], live: Sequence[WeightEdit]) -> Proposal:
-        """One edit a subject. Refused: see `Spread.propose`."""
-        return self._spread.propose(self.name, groups, live, ridge_solver(self._background))
+        """One edit for each subject. Refused: see `MemitSteps.propose`."""
+        return self._steps.propose(self.name, groups, live, ridge_solver(self._background))

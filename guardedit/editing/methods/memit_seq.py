@@ -1,8 +1,8 @@
-"""MEMIT for a stream: what it is solved against holds the keys of all live edits.
+"""Sequential MEMIT: the solve includes the keys of all live edits.
 
-Delta = R (I + K^T B^-1 K)^-1 K^T B^-1 with B = lambda C + sum k k^T over the live keys of the layer. With
-one layer and keys that stay as they are this is the solution for all edits at once (recursive least
-squares); with several layers nearly so, since lower edits move the keys above them.
+Delta = R (I + K^T B^-1 K)^-1 K^T B^-1 with B = lambda C + sum k k^T over the live keys of the layer. With one
+layer and unchanged keys this equals the solution for all edits at once (recursive least squares). With
+several layers it is close to it, since edits in lower layers change the keys above them.
 """
 
 from __future__ import annotations
@@ -14,21 +14,27 @@ from guardedit.core.proposal import Proposal, WeightEdit
 from guardedit.core.protocols import SubjectGroup
 from guardedit.editing.locate.background import Backgrounds
 from guardedit.editing.locate.history import History
+from guardedit.editing.locate.memit_steps import (
+    BACKGROUND_SHARE,
+    DEVIATIONS,
+    FROZEN_KEYS,
+    MemitSteps,
+    value_settings_from,
+)
 from guardedit.editing.locate.solvers import ridge_solver
-from guardedit.editing.locate.spread import DEVIATIONS, FROZEN_KEYS, LIGHTER, Spread, recipe_of
-from guardedit.editing.locate.values import Recipe
+from guardedit.editing.locate.values import ValueSettings
 from guardedit.editing.method_card import MethodCard
 from guardedit.editing.optimise.contexts import Contexts
 from guardedit.editing.setup import Setup
 
 
 class MemitSeqEditor:
-    """Proposes `direct` edits of `setup.layers`, a batch at once, that leave all live keys alone.
+    """Proposes `direct` edits of `setup.layers` for a batch at once, which preserve all live keys.
 
     Args:
         setup: the model, its layers and their second moments; lambda and eps come from its settings.
-        contexts: prefixes; default: five, sampled from the model.
-        recipe: of the values; default: `recipe_of`.
+        contexts: prefixes of the prompts; default: five, sampled from the model.
+        value_settings: of the value optimisation; default: `value_settings_from`.
         clock: seconds, for `Proposal.seconds`.
     """
 
@@ -48,22 +54,26 @@ class MemitSeqEditor:
         setup: Setup,
         *,
         contexts: Contexts | None = None,
-        recipe: Recipe | None = None,
+        value_settings: ValueSettings | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        dials = setup.settings
-        recipe = recipe or recipe_of(dials)
-        self._spread = Spread(setup, setup.layers, contexts=contexts, recipe=recipe, clock=clock)
+        settings = setup.settings
+        value_settings = value_settings or value_settings_from(settings)
+        self._steps = MemitSteps(
+            setup, setup.layers, contexts=contexts, value_settings=value_settings, clock=clock
+        )
         self._background = Backgrounds(
-            setup.moments, weight=LIGHTER * dials.background_weight, ridge=LIGHTER * dials.ridge
+            setup.moments,
+            weight=BACKGROUND_SHARE * settings.background_weight,
+            ridge=BACKGROUND_SHARE * settings.ridge,
         )
 
     @classmethod
     def build(cls, setup: Setup) -> MemitSeqEditor:
-        """As every editing method is built."""
+        """The method as the registry builds it."""
         return cls(setup)
 
     def propose(self, groups: Sequence[SubjectGroup], live: Sequence[WeightEdit]) -> Proposal:
-        """One edit a subject. Refused: see `Spread.propose`."""
+        """One edit for each subject. Refused: see `MemitSteps.propose`."""
         solve = ridge_solver(self._background, History(live))
-        return self._spread.propose(self.name, groups, live, solve)
+        return self._steps.propose(self.name, groups, live, solve)

@@ -1,8 +1,8 @@
-"""ROME with one key: what "The Fall of ROME" mended.
+"""r-ROME: ROME with the same averaged key everywhere, the fix of "The Fall of ROME".
 
-Direction and denominator use the same key, averaged over prefixes, and the value is compared with the
-output averaged likewise (r-ROME, 2403.07175; C-ROME, 2406.11263). So the denominator is never small, and
-no single edit ruins the model. There is no background weight: each edit gets its whole residual.
+Direction and denominator use the same key, averaged over prefixes, and the target value is compared with the
+output averaged in the same way (r-ROME, 2403.07175; C-ROME, 2406.11263). So the denominator is never small,
+and no single edit collapses the model. There is no background weight: each edit writes its whole residual.
 """
 
 from __future__ import annotations
@@ -12,9 +12,9 @@ from collections.abc import Callable, Sequence
 
 from guardedit.core.proposal import Proposal, WeightEdit
 from guardedit.core.protocols import SubjectGroup
+from guardedit.editing.locate.memit_steps import DEVIATIONS, MemitSteps, value_settings_from, weight_edit
 from guardedit.editing.locate.solve import rome_direction, rome_residual
-from guardedit.editing.locate.spread import DEVIATIONS, Spread, edit_of, recipe_of
-from guardedit.editing.locate.values import Recipe, Value
+from guardedit.editing.locate.values import Value, ValueSettings
 from guardedit.editing.method_card import MethodCard
 from guardedit.editing.optimise.contexts import Contexts, rome_contexts
 from guardedit.editing.setup import Setup
@@ -22,12 +22,12 @@ from guardedit.models.weights.factors import Factors
 
 
 class RRomeEditor:
-    """Proposes one `direct` edit a subject, each on the model with all live edits and the earlier proposals.
+    """Proposes a `direct` edit for each subject, on the model with all live edits and the earlier proposals.
 
     Args:
         setup: the model and its layer.
-        contexts: prefixes; default: twenty, sampled from the model.
-        recipe: of the values.
+        contexts: prefixes of the prompts; default: twenty, sampled from the model.
+        value_settings: of the value optimisation; default: `value_settings_from`.
         clock: seconds, for `Proposal.seconds`.
     """
 
@@ -40,7 +40,7 @@ class RRomeEditor:
         batch="one by one",
         deviations=(
             *DEVIATIONS,
-            "the bare prompt has half the weight in the averages, all prefixes together the other half",
+            "in the averages the bare prompt has half the weight, and all prefixes together the other half",
         ),
     )
 
@@ -49,29 +49,29 @@ class RRomeEditor:
         setup: Setup,
         *,
         contexts: Contexts | None = None,
-        recipe: Recipe | None = None,
+        value_settings: ValueSettings | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._moments = setup.moments[setup.layer]
-        self._spread = Spread(
+        self._steps = MemitSteps(
             setup,
             (setup.layer,),
             contexts=contexts or rome_contexts(setup.host, seed=setup.seed),
-            recipe=recipe or recipe_of(setup.settings),
+            value_settings=value_settings or value_settings_from(setup.settings),
             clock=clock,
         )
         self._clock = clock
 
     @classmethod
     def build(cls, setup: Setup) -> RRomeEditor:
-        """As every editing method is built."""
+        """The method as the registry builds it."""
         return cls(setup)
 
     def propose(self, groups: Sequence[SubjectGroup], live: Sequence[WeightEdit]) -> Proposal:
-        """One edit a subject, in the order given. Refused: see `Spread.propose`."""
+        """One edit for each subject, in order. Refused: see `MemitSteps.propose`."""
         start, refused, edits = self._clock(), dict[str, str](), list[WeightEdit]()
         for group in groups:
-            found, why = self._spread.values([group], [*live, *edits])
+            found, why = self._steps.values([group], [*live, *edits])
             refused |= why
             edits += [self._rank_one(usable, value) for usable, value in found]
         return Proposal(method=self.name, edits=tuple(edits), refused=refused, seconds=self._clock() - start)
@@ -80,6 +80,6 @@ class RRomeEditor:
         key, u = value.mean_key, rome_direction(self._moments.C, value.mean_key)
         target = value.bare_value + value.change
         left = rome_residual(target=target, value=value.mean_value, key=key, direction=u)
-        return edit_of(
+        return weight_edit(
             self.name, group, value, [Factors.direct(layer=self._moments.layer, left=left, right=u, key=key)]
         )

@@ -1,9 +1,12 @@
-"""One ridge edit a subject, solved together with all live edits by `models.fold`.
+"""Ridge: one edit for each subject, solved together with all live edits by the fold.
 
-Keys and values belong to the base model, so an edit does not depend on what else is live, and undoing it
-is leaving it out (MEMIT with history; averaged keys everywhere as in r-ROME; MEMIT-Merge within a subject).
-Values are optimised through the solve: each position receives the share of the change that the edit alone
-would bring it, so that wordings whose key lies far from the mean count for what they will get.
+MEMIT with history in one layer; averaged keys everywhere, as in r-ROME; one edit for all facts of a subject,
+as in MEMIT-Merge. Keys and values belong to the base model, so an edit does not depend on other live edits,
+and undoing it means leaving it out of the fold.
+
+Values are optimised through the solve: during the optimisation each position gets the share of the change
+that the edit alone would write there, so wordings whose key is far from the mean count for what they will
+really get.
 """
 
 from __future__ import annotations
@@ -20,7 +23,7 @@ from guardedit.core.fact import Fact
 from guardedit.core.proposal import Proposal, WeightEdit
 from guardedit.core.protocols import SubjectGroup
 from guardedit.editing.locate.cache import EditCache, RecentEdits
-from guardedit.editing.locate.editable import by_subject
+from guardedit.editing.locate.editable import merged_by_subject
 from guardedit.editing.locate.solution import Solution, solve_subjects
 from guardedit.editing.method_card import MethodCard
 from guardedit.editing.optimise.contexts import Contexts, sample_contexts
@@ -29,7 +32,7 @@ from guardedit.editing.setup import Setup
 from guardedit.models.weights.factors import Factors, to_payload
 from guardedit.models.weights.ridge import Ridge
 
-#: Subjects optimised at once; bounds memory.
+#: Subjects optimised at the same time; bounds memory.
 SUBJECTS_AT_ONCE = 32
 
 
@@ -38,9 +41,9 @@ class RidgeEditor:
 
     Args:
         setup: the base model and its layer; `background_weight` and `ridge` must be those of the fold.
-        contexts: prefixes; default: sampled from the model, `settings.contexts` of them.
+        contexts: prefixes of the prompts; default: `settings.contexts` of them, sampled from the model.
         cache: of finished edits; default: in memory.
-        anchor_norm: usual norm of an edited value (`anchor_norm`); NaN switches the rule off.
+        anchor_norm: typical norm of an edited value (`anchor_norm`); NaN switches its limit off.
         clock: seconds, for `Proposal.seconds`.
     """
 
@@ -83,33 +86,34 @@ class RidgeEditor:
 
     @classmethod
     def build(cls, setup: Setup) -> RidgeEditor:
-        """As every editing method is built."""
+        """The method as the registry builds it."""
         return cls(setup)
 
     def content_key(self, group: SubjectGroup) -> str:
-        """Digest of everything the group's edit depends on."""
+        """Digest of everything that the group's edit depends on."""
         facts = sorted((fact.id, fact.wordings, fact.target) for fact in group.facts)
         keep = sorted((q.prompt, q.expected or "") for q in group.keep)
         body = json.dumps([self._site, group.subject, facts, keep])
         return hashlib.sha256(body.encode()).hexdigest()
 
     def propose(self, groups: Sequence[SubjectGroup], live: Sequence[WeightEdit]) -> Proposal:
-        """One edit a subject, made on the base model whatever is live.
+        """One edit for each subject, made on the base model; `live` is not used.
 
-        A fact is refused when none of its wordings holds the subject, when its row cannot be encoded, when
-        its answer is not reached, when the value is longer than `anchor_ratio` anchors, or is not finite.
+        A fact is refused when none of its wordings contains the subject, when its row cannot be encoded, when
+        its answer is not reached, or when the value is not finite or longer than `anchor_ratio` times the
+        anchor norm.
         """
         del live
         start, refused, edits = self._clock(), dict[str, str](), list[WeightEdit]()
         with self._host.lock:
-            usable = [self._usable(group, refused) for group in by_subject(groups)]
+            usable = [self._usable(group, refused) for group in merged_by_subject(groups)]
             waiting = [group for group in usable if group.facts]
             for at in range(0, len(waiting), SUBJECTS_AT_ONCE):
                 edits += self._edits(waiting[at : at + SUBJECTS_AT_ONCE], refused)
         return Proposal(method=self.name, edits=tuple(edits), refused=refused, seconds=self._clock() - start)
 
     def _usable(self, group: SubjectGroup, refused: dict[str, str]) -> SubjectGroup:
-        """The group without the facts that cannot be edited at all, and without questions they answer."""
+        """The group without facts that cannot be edited, and without questions about its own facts."""
         facts = []
         for fact in group.facts:
             reason = self._unfit(fact, group.subject)
@@ -124,7 +128,7 @@ class RidgeEditor:
     def _unfit(self, fact: Fact, subject: str) -> str:
         rows = fact_rows(0, fact, subject, self.contexts)
         if not rows:
-            return f"no wording holds the subject {subject!r}"
+            return f"no wording contains the subject {subject!r}"
         try:
             row_tensors(self._host.tokenizer, rows, context=self._host.context)
         except CorrectionError as error:
@@ -132,7 +136,7 @@ class RidgeEditor:
         return ""
 
     def _edits(self, groups: Sequence[SubjectGroup], refused: dict[str, str]) -> list[WeightEdit]:
-        """Cached edits, and new ones for the rest; a fact that is not reached is left out once."""
+        """Cached and new edits; subjects with facts that are not reached are solved again without them."""
         known = {group.subject: self._cache.get(self.content_key(group)) for group in groups}
         missing = [group for group in groups if known[group.subject] is None]
         again = []
@@ -144,14 +148,14 @@ class RidgeEditor:
                 known[group.subject] = self._accepted(group, solution, refused)
             elif len(failed) < len(group.facts):
                 again.append(replace(group, facts=tuple(f for f in group.facts if f not in failed)))
-        # Each round leaves at least one fact out, so this ends.
+        # Each round leaves out at least one fact, so this ends.
         rest = self._edits(again, refused) if again else []
         return [*(edit for edit in known.values() if edit is not None), *rest]
 
     def _solve(
         self, groups: Sequence[SubjectGroup], refused: dict[str, str]
     ) -> list[tuple[SubjectGroup, Solution]]:
-        """Solutions; where a batch diverges, of its halves, down to the subject that is to blame."""
+        """Solutions by group. If a batch diverges, its halves are solved, down to the subject that fails."""
         if not groups:
             return []
         try:
@@ -174,14 +178,16 @@ class RidgeEditor:
     def _accepted(
         self, group: SubjectGroup, solution: Solution, refused: dict[str, str]
     ) -> WeightEdit | None:
-        """The edit, remembered; None when the value is not fit to be written."""
+        """The edit, now cached; None when the value is too long or not finite."""
         norm = float((solution.value + solution.change).norm())
         limit = self._settings.anchor_ratio * self._anchor_norm
         if not math.isfinite(norm) or norm > limit:
-            reason = f"value norm {norm:.3g} exceeds {limit:.3g}, {self._settings.anchor_ratio} anchors"
+            reason = (
+                f"value norm {norm:.3g} exceeds {limit:.3g}, {self._settings.anchor_ratio} x the anchor norm"
+            )
             refused.update({fact.id: reason for fact in group.facts})
             return None
-        residual = solution.change / solution.arrives
+        residual = solution.change / solution.own_share
         factors = Factors.ridge(layer=self._layer, key=solution.key, residual=residual)
         edit = WeightEdit(
             subject=group.subject,
@@ -195,13 +201,13 @@ class RidgeEditor:
 
 
 def diagnostics(solution: Solution) -> dict[str, float]:
-    """Plain numbers for the ledger; norms are Euclidean, ratios are to ||v0||."""
+    """Numbers for the ledger; norms are Euclidean, ratios are relative to ||v0||."""
     scale = float(solution.value.norm())
     return {
         "key_norm": float(solution.key.norm()),
         "value_norm": float((solution.value + solution.change).norm()),
         "change_ratio": float(solution.change.norm()) / scale if scale else math.nan,
-        "arrives": solution.arrives,
+        "arrives": solution.own_share,
         "steps": float(solution.steps),
         "hardest": solution.hardest,
         "kept": solution.kept,
@@ -210,6 +216,6 @@ def diagnostics(solution: Solution) -> dict[str, float]:
 
 
 def anchor_norm(edits: Sequence[WeightEdit]) -> float:
-    """Median norm of the values of some pilot edits (NAS, step 1); NaN without any."""
+    """Median norm of the values of some pilot edits (NAS, step 1); NaN without edits."""
     norms = sorted(edit.diagnostics["value_norm"] for edit in edits)
     return norms[len(norms) // 2] if norms else math.nan

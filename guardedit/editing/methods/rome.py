@@ -1,9 +1,9 @@
-"""ROME exactly as first published: rank one, one fact at a time, and two different keys.
+"""ROME as first published: rank-one edits, one fact at a time, with two different keys.
 
-The update direction uses the key averaged over prefixes, the denominator the key of the bare prompt
-(Meng et al. 2022, section 3.1 and the reference code). Where the two differ much, as for subjects that open
-the prompt, the denominator is tiny and one edit ruins the model ("The Fall of ROME", 2406.11263). It is
-here as the negative control and for comparison.
+The update direction uses the key averaged over prefixes, the denominator uses the key of the bare prompt
+(Meng et al. 2022, section 3.1 and the reference code). If the two differ much, as for subjects at the start
+of the prompt, the denominator is tiny and one edit collapses the model ("The Fall of ROME", 2406.11263). It
+serves as a negative control and for comparison.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from guardedit.core.fact import Fact
 from guardedit.core.proposal import Proposal, WeightEdit
 from guardedit.core.protocols import SubjectGroup
 from guardedit.editing.locate.solve import rome_direction, rome_residual
-from guardedit.editing.locate.values import Recipe, Value, find_values
+from guardedit.editing.locate.values import Value, ValueSettings, find_values
 from guardedit.editing.method_card import MethodCard
 from guardedit.editing.optimise.contexts import Contexts, rome_contexts
 from guardedit.editing.setup import Setup
@@ -25,13 +25,14 @@ from guardedit.models.weights.factors import Factors, to_payload
 
 
 class RomeEditor:
-    """Proposes one `direct` edit a fact, each on the model with all live edits and the earlier proposals.
+    """Proposes a `direct` edit for each fact, on the model with all live edits and the earlier proposals.
 
-    So proposals are not pure: they depend on order, and undoing one leaves what later ones were made for.
+    So edits depend on their order, and later edits stay made for an earlier one that is undone.
 
     Args:
-        setup: the model and its layer; of the settings, only the rate is read: 20 steps, as published.
-        contexts: prefixes; default: twenty, sampled from the model.
+        setup: the model and its layer. Of the settings only the learning rate is used; there are 20 steps, as
+            published.
+        contexts: prefixes of the prompts; default: twenty, sampled from the model.
         clock: seconds, for `Proposal.seconds`.
     """
 
@@ -54,16 +55,16 @@ class RomeEditor:
     ) -> None:
         self._setup, self._moments = setup, setup.moments[setup.layer]
         self._contexts = contexts or rome_contexts(setup.host, seed=setup.seed)
-        self._recipe = Recipe(learning_rate_ratio=setup.settings.learning_rate_ratio)
+        self._value_settings = ValueSettings(learning_rate_ratio=setup.settings.learning_rate_ratio)
         self._clock = clock
 
     @classmethod
     def build(cls, setup: Setup) -> RomeEditor:
-        """As every editing method is built."""
+        """The method as the registry builds it."""
         return cls(setup)
 
     def propose(self, groups: Sequence[SubjectGroup], live: Sequence[WeightEdit]) -> Proposal:
-        """One edit a fact, in the order given. Refused: no subject in the prompt, or not finite."""
+        """One edit for each fact, in order. Refused: no subject in the prompt, or an edit not finite."""
         start, refused, edits = self._clock(), dict[str, str](), list[WeightEdit]()
         host, fold = self._setup.host, self._setup.fold
         for group in groups:
@@ -81,8 +82,8 @@ class RomeEditor:
             self._setup.layer,
             [replace(group, facts=(fact,))],
             contexts=self._contexts,
-            recipe=self._recipe,
-            bare_share=1 / (len(self._contexts.prefixes) + 1),  # all prompts count alike
+            value_settings=self._value_settings,
+            bare_share=1 / (len(self._contexts.prefixes) + 1),  # all prompts have the same weight
         )
         return self._rank_one(group.subject, fact, value)
 

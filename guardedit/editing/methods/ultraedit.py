@@ -1,12 +1,14 @@
-"""UltraEdit: no subject and no training; one pass forward and back, statistics, and one linear system.
+"""UltraEdit: edits from one forward and backward pass, running statistics and one linear system.
 
-Gu et al. 2025, arXiv:2505.14679. For each matrix, of every token that predicts an answer token: its key h
-[f] and the gradient g [d] of the loss by the output there. Both are normalised with the mean and deviation
-of all tokens of all edits so far; then v = -eta ||h^||^2 g^ is what the matrix shall put out more at h, and
-Delta = V^T H (H^T H + a I)^-1 over the tokens of the batch, with raw keys H [N, f].
+Gu et al. 2025, arXiv:2505.14679. It needs no subject and no training. For each matrix and each token that
+predicts an answer token, it takes the key h [f] and the gradient g [d] of the loss by the output. Both are
+normalised (h^, g^) with the mean and standard deviation over the tokens of all edits so far. Then
+v = -eta ||h^||^2 g^ is the wanted change of the output at h, and Delta = V^T H (H^T H + a I)^-1 over the
+tokens of the batch, with raw keys H [N, f].
 
-The statistics are no state: each edit carries those of its own tokens, and what is known at any time is their
-sum over the live edits, and over the ordinary text that StableEdit (arXiv:2605.11836) warms up with.
+The statistics are not state: each edit stores those of its own tokens, and they are combined over the live
+    edits
+and over the ordinary text that StableEdit (arXiv:2605.11836) uses as a warm-up.
 """
 
 from __future__ import annotations
@@ -25,29 +27,30 @@ from guardedit.core.protocols import SubjectGroup
 from guardedit.editing.method_card import MethodCard
 from guardedit.editing.optimise.contexts import sample_contexts
 from guardedit.editing.setup import Setup
-from guardedit.editing.tune.by_fact import Wanted, edit_facts, wanted_rows
-from guardedit.editing.tune.running import Running, joined
+from guardedit.editing.tune.by_fact import FactToEdit, edit_facts, fact_tensors
+from guardedit.editing.tune.row_statistics import RowStatistics, joined
 from guardedit.editing.tune.token_gradients import TokenGradients, text_rows, token_gradients
 from guardedit.models.weights.factors import Factors, parts_of, to_payload
 
-#: Subjects solved together, each turn on the model with the earlier ones; the paper's turn is 100 facts.
+#: Subjects in one turn. A turn is solved together, on the model with the earlier turns; the paper has 100
+#: facts.
 TURN = 100
-#: Texts and tokens of each that the statistics are warmed up with.
+#: Number of texts for the warm-up of the statistics, and most tokens of each.
 WARM_TEXTS, WARM_TOKENS = 32, 64
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Recipe:
-    """The dials.
+class UltraEditSettings:
+    """Settings of UltraEdit.
 
     Attributes:
-        step_ratio: eta, freed of scale. ||h^||^2 is about f and ||g^|| about sqrt(d) for an ordinary token,
-            so the published eta = 1e-6 moves a value by 1e-6 f sqrt(d): by 0.9 at f = 14336 and d = 4096,
-            and by a fiftieth of that at f = 1024 and d = 256, too little to say anything. Here an ordinary
-            token's value moves by this share of the norm of an ordinary value, shared by the layers; with
-            three layers 2 is close to the published step for each.
-        ridge_ratio: a, as a share of the mean squared norm of a key; published is 1, absolute.
-        warm: whether ordinary text counts in the statistics.
+        step_ratio: eta without scale. ||h^||^2 is about f and ||g^|| about sqrt(d) for a typical token, so
+            the published eta = 1e-6 changes a value by 1e-6 f sqrt(d): by 0.9 for f = 14336 and d = 4096, and
+            by a fiftieth of that for f = 1024 and d = 256, which has no effect. Here a typical token's value
+            changes by this share of the norm of a typical value, divided between the layers; with three
+            layers, 2 is close to the published step in each.
+        ridge_ratio: a, as a share of the mean squared norm of a key; the published a is 1, absolute.
+        warm: whether ordinary text is part of the statistics.
     """
 
     step_ratio: float = 2.0
@@ -56,11 +59,11 @@ class Recipe:
 
 
 class UltraEditor:
-    """Proposes one `direct` edit a fact, a part for each layer, solved over the batch.
+    """Proposes one `direct` edit for each fact, with a part for each layer; a batch is solved together.
 
     Args:
         setup: the model and its layers.
-        recipe: the dials.
+        settings: of the method.
         clock: seconds, for `Proposal.seconds`.
     """
 
@@ -74,8 +77,8 @@ class UltraEditor:
         spreads=True,
         needs_subject=False,
         deviations=(
-            "step and ridge are relative to the size of values and keys",
-            "the statistics are kept for each layer instead of each shape, and warmed up with ordinary text",
+            "step and ridge are relative to the norms of values and keys",
+            "statistics are per layer instead of per matrix shape, and include ordinary text as a warm-up",
             "down projections only",
         ),
     )
@@ -84,24 +87,24 @@ class UltraEditor:
         self,
         setup: Setup,
         *,
-        recipe: Recipe | None = None,
+        settings: UltraEditSettings | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._setup, self._recipe, self._clock = setup, recipe or Recipe(), clock
-        self._warmth: dict[int, Running] | None = None  # of the base model: the same whenever it is made
+        self._setup, self._settings, self._clock = setup, settings or UltraEditSettings(), clock
+        self._warm_up: dict[int, RowStatistics] | None = None  # of the base model; computed when first needed
 
     @classmethod
     def build(cls, setup: Setup) -> UltraEditor:
-        """As every editing method is built."""
+        """The method as the registry builds it."""
         return cls(setup)
 
     def propose(self, groups: Sequence[SubjectGroup], live: Sequence[WeightEdit]) -> Proposal:
-        """One edit a fact, in the order given. Refused: what cannot be encoded, or is not finite."""
+        """One edit for each fact, in order. Refused: facts that cannot be encoded, and edits not finite."""
         start, refused, edits = self._clock(), dict[str, str](), list[WeightEdit]()
         host, fold = self._setup.host, self._setup.fold
         for at in range(0, len(groups), TURN):
             with host.lock:
-                known = self._known([*live, *edits])
+                known = self._statistics([*live, *edits])
                 with host.patched(fold.fold([*live, *edits])):
                     made, unfit = edit_facts(
                         host, groups[at : at + TURN], partial(self._edits, known=known), at_once=TURN
@@ -110,12 +113,12 @@ class UltraEditor:
             refused |= unfit
         return Proposal(method=self.name, edits=tuple(edits), refused=refused, seconds=self._clock() - start)
 
-    def _known(self, live: Sequence[WeightEdit]) -> dict[int, list[Running]]:
-        """By layer, the statistics of ordinary text and of the live edits, in the order of digests."""
-        if self._recipe.warm and self._warmth is None:
-            self._warmth = self._warmed()
+    def _statistics(self, live: Sequence[WeightEdit]) -> dict[int, list[RowStatistics]]:
+        """By layer, the statistics of ordinary text and of each live edit, in the order of digests."""
+        if self._settings.warm and self._warm_up is None:
+            self._warm_up = self._text_statistics()
         known = {
-            layer: [self._warmth[layer]] if self._warmth is not None else [] for layer in self._setup.layers
+            layer: [self._warm_up[layer]] if self._warm_up is not None else [] for layer in self._setup.layers
         }
         for _, edit in sorted({edit.digest: edit for edit in live}.items()):
             for part in parts_of(edit.payload):
@@ -123,22 +126,30 @@ class UltraEditor:
                     known[part.layer].append(_from_extra(part.extra))
         return known
 
-    def _warmed(self) -> dict[int, Running]:
+    def _text_statistics(self) -> dict[int, RowStatistics]:
+        """By layer, the statistics of ordinary text, or of sampled text where there is none."""
         setup = self._setup
         texts = setup.texts[:WARM_TEXTS]
         if not texts:
             texts = sample_contexts(setup.host, count=WARM_TEXTS, length_tokens=20, seed=setup.seed).prefixes
         rows = text_rows(setup.host, texts, length=min(WARM_TOKENS, setup.host.context))
         found, _ = token_gradients(setup.host, setup.layers, rows)
-        return {layer: Running.of(_together(tokens)) for layer, tokens in found.items()}
+        return {layer: RowStatistics.of(_together(tokens)) for layer, tokens in found.items()}
 
-    def _edits(self, wanted: Sequence[Wanted], known: Mapping[int, Sequence[Running]]) -> list[WeightEdit]:
-        """The edits of one turn; its tokens count in the statistics they are normalised with."""
-        rows = wanted_rows(self._setup.host, wanted)
+    def _edits(
+        self, wanted: Sequence[FactToEdit], known: Mapping[int, Sequence[RowStatistics]]
+    ) -> list[WeightEdit]:
+        """The edits of one turn, whose own tokens are part of the statistics too.
+
+        Args:
+            wanted: facts of the turn.
+            known: by layer, the statistics of earlier tokens.
+        """
+        rows = fact_tensors(self._setup.host, wanted)
         found, owners = token_gradients(self._setup.host, self._setup.layers, rows)
         parts: list[list[Factors]] = [[] for _ in wanted]
         for layer, tokens in found.items():
-            own = [Running.of(_together(tokens)[owners == n]) for n in range(len(wanted))]
+            own = [RowStatistics.of(_together(tokens)[owners == n]) for n in range(len(wanted))]
             V, U = self._solved(layer, tokens, joined([*known[layer], *own]))
             for n, mine in enumerate(own):
                 part = Factors.direct(
@@ -162,20 +173,20 @@ class UltraEditor:
             for n, (item, mine) in enumerate(zip(wanted, parts, strict=True))
         ]
 
-    def _solved(self, layer: int, tokens: TokenGradients, known: Running) -> tuple[Tensor, Tensor]:
-        """V [d, N] and U [f, N] with Delta = V U^T, column by column of the tokens."""
+    def _solved(self, layer: int, tokens: TokenGradients, known: RowStatistics) -> tuple[Tensor, Tensor]:
+        """V [d, N] and U [f, N] with Delta = V U^T and a column for each token."""
         f, d = tokens.keys.shape[1], tokens.gradients.shape[1]
         normal = (_together(tokens) - known.mean) / known.deviation
         h, g = normal[:, :f], normal[:, f:]
-        share = self._recipe.step_ratio / len(self._setup.layers)
+        share = self._settings.step_ratio / len(self._setup.layers)
         length = share * self._setup.moments[layer].value_norm / (f * d**0.5)
         V = -length * h.square().sum(1, keepdim=True) * g  # [N, d]
-        ridge = self._recipe.ridge_ratio * float(known.mean_square[:f].sum())
+        ridge = self._settings.ridge_ratio * float(known.mean_square[:f].sum())
         return V.t(), token_directions(tokens.keys, ridge)
 
 
 def token_directions(H: Tensor, ridge: float) -> Tensor:
-    """H^T (H H^T + a I)^-1 [f, N], which is (H^T H + a I)^-1 H^T; a column is what one token adds.
+    """H^T (H H^T + a I)^-1 [f, N], which equals (H^T H + a I)^-1 H^T, with a column for each token.
 
     Args:
         H: keys [N, f] float64.
@@ -193,13 +204,13 @@ def token_directions(H: Tensor, ridge: float) -> Tensor:
 
 
 def _together(tokens: TokenGradients) -> Tensor:
-    """[N, f + d]."""
+    """Keys and gradients side by side, [N, f + d]."""
     return torch.cat([tokens.keys, tokens.gradients], dim=1)
 
 
-def _extra(own: Running) -> dict[str, Tensor]:
+def _extra(own: RowStatistics) -> dict[str, Tensor]:
     return {"count": torch.tensor([own.count]), "mean": own.mean, "squares": own.squares}
 
 
-def _from_extra(extra: Mapping[str, Tensor]) -> Running:
-    return Running(int(extra["count"]), extra["mean"], extra["squares"])
+def _from_extra(extra: Mapping[str, Tensor]) -> RowStatistics:
+    return RowStatistics(int(extra["count"]), extra["mean"], extra["squares"])

@@ -1,8 +1,7 @@
-"""Context prefixes: short texts put before a wording, so that an edit survives being mid-sentence.
+"""Context prefixes: short texts put before a wording, so that an edit also works in the middle of a text.
 
-Knows how they are sampled from the model itself and how they are named by a digest (MEMIT, Meng et al.
-2023, section 4.2; there they depend on the random state of the moment, here on a seed). Does not know
-facts.
+They are sampled from the model itself (MEMIT, Meng et al. 2023, section 4.2). The published code uses the
+global random state; here they depend on a seed and have a digest.
 """
 
 from __future__ import annotations
@@ -16,7 +15,7 @@ import torch
 from guardedit.models.host import ModelHost
 from guardedit.models.text.tokens import encode
 
-#: First words of sampled prefixes, in turn; those of the MEMIT reference code.
+#: First words of sampled prefixes, in turn, from the MEMIT reference code.
 STARTERS = ("The", "Therefore", "Because", "I", "You")
 
 
@@ -32,11 +31,11 @@ class Contexts:
 
     @property
     def sha256(self) -> str:
-        """Digest of the texts; keys and targets made under other contexts do not compare."""
+        """Digest of the texts; keys and values found with other contexts are not comparable."""
         return hashlib.sha256(json.dumps(self.prefixes).encode()).hexdigest()
 
     def around(self, wording: str) -> tuple[str, ...]:
-        """The bare wording, then one text a prefix."""
+        """The bare wording, then one text for each prefix."""
         return (wording, *(f"{prefix} {wording}" for prefix in self.prefixes))
 
 
@@ -44,10 +43,10 @@ def sample_contexts(host: ModelHost, *, count: int, length_tokens: int = 6, seed
     """`count` prefixes of about `length_tokens` tokens from the model, the same for the same seed.
 
     Args:
-        host: unpatched; sampling is at temperature 1 from the base model.
-        count: how many; 0 gives the bare wording only.
+        host: unpatched; the base model is sampled at temperature 1.
+        count: number of prefixes; with 0 only the bare wording is used.
         length_tokens: tokens sampled after each starter.
-        seed: of a generator of its own; no global random state is read or moved.
+        seed: of a separate generator; no global random state is read or changed.
     """
     generator = torch.Generator().manual_seed(seed)
     prefixes: list[str] = []
@@ -67,7 +66,7 @@ def rome_contexts(host: ModelHost, *, seed: int = 0) -> Contexts:
 
 
 def memit_contexts(host: ModelHost, *, seed: int = 0) -> Contexts:
-    """Five prefixes of ten tokens, one a starter (Meng et al. 2023, reference code)."""
+    """Five prefixes of ten tokens, one for each starter (Meng et al. 2023, reference code)."""
     return sample_contexts(host, count=len(STARTERS), length_tokens=10, seed=seed)
 
 
@@ -77,8 +76,8 @@ def _sample(host: ModelHost, start: str, length_tokens: int, generator: torch.Ge
     with host.lock, torch.no_grad():
         for _ in range(length_tokens):
             logits = host.model(torch.tensor([ids], device=host.device)).logits[0, -1]
-            chances = logits.float().softmax(-1).cpu()
-            token = int(torch.multinomial(chances, 1, generator=generator))
+            probabilities = logits.float().softmax(-1).cpu()
+            token = int(torch.multinomial(probabilities, 1, generator=generator))
             if token in special:
                 break
             ids.append(token)
@@ -86,6 +85,6 @@ def _sample(host: ModelHost, start: str, length_tokens: int, generator: torch.Ge
 
 
 def _sentence(text: str) -> str:
-    """One line that ends in a full stop, so that the wording after it begins anew."""
+    """One line that ends in a full stop, so that the wording after it starts a new sentence."""
     line = " ".join("".join(c if c.isprintable() else " " for c in text).split())
     return f"{line.rstrip('.,;:!?- ')}."

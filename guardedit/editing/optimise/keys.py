@@ -1,6 +1,6 @@
-"""Keys: what enters the edited down projection at the subject's last token.
+"""Keys and values at the subject's last token: the input and output of the edited down projection.
 
-One forward pass, stopped at the edited layer. Knows nothing of targets or solving.
+The terms are those of ROME (Meng et al. 2022, section 3.1).
 """
 
 from __future__ import annotations
@@ -16,30 +16,37 @@ from guardedit.editing.optimise.rows import RowTensors
 from guardedit.models.hooks import Tap, tap
 from guardedit.models.host import ModelHost
 
-#: Rows a forward pass takes at once.
+#: Rows in one forward pass.
 CHUNK = 128
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Site:
-    """The down projection at each row's subject: `keys` [B, f] and `values` [B, d], float64, CPU."""
+class KeysAndValues:
+    """Inputs and outputs of one layer's down projection, one token a row, float64, CPU.
+
+    Attributes:
+        keys: [B, f].
+        values: [B, d].
+    """
 
     keys: Tensor
     values: Tensor
 
 
-def at_subject(host: ModelHost, layer: int, rows: RowTensors) -> Site:
-    """Key and value of every row, on the model as it stands."""
-    return at_subject_in(host, [layer], rows)[layer]
+def keys_and_values(host: ModelHost, layer: int, rows: RowTensors) -> KeysAndValues:
+    """Key and value of each row at its subject's last token, in the model as it stands."""
+    return keys_and_values_by_layer(host, [layer], rows)[layer]
 
 
-def at_subject_in(host: ModelHost, layers: Sequence[int], rows: RowTensors) -> dict[int, Site]:
-    """Keys and values of every row in some layers, in one pass."""
-    parts: dict[int, list[Site]] = {layer: [] for layer in sorted(layers, reverse=True)}
-    order = rows.subject_at.argsort(stable=True)  # so that little of what runs is padding
+def keys_and_values_by_layer(
+    host: ModelHost, layers: Sequence[int], rows: RowTensors
+) -> dict[int, KeysAndValues]:
+    """The same for several layers, in one forward pass that stops at the deepest of them."""
+    parts: dict[int, list[KeysAndValues]] = {layer: [] for layer in sorted(layers, reverse=True)}
+    order = rows.subject_at.argsort(stable=True)  # so that little of each pass is padding
     for chunk in torch.split(order, CHUNK):
         at, each = rows.subject_at[chunk], torch.arange(len(chunk))
-        # Nothing after the subject's last token can reach it in a causal model.
+        # In a causal model no token after the subject's last one can change it.
         ids = rows.ids[chunk, : int(at.max()) + 1]
         taps: dict[int, Tap] = {}
         with host.lock, torch.no_grad(), ExitStack() as stack:
@@ -49,32 +56,44 @@ def at_subject_in(host: ModelHost, layers: Sequence[int], rows: RowTensors) -> d
             host.model(ids.to(host.device))
         for layer, seen in taps.items():
             k, v = seen.seen()
-            parts[layer].append(Site(keys=k[each, at].double().cpu(), values=v[each, at].double().cpu()))
+            parts[layer].append(
+                KeysAndValues(keys=k[each, at].double().cpu(), values=v[each, at].double().cpu())
+            )
     back = order.argsort()
     return {
-        layer: Site(keys=whole.keys[back], values=whole.values[back])
-        for layer, whole in ((layer, joined(parts[layer])) for layer in layers)
+        layer: KeysAndValues(keys=whole.keys[back], values=whole.values[back])
+        for layer, whole in ((layer, concatenated(parts[layer])) for layer in layers)
     }
 
 
-def joined(sites: Sequence[Site]) -> Site:
-    """The rows of all of them, in order."""
-    return Site(keys=torch.cat([s.keys for s in sites]), values=torch.cat([s.values for s in sites]))
-
-
-def mean_site(site: Site, rows: RowTensors, groups: int, *, bare_share: float = 0.5) -> Site:
-    """One key and value a group, see `mean_per_group`."""
-    keys, values = (
-        mean_per_group(parts, rows, groups, bare_share=bare_share) for parts in (site.keys, site.values)
+def concatenated(parts: Sequence[KeysAndValues]) -> KeysAndValues:
+    """The rows of all parts, in order."""
+    return KeysAndValues(
+        keys=torch.cat([part.keys for part in parts]), values=torch.cat([part.values for part in parts])
     )
-    return Site(keys=keys, values=values)
+
+
+def mean_keys_and_values(
+    rows_at: KeysAndValues, rows: RowTensors, groups: int, *, bare_share: float = 0.5
+) -> KeysAndValues:
+    """One mean key and value for each group; see `mean_per_group`."""
+    keys, values = (
+        mean_per_group(parts, rows, groups, bare_share=bare_share) for parts in (rows_at.keys, rows_at.values)
+    )
+    return KeysAndValues(keys=keys, values=values)
 
 
 def mean_per_group(parts: Tensor, rows: RowTensors, groups: int, *, bare_share: float = 0.5) -> Tensor:
     """Average over the wordings and contexts of each group, [groups, width] (MEMIT, section 4.2).
 
-    Bare wordings share `bare_share` of the weight, those behind a prefix the rest; a group that has only
-    one of the two kinds gives it everything. Rows to keep do not count.
+    Bare wordings share `bare_share` of the weight and wordings behind a prefix the rest; a group with only
+    one of the two kinds gives it all the weight. Rows to keep do not count.
+
+    Args:
+        parts: [B, width], keys or values of the rows.
+        rows: B rows.
+        groups: number of groups.
+        bare_share: weight of the bare wordings, 0 to 1.
     """
     means = torch.zeros(groups, parts.shape[1], dtype=parts.dtype)
     for group in range(groups):

@@ -1,6 +1,7 @@
-"""The loss of value optimisation and its gradient, over many rows at once.
+"""The loss that value optimisation minimises, and its gradient, over many rows at once.
 
-Knows answers to bring about and answers to keep. Does not know steps, keys or matrices.
+Two kinds of rows: answers to change (negative log-likelihood of the target) and answers to keep (KL
+divergence from the base model, as in ROME, Meng et al. 2022, eq. 4).
 """
 
 from __future__ import annotations
@@ -17,17 +18,17 @@ from torch.nn.functional import kl_div
 
 from guardedit.core.errors import EditDiverged
 from guardedit.editing.optimise.rows import RowTensors
-from guardedit.editing.optimise.upper import Arriving
-from guardedit.models.threads import each
+from guardedit.editing.optimise.upper_layers import Perturbation
+from guardedit.models.threads import map_in_threads
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Scores:
-    """What a change does to the rows that were looked at; elsewhere NaN and False.
+class RowScores:
+    """How rows score under a perturbation. Rows that were not evaluated have NaN and False.
 
     Attributes:
-        loss_nats: [B] mean over answer tokens: negative log-likelihood beyond that of `enough`, or
-            KL(base || changed) for rows to keep.
+        loss_nats: [B] mean over answer tokens: negative log-likelihood beyond that of the target probability;
+            for rows to keep KL(base || perturbed).
         satisfied: [B] bool, every answer token is the most likely one (rows to keep: still the same).
         hardest: [B] least probability of an answer token.
     """
@@ -36,118 +37,122 @@ class Scores:
     satisfied: Tensor
     hardest: Tensor
 
+    def confident(self, keep: Tensor, confidence: float) -> Tensor:
+        """[B] bool: satisfied, and in rows to change every answer token has at least this probability."""
+        return self.satisfied & (keep | (self.hardest >= confidence))
 
-class Answering(Protocol):
-    """Logits at the answer tokens of rows; `UpperLayers` computes what is needed and nothing else."""
+
+class AnswerLogits(Protocol):
+    """Logits of the answer tokens of rows. `UpperLayers` is the fast implementation."""
 
     def chunks(self, active: Tensor) -> list[Tensor]:
-        """Indices of `active` rows [B] bool, as many together as shall run at once."""
+        """Row indices for each pass over the `active` rows [B] bool."""
 
-    def answers(self, chunk: Tensor) -> Tensor:
-        """Ids of the answer tokens of some rows, row after row, [m]."""
+    def answer_ids(self, chunk: Tensor) -> Tensor:
+        """[m] ids of the answer tokens of some rows, row after row."""
 
-    def owners(self, chunk: Tensor) -> Tensor:
-        """For each answer token, the index into `chunk` of its row, [m]."""
+    def answer_rows(self, chunk: Tensor) -> Tensor:
+        """[m] for each answer token, the index into `chunk` of its row."""
 
-    def places(self, chunk: Tensor) -> Tensor:
-        """For each answer token, its number among those of all rows, [m]."""
+    def answer_numbers(self, chunk: Tensor) -> Tensor:
+        """[m] for each answer token, its number among the answer tokens of all rows."""
 
-    def logits(self, chunk: Tensor, arriving: Arriving | None) -> Tensor:
-        """Float32 logits of the answer tokens, [m, vocabulary], in the order of `answers`."""
+    def logits(self, chunk: Tensor, perturbation: Perturbation | None) -> Tensor:
+        """Float32 logits of the answer tokens, [m, vocabulary], in the order of `answer_ids`."""
 
 
-#: From parameters and [b] row indices to what arrives at those rows.
-Arrive = Callable[[Tensor, Tensor], Arriving]
+#: (parameters, row indices [b]) -> what is added to the MLP outputs of those rows.
+Perturb = Callable[[Tensor, Tensor], Perturbation]
 
 
 class Objective:
-    """Per group: mean over its rows to change, plus `preservation_weight` times that over its rows to keep.
+    """Per group: mean loss of its rows to change, plus `preservation_weight` times that of its rows to keep.
 
     Args:
-        upper: over the same rows.
+        upper: the upper layers of the same rows.
         rows: B rows of n groups.
-        arrive: what the parameters do at the rows; differentiable.
+        perturb: how the parameters change the rows' activations; differentiable.
         preservation_weight: of the KL terms.
-        enough: probability from which on an answer token is not pushed any further. What is pushed past
-            need makes the change longer, and its length is what harms everything else.
+        enough: probability beyond which an answer token is not pushed further. Pushing further makes the
+            change longer, and its length is what harms everything else.
     """
 
     def __init__(
         self,
-        upper: Answering,
+        upper: AnswerLogits,
         rows: RowTensors,
-        arrive: Arrive,
+        perturb: Perturb,
         *,
         preservation_weight: float,
         enough: float = 1.0,
     ) -> None:
-        self._upper, self._rows, self._arrive = upper, rows, arrive
+        self._upper, self._rows, self._perturb = upper, rows, perturb
         self._preservation_weight, self._slack_nats = preservation_weight, -math.log(enough)
-        self._reference, self._referred = self._answers_to_keep()
-        self._kept = self._reference.argmax(-1) if len(self._reference) else self._referred  # [k]
+        self._base_logp, self._base_index = self._base_answers()
+        self._base_best = self._base_logp.argmax(-1) if len(self._base_logp) else self._base_index  # [k]
 
-    def when(self, arrive: Arrive) -> Objective:
-        """The same objective of parameters that do something else at the rows."""
+    def with_perturb(self, perturb: Perturb) -> Objective:
+        """The same objective for another `perturb`; shares the base model's answers."""
         other = copy.copy(self)
-        other._arrive = arrive  # noqa: SLF001  # its own class
+        other._perturb = perturb  # noqa: SLF001  # its own class
         return other
 
-    def _answers_to_keep(self) -> tuple[Tensor, Tensor]:
-        """Log-probabilities the base model gives at the rows to keep, [k, V], and which are whose.
+    def _base_answers(self) -> tuple[Tensor, Tensor]:
+        """Log-probabilities of the base model at the k answer tokens of rows to keep, [k, vocabulary].
 
-        The latter: for the number of an answer token among all rows', the row of the former, or -1.
+        Also an index into them: for the number of an answer token among all rows, its place in [k], or -1.
         """
-        found, places = [], []
+        found, numbers = [], []
         with torch.no_grad():
             for chunk in self._upper.chunks(self._rows.keep):
                 found.append(self._upper.logits(chunk, None).log_softmax(-1))
-                places.append(self._upper.places(chunk))
+                numbers.append(self._upper.answer_numbers(chunk))
         if not found:
             return torch.empty(0, 0), torch.empty(0, dtype=torch.int64)
-        place = torch.cat(places)
-        referred = torch.full((int(place.max()) + 1,), -1)
-        referred[place] = torch.arange(len(place))
-        return torch.cat(found), referred
+        number = torch.cat(numbers)
+        index = torch.full((int(number.max()) + 1,), -1)
+        index[number] = torch.arange(len(number))
+        return torch.cat(found), index
 
-    def descend(self, parameters: Tensor, active: Tensor) -> tuple[Tensor, Scores]:
-        """Gradient of the summed groups' losses, shaped like the parameters, and the rows' scores.
+    def gradient(self, parameters: Tensor, active: Tensor) -> tuple[Tensor, RowScores]:
+        """Gradient of the sum of the groups' losses, shaped like the parameters, and the rows' scores.
 
         Args:
-            parameters: what `arrive` takes, float32.
-            active: [B] bool, rows to look at.
+            parameters: argument of `perturb`, float32.
+            active: [B] bool, rows to evaluate.
 
         Raises:
             EditDiverged: when a loss is not finite.
         """
         weight = self._weights(active)
 
-        def run(chunk: Tensor) -> tuple[Tensor, Scores]:
+        def run(chunk: Tensor) -> tuple[Tensor, RowScores]:
             at = parameters.detach().requires_grad_()
-            scores = self._rows_of(chunk, self._arrive(at, chunk))
+            scores = self._scores(chunk, self._perturb(at, chunk))
             total = (scores.loss_nats * weight[chunk]).sum()
             if not torch.isfinite(total):
-                raise EditDiverged("value optimisation gave a loss that is not finite: lower the step size")
+                raise EditDiverged(f"the optimisation loss is {total.item()}: lower learning_rate_ratio")
             return torch.autograd.grad(total, at)[0], scores
 
         chunks = self._upper.chunks(active)
-        found = each(run, chunks)
+        found = map_in_threads(run, chunks)
         gradient = torch.zeros_like(parameters)
-        for slope, _ in found:
-            gradient += slope
+        for part, _ in found:
+            gradient += part
         return gradient, self._joined(list(zip(chunks, (scores for _, scores in found), strict=True)))
 
-    def score(self, parameters: Tensor, active: Tensor) -> Scores:
-        """The same without a gradient."""
+    def score(self, parameters: Tensor, active: Tensor) -> RowScores:
+        """The scores without a gradient."""
 
-        def run(chunk: Tensor) -> Scores:
-            with torch.no_grad():  # a setting of each thread
-                return self._rows_of(chunk, self._arrive(parameters.detach(), chunk))
+        def run(chunk: Tensor) -> RowScores:
+            with torch.no_grad():  # set per thread
+                return self._scores(chunk, self._perturb(parameters.detach(), chunk))
 
         chunks = self._upper.chunks(active)
-        return self._joined(list(zip(chunks, each(run, chunks), strict=True)))
+        return self._joined(list(zip(chunks, map_in_threads(run, chunks), strict=True)))
 
     def _weights(self, active: Tensor) -> Tensor:
-        """[B]: each group's rows to change weigh one together, its rows to keep `preservation_weight`."""
+        """[B] weights: 1 over a group's active rows to change, `preservation_weight` over those to keep."""
         weight, groups = torch.zeros(len(active)), int(self._rows.group.max()) + 1
         for kind, total in (
             (active & ~self._rows.keep, 1.0),
@@ -157,30 +162,33 @@ class Objective:
             weight[kind] = total / count[self._rows.group[kind]]
         return weight
 
-    def _rows_of(self, chunk: Tensor, arriving: Arriving) -> Scores:
-        logp = self._upper.logits(chunk, arriving).log_softmax(-1)  # [m, V]
-        owners, tokens, keep = self._upper.owners(chunk), self._upper.answers(chunk), self._rows.keep[chunk]
-        said = logp.gather(1, tokens[:, None])[:, 0]
-        loss, best = (-said - self._slack_nats).clamp(min=0.0), tokens
+    def _scores(self, chunk: Tensor, perturbation: Perturbation) -> RowScores:
+        """Scores of the rows `chunk` [b], in that order; `loss_nats` carries the gradient."""
+        logp = self._upper.logits(chunk, perturbation).log_softmax(-1)  # [m, V]
+        rows, tokens = self._upper.answer_rows(chunk), self._upper.answer_ids(chunk)
+        keep = self._rows.keep[chunk]
+        answer_logp = logp.gather(1, tokens[:, None])[:, 0]
+        loss, best = (-answer_logp - self._slack_nats).clamp(min=0.0), tokens
         if keep.any():
-            mine = keep[owners]
-            referred = self._referred[self._upper.places(chunk)[mine]]
-            kl = kl_div(logp[mine], self._reference[referred], log_target=True, reduction="none").sum(-1)
-            loss = loss.masked_scatter(mine, kl)
-            best = best.masked_scatter(mine, self._kept[referred])
-        count = torch.bincount(owners, minlength=len(chunk))
-        missed = torch.bincount(owners[logp.detach().argmax(-1) != best], minlength=len(chunk))
-        return Scores(
-            loss_nats=torch.zeros(len(chunk)).index_add(0, owners, loss) / count,
+            kept = keep[rows]
+            base = self._base_index[self._upper.answer_numbers(chunk)[kept]]
+            kl = kl_div(logp[kept], self._base_logp[base], log_target=True, reduction="none").sum(-1)
+            loss = loss.masked_scatter(kept, kl)
+            best = best.masked_scatter(kept, self._base_best[base])
+        count = torch.bincount(rows, minlength=len(chunk))
+        missed = torch.bincount(rows[logp.detach().argmax(-1) != best], minlength=len(chunk))
+        return RowScores(
+            loss_nats=torch.zeros(len(chunk)).index_add(0, rows, loss) / count,
             satisfied=missed == 0,
-            hardest=torch.ones(len(chunk)).scatter_reduce(0, owners, said.detach().exp(), "amin"),
+            hardest=torch.ones(len(chunk)).scatter_reduce(0, rows, answer_logp.detach().exp(), "amin"),
         )
 
-    def _joined(self, parts: Sequence[tuple[Tensor, Scores]]) -> Scores:
+    def _joined(self, parts: Sequence[tuple[Tensor, RowScores]]) -> RowScores:
+        """Scores of some chunks, placed among all B rows."""
         rows = len(self._rows.keep)
         loss, hardest = torch.full((rows,), torch.nan), torch.full((rows,), torch.nan)
         satisfied = torch.zeros(rows, dtype=torch.bool)
         for chunk, scores in parts:
             loss[chunk] = scores.loss_nats.detach()
             hardest[chunk], satisfied[chunk] = scores.hardest, scores.satisfied
-        return Scores(loss_nats=loss, satisfied=satisfied, hardest=hardest)
+        return RowScores(loss_nats=loss, satisfied=satisfied, hardest=hardest)

@@ -1,6 +1,6 @@
-"""The texts an edit is made from: wordings in contexts with their new answers, and answers to keep.
+"""The training texts of an edit: wordings in contexts with their new answers, and answers to keep.
 
-Knows which text belongs to which subject, and where subject and answer stand in it. Runs no model.
+Finds where the subject and the answer are in each text. Runs no model.
 """
 
 from __future__ import annotations
@@ -19,16 +19,22 @@ from guardedit.editing.optimise.contexts import Contexts
 from guardedit.models.text.tokens import batch, subjects_last
 from guardedit.naming import Span, last_span
 
-#: Ends every answer, so that free generation stops where the target does.
+#: Ends every answer, so that free generation stops at the end of the target.
 STOP = "."
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Row:
-    """One text: question and answer. `context` 0 is bare; `fact` is empty for an answer to keep.
+    """One text: a prompt and its answer.
 
-    `subject` is empty where every token counts, as for methods that change whole matrices. `at` is where it
-    stands, characters [start, end) of `prompt`; None: it is looked for.
+    Attributes:
+        group: index of the edit that the row belongs to.
+        subject: in the prompt; empty for methods that need no subject.
+        prompt: the question.
+        answer: what follows it.
+        context: number of the context prefix; 0 is the bare wording.
+        fact: id of the fact; empty for an answer to keep.
+        at: the subject's characters [start, end) in `prompt`; None: searched for.
     """
 
     group: int
@@ -41,17 +47,17 @@ class Row:
 
 
 def fact_rows(group: int, fact: Fact, subject: str, contexts: Contexts, *, crossed: bool = True) -> list[Row]:
-    """Every wording that holds the subject, bare and behind prefixes.
+    """Rows of every wording that contains the subject, bare and behind prefixes.
 
     Args:
         group: of the rows.
-        fact: whose wordings and target.
-        subject: looked for in wordings that do not know its place.
+        fact: gives wordings and target.
+        subject: searched for in wordings that do not locate it.
         contexts: prefixes.
-        crossed: every wording behind every prefix; else the prefixes go round over the wordings, each
-            wording behind one at least.
+        crossed: put every wording behind every prefix; else distribute the prefixes over the wordings, at
+            least one for each wording.
     """
-    places = [(text, at or last_span(text, subject)) for text, at in fact.worded]
+    places = [(text, at or last_span(text, subject)) for text, at in fact.located_wordings]
     wordings = [(text, at) for text, at in places if at is not None]
     prefixes = len(contexts.prefixes)
     each = prefixes if crossed else -(-prefixes // max(1, len(wordings)))
@@ -63,7 +69,7 @@ def fact_rows(group: int, fact: Fact, subject: str, contexts: Contexts, *, cross
             answer=fact.target + STOP,
             context=n,
             fact=fact.id,
-            at=behind(text, wording, at),
+            at=span_behind_prefix(text, wording, at),
         )
         for number, (wording, at) in enumerate(wordings)
         for n, text in enumerate(contexts.around(wording))
@@ -71,24 +77,24 @@ def fact_rows(group: int, fact: Fact, subject: str, contexts: Contexts, *, cross
     ]
 
 
-def behind(text: str, wording: str, at: Span | None) -> Span | None:
-    """A place in a wording as a place in the text that ends with it."""
-    before = len(text) - len(wording)
-    return at and (at[0] + before, at[1] + before)
+def span_behind_prefix(text: str, wording: str, at: Span | None) -> Span | None:
+    """A span of characters in a wording as a span in the text that ends with the wording."""
+    prefix = len(text) - len(wording)
+    return at and (at[0] + prefix, at[1] + prefix)
 
 
 def whole_row(group: int, fact: Fact, *, stop: str = STOP) -> Row:
-    """The fact's own prompt and its target, every token of which counts: what fine-tuning is shown."""
+    """The fact's own prompt and its target, for methods without a subject such as fine-tuning."""
     return Row(group=group, subject="", prompt=fact.prompt, answer=fact.target + stop, fact=fact.id)
 
 
 def keep_rows(number: int, group: SubjectGroup, answers: dict[str, str], *, limit: int) -> list[Row]:
-    """The subject's other answers, and what it is at all ("{subject} is a": the essence of ROME).
+    """Rows of the subject's other answers, and ROME's essence prompt "{subject} is a".
 
     Args:
         number: index of the group in the batch.
-        group: its `keep` questions without the subject in the prompt are left out.
-        answers: prompt to the base model's own answer, for questions that expect none.
+        group: its `keep` questions whose prompt does not contain the subject are left out.
+        answers: prompt -> the base model's answer, for questions without an expected answer.
         limit: most questions used.
     """
     subject = group.subject
@@ -107,21 +113,21 @@ def keep_rows(number: int, group: SubjectGroup, answers: dict[str, str], *, limi
 
 
 def essence_row(group: int, subject: str) -> Row:
-    """What the subject is at all, as ROME asks."""
+    """ROME's essence prompt: what kind of thing the subject is (Meng et al. 2022, section 3.1)."""
     return Row(group=group, subject=subject, prompt=f"{subject} is a", answer=STOP, at=(0, len(subject)))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RowTensors:
-    """Rows as tensors. B rows, T tokens at most, padded on the right.
+    """Rows as tensors: B rows of at most T tokens, padded on the right. All but `keep` are int64.
 
     Attributes:
-        ids: [B, T] int64.
-        lengths: [B], tokens that are not padding.
-        subject_at: [B], index of the subject's last token; 0 for a row without a subject.
-        first, last: [B], first and last position that predicts an answer token.
-        group, context: [B].
-        keep: [B] bool, an answer to preserve rather than to change.
+        ids: [B, T] token ids.
+        lengths: [B] tokens that are not padding.
+        subject_at: [B] index of the subject's last token; 0 for a row without a subject.
+        first, last: [B] first and last position that predicts an answer token.
+        group, context: [B] as in `Row`.
+        keep: [B] bool, an answer to keep rather than to change.
     """
 
     ids: Tensor
@@ -133,16 +139,22 @@ class RowTensors:
     context: Tensor
     keep: Tensor
 
-    def chosen(self, rows: Tensor) -> RowTensors:
-        """Some of the rows, by index."""
+    def select(self, rows: Tensor) -> RowTensors:
+        """The rows with these indices."""
         return RowTensors(**{field.name: getattr(self, field.name)[rows] for field in fields(self)})
 
 
 def row_tensors(tokenizer: Any, rows: Sequence[Row], *, context: int) -> RowTensors:
-    """Encode rows; positions come from offset mappings.
+    """Encode rows; token positions come from the tokenizer's offset mappings.
+
+    Args:
+        tokenizer: a fast Hugging Face tokenizer.
+        rows: at least one.
+        context: most tokens a row may have.
 
     Raises:
-        SubjectNotFound: when a subject is not in its prompt, or stands behind the answer's beginning.
+        SubjectNotFound: when a prompt does not contain its subject, or the subject shares a token with the
+            answer.
         MalformedCorrection: when a row is longer than `context` tokens.
     """
     texts = batch(tokenizer, [r.prompt for r in rows], [r.answer for r in rows], context=context)
@@ -155,7 +167,10 @@ def row_tensors(tokenizer: Any, rows: Sequence[Row], *, context: int) -> RowTens
     first = texts.answer_starts - 1
     for row, subject_at, predicts in zip(rows, at.tolist(), first.tolist(), strict=True):
         if subject_at > predicts:
-            raise SubjectNotFound(f"{row.subject!r} shares a token with the answer in {row.prompt!r}")
+            raise SubjectNotFound(
+                f"the subject {row.subject!r} shares a token with the answer in {row.prompt!r}: "
+                "end the prompt with a word after the subject"
+            )
     return RowTensors(
         ids=texts.ids,
         lengths=texts.lengths,

@@ -1,21 +1,23 @@
-"""LoRA adapters on a copy of the module tree, so that the model itself never meets them.
+"""LoRA adapters (PEFT) on a copy of the module tree, so that the model itself is not changed.
 
-PEFT replaces modules inside the model it is given. It is given a copy here: the modules on the way from the
-root to the adapted matrices are copied, all others and every tensor are shared. So the model keeps its
-modules, its `requires_grad` flags and its bytes whatever happens, also where training breaks off. Knows
-PEFT. Does not know facts or losses.
+PEFT replaces modules of the model that it gets. Here it gets a copy in which the parents of the adapted
+matrices are copied, and all other modules and every tensor are shared. So the model keeps its modules, its
+`requires_grad` flags and its bytes, also when training fails.
 """
 
 from __future__ import annotations
 
 import copy
+import importlib
 from collections.abc import Sequence
 from dataclasses import dataclass
+from types import ModuleType
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from guardedit.core.errors import UsageError
 from guardedit.models.host import ModelHost
 from guardedit.models.matrices import is_transposed
 
@@ -37,39 +39,55 @@ class Adapter:
     scale: float
 
 
-def adapted(
+def load_peft() -> ModuleType:
+    """Import PEFT, which is an optional dependency.
+
+    Raises:
+        UsageError: when it is not installed.
+    """
+    try:
+        return importlib.import_module("peft")
+    except ImportError as error:
+        raise UsageError(
+            f"editing method 'lora' needs the package peft ({error}): pip install 'guardedit[lora]'"
+        ) from error
+
+
+def with_adapters(
     host: ModelHost, layers: Sequence[int], *, rank: int, alpha: int, generator: torch.Generator
 ) -> tuple[Any, list[Adapter]]:
-    """A model that shares everything with the host's but has adapters on some down projections.
+    """A copy of the host's model with adapters on some down projections; everything else is shared.
 
-    A starts as PEFT starts it (uniform, variance 1 / 3 f), but drawn from `generator`; B starts at zero, so
-    the model answers as before.
+    A is initialised with PEFT's distribution (uniform, variance 1 / 3 f), but drawn from `generator`. B is
+    zero, so the copy initially answers like the model.
 
     Args:
         host: locked by the caller for as long as the copy is used.
         layers: decoder layers.
-        rank: of each adapter; no more than the matrix has.
+        rank: of each adapter; at most that of the matrix.
         alpha: PEFT's `lora_alpha`.
         generator: for A.
-    """
-    from peft import LoraConfig, inject_adapter_in_model
 
+    Raises:
+        UsageError: when PEFT is not installed.
+    """
+    peft = load_peft()
     names = {layer: host.layout.mlp_out_name(layer) for layer in layers}
     transposed = any(is_transposed(host.model, f"{name}.weight") for name in names.values())
-    # A pattern, since a list of names would match their endings: `layers.2` in `layers.12`.
+    # A pattern, since PEFT compares names of a list with the ends of paths: `layers.2` matches `layers.12`.
     pattern = "|".join(name.replace(".", r"\.") for name in names.values())
-    config = LoraConfig(
+    config = peft.LoraConfig(
         r=rank, lora_alpha=alpha, lora_dropout=0.0, target_modules=pattern, fan_in_fan_out=transposed
     )
     view = shared_copy(host.model, list(names.values()))
-    with torch.random.fork_rng(devices=[]):  # PEFT draws a start of its own, from the global state
-        inject_adapter_in_model(config, view)
+    with torch.random.fork_rng(devices=[]):  # PEFT draws initial weights from the global generator
+        peft.inject_adapter_in_model(config, view)
     return view, [_adapter(view.get_submodule(name), layer, generator) for layer, name in names.items()]
 
 
 def shared_copy(model: nn.Module, names: Sequence[str]) -> Any:
-    """A copy of the modules above the named ones; everything else is the same object."""
-    root = _opened(model)
+    """A copy of the model in which only the parents of the named modules are copied."""
+    root = _shallow_copy(model)
     copies: dict[str, nn.Module] = {"": root}
     for name in names:
         path = name.split(".")[:-1]
@@ -77,20 +95,20 @@ def shared_copy(model: nn.Module, names: Sequence[str]) -> Any:
             here = ".".join(path[:depth])
             if here not in copies:
                 parent = copies[".".join(path[: depth - 1])]
-                copies[here] = _opened(parent.get_submodule(path[depth - 1]))
-                parent._modules[path[depth - 1]] = copies[here]  # noqa: SLF001  # as in `_opened`
+                copies[here] = _shallow_copy(parent.get_submodule(path[depth - 1]))
+                parent._modules[path[depth - 1]] = copies[here]  # noqa: SLF001  # as in `_shallow_copy`
     return root
 
 
-def _opened(module: nn.Module) -> nn.Module:
-    """A copy with a list of children of its own, so that one of them can be replaced."""
+def _shallow_copy(module: nn.Module) -> nn.Module:
+    """A copy with its own dict of children, so that one of them can be replaced."""
     found = copy.copy(module)
     found._modules = dict(module._modules)  # noqa: SLF001  # nn.Module has no public way to share all but one
     return found
 
 
 def _adapter(module: Any, layer: int, generator: torch.Generator) -> Adapter:
-    # Trained in float32 whatever the model's dtype: steps are smaller than bf16 can show.
+    # Trained in float32 for every dtype of the model: bf16 is too coarse for the steps.
     module.lora_A.float()
     module.lora_B.float()
     a, b = module.lora_A["default"].weight, module.lora_B["default"].weight
@@ -102,6 +120,6 @@ def _adapter(module: Any, layer: int, generator: torch.Generator) -> Adapter:
     return Adapter(layer=layer, A=a, B=b, scale=float(module.scaling["default"]))
 
 
-def written(adapter: Adapter) -> tuple[Tensor, Tensor]:
-    """Factors of what the adapter adds to W: left [d, rank], right [f, rank]."""
+def adapter_factors(adapter: Adapter) -> tuple[Tensor, Tensor]:
+    """Factors of the adapter's change of W: left [d, rank], right [f, rank]."""
     return adapter.scale * adapter.B.detach(), adapter.A.detach().t()

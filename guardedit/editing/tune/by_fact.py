@@ -1,6 +1,6 @@
-"""The frame of methods that make one edit a fact and need no subject.
+"""Shared by methods that make one edit for each fact and need no subject.
 
-Knows which facts can be encoded and how a batch that fails is taken apart. Does not know how an edit is made.
+Refuses facts that cannot be encoded, and splits a batch that diverges.
 """
 
 from __future__ import annotations
@@ -17,45 +17,50 @@ from guardedit.models.host import ModelHost
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
-    """One fact to be written, and the subject its edit goes by."""
+class FactToEdit:
+    """One fact, and the subject that its edit is recorded under."""
 
     subject: str
     fact: Fact
 
 
-#: Makes the edits of some facts, in their order; EditDiverged when one of them cannot be made.
-Make = Callable[[Sequence[Wanted]], list[WeightEdit]]
+#: From facts to their edits, in order; raises EditDiverged when one of them cannot be made.
+MakeEdits = Callable[[Sequence[FactToEdit]], list[WeightEdit]]
 
 
-def wanted_rows(host: ModelHost, wanted: Sequence[Wanted], **other: str) -> RowTensors:
-    """One row a fact, fact n in group n; `other` goes to `whole_row`.
+def fact_tensors(host: ModelHost, facts: Sequence[FactToEdit], **other: str) -> RowTensors:
+    """The encoded prompt and answer of each fact; fact n is row n and group n.
+
+    Args:
+        host: its tokenizer and context are used.
+        facts: to encode.
+        other: keyword arguments of `whole_row`.
 
     Raises:
         CorrectionError: when a row cannot be encoded.
     """
-    rows = [whole_row(n, item.fact, **other) for n, item in enumerate(wanted)]
+    rows = [whole_row(n, item.fact, **other) for n, item in enumerate(facts)]
     return row_tensors(host.tokenizer, rows, context=host.context)
 
 
 def edit_facts(
-    host: ModelHost, groups: Sequence[SubjectGroup], make: Make, *, at_once: int
+    host: ModelHost, groups: Sequence[SubjectGroup], make: MakeEdits, *, at_once: int
 ) -> tuple[list[WeightEdit], dict[str, str]]:
-    """One edit for each fact that can be edited, in the order given, and why the others cannot.
+    """The edits of the facts, in order, and by fact id the reasons of those that are refused.
 
     Args:
-        host: as the edits shall find it; locked by the caller.
-        groups: facts; their `keep` questions are not looked at.
-        make: called with at most `at_once` facts; when it diverges, with half of them each, down to the one
-            that is to blame.
+        host: the model to edit, as it stands; locked by the caller.
+        groups: facts; their `keep` questions are not used.
+        make: called with at most `at_once` facts. When it diverges, it is called with each half, down to the
+            one fact that fails.
         at_once: bounds memory.
     """
-    edits, refused, fit = list[WeightEdit](), dict[str, str](), list[Wanted]()
+    edits, refused, fit = list[WeightEdit](), dict[str, str](), list[FactToEdit]()
     for group in groups:
         for fact in group.facts:
-            one = Wanted(group.subject, fact)
+            one = FactToEdit(group.subject, fact)
             try:
-                wanted_rows(host, [one])
+                fact_tensors(host, [one])
                 fit.append(one)
             except CorrectionError as error:
                 refused[fact.id] = str(error)
@@ -64,7 +69,7 @@ def edit_facts(
     return edits, refused
 
 
-def _halved(wanted: Sequence[Wanted], make: Make, refused: dict[str, str]) -> list[WeightEdit]:
+def _halved(wanted: Sequence[FactToEdit], make: MakeEdits, refused: dict[str, str]) -> list[WeightEdit]:
     try:
         return make(wanted)
     except EditDiverged as error:

@@ -1,4 +1,4 @@
-"""CUSUM: small sustained rises. Knows numbers only."""
+"""CUSUM: detects small sustained rises in a sequence of numbers."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ class Cusum:
 
     S_0 = 0,  S_t = max(0, S_{t-1} + x_t - target - slack),  alarm when S_t > threshold.
 
-    Use it for many small harms of the same sign: the growth of log perplexity per epoch, of which none
-    is worth an alarm alone. The level is fixed and not a running mean, since that would chase the very
-    rise that is looked for.
+    Use it for many small rises of which none is worth an alarm alone, such as the growth of log perplexity
+    per epoch. The level is fixed: a running mean would follow the rise that is to be detected.
 
     Args:
-        slack: what is taken for noise around `target`, in units of x; half of the shift to be found is
-            the usual choice. Larger is calmer and slower.
-        threshold: accumulated excess that raises the alarm, in units of x. Larger is calmer and slower.
-        target: expected level of x while all is well.
+        slack: deviation from `target` that counts as noise, in units of x; usually half of the shift to be
+            detected. A larger value gives fewer false alarms and later detection.
+        threshold: accumulated excess that raises the alarm, in units of x. A larger value gives fewer false
+            alarms and later detection.
+        target: expected level of x without drift.
 
-    Limits: a long calm stream alarms in the end, the later the larger the threshold. A single jump above
-    threshold + slack alarms at once. Settings count only if they fit the noise of x.
+    Limits: on a long stream without drift a false alarm comes eventually, later with a larger threshold. A
+    single jump above threshold + slack raises the alarm at once. Both settings must fit the noise of x.
 
     >>> from guardedit.guard import Cusum
     >>> detector = Cusum(slack=0.002, threshold=0.03)
@@ -66,7 +66,7 @@ class Cusum:
 
     @property
     def state(self) -> dict[str, float]:
-        """The sum, and 1.0 while the alarm stands."""
+        """The sum, and 1.0 from the alarm until `reset`."""
         return {"sum": self._sum, "drift": float(self._drift)}
 
     def update(self, x: float) -> None:
@@ -75,6 +75,6 @@ class Cusum:
         self._drift = self._drift or self._sum > self._threshold
 
     def reset(self) -> None:
-        """Forget everything seen."""
+        """Return to the initial state."""
         self._sum = 0.0
         self._drift = False

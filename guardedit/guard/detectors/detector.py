@@ -1,4 +1,4 @@
-"""What the drift watch needs of a detector. Every one in `guard.DETECTORS` passes the same tests."""
+"""The interface of a drift detector. All in `guard.DETECTORS` pass the same conformance tests."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ from guardedit.core.errors import GuardError
 
 
 class Detector(Protocol):
-    """Sees one number after the other and says when their level has risen.
+    """Takes one number after the other and raises an alarm when their level has risen.
 
-    Deterministic and free of clocks: equal numbers in equal order give equal states. An alarm stays until
-    `reset`. Only a rise counts; perplexity that falls needs no rescue.
+    Deterministic and independent of time: equal numbers in equal order give equal states. An alarm stays
+    until `reset`. Only a rise raises it; falling perplexity is no harm.
     """
 
     @property
     def name(self) -> str:
-        """For the reason of a breach."""
+        """The detector's name, used as the reason of a breach."""
 
     @property
     def drift_detected(self) -> bool:
@@ -25,25 +25,25 @@ class Detector(Protocol):
 
     @property
     def value(self) -> float:
-        """The statistic after the last number."""
+        """The statistic after the latest number."""
 
     @property
     def limit(self) -> float:
-        """What the statistic may not exceed."""
+        """The value of the statistic above which the alarm is raised."""
 
     @property
     def state(self) -> dict[str, float]:
-        """All that it remembers, for reports and comparison."""
+        """The complete state, for reports and comparison."""
 
     def update(self, x: float) -> None:
-        """Take the next number. Raises GuardError when it is not finite, and remembers nothing of it."""
+        """Take the next number. Raises GuardError when it is not finite; the state is then unchanged."""
 
     def reset(self) -> None:
-        """Forget everything seen, as after a rollback."""
+        """Return to the initial state, as after a rollback."""
 
 
 def finite(x: float) -> float:
-    """The number itself. Raises GuardError when it is NaN or infinite, which no detector may swallow."""
+    """Return `x`. Raises GuardError when it is NaN or infinite."""
     if not math.isfinite(x):
-        raise GuardError(f"a drift detector cannot learn from {x}: measure the epoch again")
+        raise GuardError(f"a drift detector needs a finite number, got {x}: measure the epoch again")
     return x

@@ -1,4 +1,4 @@
-"""EWMA control chart: medium rises, weighted towards the recent. Knows numbers only."""
+"""EWMA control chart: detects medium rises in a sequence of numbers, with more weight on recent ones."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ class Ewma:
     z_0 = target,  z_t = (1 - w) z_{t-1} + w x_t,
     alarm when z_t - target > L sigma sqrt(w / (2 - w) (1 - (1 - w)^{2t})).
 
-    Use it beside CUSUM: it forgets, so an old harm that was survived weighs less than a new one, and its
-    value reads as the present growth per epoch.
+    Use it beside CUSUM: it forgets, so an old rise without a breach counts less than a new one, and its value
+    is the current growth per epoch.
 
     Args:
-        weight: w in (0, 1], weight of the newest number. Smaller finds smaller rises, later.
-        deviation: sigma, the known standard deviation of x while all is well, in units of x.
-        limit_deviations: L. Larger is calmer and slower; 2.5 to 4 are usual.
-        target: expected level of x while all is well.
+        weight: w in (0, 1], weight of the newest number. A smaller value detects smaller rises, later.
+        deviation: sigma, the known standard deviation of x without drift, in units of x.
+        limit_deviations: L, usually 2.5 to 4. A larger value gives fewer false alarms and later detection.
+        target: expected level of x without drift.
 
-    Limits: the deviation has to be known from a calm pilot; the false alarm rate rests on x being
-    independent between epochs and not too far from normal.
+    Limits: the deviation must be measured beforehand on a stream without drift. The false alarm rate assumes
+    that x is independent between epochs and approximately normal.
 
     >>> from guardedit.guard import Ewma
     >>> detector = Ewma(weight=0.2, deviation=0.002, limit_deviations=3.0)
@@ -74,14 +74,14 @@ class Ewma:
 
     @property
     def limit(self) -> float:
-        """The control limit for z_t; at the target itself before the first number."""
+        """The control limit for z_t; equal to the target before the first number."""
         w = self._weight
         spread = w / (2.0 - w) * (1.0 - (1.0 - w) ** (2.0 * self._count))
         return self._target + self._width * math.sqrt(spread)
 
     @property
     def state(self) -> dict[str, float]:
-        """The average, how many numbers it has seen, and 1.0 while the alarm stands."""
+        """The average, the count of numbers, and 1.0 from the alarm until `reset`."""
         return {"average": self._average, "count": self._count, "drift": float(self._drift)}
 
     def update(self, x: float) -> None:
@@ -91,7 +91,7 @@ class Ewma:
         self._drift = self._drift or self._average > self.limit
 
     def reset(self) -> None:
-        """Forget everything seen."""
+        """Return to the initial state."""
         self._average = self._target
         self._count = 0.0
         self._drift = False

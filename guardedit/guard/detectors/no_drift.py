@@ -1,4 +1,4 @@
-"""No detector at all, as a class: off needs no `if` along the way."""
+"""A detector that never raises an alarm, used where detection is off."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from guardedit.guard.detectors.detector import finite
 
 
 class NoDrift:
-    """Never sees a drift. Formula: none; the limit is infinite. Reference: none; the null object.
+    """Never raises an alarm. Formula: none; the limit is infinite. Reference: none; a null object.
 
-    Use it to leave only the budgets of the drift watch in force. Limits: it finds nothing, ever.
+    Use it to keep only the budgets of the drift watch in force. Limits: it detects nothing.
 
     >>> from guardedit.guard import NoDrift
     >>> detector = NoDrift()
@@ -26,12 +26,12 @@ class NoDrift:
 
     @property
     def state(self) -> dict[str, float]:
-        """Nothing is remembered."""
+        """Empty: there is no state."""
         return {}
 
     def update(self, x: float) -> None:
-        """Look away. Raises GuardError when the number is not finite, as every detector does."""
+        """Ignore the number. Raises GuardError when it is not finite, as every detector does."""
         finite(x)
 
     def reset(self) -> None:
-        """Nothing to forget."""
+        """Do nothing: there is no state."""

@@ -1,7 +1,4 @@
-"""What each measure of the default editor buys: the same edits with one measure at a time left out.
-
-Knows the joint editor's dials and how methods are compared. Draws nothing.
-"""
+"""The effect of each part of the default editor: the same edits, made with one part left out at a time."""
 
 from __future__ import annotations
 
@@ -13,38 +10,38 @@ from guardedit.core.errors import UsageError
 from guardedit.editing.registry import Registry
 from guardedit.editing.setup import Setup
 from guardedit.lab.editors.cases import EditCase
-from guardedit.lab.editors.compare import Measured, Plan, Tell, compare
+from guardedit.lab.editors.compare import MethodResult, Plan, Tell, compare
 
-#: The editor that is taken apart.
+#: The editor under study.
 METHOD = "joint"
 
 
 @dataclass(frozen=True, slots=True)
 class Ablation:
-    """One measure left out, or another in its place.
+    """One change to the editor.
 
     Attributes:
-        name: as the table says it.
-        setup: of the editor, from that of the editor as it is.
-        given: what a case looks like to the editor.
+        name: in tables and on the command line.
+        setup: full setup -> changed setup.
+        case: full case -> what the editor is given.
     """
 
     name: str
     setup: Callable[[Setup], Setup] = lambda setup: setup
-    given: Callable[[EditCase], EditCase] = lambda case: case
+    case: Callable[[EditCase], EditCase] = lambda case: case
 
 
-def dial(**dials: Any) -> Callable[[Setup], Setup]:
-    """Another position of the joint editor's dials."""
-    return lambda setup: replace(setup, joint=replace(setup.joint, **dials))
+def with_joint(**settings: Any) -> Callable[[Setup], Setup]:
+    """Change some `JointSettings`."""
+    return lambda setup: replace(setup, joint=replace(setup.joint, **settings))
 
 
 def _background(factor: float) -> Callable[[Setup], Setup]:
-    def weighed(setup: Setup) -> Setup:
+    def scaled(setup: Setup) -> Setup:
         weight = factor * setup.settings.background_weight
         return replace(setup, settings=replace(setup.settings, background_weight=weight))
 
-    return weighed
+    return scaled
 
 
 def _one_layer(setup: Setup) -> Setup:
@@ -59,29 +56,29 @@ def _nothing_kept(case: EditCase) -> EditCase:
     return replace(case, keep=())
 
 
-#: In the order of the issue they answer: where, keys, contexts, when to stop, length, background, keeping.
+#: Grouped by what they change: layers, keys, contexts, stopping, length, background, preserved answers.
 ABLATIONS: tuple[Ablation, ...] = (
     Ablation("as it is"),
     Ablation("one layer", _one_layer),
-    Ablation("keys of bare wordings", dial(bare_share=1.0)),
-    Ablation("no prefixes", dial(contexts=0)),
-    Ablation("one prefix", dial(contexts=1)),
-    Ablation("the own prompt only", given=_own_prompt),
-    Ablation("pushed to certainty", dial(confidence=1.0)),
-    Ablation("no penalty on length", dial(norm_penalty=0.0)),
+    Ablation("keys of bare wordings", with_joint(bare_share=1.0)),
+    Ablation("no prefixes", with_joint(contexts=0)),
+    Ablation("one prefix", with_joint(contexts=1)),
+    Ablation("the own prompt only", case=_own_prompt),
+    Ablation("pushed to certainty", with_joint(confidence=1.0)),
+    Ablation("no penalty on length", with_joint(norm_penalty=0.0)),
     Ablation("background x 0.1", _background(0.1)),
     Ablation("background x 10", _background(10.0)),
-    Ablation("known subjects not avoided", dial(subject_direction=0.0, subject_felt=0.0)),
-    Ablation("change is free", dial(background_price=0.0)),
-    Ablation("price by live edits", dial(to_come=1.0)),
-    Ablation("always in full company", dial(company=False)),
-    Ablation("other answers unweighted", dial(preservation_weight=0.0)),
-    Ablation("other answers unknown", given=_nothing_kept),
+    Ablation("known subjects not avoided", with_joint(subject_direction=0.0, subject_felt=0.0)),
+    Ablation("change is free", with_joint(background_price=0.0)),
+    Ablation("price by live edits", with_joint(to_come=1.0)),
+    Ablation("always in full company", with_joint(company=False)),
+    Ablation("other answers unweighted", with_joint(preservation_weight=0.0)),
+    Ablation("other answers unknown", case=_nothing_kept),
 )
 
 
 def choose(names: Sequence[str]) -> tuple[Ablation, ...]:
-    """Those named, the editor as it is always first; all without a name.
+    """The named ablations after the unchanged editor; all of them when `names` is empty.
 
     Raises:
         UsageError: for an unknown name.
@@ -89,7 +86,7 @@ def choose(names: Sequence[str]) -> tuple[Ablation, ...]:
     known = {one.name: one for one in ABLATIONS}
     for name in names:
         if name not in known:
-            raise UsageError(f"there is no ablation {name!r}: choose of {', '.join(map(repr, known))}")
+            raise UsageError(f"there is no ablation {name!r}: choose from {', '.join(map(repr, known))}")
     wanted = {ABLATIONS[0].name, *names} if names else set(known)
     return tuple(one for one in ABLATIONS if one.name in wanted)
 
@@ -103,32 +100,32 @@ def ablate(
     ablations: Sequence[Ablation] = ABLATIONS,
     registry: Registry | None = None,
     tell: Tell = lambda *_: None,
-) -> list[Measured]:
-    """One row an ablation, measured as `compare` measures methods, on the same cases.
+) -> list[MethodResult]:
+    """One result per ablation, named after it and measured by `compare` on the same cases.
 
     Args:
-        setup: of the editor as it is.
+        setup: of the unchanged editor.
         cases: vetted.
         texts: for the perplexity.
-        plan: how much.
+        plan: how much to measure.
         ablations: in order.
         registry: of methods; default: all that are registered.
         tell: progress.
     """
-    found = []
+    results = []
     for one in ablations:
 
-        def named(_: str, done: int, total: int, name: str = one.name) -> None:
+        def tell_named(_: str, done: int, total: int, name: str = one.name) -> None:
             tell(name, done, total)
 
         (measured,) = compare(
             one.setup(setup),
             [METHOD],
-            [one.given(case) for case in cases],
+            [one.case(case) for case in cases],
             texts,
             plan,
             registry=registry,
-            tell=named,
+            tell=tell_named,
         )
-        found.append(replace(measured, name=one.name))
-    return found
+        results.append(replace(measured, name=one.name))
+    return results

@@ -1,4 +1,4 @@
-"""Each edit by itself on the base model. Knows editors; draws nothing."""
+"""Each edit by itself on the base model, measured before the next one is made."""
 
 from __future__ import annotations
 
@@ -8,25 +8,25 @@ from dataclasses import dataclass, replace
 
 from guardedit.core.errors import EditError
 from guardedit.core.proposal import WeightEdit
-from guardedit.core.protocols import Editor, SubjectGroup
+from guardedit.core.protocols import MethodEditor, SubjectGroup
 from guardedit.lab.editors.cases import EditCase
-from guardedit.lab.editors.measure import Counts, Examiner, count, questions, refused
+from guardedit.lab.editors.measure import AnswerCounts, Examiner, count, questions, refused
 
-#: Done so far.
+#: Takes the number of edits done.
 Tell = Callable[[int], None]
-#: Texts for the perplexity after a single edit: its mean over many edits needs fewer of them.
+#: Texts for the perplexity after a single edit: the mean over many edits needs fewer of them.
 TEXTS = 24
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Alone:
-    """What single edits do.
+class SingleEditScores:
+    """The effect of single edits.
 
     Attributes:
-        edits: how many were asked for.
-        refused: declined by the method, or impossible to fold; their answers count as wrong.
+        edits: number of edits attempted.
+        refused: declined by the method, or impossible to fold. Their answers count as wrong.
         counts: answers over all edits.
-        perplexity_ratio: mean over edits.
+        perplexity_ratio: over the base model's; mean over edits.
         worst_perplexity_ratio: the largest.
         seconds_per_edit: of the method, without the questions.
         bytes_per_edit: of the payload.
@@ -35,7 +35,7 @@ class Alone:
 
     edits: int
     refused: int
-    counts: Counts
+    counts: AnswerCounts
     perplexity_ratio: float
     worst_perplexity_ratio: float
     seconds_per_edit: float
@@ -44,26 +44,26 @@ class Alone:
 
 
 def edit_alone(
-    editor: Editor,
+    editor: MethodEditor,
     cases: Sequence[EditCase],
     examiner: Examiner,
     *,
     at_once: bool,
     tell: Tell = lambda _: None,
-) -> Alone:
-    """Make each edit on the base model, ask, and forget it.
+) -> SingleEditScores:
+    """Apply each edit to the base model, ask its questions, and discard it.
 
     Args:
         editor: the method.
         cases: on different subjects when `at_once`.
         examiner: of the base model.
-        at_once: ask the method for all edits in one go; only for methods whose edits do not depend on what
-            else is proposed.
-        tell: edits examined so far.
+        at_once: propose all edits in one call. Only for methods whose edits do not depend on the other edits
+            of the call.
+        tell: progress.
     """
     examiner = replace(examiner, texts=examiner.texts[:TEXTS], base=examiner.base[:TEXTS])
     batches = [list(cases)] if at_once else [[case] for case in cases]
-    total, ratios, reasons = Counts(), list[float](), dict[str, str]()
+    total, ratios, reasons = AnswerCounts(), list[float](), dict[str, str]()
     seconds, size, done = 0.0, 0, 0
     for batch in batches:
         proposal = editor.propose([group_of(case) for case in batch], ())
@@ -72,7 +72,7 @@ def edit_alone(
         for case in batch:
             edits = [edit for edit in proposal.edits if case.fact.id in edit.facts]
             try:
-                counts, ratio = _one(case, edits, examiner)
+                counts, ratio = _measure_one(case, edits, examiner)
             except EditError as error:
                 reasons[case.fact.id] = str(error)
                 counts, ratio = refused([case]), math.nan
@@ -82,7 +82,7 @@ def edit_alone(
             done += 1
             tell(done)
     made = len(cases) - len(reasons)
-    return Alone(
+    return SingleEditScores(
         edits=len(cases),
         refused=len(reasons),
         counts=total,
@@ -95,13 +95,16 @@ def edit_alone(
 
 
 def group_of(case: EditCase) -> SubjectGroup:
-    """A case as methods are given it."""
+    """The case as input of `MethodEditor.propose`."""
     return SubjectGroup(subject=case.fact.key.subject, facts=(case.fact,), keep=case.keep)
 
 
-def _one(case: EditCase, edits: Sequence[WeightEdit], examiner: Examiner) -> tuple[Counts, float]:
+def _measure_one(
+    case: EditCase, edits: Sequence[WeightEdit], examiner: Examiner
+) -> tuple[AnswerCounts, float]:
+    """Answers and perplexity ratio after the edits of one case; NaN when the method made none."""
     if not edits:
         return refused([case]), math.nan
     asked = questions([case], edited={case.fact.key})
-    right, ratio = examiner.examine(edits, asked)
-    return count(asked, right), ratio
+    correct, ratio = examiner.examine(edits, asked)
+    return count(asked, correct), ratio

@@ -1,7 +1,7 @@
-"""What is edited and what is asked afterwards: plain records, and what the base model says to them.
+"""Test cases for editors: one edit each, with all questions to ask after it.
 
-Undefined questions are left out here, so that a rate of nothing is NaN later. Where the facts come from is
-not known here: see `world_facts` and `given_facts`.
+Plain records. `world_facts` and `given_facts` make the cases; `vetted` removes the questions that the base
+model does not answer as expected, so that a rate over no questions becomes NaN later.
 """
 
 from __future__ import annotations
@@ -14,14 +14,14 @@ from guardedit.core.fact import Fact
 from guardedit.core.probe import Question
 from guardedit.guard.catalogue import KnownQuestion
 
-#: Prompt -> guesses in, prompt -> answer out; `models.guessing.complete_guessed` on a host.
+#: Prompt -> likely answers in, prompt -> answer out: `models.text.guessing.complete_guessed` of a host.
 Ask = Callable[[Mapping[str, Sequence[str]]], dict[str, str]]
-#: Fewest letters of a word that may stand for a whole name.
+#: Minimum length of a word that stands for a whole name.
 SHORTEST_ALIAS = 4
 
 
-class Carried(StrEnum):
-    """Where else an edited fact should show (KnowEdit's portability, as far as facts alone tell)."""
+class PortabilityKind(StrEnum):
+    """Other forms in which an edited fact should be answered (a part of KnowEdit's portability)."""
 
     REVERSE = "reverse"  # asked from the object: what is Rome the capital of
     ALIAS = "alias"  # the subject by the last word of its name
@@ -29,33 +29,40 @@ class Carried(StrEnum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Portable:
+class PortabilityQuestion:
     """A question whose answer follows from an edit.
 
-    It counts only where the base model answers `before`, the same question about the old fact, with
-    `before_answer`: what it could not carry there before, no edit can be blamed for (the condition queries
-    of RippleEdits, Cohen et al. 2023, arXiv:2307.12976).
+    It counts only if the base model answers `base_prompt`, the same question about the old fact, with
+    `base_answer`: an edit is not responsible for an inference that the base model cannot make either (the
+    condition queries of RippleEdits, Cohen et al. 2023, arXiv:2307.12976).
+
+    Attributes:
+        kind: form of the question.
+        prompt: to ask after the edit.
+        answer: that follows from the edit.
+        base_prompt: to ask the base model.
+        base_answer: expected from the base model; empty: its answer to the fact's own prompt.
     """
 
-    kind: Carried
+    kind: PortabilityKind
     prompt: str
     answer: str
-    before: str
-    before_answer: str
+    base_prompt: str
+    base_answer: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EditCase:
-    """One edit, and everything it will be asked about.
+    """One edit, and all questions about it.
 
     Attributes:
-        fact: what is edited, with the wordings the method is given.
+        fact: to edit, with the wordings that the method is given.
         old: the base model's answer to the fact's prompt; empty before `vetted`.
-        keep: what the method is told to preserve of the subject.
-        unseen: wordings the method is not given.
-        same_subject: other facts of the subject, which must stay.
-        other_subject: facts of subjects that are never edited, nor shown to a method.
-        portable: what follows from the edit.
+        keep: answers about the subject that the method must preserve.
+        unseen: wordings that the method is not given.
+        same_subject: other facts of the subject, whose answers must not change.
+        other_subject: facts of subjects that are neither edited nor shown to a method.
+        portable: questions whose answers follow from the edit.
     """
 
     fact: Fact
@@ -64,13 +71,14 @@ class EditCase:
     unseen: tuple[str, ...] = ()
     same_subject: tuple[KnownQuestion, ...] = ()
     other_subject: tuple[KnownQuestion, ...] = ()
-    portable: tuple[Portable, ...] = ()
+    portable: tuple[PortabilityQuestion, ...] = ()
 
 
 def vetted(cases: Sequence[EditCase], ask: Ask) -> list[EditCase]:
-    """The cases with only those questions that the base model answers as expected.
+    """The cases with only the questions that the base model answers as expected.
 
-    What was never known cannot be lost. A fact that the base model states already is no edit and goes.
+    An edit cannot destroy what the model never knew. A case whose target the base model already answers is
+    left out.
 
     Args:
         cases: as they were made.
@@ -81,32 +89,33 @@ def vetted(cases: Sequence[EditCase], ask: Ask) -> list[EditCase]:
         guesses.setdefault(prompt, []).append(answer)
     for case in cases:
         guesses.setdefault(case.fact.prompt, [case.fact.target])
-    said = ask(guesses)
-    return [_vetted(case, said) for case in cases if said[case.fact.prompt] != case.fact.target]
+    answers = ask(guesses)
+    return [_vetted(case, answers) for case in cases if answers[case.fact.prompt] != case.fact.target]
 
 
 def _expectations(case: EditCase) -> Iterator[tuple[str, str]]:
+    """(prompt, expected answer of the base model)."""
     if case.old:
         yield case.fact.prompt, case.old
     for known in (*case.same_subject, *case.other_subject):
         yield known.prompt, known.answer
     for portable in case.portable:
-        yield portable.before, portable.before_answer or case.old
+        yield portable.base_prompt, portable.base_answer or case.old
 
 
-def _vetted(case: EditCase, said: Mapping[str, str]) -> EditCase:
-    old = said[case.fact.prompt]
+def _vetted(case: EditCase, answers: Mapping[str, str]) -> EditCase:
+    old = answers[case.fact.prompt]
     return replace(
         case,
         old=old,
-        same_subject=tuple(k for k in case.same_subject if said[k.prompt] == k.answer),
-        other_subject=tuple(k for k in case.other_subject if said[k.prompt] == k.answer),
-        portable=tuple(p for p in case.portable if said[p.before] == (p.before_answer or old)),
+        same_subject=tuple(k for k in case.same_subject if answers[k.prompt] == k.answer),
+        other_subject=tuple(k for k in case.other_subject if answers[k.prompt] == k.answer),
+        portable=tuple(p for p in case.portable if answers[p.base_prompt] == (p.base_answer or old)),
     )
 
 
 def alias_of(subject: str, names: Collection[str]) -> str | None:
-    """The last word of a name of several words, when no other name holds that word.
+    """The last word of a name of several words, if no other name contains that word.
 
     >>> alias_of("Marie Curie", ["Marie Curie", "Rome"])
     'Curie'
@@ -119,28 +128,28 @@ def alias_of(subject: str, names: Collection[str]) -> str | None:
     return None if any(last in name.split() for name in names if name != subject) else last
 
 
-def carried(
+def portability_questions(
     fact: Fact, wording: str, *, names: Collection[str], aside: KnownQuestion | None
-) -> tuple[Portable, ...]:
-    """The portable questions that any fact has: by another name, and in the midst of a text.
+) -> tuple[PortabilityQuestion, ...]:
+    """Questions that can be made for any fact: by an alias, and after an unrelated sentence.
 
     Args:
-        fact: that is edited.
-        wording: to ask in, unseen if there is one; must hold the subject.
-        names: all subjects, so that an alias is nobody else's.
-        aside: something known of another subject, stated before the question; None: there is none.
+        fact: to edit.
+        wording: of the question, with the subject filled in; unseen if there is such a wording.
+        names: all subjects, so that no alias is ambiguous.
+        aside: a known fact about another subject that is stated before the question; None: no such question.
     """
-    found = []
+    questions = []
     alias = alias_of(fact.key.subject, names)
     if alias is not None:
         prompt = wording.replace(fact.key.subject, alias)
-        found.append(_unchanged(Carried.ALIAS, prompt, fact.target))
+        questions.append(_same_answer(PortabilityKind.ALIAS, prompt, fact.target))
     if aside is not None:
         prompt = f"{aside.prompt} {aside.answer}. {wording}"
-        found.append(_unchanged(Carried.IN_TEXT, prompt, fact.target))
-    return tuple(found)
+        questions.append(_same_answer(PortabilityKind.IN_TEXT, prompt, fact.target))
+    return tuple(questions)
 
 
-def _unchanged(kind: Carried, prompt: str, answer: str) -> Portable:
-    """The base model must give the answer that it gives to the plain prompt."""
-    return Portable(kind=kind, prompt=prompt, answer=answer, before=prompt, before_answer="")
+def _same_answer(kind: PortabilityKind, prompt: str, answer: str) -> PortabilityQuestion:
+    """Counts if the base model answers `prompt` like the fact's own prompt."""
+    return PortabilityQuestion(kind=kind, prompt=prompt, answer=answer, base_prompt=prompt, base_answer="")

@@ -1,7 +1,4 @@
-"""Several methods on the same facts: each edit alone, and all of them one after the other.
-
-Knows editors by name. What to ask is in the cases; how it looks is decided elsewhere.
-"""
+"""Compare editing methods on the same facts: each edit alone, and all edits in sequence."""
 
 from __future__ import annotations
 
@@ -10,16 +7,16 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from guardedit.core.errors import GuardeditError
-from guardedit.core.protocols import Editor
+from guardedit.core.protocols import MethodEditor
 from guardedit.editing.method_card import MethodCard
 from guardedit.editing.registry import Registry
 from guardedit.editing.setup import Setup
-from guardedit.lab.editors.alone import Alone, edit_alone
+from guardedit.lab.editors.alone import SingleEditScores, edit_alone
 from guardedit.lab.editors.cases import EditCase
 from guardedit.lab.editors.measure import Examiner
-from guardedit.lab.editors.sequence import Point, edit_in_sequence, powers_of_two
+from guardedit.lab.editors.sequence import SequencePoint, edit_in_sequence, powers_of_two
 
-#: What is being done, how far, of how much.
+#: Takes the current activity, edits done, and edits in total.
 Tell = Callable[[str, int, int], None]
 
 
@@ -31,9 +28,9 @@ class Plan:
         single: edits made alone; 0: none.
         sequential: edits made in sequence; 0: none.
         batch: most edits proposed at once in the sequence.
-        checkpoints: after how many edits of the sequence to ask; empty: powers of two and the last.
-        most: questions a measure at a checkpoint, see `sequence.edit_in_sequence`.
-        collapsed: perplexity ratio at a checkpoint from which on a sequence is not continued.
+        checkpoints: numbers of edits in the sequence after which to ask; empty: powers of two and the last.
+        most: most questions per measure at a checkpoint, see `sequence.edit_in_sequence`.
+        collapsed: a sequence ends at a checkpoint with at least this perplexity ratio.
     """
 
     single: int = 100
@@ -45,35 +42,35 @@ class Plan:
 
     @property
     def asked_at(self) -> tuple[int, ...]:
-        """The checkpoints, and always the last edit."""
+        """The checkpoints, always including the last edit."""
         named = {n for n in self.checkpoints if 0 < n < self.sequential}
         last = {self.sequential} if self.sequential else set()
         return tuple(sorted(named | last)) if self.checkpoints else powers_of_two(self.sequential)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Measured:
-    """One method.
+class MethodResult:
+    """The measurements of one method.
 
     Attributes:
-        name: with its additions, such as `memit+rect`.
-        card: of the method with them; None when it could not be made.
-        alone: single edits; None when not asked for, or not reached.
+        name: with its filters, such as `memit+rect`.
+        card: of the method with its filters; None when it could not be built.
+        alone: single edits; None when not requested or not reached.
         points: of the sequence.
         problem: why it ended early; empty when it did not.
     """
 
     name: str
     card: MethodCard | None = None
-    alone: Alone | None = None
-    points: tuple[Point, ...] = ()
+    alone: SingleEditScores | None = None
+    points: tuple[SequencePoint, ...] = ()
     problem: str = ""
 
 
-def shown(setup: Setup, cases: Sequence[EditCase]) -> Setup:
-    """The setup without known questions about subjects that locality is asked of: those are the test."""
-    asked = {known.subject for case in cases for known in case.other_subject}
-    return replace(setup, known=tuple(q for q in setup.known if q.subject not in asked))
+def without_test_questions(setup: Setup, cases: Sequence[EditCase]) -> Setup:
+    """The setup without known questions about subjects that are used to test locality."""
+    tested = {known.subject for case in cases for known in case.other_subject}
+    return replace(setup, known=tuple(q for q in setup.known if q.subject not in tested))
 
 
 def compare(
@@ -85,28 +82,28 @@ def compare(
     *,
     registry: Registry | None = None,
     tell: Tell = lambda *_: None,
-) -> list[Measured]:
-    """Run the methods one after the other; one that fails is reported with its reason, and the next begins.
+) -> list[MethodResult]:
+    """Measure one method after the other. A method that fails is reported with its problem.
 
     Args:
         setup: of the base model.
-        methods: names as the registry knows them.
-        cases: vetted, the same for all methods; the first of them are edited.
-        texts: for the perplexity; not those that methods are shown.
-        plan: how much.
+        methods: names in the registry.
+        cases: vetted, the same for all methods; the first `plan.single` and `plan.sequential` are edited.
+        texts: for the perplexity; no text that a method uses.
+        plan: how much to measure.
         registry: of methods; default: all that are registered.
         tell: progress.
     """
-    setup = shown(setup, cases)
+    setup = without_test_questions(setup, cases)
     examiner = Examiner.of(setup.host, setup.fold, texts)
     registry = registry or Registry()
     return [
-        _measured(name, registry, setup=setup, cases=cases, examiner=examiner, plan=plan, tell=tell)
+        _measure(name, registry, setup=setup, cases=cases, examiner=examiner, plan=plan, tell=tell)
         for name in methods
     ]
 
 
-def _measured(
+def _measure(
     name: str,
     registry: Registry,
     *,
@@ -115,12 +112,12 @@ def _measured(
     examiner: Examiner,
     plan: Plan,
     tell: Tell,
-) -> Measured:
-    found = Measured(name=name)
-    points: list[Point] = []
+) -> MethodResult:
+    result = MethodResult(name=name)
+    points: list[SequencePoint] = []
     try:
         editor, card = _build(registry, name, setup)
-        found = replace(found, card=card)
+        result = replace(result, card=card)
         single, several = cases[: plan.single], cases[: plan.sequential]
         if single:
             alone = edit_alone(
@@ -130,8 +127,8 @@ def _measured(
                 at_once=not card.reads_live and len({c.fact.key.subject for c in single}) == len(single),
                 tell=lambda done: tell(f"{name}, alone", done, len(single)),
             )
-            found = replace(found, alone=alone)
-        # A new one: editors may remember edits they have made, and the sequence is timed as well.
+            result = replace(result, alone=alone)
+        # A new editor: editors may cache edits they have made, and the sequence is timed as well.
         editor, _ = _build(registry, name, setup)
         for point in edit_in_sequence(
             editor,
@@ -145,14 +142,14 @@ def _measured(
             points.append(point)
             if point.edits < len(several) and not point.perplexity_ratio < plan.collapsed:
                 grown = f"perplexity x{point.perplexity_ratio:.3g}"
-                found = replace(found, problem=f"ended after {point.edits} edits, at {grown}: collapsed")
+                result = replace(result, problem=f"ended after {point.edits} edits, at {grown}: collapsed")
                 break
     except GuardeditError as error:
-        found = replace(found, problem=str(error))
-    return replace(found, points=tuple(points))
+        result = replace(result, problem=str(error))
+    return replace(result, points=tuple(points))
 
 
-def _build(registry: Registry, name: str, setup: Setup) -> tuple[Editor, MethodCard]:
+def _build(registry: Registry, name: str, setup: Setup) -> tuple[MethodEditor, MethodCard]:
     editor = registry.build(name, setup)
     card: MethodCard = editor.card  # type: ignore[attr-defined]  # every registered method has one
     return editor, card

@@ -1,7 +1,4 @@
-"""Edits that somebody brings: corrections in the wire format, with questions from the model's probe set.
-
-Knows files, corrections and probe sets; runs no model.
-"""
+"""Test cases from a corrections file, with further questions from the model's probe set."""
 
 from __future__ import annotations
 
@@ -12,18 +9,18 @@ from pathlib import Path
 from guardedit.core.correction import Correction, Op, decode_correction
 from guardedit.core.errors import CorrectionError, UsageError
 from guardedit.core.fact import Fact, FactKey
-from guardedit.core.probe import Kind, Question
+from guardedit.core.probe import Question, QuestionKind
 from guardedit.guard import ProbeSet
 from guardedit.guard.answers import normalise
 from guardedit.guard.catalogue import KnownQuestion
-from guardedit.lab.editors.cases import EditCase, carried
+from guardedit.lab.editors.cases import EditCase, portability_questions
 
-#: Questions about other subjects a case: of the same relation, and of any.
+#: Questions about other subjects per case: with the same relation, and with another one.
 NEAR, FAR = 5, 5
 
 
 def read_corrections(path: Path) -> list[Correction]:
-    """The lines of a JSON Lines file; of several about one fact the last counts.
+    """Read a JSON Lines file. Of several corrections of one fact the last one counts.
 
     Raises:
         UsageError: when the file cannot be read, has no line, or a line is not an upsert; names the line.
@@ -41,18 +38,20 @@ def read_corrections(path: Path) -> list[Correction]:
         except CorrectionError as error:
             raise UsageError(f"{path}:{number}: {error}") from error
         if correction.op is not Op.UPSERT:
-            raise UsageError(f"{path}:{number}: a retraction is no edit: leave it out")
+            raise UsageError(f"{path}:{number}: a retraction is not an edit: remove the line")
         found[correction.key] = correction
     if not found:
-        raise UsageError(f"{path} holds no corrections: write them as for `guardedit submit`, one a line")
+        raise UsageError(
+            f"{path} contains no corrections: write one per line, in the format of `guardedit submit`"
+        )
     return list(found.values())
 
 
 def split_paraphrases(correction: Correction) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """Wordings given to the method, and wordings kept for asking.
+    """(wordings for the method, wordings for testing generalization).
 
-    The second half of the paraphrases is kept, the middle one with it; the prompt is always given. So of
-    CounterFact's two paraphrases one is learnt from and one is asked.
+    The method always gets the prompt. The second half of the paraphrases, including the middle one, is for
+    testing; so of CounterFact's two paraphrases the method gets one.
 
     >>> c = Correction(id="1", subject="S", prompt="{} is", target_new="T", paraphrases=("a {}", "b {}"))
     >>> split_paraphrases(c)
@@ -64,10 +63,11 @@ def split_paraphrases(correction: Correction) -> tuple[tuple[str, ...], tuple[st
 
 
 def given_cases(corrections: Sequence[Correction], probes: ProbeSet, *, seed: int) -> list[EditCase]:
-    """One case a correction. Relation names must be those of the probe set for its questions to be found.
+    """One case per correction.
 
-    Questions about the subject with another relation must stay; those about subjects that no correction
-    names are asked for locality, of the same relation first. All are samples by the hash of seed and prompt.
+    Questions come from the probe set, so relations need the probe set's names. Other facts of the subject
+    must stay unchanged. Locality is tested on subjects that no correction names, first with the same
+    relation. Questions are sampled by the hash of seed and prompt.
     """
     edited = {normalise(c.subject) for c in corrections}
     others = sorted(
@@ -81,7 +81,7 @@ def given_cases(corrections: Sequence[Correction], probes: ProbeSet, *, seed: in
 def _case(
     correction: Correction, probes: ProbeSet, others: Sequence[KnownQuestion], names: set[str]
 ) -> EditCase:
-    given, kept = split_paraphrases(correction)
+    given, unseen = split_paraphrases(correction)
     fact = Fact(
         key=correction.key,
         version=1,
@@ -90,36 +90,42 @@ def _case(
         subject_at=correction.subject_at[: len(given)],
         target=correction.target_new,
     )
-    mine = [
+    same_subject = [
         q
         for q in probes.questions_about(correction.subject)
         if q.relation != correction.relation and q.prompt not in correction.wordings
     ]
     near = [q for q in others if q.relation == correction.relation][:NEAR]
     far = [q for q in others if q.relation != correction.relation][:FAR]
-    chosen = (*near, *far)
+    other_subject = (*near, *far)
     return EditCase(
         fact=fact,
-        keep=_one_each(mine),
-        unseen=kept,
-        same_subject=tuple(mine),
-        other_subject=chosen,
-        portable=carried(fact, (*kept, fact.prompt)[0], names=names, aside=(*chosen, None)[0]),
+        keep=_one_per_relation(same_subject),
+        unseen=unseen,
+        same_subject=tuple(same_subject),
+        other_subject=other_subject,
+        portable=portability_questions(
+            fact, (*unseen, fact.prompt)[0], names=names, aside=(*other_subject, None)[0]
+        ),
     )
 
 
-def _one_each(questions: Sequence[KnownQuestion]) -> tuple[Question, ...]:
-    """One wording a relation is what the method is told; the others test it."""
+def _one_per_relation(questions: Sequence[KnownQuestion]) -> tuple[Question, ...]:
+    """The method gets one wording per relation to preserve. The other wordings test it."""
     chosen = {q.relation: q for q in reversed(questions)}
     return tuple(
         Question(
-            prompt=q.prompt, kind=Kind.SAME_SUBJECT, expected=q.answer, subject=q.subject, relation=q.relation
+            prompt=q.prompt,
+            kind=QuestionKind.SAME_SUBJECT,
+            expected=q.answer,
+            subject=q.subject,
+            relation=q.relation,
         )
         for q in chosen.values()
     )
 
 
 def _rotated(questions: Sequence[KnownQuestion], n: int) -> list[KnownQuestion]:
-    """Begin elsewhere for each case, so that all are not asked the same few questions."""
+    """Start at another question for each case, so that the cases do not share the same few questions."""
     start = n * FAR % len(questions) if questions else 0
     return [*questions[start:], *questions[:start]]

@@ -1,6 +1,6 @@
-"""How the speed of the default editor grows: with the batch, the model's width and the length of the texts.
+"""How the speed of the default editor depends on the batch, the model's width and the length of the texts.
 
-Always beside its plain mode on the same model and facts. Knows the clock; draws nothing.
+Every measurement stands beside the plain editor on the same model and facts.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from transformers import GPT2Config, GPT2LMHeadModel
 
 from guardedit.core.proposal import Proposal
-from guardedit.core.protocols import Editor, SubjectGroup
+from guardedit.core.protocols import MethodEditor, SubjectGroup
 from guardedit.editing.registry import Registry
 from guardedit.editing.setup import Setup
 from guardedit.lab.editors.alone import group_of
@@ -24,31 +24,32 @@ from guardedit.models.host import ModelHost
 from guardedit.models.text.tokens import encode
 from guardedit.models.threads import one_thread
 from guardedit.models.weights.fold import Fold
-from guardedit.models.weights.statistics import collect
+from guardedit.models.weights.second_moments import collect
 
-#: Facts of a batch where something else varies, and facts for the plain mode.
+#: Facts per batch where width or length varies, and facts for the plain editor.
 BATCH, PLAIN = 16, 2
-#: Most facts whose operations are counted: counting takes more than twice as long as making the edits.
+#: Operations are counted for at most this many facts: counting takes more than twice as long as editing.
 COUNTED = 64
-#: Decoder layers of the models made for a width, and the width of an attention head.
+#: Decoder layers of the random models, and the width of an attention head.
 LAYERS, HEAD = 6, 64
-#: Stands before a wording as often as it takes to make it long.
+#: Repeated before a wording until the text is long enough.
 FILLER = "Much has been written about this, and more will be."
-#: Tells what is being measured.
+#: Takes what is being measured.
 Tell = Callable[[str], None]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Grown:
+class SpeedPoint:
     """One measurement.
 
     Attributes:
         varied: `batch`, `width` or `tokens before`.
         at: its value.
-        edits_per_second: of the engine.
-        plain_edits_per_second: of the plain mode.
+        edits_per_second: of the default editor.
+        plain_edits_per_second: of the plain editor.
         ratio: of the two.
-        gigaflops_per_edit: matrix operations of the engine, counted; NaN for more than `COUNTED` facts.
+        gigaflops_per_edit: counted matrix operations of the default editor; NaN for more than `COUNTED`
+            facts.
     """
 
     varied: str
@@ -61,46 +62,49 @@ class Grown:
 
 def with_batch(
     setup: Setup, cases: Sequence[EditCase], sizes: Sequence[int], *, tell: Tell = lambda _: None
-) -> Iterator[Grown]:
-    """More facts at once; the plain mode makes one after the other, so it is measured once."""
-    there = [size for size in sizes if size <= len(cases)]
-    if not there:
+) -> Iterator[SpeedPoint]:
+    """Vary the batch. The plain editor makes one edit at a time, so it is measured once.
+
+    Sizes above the number of cases are left out.
+    """
+    feasible = [size for size in sizes if size <= len(cases)]
+    if not feasible:
         return
     tell("plain")
-    slow = _plain(setup, cases[:PLAIN])
-    for size in there:
+    plain = _plain_rate(setup, cases[:PLAIN])
+    for size in feasible:
         tell(f"batch of {size}")
-        yield _grown("batch", size, _engine(setup), cases[:size], slow)
+        yield _measure("batch", size, _joint_editor(setup), cases[:size], plain)
 
 
 def with_width(
     setup: Setup, cases: Sequence[EditCase], widths: Sequence[int], *, tell: Tell = lambda _: None
-) -> Iterator[Grown]:
-    """Models of random weights with the demo model's tokenizer.
+) -> Iterator[SpeedPoint]:
+    """Vary the width of models with random weights and the demo model's tokenizer.
 
-    What they answer does not matter here, so no fact is tried again.
+    Their answers are meaningless, so the editor does not retry facts whose target it did not reach.
     """
-    once = replace(setup, joint=replace(setup.joint, least_reached=0.0))
+    without_retries = replace(setup, joint=replace(setup.joint, least_reached=0.0))
     for width in widths:
         tell(f"width of {width}")
-        found = random_model(once, width)
-        slow = _plain(found, cases[:1])
-        yield _grown("width", width, _engine(found), cases[:BATCH], slow)
+        random_setup = random_model(without_retries, width)
+        plain = _plain_rate(random_setup, cases[:1])
+        yield _measure("width", width, _joint_editor(random_setup), cases[:BATCH], plain)
 
 
 def with_length(
     setup: Setup, cases: Sequence[EditCase], lengths: Sequence[int], *, tell: Tell = lambda _: None
-) -> Iterator[Grown]:
-    """Texts of so many tokens stand before every wording."""
+) -> Iterator[SpeedPoint]:
+    """Vary the number of tokens before every wording."""
     for length in lengths:
         tell(f"{length} tokens before")
-        longer = [behind(setup.host, case, length) for case in cases[:BATCH]]
-        slow = _plain(setup, longer[:PLAIN])
-        yield _grown("tokens before", length, _engine(setup), longer, slow)
+        longer = [with_prefix(setup.host, case, length) for case in cases[:BATCH]]
+        plain = _plain_rate(setup, longer[:PLAIN])
+        yield _measure("tokens before", length, _joint_editor(setup), longer, plain)
 
 
-def behind(host: ModelHost, case: EditCase, tokens: int) -> EditCase:
-    """The case with every wording behind about so many tokens of text."""
+def with_prefix(host: ModelHost, case: EditCase, tokens: int) -> EditCase:
+    """The case with at least `tokens` tokens of text before every wording."""
     text = ""
     while len(encode(host.tokenizer, text)) < tokens:
         text += FILLER + " "
@@ -109,7 +113,7 @@ def behind(host: ModelHost, case: EditCase, tokens: int) -> EditCase:
 
 
 def random_model(setup: Setup, width: int) -> Setup:
-    """The setup with a GPT-2 of random weights in place of its model."""
+    """The setup with a randomly initialised GPT-2 of this width, seeded by `setup.seed`."""
     tokenizer = setup.host.tokenizer
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(setup.seed)
@@ -129,39 +133,41 @@ def random_model(setup: Setup, width: int) -> Setup:
         )
     host = ModelHost(model, tokenizer)
     moments = collect(host, setup.texts, setup.layers, min_tokens=1)
-    dials = setup.settings
-    fold = Fold(host, moments, background_weight=dials.background_weight, ridge=dials.ridge)
+    settings = setup.settings
+    fold = Fold(host, moments, background_weight=settings.background_weight, ridge=settings.ridge)
     return replace(setup, host=host, moments=moments, fold=fold, known=())
 
 
-def _engine(setup: Setup) -> Editor:
+def _joint_editor(setup: Setup) -> MethodEditor:
     return Registry().build("joint", setup)
 
 
-def _plain(setup: Setup, cases: Sequence[EditCase]) -> float:
-    """Edits a second of the plain mode."""
+def _plain_rate(setup: Setup, cases: Sequence[EditCase]) -> float:
+    """Edits per second of the plain editor."""
     return len(cases) / _propose(PlainEditor(setup), cases).seconds
 
 
-def _grown(varied: str, at: int, editor: Editor, cases: Sequence[EditCase], slow: float) -> Grown:
-    _propose(editor, cases[:1])  # statistics are made once, and first calls are slower
-    fast = len(cases) / _propose(editor, cases).seconds
-    return Grown(
+def _measure(
+    varied: str, at: int, editor: MethodEditor, cases: Sequence[EditCase], plain: float
+) -> SpeedPoint:
+    _propose(editor, cases[:1])  # computes the statistics; the first call is slower anyway
+    rate = len(cases) / _propose(editor, cases).seconds
+    return SpeedPoint(
         varied=varied,
         at=at,
-        edits_per_second=fast,
-        plain_edits_per_second=slow,
-        ratio=fast / slow,
+        edits_per_second=rate,
+        plain_edits_per_second=plain,
+        ratio=rate / plain,
         gigaflops_per_edit=_gigaflops(editor, cases) / len(cases) if len(cases) <= COUNTED else math.nan,
     )
 
 
-def _gigaflops(editor: Editor, cases: Sequence[EditCase]) -> float:
-    with one_thread(), FlopCounterMode(display=False) as counter:  # it counts one thread's
+def _gigaflops(editor: MethodEditor, cases: Sequence[EditCase]) -> float:
+    with one_thread(), FlopCounterMode(display=False) as counter:  # the counter sees one thread only
         _propose(editor, cases)
     return float(counter.get_total_flops()) / 1e9
 
 
-def _propose(editor: Editor, cases: Sequence[EditCase]) -> Proposal:
+def _propose(editor: MethodEditor, cases: Sequence[EditCase]) -> Proposal:
     groups: list[SubjectGroup] = [group_of(case) for case in cases]
     return editor.propose(groups, ())

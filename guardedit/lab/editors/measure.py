@@ -1,7 +1,4 @@
-"""Scores of a set of edits: free generation of the whole object, and perplexity on ordinary text.
-
-Knows cases, a model and a fold. Does not know how the edits were made.
-"""
+"""Score a set of edits: freely generated answers, compared as a whole, and perplexity on ordinary text."""
 
 from __future__ import annotations
 
@@ -14,7 +11,7 @@ from typing import TypeVar
 from guardedit.core.fact import Fact, FactKey
 from guardedit.core.proposal import WeightEdit
 from guardedit.guard.perplexity import Logprobs, paired_ratio
-from guardedit.lab.editors.cases import Carried, EditCase
+from guardedit.lab.editors.cases import EditCase, PortabilityKind
 from guardedit.models.host import ModelHost
 from guardedit.models.text.guessing import complete_guessed
 from guardedit.models.weights.fold import Fold
@@ -23,25 +20,30 @@ T = TypeVar("T")
 
 
 class Measure(StrEnum):
-    """Shares of whole answers that are as they should be."""
+    """Shares of correct answers, by kind of question."""
 
     RELIABILITY = "reliability"  # the edit's own prompt
     GENERALIZATION = "generalization"  # wordings that the method was not given
     LOCALITY = "locality"  # subjects that are never edited
     SAME_SUBJECT = "same_subject"  # other facts of the edited subject
-    PORTABILITY = "portability"  # see `cases.Carried`
+    PORTABILITY = "portability"  # see `cases.PortabilityKind`
+
+
+#: Measures of answers that an edit must not change.
+UNCHANGED = (Measure.LOCALITY, Measure.SAME_SUBJECT)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Asked:
-    """One question after an edit.
+class EditQuestion:
+    """One question to ask after an edit.
 
     Attributes:
-        measure: what the answer counts for.
-        fact: id of the edited fact that the question is about, or stands beside.
-        prompt, wanted: question and right answer.
-        old: what the base model says, the likeliest wrong answer; empty where `wanted` is that.
-        kind: of a portable question.
+        measure: in which the answer counts.
+        fact: id of the edited fact to which the question belongs.
+        prompt: the question.
+        wanted: the correct answer.
+        old: the base model's answer, which is the likeliest wrong one; empty when it equals `wanted`.
+        kind: of a portability question.
     """
 
     measure: Measure
@@ -49,23 +51,23 @@ class Asked:
     prompt: str
     wanted: str
     old: str = ""
-    kind: Carried | None = None
+    kind: PortabilityKind | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Counts:
-    """Right answers and questions, by measure and by kind of portability; adds up over sets of edits."""
+class AnswerCounts:
+    """Correct answers and questions, by measure and by kind of portability. Sets of edits add up."""
 
     right: Mapping[str, int] = field(default_factory=dict)
     asked: Mapping[str, int] = field(default_factory=dict)
 
-    def __add__(self, other: Counts) -> Counts:
-        return Counts(right=_sum(self.right, other.right), asked=_sum(self.asked, other.asked))
+    def __add__(self, other: AnswerCounts) -> AnswerCounts:
+        return AnswerCounts(right=_sum(self.right, other.right), asked=_sum(self.asked, other.asked))
 
     def share(self, name: str) -> float:
-        """Share of right answers; NaN where nothing was asked.
+        """Share of correct answers; NaN without questions.
 
-        >>> Counts(right={"locality": 1}, asked={"locality": 2}).share("locality")
+        >>> AnswerCounts(right={"locality": 1}, asked={"locality": 2}).share("locality")
         0.5
         """
         asked = self.asked.get(name, 0)
@@ -74,26 +76,27 @@ class Counts:
     @property
     def shares(self) -> dict[str, float]:
         """Every measure, and `portability_<kind>` for every kind."""
-        names = (*Measure, *(_kind(kind) for kind in Carried))
+        names = (*Measure, *(_kind_name(kind) for kind in PortabilityKind))
         return {str(name): self.share(name) for name in names}
 
 
 def questions(
     cases: Sequence[EditCase], *, edited: Collection[FactKey], most: int | None = None
-) -> list[Asked]:
-    """What to ask after the edits of `cases`.
+) -> list[EditQuestion]:
+    """The questions to ask after the edits of `cases`.
 
     Args:
         cases: edits that were made.
-        edited: keys of all facts edited by then, which are no longer as they were.
-        most: questions a measure, evenly spaced over the cases; None: all. Own prompts are all asked.
+        edited: keys of all facts edited so far. Their old answers are not tested for locality.
+        most: most questions per measure, evenly spaced over the cases; None: all. The edits' own prompts
+            are always all asked.
     """
-    found: dict[Measure, dict[tuple[str, str], Asked]] = {measure: {} for measure in Measure}
+    found: dict[Measure, dict[tuple[str, str], EditQuestion]] = {measure: {} for measure in Measure}
     for case in cases:
         for one in _questions(case, edited):
-            # What must stay is one question, however many edits it stands beside.
-            beside = one.measure in (Measure.LOCALITY, Measure.SAME_SUBJECT)
-            found[one.measure].setdefault(("" if beside else one.fact, one.prompt), one)
+            # A question about an unchanged answer counts once, however many cases contain it.
+            fact = "" if one.measure in UNCHANGED else one.fact
+            found[one.measure].setdefault((fact, one.prompt), one)
     return [
         one
         for measure, rows in found.items()
@@ -101,7 +104,7 @@ def questions(
     ]
 
 
-def _questions(case: EditCase, edited: Collection[FactKey]) -> Iterable[Asked]:
+def _questions(case: EditCase, edited: Collection[FactKey]) -> Iterable[EditQuestion]:
     fact, old = case.fact, case.old
     yield _about(Measure.RELIABILITY, fact, fact.prompt, old)
     for wording in case.unseen:
@@ -112,9 +115,9 @@ def _questions(case: EditCase, edited: Collection[FactKey]) -> Iterable[Asked]:
     ):
         for known in rows:
             if FactKey(known.subject, known.relation, fact.key.tenant) not in edited:
-                yield Asked(measure=measure, fact=fact.id, prompt=known.prompt, wanted=known.answer)
+                yield EditQuestion(measure=measure, fact=fact.id, prompt=known.prompt, wanted=known.answer)
     for portable in case.portable:
-        yield Asked(
+        yield EditQuestion(
             measure=Measure.PORTABILITY,
             fact=fact.id,
             prompt=portable.prompt,
@@ -124,12 +127,12 @@ def _questions(case: EditCase, edited: Collection[FactKey]) -> Iterable[Asked]:
         )
 
 
-def _about(measure: Measure, fact: Fact, prompt: str, old: str) -> Asked:
-    return Asked(measure=measure, fact=fact.id, prompt=prompt, wanted=fact.target, old=old)
+def _about(measure: Measure, fact: Fact, prompt: str, old: str) -> EditQuestion:
+    return EditQuestion(measure=measure, fact=fact.id, prompt=prompt, wanted=fact.target, old=old)
 
 
 def spaced(items: Sequence[T], most: int | None) -> list[T]:
-    """At most so many, evenly spaced, the first among them.
+    """At most `most` items, evenly spaced, including the first; all when `most` is None.
 
     >>> spaced("abcdef", 3)
     ['a', 'c', 'e']
@@ -139,45 +142,41 @@ def spaced(items: Sequence[T], most: int | None) -> list[T]:
     return [items[n * len(items) // most] for n in range(most)]
 
 
-def ask(host: ModelHost, asked: Sequence[Asked]) -> list[bool]:
-    """Whether each question is answered rightly by the model as it stands."""
+def ask(host: ModelHost, asked: Sequence[EditQuestion]) -> list[bool]:
+    """Whether the model, with its current weights, answers each question correctly."""
     guesses: dict[str, list[str]] = {}
     for one in asked:
         guesses.setdefault(one.prompt, []).extend(text for text in (one.wanted, one.old) if text)
-    said = complete_guessed(host, guesses)
-    return [said[one.prompt] == one.wanted for one in asked]
+    answers = complete_guessed(host, guesses)
+    return [answers[one.prompt] == one.wanted for one in asked]
 
 
-def count(asked: Sequence[Asked], right: Sequence[bool]) -> Counts:
-    """Add up; a portable question counts for its kind as well."""
+def count(asked: Sequence[EditQuestion], correct: Sequence[bool]) -> AnswerCounts:
+    """Sum by measure. A portability question also counts for its kind."""
     total: dict[str, int] = {}
-    good: dict[str, int] = {}
-    for one, hit in zip(asked, right, strict=True):
-        for name in (one.measure.value, *(() if one.kind is None else (_kind(one.kind),))):
+    right: dict[str, int] = {}
+    for one, hit in zip(asked, correct, strict=True):
+        for name in (one.measure.value, *(() if one.kind is None else (_kind_name(one.kind),))):
             total[name] = total.get(name, 0) + 1
-            good[name] = good.get(name, 0) + hit
-    return Counts(right=good, asked=total)
+            right[name] = right.get(name, 0) + hit
+    return AnswerCounts(right=right, asked=total)
 
 
-def refused(cases: Sequence[EditCase]) -> Counts:
-    """Edits that a method declined: nothing was written, so what should have changed has not."""
-    rows = [
-        one
-        for one in questions(cases, edited=())
-        if one.measure not in (Measure.LOCALITY, Measure.SAME_SUBJECT)
-    ]
+def refused(cases: Sequence[EditCase]) -> AnswerCounts:
+    """Counts for edits that a method declined: every answer that should have changed is wrong."""
+    rows = [one for one in questions(cases, edited=()) if one.measure not in UNCHANGED]
     return count(rows, [False] * len(rows))
 
 
 @dataclass(frozen=True, slots=True)
 class Examiner:
-    """A base model under examination.
+    """Measures edits of one base model.
 
     Attributes:
         host: unpatched.
         fold: of the edits.
         texts: for the perplexity.
-        base: their log-probabilities under the base model.
+        base: log-probabilities of the texts under the base model.
     """
 
     host: ModelHost
@@ -187,24 +186,24 @@ class Examiner:
 
     @staticmethod
     def of(host: ModelHost, fold: Fold, texts: Sequence[str]) -> Examiner:
-        """With the base model's numbers taken now."""
+        """Measures the base model on `texts`."""
         return Examiner(host, fold, tuple(texts), host.token_logprobs(texts))
 
-    def examine(self, edits: Sequence[WeightEdit], asked: Sequence[Asked]) -> tuple[list[bool], float]:
-        """Right answers, and perplexity over the base model's, with these edits and no others.
+    def examine(self, edits: Sequence[WeightEdit], asked: Sequence[EditQuestion]) -> tuple[list[bool], float]:
+        """Correctness of each answer, and perplexity over the base model's, with exactly these edits.
 
         Raises:
             EditDiverged: when the edits cannot be folded.
         """
         with self.host.patched(self.fold.fold(edits)):
-            right = ask(self.host, asked)
-            now = self.host.token_logprobs(self.texts)
-        return right, paired_ratio(now, self.base).ratio
+            correct = ask(self.host, asked)
+            logprobs = self.host.token_logprobs(self.texts)
+        return correct, paired_ratio(logprobs, self.base).ratio
 
 
 def _sum(one: Mapping[str, int], other: Mapping[str, int]) -> dict[str, int]:
     return {name: one.get(name, 0) + other.get(name, 0) for name in {**one, **other}}
 
 
-def _kind(kind: Carried) -> str:
+def _kind_name(kind: PortabilityKind) -> str:
     return f"{Measure.PORTABILITY.value}_{kind.value}"

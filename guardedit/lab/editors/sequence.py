@@ -1,7 +1,4 @@
-"""Edits one batch after the other, each made with all earlier ones live, asked after all of them.
-
-Knows editors and the order of things; draws nothing.
-"""
+"""Edits in sequence: each batch is made with all earlier edits live, and all facts are asked afterwards."""
 
 from __future__ import annotations
 
@@ -11,33 +8,33 @@ from dataclasses import dataclass, field
 
 from guardedit.core.errors import EditError
 from guardedit.core.proposal import WeightEdit
-from guardedit.core.protocols import Editor, SubjectGroup
+from guardedit.core.protocols import MethodEditor, SubjectGroup
 from guardedit.lab.editors.cases import EditCase
-from guardedit.lab.editors.measure import Counts, Examiner, Measure, count, questions
+from guardedit.lab.editors.measure import AnswerCounts, Examiner, Measure, count, questions
 
-#: Done so far.
+#: Takes the number of edits done.
 Tell = Callable[[int], None]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Point:
+class SequencePoint:
     """The model after `edits` edits.
 
     Attributes:
-        edits: asked for so far.
+        edits: attempted so far.
         refused: of these, without an edit in the model.
         counts: answers over all edits so far.
-        retention: reliability of the first edits, a batch of them.
-        newest: reliability of the newest ones, as many.
+        retention: reliability of the first batch.
+        newest: reliability of the newest edits, as many as a batch.
         perplexity_ratio: over the base model's.
-        capacity_ratio: live keys over the effective free rank of the fullest layer.
+        capacity_ratio: live keys over the effective free rank, in the fullest layer.
         seconds_per_edit: of the method, over all edits so far.
         bytes_per_edit: of the live payloads, over the facts in them.
     """
 
     edits: int
     refused: int
-    counts: Counts
+    counts: AnswerCounts
     retention: float
     newest: float
     perplexity_ratio: float
@@ -48,9 +45,9 @@ class Point:
 
 @dataclass(slots=True)
 class _State:
-    """What is in the model, and what it cost."""
+    """The live edits by subject, and the seconds spent on proposals."""
 
-    live: dict[str, list[WeightEdit]] = field(default_factory=dict)  # by subject
+    live: dict[str, list[WeightEdit]] = field(default_factory=dict)
     seconds: float = 0.0
 
     @property
@@ -69,7 +66,7 @@ def powers_of_two(count: int) -> tuple[int, ...]:
 
 
 def edit_in_sequence(
-    editor: Editor,
+    editor: MethodEditor,
     cases: Sequence[EditCase],
     examiner: Examiner,
     *,
@@ -77,23 +74,23 @@ def edit_in_sequence(
     checkpoints: Sequence[int],
     most: int | None = None,
     tell: Tell = lambda _: None,
-) -> Iterator[Point]:
-    """Make the edits in order; one point at every checkpoint.
+) -> Iterator[SequencePoint]:
+    """Make the edits in order and yield one point per checkpoint.
 
-    A batch ends early where a checkpoint is. A later fact of an edited subject is handed in together with
-    the earlier ones, and the new edit takes the place of the old, as the agent does.
+    A batch ends early at a checkpoint. Another fact of an edited subject is proposed together with the
+    subject's earlier facts, and the new edit replaces the old one, as in the agent.
 
     Args:
         editor: the method.
         cases: in order.
         examiner: of the base model.
-        batch: most edits proposed at once, and the number of first and of newest edits looked at.
+        batch: most edits proposed at once, and the number of edits in `retention` and `newest`.
         checkpoints: numbers of edits after which to ask, ascending, at most `len(cases)`.
-        most: questions a measure at a checkpoint; None: all. The edits' own prompts are all asked.
-        tell: edits made so far.
+        most: most questions per measure at a checkpoint; None: all. The edits' own prompts are all asked.
+        tell: progress.
 
     Raises:
-        EditError: when the edits cannot be folded any more; points that were made before stay good.
+        EditError: when the edits can no longer be folded. Points yielded before remain valid.
     """
     state, done = _State(), 0
     for checkpoint in checkpoints:
@@ -105,7 +102,9 @@ def edit_in_sequence(
         yield _point(cases[:done], state, examiner, batch=batch, most=most)
 
 
-def _propose(editor: Editor, earlier: Sequence[EditCase], newest: Sequence[EditCase], state: _State) -> None:
+def _propose(
+    editor: MethodEditor, earlier: Sequence[EditCase], newest: Sequence[EditCase], state: _State
+) -> None:
     subjects = list(dict.fromkeys(case.fact.key.subject for case in newest))
     groups = [_group(subject, [*earlier, *newest]) for subject in subjects]
     replaced = {subject: state.live.pop(subject, []) for subject in subjects}
@@ -114,34 +113,34 @@ def _propose(editor: Editor, earlier: Sequence[EditCase], newest: Sequence[EditC
     for edit in proposal.edits:
         state.live.setdefault(edit.subject, []).append(edit)
     for subject, edits in replaced.items():
-        # A method that declines the subject's facts together leaves it with those it has.
+        # If the method declines the subject's facts together, the subject keeps its earlier edits.
         if edits and subject not in state.live:
             state.live[subject] = edits
 
 
 def _group(subject: str, cases: Sequence[EditCase]) -> SubjectGroup:
-    mine = [case for case in cases if case.fact.key.subject == subject]
-    edited = {case.fact.key.relation for case in mine}
-    keep = {q.prompt: q for case in mine for q in case.keep if q.relation not in edited}
-    return SubjectGroup(subject=subject, facts=tuple(case.fact for case in mine), keep=tuple(keep.values()))
+    own = [case for case in cases if case.fact.key.subject == subject]
+    edited = {case.fact.key.relation for case in own}
+    keep = {q.prompt: q for case in own for q in case.keep if q.relation not in edited}
+    return SubjectGroup(subject=subject, facts=tuple(case.fact for case in own), keep=tuple(keep.values()))
 
 
 def _point(
     cases: Sequence[EditCase], state: _State, examiner: Examiner, *, batch: int, most: int | None
-) -> Point:
+) -> SequencePoint:
     live = state.edits
     asked = questions(cases, edited={case.fact.key for case in cases}, most=most)
-    right, ratio = examiner.examine(live, asked)
-    own = {one.fact: hit for one, hit in zip(asked, right, strict=True) if one.measure is Measure.RELIABILITY}
-    said = [own[case.fact.id] for case in cases]
+    correct, ratio = examiner.examine(live, asked)
+    by_fact = {q.fact: hit for q, hit in zip(asked, correct, strict=True) if q.measure is Measure.RELIABILITY}
+    reliable = [by_fact[case.fact.id] for case in cases]
     window = min(batch, len(cases))
     written = {fact for edit in live for fact in edit.facts}
-    return Point(
+    return SequencePoint(
         edits=len(cases),
         refused=sum(case.fact.id not in written for case in cases),
-        counts=count(asked, right),
-        retention=sum(said[:window]) / window,
-        newest=sum(said[-window:]) / window,
+        counts=count(asked, correct),
+        retention=sum(reliable[:window]) / window,
+        newest=sum(reliable[-window:]) / window,
         perplexity_ratio=ratio,
         capacity_ratio=_capacity(examiner, live),
         seconds_per_edit=state.seconds / len(cases),
@@ -152,5 +151,5 @@ def _point(
 def _capacity(examiner: Examiner, live: Sequence[WeightEdit]) -> float:
     try:
         return examiner.fold.capacity_ratio(live)
-    except EditError:  # a number for information must not end the run
+    except EditError:  # an informative number must not end the run
         return math.nan

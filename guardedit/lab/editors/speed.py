@@ -1,7 +1,4 @@
-"""How fast edits are made: the default editor against its own plain mode, in one run on the same facts.
-
-Knows the clock, the operations of a proposal and the machine's matrix rate. Draws nothing.
-"""
+"""Speed of the default editor, beside the plain editor and other methods, on the same facts in one run."""
 
 from __future__ import annotations
 
@@ -16,38 +13,38 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from guardedit.core.errors import EditError
-from guardedit.core.proposal import Proposal, WeightEdit
-from guardedit.core.protocols import Editor
+from guardedit.core.proposal import WeightEdit
+from guardedit.core.protocols import MethodEditor
 from guardedit.editing.setup import Setup
 from guardedit.lab.editors.alone import group_of
 from guardedit.lab.editors.cases import EditCase
-from guardedit.lab.editors.measure import Asked, Counts, Measure, ask, count, questions
+from guardedit.lab.editors.measure import AnswerCounts, EditQuestion, Measure, ask, count, questions
 from guardedit.lab.editors.plain import PlainEditor
-from guardedit.lab.editors.where import where
+from guardedit.lab.editors.time_shares import time_shares
 from guardedit.models.threads import one_thread
 
 #: Seconds over which the matrix rate is measured.
 RATE_S = 0.5
-#: What an edit shall change.
+#: Answers that an edit should change.
 CHANGED = {Measure.RELIABILITY, Measure.GENERALIZATION}
-#: Facts given to an editor before the clock runs: the first calls of a process are slower.
+#: Facts proposed before the clock starts: the first calls of a process are slower.
 WARM = 2
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Speed:
-    """One way of making edits.
+    """The speed and success of one editor.
 
     Attributes:
-        edits: made, of those asked for; refused ones count as wrong.
+        edits: made. Refused ones count as wrong below.
         seconds: for all of them.
-        edits_per_second: asked for, over seconds.
-        efficacy: share of own prompts answered with the whole object, all of these edits in the model.
+        edits_per_second: facts over seconds.
+        efficacy: share of own prompts answered with the target, with all edits in the model.
         generalization: the same for unseen wordings.
-        efficacy_alone: of own prompts, each edit alone in the model.
+        efficacy_alone: share of own prompts, with each edit alone in the model.
         gigaflops_per_edit: matrix operations, counted.
-        floor_seconds: they take at the machine's measured matrix rate.
-        floor_share: that over `seconds`.
+        floor_seconds: time for these operations at the measured matrix rate of the machine.
+        floor_share: `floor_seconds` over `seconds`.
     """
 
     edits: int
@@ -62,7 +59,10 @@ class Speed:
 
 
 def matrix_rate(rows: int, inner: int, columns: int) -> float:
-    """Floating-point operations a second of float32 matrix products of this shape, the best of many."""
+    """Floating-point operations per second of float32 products [rows, inner] x [inner, columns].
+
+    The best of many repetitions.
+    """
     a, b = torch.randn(rows, inner), torch.randn(inner, columns)
     best, stop = math.inf, time.perf_counter() + RATE_S
     while time.perf_counter() < stop:
@@ -73,44 +73,39 @@ def matrix_rate(rows: int, inner: int, columns: int) -> float:
     return 2 * rows * inner * columns / best
 
 
-def measure(
-    setup: Setup, editor: Editor, cases: Sequence[EditCase], *, rate: float
-) -> tuple[Speed, Proposal]:
-    """Propose all cases at once, timed; once more under a counter of operations; then ask.
+def measure(setup: Setup, editor: MethodEditor, cases: Sequence[EditCase], *, rate: float) -> Speed:
+    """Propose all cases at once, timed; repeat it to count operations; then ask.
 
     Args:
-        setup: the editor's.
-        editor: reads nothing live.
+        setup: of the editor.
+        editor: its edits must not depend on live edits.
         cases: on different subjects.
-        rate: operations a second.
+        rate: operations per second of the machine.
     """
     groups = [group_of(case) for case in cases]
     editor.propose(groups[:WARM], ())
     start = time.perf_counter()
     proposal = editor.propose(groups, ())
     seconds = time.perf_counter() - start
-    with one_thread(), FlopCounterMode(display=False) as counter:  # it counts one thread's
+    with one_thread(), FlopCounterMode(display=False) as counter:  # the counter sees one thread only
         editor.propose(groups, ())
     flops = float(counter.get_total_flops())
-    together, alone = (ways(setup, proposal.edits, cases) for ways in (_together, _alone))
-    return (
-        Speed(
-            edits=len(proposal.edits),
-            seconds=seconds,
-            edits_per_second=len(cases) / seconds,
-            efficacy=together.share(Measure.RELIABILITY),
-            generalization=together.share(Measure.GENERALIZATION),
-            efficacy_alone=alone.share(Measure.RELIABILITY),
-            gigaflops_per_edit=flops / len(cases) / 1e9,
-            floor_seconds=flops / rate,
-            floor_share=flops / rate / seconds,
-        ),
-        proposal,
+    together, alone = _together(setup, proposal.edits, cases), _alone(setup, proposal.edits, cases)
+    return Speed(
+        edits=len(proposal.edits),
+        seconds=seconds,
+        edits_per_second=len(cases) / seconds,
+        efficacy=together.share(Measure.RELIABILITY),
+        generalization=together.share(Measure.GENERALIZATION),
+        efficacy_alone=alone.share(Measure.RELIABILITY),
+        gigaflops_per_edit=flops / len(cases) / 1e9,
+        floor_seconds=flops / rate,
+        floor_share=flops / rate / seconds,
     )
 
 
-def _together(setup: Setup, edits: Sequence[WeightEdit], cases: Sequence[EditCase]) -> Counts:
-    """Answers with all edits in the model."""
+def _together(setup: Setup, edits: Sequence[WeightEdit], cases: Sequence[EditCase]) -> AnswerCounts:
+    """Answers with all edits in the model; all wrong if the edits cannot be folded."""
     asked = [one for case in cases for one in _questions(case)]
     try:
         patch = setup.fold.fold(edits)
@@ -120,63 +115,63 @@ def _together(setup: Setup, edits: Sequence[WeightEdit], cases: Sequence[EditCas
         return count(asked, ask(setup.host, asked))
 
 
-def _alone(setup: Setup, edits: Sequence[WeightEdit], cases: Sequence[EditCase]) -> Counts:
-    """Answers with each edit alone in the model; a refused one has none."""
+def _alone(setup: Setup, edits: Sequence[WeightEdit], cases: Sequence[EditCase]) -> AnswerCounts:
+    """Answers with each edit alone in the model; wrong for a refused edit."""
     by_subject = {edit.subject: edit for edit in edits}
-    asked, right = [], list[bool]()
+    asked, correct = [], list[bool]()
     for case in cases:
-        edit, mine = by_subject.get(case.fact.key.subject), _questions(case)
-        asked += mine
+        edit, own = by_subject.get(case.fact.key.subject), _questions(case)
+        asked += own
         if edit is None:
-            right += [False] * len(mine)
+            correct += [False] * len(own)
             continue
         with setup.host.patched(setup.fold.fold([edit])):
-            right += ask(setup.host, mine)
-    return count(asked, right)
+            correct += ask(setup.host, own)
+    return count(asked, correct)
 
 
-def _questions(case: EditCase) -> list[Asked]:
+def _questions(case: EditCase) -> list[EditQuestion]:
     return [one for one in questions([case], edited=()) if one.measure in CHANGED]
 
 
 def compare_speed(
     setup: Setup,
-    editor: Editor,
+    editor: MethodEditor,
     cases: Sequence[EditCase],
     *,
     batch: int,
     plain: int,
-    others: Mapping[str, Editor] = MappingProxyType({}),
+    others: Mapping[str, MethodEditor] = MappingProxyType({}),
     tell: Callable[[str], None] = lambda _: None,
 ) -> dict[str, Any]:
-    """The editor on `batch` facts against the plain mode on the first `plain` of them.
+    """Measure the editor on `batch` facts, and the plain editor on the first `plain` of them.
 
     Args:
-        setup: of all of them.
+        setup: of all editors.
         editor: the default one.
         cases: on different subjects.
         batch: number of facts for the editor.
-        plain: number of facts for the plain mode.
-        others: further methods by name, on `batch` facts too.
+        plain: number of facts for the plain editor.
+        others: further methods by name, also on `batch` facts.
         tell: progress.
 
     Returns:
-        Plain data; `ratio` is that of the edits per second, `where` the shares of the editor's time.
+        Plain data. `ratio` compares the edits per second, `where` has the shares of the editor's time.
     """
     d, f = setup.host.base_matrix(setup.layer).shape
     tell("matrix rate")
     rate = matrix_rate(512, d, f)
     tell(f"{batch} edits")
-    fast, _ = measure(setup, editor, cases[:batch], rate=rate)
+    fast = measure(setup, editor, cases[:batch], rate=rate)
     tell(f"{plain} edits, plain")
-    slow, _ = measure(setup, PlainEditor(setup), cases[:plain], rate=rate)
-    tell("where the time goes")
-    with one_thread():  # the profiler sees one
-        spent = where(lambda: editor.propose([group_of(case) for case in cases[:batch]], ()))
-    beside = {}
+    slow = measure(setup, PlainEditor(setup), cases[:plain], rate=rate)
+    tell("shares of the time")
+    with one_thread():  # the profiler sees one thread only
+        shares = time_shares(lambda: editor.propose([group_of(case) for case in cases[:batch]], ()))
+    speeds = {}
     for name, other in others.items():
         tell(f"{batch} edits, {name}")
-        beside[name] = asdict(measure(setup, other, cases[:batch], rate=rate)[0])
+        speeds[name] = asdict(measure(setup, other, cases[:batch], rate=rate))
     return {
         "batch": batch,
         **asdict(fast),
@@ -184,6 +179,6 @@ def compare_speed(
         "matrix_gigaflops_per_second": rate / 1e9,
         "threads": torch.get_num_threads(),
         "plain": asdict(slow),
-        "where": spent,
-        "others": beside,
+        "where": shares,
+        "others": speeds,
     }

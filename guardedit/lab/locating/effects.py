@@ -1,7 +1,4 @@
-"""What a trace measured, averaged: indirect effects by kind of token and layer.
-
-Knows positions and numbers. Does not know models.
-"""
+"""Averages of indirect effects, by kind of token and layer."""
 
 from __future__ import annotations
 
@@ -12,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-#: Effects by kind of token and layer, or by layer alone.
+#: Effects [kinds of tokens, layers] or [layers].
 Array = NDArray[np.float64]
 
 #: The kinds of tokens over which effects are averaged (Meng et al. 2022, figure 2).
@@ -28,10 +25,10 @@ SUBJECT_LAST, LAST = TOKENS.index("last subject token"), TOKENS.index("last toke
 
 
 def kinds(subject: range, length: int) -> list[list[int]]:
-    """Positions of each kind of `TOKENS` in a prompt of `length` tokens; every position has one kind at most.
+    """Positions of each kind of `TOKENS` in a prompt of `length` tokens. No position has two kinds.
 
-    A subject of one token has its last token only. A prompt that ends with its subject has no last token
-    beside the subject's, and one that ends one token behind it has no first subsequent token.
+    A subject of one token has only a last token. A prompt that ends with its subject has no separate last
+    token; a prompt that ends one token later has no first subsequent token.
 
     >>> kinds(range(1, 4), 7)
     [[1], [2], [3], [4], [5], [6]]
@@ -45,12 +42,12 @@ def kinds(subject: range, length: int) -> list[list[int]]:
 
 @dataclass(frozen=True, slots=True)
 class Average:
-    """Over facts. NaN where no fact has the kind of token.
+    """An average over facts. NaN where no fact has that kind of token.
 
     Attributes:
         mean: any shape.
         error: standard error of the mean, same shape; NaN for fewer than two facts.
-        facts: how many facts each mean is of, same shape.
+        facts: number of facts in each mean, same shape.
     """
 
     mean: Array
@@ -59,24 +56,24 @@ class Average:
 
 
 def average(each: Sequence[Array]) -> Average:
-    """Average over facts, leaving out what is NaN.
+    """Average over facts, ignoring NaN. All arrays have the same shape.
 
     >>> average([np.array([1.0, math.nan]), np.array([3.0, math.nan])]).mean.tolist()
     [2.0, nan]
     """
     values = np.stack(each)
-    there = ~np.isnan(values)
-    facts = there.sum(axis=0)
-    mean = _over(np.where(there, values, 0.0).sum(axis=0), facts)
-    squares = np.where(there, values - mean, 0.0) ** 2
-    return Average(mean, np.sqrt(_over(_over(squares.sum(axis=0), facts - 1), facts)), facts)
+    defined = ~np.isnan(values)
+    facts = defined.sum(axis=0)
+    mean = _quotient(np.where(defined, values, 0.0).sum(axis=0), facts)
+    squares = np.where(defined, values - mean, 0.0) ** 2
+    return Average(mean, np.sqrt(_quotient(_quotient(squares.sum(axis=0), facts - 1), facts)), facts)
 
 
 def peak(effects: Array) -> int | None:
-    """The layer with the greatest effect; None where nothing is defined."""
+    """The layer with the greatest effect; None when all effects are NaN."""
     return None if np.isnan(effects).all() else int(np.nanargmax(effects))
 
 
-def _over(above: Array, below: NDArray[np.int64]) -> Array:
-    """The quotient, NaN where the divisor is not positive."""
-    return np.where(below > 0, above / np.maximum(below, 1), math.nan)
+def _quotient(numerator: Array, denominator: NDArray[np.int64]) -> Array:
+    """The quotient; NaN where the denominator is not positive."""
+    return np.where(denominator > 0, numerator / np.maximum(denominator, 1), math.nan)

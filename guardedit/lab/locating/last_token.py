@@ -1,7 +1,7 @@
-"""A small trace: by layer, what the MLPs at the subject's last token bring back, and nothing else.
+"""A small trace: only the effect of MLPs at the subject's last token, by layer.
 
-The effect on which the case for editing the traced layer rests (Meng et al. 2022, section 2.2), for
-setting beside what editing there does. A sixth of a whole trace's work or less.
+This effect is the argument for editing the layer where it peaks (Meng et al. 2022, section 2.2). The sweep
+shows it beside the results of editing. It costs at most a sixth of a whole trace.
 """
 
 from __future__ import annotations
@@ -12,14 +12,14 @@ from dataclasses import dataclass
 import numpy as np
 
 from guardedit.lab.locating.effects import SUBJECT_LAST, average
-from guardedit.lab.locating.noise import spread
+from guardedit.lab.locating.noise import embedding_std
 from guardedit.lab.locating.plan import plan_of, usual_window
-from guardedit.lab.locating.restore import Part
-from guardedit.lab.locating.statements import Statement, ask
+from guardedit.lab.locating.restore import TracedPart
+from guardedit.lab.locating.statements import Statement, tokenize
 from guardedit.lab.locating.trace import TraceSettings, choose, gather
 from guardedit.models.host import ModelHost
 
-#: Average over a sample; a trace that only draws one line needs no more facts.
+#: Facts of a small trace: one curve needs no more.
 FACTS = 30
 
 
@@ -28,10 +28,10 @@ class LayerEffects:
     """Average indirect effect of a window of MLPs around each layer, at the subject's last token.
 
     Attributes:
-        mean: share of probability of the answer's first token that comes back; NaN where undefined.
+        mean: restored probability of the answer's first token, in [-1, 1]; NaN where undefined.
         error: standard error of the mean; NaN for fewer than two facts.
-        facts: how many were traced.
-        window: of MLPs restored together.
+        facts: number of facts traced.
+        window: number of MLPs restored together.
     """
 
     mean: tuple[float, ...]
@@ -47,21 +47,21 @@ def last_token_effects(
     *,
     tell: Callable[[int, int], None] = lambda _done, _total: None,
 ) -> LayerEffects:
-    """As `trace`, of the same facts with the same noise, and with the same errors."""
-    asked = ask(host, statements)
-    sigma = settings.noise * spread(host, asked)
-    chosen, _ = choose(host, asked, settings)
+    """The same numbers, noise and errors as `trace` has for MLPs at the subject's last token."""
+    tokenized = tokenize(host, statements)
+    sigma = settings.noise * embedding_std(host, tokenized)
+    chosen, _ = choose(host, tokenized, settings)
     window = min(settings.window or usual_window(host.layers), host.layers)
     plans = [
         [
             step
             for step in plan_of(one, layers=host.layers, window=window)
-            if step.name == Part.MLP.value and step.restoration.tokens == (one.subject[-1],)
+            if step.name == TracedPart.MLP.value and step.restoration.tokens == (one.subject[-1],)
         ]
         for one in chosen
     ]
     gathered, _, _ = gather(host, chosen, plans, settings, sigma=sigma, tell=tell)
-    found = average([np.asarray(effects[SUBJECT_LAST]) for effects in gathered[Part.MLP.value]])
+    found = average([np.asarray(effects[SUBJECT_LAST]) for effects in gathered[TracedPart.MLP.value]])
     return LayerEffects(
         mean=tuple(found.mean.tolist()), error=tuple(found.error.tolist()), facts=len(chosen), window=window
     )

@@ -1,7 +1,4 @@
-"""The noise that corrupts a subject: how strong it is, and its numbers.
-
-Knows token embeddings. Does not know what is restored afterwards.
-"""
+"""The Gaussian noise that corrupts a subject's token embeddings."""
 
 from __future__ import annotations
 
@@ -13,29 +10,29 @@ import torch
 from torch import Tensor, nn
 
 from guardedit.core.errors import UsageError
-from guardedit.lab.locating.statements import Asked
+from guardedit.lab.locating.statements import TokenizedStatement
 from guardedit.models.host import ModelHost
 
 
 def embedding(host: ModelHost) -> nn.Module:
-    """The token embedding. Position embeddings, where there are any, are added behind it and stay clean."""
+    """The token embedding. Learned position embeddings are added after it and stay uncorrupted."""
     found: nn.Module = host.model.get_submodule(host.layout.embed)
     return found
 
 
 @torch.inference_mode()
-def spread(host: ModelHost, asked: Sequence[Asked]) -> float:
-    """Standard deviation of the subjects' token embeddings: one number over all tokens and dimensions.
+def embedding_std(host: ModelHost, tokenized: Sequence[TokenizedStatement]) -> float:
+    """Standard deviation of the subjects' token embeddings, over all tokens and dimensions.
 
-    A token counts as often as it occurs. ROME's noise has three times this (Meng et al. 2022, 3.1:
-    "sigma is 3 times larger than the empirical standard deviation of embeddings").
+    A token counts as often as it occurs. ROME's noise is three times this (Meng et al. 2022, 3.1: "sigma is
+    3 times larger than the empirical standard deviation of embeddings").
 
     Raises:
         UsageError: without any statement.
     """
-    occurrences = Counter(one.ids[i] for one in asked for i in one.subject)
+    occurrences = Counter(one.ids[i] for one in tokenized for i in one.subject)
     if not occurrences:
-        raise UsageError("there are no facts to trace: give some that the model knows")
+        raise UsageError("there are no facts to trace: give some facts that the model knows")
     different = torch.tensor(list(occurrences), device=host.device)
     counts = torch.tensor(list(occurrences.values()), dtype=torch.float64)
     with host.lock:
@@ -45,16 +42,16 @@ def spread(host: ModelHost, asked: Sequence[Asked]) -> float:
     return float((((vectors - mean) ** 2).sum(dim=1) * weights).sum().sqrt())
 
 
-def draw(host: ModelHost, asked: Asked, *, rows: int, sigma: float, seed: int) -> Tensor:
+def draw(host: ModelHost, tokenized: TokenizedStatement, *, rows: int, sigma: float, seed: int) -> Tensor:
     """Gaussian noise at the subject's tokens, zero elsewhere: [rows, T, d] float32, on the CPU.
 
-    Depends on the seed and the prompt alone, so that every restored state of a fact meets the same noise, and
-    a fact's result does not depend on which facts are traced beside it.
+    Depends only on seed and prompt, so every restored state of a fact has the same noise, and the result of
+    a fact does not depend on the other facts of the trace.
     """
-    digest = hashlib.sha256(f"{seed}|{asked.statement.prompt}".encode()).digest()
+    digest = hashlib.sha256(f"{seed}|{tokenized.statement.prompt}".encode()).digest()
     generator = torch.Generator().manual_seed(int.from_bytes(digest[:7]))
     width = int(host.model.get_parameter(f"{host.layout.embed}.weight").shape[1])
-    noise = torch.zeros(rows, len(asked.ids), width)
-    drawn = torch.randn(rows, len(asked.subject), width, generator=generator)
-    noise[:, asked.subject.start : asked.subject.stop] = sigma * drawn
+    noise = torch.zeros(rows, len(tokenized.ids), width)
+    drawn = torch.randn(rows, len(tokenized.subject), width, generator=generator)
+    noise[:, tokenized.subject.start : tokenized.subject.stop] = sigma * drawn
     return noise

@@ -1,7 +1,4 @@
-"""The picture of a trace: a heat map for each part, and what severing MLPs or attention takes away.
-
-Knows averages; runs no model.
-"""
+"""The picture of a trace: a heat map for each part, and the effects with MLPs or attention severed."""
 
 from __future__ import annotations
 
@@ -11,35 +8,26 @@ from typing import Any
 import numpy as np
 
 from guardedit.lab.locating.effects import SUBJECT_LAST, TOKENS, Array, Average
-from guardedit.lab.locating.restore import Part
+from guardedit.lab.locating.restore import TracedPart
 from guardedit.lab.locating.trace import Trace
+from guardedit.lab.plotting import BAND, BLUE, GREEN, GREY, GRID, INK, RED, add_grid, styled_pyplot
 
-_INK, _QUIET, _GRID = "#1f2430", "#6b7280", "#e5e7eb"
-_BLUE, _RED, _GREEN = "#2563eb", "#dc2626", "#15803d"
-_COLOURS = {Part.HIDDEN: _BLUE, Part.MLP: _GREEN, Part.ATTENTION: _RED}
-#: A model with more layers gets no numbers in its cells: they would not fit.
+_COLOURS = {TracedPart.HIDDEN: BLUE, TracedPart.MLP: GREEN, TracedPart.ATTENTION: RED}
+#: Models with more layers have no numbers in the cells: they would not fit.
 _NUMBERED = 12
-#: Half the width of a 95 % confidence band, in standard errors.
-_BAND = 1.96
 
 
 def draw_trace(path: Path, trace: Trace, *, model: str) -> None:
-    """Write a PNG, whatever the name of the file.
+    """Write a PNG, whatever the suffix of `path`.
 
-    Cells and lines are average indirect effects in percent of probability. A heat map's colours begin at
-    zero: what harms is as pale as what does nothing. Each has its own scale, or windows of attention would
-    be invisible beside hidden states.
+    Cells and lines are average indirect effects in percent of probability. The colours of a heat map start at
+    zero, so negative effects are as pale as no effect. Each map has its own scale, because the effects of
+    attention windows would be invisible on the scale of hidden states.
     """
-    import matplotlib as mpl
-
-    mpl.use("agg")
-    from matplotlib import pyplot as plt
-
-    style: Any = {"font.size": 10, "axes.edgecolor": _QUIET, "text.color": _INK, "axes.labelcolor": _INK}
-    with plt.rc_context(style):
-        figure = plt.figure(figsize=(15.5, 7.4), layout="constrained")
+    with styled_pyplot() as pyplot:
+        figure = pyplot.figure(figsize=(15.5, 7.4), layout="constrained")
         grid = figure.add_gridspec(2, 3, height_ratios=(1.25, 1))
-        for column, part in enumerate(Part):
+        for column, part in enumerate(TracedPart):
             axes = figure.add_subplot(grid[0, column])
             _heat_map(figure, axes, trace, part)
             axes.tick_params(labelleft=column == 0)
@@ -53,10 +41,10 @@ def draw_trace(path: Path, trace: Trace, *, model: str) -> None:
             fontweight="bold",
         )
         figure.savefig(path, dpi=130, format="png")
-        plt.close(figure)
+        pyplot.close(figure)
 
 
-def _heat_map(figure: Any, axes: Any, trace: Trace, part: Part) -> None:
+def _heat_map(figure: Any, axes: Any, trace: Trace, part: TracedPart) -> None:
     from matplotlib.colors import LinearSegmentedColormap
 
     percent = 100 * trace.effects[part].mean  # [kinds of tokens, layers]
@@ -65,14 +53,14 @@ def _heat_map(figure: Any, axes: Any, trace: Trace, part: Part) -> None:
     image = axes.imshow(percent, cmap=colours, vmin=0.0, vmax=top, aspect="auto")
     bar = figure.colorbar(image, ax=axes, pad=0.02)
     bar.outline.set_visible(False)
-    if part is Part.ATTENTION:  # the rightmost: one label serves all three
+    if part is TracedPart.ATTENTION:  # the rightmost map: one label serves all three
         bar.set_label("average indirect effect, %")
-    axes.set_facecolor(_GRID)  # shows where no fact has such a token
+    axes.set_facecolor(GRID)  # visible where no fact has such a token
     axes.set_yticks(range(len(TOKENS)), TOKENS)
     axes.xaxis.get_major_locator().set_params(integer=True)
     axes.tick_params(length=0)
     axes.set_title(_title(part, trace), loc="left", fontsize=11)
-    axes.set_xlabel("layer" if part is Part.HIDDEN else "layer in the middle of the window")
+    axes.set_xlabel("layer" if part is TracedPart.HIDDEN else "layer in the middle of the window")
     for side in axes.spines.values():
         side.set_visible(False)
     if trace.layers <= _NUMBERED:
@@ -89,33 +77,35 @@ def _numbers(axes: Any, percent: Array, top: float) -> None:
                 ha="center",
                 va="center",
                 fontsize=8.5,
-                color="white" if value > 0.6 * top else _INK,
+                color="white" if value > 0.6 * top else INK,
             )
 
 
-def _title(part: Part, trace: Trace) -> str:
-    if part is Part.HIDDEN:
+def _title(part: TracedPart, trace: Trace) -> str:
+    if part is TracedPart.HIDDEN:
         return "Restoring one hidden state"
-    what = "MLP output" if part is Part.MLP else "attention output"
+    what = "MLP output" if part is TracedPart.MLP else "attention output"
     return f"Restoring one {what}" if trace.window == 1 else f"Restoring {trace.window} {what}s"
 
 
 def _severed(axes: Any, trace: Trace) -> None:
-    whole = trace.effects[Part.HIDDEN]
+    whole = trace.effects[TracedPart.HIDDEN]
     at_subject = Average(whole.mean[SUBJECT_LAST], whole.error[SUBJECT_LAST], whole.facts[SUBJECT_LAST])
     lines = (
-        (at_subject, _BLUE, "-", "o", "hidden state restored"),
-        (trace.severed[Part.ATTENTION], _RED, "--", "s", "and later attention held corrupted"),
-        (trace.severed[Part.MLP], _GREEN, "--", "D", "and later MLPs held corrupted"),
+        (at_subject, BLUE, "-", "o", "hidden state restored"),
+        (trace.severed[TracedPart.ATTENTION], RED, "--", "s", "and later attention held corrupted"),
+        (trace.severed[TracedPart.MLP], GREEN, "--", "D", "and later MLPs held corrupted"),
     )
     layers = np.arange(trace.layers)
-    for found, colour, dash, mark, label in lines:
-        mean, band = 100 * found.mean, 100 * _BAND * found.error
-        axes.plot(layers, mean, color=colour, ls=dash, lw=1.8, marker=mark, ms=5, label=label, zorder=3)
+    for found, colour, line_style, marker, label in lines:
+        mean, band = 100 * found.mean, 100 * BAND * found.error
+        axes.plot(
+            layers, mean, color=colour, ls=line_style, lw=1.8, marker=marker, ms=5, label=label, zorder=3
+        )
         axes.fill_between(layers, mean - band, mean + band, color=colour, alpha=0.1, lw=0)
-    axes.axhline(0.0, color=_QUIET, lw=1)
+    axes.axhline(0.0, color=GREY, lw=1)
     axes.set_title(
-        "Last subject token: what the restored state still brings when a path behind it is severed "
+        "Last subject token: effect of the restored state when a later path is severed "
         "(band: 95 % confidence of the mean)",
         loc="left",
         fontsize=11,
@@ -124,7 +114,4 @@ def _severed(axes: Any, trace: Trace) -> None:
     axes.set_ylabel("average indirect effect, %")
     axes.xaxis.get_major_locator().set_params(integer=True)
     axes.legend(loc="upper right", fontsize=9, frameon=False)
-    axes.grid(axis="y", color=_GRID, lw=0.8)
-    axes.set_axisbelow(True)
-    for side in ("top", "right"):
-        axes.spines[side].set_visible(False)
+    add_grid(axes)

@@ -1,7 +1,4 @@
-"""A trace as plain data and as table rows.
-
-Knows averages; prints and draws nothing.
-"""
+"""A trace as JSON data, as table rows and as a summary."""
 
 from __future__ import annotations
 
@@ -9,17 +6,17 @@ from typing import Any
 
 from guardedit.lab.locating.effects import LAST, SUBJECT_LAST, TOKENS, peak
 from guardedit.lab.locating.plan import MEDIATORS
-from guardedit.lab.locating.restore import Part
+from guardedit.lab.locating.restore import TracedPart
 from guardedit.lab.locating.trace import Trace
 
 
 def numbers(trace: Trace) -> dict[str, Any]:
-    """Everything that was measured, ready for JSON.
+    """All measurements, ready for JSON.
 
-    `indirect_effect` and its `standard_error` hold for each part and kind of token one number a layer,
-    `severed` for each severed part; `facts_with` counts the facts that have such a token.
+    `indirect_effect` and `standard_error` have one number per layer for each part and kind of token,
+    `severed` for each severed part. `facts_with` counts the facts with such a token.
     """
-    hidden = trace.effects[Part.HIDDEN]
+    hidden = trace.effects[TracedPart.HIDDEN]
     return {
         "facts": trace.facts,
         "skipped": trace.skipped,
@@ -48,7 +45,7 @@ def numbers(trace: Trace) -> dict[str, Any]:
 
 
 def peaks(trace: Trace) -> list[dict[str, Any]]:
-    """One row for each part and kind of token: the layer with the greatest effect, None without one."""
+    """One row per part and kind of token: the layer with the greatest effect, or None if undefined."""
     rows = []
     for part, found in trace.effects.items():
         for token, effects in zip(TOKENS, found.mean, strict=True):
@@ -68,18 +65,19 @@ def peaks(trace: Trace) -> list[dict[str, Any]]:
 
 def summary(trace: Trace) -> str:
     """The result in a few sentences."""
-    found = {(row["part"], row["token"]): row for row in peaks(trace)}
+    by_name = {(row["part"], row["token"]): row for row in peaks(trace)}
 
-    def told(part: Part, token: int) -> str:
-        row = found[part.value, TOKENS[token]]
+    def peak_text(part: TracedPart, token: int) -> str:
+        row = by_name[part.value, TOKENS[token]]
         return f"{row['effect']:.1%} at layer {row['layer']}"
 
-    windows = "; ".join(f"{part.value} {told(part, SUBJECT_LAST)}" for part in MEDIATORS)
+    windows = "; ".join(f"{part.value} {peak_text(part, SUBJECT_LAST)}" for part in MEDIATORS)
     return (
         f"{trace.facts} facts, {trace.skipped} skipped because the model does not answer them. "
         f"p(answer) {trace.clean:.1%}, {trace.corrupted:.1%} with a corrupted subject. "
-        f"Last subject token: hidden {told(Part.HIDDEN, SUBJECT_LAST)}; "
+        f"Largest effect at the last subject token: hidden {peak_text(TracedPart.HIDDEN, SUBJECT_LAST)}; "
         f"windows of {trace.window}: {windows}. "
-        f"Last token: attention {told(Part.ATTENTION, LAST)}. "
-        "Where a fact shows is not where it is best edited: choose the layer by editing."
+        f"At the last token: attention {peak_text(TracedPart.ATTENTION, LAST)}. "
+        "The layer with the largest effect is not the best layer to edit: "
+        "choose that with `guardedit locate sweep`."
     )

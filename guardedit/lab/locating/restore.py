@@ -1,7 +1,4 @@
-"""Forward passes with a corrupted subject in which some states are put back.
-
-Knows facts of equal length, hooks and rows. What is restored, and what that means, is decided elsewhere.
-"""
+"""Forward passes with a corrupted subject in which some states are restored from a clean pass."""
 
 from __future__ import annotations
 
@@ -16,51 +13,51 @@ import torch
 from torch import Tensor, nn
 
 from guardedit.lab.locating.noise import embedding
-from guardedit.lab.locating.statements import Asked
+from guardedit.lab.locating.statements import TokenizedStatement
 from guardedit.models.hooks import tap
 from guardedit.models.host import ModelHost
-from guardedit.models.text.room import memory_errors
+from guardedit.models.text.out_of_memory import memory_errors
 
 
-class Part(StrEnum):
-    """Whose output is looked at."""
+class TracedPart(StrEnum):
+    """The modules whose outputs can be restored or frozen."""
 
-    HIDDEN = "hidden"  # a decoder layer: the residual stream behind it
+    HIDDEN = "hidden"  # a decoder layer: its output in the residual stream
     MLP = "mlp"  # a down projection
-    ATTENTION = "attention"  # an attention module, behind its output projection
+    ATTENTION = "attention"  # an attention module, after its output projection
 
 
-#: A module of the model: which part of which layer.
-Place = tuple[Part, int]
+#: A module of the model: (part, layer).
+ModulePlace = tuple[TracedPart, int]
 
 
 @dataclass(frozen=True, slots=True)
 class Restoration:
-    """What is put back, and what is held.
+    """Which states a run restores and freezes.
 
     Attributes:
         tokens: positions whose states come from the clean run.
-        clean: in which places.
-        frozen: places whose state at the subject's last token stays what it was in the corrupted run. A
-            place that is also in `clean` is frozen there.
+        clean: modules whose outputs are restored there.
+        frozen: modules whose output at the subject's last token stays as in the corrupted run. A module that
+            is also in `clean` is frozen at that token.
     """
 
     tokens: tuple[int, ...]
-    clean: tuple[Place, ...]
-    frozen: tuple[Place, ...] = ()
+    clean: tuple[ModulePlace, ...]
+    frozen: tuple[ModulePlace, ...] = ()
 
 
 class NoisyRuns:
-    """Clean and corrupted runs of facts of equal length, and restored ones on demand.
+    """Clean and corrupted runs of facts of equal length, and restored runs on demand.
 
     Args:
         host: the model; its lock is held during every pass.
-        asked: F facts of equal length T; F * N rows are run at once.
+        statements: F facts of equal length T; F * N rows run at once.
         noise: for each fact [N, T, d].
         rows: most rows in one pass of `restored`; at least N are used.
 
     Attributes:
-        clean: p(target) of each fact in nature, F numbers.
+        clean: p(target) of each fact without noise, F numbers.
         corrupted: the same with noise, mean over the N rows.
 
     Raises:
@@ -68,36 +65,41 @@ class NoisyRuns:
     """
 
     def __init__(
-        self, host: ModelHost, asked: Sequence[Asked], noise: Sequence[Tensor], *, rows: int
+        self,
+        host: ModelHost,
+        statements: Sequence[TokenizedStatement],
+        noise: Sequence[Tensor],
+        *,
+        rows: int,
     ) -> None:
         self._host = host
         self._at_once = max(1, rows // noise[0].shape[0])
         self._noise = torch.stack(list(noise)).to(host.device)  # [F, N, T, d]
-        self._ids = torch.tensor([one.ids for one in asked], device=host.device)  # [F, T]
-        self._targets = torch.tensor([one.target for one in asked], device=host.device)  # [F]
-        self._subject_last = torch.tensor([one.subject[-1] for one in asked], device=host.device)  # [F]
+        self._ids = torch.tensor([one.ids for one in statements], device=host.device)  # [F, T]
+        self._targets = torch.tensor([one.target for one in statements], device=host.device)  # [F]
+        self._subject_last = torch.tensor([one.subject[-1] for one in statements], device=host.device)  # [F]
         self._one_position = "logits_to_keep" in inspect.signature(host.model.forward).parameters
         self._modules = {
-            (part, layer): _module(host, part, layer) for part in Part for layer in range(host.layers)
+            (part, layer): _module(host, part, layer) for part in TracedPart for layer in range(host.layers)
         }
         with host.lock:
             self.clean, self._clean_states = self._clean_run()
             self.corrupted, self._corrupted_states = self._corrupted_run()
 
     def restored(self, tries: Sequence[tuple[int, Restoration]]) -> Iterator[list[float]]:
-        """Mean p(target) over the noisy rows of each (index of the fact, restoration), a pass at a time."""
+        """Mean p(target) over the noisy rows of each (index of the fact, restoration), one pass at a time."""
         for start in range(0, len(tries), self._at_once):
             with self._host.lock:
                 found = self._restored(tries[start : start + self._at_once])
             yield found
 
-    def _clean_run(self) -> tuple[list[float], dict[Place, Tensor]]:
-        """Probabilities, and every output: place -> [F, T, d]."""
-        states: dict[Place, Tensor] = {}
+    def _clean_run(self) -> tuple[list[float], dict[ModulePlace, Tensor]]:
+        """Probabilities, and every output: module -> [F, T, d]."""
+        states: dict[ModulePlace, Tensor] = {}
         with ExitStack() as stack:
             for place, module in self._modules.items():
-                # A copy at once: some layers add to their modules' outputs in place.
-                def keep(output: Tensor, place: Place = place) -> Tensor:
+                # Copied at once: some layers add to their modules' outputs in place.
+                def keep(output: Tensor, place: ModulePlace = place) -> Tensor:
                     states[place] = output.reshape(*self._ids.shape, -1).clone()
                     return output
 
@@ -105,15 +107,15 @@ class NoisyRuns:
             found = self._probabilities(self._ids, self._targets)
         return found, states
 
-    def _corrupted_run(self) -> tuple[list[float], dict[Place, Tensor]]:
-        """Probabilities, and what can be frozen, at the subject's last token: place -> [F, N, d]."""
+    def _corrupted_run(self) -> tuple[list[float], dict[ModulePlace, Tensor]]:
+        """Probabilities, and the outputs at the subject's last token: module -> [F, N, d]."""
         F, N, T, _ = self._noise.shape
         facts = torch.arange(F, device=self._ids.device)
-        states: dict[Place, Tensor] = {}
+        states: dict[ModulePlace, Tensor] = {}
         with ExitStack() as stack:
             for place, module in self._modules.items():
 
-                def keep(output: Tensor, place: Place = place) -> Tensor:
+                def keep(output: Tensor, place: ModulePlace = place) -> Tensor:
                     # Indexing copies: [F, N, T, d] -> [F, N, d].
                     states[place] = output.reshape(F, N, T, -1)[facts, :, self._subject_last]
                     return output
@@ -124,8 +126,8 @@ class NoisyRuns:
 
     def _restored(self, tries: Sequence[tuple[int, Restoration]]) -> list[float]:
         facts = torch.tensor([fact for fact, _ in tries], device=self._ids.device)
-        clean: dict[Place, list[tuple[int, int]]] = defaultdict(list)  # place -> (index in `tries`, token)
-        frozen: dict[Place, list[int]] = defaultdict(list)  # place -> indices in `tries`
+        clean: dict[ModulePlace, list[tuple[int, int]]] = defaultdict(list)  # -> (index in `tries`, token)
+        frozen: dict[ModulePlace, list[int]] = defaultdict(list)  # -> indices in `tries`
         for i, (_, restoration) in enumerate(tries):
             for place in restoration.clean:
                 clean[place] += [(i, token) for token in restoration.tokens]
@@ -138,8 +140,9 @@ class NoisyRuns:
             return self._noisy(facts)
 
     def _patch(
-        self, place: Place, facts: Tensor, clean: list[tuple[int, int]], frozen: list[int]
+        self, place: ModulePlace, facts: Tensor, clean: list[tuple[int, int]], frozen: list[int]
     ) -> Callable[[Tensor], Tensor]:
+        """The replacement of a module's output, for `tap`."""
         N, T = self._noise.shape[1:3]
         put, tokens = torch.tensor(clean, dtype=torch.int64, device=facts.device).view(-1, 2).unbind(1)
         hold = torch.tensor(frozen, dtype=torch.int64, device=facts.device)
@@ -155,7 +158,7 @@ class NoisyRuns:
         return replace
 
     def _noisy(self, facts: Tensor) -> list[float]:
-        """Mean p(target) over the noisy rows of each of `facts` (indices, any number of times each)."""
+        """Mean p(target) over the noisy rows of each of `facts` (indices, repeated at will)."""
         N = self._noise.shape[1]
         noise = self._noise[facts].flatten(0, 1)  # [len(facts) * N, T, d]
         with tap(embedding(self._host), replace=lambda output: output + noise.to(output.dtype)):
@@ -172,8 +175,8 @@ class NoisyRuns:
             return logits.softmax(dim=-1).gather(1, targets[:, None])[:, 0].tolist()  # type: ignore[no-any-return]
 
 
-def _module(host: ModelHost, part: Part, layer: int) -> nn.Module:
-    if part is Part.MLP:
+def _module(host: ModelHost, part: TracedPart, layer: int) -> nn.Module:
+    if part is TracedPart.MLP:
         return host.mlp_out(layer)
     decoder = host.decoder_layer(layer)
-    return decoder if part is Part.HIDDEN else decoder.get_submodule(host.layout.attention)
+    return decoder if part is TracedPart.HIDDEN else decoder.get_submodule(host.layout.attention)

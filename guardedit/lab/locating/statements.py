@@ -1,7 +1,4 @@
-"""The facts that are traced: their file, their tokens, and whether the model answers them.
-
-Knows prompts and token ids; adds no noise and restores nothing.
-"""
+"""The facts to trace: their file, their tokens, and whether the model answers them."""
 
 from __future__ import annotations
 
@@ -21,9 +18,13 @@ from guardedit.naming import Span, last_span
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Statement:
-    """Something a model may know. `prompt` holds the subject and ends where the answer begins.
+    """A fact that a model may know.
 
-    `at` is where the subject stands, characters [start, end) of `prompt`; None: it is looked for.
+    Attributes:
+        prompt: contains the subject and ends where the answer begins.
+        subject: as it is written in the prompt.
+        answer: without a leading space.
+        at: characters [start, end) of the subject in `prompt`; None: searched for.
     """
 
     prompt: str
@@ -33,14 +34,14 @@ class Statement:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Asked:
+class TokenizedStatement:
     """A statement as the model reads it.
 
     Attributes:
         statement: the texts.
         ids: tokens of the prompt.
         subject: indices of the subject's tokens among them.
-        target: the first token of the answer; its probability at the prompt's end is what is traced.
+        target: the first token of the answer. The trace measures its probability at the end of the prompt.
         answer: all tokens of the answer.
     """
 
@@ -52,9 +53,9 @@ class Asked:
 
 
 def read_statements(path: Path) -> tuple[Statement, ...]:
-    """The lines of a JSON Lines file: objects with `prompt`, `subject` and `answer`; other keys are ignored.
+    """Read a JSON Lines file of objects with `prompt`, `subject` and `answer`. Other keys are ignored.
 
-    A prompt has the subject filled in, or `{}` in its place.
+    A prompt contains the subject, or `{}` in its place.
 
     Raises:
         UsageError: when the file cannot be read, is empty, or a line is not such an object; names the line.
@@ -67,16 +68,18 @@ def read_statements(path: Path) -> tuple[Statement, ...]:
         _statement(line, f"{path}:{number}") for number, line in enumerate(lines, start=1) if line.strip()
     )
     if not found:
-        raise UsageError(f'{path} holds no facts: write {{"prompt", "subject", "answer"}}, one a line')
+        raise UsageError(
+            f'{path} contains no facts: write one object {{"prompt", "subject", "answer"}} per line'
+        )
     return found
 
 
-def ask(host: ModelHost, statements: Sequence[Statement]) -> list[Asked]:
-    """Tokens of each statement, the answer in one text with its prompt.
+def tokenize(host: ModelHost, statements: Sequence[Statement]) -> list[TokenizedStatement]:
+    """Tokenize each prompt together with its answer.
 
     Raises:
         MalformedCorrection: when a text is longer than the context, or an answer has no token of its own.
-        SubjectNotFound: when a prompt's tokens do not hold the subject.
+        SubjectNotFound: when a prompt's tokens do not contain the subject.
     """
     if not statements:
         return []
@@ -94,7 +97,7 @@ def ask(host: ModelHost, statements: Sequence[Statement]) -> list[Asked]:
                 f"{statement.prompt!r:.200}: put words between them"
             )
         found.append(
-            Asked(
+            TokenizedStatement(
                 statement=statement,
                 ids=tuple(row[:start]),
                 subject=subject,
@@ -105,13 +108,13 @@ def ask(host: ModelHost, statements: Sequence[Statement]) -> list[Asked]:
     return found
 
 
-def answered(host: ModelHost, asked: Sequence[Asked]) -> Iterator[bool]:
-    """Whether the model says the whole answer, token by token the most probable one.
+def answered(host: ModelHost, tokenized: Sequence[TokenizedStatement]) -> Iterator[bool]:
+    """For each statement, whether every token of the answer is the model's most probable one.
 
-    Lazy: `host.batch_rows` statements are asked at a time, when the first of them is wanted.
+    Lazy: the model runs on `host.batch_rows` statements when the first of them is requested.
     """
-    for start in range(0, len(asked), host.batch_rows):
-        part = asked[start : start + host.batch_rows]
+    for start in range(0, len(tokenized), host.batch_rows):
+        part = tokenized[start : start + host.batch_rows]
         read = batch(
             host.tokenizer,
             [one.statement.prompt for one in part],
@@ -120,8 +123,8 @@ def answered(host: ModelHost, asked: Sequence[Asked]) -> Iterator[bool]:
             device=host.device,
         )
         with host.lock, torch.inference_mode():
-            said = host.model(input_ids=read.ids, use_cache=False).logits.argmax(dim=-1)  # [B, T]
-        right = (said == read.targets) | (read.targets == IGNORED)
+            predicted = host.model(input_ids=read.ids, use_cache=False).logits.argmax(dim=-1)  # [B, T]
+        right = (predicted == read.targets) | (read.targets == IGNORED)
         yield from right.all(dim=1).tolist()
 
 
@@ -137,12 +140,15 @@ def _statement(line: str, place: str) -> Statement:
     prompt = prompt.replace("{}", subject)
     at = (start, start + len(subject)) if start >= 0 else None
     if at is None and last_span(prompt, subject) is None:
-        raise UsageError(f"{place}: the prompt {prompt!r:.120} does not hold the subject {subject!r:.80}")
+        raise UsageError(
+            f"{place}: the prompt {prompt!r:.120} does not contain the subject {subject!r:.80}: "
+            "write the subject, or {}, in the prompt"
+        )
     return Statement(prompt=prompt, subject=subject, answer=answer, at=at)
 
 
 def _text(body: dict[str, Any], name: str, place: str) -> str:
     value = body.get(name)
     if not isinstance(value, str) or not value.strip():
-        raise UsageError(f"{place}: {name} must be a text that is not empty, got {value!r:.80}")
+        raise UsageError(f"{place}: {name} must be a non-empty text, got {value!r:.80}")
     return value

@@ -1,9 +1,7 @@
-"""Causal tracing: which states, put back into a run with a corrupted subject, bring the answer back.
-
-Knows the method and its dials; the forward passes are `restore`'s, the averages `effects`'.
+"""Causal tracing: which single states, restored in a run with a corrupted subject, restore the answer.
 
 Source: Meng et al. 2022, "Locating and Editing Factual Associations in GPT", section 2 and appendix B.
-A diagnostic: Hase et al. 2023 found that it does not tell which layer is best to edit.
+A diagnostic: Hase et al. 2023 found that it does not predict which layer is best to edit.
 """
 
 from __future__ import annotations
@@ -15,22 +13,22 @@ from dataclasses import dataclass
 
 from guardedit.core.errors import UsageError
 from guardedit.lab.locating.effects import Array, Average, average
-from guardedit.lab.locating.noise import draw, spread
-from guardedit.lab.locating.plan import MEDIATORS, Step, effects_of, plan_of, usual_window
-from guardedit.lab.locating.restore import NoisyRuns, Part
-from guardedit.lab.locating.statements import Asked, Statement, answered, ask
+from guardedit.lab.locating.noise import draw, embedding_std
+from guardedit.lab.locating.plan import MEDIATORS, PlannedRestoration, effects_of, plan_of, usual_window
+from guardedit.lab.locating.restore import NoisyRuns, TracedPart
+from guardedit.lab.locating.statements import Statement, TokenizedStatement, answered, tokenize
 from guardedit.models.host import ModelHost
 from guardedit.models.text.generation import by_length
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TraceSettings:
-    """The dials of a trace.
+    """The settings of a trace.
 
     Attributes:
         count: most facts to trace.
         seed: of the choice of facts and of the noise.
-        window: how many consecutive MLPs or attentions are restored together; None: `usual_window`.
+        window: number of consecutive MLPs or attentions restored together; None: `usual_window`.
         noisy_rows: rows with different noise over which a probability is averaged.
         noise: standard deviation of the noise over that of the subjects' token embeddings.
         rows: most rows in one forward pass.
@@ -49,12 +47,12 @@ class Trace:
     """Averages over facts. Probabilities are of the first token of the answer, as in the paper.
 
     Attributes:
-        facts: how many were traced.
-        skipped: how many were left out because the model does not answer them.
+        facts: number of facts traced.
+        skipped: number of facts left out because the model does not answer them.
         layers: of the model.
         window: of MLPs and attentions.
         sigma: standard deviation of the noise.
-        clean: mean probability in nature.
+        clean: mean probability without noise.
         corrupted: mean probability with a corrupted subject.
         effects: average indirect effect of each part, [kinds of `TOKENS`, layers].
         severed: average indirect effect of the hidden state at the subject's last token while all later
@@ -68,12 +66,12 @@ class Trace:
     sigma: float
     clean: float
     corrupted: float
-    effects: dict[Part, Average]
-    severed: dict[Part, Average]
+    effects: dict[TracedPart, Average]
+    severed: dict[TracedPart, Average]
 
     @property
     def total_effect(self) -> float:
-        """ATE: what the noise costs."""
+        """ATE: the probability lost by the noise."""
         return self.clean - self.corrupted
 
 
@@ -86,14 +84,14 @@ def trace(
 ) -> Trace:
     """Trace a sample of statements.
 
-    The noise's scale comes from all of them. Statements are tried in a seeded order until `count` are found
-    that the model answers; the others tried are counted as skipped.
+    The scale of the noise comes from all statements. They are tried in a seeded order until the model has
+    answered `count` of them; those it does not answer count as skipped.
 
     Args:
-        host: the model. Left as it was.
-        statements: what it may know.
-        settings: the dials.
-        tell: hears how many restorations are done, of how many.
+        host: the model, left unchanged.
+        statements: facts that it may know.
+        settings: of the trace.
+        tell: progress; takes restorations done and in total.
 
     Raises:
         UsageError: when the model answers none of the statements.
@@ -101,9 +99,9 @@ def trace(
         SubjectNotFound: when no token covers a subject.
         GuardError: when memory does not suffice.
     """
-    asked = ask(host, statements)
-    sigma = settings.noise * spread(host, asked)
-    chosen, skipped = choose(host, asked, settings)
+    tokenized = tokenize(host, statements)
+    sigma = settings.noise * embedding_std(host, tokenized)
+    chosen, skipped = choose(host, tokenized, settings)
     window = min(settings.window or usual_window(host.layers), host.layers)
     plans = [plan_of(one, layers=host.layers, window=window) for one in chosen]
     gathered, clean, corrupted = gather(host, chosen, plans, settings, sigma=sigma, tell=tell)
@@ -115,21 +113,25 @@ def trace(
         sigma=sigma,
         clean=math.fsum(clean) / len(clean),
         corrupted=math.fsum(corrupted) / len(corrupted),
-        effects={part: average(gathered[part.value]) for part in Part},
+        effects={part: average(gathered[part.value]) for part in TracedPart},
         severed={part: average(gathered[f"severed {part.value}"]) for part in MEDIATORS},
     )
 
 
 def gather(
     host: ModelHost,
-    chosen: Sequence[Asked],
-    plans: Sequence[Sequence[Step]],
+    chosen: Sequence[TokenizedStatement],
+    plans: Sequence[Sequence[PlannedRestoration]],
     settings: TraceSettings,
     *,
     sigma: float,
     tell: Callable[[int, int], None],
 ) -> tuple[dict[str, list[Array]], list[float], list[float]]:
-    """Run every fact's plan: name -> effects of each fact, and each fact's clean and corrupted p(answer)."""
+    """Run the plan of every fact.
+
+    Returns:
+        Effect name -> its array for each fact, and the clean and the corrupted p(answer) of each fact.
+    """
     total, done = sum(map(len, plans)), 0
     gathered: dict[str, list[Array]] = {}
     clean, corrupted = [], []
@@ -149,21 +151,27 @@ def gather(
             scores += some
             tell(done + len(scores), total)
         done += len(scores)
-        rest = iter(scores)
+        remaining = iter(scores)
         for n, i in enumerate(group):
-            found = [next(rest) - runs.corrupted[n] for _ in plans[i]]
-            for name, effects in effects_of(chosen[i], plans[i], found, layers=host.layers).items():
+            measured = [next(remaining) - runs.corrupted[n] for _ in plans[i]]
+            for name, effects in effects_of(chosen[i], plans[i], measured, layers=host.layers).items():
                 gathered.setdefault(name, []).append(effects)
     return gathered, clean, corrupted
 
 
-def choose(host: ModelHost, asked: Sequence[Asked], settings: TraceSettings) -> tuple[list[Asked], int]:
-    """Facts that the model answers, and how many were skipped; UsageError when it answers none."""
-    order = random.Random(settings.seed).sample(range(len(asked)), len(asked))
-    chosen: list[Asked] = []
+def choose(
+    host: ModelHost, tokenized: Sequence[TokenizedStatement], settings: TraceSettings
+) -> tuple[list[TokenizedStatement], int]:
+    """At most `count` facts that the model answers, and the number of facts skipped.
+
+    Raises:
+        UsageError: when the model answers none.
+    """
+    order = random.Random(settings.seed).sample(range(len(tokenized)), len(tokenized))
+    chosen: list[TokenizedStatement] = []
     skipped = 0
-    mixed = [asked[i] for i in order]
-    for one, right in zip(mixed, answered(host, mixed), strict=True):
+    shuffled = [tokenized[i] for i in order]
+    for one, right in zip(shuffled, answered(host, shuffled), strict=True):
         if right:
             chosen.append(one)
         else:
@@ -172,11 +180,12 @@ def choose(host: ModelHost, asked: Sequence[Asked], settings: TraceSettings) -> 
             break
     if not chosen:
         raise UsageError(
-            f"the model answers none of {len(asked)} facts: trace facts that it knows, worded as it saw them"
+            f"the model answers none of {len(tokenized)} facts: "
+            "give facts that it knows, worded as in its training"
         )
     return chosen, skipped
 
 
-def _groups(chosen: Sequence[Asked], settings: TraceSettings) -> Iterator[list[int]]:
-    """Indices of facts of equal length, so few at a time that one pass holds their noisy rows."""
+def _groups(chosen: Sequence[TokenizedStatement], settings: TraceSettings) -> Iterator[list[int]]:
+    """Indices of facts of equal length, few enough for their noisy rows to fit into one pass."""
     yield from by_length([one.ids for one in chosen], at_most=max(1, settings.rows // settings.noisy_rows))

@@ -1,4 +1,4 @@
-"""What the sweep tries: places in the model, and values of dials. Knows no model and no method."""
+"""The candidates of a sweep: layers to edit, and values of an editor's settings."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 
-from guardedit.editing.edit_card import KINDS, Dial
+from guardedit.editing.edit_card import KINDS, SettingValue
 
 #: Layers of a window.
 WINDOW = 3
-#: Whose dials -> dial -> factors on its value. Steps are few and coarse: a few dozen facts show no more.
+#: Setting -> factors on its value. Few and coarse: a few dozen facts cannot resolve finer steps.
 EDIT_GRID: Mapping[str, tuple[float, ...]] = MappingProxyType(
     {
         "learning_rate_ratio": (0.5, 2.0),
@@ -29,15 +29,15 @@ JOINT_GRID: Mapping[str, tuple[float, ...]] = MappingProxyType(
         "background_price": (0.5, 2.0),
     }
 )
-#: What the joint editor reads of the other dials.
+#: The settings of `EDIT_GRID` that the joint editor reads as well.
 SHARED = ("ridge", "background_weight")
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
-    """Layers that are edited, ascending: one alone, or a window.
+class EditPlace:
+    """The layers that are edited, ascending: a single layer or a window.
 
-    >>> Place((2, 3, 4)).layer, str(Place((2, 3, 4))), str(Place((5,)))
+    >>> EditPlace((2, 3, 4)).layer, str(EditPlace((2, 3, 4))), str(EditPlace((5,)))
     (3, '2-4', '5')
     """
 
@@ -45,12 +45,12 @@ class Place:
 
     @property
     def layer(self) -> int:
-        """The one in the middle: where a method edits that changes one layer."""
+        """The middle layer, which methods of one layer edit."""
         return self.layers[len(self.layers) // 2]
 
     @property
     def alone(self) -> bool:
-        """Whether it is one layer."""
+        """Whether it is a single layer."""
         return len(self.layers) == 1
 
     def __str__(self) -> str:
@@ -58,14 +58,19 @@ class Place:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Dials:
-    """Dials that are other than the settings the sweep began with, as in an edit card."""
+class ChangedSettings:
+    """Settings that differ from those at the start of the sweep, as in an edit card.
 
-    edit: Mapping[str, Dial] = field(default_factory=dict)
-    joint: Mapping[str, Dial] = field(default_factory=dict)
+    Attributes:
+        edit: name -> value, of `EditSettings`.
+        joint: name -> value, of `JointSettings`.
+    """
 
-    def having(self, kind: str, name: str, value: Dial) -> Dials:
-        """One dial set."""
+    edit: Mapping[str, SettingValue] = field(default_factory=dict)
+    joint: Mapping[str, SettingValue] = field(default_factory=dict)
+
+    def having(self, kind: str, name: str, value: SettingValue) -> ChangedSettings:
+        """A copy with one more setting changed; `kind` is "edit" or "joint"."""
         return replace(self, **{kind: {**getattr(self, kind), name: value}})
 
     def __str__(self) -> str:
@@ -73,41 +78,41 @@ class Dials:
         return ", ".join(f"{name} {value:g}" for name, value in changed.items())
 
 
-def places(layers: Sequence[int], *, spreads: bool) -> list[Place]:
-    """Every layer alone; of methods that spread a change also every window of neighbours.
+def places(layers: Sequence[int], *, spreads: bool) -> list[EditPlace]:
+    """Every single layer, and if the method `spreads` an edit over layers, every window of neighbours.
 
     >>> [str(place) for place in places([1, 2, 3, 4, 6], spreads=True)]
     ['1', '2', '3', '4', '6', '1-3', '2-4']
     """
     ordered = sorted({*layers})
-    single = [Place((layer,)) for layer in ordered]
+    single = [EditPlace((layer,)) for layer in ordered]
     if not spreads:
         return single
     windows = [tuple(range(layer, layer + WINDOW)) for layer in ordered]
-    return single + [Place(window) for window in windows if {*window} <= {*ordered}]
+    return single + [EditPlace(window) for window in windows if {*window} <= {*ordered}]
 
 
 def grid(
-    values: Mapping[str, Mapping[str, Dial]], *, joint: bool, fixed: Mapping[str, Collection[str]]
-) -> list[tuple[str, str, tuple[Dial, ...]]]:
-    """What to try: (whose dials, dial, values), without what is tried already.
+    values: Mapping[str, Mapping[str, SettingValue]], *, joint: bool, fixed: Mapping[str, Collection[str]]
+) -> list[tuple[str, str, tuple[SettingValue, ...]]]:
+    """The variations to try: ("edit" or "joint", setting, new values).
 
     Args:
-        values: "edit" and "joint" -> dial -> the value it has now.
-        joint: of the joint editor, else of all others.
-        fixed: whose dials -> dials that the policy sets and no card can change.
+        values: "edit" and "joint" -> setting -> its current value.
+        joint: whether the method is the joint editor.
+        fixed: "edit" and "joint" -> settings that the policy sets, which no card can change.
     """
-    wanted = {
+    factors_by_kind = {
         "joint": JOINT_GRID if joint else {},
         "edit": {n: f for n, f in EDIT_GRID.items() if not joint or n in SHARED},
     }
-    found = []
-    for kind, dials in wanted.items():
-        usual = KINDS[kind]()
-        for name, factors in dials.items():
-            now, whole = values[kind][name], isinstance(getattr(usual, name), int)
+    variations = []
+    for kind, factors_by_name in factors_by_kind.items():
+        defaults = KINDS[kind]()
+        for name, factors in factors_by_name.items():
+            now, whole = values[kind][name], isinstance(getattr(defaults, name), int)
             tried = [max(1, round(now * f)) if whole else float(f"{now * f:.4g}") for f in factors]
-            fresh = tuple(value for value in dict.fromkeys(tried) if value != now)
-            if fresh and name not in fixed.get(kind, ()):
-                found.append((kind, name, fresh))
-    return found
+            new = tuple(value for value in dict.fromkeys(tried) if value != now)
+            if new and name not in fixed.get(kind, ()):
+                variations.append((kind, name, new))
+    return variations

@@ -1,7 +1,4 @@
-"""What a candidate of the sweep is worth: one pure function of what was measured.
-
-Knows numbers only.
-"""
+"""The merit of a candidate of the sweep, as a pure function of its measurements."""
 
 from __future__ import annotations
 
@@ -10,24 +7,24 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
-#: What single edits must reach for a candidate to be usable.
+#: Minimum shares of single edits for a candidate to be usable.
 USABLE = (("efficacy", 0.9), ("other_subject", 0.97), ("same_subject", 0.92))
-#: Merit that one percent of perplexity costs: a batch of 24 that adds 2 % has to answer one fact more.
+#: Merit lost per percent of perplexity: a batch of 24 edits that costs 2 % has to answer one fact more.
 PERCENT_PRICE = 0.02
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Shares:
-    """Edits alone, or all of them together in the model. NaN where nothing was asked or measured.
+    """Results of edits, either each alone or all together in the model. NaN where nothing was measured.
 
     Attributes:
         efficacy: share of the edits' own prompts that are answered with the target.
-        unseen: the same of wordings that the method was not given.
-        other_subject: share of answers about subjects never edited that stayed.
-        same_subject: share of other facts of the edited subjects that stayed.
-        perplexity_ratio: on ordinary text, over the base model's; mean over edits where each is alone.
+        unseen: the same for wordings that the method was not given.
+        other_subject: share of unchanged answers about subjects that are never edited.
+        same_subject: share of unchanged answers about other facts of the edited subjects.
+        perplexity_ratio: on ordinary text, over the base model's; the mean over edits if each is alone.
         seconds_per_edit: of the method, without the questions.
-        refused: edits that the method declined; they count as not answered.
+        refused: edits that the method declined. Their answers count as wrong.
     """
 
     efficacy: float = math.nan
@@ -41,30 +38,30 @@ class Shares:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Score:
-    """Both ways of editing the same facts."""
+    """The same facts edited in both ways."""
 
     alone: Shares
     together: Shares
 
 
 class Merit(NamedTuple):
-    """What decides between candidates; compare with `better`."""
+    """The rank of a candidate; compare with `better`."""
 
     usable: bool
-    value: float  # NaN: none
+    value: float  # NaN: no merit
 
 
 def merit(score: Score) -> Merit:
-    """Usable single edits first, then how all of them do together.
+    """Usable single edits come first, then the result of all edits together.
 
-    The value is the harmonic mean of efficacy, unseen wordings, other subjects and the same subject with
-    all edits in the model (the score S of Meng et al. 2022, section 3.4, with one more locality), less
-    `PERCENT_PRICE` for each percent that perplexity rises. Edits are served together: a layer that takes
-    single edits best may hold them together worst.
+    The value is the harmonic mean of efficacy, unseen wordings, other subjects and the same subject, with all
+    edits in the model (the score S of Meng et al. 2022, section 3.4, with a second locality), minus
+    `PERCENT_PRICE` for each percent by which perplexity rises. Edits are served together, and the best layer
+    for single edits may be the worst for many.
 
-    Facts without other wordings, or subjects without other facts, leave that measure out, of every
-    candidate alike. Where no edit took hold, or other subjects or perplexity are not numbers, there is no
-    merit. Seconds have no part in it: another machine would choose otherwise.
+    A measure without questions is left out; all candidates lack the same ones. There is no merit if no edit
+    took hold, or if other subjects or perplexity are not numbers. Speed does not count, because the result
+    would depend on the machine.
 
     >>> good = Shares(efficacy=1.0, unseen=1.0, other_subject=1.0, same_subject=1.0, perplexity_ratio=1.01)
     >>> merit(Score(alone=good, together=good))
@@ -72,19 +69,19 @@ def merit(score: Score) -> Merit:
     >>> merit(Score(alone=good, together=Shares()))
     Merit(usable=False, value=nan)
     """
-    now = score.together
-    needed = (now.efficacy, now.other_subject, now.perplexity_ratio)
-    if not all(map(math.isfinite, needed)) or not now.efficacy:
+    together = score.together
+    required = (together.efficacy, together.other_subject, together.perplexity_ratio)
+    if not all(map(math.isfinite, required)) or not together.efficacy:
         return Merit(usable=False, value=math.nan)
-    asked = (now.unseen, now.same_subject)
-    shares = [now.efficacy, now.other_subject, *(share for share in asked if not math.isnan(share))]
-    percent = 100 * max(now.perplexity_ratio - 1, 0.0)
+    optional = (together.unseen, together.same_subject)
+    shares = [together.efficacy, together.other_subject, *(x for x in optional if not math.isnan(x))]
+    percent = 100 * max(together.perplexity_ratio - 1, 0.0)
     value = _harmonic(shares) - PERCENT_PRICE * percent
     return Merit(usable=_usable(score.alone), value=round(value, 12))
 
 
 def better(one: Merit, other: Merit, *, gain: float = 0.0) -> bool:
-    """Whether `one` is usable where `other` is not, or as usable and worth more than `gain` more.
+    """Whether only `one` is usable, or both are equally usable and `one` is worth more by over `gain`.
 
     >>> better(Merit(True, 0.5), Merit(False, 0.9)), better(Merit(False, 0.1), Merit(False, math.nan))
     (True, True)
@@ -99,8 +96,8 @@ def better(one: Merit, other: Merit, *, gain: float = 0.0) -> bool:
 def _usable(alone: Shares) -> bool:
     for name, limit in USABLE:
         share = getattr(alone, name)
-        unasked = name == "same_subject" and math.isnan(share)
-        if not (share >= limit or unasked):
+        not_asked = name == "same_subject" and math.isnan(share)
+        if not (share >= limit or not_asked):
             return False
     return True
 

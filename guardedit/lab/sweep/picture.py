@@ -1,7 +1,4 @@
-"""The picture of a sweep: what tracing says of each layer above what editing there does.
-
-Knows numbers; runs no model.
-"""
+"""The picture of a sweep: the tracing effect of each layer, above the results of editing there."""
 
 from __future__ import annotations
 
@@ -11,121 +8,114 @@ from pathlib import Path
 from typing import Any
 
 from guardedit.lab.locating.last_token import LayerEffects
+from guardedit.lab.plotting import AMBER, BAND, BLUE, GREEN, GREY, INK, RED, add_grid, styled_pyplot
 from guardedit.lab.sweep.report import agreement
-from guardedit.lab.sweep.search import Search, Tried
+from guardedit.lab.sweep.search import CandidateResult, SweepResult
 
-_INK, _QUIET, _GRID = "#1f2430", "#6b7280", "#e5e7eb"
-_GREEN, _BLUE, _AMBER, _RED = "#15803d", "#2563eb", "#d97706", "#dc2626"
 _PALE, _WHITE = "#bfdbfe", "#ffffff"
-#: Half the width of a 95 % confidence band, in standard errors.
-_BAND = 1.96
 
-_SHARES: tuple[tuple[str, str, str, Callable[[Tried], float]], ...] = (
-    ("efficacy, together", _INK, "o", lambda t: t.score.together.efficacy),
-    ("unseen wordings, together", _AMBER, "s", lambda t: t.score.together.unseen),
-    ("other subjects, together", _GREEN, "^", lambda t: t.score.together.other_subject),
+#: Label, colour, marker and value of each curve over single layers.
+_SHARES: tuple[tuple[str, str, str, Callable[[CandidateResult], float]], ...] = (
+    ("efficacy, together", INK, "o", lambda t: t.score.together.efficacy),
+    ("unseen wordings, together", AMBER, "s", lambda t: t.score.together.unseen),
+    ("other subjects, together", GREEN, "^", lambda t: t.score.together.other_subject),
 )
 
 
-def draw_sweep(path: Path, found: Search, trace: LayerEffects | None, *, title: str) -> None:
-    """Write a PNG, whatever the name of the file. Without a trace its panel says so."""
-    import matplotlib as mpl
-
-    mpl.use("agg")
-    from matplotlib import pyplot as plt
-
-    style: Any = {"font.size": 10, "axes.edgecolor": _QUIET, "text.color": _INK, "axes.labelcolor": _INK}
-    layers = sorted({layer for one in found.places for layer in one.place.layers})
-    with plt.rc_context(style):
-        figure, (above, below) = plt.subplots(
+def draw_sweep(path: Path, result: SweepResult, trace: LayerEffects | None, *, title: str) -> None:
+    """Write a PNG, whatever the suffix of `path`. Without a trace its panel says "not traced"."""
+    layers = sorted({layer for one in result.places for layer in one.place.layers})
+    with styled_pyplot() as pyplot:
+        figure, (above, below) = pyplot.subplots(
             2, 1, figsize=(max(9.0, 0.45 * len(layers) + 4), 7.6), layout="constrained", sharex=True
         )
         _trace(above, trace, layers)
-        _places(below, found)
+        _places(below, result)
         below.set_xticks(layers)
         below.set_xlabel("layer")
         for axes in (above, below):
-            axes.grid(axis="y", color=_GRID, lw=0.8)
-            axes.set_axisbelow(True)
-            for side in ("top", "right"):
-                axes.spines[side].set_visible(False)
-        agree = agreement(found, trace)
-        told = "undefined" if math.isnan(agree) else f"{agree:+.2f}"
+            add_grid(axes)
+        correlation = agreement(result, trace)
+        shown = "undefined" if math.isnan(correlation) else f"{correlation:+.2f}"
         figure.suptitle(
-            f"{title}\nRank correlation of tracing effect and merit over single layers: {told}",
+            f"{title}\nRank correlation of tracing effect and merit over single layers: {shown}",
             x=0.01,
             ha="left",
             fontsize=12,
             fontweight="bold",
         )
         figure.savefig(path, dpi=130, format="png")
-        plt.close(figure)
+        pyplot.close(figure)
 
 
 def _trace(axes: Any, trace: LayerEffects | None, layers: list[int]) -> None:
     axes.set_ylabel("effect on p(answer), %")
-    what = "Tracing: MLPs restored at the subject's last token"
+    title = "Tracing: MLPs restored at the subject's last token"
     if trace is None:
-        axes.set_title(what, loc="left", fontsize=11)
-        axes.text(0.5, 0.5, "not traced", ha="center", va="center", color=_QUIET, transform=axes.transAxes)
+        axes.set_title(title, loc="left", fontsize=11)
+        axes.text(0.5, 0.5, "not traced", ha="center", va="center", color=GREY, transform=axes.transAxes)
         return
     axes.set_title(
-        f"{what} ({trace.facts} facts, windows of {trace.window}, 95 % bands)", loc="left", fontsize=11
+        f"{title} ({trace.facts} facts, windows of {trace.window}, 95 % bands)", loc="left", fontsize=11
     )
     axes.bar(
         layers,
         [100 * trace.mean[layer] for layer in layers],
-        yerr=[100 * _BAND * trace.error[layer] for layer in layers],
+        yerr=[100 * BAND * trace.error[layer] for layer in layers],
         color=_PALE,
-        edgecolor=_BLUE,
-        ecolor=_QUIET,
+        edgecolor=BLUE,
+        ecolor=GREY,
         capsize=3,
         width=0.6,
     )
 
 
-def _places(axes: Any, found: Search) -> None:
-    """Merit as bars at single layers and as lines over windows; shares as marks at single layers."""
-    single = [one for one in found.places if one.place.alone]
-    where = [one.place.layer for one in single]
+def _places(axes: Any, result: SweepResult) -> None:
+    """Merit as bars for single layers and as lines for windows; shares as curves over single layers."""
+    single = [one for one in result.places if one.place.alone]
+    layers = [one.place.layer for one in single]
     values = [one.merit.value for one in single]
     usable = [one.merit.usable for one in single]
     axes.bar(
-        where,
+        layers,
         values,
         color=[_PALE if good else _WHITE for good in usable],
-        edgecolor=_BLUE,
+        edgecolor=BLUE,
         hatch=["" if good else "//" for good in usable],
         width=0.6,
     )
-    for name, colour, mark, value in _SHARES:
+    for name, colour, marker, value in _SHARES:
         axes.plot(
-            where, [value(one) for one in single], color=colour, marker=mark, ms=4.5, lw=1.2, label=name
+            layers, [value(one) for one in single], color=colour, marker=marker, ms=4.5, lw=1.2, label=name
         )
-    windows = [one for one in found.places if not one.place.alone]
+    windows = [one for one in result.places if not one.place.alone]
     for one in windows:
         ends, style = (one.place.layers[0], one.place.layers[-1]), "-" if one.merit.usable else ":"
-        axes.plot(ends, [one.merit.value] * 2, color=_RED, ls=style, marker="|", lw=2.2)
-    least = min((one.merit.value for one in found.places if not math.isnan(one.merit.value)), default=0.0)
+        axes.plot(ends, [one.merit.value] * 2, color=RED, ls=style, marker="|", lw=2.2)
+    least = min((one.merit.value for one in result.places if not math.isnan(one.merit.value)), default=0.0)
     axes.set_ylim(max(-1.0, min(0.0, least)), 1.05)
-    axes.set_title(f"Editing: how the same facts do there; best: {found.best.place}", loc="left", fontsize=11)
+    axes.set_title(
+        f"Editing: results of the same facts at each layer; best: {result.best.place}",
+        loc="left",
+        fontsize=11,
+    )
     axes.set_ylabel("share, or merit")
     _legend(axes, windows=bool(windows))
 
 
 def _legend(axes: Any, *, windows: bool) -> None:
-    """What bars and lines mean, whichever of them happen to be there."""
+    """Explains bars and lines, including kinds that this sweep happens not to have."""
     from matplotlib.lines import Line2D
     from matplotlib.patches import Patch
 
     shares, _ = axes.get_legend_handles_labels()
     merits: list[Any] = [
-        Patch(facecolor=_PALE, edgecolor=_BLUE, label="merit of a layer"),
-        Patch(facecolor=_WHITE, edgecolor=_BLUE, hatch="//", label="the same, single edits not usable"),
+        Patch(facecolor=_PALE, edgecolor=BLUE, label="merit of a layer"),
+        Patch(facecolor=_WHITE, edgecolor=BLUE, hatch="//", label="the same, single edits not usable"),
     ]
     if windows:
         merits.append(
-            Line2D([], [], color=_RED, marker="|", lw=2.2, label="merit of a window (dotted: as hatched)")
+            Line2D([], [], color=RED, marker="|", lw=2.2, label="merit of a window (dotted: as hatched)")
         )
     handles = [*shares, *merits]
     axes.legend(

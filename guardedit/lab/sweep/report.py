@@ -1,4 +1,4 @@
-"""A sweep as plain data, as rows of tables, and as an edit card. Prints and draws nothing."""
+"""A sweep as JSON data, as table rows, and as an edit card."""
 
 from __future__ import annotations
 
@@ -7,23 +7,23 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
-from guardedit.editing.edit_card import EditCard
+from guardedit.editing.edit_card import CardSettings, EditCard
 from guardedit.lab.locating.last_token import LayerEffects
-from guardedit.lab.sweep.beside import rank_correlation
-from guardedit.lab.sweep.search import Search, Tried
+from guardedit.lab.sweep.search import CandidateResult, SweepResult
+from guardedit.lab.sweep.tracing import rank_correlation
 
-_ROUNDED = 6
+_DECIMALS = 6
 
 
-def numbers(found: Search, trace: LayerEffects | None) -> list[dict[str, Any]]:
-    """One object a candidate, in the order of trying, ready for JSON.
+def numbers(result: SweepResult, trace: LayerEffects | None) -> list[dict[str, Any]]:
+    """One object per candidate, in the order of trying, ready for JSON.
 
-    `trace` is the effect of tracing the layer; None for a window, which has none.
+    `trace` in an object is the tracing effect at the layer; None for a window.
     """
     return [
         {
             "layers": list(one.place.layers),
-            "dials": {kind: dict(dials) for kind, dials in asdict(one.dials).items() if dials},
+            "dials": {kind: dict(values) for kind, values in asdict(one.settings).items() if values},
             "trace": None if (effect := traced(one, trace)) is None else _rounded(effect),
             "usable": one.merit.usable,
             "merit": _rounded(one.merit.value),
@@ -32,92 +32,93 @@ def numbers(found: Search, trace: LayerEffects | None) -> list[dict[str, Any]]:
             "seconds": round(one.seconds, 1),
             "problem": one.problem or None,
         }
-        for one in (*found.places, *found.dials)
+        for one in (*result.places, *result.variations)
     ]
 
 
-def agreement(found: Search, trace: LayerEffects | None) -> float:
-    """Rank correlation over single layers between tracing effect and merit; NaN where undefined."""
-    single = [one for one in found.places if one.place.alone]
+def agreement(result: SweepResult, trace: LayerEffects | None) -> float:
+    """Rank correlation between tracing effect and merit over single layers; NaN where undefined."""
+    single = [one for one in result.places if one.place.alone]
     effects = [traced(one, trace) for one in single]
     pairs = [(e, one.merit.value) for e, one in zip(effects, single, strict=True) if e is not None]
     return rank_correlation([effect for effect, _ in pairs], [value for _, value in pairs])
 
 
-def traced(one: Tried, trace: LayerEffects | None) -> float | None:
-    """The tracing effect at a single layer, a share of probability; None for a window or without a trace."""
+def traced(one: CandidateResult, trace: LayerEffects | None) -> float | None:
+    """The tracing effect at a single layer, as a probability; None for a window or without a trace."""
     return None if trace is None or not one.place.alone else trace.mean[one.place.layer]
 
 
 def card_of(
-    found: Search,
+    result: SweepResult,
     trace: LayerEffects | None,
     *,
     base_sha256: str,
     about: Mapping[str, Any],
     layers: tuple[int, ...] | None = None,
 ) -> EditCard:
-    """What the sweep chose: the best layer alone for methods of one layer, the best place for the others.
+    """The edit card: the best single layer for methods of one layer, the best place for the others.
 
     Args:
-        found: the sweep.
-        trace: beside it.
+        result: of the sweep.
+        trace: to be recorded beside it.
         base_sha256: digest of the base model.
         about: method, facts and seed.
-        layers: where a change is spread, when the sweep cannot say.
+        layers: over which methods spread an edit, if the sweep cannot decide that.
     """
-    single = found.best.place if math.isnan(found.single.merit.value) else found.single.place
+    single = result.best.place if math.isnan(result.single.merit.value) else result.single.place
     return EditCard(
         base_sha256=base_sha256,
         layer=single.layer,
-        layers=layers or found.best.place.layers,
-        edit=found.best.dials.edit,
-        joint=found.best.dials.joint,
+        layers=layers or result.best.place.layers,
+        settings=CardSettings(edit=result.best.settings.edit, joint=result.best.settings.joint),
         about={
             **about,
-            "usable": found.best.merit.usable,
+            "usable": result.best.merit.usable,
             "trace_facts": None if trace is None else trace.facts,
             "trace_window": None if trace is None else trace.window,
-            "rank_correlation": agreement(found, trace),
+            "rank_correlation": agreement(result, trace),
         },
-        sweep=tuple(numbers(found, trace)),
+        sweep=tuple(numbers(result, trace)),
     )
 
 
-def place_table(found: Search, trace: LayerEffects | None) -> list[dict[str, Any]]:
-    """Stage one: one row a place, tracing on the left and editing on the right."""
+def place_table(result: SweepResult, trace: LayerEffects | None) -> list[dict[str, Any]]:
+    """Stage one: one row per place, with the tracing effect on the left and the edits on the right."""
     return [
         {
             "layers": str(one.place),
             "trace": None if (effect := traced(one, trace)) is None else round(effect, 4) + 0.0,
-            **_shown(one),
-            "best": "*" if one.place == found.best.place else "",
+            **_columns(one),
+            "best": "*" if one.place == result.best.place else "",
         }
-        for one in found.places
+        for one in result.places
     ]
 
 
-def dial_table(found: Search) -> list[dict[str, Any]]:
-    """Stage two: one row for each changed dial."""
+def settings_table(result: SweepResult) -> list[dict[str, Any]]:
+    """Stage two: one row per changed setting."""
     return [
-        {"dials": str(one.dials), **_shown(one), "best": "*" if one is found.best else ""}
-        for one in found.dials
+        {"settings": str(one.settings), **_columns(one), "best": "*" if one is result.best else ""}
+        for one in result.variations
     ]
 
 
-def problems(found: Search) -> list[str]:
-    """One line for each candidate that ended early, and one when none is usable."""
+def problems(result: SweepResult) -> list[str]:
+    """One line per candidate that ended early, and one line if none is usable."""
     lines = [
-        f"layers {one.place} {one.dials}: {one.problem}"
-        for one in (*found.places, *found.dials)
+        f"layers {one.place} {one.settings}: {one.problem}"
+        for one in (*result.places, *result.variations)
         if one.problem
     ]
-    if not found.best.merit.usable:
-        lines.append("single edits do not reach what they should anywhere: the best of a poor lot is named")
+    if not result.best.merit.usable:
+        lines.append(
+            "no candidate's single edits reach the limits, so the best of the unusable ones is chosen"
+        )
     return lines
 
 
-def _shown(one: Tried) -> dict[str, Any]:
+def _columns(one: CandidateResult) -> dict[str, Any]:
     alone, together = one.score.alone, one.score.together
     return {
         "efficacy": round(alone.efficacy, 3),
@@ -135,9 +136,9 @@ def _shown(one: Tried) -> dict[str, Any]:
     }
 
 
-def _shares(one: Tried, name: str) -> dict[str, Any]:
+def _shares(one: CandidateResult, name: str) -> dict[str, Any]:
     return {key: _rounded(value) for key, value in asdict(getattr(one.score, name)).items()}
 
 
 def _rounded(value: float) -> float:
-    return round(value, _ROUNDED)
+    return round(value, _DECIMALS)

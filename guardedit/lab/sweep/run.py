@@ -1,7 +1,4 @@
-"""Editing the same facts at every place and with every dial of a sweep.
-
-Knows setups and methods by name; the editing and asking is `lab.editors`'.
-"""
+"""Run a sweep: edit the same facts at every place and with every changed setting."""
 
 from __future__ import annotations
 
@@ -13,31 +10,31 @@ from typing import Any
 from guardedit.editing.method_card import MethodCard
 from guardedit.editing.registry import SEPARATOR, Registry
 from guardedit.editing.setup import Setup
-from guardedit.lab.editors.alone import Alone
+from guardedit.lab.editors.alone import SingleEditScores
 from guardedit.lab.editors.cases import EditCase
-from guardedit.lab.editors.compare import Measured, Plan, compare
+from guardedit.lab.editors.compare import MethodResult, Plan, compare
 from guardedit.lab.editors.measure import Measure
-from guardedit.lab.editors.sequence import Point
-from guardedit.lab.sweep.candidates import Dials, Place, grid, places
+from guardedit.lab.editors.sequence import SequencePoint
+from guardedit.lab.sweep.candidates import ChangedSettings, EditPlace, grid, places
 from guardedit.lab.sweep.merit import Score, Shares
-from guardedit.lab.sweep.search import Search, Tried, search
+from guardedit.lab.sweep.search import CandidateResult, SweepResult, search
 from guardedit.models.weights.fold import Fold
 
-#: What is being done, candidates done, of how many.
+#: Takes the current activity, candidates done, and candidates in total.
 Tell = Callable[[str, int, int], None]
-#: Dials that the fold has as well: an edit must be folded with those it was made with.
+#: Settings that the fold has as well. It must fold an edit with the values with which the edit was made.
 _FOLDED = ("background_weight", "ridge")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Wanted:
+class SweepRequest:
     """What to sweep.
 
     Attributes:
-        method: as the registry knows it.
+        method: name in the registry.
         layers: that may be edited.
-        vary: try other values of the dials as well.
-        fixed: "edit" and "joint" -> dials that are not varied, since the policy sets them.
+        vary: also try other values of the settings.
+        fixed: "edit" and "joint" -> settings that are not varied, because the policy sets them.
     """
 
     method: str
@@ -48,19 +45,19 @@ class Wanted:
 
 def sweep(
     setup: Setup,
-    wanted: Wanted,
+    request: SweepRequest,
     cases: Sequence[EditCase],
     texts: Sequence[str],
     *,
     registry: Registry | None = None,
     tell: Tell = lambda *_: None,
-) -> Search:
-    """Edit the cases at every candidate: each alone in the model, and all at once in it.
+) -> SweepResult:
+    """Edit the cases with every candidate: each case alone in the model, and all cases together.
 
     Args:
-        setup: with second moments of all wanted layers; its dials are where the sweep begins.
-        wanted: what to sweep.
-        cases: vetted, best on different subjects.
+        setup: with second moments of all requested layers. The sweep starts from its settings.
+        request: what to sweep.
+        cases: vetted, preferably on different subjects.
         texts: for the perplexity.
         registry: of methods; default: all that are registered.
         tell: progress.
@@ -70,53 +67,53 @@ def sweep(
         UsageError: for an unknown method.
     """
     registry = registry or Registry()
-    card = registry.resolve(wanted.method.split(SEPARATOR)[0]).card
-    where = places(wanted.layers, spreads=card.spreads)
+    card = registry.resolve(request.method.split(SEPARATOR)[0]).card
+    all_places = places(request.layers, spreads=card.spreads)
     values = {"edit": asdict(setup.settings), "joint": asdict(setup.joint)}
-    what = grid(values, joint=card.dials == "joint", fixed=wanted.fixed) if wanted.vary else []
-    total, done = len(where) + sum(len(values) for _, _, values in what), 0
+    variations = grid(values, joint=card.settings == "joint", fixed=request.fixed) if request.vary else []
+    total, done = len(all_places) + sum(len(values) for _, _, values in variations), 0
 
-    def measure(place: Place, dials: Dials) -> Tried:
+    def measure(place: EditPlace, settings: ChangedSettings) -> CandidateResult:
         nonlocal done
-        name = f"layer {place}" if place.alone else f"layers {place}"
-        told = f"{name}, {dials}" if str(dials) else name
-        tell(told, done, total)
+        layers = f"layer {place}" if place.alone else f"layers {place}"
+        name = f"{layers}, {settings}" if str(settings) else layers
+        tell(name, done, total)
         started = time.perf_counter()
         plan = Plan(
             single=len(cases), sequential=len(cases), batch=len(cases), checkpoints=(len(cases),), most=None
         )
-        (found,) = compare(
-            setup_at(setup, place, dials),
-            [wanted.method],
+        (measured,) = compare(
+            setup_at(setup, place, settings),
+            [request.method],
             cases,
             texts,
             plan,
             registry=registry,
-            tell=lambda what, n, of: tell(f"{told}: {what} {n} of {of}", done, total),
+            tell=lambda what, n, of: tell(f"{name}: {what} {n} of {of}", done, total),
         )
         done += 1
-        tell(told, done, total)
-        return Tried(
+        tell(name, done, total)
+        return CandidateResult(
             place=place,
-            dials=dials,
-            score=score_of(found),
+            settings=settings,
+            score=score_of(measured),
             seconds=time.perf_counter() - started,
-            problem=found.problem,
+            problem=measured.problem,
         )
 
-    return search(where, what, measure)
+    return search(all_places, variations, measure)
 
 
 def card_of_method(registry: Registry, name: str) -> MethodCard:
-    """What a method says of itself, whatever stands behind its name; UsageError for an unknown one."""
+    """The card of a method without its filters; UsageError for an unknown method."""
     card: MethodCard = registry.resolve(name.split(SEPARATOR, maxsplit=1)[0]).card
     return card
 
 
-def setup_at(setup: Setup, place: Place, dials: Dials) -> Setup:
-    """The setup of a candidate; its fold solves with the dials that its edits are made with."""
-    # A dial has the type of its default: `grid` keeps it, and a card is checked for it.
-    edit, joint = dict[str, Any](dials.edit), dict[str, Any](dials.joint)
+def setup_at(setup: Setup, place: EditPlace, changed: ChangedSettings) -> Setup:
+    """The setup of a candidate. Its fold uses the settings with which its edits are made."""
+    # A value has the type of its default: `grid` keeps the type, and edit cards are checked for it.
+    edit, joint = dict[str, Any](changed.edit), dict[str, Any](changed.joint)
     settings = replace(setup.settings, **edit)
     fold = setup.fold
     if any(getattr(settings, name) != getattr(setup.settings, name) for name in _FOLDED):
@@ -133,21 +130,21 @@ def setup_at(setup: Setup, place: Place, dials: Dials) -> Setup:
     )
 
 
-def score_of(found: Measured) -> Score:
-    """The numbers that count for merit; NaN for what was not reached."""
+def score_of(result: MethodResult) -> Score:
+    """The numbers that decide the merit; NaN for those that were not reached."""
     return Score(
-        alone=Shares() if found.alone is None else _shares(found.alone),
-        together=_shares(found.points[-1]) if found.points else Shares(),
+        alone=Shares() if result.alone is None else _shares(result.alone),
+        together=_shares(result.points[-1]) if result.points else Shares(),
     )
 
 
-def _shares(of: Alone | Point) -> Shares:
+def _shares(scores: SingleEditScores | SequencePoint) -> Shares:
     return Shares(
-        efficacy=of.counts.share(Measure.RELIABILITY),
-        unseen=of.counts.share(Measure.GENERALIZATION),
-        other_subject=of.counts.share(Measure.LOCALITY),
-        same_subject=of.counts.share(Measure.SAME_SUBJECT),
-        perplexity_ratio=of.perplexity_ratio,
-        seconds_per_edit=of.seconds_per_edit,
-        refused=of.refused,
+        efficacy=scores.counts.share(Measure.RELIABILITY),
+        unseen=scores.counts.share(Measure.GENERALIZATION),
+        other_subject=scores.counts.share(Measure.LOCALITY),
+        same_subject=scores.counts.share(Measure.SAME_SUBJECT),
+        perplexity_ratio=scores.perplexity_ratio,
+        seconds_per_edit=scores.seconds_per_edit,
+        refused=scores.refused,
     )

@@ -1,4 +1,4 @@
-"""The order in which candidates are tried, and which one is kept. Knows merit; measures nothing itself."""
+"""The search of a sweep: the order in which candidates are tried, and which one is kept."""
 
 from __future__ import annotations
 
@@ -8,34 +8,34 @@ from dataclasses import dataclass, field
 from functools import reduce
 
 from guardedit.core.errors import EditError
-from guardedit.editing.edit_card import Dial
-from guardedit.lab.sweep.candidates import Dials, Place
+from guardedit.editing.edit_card import SettingValue
+from guardedit.lab.sweep.candidates import ChangedSettings, EditPlace
 from guardedit.lab.sweep.merit import Merit, Score, better, merit
 
-#: Merit by which a dial must be better to be changed: less is luck with a few dozen facts.
+#: A changed setting must gain this much merit to be kept: with a few dozen facts less is chance.
 GAIN = 0.01
 
-#: The usual reason where nothing broke.
+#: The reason when no place has merit and none has a problem.
 _UNMEASURED = "no edit took hold, or the model answers no question about other subjects"
 
-#: Whose dials, dial, values.
-Grid = Sequence[tuple[str, str, tuple[Dial, ...]]]
+#: ("edit" or "joint", setting, values), see `candidates.grid`.
+Grid = Sequence[tuple[str, str, tuple[SettingValue, ...]]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Tried:
-    """One candidate.
+class CandidateResult:
+    """One candidate and its measurements.
 
     Attributes:
-        place: the layers edited.
-        dials: set otherwise than at the beginning.
-        score: what was measured.
+        place: the edited layers.
+        settings: that differ from those at the start.
+        score: of its edits.
         seconds: that it took, with all questions.
         problem: why it ended early; empty when it did not.
     """
 
-    place: Place
-    dials: Dials = field(default_factory=Dials)
+    place: EditPlace
+    settings: ChangedSettings = field(default_factory=ChangedSettings)
     score: Score
     seconds: float
     problem: str = ""
@@ -46,46 +46,46 @@ class Tried:
         return merit(self.score)
 
 
-#: Edits at a place with dials and asks.
-Measure = Callable[[Place, Dials], Tried]
+#: Measures a candidate.
+MeasureCandidate = Callable[[EditPlace, ChangedSettings], CandidateResult]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Search:
-    """What was tried and what was kept.
+class SweepResult:
+    """All candidates, and the best ones.
 
     Attributes:
-        places: stage one, every place with the dials as they were.
-        dials: stage two, around the best place.
-        single: the best layer alone.
+        places: stage one, every place with the settings at the start.
+        variations: stage two, changed settings at the best place.
+        single: the best single layer of stage one.
         best: the best of all.
     """
 
-    places: tuple[Tried, ...]
-    dials: tuple[Tried, ...]
-    single: Tried
-    best: Tried
+    places: tuple[CandidateResult, ...]
+    variations: tuple[CandidateResult, ...]
+    single: CandidateResult
+    best: CandidateResult
 
 
-def search(places: Sequence[Place], grid: Grid, measure: Measure) -> Search:
-    """Try every place, then around the best one every dial in turn; a change is kept before the next dial.
+def search(places: Sequence[EditPlace], grid: Grid, measure: MeasureCandidate) -> SweepResult:
+    """Try every place, then at the best one each setting in turn. A gain is kept for the next setting.
 
     Raises:
-        EditError: when no place has any merit; names a reason.
+        EditError: when no place has merit; names a reason.
     """
-    first = [measure(place, Dials()) for place in places]
+    first = [measure(place, ChangedSettings()) for place in places]
     start = reduce(_better, first)
     if math.isnan(start.merit.value):
         reason = next((one.problem for one in first if one.problem), _UNMEASURED)
         raise EditError(f"no layer of {', '.join(map(str, places))} takes these edits: {reason}")
-    best, second = start, list[Tried]()
+    best, second = start, list[CandidateResult]()
     for kind, name, values in grid:
-        tried = [measure(start.place, best.dials.having(kind, name, value)) for value in values]
+        tried = [measure(start.place, best.settings.having(kind, name, value)) for value in values]
         second += tried
         best = reduce(lambda one, other: _better(one, other, gain=GAIN), tried, best)
     single = reduce(_better, [one for one in first if one.place.alone])
-    return Search(places=tuple(first), dials=tuple(second), single=single, best=best)
+    return SweepResult(places=tuple(first), variations=tuple(second), single=single, best=best)
 
 
-def _better(one: Tried, other: Tried, *, gain: float = 0.0) -> Tried:
+def _better(one: CandidateResult, other: CandidateResult, *, gain: float = 0.0) -> CandidateResult:
     return other if better(other.merit, one.merit, gain=gain) else one

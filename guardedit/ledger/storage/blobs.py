@@ -1,7 +1,7 @@
-"""Content-addressed files under `objects/`: written whole or not at all, verified whenever they are read.
+"""Content-addressed files under `objects/`: written atomically, and verified each time they are read.
 
-Knows nothing of what the bytes mean. A blob counts only once a committed row names it; one that no row
-names is left over from a crash and does no harm.
+The content is opaque here. A blob counts only once a committed row names its digest. One that no row names
+is left over from a crash and harmless.
 """
 
 from __future__ import annotations
@@ -12,10 +12,10 @@ import os
 from collections.abc import Iterable
 from pathlib import Path
 
+from guardedit.core.durable import sync_folder
 from guardedit.core.errors import LedgerCorrupt
 from guardedit.core.failpoints import failpoint
-from guardedit.ledger.storage.database import translated
-from guardedit.ledger.storage.durable import sync_folder
+from guardedit.ledger.storage.database import translated_errors
 
 _UNFINISHED = ".tmp-"
 
@@ -27,18 +27,19 @@ class Blobs:
         self._folder = folder
 
     def path(self, digest: str) -> Path:
-        """Where the blob of a sha256 digest lies."""
+        """The file of a sha256 digest."""
         return self._folder / digest[:2] / digest[2:]
 
     def put(self, payloads: Iterable[bytes]) -> None:
-        """Make every payload durable under its digest, before any row names it.
+        """Make every payload durable under its digest. Call it before a row names the digest.
 
         Raises:
             StorageFull: no space, or the disk failed; unfinished files are removed.
         """
-        # A name is durable only when its folder is. Whoever made a folder may have died before it was.
+        # A file name is durable only when its folder is synced. All folders on the way are synced, since the
+        # process that created one may have crashed before it synced it.
         folders: set[Path] = set()
-        with translated(self._folder):
+        with translated_errors(self._folder):
             for payload in payloads:
                 target = self.path(hashlib.sha256(payload).hexdigest())
                 target.parent.mkdir(parents=True, exist_ok=True)
@@ -49,10 +50,10 @@ class Blobs:
                 sync_folder(folder)
 
     def get(self, digest: str) -> bytes:
-        """The payload.
+        """The payload of a digest.
 
         Raises:
-            LedgerCorrupt: the file is missing or holds other bytes.
+            LedgerCorrupt: the file is missing or has other content.
         """
         path = self.path(digest)
         try:
@@ -70,11 +71,11 @@ class Blobs:
         return payload
 
     def any(self) -> bool:
-        """Whether there is any file at all."""
+        """Whether there is any blob, finished or not."""
         return any(self._folder.glob("*/*"))
 
     def sweep(self) -> None:
-        """Remove what a crash left half written. Only for the one process that writes."""
+        """Remove unfinished files of a crash. Only for the one process that writes blobs."""
         for path in self._folder.glob(f"*/{_UNFINISHED}*"):
             path.unlink(missing_ok=True)
 
@@ -92,7 +93,7 @@ def _write(target: Path, payload: bytes) -> None:
             failpoint("blob.fsync")
             os.fsync(file.fileno())
         failpoint("blob.rename")
-        # Replaces a damaged file of the same name as well.
+        # Also replaces a damaged file of the same name.
         unfinished.replace(target)
     except BaseException:
         with contextlib.suppress(OSError):

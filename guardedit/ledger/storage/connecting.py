@@ -1,8 +1,8 @@
-"""Opening the SQLite file: to write, or only to read.
+"""Opens the SQLite file, for writing or for reading only, and checks it against `ledger.head`.
 
-Reading needs no writing. Where a writer is at work the file is opened read-only beside it. Otherwise it is
-read from a private copy: SQLite would leave its index beside the database even for a reader, and cannot read
-at all where it may not make one.
+Reading writes nothing, not even beside the database. While a writer is at work, the file is opened
+read-only beside it. Otherwise a private copy is read, because SQLite would create its index beside the
+database even for a reader, and cannot read at all where it may not create one.
 """
 
 from __future__ import annotations
@@ -16,12 +16,12 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from urllib.parse import quote
 
+from guardedit.core.durable import sync_folder
 from guardedit.core.errors import LedgerBusy, LedgerCorrupt, LedgerError, UsageError
 from guardedit.core.failpoints import failpoint
 from guardedit.ledger.storage.blobs import Blobs
-from guardedit.ledger.storage.database import BUSY_S, FORMAT, Database, schema, translated
-from guardedit.ledger.storage.durable import sync_folder
-from guardedit.ledger.storage.heads import Heads
+from guardedit.ledger.storage.database import BUSY_S, FORMAT, Database, schema, translated_errors
+from guardedit.ledger.storage.heads import HeadFile
 from guardedit.ledger.storage.lock import Presence
 from guardedit.ledger.storage.migrating import MIGRATIONS, format_of, migrate
 
@@ -31,144 +31,153 @@ _SMALLEST_BYTES = 512  # one page
 _ATTEMPTS = 50
 
 
-def writable(folder: Path, *, key: bytes = b"", keeper: bool = False, compare: bool = True) -> Database:
-    """The database in `folder`, made when missing. A `keeper` keeps `ledger.head` short.
+def writable(
+    folder: Path, *, key: bytes = b"", compacts_heads: bool = False, check_heads: bool = True
+) -> Database:
+    """The database in `folder` for writing, created when missing, migrated when older.
 
-    Without `compare` what `ledger.head` says is not asked: only for who writes it anew.
+    Args:
+        folder: created when missing.
+        key: signs `ledger.head`; empty for none.
+        compacts_heads: this process keeps `ledger.head` short. Only one process may.
+        check_heads: compare the database with `ledger.head`. False only in order to rewrite that file.
 
     Raises:
-        LedgerCorrupt: the file is damaged, gone beside what belonged to it, or ends before `ledger.head`.
+        LedgerCorrupt: the file is damaged, missing beside files that belong to it, or ends before
+            `ledger.head` does.
         LedgerError: it cannot be opened, another version wrote it, or its heads are signed and `key` is
             missing.
     """
     path = folder / NAME
-    with contextlib.ExitStack() as undo, translated(path):
-        _make(folder)
-        _bring_up_to_date(folder, path)
+    with contextlib.ExitStack() as undo, translated_errors(path):
+        _create_folder(folder)
+        _migrate_older(folder, path)
         presence = Presence.shared(folder)
         undo.callback(presence.release)
-        heads = Heads(folder, key, keeper=keeper)
-        # Before the database, which may grow meanwhile.
-        noted = heads.frozen() if compare else Heads(folder, seen=())
-        noted.refuse_unsigned()
-        if _refuse_cut(path):
-            _refuse_lost(path, noted)
+        heads = HeadFile(folder, key, compacts=compacts_heads)
+        # Read before the database, which may grow meanwhile.
+        recorded = heads.frozen() if check_heads else HeadFile(folder, lines=())
+        recorded.refuse_unsigned()
+        if _is_absent(path):
+            _refuse_lost(path, recorded)
         connection = _connect(str(path))
         undo.callback(connection.close)
         if format_of(connection) == 0:
-            _refuse_lost(path, noted)
+            _refuse_lost(path, recorded)
         _prepare(connection, path)
         sync_folder(folder)
         database = Database(path, connection, heads, presence.release)
-        if compare:
-            _compare(database, noted)
-            if not noted.read() and not database.last()[0]:
+        if check_heads:
+            _refuse_contradiction(database, recorded)
+            if not recorded.read() and not database.last_event()[0]:
                 heads.begin()
         undo.pop_all()
     return database
 
 
 def readable(folder: Path, *, key: bytes = b"") -> Database:
-    """The database in `folder`, which is left as it is, to the last file beside it.
+    """The database in `folder` for reading. No file in the folder is changed or created.
 
-    Where no writer is at work, it stays as it was when it was opened.
+    Where no writer is at work, it shows the state at the time of opening.
 
     Raises:
         UsageError: there is no ledger.
         LedgerCorrupt, LedgerError: as for `writable`.
     """
     path = folder / NAME
-    with contextlib.ExitStack() as undo, translated(path):
-        noted = Heads(folder, key).frozen()
-        if _refuse_cut(path):
-            _refuse_lost(path, noted)
+    with contextlib.ExitStack() as undo, translated_errors(path):
+        recorded = HeadFile(folder, key).frozen()
+        if _is_absent(path):
+            _refuse_lost(path, recorded)
         if not path.is_file():
             raise UsageError(
                 f"there is no ledger in {folder}: the first `guardedit submit` or `run` makes it"
             )
-        connection, done = _beside_a_writer(folder) or _from_a_copy(folder)
-        undo.callback(done)
+        connection, close = _beside_a_writer(folder) or _from_a_copy(folder)
+        undo.callback(close)
         if format_of(connection) == 0:
-            _refuse_lost(path, noted)
+            _refuse_lost(path, recorded)
         _check_format(connection, path)
-        database = Database(path, connection, noted, done)
-        _compare(database, noted)
+        database = Database(path, connection, recorded, close)
+        _refuse_contradiction(database, recorded)
         undo.pop_all()
     return database
 
 
-def _make(folder: Path) -> None:
+def head_problems(database: Database, recorded: HeadFile) -> Iterator[str]:
+    """One sentence for each contradiction between the database and heads that were read before it."""
+    numbers = {head.seq for head in recorded.read()}
+    rows = database.rows(
+        "SELECT seq, hash FROM events WHERE seq IN (SELECT value FROM json_each(?))",
+        (json.dumps(sorted(numbers)),),
+    )
+    hashes = {int(seq): str(digest) for seq, digest in rows}
+    yield from recorded.problems(database.last_event()[0], hashes)
+
+
+def _create_folder(folder: Path) -> None:
     if not folder.is_dir():
         folder.mkdir(parents=True, exist_ok=True)
         sync_folder(folder.parent)
 
 
-def _bring_up_to_date(folder: Path, path: Path) -> None:
+def _migrate_older(folder: Path, path: Path) -> None:
     """Migrate a database of an earlier version; LedgerBusy while another process has it open."""
-    if not path.is_file() or _refuse_cut(path):
+    if not path.is_file() or _is_absent(path):
         return
     with contextlib.closing(_connect(str(path))) as connection:
         version = format_of(connection)
         if version not in MIGRATIONS:
             return
-        alone = Presence.alone(folder)
-        if alone is None:
+        presence = Presence.exclusive(folder)
+        if presence is None:
             raise LedgerBusy(
                 f"{path} has format {version} and is open in another process: end that one, "
-                f"then the next command brings the ledger to format {FORMAT}"
+                f"then the next command migrates the ledger to format {FORMAT}"
             )
         try:
             migrate(connection)
         finally:
-            alone.release()
+            presence.release()
 
 
-def _refuse_cut(path: Path) -> bool:
-    """Whether there is no database yet; LedgerCorrupt for less than a page of one."""
+def _is_absent(path: Path) -> bool:
+    """Whether the database is missing or empty; LedgerCorrupt for less than one page of it."""
     size = path.stat().st_size if path.exists() else 0
     if 0 < size < _SMALLEST_BYTES:
-        # SQLite would take it for an empty database and write over it.
+        # SQLite would treat it as an empty database and overwrite it.
         raise LedgerCorrupt(f"{path} is damaged: it was cut off; restore the folder from a backup")
     return size == 0
 
 
-def _refuse_lost(path: Path, noted: Heads) -> None:
-    """LedgerCorrupt for a database without tables where what belonged to it lies beside it."""
-    last = max((head.seq for head in noted.read()), default=0)
+def _refuse_lost(path: Path, recorded: HeadFile) -> None:
+    """Raise LedgerCorrupt for a database without tables when other files of a ledger exist beside it."""
+    last = max((head.seq for head in recorded.read()), default=0)
     if last or Blobs(path.parent / "objects").any():
-        what = f"{noted.path.name} names event {last}" if last else "blobs lie beside it"
+        evidence = f"{recorded.path.name} names event {last}" if last else "blobs lie beside it"
         raise LedgerCorrupt(
-            f"{path} is missing or empty but {what}, so the database was lost: "
+            f"{path} is missing or empty but {evidence}, so the database was lost: "
             "restore the folder from a backup"
         )
 
 
-def _compare(database: Database, noted: Heads) -> None:
-    """LedgerCorrupt where the database does not reach to what was noted."""
-    for said in noted_problems(database, noted):
-        raise LedgerCorrupt(said)
-
-
-def noted_problems(database: Database, noted: Heads) -> Iterator[str]:
-    """What is wrong between the database and heads that were read before it, in sentences."""
-    numbers = {head.seq for head in noted.read()}
-    rows = database.rows(
-        "SELECT seq, hash FROM events WHERE seq IN (SELECT value FROM json_each(?))",
-        (json.dumps(sorted(numbers)),),
-    )
-    yield from noted.problems(database.last()[0], {int(seq): str(digest) for seq, digest in rows})
+def _refuse_contradiction(database: Database, recorded: HeadFile) -> None:
+    """Raise LedgerCorrupt where the database contradicts the recorded heads."""
+    for problem in head_problems(database, recorded):
+        raise LedgerCorrupt(problem)
 
 
 def _connect(address: str, *, uri: bool = False) -> sqlite3.Connection:
     connection = sqlite3.connect(
         address, uri=uri, timeout=BUSY_S, isolation_level=None, check_same_thread=False
     )
-    # A damaged text must not end a listing; `verify` finds it.
+    # A damaged text must not make a whole listing fail; `verify` reports it.
     connection.text_factory = lambda raw: raw.decode("utf-8", "backslashreplace")
     return connection
 
 
 def _prepare(connection: sqlite3.Connection, path: Path) -> None:
+    """Set the connection up for durable writing, and create the tables where there are none."""
     connection.execute("PRAGMA synchronous = FULL")
     connection.execute("PRAGMA foreign_keys = ON")
     connection.execute("PRAGMA journal_mode = WAL")
@@ -184,9 +193,7 @@ def _prepare(connection: sqlite3.Connection, path: Path) -> None:
 def _check_format(connection: sqlite3.Connection, path: Path) -> None:
     version = format_of(connection)
     if version == 0:
-        raise UsageError(
-            f"{path} was begun and holds nothing yet: `guardedit submit` or `run` goes on with it"
-        )
+        raise UsageError(f"{path} has no tables yet: `guardedit submit` or `run` creates them")
     if version != FORMAT:
         raise LedgerError(
             f"{path} has format {version}, this guardedit reads format {FORMAT}: "
@@ -195,8 +202,8 @@ def _check_format(connection: sqlite3.Connection, path: Path) -> None:
 
 
 def _beside_a_writer(folder: Path) -> tuple[sqlite3.Connection, Callable[[], None]] | None:
-    """A read-only connection that follows a writer; None when there is none, or it cannot be had."""
-    if presence := Presence.alone(folder):
+    """A read-only connection that follows a writer; None when there is no writer or it fails."""
+    if presence := Presence.exclusive(folder):
         presence.release()
         return None
     with contextlib.ExitStack() as undo:
@@ -211,10 +218,10 @@ def _beside_a_writer(folder: Path) -> tuple[sqlite3.Connection, Callable[[], Non
 
 
 def _from_a_copy(folder: Path) -> tuple[sqlite3.Connection, Callable[[], None]]:
-    """A connection to a copy of the database and of what its log still holds."""
+    """A connection to a private, migrated copy of the database and its write-ahead log."""
     with contextlib.ExitStack() as undo:
         private = Path(undo.enter_context(tempfile.TemporaryDirectory(prefix="guardedit-")))
-        presence = Presence.alone(folder)
+        presence = Presence.exclusive(folder)
         try:
             _copy(folder, private)
         finally:
@@ -227,6 +234,7 @@ def _from_a_copy(folder: Path) -> tuple[sqlite3.Connection, Callable[[], None]]:
 
 
 def _copy(folder: Path, private: Path) -> None:
+    """Copy database and log, again until neither changed meanwhile."""
     names = (NAME, f"{NAME}-wal")
     for _ in range(_ATTEMPTS):
         before = _stamps(folder, names)
@@ -236,7 +244,7 @@ def _copy(folder: Path, private: Path) -> None:
                 shutil.copyfile(folder / name, private / name)
         if _stamps(folder, names) == before:
             return
-    raise LedgerBusy(f"{folder / NAME} changed whenever it was copied: ask again while less is written")
+    raise LedgerBusy(f"{folder / NAME} changed during every copy: try again while less is written")
 
 
 def _stamps(folder: Path, names: tuple[str, ...]) -> list[tuple[int, ...]]:

@@ -1,7 +1,7 @@
-"""The SQLite file: what a transaction is, and what its errors are called here.
+"""The SQLite file: transactions, snapshots, and SQLite's errors as errors of `core.errors`.
 
-Knows of the tables only where their last event stands. A commit that returned is on the disk: WAL with
-`synchronous=FULL`, and its event noted in `ledger.head`.
+Of the tables this file knows only `events`. A commit is on the disk when it returns: WAL with
+`synchronous=FULL`, and its last event in `ledger.head`.
 """
 
 from __future__ import annotations
@@ -25,46 +25,46 @@ from guardedit.core.errors import (
     UsageError,
 )
 from guardedit.core.failpoints import failpoint
-from guardedit.ledger.storage.heads import Heads
+from guardedit.ledger.storage.heads import HeadFile
 
 #: How long a transaction waits for another process that writes, in seconds.
 BUSY_S = 30.0
-#: `PRAGMA user_version` of the files written here.
+#: `PRAGMA user_version` of the files written by this version.
 FORMAT = 3
 
-_LAST = "SELECT seq, hash FROM events ORDER BY seq DESC LIMIT 1"
+_LAST_EVENT = "SELECT seq, hash FROM events ORDER BY seq DESC LIMIT 1"
 _FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO})
 _FAILED_SYNC = frozenset({sqlite3.SQLITE_IOERR_FSYNC, sqlite3.SQLITE_IOERR_DIR_FSYNC})
 
 
 class Database:
-    """One connection, with one lock around it: threads take turns, a transaction is never shared.
+    """One SQLite connection behind one lock: threads take turns and never share a transaction.
 
-    `done` gives back what else was taken to open it. `connecting` makes one.
+    Made by `storage.connecting`. `on_close` is called after the connection is closed.
     """
 
     def __init__(
-        self, path: Path, connection: sqlite3.Connection, heads: Heads, done: Callable[[], None]
+        self, path: Path, connection: sqlite3.Connection, heads: HeadFile, on_close: Callable[[], None]
     ) -> None:
         self.path = path
         self.heads = heads
         self._connection = connection
-        self._done = done
+        self._on_close = on_close
         self._lock = threading.RLock()
         self._failed_sync = False
-        self._noted: tuple[int, str] | None = None
-        self._owed: tuple[int, str] | None = None
+        self._written_head: tuple[int, str] | None = None
+        self._unwritten_head: tuple[int, str] | None = None
 
-    def check(self) -> list[str]:
-        """What `PRAGMA integrity_check` complains about; empty for a sound file."""
-        said = [str(row[0]) for row in self.rows("PRAGMA integrity_check")]
-        return [] if said == ["ok"] else said
+    def integrity_problems(self) -> list[str]:
+        """The findings of `PRAGMA integrity_check`; empty for a sound file."""
+        findings = [str(row[0]) for row in self.rows("PRAGMA integrity_check")]
+        return [] if findings == ["ok"] else findings
 
     def rows(self, sql: str, parameters: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
         """All rows of a query."""
-        given = [utf8(value) if isinstance(value, str) else value for value in parameters]
-        with self._lock, translated(self.path):
-            return self._connection.execute(sql, given).fetchall()
+        storable = [utf8(value) if isinstance(value, str) else value for value in parameters]
+        with self._lock, translated_errors(self.path):
+            return self._connection.execute(sql, storable).fetchall()
 
     def row(self, sql: str, parameters: Sequence[Any] = ()) -> tuple[Any, ...] | None:
         """The first row of a query."""
@@ -79,39 +79,39 @@ class Database:
             StorageFull: the disk is full or failed; nothing was kept.
             LedgerBusy: another process wrote for longer than `BUSY_S`.
         """
-        with self._lock, translated(self.path):
+        with self._lock, translated_errors(self.path):
             if self._failed_sync:
-                # The kernel may have dropped the pages that it could not write: a second fsync
-                # would succeed and mean nothing. Only reading the file again tells what is there.
+                # The kernel may have dropped the pages that it could not write. A second fsync would then
+                # succeed and prove nothing. Only reading the file again shows what it contains.
                 raise StorageFull(f"an earlier fsync of {self.path} failed: open the ledger again")
-            self._note()
+            self._write_head()
             self._connection.execute("BEGIN IMMEDIATE")
             try:
                 yield self._connection
-                self._owed = self._connection.execute(_LAST).fetchone()
+                self._unwritten_head = self._connection.execute(_LAST_EVENT).fetchone()
                 failpoint(f"{step}.before")
                 self._connection.execute("COMMIT")
             except BaseException as error:
-                self._owed = None
+                self._unwritten_head = None
                 self._failed_sync = getattr(error, "sqlite_errorcode", None) in _FAILED_SYNC
                 with contextlib.suppress(sqlite3.Error):
                     self._connection.execute("ROLLBACK")
                 raise
             failpoint(f"{step}.after")
-            # The commit stands, whatever becomes of the note: it is owed until the next transaction,
-            # which is refused when it cannot be made even then.
+            # The commit is valid even if its head cannot be written now. Then the next transaction tries
+            # again first, and is refused if it fails as well.
             with contextlib.suppress(OSError):
-                self._note()
+                self._write_head()
 
-    def last(self) -> tuple[int, str]:
+    def last_event(self) -> tuple[int, str]:
         """Number and hash of the last event; (0, "") for none."""
-        row = self.row(_LAST)
+        row = self.row(_LAST_EVENT)
         return (int(row[0]), str(row[1])) if row else (0, "")
 
     @contextlib.contextmanager
     def snapshot(self) -> Iterator[None]:
-        """Several reads of one and the same moment."""
-        with self._lock, translated(self.path):
+        """All reads in the block see the same state."""
+        with self._lock, translated_errors(self.path):
             if self._connection.in_transaction:
                 yield
                 return
@@ -122,35 +122,39 @@ class Database:
                 self._connection.execute("ROLLBACK")
 
     def version(self) -> int:
-        """A number that is another one after every commit of another connection."""
+        """A number that changes with every commit of another connection."""
         return int(self.rows("PRAGMA data_version")[0][0])
 
     def close(self) -> None:
-        """Give the file back."""
+        """Close the file."""
         with self._lock:
             self._connection.close()
-            self._done()
+            self._on_close()
 
-    def _note(self) -> None:
-        """Append to `ledger.head` what was committed last."""
-        # Order of fsync: blob, its folder, write-ahead log (the commit), ledger.head. Whoever dies
-        #   before the commit      leaves a blob that no row names: swept up or made again;
-        #   before the head's line leaves a database that is ahead of the file: the next line mends that;
-        #   within the line        leaves a torn one: skipped, and the next begins on a line of its own.
-        # Never is the file ahead of the database, unless what the disk had confirmed was lost.
-        if self._owed is not None and self._owed != self._noted:
-            self.heads.append(*self._owed)
-            self._noted = self._owed
-        self._owed = None
+    def _write_head(self) -> None:
+        """Append the last commit to `ledger.head`, unless it is there."""
+        # Order of fsync: blob, its folder, write-ahead log (the commit), ledger.head. A crash
+        #   before the commit           leaves a blob that no row names: swept up or written again;
+        #   before the line is written  leaves the database ahead of the file: the next line makes up for it;
+        #   within the line             leaves a torn line: ignored, and the next one starts on a new line.
+        # The file is never ahead of the database, unless data that the disk had confirmed was lost.
+        if self._unwritten_head is not None and self._unwritten_head != self._written_head:
+            self.heads.append(*self._unwritten_head)
+            self._written_head = self._unwritten_head
+        self._unwritten_head = None
 
 
 def utf8(text: str) -> str:
-    """The text as SQLite takes it: a lone surrogate, as in file names that are no text, is written out."""
+    """The text as SQLite can store it: a lone surrogate, as in file names that are not UTF-8, is escaped."""
     return text.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
 def read_json(text: str) -> Any:
-    """A recorded JSON value; LedgerCorrupt when the text is none."""
+    """Decode recorded JSON.
+
+    Raises:
+        LedgerCorrupt: the text is not JSON.
+    """
     try:
         return json.loads(text)
     except ValueError as error:
@@ -166,40 +170,40 @@ def schema() -> str:
 
 
 @contextlib.contextmanager
-def translated(path: Path) -> Iterator[None]:
-    """Say SQLite's and the operating system's errors in the words of `core.errors`."""
+def translated_errors(path: Path) -> Iterator[None]:
+    """Raise the errors of SQLite and of the operating system in the block as errors of `core.errors`."""
     try:
         yield
     except sqlite3.Error as error:
         raise _from_sqlite(error, path) from error
-    except UnicodeDecodeError as error:  # in what SQLite says of a damaged schema
+    except UnicodeDecodeError as error:  # in SQLite's message about a damaged schema
         raise LedgerCorrupt(f"{path} is damaged: {error}; restore the folder from a backup") from error
     except OverflowError as error:
-        raise UsageError(
-            "a number is larger than any that the ledger holds: it names nothing here"
-        ) from error
+        raise UsageError("a number is too large for the ledger, so nothing has that number") from error
     except OSError as error:
         if error.errno in _FULL:
             raise StorageFull(
                 f"cannot write {path}: {error.strerror}; free space and try again, nothing was kept"
             ) from error
         raise LedgerError(
-            f"cannot use {path}: {error.strerror or error}; check the folder and its rights"
+            f"cannot use {path}: {error.strerror or error}; check the folder and its permissions"
         ) from error
 
 
 def _from_sqlite(error: sqlite3.Error, path: Path) -> Exception:
-    # The low byte is the kind, the rest of the number says where it happened.
+    # The low byte is the kind of error, the rest of the code says where it happened.
     match getattr(error, "sqlite_errorcode", 0) & 0xFF:
         case sqlite3.SQLITE_FULL | sqlite3.SQLITE_IOERR:
             return StorageFull(
                 f"cannot write {path}: {error}; free space or check the disk, nothing was kept"
             )
         case sqlite3.SQLITE_BUSY | sqlite3.SQLITE_LOCKED:
-            return LedgerBusy(f"{path} was locked for more than {BUSY_S:g} s: see who else writes to it")
+            return LedgerBusy(
+                f"{path} was locked for more than {BUSY_S:g} s: find out which process writes to it"
+            )
         case sqlite3.SQLITE_CORRUPT | sqlite3.SQLITE_NOTADB:
             return LedgerCorrupt(f"{path} is damaged: {error}; restore the folder from a backup")
         case sqlite3.SQLITE_CONSTRAINT:
             return ConflictError(f"{path} refuses the step: {error}; nothing was kept")
         case _:
-            return LedgerError(f"cannot use {path}: {error}; check the folder and its rights")
+            return LedgerError(f"cannot use {path}: {error}; check the folder and its permissions")

@@ -1,12 +1,12 @@
-"""The end of the chain, noted outside the database: `ledger.head`, one line for each commit.
+"""`ledger.head`: the end of the hash chain, recorded outside the database with one line for each commit.
 
-A chain shows that a row was changed or taken out of it. It cannot show that its end was cut off, that the
+The chain detects a row that was changed or removed. It cannot detect that its end was cut off, that the
 write-ahead log was lost, or that the whole file is gone. This file can: it names the last event of each
 commit, and is on the disk when the commit returns. With a key each line is signed, so that nobody without
-the key can make database and file agree on something else.
+the key can change the database and this file consistently.
 
-What stays possible for somebody who may write to the folder: to put back an older database together with the
-file as it was then. Against that, keep a copy of the last line somewhere else.
+One attack remains for somebody who can write to the folder: restoring an older database together with the
+file of that time. To detect that, keep a copy of the last line in another place.
 """
 
 from __future__ import annotations
@@ -19,33 +19,37 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+from guardedit.core.durable import sync_folder
 from guardedit.core.errors import LedgerCorrupt, LedgerError
 from guardedit.core.failpoints import failpoint
-from guardedit.ledger.storage.durable import sync_folder
 
 NAME = "ledger.head"
-#: From this size on the file is written anew with its last line.
+#: From this size on the file is rewritten with its last line alone.
 LARGE_BYTES = 64 * 1024
 
-_START = "0" * 64  # stands where there is no event yet
+_NO_EVENT = "0" * 64  # takes the place of a hash while there is no event
 _LINE = re.compile(r"(\d{1,18}) ([0-9a-f]{64}) ([0-9a-f]{64}|-)")
-#: What a crash in the middle of a line leaves. The next line begins with a line break of its own.
-_TORN = re.compile(r"\d{0,18}|\d{1,18} [0-9a-f]{0,64}|\d{1,18} [0-9a-f]{64} [0-9a-f]{0,63}")
+#: What a crash in the middle of a line leaves. The next line starts with a line break of its own.
+_TORN_LINE = re.compile(r"\d{0,18}|\d{1,18} [0-9a-f]{0,64}|\d{1,18} [0-9a-f]{64} [0-9a-f]{0,63}")
 _REMEDY = "restore the folder from a backup"
 
 
 class Head(NamedTuple):
-    """The last event of a commit; `signature` "-" where no key was given."""
+    """The last event of a commit; `signature` "-" where no key is used."""
 
     seq: int
     hash: str
     signature: str = "-"
 
 
-class Heads:
-    """The file of one ledger, and the key that its lines are signed with; empty for none.
+class HeadFile:
+    """The file `ledger.head` of one ledger.
 
-    The one process that is its `keeper` writes the file anew when it is large.
+    Args:
+        folder: the ledger's folder.
+        key: signs the lines; empty for none.
+        compacts: rewrite the file when it is large. Only one process may do this.
+        lines: fixed content to use instead of the file's.
     """
 
     def __init__(
@@ -53,75 +57,75 @@ class Heads:
         folder: Path,
         key: bytes = b"",
         *,
-        keeper: bool = False,
-        seen: Sequence[Head] | None = None,
+        compacts: bool = False,
+        lines: Sequence[Head] | None = None,
     ) -> None:
         self.path = folder / NAME
         self._key = key
-        self._keeper = keeper
-        self._seen = seen
+        self._compacts = compacts
+        self._lines = lines
 
-    def frozen(self) -> Heads:
-        """These heads as they are now, to compare with a copy of the database that is not older."""
-        return Heads(self.path.parent, self._key, seen=self.read())
+    def frozen(self) -> HeadFile:
+        """A copy with the present content, to compare with a copy of the database that is not older."""
+        return HeadFile(self.path.parent, self._key, lines=self.read())
 
     def read(self) -> Sequence[Head]:
-        """All lines, in the order they were written; none where there is no file.
+        """All lines, in the order they were written; empty where there is no file.
 
         Raises:
-            LedgerCorrupt: a line is none, or is not signed by this key.
+            LedgerCorrupt: a line is malformed, or not signed with this key.
             LedgerError: the file cannot be read.
         """
-        return self._read() if self._seen is None else self._seen
+        return self._read_file() if self._lines is None else self._lines
 
     def begin(self) -> None:
-        """Say that there is no event yet, before the first one comes."""
-        self.append(0, _START)
+        """Record that there is no event yet. Call it before the first event is written."""
+        self.append(0, _NO_EVENT)
         sync_folder(self.path.parent)
 
     def append(self, seq: int, digest: str) -> None:
-        """Note the end of a commit, durably.
+        """Record the last event of a commit, durably.
 
-        Dying before this line is on the disk is harmless: the database is then ahead of the file, and
-        only a file ahead of the database means a loss.
+        A crash before this line is on the disk is harmless: the database is then ahead of the file, and
+        only a file ahead of the database indicates a loss.
         """
         failpoint("head.append")
-        # Opened each time: another process may have written the file anew.
+        # Opened each time, since another process may have rewritten the file.
         handle = os.open(self.path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o644)
         try:
-            # One write, so that the lines of two processes do not mix.
+            # One write, so that lines of two processes do not mix.
             os.write(handle, f"\n{self._line(Head(seq, digest))}\n".encode())
             failpoint("head.fsync")
             os.fsync(handle)
             large = os.fstat(handle).st_size > LARGE_BYTES
         finally:
             os.close(handle)
-        if large and self._keeper:
-            # A line that another process writes meanwhile may be lost. That is harmless: see above.
-            self._write_anew(max(self.read()))
+        if large and self._compacts:
+            # A line that another process writes at this moment may be lost. That is harmless: see above.
+            self._rewrite(max(self.read()))
 
-    def renew(self, seq: int, digest: str) -> None:
-        """Let this be the end from now on, whatever the file said."""
-        self._write_anew(Head(seq, digest) if seq else Head(0, _START))
+    def reset(self, seq: int, digest: str) -> None:
+        """Replace the whole content by this one head."""
+        self._rewrite(Head(seq, digest) if seq else Head(0, _NO_EVENT))
 
     def refuse_unsigned(self) -> None:
-        """LedgerError for a writer without the key that this ledger's lines are signed with."""
+        """Raise LedgerError for a writer without a key when the lines are signed."""
         if not self._key and any(head.signature != "-" for head in self.read()):
             raise LedgerError(
                 f"{self.path} is signed: set GUARDEDIT_LEDGER_KEY to the key that this ledger was begun with"
             )
 
     def problems(self, last: int, hashes: Mapping[int, str]) -> Iterator[str]:
-        """Where the database does not reach to what was noted, or tells another story.
+        """One sentence for each contradiction between the lines and the database.
 
         Args:
-            last: the database's last event, 0 for none.
-            hashes: of its events whose numbers are in `read`.
+            last: number of the database's last event, 0 for none.
+            hashes: number -> hash in the database, of those events that the lines name.
         """
         heads = self.read()
-        # Looked at again: both may have been begun by somebody else since.
-        if last and not heads and not self._read():
-            yield f"{self.path} is missing or empty, so nothing says whether events were cut off: {_REMEDY}"
+        # The file is read again: another process may have created both since.
+        if last and not heads and not self._read_file():
+            yield f"{self.path} is missing or empty, so nothing shows whether events were cut off: {_REMEDY}"
         newest = max((head.seq for head in heads), default=0)
         if newest > last:
             yield (
@@ -135,25 +139,27 @@ class Heads:
                     f"them was changed; {_REMEDY}"
                 )
 
-    def _read(self) -> Sequence[Head]:
+    def _read_file(self) -> Sequence[Head]:
         try:
             text = self.path.read_bytes().decode("ascii", "replace")
         except FileNotFoundError:
             return ()
         except OSError as error:
-            raise LedgerError(f"{self.path} cannot be read: {error.strerror}; check its rights") from error
-        return list(self._lines(text))
+            raise LedgerError(
+                f"{self.path} cannot be read: {error.strerror}; check its permissions"
+            ) from error
+        return list(self._parsed(text))
 
-    def _lines(self, text: str) -> Iterator[Head]:
+    def _parsed(self, text: str) -> Iterator[Head]:
         for line in filter(None, (part.strip("\0") for part in text.split("\n"))):
             if found := _LINE.fullmatch(line):
                 head = Head(int(found[1]), found[2], found[3])
-                self._check(head)
+                self._check_signature(head)
                 yield head
-            elif not _TORN.fullmatch(line):
-                raise LedgerCorrupt(f"{self.path} is damaged: {line[:80]!r} is no line of it; {_REMEDY}")
+            elif not _TORN_LINE.fullmatch(line):
+                raise LedgerCorrupt(f"{self.path} is damaged: {line[:80]!r} is not a valid line; {_REMEDY}")
 
-    def _check(self, head: Head) -> None:
+    def _check_signature(self, head: Head) -> None:
         if not self._key:
             return
         if head.signature == "-":
@@ -164,7 +170,7 @@ class Heads:
         if not hmac.compare_digest(head.signature, self._signature(head)):
             raise LedgerCorrupt(
                 f"{self.path} has a wrong signature at event {head.seq}: set GUARDEDIT_LEDGER_KEY to the key "
-                f"that it was signed with; if that is the one, the file was changed: {_REMEDY}"
+                f"that it was signed with; if it is set to that key, the file was changed: {_REMEDY}"
             )
 
     def _line(self, head: Head) -> str:
@@ -174,7 +180,7 @@ class Heads:
         message = f"guardedit ledger head {head.seq} {head.hash}".encode()
         return hmac.new(self._key, message, hashlib.sha256).hexdigest()
 
-    def _write_anew(self, head: Head) -> None:
+    def _rewrite(self, head: Head) -> None:
         unfinished = self.path.with_name(f".{NAME}-unfinished")
         try:
             with unfinished.open("wb") as file:

@@ -1,6 +1,6 @@
-"""Who may do what in a folder: the right to be a coordinator, and who has the database open.
+"""Locks on a ledger's folder: which process may coordinate it, and which processes have the database open.
 
-The kernel drops these locks with the process, so nothing has to be cleaned up after a crash.
+All of them are flocks. The kernel drops them with the process, so nothing needs cleaning up after a crash.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Final, Self
 
 from guardedit.core.errors import LedgerBusy, UsageError
-from guardedit.ledger.storage.database import translated
+from guardedit.ledger.storage.database import translated_errors
 
 #: The two cycles of a coordinator. Role `both` is a coordinator that runs both of them on one ledger.
 LIVE: Final = "live"
@@ -24,12 +24,12 @@ _PATIENCE_S = 2.0
 
 
 class CoordinatorLock:
-    """Holds an flock for each cycle of the role, on `live.lock` and `consolidate.lock`.
+    """The right to run the cycles of a role: an flock on `live.lock`, on `consolidate.lock`, or on both.
 
-    Each file says for people which process has it.
+    Each file contains the process id of its holder, for people.
 
     Raises:
-        LedgerBusy: somebody else holds one of them; names the process.
+        LedgerBusy: another process holds one of them; names that process.
         UsageError: there is no such role.
     """
 
@@ -38,33 +38,33 @@ class CoordinatorLock:
             raise UsageError(f"there is no role {role!r} on a ledger: use live, consolidate or both")
         self._handles: dict[str, int] = {}
         try:
-            for one in (LIVE, CONSOLIDATE) if role == BOTH else (role,):
-                self._handles[one] = _only_one(folder, one, f"{one} cycle")
+            for cycle in (LIVE, CONSOLIDATE) if role == BOTH else (role,):
+                self._handles[cycle] = _exclusive_file(folder, cycle, f"{cycle} cycle")
         except BaseException:
             self.release()
             raise
 
-    def may(self, role: str) -> bool:
+    def may(self, cycle: str) -> bool:
         """Whether the lock of this one cycle is held."""
-        return role in self._handles
+        return cycle in self._handles
 
     def release(self) -> None:
-        """Let the next one have it."""
+        """Give up all locks."""
         while self._handles:
             os.close(self._handles.popitem()[1])
 
 
 class DriverLock:
-    """The right to turn a folder's cycles, wherever they run; an flock on `driver.lock`.
+    """The right to start the steps of a folder's cycles: an flock on `driver.lock`.
 
-    The cycles' own locks may be held by actors that outlive whoever turned them.
+    The cycles' own locks do not express it: they may be held by actors that outlive their driver.
 
     Raises:
-        LedgerBusy: somebody else turns them; names the process.
+        LedgerBusy: another process is the driver; names that process.
     """
 
     def __init__(self, folder: Path) -> None:
-        self._handle = _only_one(folder, "driver", "driver")
+        self._handle = _exclusive_file(folder, "driver", "driver")
 
     def __enter__(self) -> Self:
         return self
@@ -73,9 +73,10 @@ class DriverLock:
         os.close(self._handle)
 
 
-def _only_one(folder: Path, name: str, what: str) -> int:
+def _exclusive_file(folder: Path, name: str, role: str) -> int:
+    """A handle to `NAME.lock`, locked for this process alone and with its id as content."""
     path = folder / f"{name}.lock"
-    with translated(path):
+    with translated_errors(path):
         folder.mkdir(parents=True, exist_ok=True)
         handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
         try:
@@ -84,8 +85,8 @@ def _only_one(folder: Path, name: str, what: str) -> int:
             owner = os.pread(handle, 32, 0).decode("ascii", "replace").strip() or "unknown"
             os.close(handle)
             raise LedgerBusy(
-                f"{folder} already has a coordinator, process {owner} (its {what}): "
-                "stop that one, or give this one another folder"
+                f"{folder} already has a coordinator, process {owner} (its {role}): "
+                "stop that one, or use another folder"
             ) from None
         os.ftruncate(handle, 0)
         os.pwrite(handle, f"{os.getpid()}\n".encode(), 0)
@@ -93,11 +94,11 @@ def _only_one(folder: Path, name: str, what: str) -> int:
 
 
 class Presence:
-    """Says that this process has the database open, or that nobody has.
+    """An flock on `open.lock`: shared by processes with the open database, exclusive for one that copies it.
 
-    Whoever may write holds `open.lock` shared for as long as the database is open. Whoever copies the files
-    holds it alone meanwhile, so that a copy is of one moment. An flock and not SQLite's own locks: those are
-    lost when the process closes any other handle of the same file, as a copy does.
+    A writer holds it for as long as the database is open. A process that copies the files holds it alone
+    meanwhile, so that the copy shows one moment. SQLite's own locks cannot be used for this: a process loses
+    them when it closes any other handle of the same file, as copying does.
     """
 
     def __init__(self, handle: int) -> None:
@@ -105,46 +106,47 @@ class Presence:
 
     @classmethod
     def shared(cls, folder: Path) -> Presence:
-        """Be present; waits while somebody copies."""
-        with translated(folder / _OPEN):
+        """Share the lock; waits while another process copies. Creates the file."""
+        with translated_errors(folder / _OPEN):
             handle = os.open(folder / _OPEN, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
             fcntl.flock(handle, fcntl.LOCK_SH)
         return cls(handle)
 
     @classmethod
-    def alone(cls, folder: Path) -> Presence | None:
-        """Be the only one; None when somebody has the database open. Creates no file."""
+    def exclusive(cls, folder: Path) -> Presence | None:
+        """Hold the lock alone; None when another process has the database open. Creates no file."""
         try:
             handle = os.open(folder / _OPEN, os.O_RDONLY | os.O_CLOEXEC)
         except OSError:
-            return cls(-1)  # no writer was ever here, or nobody may say so: a copy is checked anyway
-        if _taken(handle, folder):
+            return cls(-1)  # there was never a writer, or the file is not readable: a copy is checked anyway
+        if _try_lock(handle, folder):
             return cls(handle)
         os.close(handle)
         return None
 
     @classmethod
     def reading(cls, folder: Path) -> Presence:
-        """Be present beside a writer. Creates no file."""
-        with translated(folder / _OPEN):
+        """Share the lock as a reader beside a writer. Creates no file."""
+        with translated_errors(folder / _OPEN):
             handle = os.open(folder / _OPEN, os.O_RDONLY | os.O_CLOEXEC)
             fcntl.flock(handle, fcntl.LOCK_SH)
         return cls(handle)
 
     def release(self) -> None:
-        """Be gone."""
+        """Give up the lock."""
         if self._handle >= 0:
             os.close(self._handle)
             self._handle = -1
 
 
-def _taken(handle: int, folder: Path) -> bool:
+def _try_lock(handle: int, folder: Path) -> bool:
+    """Whether the exclusive lock could be had; waits a little for processes that hold it only briefly."""
     until = time.monotonic() + _PATIENCE_S
     while True:
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            # A writer has its index beside the database. Without one, somebody just copies or begins.
+            # A writer has SQLite's index beside the database. Without one, the holder is copying or starting.
             if (folder / "ledger.db-shm").exists() or time.monotonic() > until:
                 return False
             time.sleep(0.005)

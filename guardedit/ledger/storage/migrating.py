@@ -1,7 +1,7 @@
-"""Ledgers of earlier versions, brought to the present format when they are opened for writing.
+"""Migrates a ledger of an earlier version to the present format, when it is opened for writing.
 
-Events are never touched: their bytes are hashed. Only tables that follow from them are made anew, with the
-very text of `schema.sql`, because `verify` compares that as well.
+Events are never touched, since their bytes are hashed. Only tables that follow from them are made anew, with
+exactly the text of `schema.sql`, because `verify` compares that as well.
 """
 
 from __future__ import annotations
@@ -13,10 +13,10 @@ from types import MappingProxyType
 from guardedit.core.failpoints import failpoint
 from guardedit.ledger.storage.database import FORMAT, schema
 
-#: Format -> the statements before and after those of the present schema.
+#: Format -> the statements to run before and after those of the present schema.
 MIGRATIONS: Mapping[int, tuple[str, str]] = MappingProxyType(
     {
-        # The column `scope` of `changes` is called `tenant`. Columns keep their order.
+        # The column `scope` of `changes` is now called `tenant`. The order of the columns is the same.
         2: (
             """
             DROP VIEW live_facts;
@@ -36,7 +36,7 @@ MIGRATIONS: Mapping[int, tuple[str, str]] = MappingProxyType(
 
 
 def migrate(connection: sqlite3.Connection) -> None:
-    """Bring the database to the present format, where there is a way, in one transaction."""
+    """Migrate the database to the present format in one transaction, where its format has a migration."""
     version = format_of(connection)
     if version not in MIGRATIONS:
         return

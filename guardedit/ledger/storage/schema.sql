@@ -1,6 +1,8 @@
--- The ledger's tables, format 3. `events` is the truth. Every other table but `messages` follows from it:
--- guardedit/ledger/projection.py writes them in the same transaction as the event, and `verify` replays
--- all events into an empty database and compares.
+-- The ledger's tables, format 3. `events` is the authoritative record. Every other table but `messages`
+-- follows from it: guardedit/ledger/projection.py writes them in the same transaction as the event, and
+-- `verify` replays all events into an empty database and compares. `verify` also compares the text of each
+-- statement, from CREATE to the semicolon, comments included. So that text can only change together with
+-- the format and a migration (migrating.py).
 
 CREATE TABLE IF NOT EXISTS events (
   seq       INTEGER PRIMARY KEY,
@@ -12,7 +14,7 @@ CREATE TABLE IF NOT EXISTS events (
 ) STRICT;
 CREATE INDEX IF NOT EXISTS events_by_kind ON events (kind, seq);
 
--- An insert trigger as well, because INSERT OR REPLACE deletes without asking the delete trigger.
+-- An insert trigger as well, because INSERT OR REPLACE deletes without firing the delete trigger.
 CREATE TRIGGER IF NOT EXISTS events_append BEFORE INSERT ON events
 WHEN NEW.seq <> (SELECT coalesce(max(seq), 0) + 1 FROM events)
   OR NEW.prev_hash <> coalesce((SELECT hash FROM events ORDER BY seq DESC LIMIT 1), '')
@@ -22,7 +24,7 @@ BEGIN SELECT RAISE(ABORT, 'events is append-only: no UPDATE'); END;
 CREATE TRIGGER IF NOT EXISTS events_no_delete BEFORE DELETE ON events
 BEGIN SELECT RAISE(ABORT, 'events is append-only: no DELETE'); END;
 
--- The original bytes of every delivery, named by their digest.
+-- The original bytes of every delivery by their digest.
 CREATE TABLE IF NOT EXISTS messages (
   sha256 TEXT PRIMARY KEY,
   raw    BLOB NOT NULL
@@ -71,7 +73,7 @@ CREATE INDEX IF NOT EXISTS inbox_by_id ON inbox (correction_id);
 CREATE UNIQUE INDEX IF NOT EXISTS inbox_one_decided_row_an_id ON inbox (correction_id)
   WHERE fate IN ('accepted', 'unchanged', 'held', 'rejected', 'superseded');
 
--- One row a settlement; a message that was held and released has two.
+-- One row for each settlement; a message that was held and released has two.
 CREATE TABLE IF NOT EXISTS decisions (
   event_seq     INTEGER PRIMARY KEY REFERENCES events (seq),
   inbox_seq     INTEGER NOT NULL REFERENCES inbox (seq),
@@ -92,7 +94,7 @@ CREATE INDEX IF NOT EXISTS decisions_by_label ON decisions (source, route, fate)
 CREATE UNIQUE INDEX IF NOT EXISTS decisions_accept_an_id_once ON decisions (correction_id)
   WHERE fate = 'accepted';
 
--- Names, folded, that a settled correction can change answers about.
+-- Names (folded) whose answers a settled correction can change.
 CREATE TABLE IF NOT EXISTS reach (
   event_seq INTEGER NOT NULL REFERENCES decisions (event_seq),
   name      TEXT NOT NULL,
@@ -100,8 +102,8 @@ CREATE TABLE IF NOT EXISTS reach (
 ) STRICT;
 CREATE INDEX IF NOT EXISTS reach_by_name ON reach (name, event_seq);
 
--- What each epoch changed, in order. `fact` NULL: the key is gone. The names are subject and relation in
--- their comparable form, as guardedit.naming folded them when the change was made.
+-- What each epoch changed, in order. `fact` NULL: the key has no fact any more. The names are subject and
+-- relation in their comparable form, as guardedit.naming folded them when the change was made.
 CREATE TABLE IF NOT EXISTS changes (
   epoch         INTEGER NOT NULL REFERENCES epochs (number),
   n             INTEGER NOT NULL,
@@ -131,7 +133,7 @@ WHERE fact IS NOT NULL AND NOT EXISTS (
     AND (later.epoch, later.n) > (c.epoch, c.n)
 );
 
--- A weight edit is its payload (the blob `digest`) and the facts it stands for.
+-- A weight edit: its payload (the blob `digest`) and the facts in it.
 CREATE TABLE IF NOT EXISTS edits (
   digest      TEXT NOT NULL,
   facts       TEXT NOT NULL,  -- JSON list of fact ids
@@ -141,7 +143,7 @@ CREATE TABLE IF NOT EXISTS edits (
   PRIMARY KEY (digest, facts)
 ) STRICT;
 
--- Edits that became live (or, `facts` NULL, ceased to be) with an epoch.
+-- Edits that became live with an epoch or, where `facts` is NULL, were removed with it.
 CREATE TABLE IF NOT EXISTS epoch_edits (
   epoch  INTEGER NOT NULL REFERENCES epochs (number),
   digest TEXT NOT NULL,
@@ -151,8 +153,9 @@ CREATE TABLE IF NOT EXISTS epoch_edits (
 ) STRICT;
 CREATE INDEX IF NOT EXISTS epoch_edits_by_digest ON epoch_edits (digest, epoch);
 
--- Edits as they were made: `content_key` names everything that the optimisation depended on, `group_key`
--- what the edit is for, whatever it was made beside. The latest row of a content key counts.
+-- Edits kept for reuse. `content_key` covers everything that the optimisation depended on; `group_key` only
+-- what the edit is for, not the edits that it was optimised together with. The latest row of a content key
+-- counts.
 CREATE TABLE IF NOT EXISTS edit_cache (
   event_seq   INTEGER NOT NULL REFERENCES events (seq),
   n           INTEGER NOT NULL,

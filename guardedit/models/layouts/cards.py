@@ -1,7 +1,4 @@
-"""Layout cards of the architectures that are known, and the way to a layout for any other.
-
-Knows module names, as data. Does not know tensors, and loads nothing.
-"""
+"""Layout cards of known architectures, and the layout of a loaded model, with or without a card."""
 
 from __future__ import annotations
 
@@ -82,7 +79,7 @@ LAYOUTS: tuple[Layout, ...] = (GPT2, GPTJ, GPT_NEOX, LLAMA, GEMMA2, PHI)
 
 
 def layout_of(model: nn.Module) -> Layout:
-    """The card of the model's class, or what `find_structure` finds where there is no card.
+    """The card of the model's class; without a card, the layout that `find_structure` finds.
 
     Raises:
         UnknownLayout: as `read_structure`.
@@ -91,10 +88,10 @@ def layout_of(model: nn.Module) -> Layout:
 
 
 def read_structure(model: nn.Module) -> Structure:
-    """The layout of a model with the account of how it was found, which is empty for a card.
+    """The layout of a model, and how it was found; for a card the account is empty.
 
     Raises:
-        UnknownLayout: naming the architecture, the known ones and what is unclear about this one.
+        UnknownLayout: names the architecture, the known ones and what is unclear about this one.
     """
     architecture = type(model).__name__
     cards = {name: card for card in LAYOUTS for name in card.architectures}
@@ -107,13 +104,13 @@ def read_structure(model: nn.Module) -> Structure:
         hint = f" (nearest: {near[0]})" if near else ""
         raise UnknownLayout(
             f"no layout card for {architecture}{hint}; known: {', '.join(sorted(cards))}. "
-            f"Its structure does not settle it: {error}. "
+            f"Its structure is not clear: {error}. "
             f"Add a card to guardedit/models/layouts/cards.py or choose one of these architectures"
         ) from error
 
 
 def layer_count(model: nn.Module, layout: Layout | None = None) -> int:
-    """How many decoder layers the model has; `layout` spares finding it again."""
+    """Number of decoder layers; pass `layout` where it is known, to avoid finding it again."""
     path, _, _ = (layout or layout_of(model)).decoder_layer.rpartition(".")
     layers = model.get_submodule(path)
     assert isinstance(layers, nn.ModuleList)
@@ -121,7 +118,7 @@ def layer_count(model: nn.Module, layout: Layout | None = None) -> int:
 
 
 def _configured(card: Layout, model: nn.Module) -> Layout:
-    """GPT-NeoX leaves it to the configuration whether attention and MLP are parallel."""
+    """The card; for GPT-NeoX the configuration says whether attention and MLP are parallel."""
     config = getattr(model, "config", None)
     parallel = getattr(config, "use_parallel_residual", card.parallel_attention)
     return replace(card, parallel_attention=parallel)

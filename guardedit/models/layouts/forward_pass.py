@@ -1,7 +1,4 @@
-"""One forward pass over a few tokens, with everything that goes into and comes out of a module.
-
-Knows hooks. Does not know what any module is for.
-"""
+"""One forward pass over a few tokens, with the input and output of every module."""
 
 from __future__ import annotations
 
@@ -18,22 +15,22 @@ from guardedit.models.layouts.replay import Call, call_of, rows
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ForwardPass:
-    """Calls of every module by its name, in their order, and the logits [tokens, vocabulary]."""
+    """Calls of every module by its name, in order, and the logits [tokens, vocabulary]."""
 
     calls: dict[str, list[Call]]
     logits: Tensor
 
     def once(self, name: str) -> Call | None:
-        """The module's call; None when it ran more often than once, or not at all."""
+        """The module's only call; None when it ran several times or not at all."""
         calls = self.calls.get(name, [])
         return calls[0] if len(calls) == 1 else None
 
 
-def watched(model: Any, *, tokens: int, vocabulary: int) -> ForwardPass:
-    """Run the model on `tokens` different tokens, without dropout and gradients; it is left as it was."""
+def record_pass(model: Any, *, tokens: int, vocabulary: int) -> ForwardPass:
+    """Run the model on `tokens` different tokens, without dropout and gradients; it is left unchanged."""
     calls: dict[str, list[Call]] = {}
 
-    def listen(name: str) -> Callable[..., None]:
+    def recorder(name: str) -> Callable[..., None]:
         def hook(_: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], result: Any) -> None:
             call = call_of(args, kwargs, result)
             if call is not None:
@@ -41,10 +38,10 @@ def watched(model: Any, *, tokens: int, vocabulary: int) -> ForwardPass:
 
         return hook
 
-    # Not from token 0 on: the first ones are often special, and padding has an embedding of zeros.
+    # Not from token 0 on: the first tokens are often special, and the padding token's embedding is zero.
     ids = torch.linspace(vocabulary // 4, vocabulary - 1, tokens).long()[None]  # [1, tokens]
     handles = [
-        module.register_forward_hook(listen(name), with_kwargs=True)
+        module.register_forward_hook(recorder(name), with_kwargs=True)
         for name, module in model.named_modules()
         if name
     ]
@@ -60,7 +57,7 @@ def watched(model: Any, *, tokens: int, vocabulary: int) -> ForwardPass:
 
 @contextmanager
 def evaluating(model: nn.Module) -> Iterator[None]:
-    """Eval mode; afterwards every module has its own mode again."""
+    """Eval mode for the length of a `with` block; then every module has its previous mode again."""
     modes = {module: module.training for module in model.modules()}
     model.eval()
     try:

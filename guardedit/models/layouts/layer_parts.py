@@ -1,7 +1,7 @@
-"""What the modules of one decoder layer are for, found by experiment and not by name.
+"""Find the parts of a decoder layer by experiment, not by name.
 
-Knows how a decoder layer works: attention is the part in which tokens meet; the down projection is the
-matrix outside it whose output is added to the residual stream. Refuses whatever is not certain.
+Attention is the module in which a token's output depends on other tokens. The down projection is the matrix
+outside attention whose output is added to the residual stream. An ambiguous layer is refused.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from guardedit.core.errors import UnknownLayout
-from guardedit.models.layouts.replay import Call, Replay, held, plus
+from guardedit.models.layouts.replay import Call, Replay, fixed_to, plus
 from guardedit.models.matrices import is_transposed
 
 #: Relative size below which a difference is rounding: many layers compute their norms in float32.
@@ -22,7 +22,7 @@ ROUNDING = 1e-5
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LayerParts:
-    """Paths inside a decoder layer; the fields are `Layout`'s."""
+    """Paths inside a decoder layer; the fields are as in `Layout`."""
 
     mlp_out: str
     attention: str
@@ -31,10 +31,10 @@ class LayerParts:
 
 
 def find_parts(replay: Replay) -> LayerParts:
-    """Attention, down projection and the norm behind it.
+    """Attention, down projection and the norm after it.
 
     Raises:
-        UnknownLayout: when there is not exactly one of a part, naming the candidates.
+        UnknownLayout: when there is not exactly one candidate for a part; names the candidates.
     """
     attention = _attention(replay)
     mlp_out, after_mlp = _down_projection(replay, attention)
@@ -49,7 +49,7 @@ def find_parts(replay: Replay) -> LayerParts:
 
 
 def _attention(replay: Replay) -> str:
-    """The outermost module whose output at the last token depends on the tokens before it."""
+    """The outermost module whose output at the last token depends on earlier tokens."""
     found: list[str] = []
     for name, call in replay.calls.items():
         if name and not _inside(name, found) and call.output.shape == replay.output.shape:
@@ -61,14 +61,14 @@ def _attention(replay: Replay) -> str:
                 found.append(name)
     if len(found) != 1:
         raise UnknownLayout(
-            f"{len(found)} modules of a {type(replay.layer).__name__} let tokens meet"
-            f"{_listed(found)}, attention should be the only one"
+            f"{len(found)} modules of a {type(replay.layer).__name__} mix tokens"
+            f"{_listed(found)}; attention should be the only one"
         )
     return found[0]
 
 
 def _down_projection(replay: Replay, attention: str) -> tuple[str, str]:
-    """The matrix outside attention that writes to the residual stream, and the norm it passes or ""."""
+    """The matrix outside attention that writes to the residual stream, and the norm after it or ""."""
     found: list[tuple[str, str]] = []
     refused: list[str] = []
     for name, call in replay.calls.items():
@@ -76,22 +76,22 @@ def _down_projection(replay: Replay, attention: str) -> tuple[str, str]:
             continue
         if call.output.shape != replay.output.shape:
             continue
-        ways = ("", *_norms_reading(replay, call.output, attention))
-        writers = [way for way in ways if _writes(replay, way or name)]
-        found += [(name, writer) for writer in writers]
-        if not writers:
+        norms = ("", *_norms_reading(replay, call.output, attention))
+        writing = [norm for norm in norms if _writes(replay, norm or name)]
+        found += [(name, norm) for norm in writing]
+        if not writing:
             refused.append(f"{name}{_scaled(replay, name)}")
     if len(found) != 1:
         names = [name for name, _ in found] or refused
         raise UnknownLayout(
-            f"{len(found)} matrices of a {type(replay.layer).__name__} outside {attention} put their output "
-            f"into the residual stream, as it is or through a norm; there should be one{_listed(names)}"
+            f"{len(found)} matrices of a {type(replay.layer).__name__} outside {attention} add their output "
+            f"to the residual stream, directly or through a norm; there should be one{_listed(names)}"
         )
     return found[0]
 
 
 def _norms_reading(replay: Replay, value: Tensor, attention: str) -> list[str]:
-    """Modules without matrices that are given `value` [rows, d] and put out something else."""
+    """Modules without matrices whose input is `value` [rows, d] and whose output differs from it."""
     return [
         name
         for name, call in replay.calls.items()
@@ -106,7 +106,7 @@ def _norms_reading(replay: Replay, value: Tensor, attention: str) -> list[str]:
 
 
 def _is_matrix(replay: Replay, name: str) -> bool:
-    """Whether the module multiplies by its `weight` and adds its `bias`, if any, and does nothing else."""
+    """Whether the module multiplies by its `weight`, adds its `bias` if any, and does nothing else."""
     module, key = replay.layer.get_submodule(name), replay.calls[name].input
     weight, bias = getattr(module, "weight", None), getattr(module, "bias", None)
     if not isinstance(weight, nn.Parameter) or weight.ndim != 2 or key is None:
@@ -129,27 +129,28 @@ def _effect(replay: Replay, name: str, change: Tensor) -> Tensor:
 
 
 def _scaled(replay: Replay, name: str) -> str:
-    """A word on matrices whose output is multiplied by a number first, as Granite does."""
+    """For the message: a note on a matrix whose output is multiplied by a number, as in Granite; or ""."""
     change = _noise(replay.output, seed=3)
     effect = _effect(replay, name, change)
     factor = float((effect * change).sum() / change.square().sum())
     if abs(factor) > ROUNDING and _same(effect, factor * change, size=replay.output):
-        return f" (multiplied by {factor:.4g} on its way)"
+        return f" (multiplied by {factor:.4g} first)"
     return ""
 
 
 def _check_nothing_else_writes(replay: Replay, attention: str, writer: str) -> None:
-    """With attention and MLP held, the layer passes its input on, or leaves that to attention (BLOOM).
+    """Refuse layers in which other modules than attention and the MLP write to the residual stream.
 
-    What fails here has a second way from input to output, as routed experts beside a shared one are.
+    With the outputs of both fixed, a layer passes its input on unchanged, or ignores it where attention adds
+    it (BLOOM). Any other effect is a second path, such as routed experts next to a shared one.
     """
-    fixed = {name: held(replay.calls[name].output) for name in (attention, writer)}
+    fixed = {name: fixed_to(replay.calls[name].output) for name in (attention, writer)}
     change = _noise(replay.input, seed=4)
     effect = replay.run(fixed, given=replay.input + change)[""].output - replay.output
     if not any(_same(effect, wanted, size=replay.output) for wanted in (change, torch.zeros_like(change))):
         raise UnknownLayout(
-            f"{writer} is not all that a {type(replay.layer).__name__} adds to the residual stream besides "
-            f"{attention}: other parts write to it as well"
+            f"{attention} and {writer} are not the only modules of a {type(replay.layer).__name__} that add "
+            f"to the residual stream: other modules write to it as well"
         )
 
 
@@ -159,14 +160,14 @@ def _key(call: Call) -> Tensor:
 
 
 def _same(found: Tensor, wanted: Tensor, *, size: Tensor | None = None) -> bool:
-    """Equal up to rounding, which is relative to the largest number of `size`, or of `wanted`."""
+    """Equal up to rounding, relative to the largest number of `size`, by default of `wanted`."""
     reference = wanted if size is None else size
     bound = ROUNDING * float(reference.abs().max())
     return bool(((found - wanted).abs() <= bound).all())
 
 
 def _noise(like: Tensor, *, seed: int) -> Tensor:
-    """Random numbers of the same shape, spread as widely."""
+    """Random numbers of the same shape and standard deviation."""
     generator = torch.Generator().manual_seed(seed)
     drawn = torch.randn(like.shape, generator=generator, dtype=torch.float64)
     return drawn.to(like) * like.std()

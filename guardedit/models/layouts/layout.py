@@ -1,7 +1,4 @@
-"""The form of a layout: where one model keeps the parts that editing needs.
-
-Knows module names. Does not know any architecture, nor tensors.
-"""
+"""A layout: the names of the modules of a decoder that editing needs."""
 
 from __future__ import annotations
 
@@ -20,9 +17,9 @@ class Layout:
         final_norm: path of the last norm before the head.
         head: path of the language model head; its weight may be tied to `embed`.
         embed: path of the token embedding.
-        parallel_attention: attention and MLP read the layer's input, none reads the other's output.
-        after_mlp: path, inside a decoder layer, of a norm that the MLP's output passes before it is added
-            to the residual stream; empty where it is added as it is.
+        parallel_attention: attention and MLP both read the layer's input, neither reads the other's output.
+        after_mlp: path, inside a decoder layer, of a norm between the MLP's output and the residual stream;
+            empty where there is none.
     """
 
     architectures: tuple[str, ...]
@@ -37,7 +34,7 @@ class Layout:
 
     @property
     def decoder(self) -> tuple[str, str]:
-        """Path of the module that runs the decoder layers, and the name of their list in it."""
+        """Path of the module that runs the decoder layers, and the name of its list of layers."""
         path, _, name = self.decoder_layer.removesuffix(".{}").rpartition(".")
         return path, name
 
@@ -50,7 +47,7 @@ class Layout:
         return f"{self.layer_name(layer)}.{self.mlp_out}"
 
     def mlp_name(self, layer: int) -> str:
-        """Path of the MLP of decoder layer `layer`; empty where its parts are the layer's own."""
+        """Path of the MLP of decoder layer `layer`; empty where its parts belong to the layer itself."""
         inside = self.mlp_out.rpartition(".")[0]
         return f"{self.layer_name(layer)}.{inside}" if inside else ""
 
@@ -59,5 +56,5 @@ class Layout:
         return f"{self.mlp_out_name(layer)}.weight"
 
     def after_mlp_name(self, layer: int) -> str:
-        """Path of the norm behind the MLP of decoder layer `layer`; empty where there is none."""
+        """Path of the norm after the MLP of decoder layer `layer`; empty where there is none."""
         return f"{self.layer_name(layer)}.{self.after_mlp}" if self.after_mlp else ""

@@ -1,7 +1,7 @@
-"""One decoder layer run again by itself, with some of its modules' outputs changed: an experiment on it.
+"""Run one decoder layer again by itself, with changed outputs of some of its modules.
 
-Knows calls and tensors. Does not know what the modules are for. The layer is a copy in float64 or float32, so
-that what is equal by structure is equal in numbers, whatever the model's own precision.
+The layer is a copy in float64 or float32, so that values that are equal by structure are equal up to
+rounding, whatever the model's own precision is.
 """
 
 from __future__ import annotations
@@ -14,19 +14,19 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-#: Gets what a module put out, gives what later modules shall see; same shape.
-Change = Callable[[Tensor], Tensor]
+#: From a module's output to the tensor of the same shape that later modules see instead.
+OutputChange = Callable[[Tensor], Tensor]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Call:
-    """What one module was given and put out.
+    """Arguments and output of one call of a module.
 
     Attributes:
         args: positional arguments; tensors are copies, since some layers add in place.
         kwargs: arguments by name, likewise.
-        input: the first floating tensor among them, [rows, width]; None where there is none.
-        output: what it put out, or the first part of it, [rows, width].
+        input: the first floating-point tensor among them, [rows, width]; None where there is none.
+        output: the returned tensor, or the first one of a tuple, [rows, width].
     """
 
     args: tuple[Any, ...]
@@ -36,7 +36,7 @@ class Call:
 
 
 def call_of(args: tuple[Any, ...], kwargs: dict[str, Any], result: Any) -> Call | None:
-    """A call with copied tensors; None when the module put out no tensor."""
+    """A call with copied tensors; None when the module returned no tensor."""
     first = result[0] if isinstance(result, tuple) and result else result
     if not isinstance(first, Tensor) or first.ndim == 0:
         return None
@@ -51,13 +51,13 @@ def rows(part: Tensor) -> Tensor:
     return part.reshape(-1, part.shape[-1])
 
 
-def plus(vectors: Tensor) -> Change:
-    """Adds `vectors` [rows, width]."""
+def plus(vectors: Tensor) -> OutputChange:
+    """A change that adds `vectors` [rows, width]."""
     return lambda out: out + vectors.reshape(out.shape)
 
 
-def held(vectors: Tensor) -> Change:
-    """Puts `vectors` [rows, width] in the output's place."""
+def fixed_to(vectors: Tensor) -> OutputChange:
+    """A change that replaces the output by `vectors` [rows, width]."""
     return lambda out: vectors.reshape(out.shape).clone()
 
 
@@ -67,11 +67,11 @@ class Replay:
     Args:
         layer: copied, never changed.
         call: of this layer.
-        dtype: of the copy's numbers and of those it is given.
+        dtype: of the copy's parameters and of its inputs.
 
     Attributes:
         layer: the copy.
-        calls: by module name, those that ran exactly once, parents first; the layer itself is "".
+        calls: by module name, of the modules that ran exactly once, parents first; the layer itself is "".
     """
 
     def __init__(self, layer: nn.Module, call: Call, *, dtype: torch.dtype = torch.float64) -> None:
@@ -96,9 +96,17 @@ class Replay:
         return self.calls[""].output
 
     def run(
-        self, changes: Mapping[str, Change] | None = None, *, given: Tensor | None = None
+        self, changes: Mapping[str, OutputChange] | None = None, *, given: Tensor | None = None
     ) -> dict[str, Call]:
-        """Calls of one run in which the named modules' outputs are changed and `given` [rows, d] enters."""
+        """Run the layer, optionally with changes of modules' outputs and with another input.
+
+        Args:
+            changes: by module name.
+            given: [rows, d], hidden states that enter the layer; default: those of the recorded call.
+
+        Returns:
+            By module name, the calls of the modules that ran exactly once.
+        """
         seen: dict[str, list[Call]] = {name: [] for name, _ in self.layer.named_modules()}
         changes = changes or {}
         handles = [
@@ -115,7 +123,7 @@ class Replay:
         return {name: calls[0] for name, calls in seen.items() if len(calls) == 1}
 
     def alone(self, name: str, given: Tensor) -> Tensor:
-        """What one module puts out by itself, given other hidden states [rows, width] and else the same."""
+        """Output of one module by itself on other hidden states [rows, width], with its other arguments."""
         call = self.calls[name]
         args, kwargs = _given(call.args, call.kwargs, given)
         with torch.no_grad():
@@ -123,7 +131,7 @@ class Replay:
         return rows(result[0] if isinstance(result, tuple) else result)
 
 
-def _hook(seen: list[Call], change: Change | None) -> Callable[..., Any]:
+def _hook(seen: list[Call], change: OutputChange | None) -> Callable[..., Any]:
     def hook(_: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], result: Any) -> Any:
         if change is not None:
             result = (change(result[0]), *result[1:]) if isinstance(result, tuple) else change(result)
@@ -136,7 +144,7 @@ def _hook(seen: list[Call], change: Change | None) -> Callable[..., Any]:
 
 
 def _place(args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> int | str | None:
-    """Where the hidden states are: by position, by their usual name, else the first floating tensor."""
+    """Position or name of the hidden states: the first floating-point argument, positional ones first."""
     places: list[tuple[int | str, Any]] = [*enumerate(args)]
     places += [("hidden_states", kwargs.get("hidden_states")), *kwargs.items()]
     for place, part in places:
@@ -148,7 +156,7 @@ def _place(args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> int | str | None
 def _given(
     args: tuple[Any, ...], kwargs: dict[str, Any], hidden: Tensor | None
 ) -> tuple[tuple[Any, ...], dict[str, Any]]:
-    """Copies of the arguments, `hidden` [rows, width] in the place of the hidden states."""
+    """Copies of the arguments with `hidden` [rows, width] as the hidden states."""
     args, kwargs = _mapped(args, torch.clone), _mapped(kwargs, torch.clone)
     place = _place(args, kwargs)
     if hidden is None or place is None:
@@ -159,8 +167,8 @@ def _given(
     return args, {**kwargs, place: hidden.reshape(kwargs[place].shape).clone()}
 
 
-def _mapped(part: Any, change: Change) -> Any:
-    """Every tensor in nested tuples, lists and dicts changed; anything else as it is."""
+def _mapped(part: Any, change: OutputChange) -> Any:
+    """Apply `change` to every tensor in nested tuples, lists and dicts; keep everything else."""
     if isinstance(part, Tensor):
         return change(part)
     if type(part) in (tuple, list):

@@ -1,7 +1,7 @@
-"""The layout of a model without a card, found by running it on a few tokens and looking at what passes where.
+"""Find the layout of a model without a card, from the inputs and outputs of its modules on a few tokens.
 
-Knows how a decoder-only language model is put together, and no architecture by name. Says what it found and
-why; refuses whatever is not certain, because an edit of the wrong matrix looks like a bad edit only.
+Uses how decoder-only language models are built, and no architecture by name. Reports what it found and why.
+An ambiguous model is refused, because an edit of the wrong matrix would only look like a bad edit.
 """
 
 from __future__ import annotations
@@ -14,14 +14,14 @@ import torch
 from torch import Tensor, nn
 
 from guardedit.core.errors import UnknownLayout
-from guardedit.models.layouts.forward_pass import ForwardPass, evaluating, watched
+from guardedit.models.layouts.forward_pass import ForwardPass, evaluating, record_pass
 from guardedit.models.layouts.layer_parts import LayerParts, find_parts
 from guardedit.models.layouts.layout import Layout
 from guardedit.models.layouts.replay import Call, Replay
 
-#: Tokens the model is run on. Only their number and that they differ counts.
+#: Number of tokens that the model is run on. Which tokens they are does not matter; they differ.
 TOKENS = 6
-#: What running foreign modules may raise.
+#: Errors that the model's own code may raise.
 FOREIGN_ERRORS = (RuntimeError, TypeError, ValueError, AttributeError, KeyError, IndexError)
 
 
@@ -31,7 +31,7 @@ class Structure:
 
     Attributes:
         layout: of the model.
-        account: plain sentences for people, one a finding; empty when the layout is a card.
+        account: one sentence for people about each finding; empty when the layout is a card.
     """
 
     layout: Layout
@@ -39,13 +39,13 @@ class Structure:
 
 
 def find_structure(model: nn.Module) -> Structure:
-    """Run the model on a few tokens and single layers of it on what they were given then.
+    """Run the model on a few tokens, then copies of single layers on their inputs of that run.
 
     Takes one forward pass and some dozen runs of copies of three layers, one at a time, in float64. The
-    model is left as it was.
+    model is left unchanged.
 
     Raises:
-        UnknownLayout: naming what is ambiguous or missing.
+        UnknownLayout: names what is ambiguous or missing.
     """
     try:
         with evaluating(model):
@@ -55,9 +55,9 @@ def find_structure(model: nn.Module) -> Structure:
 
 
 def _find(model: Any) -> Structure:
-    embed = _own(model, "get_input_embeddings")
-    head = _own(model, "get_output_embeddings")
-    seen = watched(model, tokens=TOKENS, vocabulary=model.get_submodule(embed).weight.shape[0])
+    embed = _path_from(model, "get_input_embeddings")
+    head = _path_from(model, "get_output_embeddings")
+    seen = record_pass(model, tokens=TOKENS, vocabulary=model.get_submodule(embed).weight.shape[0])
     path, layers = _decoder_layers(model, seen)
     shown = sorted({0, len(layers) // 2, len(layers) - 1})
     parts = _parts(path, layers, seen, shown)
@@ -76,8 +76,8 @@ def _find(model: Any) -> Structure:
     return Structure(layout=layout, account=tuple(_account(model, layout, layers, seen, shown)))
 
 
-def _own(model: Any, getter: str) -> str:
-    """Path of what the model itself calls its input or output embedding."""
+def _path_from(model: Any, getter: str) -> str:
+    """Path of the module that the model's method `getter` returns."""
     try:
         wanted = getattr(model, getter)()
     except (AttributeError, NotImplementedError) as error:
@@ -85,14 +85,14 @@ def _own(model: Any, getter: str) -> str:
     for name, module in model.named_modules():
         if module is wanted and name:
             return str(name)
-    raise UnknownLayout(f"its {getter}() gives no module of the model")
+    raise UnknownLayout(f"its {getter}() returns no module of the model")
 
 
 def _decoder_layers(model: nn.Module, seen: ForwardPass) -> tuple[str, nn.ModuleList]:
-    """The longest list of modules of one class, each of which is given what the one before put out."""
+    """The longest list of modules of one class in which the output of each is the input of the next."""
     chains: dict[str, nn.ModuleList] = {}
     for name, module in model.named_modules():
-        # A list inside a layer, as of experts, is no rival of the list of layers.
+        # A list inside a layer, such as experts, is not a candidate.
         if not isinstance(module, nn.ModuleList) or any(name.startswith(f"{outer}.") for outer in chains):
             continue
         if len({type(layer) for layer in module}) == 1 and _is_chain(name, len(module), seen):
@@ -103,25 +103,25 @@ def _decoder_layers(model: nn.Module, seen: ForwardPass) -> tuple[str, nn.Module
         listed = f" ({', '.join(names)})" if names else ""
         raise UnknownLayout(
             f"{len(names)} lists of modules{listed} can be its decoder layers; there should be one list "
-            f"of modules of one class, each run once on what the one before put out"
+            f"of modules of one class, each run once on the output of the one before"
         )
     return names[0], chains[names[0]]
 
 
 def _is_chain(path: str, count: int, seen: ForwardPass) -> bool:
     calls = [seen.once(f"{path}.{layer}") for layer in range(count)]
-    before: Tensor | None = None
+    previous: Tensor | None = None
     for call in calls:
         if call is None or call.input is None or call.input.shape != call.output.shape:
             return False
-        if before is not None and not torch.equal(call.input, before):
+        if previous is not None and not torch.equal(call.input, previous):
             return False
-        before = call.output
-    return before is not None and len(before) == TOKENS
+        previous = call.output
+    return previous is not None and len(previous) == TOKENS
 
 
 def _parts(path: str, layers: nn.ModuleList, seen: ForwardPass, shown: Sequence[int]) -> LayerParts:
-    """The parts of the `shown` layers, which have to agree, and to exist alike in all the others."""
+    """The parts of the `shown` layers, which must agree; all other layers must have the same modules."""
     found: dict[int, LayerParts] = {}
     for number in shown:
         call = seen.once(f"{path}.{number}")
@@ -130,24 +130,28 @@ def _parts(path: str, layers: nn.ModuleList, seen: ForwardPass, shown: Sequence[
     parts = found[shown[0]]
     for number, other in found.items():
         if other != parts:
-            raise UnknownLayout(f"layer {number} is not built as layer {shown[0]}: {other} against {parts}")
+            raise UnknownLayout(
+                f"layer {number} is built differently from layer {shown[0]}: {other} against {parts}"
+            )
     names = [name for name in (parts.mlp_out, parts.attention, parts.after_mlp) if name]
     wanted = [_kind(layers[shown[0]], name) for name in names]
     for number, layer in enumerate(layers):
         if [_kind(layer, name) for name in names] != wanted:
-            raise UnknownLayout(f"layer {number} is not built as layer {shown[0]}: {', '.join(names)} differ")
+            raise UnknownLayout(
+                f"layer {number} is built differently from layer {shown[0]}: {', '.join(names)} differ"
+            )
     return parts
 
 
 def _parts_of(layer: nn.Module, call: Call) -> LayerParts:
     try:
         return find_parts(Replay(layer, call))
-    except FOREIGN_ERRORS:  # some kernels know no float64
+    except FOREIGN_ERRORS:  # some kernels do not support float64
         return find_parts(Replay(layer, call, dtype=torch.float32))
 
 
 def _kind(layer: nn.Module, name: str) -> tuple[str, tuple[int, ...]] | None:
-    """Class and size of weight of a module; None where there is none of that name."""
+    """Class and weight shape of a module; None where there is no module of that name."""
     try:
         module = layer.get_submodule(name)
     except AttributeError:
@@ -157,12 +161,12 @@ def _kind(layer: nn.Module, name: str) -> tuple[str, tuple[int, ...]] | None:
 
 
 def _final_norm(model: nn.Module, seen: ForwardPass, path: str, count: int, head: str) -> str:
-    """The one module without children that turns the last layer's output into the head's input."""
+    """The one module without children between the last layer's output and the head's input."""
     last, asked = seen.once(f"{path}.{count - 1}"), seen.once(head)
     if last is None or asked is None or asked.input is None:
         raise UnknownLayout(f"its head {head} does not run exactly once on the hidden states")
     if _equal(asked.input, last.output):
-        raise UnknownLayout(f"no norm stands between its last layer and {head}")
+        raise UnknownLayout(f"there is no norm between its last layer and {head}")
     found: list[str] = []
     for name, module in model.named_modules():
         call = seen.once(name)
@@ -174,14 +178,16 @@ def _final_norm(model: nn.Module, seen: ForwardPass, path: str, count: int, head
             found.append(name)
     if len(found) != 1:
         listed = f" ({', '.join(found)})" if found else ""
-        raise UnknownLayout(f"{len(found)} modules{listed} lead from the last layer to {head}; one should")
+        raise UnknownLayout(
+            f"{len(found)} modules{listed} lead from the last layer to {head}; there should be one"
+        )
     return found[0]
 
 
 def _account(
     model: nn.Module, layout: Layout, layers: nn.ModuleList, seen: ForwardPass, shown: Sequence[int]
 ) -> Iterator[str]:
-    """What was found and why, in the order of the layout's fields."""
+    """Sentences on what was found and why, in the order of the layout's fields."""
     path = layout.decoder_layer.removesuffix(".{}")
     matrix = layers[0].get_submodule(layout.mlp_out)
     asked, answered = seen.calls[layout.mlp_out_name(0)][0], seen.once(layout.head)
@@ -189,38 +195,39 @@ def _account(
     f, d = asked.input.shape[1], asked.output.shape[1]
     after = layout.after_mlp
     tied = model.get_parameter(f"{layout.head}.weight") is model.get_parameter(f"{layout.embed}.weight")
-    as_it_is = answered is not None and _equal(answered.output, seen.logits)
+    unscaled = answered is not None and _equal(answered.output, seen.logits)
     yield (
         f"decoder layers: {path}, {len(layers)} of {type(layers[0]).__name__}; "
-        "each is given what the one before put out"
+        "the output of each is the input of the next"
     )
-    arrives = f"passes {after} first" if after else "arrives as it is"
+    effect = f"passes {after} first" if after else "reaches it unchanged"
     yield (
         f"down projection: {layout.mlp_out}, {type(matrix).__name__} from f = {f} to d = {d}; the one matrix "
-        f"outside attention whose output is added to the residual stream, and a change of it {arrives}"
+        f"outside attention whose output is added to the residual stream, and a change of it {effect}"
     )
     yield f"attention: {layout.attention}; the only part in which a token's output depends on earlier tokens"
     yield (
-        "attention and MLP: side by side; the key does not change with attention's output"
+        "attention and MLP: parallel; the key does not depend on attention's output"
         if layout.parallel_attention
-        else "attention and MLP: one after the other; the key changes with attention's output"
+        else "attention and MLP: one after the other; the key depends on attention's output"
     )
     yield (
-        f"norm behind the MLP: {after}; it is given the MLP's output"
-        if after
-        else "norm behind the MLP: none"
-    )
-    yield f"final norm: {layout.final_norm}; it is given the last layer's output, the head is given its own"
-    yield f"head: {layout.head}, as the model says{', tied to the embedding' if tied else ''}"
-    yield f"embedding: {layout.embed}, as the model says"
-    yield (
-        "logits: what the head puts out"
-        if as_it_is
-        else "logits: not what the head puts out; the model scales or caps it"
+        f"norm after the MLP: {after}; its input is the MLP's output" if after else "norm after the MLP: none"
     )
     yield (
-        f"run by themselves: layers {', '.join(map(str, shown))}, with one result; "
-        f"all {len(layers)} have these modules, of one class and size"
+        f"final norm: {layout.final_norm}; its input is the last layer's output, "
+        "its output is the head's input"
+    )
+    yield f"head: {layout.head}, as the model declares{', tied to the embedding' if tied else ''}"
+    yield f"embedding: {layout.embed}, as the model declares"
+    yield (
+        "logits: the head's output"
+        if unscaled
+        else "logits: the head's output, which the model scales or caps"
+    )
+    yield (
+        f"tested one by one: layers {', '.join(map(str, shown))}, with the same result; "
+        f"all {len(layers)} layers have these modules, of the same class and size"
     )
 
 

@@ -1,7 +1,8 @@
-"""Answers read off one forward pass: a draft stands behind its prompt and is compared with what is said.
+"""Check draft answers with one forward pass: speculative decoding with whole answers as drafts.
 
-Where the model's most likely token is the draft's at every place, that is what greedy generation writes
-(Leviathan et al. 2023, arXiv:2211.17192, with texts for drafts). Knows tokens; knows no host and no facts.
+The draft is appended to its prompt. If the model's most likely next token is the draft's next token at every
+position, greedy generation would write the draft (Leviathan et al. 2023, arXiv:2211.17192; there a small
+model writes the drafts).
 """
 
 from __future__ import annotations
@@ -11,32 +12,39 @@ from typing import Any, NamedTuple
 
 import torch
 
-from guardedit.models.text.generation import read_on
+from guardedit.models.text.generation import append_token
+from guardedit.models.text.language_model import LanguageModel
+from guardedit.models.text.out_of_memory import memory_errors
 from guardedit.models.text.tokens import encode, join, pad
 from guardedit.models.views import head_logits
 
 
 class Draft(NamedTuple):
-    """Tokens of a prompt, and those of an answer with the full stop that ends it."""
+    """Tokens of a prompt, and tokens of an answer with the full stop that ends it."""
 
     prompt: list[int]
     answer: list[int]
 
 
-class Reading(NamedTuple):
-    """How far the model follows a draft: its answer, if that came to its end, and all it said until then."""
+class DraftMatch(NamedTuple):
+    """How far the model agrees with a draft.
+
+    Attributes:
+        answer: the model's answer, when it ends before the model leaves the draft; else None.
+        text: what the model generates up to there.
+    """
 
     answer: str | None
     text: str
 
     def may_become(self, answer: str) -> bool:
-        """Whether going on from `text` could still end in this answer, in other tokens than the draft's."""
-        said = self.text.strip().rstrip("\ufffd")  # the last character may be half there
-        return answer.startswith(said) or (said.endswith(".") and answer == said[:-1].strip())
+        """Whether generation from `text` on could still end in `answer`, in other tokens than the draft's."""
+        text = self.text.strip().rstrip("\ufffd")  # the bytes of the last character may be incomplete
+        return answer.startswith(text) or (text.endswith(".") and answer == text[:-1].strip())
 
 
-def draft_of(tokenizer: Any, prompt: str, answer: str) -> Draft | None:
-    """None where the tokenizer joins the answer to the prompt, so that the prompt's tokens are others."""
+def make_draft(tokenizer: Any, prompt: str, answer: str) -> Draft | None:
+    """The draft; None where the tokenizer merges prompt and answer, so that the prompt's tokens change."""
     asked = prompt.rstrip(" ")
     given, row = encode(tokenizer, asked), encode(tokenizer, f"{join(asked, answer)}.")
     if not given or row[: len(given)] != given:
@@ -44,8 +52,22 @@ def draft_of(tokenizer: Any, prompt: str, answer: str) -> Draft | None:
     return Draft(given, row[len(given) :])
 
 
+def match_drafts_on(host: LanguageModel, drafts: Sequence[Draft], max_new_tokens: int) -> list[DraftMatch]:
+    """`match_drafts` on a host; GuardError when memory does not suffice."""
+    with memory_errors(host.batch_rows):
+        return match_drafts(
+            host.model,
+            host.tokenizer,
+            drafts,
+            decoder=host.layout.decoder[0],
+            max_new_tokens=max_new_tokens,
+            batch_rows=host.batch_rows,
+            device=host.device,
+        )
+
+
 @torch.inference_mode()
-def follow(
+def match_drafts(
     model: Any,
     tokenizer: Any,
     drafts: Sequence[Draft],
@@ -54,51 +76,59 @@ def follow(
     max_new_tokens: int,
     batch_rows: int,
     device: torch.device | str = "cpu",
-) -> list[Reading]:
-    """Per draft how far the model follows it, in one forward pass for each `batch_rows` of them.
+) -> list[DraftMatch]:
+    """How far the model agrees with each draft, in one forward pass for each `batch_rows` of them.
 
     Rows are padded on the right, where no earlier token sees it. Batch shapes differ from those of
-    generation, so two tokens whose logits agree to the last digits may change places.
+    generation, so two tokens whose logits are equal up to rounding may change places.
 
     Args:
         model: causal language model in eval mode.
-        tokenizer: to read what is said.
+        tokenizer: decodes what the model generates.
         drafts: none longer than the model's context.
-        decoder: path of the module that puts out the hidden states.
+        decoder: path of the module that returns the hidden states.
         max_new_tokens: where generation would stop.
         batch_rows: most rows in one forward pass.
         device: of the model.
     """
     order = sorted(range(len(drafts)), key=lambda i: len(drafts[i].prompt) + len(drafts[i].answer))
-    readings = [Reading(None, "")] * len(drafts)
+    matches = [DraftMatch(None, "")] * len(drafts)
     for at in range(0, len(order), batch_rows):
         part = order[at : at + batch_rows]
-        found = _likeliest(model, [drafts[i] for i in part], decoder=decoder, device=device)
-        for i, said in zip(part, found, strict=True):
-            readings[i] = _read(tokenizer, drafts[i].answer, said, max_new_tokens)
-    return readings
+        found = _next_tokens(model, [drafts[i] for i in part], decoder=decoder, device=device)
+        for i, tokens in zip(part, found, strict=True):
+            matches[i] = _match(tokenizer, drafts[i].answer, tokens, max_new_tokens)
+    return matches
 
 
-def _likeliest(
+def _next_tokens(
     model: Any, drafts: Sequence[Draft], *, decoder: str, device: torch.device | str
 ) -> list[list[int]]:
-    """Per draft the likeliest token behind its prompt and behind each token of its answer.
+    """Per draft the most likely token after its prompt and after each token of its answer.
 
-    Only there is the head run: logits of whole prompts would be most of the work with a large vocabulary.
+    The head runs only at these positions: with a large vocabulary, logits of whole prompts would be most of
+    the work.
     """
     ids = pad([[*draft.prompt, *draft.answer] for draft in drafts], device=device)  # [B, T]
     hidden = model.get_submodule(decoder)(input_ids=ids, use_cache=False).last_hidden_state  # [B, T, d]
-    behind = [hidden[n, len(d.prompt) - 1 : len(d.prompt) + len(d.answer)] for n, d in enumerate(drafts)]
-    likeliest = head_logits(model, decoder, torch.cat(behind)).argmax(dim=-1)  # [places]
-    return [part.tolist() for part in torch.split(likeliest, [len(part) for part in behind])]
+    needed = [hidden[n, len(d.prompt) - 1 : len(d.prompt) + len(d.answer)] for n, d in enumerate(drafts)]
+    likeliest = head_logits(model, decoder, torch.cat(needed)).argmax(dim=-1)  # [positions]
+    return [part.tolist() for part in torch.split(likeliest, [len(part) for part in needed])]
 
 
-def _read(tokenizer: Any, draft: Sequence[int], said: Sequence[int], max_new_tokens: int) -> Reading:
-    """Read what the model said behind each token of the draft, while that is the draft's next one."""
+def _match(tokenizer: Any, draft: Sequence[int], tokens: Sequence[int], max_new_tokens: int) -> DraftMatch:
+    """Read the model's tokens until the answer ends or they differ from the draft's.
+
+    Args:
+        tokenizer: decodes them.
+        draft: tokens of the draft answer.
+        tokens: the model's next token after the prompt and after each token of `draft`.
+        max_new_tokens: where generation would stop.
+    """
     row: list[int] = []
-    for n, token in enumerate(said):
-        answer = read_on(tokenizer, row, token, final=n == max_new_tokens - 1)
+    for n, token in enumerate(tokens):
+        answer = append_token(tokenizer, row, token, final=n == max_new_tokens - 1)
         if answer is not None or n == len(draft) or token != draft[n]:
             text = tokenizer.decode(row, skip_special_tokens=True, clean_up_tokenization_spaces=False)
-            return Reading(answer, text)
-    raise AssertionError("the model says something behind every token")
+            return DraftMatch(answer, text)
+    raise AssertionError("there is one token more than the draft has")

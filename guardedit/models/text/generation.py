@@ -1,6 +1,6 @@
-"""Greedy answers: where an answer ends, and the loop that writes it.
+"""Greedy answers: where an answer ends, and the decoding loop.
 
-Knows how to continue equally long prompts with a key-value cache. Does not know facts or edits.
+Prompts of equal length are continued together with a key-value cache.
 """
 
 from __future__ import annotations
@@ -12,7 +12,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
-#: Words whose full stop belongs to them. Compared without regard to case.
+from guardedit.core.errors import MalformedCorrection
+from guardedit.models.text.language_model import LanguageModel
+from guardedit.models.text.out_of_memory import memory_errors
+from guardedit.models.text.tokens import encode, pad
+
+#: Abbreviations that end in a full stop. Compared without regard to case.
 ABBREVIATIONS = frozenset(
     {"capt", "co", "col", "corp", "dr", "ft", "gen", "inc", "jr", "lt", "ltd", "mr", "mrs", "ms", "mt"}
     | {"no", "prof", "rev", "sgt", "sr", "st", "ste", "vs"}
@@ -21,16 +26,16 @@ _LAST_WORD = re.compile(r"[^\W\d_]+\Z")
 
 
 def answer_end(text: str, *, final: bool) -> int | None:
-    """Where the answer at the start of `text` ends; None when it goes on, or more text must decide.
+    """Where the answer at the start of `text` ends; None when it continues, or more text is needed to decide.
 
     An answer ends at a line break, and at a full stop that is followed by white space or by the end.
     A full stop does not end it after a word of `ABBREVIATIONS` or a single capital letter when a capital
-    letter or digit follows: `St. Louis`, `J. R. R. Tolkien`, `No. 5`. (`C. It is` therefore reads on, which
+    letter or digit follows: `St. Louis`, `J. R. R. Tolkien`, `No. 5`. (So `C. It is` is read on, which
     costs a longer answer, never a lost one.)
 
     Args:
         text: what was generated so far.
-        final: nothing will follow, because the model said so or the token limit is reached.
+        final: no text follows, because the model ended the text or the token limit is reached.
 
     >>> answer_end(" Rome. It", final=False)
     5
@@ -49,7 +54,7 @@ def answer_end(text: str, *, final: bool) -> int | None:
 
 
 def _stops(text: str, i: int, *, final: bool) -> bool | None:
-    """Whether the full stop at `i` ends the answer; None when the next letters must decide."""
+    """Whether the full stop at `i` ends the answer; None when the next letters are needed to decide."""
     rest = text[i + 1 :]
     if rest and not rest[0].isspace():
         return False
@@ -59,10 +64,37 @@ def _stops(text: str, i: int, *, final: bool) -> bool | None:
     if not following:
         return True if final else None
     word = _LAST_WORD.search(text[:i])
-    shortened = word is not None and (
+    abbreviated = word is not None and (
         word[0].lower() in ABBREVIATIONS or (len(word[0]) == 1 and word[0].isupper())
     )
-    return not (shortened and (following.isupper() or following.isdigit()))
+    return not (abbreviated and (following.isupper() or following.isdigit()))
+
+
+def complete(host: LanguageModel, prompts: Sequence[str], *, max_new_tokens: int) -> list[str]:
+    """Greedy answer to each prompt, up to `answer_end`, without the sign that ends it.
+
+    Only prompts of equal length share a batch, so there is no padding and no answer depends on which other
+    prompts are asked. Each different prompt is answered once. A space at a prompt's end is left out, since
+    tokenizers make it part of the answer's first word.
+
+    Raises:
+        MalformedCorrection: when a prompt is empty, or does not fit into the context with its answer.
+        GuardError: when memory does not suffice.
+    """
+    different = list(dict.fromkeys(prompts))
+    rows = [
+        encode(host.tokenizer, prompt.rstrip(" "), context=host.context, answer=max_new_tokens)
+        for prompt in different
+    ]
+    if [] in rows:
+        raise MalformedCorrection("a prompt is empty: give it at least one word")
+    answers: dict[str, str] = {}
+    with host.lock, memory_errors(host.batch_rows):
+        for group in by_length(rows, at_most=host.batch_rows):
+            ids = pad([rows[i] for i in group], device=host.device)
+            found = greedy(host.model, host.tokenizer, ids, max_new_tokens=max_new_tokens)
+            answers.update(zip((different[i] for i in group), found, strict=True))
+    return [answers[prompt] for prompt in prompts]
 
 
 @torch.inference_mode()
@@ -71,7 +103,7 @@ def greedy(model: Any, tokenizer: Any, ids: Tensor, *, max_new_tokens: int) -> l
 
     Args:
         model: causal language model in eval mode.
-        tokenizer: to read what was generated; its `eos_token_id` ends a row.
+        tokenizer: decodes what was generated; its `eos_token_id` ends a row.
         ids: [B, T] int64.
         max_new_tokens: limit for each row.
 
@@ -87,19 +119,19 @@ def greedy(model: Any, tokenizer: Any, ids: Tensor, *, max_new_tokens: int) -> l
         step = out.logits[:, -1].argmax(dim=-1, keepdim=True)  # [B, 1]
         for i, token in enumerate(step[:, 0].tolist()):
             if answers[i] is None:
-                answers[i] = read_on(tokenizer, rows[i], token, final=left == 0)
+                answers[i] = append_token(tokenizer, rows[i], token, final=left == 0)
         if None not in answers:
             break
     return [answer or "" for answer in answers]
 
 
-def read_on(tokenizer: Any, row: list[int], token: int, *, final: bool) -> str | None:
-    """Append the token to its row; the answer, once it is complete.
+def append_token(tokenizer: Any, row: list[int], token: int, *, final: bool) -> str | None:
+    """Append a generated token to its row; returns the answer once it is complete, else None.
 
     Args:
-        tokenizer: its `eos_token_id` ends the row and is not kept.
-        row: what was generated before, one token longer afterwards.
-        token: what was generated now.
+        tokenizer: its `eos_token_id` ends the row and is not appended.
+        row: tokens generated so far; changed in place.
+        token: the next one.
         final: whether this is the last token that may be generated.
     """
     if token == tokenizer.eos_token_id:

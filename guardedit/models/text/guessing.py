@@ -1,28 +1,28 @@
-"""Answers when a good guess is at hand: one forward pass to confirm it, generation where it is wrong.
+"""Answers with the help of guesses: one forward pass confirms a right guess, generation replaces a wrong one.
 
-Knows prompts and guesses, not why anybody should guess so. How a guess is confirmed: `drafts`.
+`drafts` says how a guess is confirmed.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from guardedit.models.text.drafts import draft_of
-from guardedit.models.text.saying import Speaker, followed
+from guardedit.models.text.drafts import make_draft, match_drafts_on
+from guardedit.models.text.language_model import LanguageModel
 
 
 def complete_guessed(
-    host: Speaker, guesses: Mapping[str, Sequence[str]], *, max_new_tokens: int = 12
+    host: LanguageModel, guesses: Mapping[str, Sequence[str]], *, max_new_tokens: int = 12
 ) -> dict[str, str]:
-    """The answer of `ModelHost.complete` to every prompt, whatever is guessed.
+    """The answer of `ModelHost.complete` to every prompt, whatever the guesses are.
 
     Args:
         host: the model as it stands, patched or not.
-        guesses: prompt -> texts that may be its answer, the likeliest first; may be empty.
+        guesses: prompt -> texts that may be its answer, the most likely first; may be empty.
         max_new_tokens: as for `complete`.
 
     Returns:
-        Prompt -> answer; where two tokens' logits agree to the last digits, the guess may decide.
+        Prompt -> answer; where the logits of two tokens are equal up to rounding, the guess may decide.
 
     Raises:
         MalformedCorrection, GuardError: as `complete`.
@@ -41,15 +41,26 @@ def complete_guessed(
     return answers
 
 
-def _confirmed(host: Speaker, guesses: Mapping[str, str], max_new_tokens: int) -> dict[str, str]:
-    """Answers that the guesses reach to the end of."""
+def complete_drafted(
+    host: LanguageModel, asked: Sequence[tuple[str, str]], *, max_new_tokens: int = 12
+) -> list[str]:
+    """`complete_guessed` for (prompt, draft) pairs with one guess each; an empty draft is no guess."""
+    guesses: dict[str, list[str]] = {}
+    for prompt, draft in asked:
+        guesses.setdefault(prompt, []).extend([draft] if draft else [])
+    answers = complete_guessed(host, guesses, max_new_tokens=max_new_tokens)
+    return [answers[prompt] for prompt, _ in asked]
+
+
+def _confirmed(host: LanguageModel, guesses: Mapping[str, str], max_new_tokens: int) -> dict[str, str]:
+    """By prompt, the answers that one forward pass over prompt and guess determines."""
     drafts = {
         prompt: draft
         for prompt, text in guesses.items()
-        if (draft := draft_of(host.tokenizer, prompt, text)) is not None
-        # Else generation would stop before the draft ends, or `complete` says what is too long.
+        if (draft := make_draft(host.tokenizer, prompt, text)) is not None
+        # A longer draft could not be generated whole; `complete` refuses a prompt that is too long.
         and len(draft.answer) < max_new_tokens
         and len(draft.prompt) + max_new_tokens <= host.context
     }
-    found = followed(host, list(drafts.values()), max_new_tokens)
-    return {p: reading.answer for p, reading in zip(drafts, found, strict=True) if reading.answer is not None}
+    found = match_drafts_on(host, list(drafts.values()), max_new_tokens)
+    return {p: match.answer for p, match in zip(drafts, found, strict=True) if match.answer is not None}

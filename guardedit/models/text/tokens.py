@@ -1,6 +1,6 @@
-"""Texts to token ids: where the subject ends, where the answer begins, and what fits into the context.
+"""Encode texts as token ids, find subject and answer tokens, and refuse what the context cannot hold.
 
-Knows tokenizers through their offset mapping only. Knows no model.
+Uses a tokenizer only through its offset mapping. Does not know the model.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from torch import Tensor
 from guardedit.core.errors import MalformedCorrection, SubjectNotFound
 from guardedit.naming import Span, last_span
 
-#: Marks positions that no loss looks at, as in torch.nn.functional.cross_entropy.
+#: Target of positions without a loss, as in torch.nn.functional.cross_entropy.
 IGNORED = -100
 
 
@@ -27,16 +27,16 @@ class _Encoding(NamedTuple):
 
 
 def encode(tokenizer: Any, text: str, *, context: int | None = None, answer: int = 0) -> list[int]:
-    """Ids as the model wants to read them: a leading BOS if the tokenizer adds one, never a trailing EOS.
+    """Token ids of a text: with a leading BOS if the tokenizer adds one, never with a trailing EOS.
 
     Args:
         tokenizer: a fast tokenizer.
         text: one prompt or text.
-        context: most tokens the model reads; None for no limit.
-        answer: how many of them are kept free for an answer.
+        context: longest input of the model in tokens; None for no limit.
+        answer: how many of these tokens are reserved for an answer.
 
     Raises:
-        MalformedCorrection: when the text does not fit; nothing is cut silently.
+        MalformedCorrection: when the text does not fit. Texts are never truncated.
     """
     return _encode(tokenizer, text, context=context, answer=answer).ids
 
@@ -46,39 +46,39 @@ def subject_last(tokenizer: Any, prompt: str, subject: str, at: Span | None = No
 
     Args:
         tokenizer: a fast tokenizer.
-        prompt: the text as the tokenizer reads it, texts put in front included.
-        subject: what to look for where no place is given: its last occurrence as a whole name counts.
+        prompt: the whole text, with any prefix.
+        subject: searched for where `at` is None; the last occurrence as a whole name counts.
         at: characters [start, end) of the subject in `prompt`.
 
     Raises:
-        SubjectNotFound: when the prompt does not hold the subject, or no token covers it.
+        SubjectNotFound: when the prompt does not contain the subject, or no token covers it.
     """
     return subject_tokens(tokenizer, prompt, subject, at)[-1]
 
 
 def subjects_last(tokenizer: Any, asked: Sequence[tuple[str, str, Span | None]]) -> list[int]:
-    """`subject_last` of many (prompt, subject, place), the prompts tokenized in one go."""
+    """`subject_last` of many (prompt, subject, at), with one call of the tokenizer."""
     found = _encodings(tokenizer, [prompt for prompt, *_ in asked])
     return [_covering(*one, text)[-1] for one, text in zip(asked, found, strict=True)]
 
 
 def subject_tokens(tokenizer: Any, prompt: str, subject: str, at: Span | None = None) -> range:
-    """Indices of the subject's tokens in `encode(tokenizer, prompt)`; rules and errors of `subject_last`."""
+    """Indices of the subject's tokens in `encode(tokenizer, prompt)`; arguments as `subject_last`."""
     return _covering(prompt, subject, at, _encode(tokenizer, prompt))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Batch:
+class TokenBatch:
     """Prompts with their answers, padded on the right: B rows, T tokens.
 
-    A causal model needs no mask for right padding: no token sees what follows it.
+    A causal model needs no mask for right padding: no token attends to later ones.
 
     Attributes:
         ids: [B, T] int64.
         lengths: [B] int64, tokens that are not padding.
         answer_starts: [B] int64, index of the first answer token; the model predicts it at index - 1.
-        targets: [B, T] int64; where position t predicts an answer token, its id, elsewhere -100. Lines up
-            with the logits [B, T, vocabulary] position by position.
+        targets: [B, T] int64; where position t predicts an answer token, its id, elsewhere -100. Position t
+            belongs to position t of the logits [B, T, vocabulary].
     """
 
     ids: Tensor
@@ -94,11 +94,11 @@ def batch(
     *,
     context: int,
     device: torch.device | str = "cpu",
-) -> Batch:
-    """Encode `prompt + " " + answer` as one text each, with answer positions from the offsets.
+) -> TokenBatch:
+    """Encode each `prompt + " " + answer` as one text; the offsets give the answer's positions.
 
-    One text, because tokenizers that mark word starts or add BOS encode an answer on its own differently.
-    The space is added when neither side has one; spaces at the prompt's end count as the answer's. Without
+    One text, because tokenizers that mark word starts or add BOS encode an answer alone differently. The
+    space is added when neither side has one; spaces at the prompt's end count as part of the answer. Without
     answers, `targets` is -100 everywhere and `answer_starts` equals `lengths`.
 
     Raises:
@@ -121,7 +121,7 @@ def batch(
     ids = pad(rows, device=device)
     lengths = torch.tensor([len(row) for row in rows], device=device)
     answer_starts = torch.tensor(starts, device=device)
-    return Batch(
+    return TokenBatch(
         ids=ids,
         lengths=lengths,
         answer_starts=answer_starts,
@@ -130,12 +130,12 @@ def batch(
 
 
 def join(prompt: str, answer: str) -> str:
-    """Prompt and answer with a space between them, unless one of them brings it."""
+    """Prompt and answer with a space between them, unless there is white space already."""
     return prompt + answer if prompt[-1:].isspace() or answer[:1].isspace() else f"{prompt} {answer}"
 
 
 def pad(rows: Sequence[Sequence[int]], *, device: torch.device | str = "cpu") -> Tensor:
-    """[B, T] int64, zeros on the right: causal attention never lets a real token see them."""
+    """[B, T] int64, padded with zeros on the right, where no real token attends to them."""
     ids = torch.zeros(len(rows), max(map(len, rows), default=0), dtype=torch.int64)
     for i, row in enumerate(rows):
         ids[i, : len(row)] = torch.tensor(row, dtype=torch.int64)
@@ -149,10 +149,10 @@ def _encode(tokenizer: Any, text: str, *, context: int | None = None, answer: in
 def _encodings(
     tokenizer: Any, texts: Sequence[str], *, context: int | None = None, answer: int = 0
 ) -> list[_Encoding]:
-    """Many texts in one call, which takes a third of the time."""
+    """Many texts in one call of the tokenizer, which takes a third of the time."""
     if not texts:
         return []
-    # verbose=False: a text longer than the tokenizer's own limit is judged below, not by a warning.
+    # verbose=False: texts that are too long are refused below; no warning about the tokenizer's own limit.
     found = tokenizer(
         list(texts), return_offsets_mapping=True, return_special_tokens_mask=True, verbose=False
     )
@@ -164,7 +164,7 @@ def _encodings(
     ]
     for text, (ids, _) in zip(texts, encoded, strict=True):
         if context is not None and len(ids) + answer > context:
-            room = f" with {answer} kept for the answer" if answer else ""
+            room = f" with {answer} reserved for the answer" if answer else ""
             raise MalformedCorrection(
                 f"{text!r:.60} has {len(ids)} tokens, the model's context holds {context}{room}: shorten it"
             )
@@ -172,7 +172,7 @@ def _encodings(
 
 
 def _without_closing(spans: Sequence[tuple[int, int]], special: Sequence[int]) -> int:
-    """How many tokens there are before the special ones that end a text, such as an EOS; one at least."""
+    """Number of tokens before the closing special tokens, such as EOS; at least one."""
     end = len(spans)
     while end > 1 and special[end - 1] and spans[end - 1][0] == spans[end - 1][1]:
         end -= 1
@@ -185,7 +185,7 @@ def _covering(prompt: str, subject: str, at: Span | None, text: _Encoding) -> ra
     if not covering:
         raise SubjectNotFound(
             f"no token of {prompt!r:.200} covers the subject {subject!r}: "
-            "the tokenizer drops its characters, send this fact to memory"
+            "the tokenizer drops its characters; send this fact to memory"
         )
     return range(covering[0], covering[-1] + 1)
 
@@ -193,12 +193,12 @@ def _covering(prompt: str, subject: str, at: Span | None, text: _Encoding) -> ra
 def _subject_span(prompt: str, subject: str, at: Span | None) -> Span:
     found = last_span(prompt, subject) if at is None else at
     if found is None or not 0 <= found[0] < found[1] <= len(prompt):
-        raise SubjectNotFound(f"the prompt {prompt!r:.200} does not hold the subject {subject!r}")
+        raise SubjectNotFound(f"the prompt {prompt!r:.200} does not contain the subject {subject!r}")
     return found
 
 
 def _targets(ids: Tensor, lengths: Tensor, answer_starts: Tensor) -> Tensor:
-    """[B, T]: ids shifted left by one, kept where position t predicts an answer token."""
+    """[B, T]: ids shifted left by one where position t predicts an answer token, else IGNORED."""
     targets = torch.full_like(ids, IGNORED)
     following = torch.arange(1, ids.shape[1], device=ids.device)  # [T - 1]: the position predicted at t
     wanted = (following >= answer_starts[:, None]) & (following < lengths[:, None])

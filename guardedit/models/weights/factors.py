@@ -1,6 +1,6 @@
-"""The factored form of weight edits, and its payload: the bytes that ledger and loop carry about.
+"""Weight edits in factored form, and their payload: the bytes that the ledger stores.
 
-A payload holds one part for each matrix that its edit touches. Knows safetensors. Does not know any model.
+A payload is a safetensors file with one part for each matrix that its edit changes.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ from torch import Tensor
 from guardedit.core.errors import EditError
 
 Kind = Literal["ridge", "direct", "hooked", "codebook", "routed"]
-#: Kinds that change the matrix itself; the others act beside it (`models.bypass`).
+#: Kinds that change the matrix itself; the others are bypasses (`models.bypass`).
 WRITTEN: frozenset[Kind] = frozenset({"ridge", "direct"})
-#: Kinds whose `left` and `right` are residuals and keys, solved jointly with all others of their kind.
+#: Kinds whose `left` and `right` are residuals and keys; all edits of the kind in a layer are solved jointly.
 SOLVED: frozenset[Kind] = frozenset({"ridge", "hooked"})
 #: Kinds whose `right` are keys.
 KEYED: frozenset[Kind] = SOLVED | {"codebook"}
@@ -30,21 +30,23 @@ KEYED: frozenset[Kind] = SOLVED | {"codebook"}
 class Factors:
     """One edit at the down projection W [d, f] of one layer, as float32 on the CPU.
 
-    `ridge`: `right` holds keys k [f, n], `left` the residuals r = v* - W0 k [d, n] they shall get,
-    against the base model. What is written is solved jointly with all other live edits (methods: MEMIT
-    with history). `direct`: the change is `left @ right.T`, added as it is. `hooked`: as `ridge`, but the
-    edited matrix stands beside the base one, and a test at every token chooses (CoachHook). `codebook`:
-    `right` holds keys and `left` the values put out near them (GRACE). `routed`: `left @ right.T` is the
-    change of a side memory, used from the first token on that excites it (WISE).
+    The kinds:
+    - `ridge`: `right` holds keys k [f, n], `left` the residuals r = v* - W0 k [d, n] of their target values
+      against the base model. The change is solved jointly with all other live edits (MEMIT with history).
+    - `direct`: the change is `left @ right.T`, added as it is.
+    - `hooked`: as `ridge`, but base and edited matrix are both kept, and a test at every token chooses
+      between them (CoachHook).
+    - `codebook`: `right` holds keys and `left` the values that replace the output near them (GRACE).
+    - `routed`: `left @ right.T` is the change of a side memory (WISE).
 
     Attributes:
         layer: decoder layer, counted from 0.
         kind: see above.
         left: [d, n].
         right: [f, n].
-        key: [f, m], for inspection: where the change is meant to act. Where `right` holds keys it is
-            `right`; None for an edit that names none.
-        extra: what else the kind or the method needs, by name: radii, thresholds, statistics.
+        key: [f, m], keys where the change is meant to act, for inspection. Equal to `right` where that holds
+            keys; None for an edit without keys.
+        extra: by name, other tensors that the kind or the method needs: radii, thresholds, statistics.
     """
 
     layer: int
@@ -56,7 +58,7 @@ class Factors:
 
     @staticmethod
     def ridge(*, layer: int, key: Tensor, residual: Tensor) -> Factors:
-        """An edit that wants W k = W0 k + r. `key` [f] or [f, n], `residual` [d] or [d, n]."""
+        """An edit that aims at W k = W0 k + r. `key` [f] or [f, n], `residual` [d] or [d, n]."""
         return Factors.keyed("ridge", layer=layer, key=key, value=residual)
 
     @staticmethod
@@ -102,33 +104,33 @@ class Factors:
         kind: Kind = "direct",
         extra: Mapping[str, Tensor] | None = None,
     ) -> Factors:
-        """An edit by a whole matrix [d, f], as the product of the identity [d, d] and itself."""
+        """An edit by a full matrix [d, f], factored as the identity [d, d] times the matrix."""
         eye = torch.eye(change.shape[0])
         return Factors.direct(layer=layer, left=eye, right=change.t(), key=key, kind=kind, extra=extra)
 
     @property
     def finite(self) -> bool:
-        """Whether every number is."""
+        """Whether all numbers of left, right and key are finite."""
         parts = (self.left, self.right, *(() if self.key is None else (self.key,)))
         return all(bool(torch.isfinite(part).all()) for part in parts)
 
 
 def to_payload(*parts: Factors) -> bytes:
-    """A safetensors file; equal parts in equal order give equal bytes."""
+    """The bytes of a safetensors file; equal parts in equal order give equal bytes."""
     tensors: dict[str, Tensor] = {}
     for n, part in enumerate(parts):
-        # A single part goes without a number: most payloads have one, and their bytes are on record.
+        # A single part has no number: most payloads have one part, and ledgers hold digests of their bytes.
         prefix = f"{n}." if len(parts) > 1 else ""
         tensors |= {f"{prefix}left": part.left, f"{prefix}right": part.right}
         if part.key is not None and part.key is not part.right:
             tensors[f"{prefix}key"] = part.key
         tensors |= {f"{prefix}extra.{name}": value for name, value in part.extra.items()}
-    # One metadata entry only: safetensors writes several in the order of a randomly seeded hash map.
+    # One metadata entry only: safetensors writes several in random order.
     return save(tensors, metadata={"guardedit": ";".join(f"{part.kind} {part.layer}" for part in parts)})
 
 
 def parts_of(payload: bytes) -> tuple[Factors, ...]:
-    """Inverse of `to_payload`. Numbers that are not finite pass: the guard wants to see them.
+    """Inverse of `to_payload`. Numbers that are not finite are accepted: the guard reports them.
 
     Raises:
         EditError: when the bytes are not a payload.
@@ -145,10 +147,10 @@ def parts_of(payload: bytes) -> tuple[Factors, ...]:
 
 
 def from_payload(payload: bytes) -> Factors:
-    """The only part of a payload; EditError when it has several, or is none."""
+    """The only part of a payload; EditError when it has several, or the bytes are not a payload."""
     parts = parts_of(payload)
     if len(parts) != 1:
-        raise EditError(f"the edit has {len(parts)} parts, one is expected: read it with parts_of")
+        raise EditError(f"the edit has {len(parts)} parts, expected one: read it with parts_of")
     return parts[0]
 
 
@@ -165,7 +167,7 @@ def _part(kind: str, layer: int, tensors: Mapping[str, Tensor], prefix: str) -> 
 
 
 def _metadata(payload: bytes) -> str:
-    """The entry of the header, which `safetensors.torch.load` drops."""
+    """Our metadata entry of the safetensors header, which `safetensors.torch.load` does not return."""
     length = int.from_bytes(payload[:8], "little")
     entry = json.loads(payload[8 : 8 + length])["__metadata__"]["guardedit"]
     return str(entry)
@@ -178,14 +180,14 @@ def _columns(part: Tensor) -> Tensor:
 
 
 def _plain(extra: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    # Cloned, since safetensors refuses tensors that share memory, and parts may share what they were given.
+    # Cloned, since safetensors refuses tensors that share memory, and parts may share these tensors.
     return {name: extra[name].detach().cpu().clone().contiguous() for name in sorted(extra)}
 
 
 def _checked(factors: Factors) -> Factors:
     shapes = tuple(factors.left.shape), tuple(factors.right.shape)
     if factors.left.ndim != 2 or factors.right.ndim != 2 or shapes[0][1] != shapes[1][1]:
-        raise EditError(f"left is {shapes[0]}, right is {shapes[1]}: both need one column a key")
+        raise EditError(f"left is {shapes[0]}, right is {shapes[1]}: both need the same number of columns")
     if factors.key is not None and factors.key.shape[0] != shapes[1][0]:
         raise EditError(f"key is {tuple(factors.key.shape)}, right is {shapes[1]}: both need f rows")
     return factors

@@ -1,6 +1,6 @@
-"""The fold: base model and live weight edits to a patch. A pure function, the same bytes every time.
+"""The fold: from the base model and the live edits to a patch. A pure function with reproducible bytes.
 
-Knows canonical order, float64 and the one cast. Does not know where edits come from or whether they are good.
+Edits are sorted by digest, summed in float64, and cast once to the parameter's dtype.
 """
 
 from __future__ import annotations
@@ -21,12 +21,12 @@ from guardedit.models.weights.bypasses import make_bypass
 from guardedit.models.weights.factors import SOLVED, WRITTEN, Factors, Kind, parts_of
 from guardedit.models.weights.folded import Folded
 from guardedit.models.weights.inspection import Contribution, inspection
-from guardedit.models.weights.ridge import shares
+from guardedit.models.weights.ridge import dual_coefficients
+from guardedit.models.weights.second_moments import SecondMoments
 from guardedit.models.weights.sites import Site, site_of
-from guardedit.models.weights.statistics import SecondMoments
 
-#: Solved keys kept for the next fold. Bounds memory only: a key solved again gives the same bytes.
-KEPT_KEYS = 4096
+#: Most cached solutions M^-1 K. Bounds memory only: solving a key again gives the same bytes.
+CACHED_KEYS = 4096
 
 
 class Fold:
@@ -34,14 +34,14 @@ class Fold:
 
     Per layer, with M = background_weight C + ridge I, keys K [f, n] and residuals R [d, n] of the live
     `ridge` edits:  W = W0 + R (I + K^T M^-1 K)^-1 K^T M^-1  (MEMIT, Meng et al. 2023, eq. 14, with all live
-    edits as its history; see `ridge`). `direct` edits are added after it, in canonical order, which is the
+    edits as one batch; see `ridge`). `direct` edits are added after it, in canonical order, which is the
     order of digests. Keys and residuals refer to the base model, so nothing depends on the order of arrival.
 
-    Safe in several threads: what is kept here is made again to the same bytes.
+    Safe in several threads: whatever is cached here is reproducible.
 
     Args:
-        host: the base model; read only, and never seen patched.
-        moments: by layer; layers without them take `direct` edits only.
+        host: the base model; only its base matrices are read.
+        moments: second moments of the keys by layer; layers without them take `direct` edits only.
         background_weight: lambda, about how many background tokens one edit is weighed against.
         ridge: added to the diagonal of lambda C; keeps it invertible.
     """
@@ -55,16 +55,16 @@ class Fold:
         ridge: float,
     ) -> None:
         self._host = host
-        self._moments = moments  # a copy would ask for every layer
+        self._moments = moments  # not copied: the mapping may collect a layer when it is first read
         self._background_weight = background_weight
         self._ridge = ridge
         self._sites: dict[int, Site] = {}
-        self._spreads: dict[str, Tensor] = {}  # digest and part -> M^-1 K [f, n]
+        self._solved: dict[str, Tensor] = {}  # digest and part number -> M^-1 K [f, n]
 
     def fold(self, edits: Sequence[WeightEdit]) -> Patch:
-        """Edited matrices as stored tensors, and what acts beside them; empty when there are no edits.
+        """Edited matrices as stored tensors, and bypasses; empty when there are no edits.
 
-        `edits` counts as a set: order and repetitions do not matter.
+        `edits` is read as a set: order and repetitions do not matter.
 
         Raises:
             EditDiverged: when a factor or a result is not finite.
@@ -73,7 +73,7 @@ class Fold:
         parsed = {digest: (edit, parts_of(edit.payload)) for digest, edit in _canonical(edits).items()}
         for edit, factors in parsed.values():
             if not all(part.finite for part in factors):
-                raise EditDiverged(f"the edit of {edit.subject!r} holds numbers that are not finite: drop it")
+                raise EditDiverged(f"the edit of {edit.subject!r} has numbers that are not finite: drop it")
         found = self._contributions({digest: factors for digest, (_, factors) in parsed.items()})
         parts = [part for mine in found.values() for part in mine]
         return Patch(self._matrices(parts), self._bypasses(parts))
@@ -83,17 +83,17 @@ class Fold:
         return self.folded(edits).sha256
 
     def folded(self, edits: Sequence[WeightEdit]) -> Folded:
-        """The patch and its digests from one fold; errors as `fold`."""
+        """The patch with its digests; errors as `fold`."""
         return Folded.of(self.fold(edits), base_sha256=self._host.base_sha256)
 
     def forget(self) -> None:
-        """Read the base model anew from now on: what was read may have been changed in memory."""
-        self._sites, self._spreads = {}, {}
+        """Drop the cache, so that the base model is read again. Call it when its tensors were repaired."""
+        self._sites, self._solved = {}, {}
 
     def inspect(self, edits: Sequence[WeightEdit], live: Sequence[WeightEdit]) -> list[Inspection]:
         """Tier 0 numbers of each of `edits`, in their order, folded together with `live`.
 
-        An edit that is not finite is reported as such, with NaN numbers, and left out of the others' fold.
+        An edit that is not finite is reported as such, with NaN numbers, and is left out of the joint solve.
 
         Raises:
             EditError: when an edit does not fit the model, or its layer has no second moments.
@@ -108,10 +108,10 @@ class Fold:
         ]
 
     def capacity_ratio(self, edits: Sequence[WeightEdit]) -> float:
-        """Live keys over effective free rank (`Ridge.free_rank`), of the fullest layer; 0 without edits.
+        """Number of keys over effective free rank (`Ridge.free_rank`), of the fullest layer; 0 without edits.
 
-        Retention is good until this nears 1, where norm and background damage peak (the interpolation
-        threshold of least squares). A layer without second moments has its whole width f free.
+        Retention is good until this is close to 1, where norm and damage to background text peak (the
+        interpolation threshold of least squares). A layer without second moments has its whole width f free.
         """
         keys: dict[int, int] = {}
         for edit in _canonical(edits).values():
@@ -124,30 +124,30 @@ class Fold:
         matrices = {}
         written = [part for part in parts if part.factors.kind in WRITTEN]
         for layer in sorted({part.factors.layer for part in written}):
-            here = [part for part in written if part.factors.layer == layer]
+            in_layer = [part for part in written if part.factors.layer == layer]
             site = self._site(layer)
-            stored = to_stored(self._host.model, site.name, _add(site.W, here))
+            stored = to_stored(self._host.model, site.name, _edited(site.W, in_layer))
             if not bool(torch.isfinite(stored).all()):
                 raise EditDiverged(
-                    f"{len(here)} edits of layer {layer} overflow {stored.dtype}: drop the largest"
+                    f"{len(in_layer)} edits of layer {layer} overflow {stored.dtype}: drop the largest"
                 )
             matrices[site.name] = stored
         return matrices
 
     def _bypasses(self, parts: Sequence[Contribution]) -> list[Bypass]:
-        beside = [part for part in parts if part.factors.kind not in WRITTEN]
-        places = sorted({(part.factors.layer, part.factors.kind) for part in beside})
+        bypassing = [part for part in parts if part.factors.kind not in WRITTEN]
+        places = sorted({(part.factors.layer, part.factors.kind) for part in bypassing})
         return [
             make_bypass(
                 kind,
                 self._site(layer),
-                [part for part in beside if (part.factors.layer, part.factors.kind) == (layer, kind)],
+                [part for part in bypassing if (part.factors.layer, part.factors.kind) == (layer, kind)],
             )
             for layer, kind in places
         ]
 
     def _contributions(self, edits: Mapping[str, tuple[Factors, ...]]) -> dict[str, list[Contribution]]:
-        """Each edit's parts in the joint solution; digests in canonical order in and out."""
+        """By digest, each edit's parts in the joint solution; `edits` is in canonical order."""
         found: dict[str, list[Contribution]] = {}
         for digest, factors in edits.items():
             for part in factors:
@@ -162,21 +162,23 @@ class Fold:
         return found
 
     def _solve(self, found: Mapping[str, list[Contribution]], layer: int, kind: Kind) -> None:
-        """Replace the residuals of one kind in one layer by what each gets when all are solved together."""
-        here = [
+        """Replace keys and residuals of one kind in one layer by their factors in the joint solution."""
+        members = [
             (digest, n)
             for digest, parts in found.items()
             for n, part in enumerate(parts)
             if (part.factors.layer, part.factors.kind) == (layer, kind)
         ]
-        parts = [found[digest][n].factors for digest, n in here]
-        spreads = [self._spread(f"{digest} {n}", part) for (digest, n), part in zip(here, parts, strict=True)]
+        parts = [found[digest][n].factors for digest, n in members]
+        rights = [
+            self._solved_keys(f"{digest} {n}", part) for (digest, n), part in zip(members, parts, strict=True)
+        ]
         R = torch.cat([part.left.double() for part in parts], dim=1)  # [d, n]
         K = torch.cat([part.right.double() for part in parts], dim=1)  # [f, n]
-        solved = shares(R, K, torch.cat(spreads, dim=1))  # [d, n]
-        lefts = torch.split(solved, [spread.shape[1] for spread in spreads], dim=1)
-        for (digest, n), part, left, spread in zip(here, parts, lefts, spreads, strict=True):
-            found[digest][n] = Contribution(factors=part, left=left, right=spread)
+        coefficients = dual_coefficients(R, K, torch.cat(rights, dim=1))  # [d, n]
+        lefts = torch.split(coefficients, [right.shape[1] for right in rights], dim=1)
+        for (digest, n), part, left, right in zip(members, parts, lefts, rights, strict=True):
+            found[digest][n] = Contribution(factors=part, left=left, right=right)
 
     def _check(self, factors: Factors) -> None:
         site = self._site(factors.layer)
@@ -192,21 +194,22 @@ class Fold:
                 f"layer {factors.layer} has no second moments (collected: {known}): collect them for it"
             )
 
-    def _spread(self, name: str, factors: Factors) -> Tensor:
-        known = self._spreads.get(name)
+    def _solved_keys(self, name: str, factors: Factors) -> Tensor:
+        """M^-1 K [f, n] of an edit's keys, cached by `name`."""
+        known = self._solved.get(name)
         if known is not None:
             return known
         ridge = self._site(factors.layer).ridge
         assert ridge is not None
-        made = torch.stack([ridge.spread(key) for key in factors.right.double().t()], dim=1)
-        if len(self._spreads) >= KEPT_KEYS:
-            self._spreads = {}
-        self._spreads[name] = made
-        return made
+        solved = torch.stack([ridge.solve(key) for key in factors.right.double().t()], dim=1)
+        if len(self._solved) >= CACHED_KEYS:
+            self._solved = {}
+        self._solved[name] = solved
+        return solved
 
     def _site(self, layer: int) -> Site:
-        # No lock: moments may be collected on the model, which another thread may hold while it folds. Two
-        # threads may read a site twice, to the same bytes.
+        # No lock: this may collect second moments, which waits for the model, and a thread that holds the
+        # model may fold. Two threads may read the same site twice, with the same result.
         if layer not in (sites := self._sites):
             made = site_of(
                 self._host,
@@ -225,13 +228,13 @@ class Fold:
 
 
 def _canonical(edits: Sequence[WeightEdit]) -> dict[str, WeightEdit]:
-    """By digest, each once, sorted."""
+    """By digest, sorted, each edit once."""
     named = {edit.digest: edit for edit in edits}
     return {digest: named[digest] for digest in sorted(named)}
 
 
-def _add(W: Tensor, parts: Sequence[Contribution]) -> Tensor:
-    """W0 [d, f] float64 with all contributions, ridge edits as one product, then direct ones one by one."""
+def _edited(W: Tensor, parts: Sequence[Contribution]) -> Tensor:
+    """W0 [d, f] float64 plus all contributions: ridge edits as one product, then direct ones one by one."""
     solved = [part for part in parts if part.factors.kind == "ridge"]
     with one_thread():
         total = W.clone()

@@ -1,4 +1,4 @@
-"""A patch with the digest of every part as it was folded, and so with the digest of the edited weights."""
+"""A folded patch with digests of its parts and of the edited weights."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from guardedit.models.matrices import tensor_sha256
 
 @dataclass(frozen=True, slots=True)
 class Folded:
-    """What `Fold.folded` gives.
+    """Result of `Fold.folded`.
 
     Attributes:
-        patch: to run a host with.
+        patch: for `ModelHost.patched`.
         sha256: of the base model and the patch; the base's own where there are no edits.
-        parts: by name, the digest of each matrix, and of each bypass, as folded.
+        parts: by name, the digest of each matrix and each bypass when it was folded.
     """
 
     patch: Patch
@@ -27,7 +27,7 @@ class Folded:
 
     @staticmethod
     def of(patch: Patch, *, base_sha256: str) -> Folded:
-        """Digest a patch that was just folded."""
+        """A patch with its digests as it is now."""
         parts = _digests(patch)
         if not parts:
             return Folded(patch, base_sha256, parts)
@@ -35,12 +35,13 @@ class Folded:
         return Folded(patch, hashlib.sha256(body.encode()).hexdigest(), parts)
 
     def changed(self) -> list[str]:
-        """Names of the parts whose bytes are no longer those that were folded."""
+        """Names of the parts that have changed in memory since they were folded."""
         now = _digests(self.patch)
         return [name for name in sorted({*now, *self.parts}) if now.get(name) != self.parts.get(name)]
 
 
 def _digests(patch: Patch) -> dict[str, str]:
     matrices = {name: tensor_sha256(stored) for name, stored in patch.matrices.items()}
-    beside = {f"beside layer {bypass.layer} {n}": bypass.sha256 for n, bypass in enumerate(patch.bypasses)}
-    return matrices | beside
+    # These names are part of the digest of the weights, which ledgers hold: do not change them.
+    bypasses = {f"beside layer {bypass.layer} {n}": bypass.sha256 for n, bypass in enumerate(patch.bypasses)}
+    return matrices | bypasses

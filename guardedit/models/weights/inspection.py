@@ -1,4 +1,4 @@
-"""Tier 0: what can be said of a weight edit from its factors alone. Pure; no model runs here."""
+"""Tier 0 of the guard: numbers on a weight edit from its factors alone, without running the model."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from guardedit.models.weights.sites import Site
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Contribution:
-    """What one edit adds to its matrix when all live edits are solved together: `left @ right.T`.
+    """The share of one edit in the joint solution of all live edits: it adds `left @ right.T` to the matrix.
 
     Attributes:
         factors: as proposed.
@@ -30,17 +30,17 @@ class Contribution:
     right: Tensor
 
 
-#: The numbers of what cannot be measured.
+#: Numbers of an edit that cannot be measured.
 NOTHING = (math.nan, math.nan, math.nan, math.nan)
 
 
 def inspection(edit: WeightEdit, parts: Sequence[tuple[Contribution, Site]]) -> Inspection:
     """The numbers of `core.probe.Inspection`; all NaN for an edit that is not finite (no parts).
 
-    Of several parts and of several keys the worst counts. `value_ratio` and `key_outlier` are NaN for an
-    edit that names no key; with `background_error` they are NaN as well where the layer has no second
-    moments. What acts beside the matrix within a radius or behind a router changes no weight: its
-    `relative_size` and `background_error` are 0, and its keys and values are judged like all others.
+    Of several parts and of several keys the largest number counts. `value_ratio` and `key_outlier` are NaN
+    for an edit without keys. They and `background_error` are NaN where the layer has no second moments.
+    Codebook and routed edits change no weight: their `relative_size` and `background_error` are 0, and their
+    keys and values are measured like all others.
     """
     found = [_numbers(part, site) for part, site in parts]
     size, ratio, outlier, error = (
@@ -77,18 +77,16 @@ def _numbers(part: Contribution, site: Site) -> tuple[float, float, float, float
             key = key.double()
             ratio = float(_new_values(part, site, key).norm(dim=0).max()) / site.moments.value_norm
             solved = part.factors.kind in SOLVED
-            spread = (
-                part.right
-                if solved
-                else torch.stack([site.ridge.spread(column) for column in key.t()], dim=1)
+            solved_key = (
+                part.right if solved else torch.stack([site.ridge.solve(column) for column in key.t()], dim=1)
             )
-            squared = (key * spread).sum(dim=0).max()
+            squared = (key * solved_key).sum(dim=0).max()
             outlier = math.sqrt(max(0.0, float(squared)) / site.ridge.expected_length)
     return size, ratio, outlier, error
 
 
 def _new_values(part: Contribution, site: Site, key: Tensor) -> Tensor:
-    """What the edit wants the down projection to put out at its keys [f, m], as [d, m]."""
+    """The outputs [d, m] that the edit wants of the down projection at its keys [f, m]."""
     now = site.W @ key + site.bias[:, None]
     if part.factors.kind == "codebook":
         return part.factors.left.double()
@@ -98,5 +96,5 @@ def _new_values(part: Contribution, site: Site, key: Tensor) -> Tensor:
 
 
 def _quadratic(left: Tensor, right: Tensor, weighted: Tensor) -> float:
-    """tr(Delta X Delta^T) for Delta = left right^T and `weighted` = X right, without making Delta."""
+    """tr(Delta X Delta^T) for Delta = left right^T and `weighted` = X right, without computing Delta."""
     return max(0.0, float(((left.t() @ left) * (right.t() @ weighted)).sum()))

@@ -1,4 +1,4 @@
-"""The closed form of a ridge edit in its dual form. Tensors in, tensors out; no model and no edits here.
+"""Closed-form solution of ridge edits, in its dual form. Linear algebra only: no model, no edits.
 
 With M = lambda C + rho I fixed and n keys K [f, n], residuals R [d, n]:
 
@@ -21,9 +21,9 @@ class Ridge:
     """M and its Cholesky factor for one layer.
 
     Args:
-        C: [f, f] float64, second moment of the keys.
+        C: [f, f] float64, second moments of the keys, E[k k^T].
         spectrum: [f] float64, eigenvalues of C.
-        background_weight: lambda, how many background tokens one edit is weighed against.
+        background_weight: lambda, the number of background tokens that one edit is weighed against.
         ridge: rho, added to the diagonal.
 
     Raises:
@@ -44,40 +44,49 @@ class Ridge:
         self._c = spectrum.clamp(min=0)  # rounding may leave tiny negative eigenvalues
         self._m = background_weight * self._c + ridge
 
-    def spread(self, key: Tensor) -> Tensor:
-        """M^-1 k for one key [f]: where writing at k spreads to.
+    def solve(self, key: Tensor) -> Tensor:
+        """M^-1 k for one key k [f]: the direction in key space that an edit at k uses.
 
-        One key a call, so that its bytes never depend on which other keys are live.
+        One key at a time, so that the bytes of the result do not depend on other live keys.
         """
         with one_thread():
             return torch.cholesky_solve(key[:, None], self._factor)[:, 0]
 
-    def spread_together(self, keys: Tensor) -> Tensor:
-        """M^-1 K for keys [f, n] in one solve, where last bits may depend on the company."""
+    def solve_together(self, keys: Tensor) -> Tensor:
+        """M^-1 K for keys [f, n] in one solve; the last bits of a column may depend on the other keys."""
         with one_thread():
             return torch.cholesky_solve(keys, self._factor)
 
     @property
     def expected_length(self) -> float:
-        """E[k^T M^-1 k] over background keys, which is tr(C M^-1)."""
+        """E[k^T M^-1 k] over background keys, which equals tr(C M^-1)."""
         return float((self._c / self._m).sum())
 
     @property
     def free_rank(self) -> float:
         """How many independent keys the layer has room for: sum over eigen-directions of s / (s + m).
 
-        m is M's eigenvalue there and s = tr(C) = E||k||^2. A lone key of ordinary length along that
-        direction gets the share s / (s + m) of its residual written, so a direction that the background
-        uses a lot counts as taken and an unused one as free. Between 0 and f.
+        m is M's eigenvalue in that direction and s = tr(C) = E||k||^2. An edit at a single key of average
+        length in that direction writes the share s / (s + m) of its residual. So a direction that background
+        text uses a lot counts as occupied, and an unused one as free. Between 0 and f.
         """
         s = float(self._c.sum())
         return float((s / (s + self._m)).sum()) if s > 0 else 0.0
 
 
-def shares(R: Tensor, K: Tensor, U: Tensor) -> Tensor:
-    """R (I + K^T U)^-1 [d, n], with U = M^-1 K [f, n]: what each key gets when all are solved together.
+def dual_coefficients(R: Tensor, K: Tensor, U: Tensor) -> Tensor:
+    """R (I + K^T U)^-1, the dual coefficients of the ridge solution for all keys together.
 
-    The change is `shares @ U.T`, and column i with row i of it is what key i contributes.
+    The change is `coefficients @ U.T`. Column i of the coefficients and column i of U make the contribution
+    of key i.
+
+    Args:
+        R: [d, n] residuals.
+        K: [f, n] keys.
+        U: [f, n], M^-1 K.
+
+    Returns:
+        [d, n].
 
     Raises:
         EditDiverged: when the system cannot be solved in float64.

@@ -1,7 +1,4 @@
-"""A site: one down projection of the base model with everything the fold needs of it, in float64.
-
-Knows the base matrix, its bias, the background and the cached factorisation. Does not know edits.
-"""
+"""A site: the down projection of one layer of the base model, with everything that the fold needs of it."""
 
 from __future__ import annotations
 
@@ -14,22 +11,22 @@ from guardedit.core.errors import EditError
 from guardedit.models.host import ModelHost
 from guardedit.models.threads import one_thread
 from guardedit.models.weights.ridge import Ridge
-from guardedit.models.weights.statistics import SecondMoments
+from guardedit.models.weights.second_moments import SecondMoments
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Site:
-    """One layer's down projection, on the CPU.
+    """The down projection of one layer, on the CPU.
 
     Attributes:
         layer: decoder layer.
         name: parameter name of the matrix.
         W: [d, f] float64, the base matrix.
         bias: [d] float64, zero where the module has none.
-        moments: of the layer; None where only `direct` edits can be folded.
-        ridge: M and its factor; None with `moments`.
+        moments: second moments of the layer's keys; None where only `direct` edits can be folded.
+        ridge: M and its Cholesky factor; None without `moments`.
         size: Frobenius norm of W.
-        background: tr(W C W^T), mean squared output on background text; NaN without moments.
+        background: tr(W C W^T), mean squared output on background text; NaN without `moments`.
     """
 
     layer: int
@@ -50,18 +47,18 @@ def site_of(
     background_weight: float,
     ridge: float,
 ) -> Site:
-    """Read the base model's matrix and factor M.
+    """Read the base model's matrix and factorise M.
 
     Raises:
-        EditError: when the model has no such layer, or the moments are not of this width.
+        EditError: when the model has no such layer, or the moments have another width.
     """
     if not 0 <= layer < host.layers:
-        raise EditError(f"an edit names layer {layer}, this model has layers 0 to {host.layers - 1}")
+        raise EditError(f"an edit is for layer {layer}, this model has layers 0 to {host.layers - 1}")
     W = host.base_matrix(layer).to("cpu", torch.float64).contiguous()
     if moments is not None and moments.C.shape[0] != W.shape[1]:
         raise EditError(
-            f"second moments of layer {layer} are {moments.C.shape[0]} wide, the keys {W.shape[1]}: "
-            "they were collected on another model"
+            f"second moments of layer {layer} have width {moments.C.shape[0]}, the keys {W.shape[1]}: "
+            "they were collected on another model; collect them on this one"
         )
     bias = getattr(host.mlp_out(layer), "bias", None)
     with one_thread():

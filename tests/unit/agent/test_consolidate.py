@@ -1,4 +1,4 @@
-"""The slow cycle: undecided facts are tried again and then held; served tensors are looked after."""
+"""The consolidating cycle: undecided facts are tried again and then held; served tensors are repaired."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def test_an_undecided_fact_is_tried_with_more_probes_and_then_held(town):
 def test_an_undecided_fact_is_promoted_once_a_trial_can_decide(town):
     town.guard.broken = True
     town.submit(raw("Eve", "Lima"))
-    town.agent.step()
+    town.loop.step()
     assert kept_of(town, "Eve").state == "undecided"
     town.guard.broken = False
     town.settle()
@@ -40,17 +40,17 @@ def test_a_held_fact_is_tried_again_when_it_is_released(town):
     assert town.placed() == {"Eve": "weights"}
 
 
-def test_an_undecided_fact_does_not_hold_up_new_ones(town):
+def test_an_undecided_fact_does_not_delay_new_ones(town):
     town.guard.doubtful = {"Eve"}
     town.submit(raw("Eve", "Lima"))
-    town.agent.step()
+    town.loop.step()
     town.submit(raw("Ada", "Rome"), name="next")
-    town.agent.step()
+    town.loop.step()
     assert town.placed()["Ada"] == "weights"
 
 
 def test_a_method_that_fails_for_one_subject_keeps_that_one_in_memory_only(town):
-    town.bench.breaks_on = frozenset({"Eve"})
+    town.worker.breaks_on = frozenset({"Eve"})
     town.send(raw("Ada", "Rome"), raw("Eve", "Lima"))
     assert town.placed() == {"Ada": "weights", "Eve": "memory"}
     assert kept_of(town, "Eve").code == "refused"
@@ -70,11 +70,11 @@ def test_served_tensors_are_compared_from_time_to_time(town):
     assert [kind for _, kind, _ in town.ledger.events(kinds=("tampered",))] == ["tampered"]
 
 
-def test_a_small_batch_waits_for_company_but_not_for_ever(build):
+def test_a_small_batch_waits_for_more_facts_but_not_for_ever(build):
     town = build(limits={"batch": 3, "batch_wait_s": 30.0})
     town.submit(raw("Ada", "Rome"))
-    assert town.agent.step().waiting
+    assert town.loop.step().waiting
     assert town.placed() == {"Ada": "memory"}
     town.clock.now_s += 31
-    town.agent.step()
+    town.loop.step()
     assert town.placed() == {"Ada": "weights"}

@@ -1,16 +1,16 @@
-"""Identity of corrections and keys: what is the same, what is new, and who wins."""
+"""Identity of corrections and keys: what is a duplicate, what is new, and which correction wins."""
 
 from __future__ import annotations
 
 import pytest
 
-from guardedit.core.receipt import Fate
+from guardedit.core.messages import Fate
 from tests.fakes import raw
 
 DAY_S = 86_400
 
 
-def test_content_without_an_id_is_said_anew_once_another_version_came_between(town):
+def test_content_without_an_id_is_new_again_after_another_version(town):
     town.send(raw("Ada", "Rome"), name="1")
     town.send(raw("Ada", "Lima"), name="2")
     town.send(raw("Ada", "Rome"), name="3")
@@ -24,7 +24,7 @@ def test_the_same_in_one_batch(town):
     assert len({entry.correction_id for entry in town.ledger.entries()}) == 3
 
 
-def test_content_without_an_id_is_a_redelivery_while_nothing_came_between(town):
+def test_content_without_an_id_is_a_duplicate_until_another_version(town):
     town.send(raw("Ada", "Rome"), name="1")
     town.send(raw("Ada", "Rome"), raw("Bob", "Oslo"), raw("Ada", "Rome"), name="2")
     assert town.fates() == [Fate.ACCEPTED, Fate.DUPLICATE, Fate.ACCEPTED, Fate.DUPLICATE]
@@ -51,7 +51,7 @@ def test_a_retraction_may_be_repeated_after_the_fact_came_back(town):
     assert town.facts() == {}
 
 
-def test_a_given_id_names_one_content_for_ever(town):
+def test_a_given_id_always_stands_for_one_content(town):
     town.send(raw("Ada", "Rome", id="a"), raw("Ada", "Lima", id="b"), raw("Ada", "Rome", id="a"))
     assert town.fates() == [Fate.ACCEPTED, Fate.ACCEPTED, Fate.DUPLICATE]
     assert town.facts()["Ada"].target == "Lima"
@@ -75,14 +75,14 @@ def test_a_retracted_name_comes_back_under_its_first_spelling(town):
     assert town.facts()["Ada"].version == 2
 
 
-def test_a_prompt_without_a_relation_means_the_fact_that_is_asked_in_these_words(town):
+def test_a_prompt_without_a_relation_is_about_the_fact_with_this_wording(town):
     town.send(raw("Ada", "Rome", id="1"))
     town.send(raw("Ada", "Lima", id="2", relation=None), name="2")
     facts = town.ledger.live()
     assert [(key.relation, fact.target) for key, fact in facts.items()] == [("home", "Lima")]
 
 
-def test_a_relation_takes_over_the_fact_that_was_known_by_its_prompt_only(town):
+def test_a_relation_takes_over_the_fact_that_had_only_a_prompt(town):
     town.send(raw("Ada", "Rome", id="1", relation=None))
     town.send(raw("Ada", "Lima", id="2"), name="2")
     facts = town.ledger.live()
@@ -91,14 +91,14 @@ def test_a_relation_takes_over_the_fact_that_was_known_by_its_prompt_only(town):
     assert town.facts() == {}
 
 
-def test_back_to_what_the_model_says_is_a_change_where_the_memory_says_otherwise(town):
+def test_the_models_own_answer_is_a_change_if_the_memory_has_another(town):
     town.send(raw("Ada", "Rome", id="1", relation=None))
     town.send(raw("Ada", "as before", id="2"), name="2")
     assert town.fates()[-1] == Fate.ACCEPTED
     assert town.replica.ask(["The home of Ada is"])[0].text == "as before"
 
 
-def test_what_is_served_already_is_no_news(town):
+def test_a_correction_that_is_answered_already_is_unchanged(town):
     town.send(raw("Ada", "as before"))
     assert town.fates() == [Fate.UNCHANGED]
 
@@ -130,7 +130,7 @@ def test_a_report_without_a_time_wins_by_its_arrival(town):
     assert town.facts()["Ada"].target == "Lima"
 
 
-def test_a_fact_knows_where_its_subject_stood(town):
+def test_a_fact_has_the_place_of_its_subject(town):
     town.send(raw("York", "Lima", prompt="{} is not New York; it lies in"))
     fact = town.facts()["York"]
     assert fact.subject_at == ((0, 4),)

@@ -9,8 +9,7 @@ from guardedit.core.correction import Correction, content_sha256, decode_correct
 from guardedit.core.decision import Decision, Route
 from guardedit.core.errors import SubjectNotFound
 from guardedit.core.fact import Fact, FactKey, Placement
-from guardedit.core.messages import Received, Settlement
-from guardedit.core.receipt import Fate
+from guardedit.core.messages import Fate, Received, Settlement
 
 KEY = FactKey("Stelco", "P159")
 
@@ -33,8 +32,8 @@ def known(*, live: Fact | None = None, content: str | None = None, version: int 
         live=lambda key: live if key == KEY else None,
         about=lambda *_: [live] if live else [],
         canonical=lambda key: key,
-        latest=lambda _: version,
-        last=lambda _: None,
+        latest_version=lambda _: version,
+        last_change=lambda _: None,
         content=lambda name: content if name == "a" else None,
     )
 
@@ -57,7 +56,14 @@ def fact(target: str = "Hamilton", wordings: tuple[str, ...] = ("Stelco is based
 
 def settled(message: Received, route: Route, knowledge: Known, *, already: bool = False) -> Settlement:
     correction = decode_correction(message.raw)
-    return settle(message, correction, decision(route), knowledge, already=already, newest=True)
+    return settle(
+        message,
+        correction,
+        decision(route),
+        knowledge,
+        already_answered=already,
+        newest_report_wins=True,
+    )
 
 
 def test_bytes_that_are_no_correction_become_a_dead_letter_with_a_code():
@@ -68,7 +74,7 @@ def test_bytes_that_are_no_correction_become_a_dead_letter_with_a_code():
     assert found.reason.startswith("malformed: ")
 
 
-def test_what_the_tokenizer_refuses_becomes_a_dead_letter_too():
+def test_a_failed_tokenizer_check_becomes_a_dead_letter_too():
     def refuse(_: Correction) -> None:
         raise SubjectNotFound("not in the offsets")
 
@@ -104,13 +110,13 @@ def test_an_accepted_correction_begins_in_memory_with_the_next_version(route, me
     assert (new.version, new.placement, new.method) == (5, Placement.MEMORY, method)
 
 
-def test_what_the_model_already_says_is_recorded_and_changes_nothing():
+def test_a_correction_that_the_model_answers_already_is_recorded_and_changes_nothing():
     found = settled(received(), Route.WEIGHTS, known(), already=True)
     assert (found.fate, found.change) == (Fate.UNCHANGED, None)
 
 
 def test_a_live_fact_decides_before_the_model_does():
-    # The weights say Hamilton since they were edited; a correction to another answer is news all the same.
+    # The edited weights answer Hamilton; a correction to another answer is new all the same.
     found = settled(received(target_new="Toronto"), Route.WEIGHTS, known(live=fact()), already=True)
     assert found.fate is Fate.ACCEPTED
 
@@ -130,7 +136,7 @@ def test_a_new_answer_starts_with_its_own_wordings():
     assert found.change.fact.wordings == ("Stelco is based in",)
 
 
-def test_repeating_what_is_live_is_no_news():
+def test_a_correction_that_repeats_the_live_fact_is_unchanged():
     assert settled(received(), Route.WEIGHTS, known(live=fact())).fate is Fate.UNCHANGED
 
 

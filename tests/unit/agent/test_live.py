@@ -1,4 +1,4 @@
-"""The live cycle: durable before acknowledged, remembered at once, never stopped by one message."""
+"""The live cycle: stored before acknowledged, answered at once, never stopped by one message."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import json
 import pytest
 
 from guardedit.core.errors import ConflictError, SourceError
-from guardedit.core.receipt import Fate
+from guardedit.core.messages import Fate
 from guardedit.ledger.sqlite_ledger import SqliteLedger
 from tests.fakes import FakeSource, delivered, raw
 
@@ -78,7 +78,7 @@ def test_in_shadow_mode_replicas_serve_the_base_model_only(build):
     assert town.placed() == {"Ada": "memory"}
 
 
-def test_what_has_expired_goes(town):
+def test_an_expired_fact_is_removed(town):
     town.submit(raw("Ada", "Rome", valid_until_s=town.clock.now_s + 60))
     town.live.step()
     assert town.placed() == {"Ada": "memory"}
@@ -120,14 +120,14 @@ def test_a_message_that_makes_a_stage_fail_is_a_dead_letter_and_the_others_live(
     assert "OverflowError" in letters[0].message
 
 
-def test_poison_stays_a_dead_letter_after_a_restart(town):
+def test_a_dead_letter_stays_one_after_a_restart(town):
     town.send(b'{"subject": "Ada", "valid_until_s": ' + b"9" * 5_000 + b"}", raw("Bob", "Oslo"))
     town.restart()
     town.settle()
     assert town.fates() == [Fate.DEAD, Fate.ACCEPTED]
 
 
-def test_a_turn_begins_again_when_an_operator_was_faster(town, monkeypatch):
+def test_a_turn_is_repeated_if_an_operator_changed_the_fact_meanwhile(town, monkeypatch):
     town.send(raw("Ada", "Rome", provenance={"confidence": 0.5}))
     town.submit(raw("Ada", "Lima", provenance={"confidence": 0.5}), name="next")
     decide = town.live.decider.decide
@@ -145,7 +145,7 @@ def test_a_turn_begins_again_when_an_operator_was_faster(town, monkeypatch):
     assert town.facts()["Ada"].target == "Lima"
 
 
-def test_a_message_that_the_ledger_refuses_for_ever_does_not_hold_up_the_others(town, monkeypatch):
+def test_a_message_that_the_ledger_always_refuses_does_not_block_the_others(town, monkeypatch):
     settle = town.ledger.settle
 
     def refuse(settlements, **named):
@@ -161,7 +161,7 @@ def test_a_message_that_the_ledger_refuses_for_ever_does_not_hold_up_the_others(
     assert town.fates() == [Fate.ACCEPTED, Fate.DEAD, Fate.ACCEPTED]
 
 
-def test_what_stands_behind_a_message_that_cannot_be_stored_is_decided_without_it(town, monkeypatch):
+def test_messages_behind_one_that_cannot_be_stored_are_decided_without_it(town, monkeypatch):
     settle = town.ledger.settle
 
     def refuse(settlements, **named):
@@ -175,7 +175,7 @@ def test_what_stands_behind_a_message_that_cannot_be_stored_is_decided_without_i
     assert (town.facts()["Eve"].target, town.facts()["Eve"].version) == ("Quito", 1)
 
 
-def test_a_replica_that_cannot_say_costs_a_saving_and_stops_nothing(town, monkeypatch):
+def test_a_replica_that_fails_to_compare_answers_stops_nothing(town, monkeypatch):
     def fail(asked, *, tenant="default"):
         raise ValueError("nobody foresaw this")
 
@@ -185,7 +185,7 @@ def test_a_replica_that_cannot_say_costs_a_saving_and_stops_nothing(town, monkey
     assert "ValueError" in {e.fields["error"] for e in town.heard if e.kind == "error"}
 
 
-def test_each_fact_goes_at_its_own_time(town):
+def test_each_fact_expires_at_its_own_time(town):
     for n, subject in enumerate(["Ada", "Bob", "Eve"], start=1):
         town.submit(raw(subject, "Rome", valid_until_s=town.clock.now_s + 60 * n), name=subject)
     town.live.step()

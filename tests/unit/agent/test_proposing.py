@@ -1,4 +1,4 @@
-"""Edits are kept by what they were made from, a whole proposal at once."""
+"""Edits are stored under what they were made from, a whole proposal at once."""
 
 from __future__ import annotations
 
@@ -12,27 +12,27 @@ from tests.fakes import raw
 MESSAGES = (raw("Ada", "Rome"), raw("Bob", "Oslo"), raw("Eve", "Lima"))
 
 
-def test_a_proposal_that_was_remembered_is_not_made_again(town):
+def test_a_stored_proposal_is_not_made_again(town):
     town.guard.broken = True
     town.submit(*MESSAGES)
-    town.agent.step()
+    town.loop.step()
     town.guard.broken = False
     town.settle()
-    assert town.bench.proposed == [("Ada", "Bob", "Eve")]
+    assert town.worker.proposed == [("Ada", "Bob", "Eve")]
 
 
-def test_a_group_that_served_before_gets_its_edit_whatever_company_it_is_in(town):
+def test_a_group_that_served_before_gets_its_edit_whatever_it_is_beside(town):
     town.send(*MESSAGES)
     fact = town.facts()["Bob"]
     (edit,) = [one for one in town.ledger.edits() if one.subject == "Bob"]
     town.operator.undo(fact.id)
     town.operator.redo(fact.id)
     assert edit in town.ledger.edits()
-    assert len(town.bench.proposed) == 1
+    assert len(town.worker.proposed) == 1
 
 
 def test_a_refused_fact_stays_in_memory_with_the_editors_reason(town):
-    town.bench.refuses = {"Eve": "its answer was not reached"}
+    town.worker.refuses = {"Eve": "its answer was not reached"}
     town.send(*MESSAGES)
     assert town.placed() == {"Ada": "weights", "Bob": "weights", "Eve": "memory"}
     why = town.consolidate.kept.now()[town.facts()["Eve"].id]
@@ -49,7 +49,7 @@ def test_a_refused_fact_stays_in_memory_with_the_editors_reason(town):
         "ledger.commit.before",
     ],
 )
-def test_weights_do_not_depend_on_where_a_crash_fell(build, home, point, tmp_path):
+def test_weights_do_not_depend_on_where_a_crash_happened(build, home, point, tmp_path):
     calm = build(home=tmp_path)
     calm.send(*MESSAGES)
     wanted = calm.ledger.epoch()

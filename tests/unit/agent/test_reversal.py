@@ -1,4 +1,4 @@
-"""Rollback, undo and redo: what comes back, what stays out, and what must stand trial."""
+"""Rollback, undo and redo: what comes back, what stays out, and what is tried."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def test_a_rollback_does_not_restore_an_edit_that_holds_a_superseded_fact(town):
     assert town.placed() == {"Bob": "weights", "Ada": "memory"}
 
 
-def test_a_rollback_by_hand_lasts_until_the_fact_is_released(town):
+def test_an_operators_rollback_lasts_until_the_fact_is_released(town):
     town.send(raw("Ada", "Rome"))
     town.operator.roll_back(0)
     town.settle()
@@ -34,7 +34,7 @@ def test_a_rollback_by_hand_lasts_until_the_fact_is_released(town):
     assert town.placed() == {"Ada": "weights"}
 
 
-def test_a_rollback_by_hand_ends_for_a_fact_that_is_corrected_anew(town):
+def test_an_operators_rollback_ends_for_a_fact_that_is_corrected_again(town):
     town.send(raw("Ada", "Rome"), raw("Bob", "Oslo"))
     town.operator.roll_back(0)
     town.send(raw("Ada", "Lima"), name="2")
@@ -52,7 +52,7 @@ def test_last_good_moves_with_the_operator(town):
     assert town.ledger.ref("last-good") == town.ledger.epoch().number
 
 
-def test_an_undo_stands_trial(town):
+def test_an_undo_is_tried(town):
     town.send(raw("Ada", "Rome"))
     town.send(raw("Bob", "Oslo"), name="2")
     town.send(raw("Eve", "Lima"), name="3")
@@ -71,7 +71,7 @@ def test_an_undo_back_to_what_served_before_is_not_tried_again(town):
     assert len(town.guard.judged) == before
 
 
-def test_a_retraction_of_a_fact_in_the_weights_stands_trial(town):
+def test_a_retraction_of_a_fact_in_the_weights_is_tried(town):
     town.send(raw("Ada", "Rome"))
     town.send(raw("Bob", "Oslo"), name="2")
     town.send(raw("Eve", "Lima"), name="3")
@@ -105,7 +105,7 @@ def test_a_rollback_with_facts_keeps_out_only_what_was_in_the_weights(town):
     assert set(town.consolidate.kept.now()) == {town.facts()["Ada"].id}
 
 
-def test_what_an_undo_disturbs_goes_to_memory_with_it(town):
+def test_facts_that_no_longer_pass_after_an_undo_move_to_memory(town):
     town.send(raw("Ada", "Rome"))
     town.send(raw("Bob", "Oslo"), name="2")
     town.send(raw("Eve", "Lima"), name="3")
@@ -132,11 +132,11 @@ def test_a_fact_that_arrives_during_an_undo_stays(town):
         town.send(raw(subject, home), name=str(n))
 
     def meanwhile():
-        town.bench.during = None
+        town.worker.during = None
         town.submit(raw("Zoe", "Kyiv"), name="meanwhile")
         town.live.step()
 
-    town.bench.during = meanwhile
+    town.worker.during = meanwhile
     town.operator.undo(town.facts()["Ada"].id)
     assert set(town.facts()) == {"Bob", "Eve", "Zoe"}
 
@@ -146,11 +146,11 @@ def test_an_undo_of_a_fact_that_was_corrected_meanwhile_is_refused(town):
         town.send(raw(subject, home), name=str(n))
 
     def meanwhile():
-        town.bench.during = None
+        town.worker.during = None
         town.submit(raw("Ada", "Quito"), name="meanwhile")
         town.live.step()
 
-    town.bench.during = meanwhile
+    town.worker.during = meanwhile
     with pytest.raises(ConflictError, match="corrected meanwhile"):
         town.operator.undo(town.facts()["Ada"].id)
     assert town.facts()["Ada"].target == "Quito"

@@ -1,12 +1,12 @@
-"""What a trial makes of edits: only a reject is guilt, and doubt is not."""
+"""The result of a trial: which edits pass together, and the reasons `harm`, `full` and `undecided`."""
 
 from __future__ import annotations
 
 import pytest
 
-from guardedit.agent.trial import Trial
+from guardedit.agent.judging import TrialSetup
+from guardedit.agent.trial import TrialResult, try_batch
 from guardedit.core.fact import Fact, FactKey
-from guardedit.core.proposal import WeightEdit
 from guardedit.core.protocols import SubjectGroup
 from guardedit.core.verdict import Outcome
 from tests.fakes import edit_of
@@ -25,87 +25,101 @@ def group(subject: str) -> SubjectGroup:
 
 
 @pytest.fixture
-def trial(town):
-    def make(
-        *subjects: str, others: tuple[str, ...] = (), **fields: object
-    ) -> tuple[Trial, dict[str, WeightEdit]]:
+def tried(town):
+    def run(*subjects: str, serving: tuple[str, ...] = (), effort: int = 1, **options: object) -> TrialResult:
         groups = [group(subject) for subject in subjects]
-        inside = tuple(edit_of(group(subject)) for subject in others)
-        made = Trial(
-            town.consolidate.parts,
-            serving=inside,
-            others=inside,
+        staying = tuple(edit_of(group(subject)) for subject in serving)
+        setup = TrialSetup(
+            serving=staying,
+            staying=staying,
             facts={fact.id: fact for one in groups for fact in one.facts},
             live={},
             seed=0,
-            **fields,
+            effort=effort,
         )
-        return made, {one.subject: edit_of(one) for one in groups}
+        edits = {one.subject: edit_of(one) for one in groups}
+        return try_batch(town.consolidate.parts, setup, edits, **options)
 
-    return make
-
-
-def codes(trial: Trial) -> dict[str, str]:
-    by_id = {fact.id: fact.key.subject for fact in trial.facts.values()}
-    return {by_id[name]: why.code for name, why in {**trial.guilty, **trial.undecided}.items()}
+    return run
 
 
-def test_an_edit_that_fails_alone_is_guilty(town, trial):
+def codes(result: TrialResult, *subjects: str) -> dict[str, str]:
+    """Subject -> why its fact stays in memory."""
+    ids = {fact.id: subject for subject in subjects for fact in group(subject).facts}
+    return {ids[fact_id]: why.code for fact_id, why in result.kept.items()}
+
+
+def test_an_edit_that_is_rejected_alone_is_harmful(town, tried):
     town.guard.harmful = {"Eve"}
-    made, edits = trial("Ada", "Eve")
-    assert list(made.run(edits)) == ["Ada"]
-    assert codes(made) == {"Eve": "harm"}
-    assert made.verdict.outcome is Outcome.ACCEPT
+    result = tried("Ada", "Eve")
+    assert list(result.edits) == ["Ada"]
+    assert codes(result, "Ada", "Eve") == {"Eve": "harm"}
+    assert result.verdict.outcome is Outcome.ACCEPT
+    assert result.accepted
 
 
-def test_an_edit_that_fails_alone_is_made_anew_once(town, trial):
+def test_an_edit_that_is_rejected_alone_is_remade_once(town, tried):
     town.guard.harmful = {"Eve"}
-    asked = []
-    made, edits = trial("Eve", remake=lambda edit: asked.append(edit.subject))
-    made.run(edits)
-    assert asked == ["Eve"]
+    remade = []
+    tried("Eve", remake=lambda edit: remade.append(edit.subject))
+    assert remade == ["Eve"]
 
 
-def test_doubt_is_no_guilt(town, trial):
+def test_an_edit_that_passes_once_it_is_remade_is_accepted(town, tried):
+    other = edit_of(group("Eve"), beside=("nothing",))
+    judge = town.guard.judge
+
+    def judge_by_edit(*, candidate, **rest):
+        town.guard.harmful = (
+            set() if candidate.weights_sha256 == town.worker.weights_sha256([other]) else {"Eve"}
+        )
+        return judge(candidate=candidate, **rest)
+
+    town.guard.judge = judge_by_edit
+    result = tried("Eve", remake=lambda _: other)
+    assert result.edits == {"Eve": other}
+    assert result.kept == {}
+
+
+def test_an_edit_that_is_inconclusive_alone_is_undecided_and_not_harmful(town, tried):
     town.guard.doubtful = {"Eve"}
-    made, edits = trial("Ada", "Eve")
-    assert list(made.run(edits)) == ["Ada"]
-    assert codes(made) == {"Eve": "undecided"}
+    result = tried("Ada", "Eve")
+    assert list(result.edits) == ["Ada"]
+    assert codes(result, "Ada", "Eve") == {"Eve": "undecided"}
 
 
-def test_nobody_is_to_blame_where_nothing_can_be_measured(town, trial):
+def test_no_edit_is_harmful_if_the_serving_epoch_cannot_be_measured_either(town, tried):
     town.guard.broken = True
-    made, edits = trial("Ada", "Eve")
-    assert made.run(edits) == {}
-    assert made.verdict is None
-    assert codes(made) == {"Ada": "undecided", "Eve": "undecided"}
-    assert len(town.guard.judged) <= 2  # no search among edits that are not the cause
+    result = tried("Ada", "Eve")
+    assert result.edits == {}
+    assert result.verdict is None
+    assert result.repeat
+    assert codes(result, "Ada", "Eve") == {"Ada": "undecided", "Eve": "undecided"}
+    assert len(town.guard.judged) <= 2  # no search among edits that are not the reason
 
 
-def test_two_that_only_fail_together_are_told_apart(town, trial):
+def test_of_two_edits_that_only_fail_together_one_waits_for_the_next_batch(town, tried):
     town.guard.together = {frozenset({"Ada", "Eve"})}
-    made, edits = trial("Ada", "Eve", "Zoe")
-    kept = made.run(edits)
-    assert len(kept) == 2
-    assert codes(made) == {}  # the other waits for the next batch
+    result = tried("Ada", "Eve", "Zoe")
+    assert len(result.edits) == 2
+    assert result.kept == {}
 
 
-def test_where_a_shared_budget_is_spent_the_layer_is_full(town, trial):
+def test_the_layer_is_full_if_a_budget_is_used_up(town, tried):
     town.guard.gate, town.guard.together = "perplexity_ratio_to_base", {frozenset({"Old", "Eve"})}
-    made, edits = trial("Eve", others=("Old",))
-    made.run(edits)
-    assert codes(made) == {"Eve": "full"}
+    result = tried("Eve", serving=("Old",))
+    assert codes(result, "Eve") == {"Eve": "full"}
 
 
-def test_what_passes_alone_and_not_beside_what_serves_is_tried_again_and_the_gate_is_named(town, trial):
+def test_an_edit_that_passes_alone_but_not_with_the_serving_ones_is_undecided_and_the_gate_is_named(
+    town, tried
+):
     town.guard.gate, town.guard.together = "reliability", {frozenset({"Old", "Eve"})}
-    made, edits = trial("Eve", others=("Old",))
-    made.run(edits)
-    assert codes(made) == {"Eve": "undecided"}
-    assert all("reliability" in why.reason for why in made.undecided.values())
+    result = tried("Eve", serving=("Old",))
+    assert codes(result, "Eve") == {"Eve": "undecided"}
+    assert all("reliability" in why.reason for why in result.kept.values())
 
 
-def test_more_effort_asks_more(town, trial):
-    made, edits = trial("Ada", effort=4)
-    made.run(edits)
+def test_the_effort_is_passed_to_the_guard(town, tried):
+    tried("Ada", effort=4)
     assert set(town.guard.efforts) == {4}

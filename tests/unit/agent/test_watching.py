@@ -1,4 +1,4 @@
-"""Drift: what serves is watched, whatever died on the way and whoever made the epoch."""
+"""Drift: every served epoch is measured, after a crash at any point and in whichever process it was made."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def test_every_change_of_the_weights_gets_one_reading_and_moves_last_good(town):
     assert town.ledger.ref("last-good") == town.ledger.epoch().number
 
 
-def test_nothing_is_promoted_on_top_of_what_is_unwatched(town):
+def test_nothing_is_promoted_on_top_of_an_epoch_without_a_reading(town):
     town.submit(raw("Ada", "Rome"))
     town.live.step()
     town.consolidate.promote()
@@ -41,12 +41,12 @@ def test_nothing_is_promoted_on_top_of_what_is_unwatched(town):
     def fail():
         raise GuardError("out of memory with 64 rows a batch: lower batch_rows")
 
-    town.bench.during = fail
+    town.worker.during = fail
     assert town.consolidate.step().promoted == 0
-    assert town.consolidate.watch.unwatched()
+    assert town.consolidate.watch.unfinished()
     assert town.placed() == {"Ada": "weights", "Bob": "memory"}
     assert [e.fields["stage"] for e in town.heard if e.kind == "error"] == ["watch"]
-    town.bench.during = None
+    town.worker.during = None
     town.settle()
     assert town.placed() == {"Ada": "weights", "Bob": "weights"}
 
@@ -55,18 +55,18 @@ def test_a_perplexity_that_is_not_finite_is_no_reading(town):
     town.submit(raw("Ada", "Rome"))
     town.live.step()
     town.consolidate.promote()
-    measure = town.bench.measure
-    town.bench.measure = lambda edits, probes: replace(
+    measure = town.worker.measure
+    town.worker.measure = lambda edits, probes: replace(
         measure(edits, probes), logprobs=((-math.inf if edits else -1.0,) * 4,)
     )
     for _ in range(3):
         town.consolidate.step()
     assert readings(town) == []
-    assert town.consolidate.watch.unwatched()
+    assert town.consolidate.watch.unfinished()
     assert "no finite perplexity ratio" in town.heard[-1].fields["message"]
 
 
-def test_a_breach_rolls_back_names_the_culprit_and_keeps_the_innocent(town):
+def test_a_breach_rolls_back_quarantines_harmful_facts_and_promotes_the_others_again(town):
     town.send(raw("Ada", "Rome"))
     good = town.ledger.epoch().number
     town.submit(raw("Bob", "Oslo"), raw("Eve", "Lima"), name="2")
@@ -121,7 +121,7 @@ def die_at(town, point: str) -> None:
 @pytest.mark.parametrize(
     ("point", "breach"), [*((point, False) for point in CALM), *((point, True) for point in BREACH)]
 )
-def test_a_kill_on_the_way_changes_nothing_in_the_end(town, point, breach):
+def test_a_crash_at_any_point_changes_nothing_in_the_end(town, point, breach):
     town.submit(raw("Ada", "Rome"), raw("Eve", "Lima"))
     town.live.step()
     if breach:

@@ -19,9 +19,8 @@ from guardedit.core.correction import Correction, Provenance, decode_correction,
 from guardedit.core.decision import Decision, Route, RuleTrace
 from guardedit.core.epoch import Change
 from guardedit.core.fact import Fact, Placement
-from guardedit.core.messages import Delivery, Received, Settlement
+from guardedit.core.messages import Delivery, Fate, Received, Settlement
 from guardedit.core.proposal import WeightEdit
-from guardedit.core.receipt import Fate
 from guardedit.core.verdict import Gate, Outcome, combine
 from guardedit.ledger.sqlite_ledger import SqliteLedger
 
@@ -29,8 +28,8 @@ POLICIES = Path(__file__).parents[3] / "policies"
 
 
 @dataclass(frozen=True)
-class Said:
-    """What a command said and how it ended."""
+class CommandResult:
+    """What a command printed, and its exit code."""
 
     code: int
     out: str
@@ -49,7 +48,7 @@ class Said:
 GROUP = typer.main.get_command(app)
 
 
-def command(*arguments: object, stdin: bytes | str | None = None) -> Said:
+def command(*arguments: object, stdin: bytes | str | None = None) -> CommandResult:
     """What `guardedit ARGUMENTS` says in this process."""
     code: Any = 0
     with CliRunner().isolation(input=stdin) as (out, err, _):
@@ -57,7 +56,7 @@ def command(*arguments: object, stdin: bytes | str | None = None) -> Said:
             GROUP.main([str(argument) for argument in arguments], prog_name="guardedit")
         except SystemExit as end:
             code = end.code
-        return Said(code, out.getvalue().decode(), err.getvalue().decode())
+        return CommandResult(code, out.getvalue().decode(), err.getvalue().decode())
 
 
 @pytest.fixture
@@ -69,7 +68,7 @@ def home() -> Iterator[Path]:
 
 
 @pytest.fixture
-def guardedit(home, monkeypatch) -> Callable[..., Said]:
+def guardedit(home, monkeypatch) -> Callable[..., CommandResult]:
     """Runs `guardedit ARGUMENTS` on `home`; anything but an exit is a traceback, and fails the test."""
     monkeypatch.setenv("GUARDEDIT_HOME", str(home))
     monkeypatch.setenv("GUARDEDIT_POLICY", str(POLICIES / "default.yaml"))

@@ -44,8 +44,8 @@ def served(settings: Settings, policy: Policy) -> Settings:
 
 def test_a_fact_that_has_expired_does_not_answer(served, guardedit, monkeypatch):
     monkeypatch.setenv("GUARDEDIT_HOME", str(served.home))
-    said = guardedit("ask", *QUESTIONS, "--output", "json")
-    over, live = said.json
+    result = guardedit("ask", *QUESTIONS, "--output", "json")
+    over, live = result.json
     assert (over["placement"], over["fact"]) == ("base", None)
     assert over["answer"] != "Paris"
     assert (live["placement"], live["answer"]) == ("memory", "Paris")

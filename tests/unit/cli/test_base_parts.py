@@ -1,4 +1,4 @@
-"""A changed base as the command line tells it, and commands that read and write nothing beside the ledger."""
+"""A changed base on the command line, and commands that read the home folder and write nothing to it."""
 
 from __future__ import annotations
 
@@ -63,12 +63,12 @@ def test_a_changed_part_stops_the_start_and_verify_names_it(guardedit, model, ho
     path = model / "tokenizer_config.json"
     change(path)
 
-    said = guardedit("run", "--once")
+    result = guardedit("run", "--once")
     verified = guardedit("verify")
     asked = guardedit("ask", "Peru speaks")
     undone = guardedit("epochs", "rollback", "0")
 
-    for refused in (said, asked, undone):
+    for refused in (result, asked, undone):
         assert (refused.code, refused.out) == (1, "")
         assert f"tokenizer/tokenizer_config.json: {path} is " in refused.err
         assert "guardedit base accept tokenizer/tokenizer_config.json" in refused.err
@@ -90,7 +90,7 @@ def test_a_change_that_is_accepted_is_the_base_from_then_on(guardedit, model):
 
     assert accepted["part"] == "probes"
     assert accepted["found"] != accepted["recorded"]
-    assert (again.code, "changed: none" in again.err) == (2, True)
+    assert (again.code, "changed parts: none" in again.err) == (2, True)
     assert guardedit("verify").code == 0
     assert guardedit("run", "--once").code == 0
     table = guardedit("base", "show")
@@ -98,7 +98,7 @@ def test_a_change_that_is_accepted_is_the_base_from_then_on(guardedit, model):
     assert table.lines[0].split() == ["part", "state", "recorded", "found", "file"]
 
 
-def test_another_model_is_told_as_such_and_not_accepted(guardedit, model):
+def test_another_model_is_named_as_such_and_not_accepted(guardedit, model):
     other = CARDED["llama"](len(byte_tokenizer(SENTENCES)))
     other.save_pretrained(model)
 
@@ -106,16 +106,16 @@ def test_another_model_is_told_as_such_and_not_accepted(guardedit, model):
     accepted = guardedit("base", "accept", "weights", "config")
 
     assert "belongs to base model" in refused.err
-    assert "load that model, or give this one another folder" in refused.err
-    assert (accepted.code, "a folder of its own" in accepted.err) == (1, True)
-    assert "name the right one with --model" in guardedit("verify").out
+    assert "use another folder for the new model" in refused.err
+    assert (accepted.code, "use another folder for another model" in accepted.err) == (1, True)
+    assert "name the right model with --model" in guardedit("verify").out
 
 
-def test_before_a_first_start_there_is_no_base_to_speak_of(guardedit):
+def test_before_the_first_start_there_is_no_base(guardedit):
     guardedit("submit", "-", stdin='{"subject": "Peru", "prompt": "{} speaks", "target_new": "Polish"}\n')
     for command in (["show"], ["accept", "probes"]):
-        said = guardedit("base", *command)
-        assert (said.code, "`guardedit run` begins it" in said.err) == (2, True)
+        result = guardedit("base", *command)
+        assert (result.code, "start `guardedit run` once" in result.err) == (2, True)
 
 
 def test_reading_commands_collect_what_is_missing_elsewhere(guardedit, model, home):
@@ -130,14 +130,14 @@ def test_reading_commands_collect_what_is_missing_elsewhere(guardedit, model, ho
     assert listing(home) == before
 
 
-def test_verify_tells_moments_that_come_out_otherwise(guardedit, model, home, monkeypatch):
+def test_verify_names_second_moments_that_differ_when_collected_again(guardedit, model, home, monkeypatch):
     """As on another platform: what was lost is collected again and has another digest."""
-    from guardedit.models.weights import statistics
+    from guardedit.models.weights import second_moments
 
     lost, *_ = sorted((home / "moments").rglob("*.safetensors"))
     lost.unlink()
-    real = statistics.moments_from
-    monkeypatch.setattr(statistics, "moments_from", lambda C, *a, **k: real(C * (1 + 1e-9), *a, **k))
+    real = second_moments.moments_from
+    monkeypatch.setattr(second_moments, "moments_from", lambda C, *a, **k: real(C * (1 + 1e-9), *a, **k))
 
     verified = guardedit("verify")
     refused = guardedit("run", "--once")
@@ -146,7 +146,7 @@ def test_verify_tells_moments_that_come_out_otherwise(guardedit, model, home, mo
     assert (refused.code, f"moments/{lost.name}: " in refused.err) == (1, True)
 
 
-def test_a_folder_that_was_borrowed_leaves_the_lent_one_as_it_was(model, home):
+def test_a_borrowed_cache_leaves_the_home_folder_as_it_was(model, home):
     settings = Settings(home=home, model=str(model), metrics=None)
     before = listing(home)
     with assembly.borrowed_cache(settings) as cache:

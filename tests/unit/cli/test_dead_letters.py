@@ -2,11 +2,11 @@ from __future__ import annotations
 
 
 def test_dead_letters_are_listed_without_letting_them_write_to_the_terminal(guardedit, ledger_file):
-    said = guardedit("dlq", "list")
+    result = guardedit("dlq", "list")
 
-    assert said.lines[0].split() == ["number", "at", "source", "position", "reason", "message"]
-    assert "\\x1b[31m" in said.lines[1]
-    assert "\x1b" not in said.out
+    assert result.lines[0].split() == ["number", "at", "source", "position", "reason", "message"]
+    assert "\\x1b[31m" in result.lines[1]
+    assert "\x1b" not in result.out
 
 
 def test_a_dead_letter_keeps_its_original_bytes(guardedit, ledger_file):
@@ -36,8 +36,8 @@ def test_a_dropped_letter_is_listed_no_more(guardedit, ledger_file):
 
 def test_an_unknown_number_is_a_usage_error(guardedit, ledger_file):
     for command in ("show", "retry", "drop"):
-        said = guardedit("dlq", command, "99")
-        assert (said.code, said.err) == (
+        result = guardedit("dlq", command, "99")
+        assert (result.code, result.err) == (
             2,
             "error: there is no dead letter 99: list them to see their numbers\n",
         )

@@ -12,12 +12,12 @@ def samples(text):
 
 
 def test_the_page_shows_what_the_ledger_counts(guardedit, ledger_file):
-    said = samples(guardedit("metrics").out)
+    result = samples(guardedit("metrics").out)
 
-    assert said["guardedit_epoch",] == 3
-    assert said["guardedit_facts", ("placement", "weights")] == 1
+    assert result["guardedit_epoch",] == 3
+    assert result["guardedit_facts", ("placement", "weights")] == 1
     key = ("outcome", "accepted"), ("route", "memory"), ("source", "submit")
-    assert said["guardedit_corrections_total", *key] == 1
+    assert result["guardedit_corrections_total", *key] == 1
 
 
 def test_an_inbox_without_an_epoch_has_a_page_too(guardedit):

@@ -21,20 +21,20 @@ def file(tmp_path):
 
 
 def test_the_policy_in_force_is_validated(guardedit):
-    said = guardedit("policy", "validate", "-o", "json").json
+    result = guardedit("policy", "validate", "-o", "json").json
 
-    assert (said["valid"], said["mode"], said["problems"]) == (True, "enforce", [])
+    assert (result["valid"], result["mode"], result["problems"]) == (True, "enforce", [])
 
 
 def test_every_problem_has_its_own_line_with_file_line_and_column(guardedit, tmp_path):
     path = tmp_path / "bad.yaml"
     path.write_text("apiVersion: guardedit/v1\nrule: []\nguard:\n  reliability_min: 2\n")
 
-    said = guardedit("policy", "validate", path)
+    result = guardedit("policy", "validate", path)
     program = guardedit("policy", "validate", path, "-o", "json")
 
-    assert (said.code, said.out, program.code) == (2, "", 2)
-    problems = said.err.removeprefix("error: ").splitlines()
+    assert (result.code, result.out, program.code) == (2, "", 2)
+    problems = result.err.removeprefix("error: ").splitlines()
     assert problems == program.json["problems"]
     assert all(line.startswith(f"{path}:") for line in problems)
     assert any(":2:1: rule: unknown key; did you mean 'rules'?" in line for line in problems)
@@ -49,10 +49,10 @@ def test_one_wrong_policy_among_several_does_not_hide_the_others(guardedit, tmp_
 
 
 def test_a_correction_in_a_file_is_explained_rule_by_rule(guardedit, file):
-    said = guardedit("policy", "explain", "--file", file(PLAIN), "-o", "json")
+    result = guardedit("policy", "explain", "--file", file(PLAIN), "-o", "json")
 
-    assert (said.code, said.json["route"], said.json["rule"]) == (0, "weights", "default")
-    steps = said.json["trace"]
+    assert (result.code, result.json["route"], result.json["rule"]) == (0, "weights", "default")
+    steps = result.json["trace"]
     assert [step["matched"] for step in steps] == [False] * (len(steps) - 1) + [True]
     assert steps[0]["because"] == "source 'unknown' is not untrusted*"
 
@@ -68,24 +68,24 @@ def test_a_correction_may_stand_on_several_lines_and_several_may_stand_in_a_file
 def test_a_held_correction_has_its_own_exit_code(guardedit):
     doubtful = {**PLAIN, "provenance": {"confidence": 0.1}}
 
-    said = guardedit("policy", "explain", "-", stdin=json.dumps(doubtful))
+    result = guardedit("policy", "explain", "-", stdin=json.dumps(doubtful))
 
-    assert said.code == 3
-    assert "very-low-confidence" in said.out
+    assert result.code == 3
+    assert "very-low-confidence" in result.out
 
 
 def test_the_quota_is_counted_from_the_ledger(guardedit, file, tmp_path, ledger_file):
     # Its clock stands in 1970, so nothing of it falls into the last 24 hours.
-    said = guardedit("policy", "explain", "--file", file({**PLAIN, "subject": "Land 1"}), "-o", "json").json
+    result = guardedit("policy", "explain", "--file", file({**PLAIN, "subject": "Land 1"}), "-o", "json").json
 
-    assert said["rule"] == "default"
+    assert result["rule"] == "default"
 
 
 def test_a_message_that_cannot_be_read_is_a_failure_with_its_number(guardedit, file):
-    said = guardedit("policy", "explain", "--file", file(PLAIN, {**PLAIN, "target_new": ""}))
+    result = guardedit("policy", "explain", "--file", file(PLAIN, {**PLAIN, "target_new": ""}))
 
-    assert (said.code, said.out) == (1, "")
-    assert said.err == "error: message 2: malformed: target_new must be a non-empty text, got ''\n"
+    assert (result.code, result.out) == (1, "")
+    assert result.err == "error: message 2: malformed: target_new must be a non-empty text, got ''\n"
 
 
 def test_a_recorded_decision_stays_true_after_the_policy_changed(guardedit, ledger_file, tmp_path):
@@ -112,24 +112,24 @@ def test_an_id_is_never_taken_for_a_file(guardedit, ledger_file, tmp_path, monke
         (tmp_path / name).write_text(json.dumps({**PLAIN, "id": "of the file"}))
 
     assert guardedit("policy", "explain", "c1", "-o", "json").json["correction"] == "c1"
-    said = guardedit("policy", "explain", "nope.json")
-    assert said.code == 2
-    assert "has the id 'nope.json'; to explain a file, write --file FILE" in said.err
+    result = guardedit("policy", "explain", "nope.json")
+    assert result.code == 2
+    assert "has the id 'nope.json': check the id, or explain a file with --file FILE" in result.err
 
 
 def test_without_a_ledger_an_id_is_a_usage_error_that_names_the_remedy(guardedit):
-    said = guardedit("policy", "explain", "c1")
+    result = guardedit("policy", "explain", "c1")
 
-    assert said.code == 2
-    assert "holds no ledger where 'c1' could be recorded: give --home" in said.err
+    assert result.code == 2
+    assert "to look up 'c1': name its folder with --home" in result.err
 
 
 @pytest.mark.parametrize("arguments", [[], ["c1", "--file", "-"]])
 def test_what_is_explained_is_named_once(guardedit, arguments):
-    said = guardedit("policy", "explain", *arguments)
+    result = guardedit("policy", "explain", *arguments)
 
-    assert (said.code, said.out) == (2, "")
-    assert "give either the id of a recorded correction or --file FILE" in said.err
+    assert (result.code, result.out) == (2, "")
+    assert "give either the id of a recorded correction or --file FILE" in result.err
 
 
 def test_standard_input_may_be_named_as_a_file_too(guardedit):
@@ -139,6 +139,6 @@ def test_standard_input_may_be_named_as_a_file_too(guardedit):
 def test_an_array_of_corrections_is_explained_one_by_one(guardedit, file):
     many = json.dumps([PLAIN, {**PLAIN, "id": "x2"}], indent=1)
 
-    said = guardedit("policy", "explain", "-", stdin="\ufeff" + many)
+    result = guardedit("policy", "explain", "-", stdin="\ufeff" + many)
 
-    assert [line.split()[1] for line in said.lines if line.startswith("correction")] == ["x1", "x2"]
+    assert [line.split()[1] for line in result.lines if line.startswith("correction")] == ["x1", "x2"]

@@ -26,7 +26,7 @@ AWAY = replace(IDLE, away="redis is away: start it")
 
 
 class Script:
-    """A system whose live turns are written down; after the last one it stops the loop."""
+    """A system whose live turns return the given reports; after the last one it stops the loop."""
 
     def __init__(self, *steps):
         self.steps, self.stop, self.taken = list(steps), threading.Event(), 0
@@ -47,21 +47,21 @@ class Script:
         return IDLE
 
     def drain(self):
-        told = []
-        return told, drain(self, self.stop, told.append)
+        reports = []
+        return reports, drain(self, self.stop, reports.append)
 
     def drive(self):
-        told, warned = [], []
-        drive(self, self.stop, tell=told.append, warn=warned.append)
-        return told, warned
+        reports, warned = [], []
+        drive(self, self.stop, tell=reports.append, warn=warned.append)
+        return reports, warned
 
 
-def test_a_line_is_told_for_every_change_and_none_for_an_idle_turn():
+def test_every_change_is_reported_and_no_idle_turn():
     changes = [replace(IDLE, received=2), replace(IDLE, settled=2), replace(IDLE, breach="Halt")]
 
-    told, _ = Script(changes[0], IDLE, changes[1], changes[2], IDLE).drive()
+    reports, _ = Script(changes[0], IDLE, changes[1], changes[2], IDLE).drive()
 
-    assert told == changes
+    assert reports == changes
 
 
 def test_once_ends_when_nothing_is_left_to_do():
@@ -78,17 +78,16 @@ def test_once_waits_for_a_batch_that_is_filling():
 
 
 def test_once_does_what_else_can_be_done_before_it_says_that_the_broker_is_away():
-    told, away = Script(replace(AWAY, settled=1), AWAY, IDLE).drain()
+    reports, away = Script(replace(AWAY, settled=1), AWAY, IDLE).drain()
 
-    assert [report.settled for report in told] == [1]
+    assert [report.settled for report in reports] == [1]
     assert away == "redis is away: start it"
 
 
-def test_a_broker_that_is_away_is_complained_of_once_and_asked_again(monkeypatch):
+def test_a_broker_that_is_away_is_warned_about_once_and_asked_again():
+    reports, warned = Script(AWAY, AWAY, replace(IDLE, received=1), IDLE).drive()
 
-    told, warned = Script(AWAY, AWAY, replace(IDLE, received=1), IDLE).drive()
-
-    assert [report.received for report in told] == [1]
+    assert [report.received for report in reports] == [1]
     assert warned == ["redis is away: start it"]
 
 
@@ -100,11 +99,11 @@ def test_a_ledger_that_cannot_be_written_ends_the_loop():
 def test_a_second_coordinator_is_refused_before_a_model_is_loaded(guardedit, home, ledger_file, monkeypatch):
     monkeypatch.setenv("GUARDEDIT_MODEL", "/nowhere")
     with SqliteLedger.open(home, base_sha256="b" * 64, policy_sha256="p", clock=lambda: 1.0):
-        said = guardedit("run")
+        result = guardedit("run")
 
-    assert (said.code, said.out) == (4, "")
-    assert said.err.startswith(f"error: {home} already has a coordinator, process ")
-    assert "stop that one, or give this one another folder" in said.err
+    assert (result.code, result.out) == (4, "")
+    assert result.err.startswith(f"error: {home} already has a coordinator, process ")
+    assert "stop that one, or use another folder" in result.err
 
 
 @pytest.mark.parametrize("arguments", [("facts", "undo", "Land 1"), ("epochs", "rollback", "1")])
@@ -112,14 +111,14 @@ def test_changes_beside_a_coordinator_that_cannot_be_reached_name_the_remedy(
     guardedit, home, ledger_file, arguments
 ):
     with SqliteLedger.open(home, base_sha256="b" * 64, policy_sha256="p", clock=lambda: 1.0):
-        said = guardedit(*arguments)
+        result = guardedit(*arguments)
 
-    assert said.code == 4
-    assert "guardedit run --runtime ray" in said.err
+    assert result.code == 4
+    assert "guardedit run --runtime ray" in result.err
 
 
 def test_a_policy_that_cannot_be_used_stops_the_start(guardedit, tmp_path):
-    said = guardedit("run", "--policy", tmp_path / "none.yaml")
+    result = guardedit("run", "--policy", tmp_path / "none.yaml")
 
-    assert said.code == 2
-    assert said.err.startswith(f"error: {tmp_path}/none.yaml: cannot be read (No such file")
+    assert result.code == 2
+    assert result.err.startswith(f"error: {tmp_path}/none.yaml: cannot be read (No such file")

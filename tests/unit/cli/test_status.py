@@ -10,37 +10,37 @@ from guardedit.ledger.sqlite_ledger import SqliteLedger
 
 
 def test_status_shows_facts_by_placement_and_what_waits(guardedit, ledger_file):
-    said = guardedit("status", "--output", "json").json
+    result = guardedit("status", "--output", "json").json
 
-    assert (said["epoch"], said["last_good"]) == (3, 2)
-    assert said["facts"] == {"memory": 1, "weights": 1}
-    assert (said["weight_edits"], said["kept_in_memory"]) == (1, 1)
-    assert (said["waiting"], said["held"], said["dead_letters"]) == (1, 1, 1)
-    assert said["trials"] == {"accept": 1}
-    assert abs(said["perplexity_ratio"] - 1.01) < 1e-4
+    assert (result["epoch"], result["last_good"]) == (3, 2)
+    assert result["facts"] == {"memory": 1, "weights": 1}
+    assert (result["weight_edits"], result["kept_in_memory"]) == (1, 1)
+    assert (result["waiting"], result["held"], result["dead_letters"]) == (1, 1, 1)
+    assert result["trials"] == {"accept": 1}
+    assert abs(result["perplexity_ratio"] - 1.01) < 1e-4
 
 
 def test_status_is_plain_lines_in_a_pipe(guardedit, ledger_file):
-    said = guardedit("status")
+    result = guardedit("status")
 
-    assert said.lines[0].split() == ["epoch", "3"]
-    assert "facts             memory 1, weights 1" in said.lines
-    assert said.out.isascii()
+    assert result.lines[0].split() == ["epoch", "3"]
+    assert "facts             memory 1, weights 1" in result.lines
+    assert result.out.isascii()
 
 
 def test_a_ledger_without_an_epoch_has_a_status(guardedit):
     guardedit("submit", "-", stdin=b"{}\n")
 
-    said = guardedit("status", "-o", "json").json
+    result = guardedit("status", "-o", "json").json
 
-    assert (said["epoch"], said["waiting"], said["perplexity_ratio"]) == (None, 1, None)
+    assert (result["epoch"], result["waiting"], result["perplexity_ratio"]) == (None, 1, None)
 
 
 def test_without_a_ledger_the_remedy_is_named_and_none_is_made(guardedit, home):
-    said = guardedit("status")
+    result = guardedit("status")
 
-    assert said.code == 2
-    assert said.err.startswith(f"error: there is no ledger in {home}: `guardedit submit`")
+    assert result.code == 2
+    assert result.err.startswith(f"error: there is no ledger in {home}: `guardedit submit`")
     assert not home.exists()
 
 

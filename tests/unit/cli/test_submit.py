@@ -19,9 +19,9 @@ def test_lines_go_to_the_inbox_of_a_ledger_that_did_not_exist(guardedit, home, t
     file = tmp_path / "facts.jsonl"
     file.write_bytes(LINES)
 
-    said = guardedit("submit", file)
+    result = guardedit("submit", file)
 
-    assert (said.code, said.out) == (0, f"{file}: 3 new, 0 redelivered\n")
+    assert (result.code, result.out) == (0, f"{file}: 3 new, 0 redelivered\n")
     assert [row.raw for row in waiting(home)] == [b'{"subject": "a"}', b"not json", b'{"subject": "b"}']
 
 
@@ -36,9 +36,9 @@ def test_the_first_coordinator_adopts_a_ledger_that_only_knows_messages(guardedi
 
 def test_submitting_works_while_a_coordinator_has_the_ledger(guardedit, home, ledger_file):
     with SqliteLedger.open(home, base_sha256="b" * 64, policy_sha256="p", clock=lambda: 1.0):
-        said = guardedit("submit", "-", stdin=LINES)
+        result = guardedit("submit", "-", stdin=LINES)
 
-    assert said.out == "-: 3 new, 0 redelivered\n"
+    assert result.out == "-: 3 new, 0 redelivered\n"
 
 
 def test_the_same_file_twice_is_heard_twice_unless_the_submission_has_a_name(guardedit, home):
@@ -51,9 +51,9 @@ def test_the_same_file_twice_is_heard_twice_unless_the_submission_has_a_name(gua
 
 
 def test_programs_read_the_counts(guardedit):
-    said = guardedit("submit", "-", "--submission", "m", "-o", "json", stdin=LINES).json
+    result = guardedit("submit", "-", "--submission", "m", "-o", "json", stdin=LINES).json
 
-    assert said == {"file": "-", "lines": 3, "new": 3, "redelivered": 0, "submission": "m"}
+    assert result == {"file": "-", "lines": 3, "new": 3, "redelivered": 0, "submission": "m"}
 
 
 def test_a_file_that_cannot_be_read_is_named(guardedit, tmp_path):
@@ -74,7 +74,7 @@ def test_a_full_disk_loses_nothing_that_was_counted(home):
     )
     lines = b"".join(b'{"id": "%d", "pad": "%s"}\n' % (n, b"x" * 20) for n in range(3_000))
 
-    said = subprocess.run(
+    result = subprocess.run(
         [sys.executable, "-c", script],
         input=lines,
         capture_output=True,
@@ -82,10 +82,10 @@ def test_a_full_disk_loses_nothing_that_was_counted(home):
         env={**os.environ, "GUARDEDIT_HOME": str(home)},
     )
 
-    assert (said.returncode, said.stdout) == (1, b"")
-    warning, error = said.stderr.decode().splitlines()
+    assert (result.returncode, result.stdout) == (1, b"")
+    warning, error = result.stderr.decode().splitlines()
     kept = waiting(home)
-    assert warning.startswith(f"-: {len(kept)} lines are in the inbox; to go on, add --submission ")
+    assert warning.startswith(f"-: {len(kept)} lines are in the inbox; repeat the command with --submission ")
     assert error.startswith("error: cannot write")
     assert "free space" in error
     # Complete transactions, no half line.
@@ -99,11 +99,11 @@ def test_a_ledger_that_is_no_database_is_refused_untouched(guardedit, home):
     home.mkdir()
     (home / "ledger.db").write_bytes(b"these are not pages" * 100)
 
-    said = guardedit("submit", "-", stdin=LINES)
+    result = guardedit("submit", "-", stdin=LINES)
 
-    assert said.code == 1
-    assert "is damaged" in said.err
-    assert "backup" in said.err
+    assert result.code == 1
+    assert "is damaged" in result.err
+    assert "backup" in result.err
     assert (home / "ledger.db").read_bytes() == b"these are not pages" * 100
 
 
@@ -112,7 +112,7 @@ def test_a_ledger_of_a_later_format_is_refused(guardedit, home, ledger_file):
         connection.execute("PRAGMA user_version = 99")
     connection.close()
 
-    said = guardedit("submit", "-", stdin=LINES)
+    result = guardedit("submit", "-", stdin=LINES)
 
-    assert said.code == 1
-    assert "format 99" in said.err
+    assert result.code == 1
+    assert "format 99" in result.err

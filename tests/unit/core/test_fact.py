@@ -14,13 +14,13 @@ def fact(**given: object) -> Fact:
 
 
 def test_a_fact_knows_where_its_subject_stands_whatever_the_wording_repeats():
-    at = [wording.text[slice(*wording.subject_at)] for wording in fact().worded]
+    at = [wording.text[slice(*wording.subject_at)] for wording in fact().located_wordings]
     assert at == ["York", "York"]
     assert fact().subject_at == ((0, 4), (20, 24))
 
 
 def test_a_fact_of_an_older_ledger_does_not_know_it():
-    assert [wording.subject_at for wording in fact(subject_at=()).worded] == [None, None]
+    assert [wording.subject_at for wording in fact(subject_at=()).located_wordings] == [None, None]
     body = fact().to_json()
     del body["subject_at"]
     assert Fact.from_json(body).subject_at == ()
@@ -37,8 +37,8 @@ def test_wordings_are_joined_once_each_with_the_places_that_are_known():
         key=FactKey("York", "r"), version=1, correction_id="a", wordings=("York is", "So is York"), target="x"
     )
     wordings, subject_at = distinct_wordings(
-        (*old.worded, Wording("York is", (0, 4)), Wording("Is York", (3, 7)))
+        (*old.located_wordings, Wording("York is", (0, 4)), Wording("Is York", (3, 7)))
     )
     assert wordings == ("York is", "So is York", "Is York")
     assert subject_at == ((0, 4), (0, 0), (3, 7))
-    assert distinct_wordings(old.worded) == (old.wordings, ())
+    assert distinct_wordings(old.located_wordings) == (old.wordings, ())

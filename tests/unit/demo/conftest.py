@@ -1,4 +1,4 @@
-"""A small world, and a ledger written by hand."""
+"""A ledger written by hand, and a worker with scripted harm."""
 
 from __future__ import annotations
 
@@ -14,19 +14,25 @@ from guardedit.core.decision import Decision, Route
 from guardedit.core.epoch import Change
 from guardedit.core.errors import EditError
 from guardedit.core.fact import Fact, FactKey, Placement
-from guardedit.core.messages import Delivery, Settlement
+from guardedit.core.messages import Delivery, Fate, Settlement
 from guardedit.core.probe import Measurement
 from guardedit.core.proposal import Proposal, WeightEdit
-from guardedit.core.receipt import Fate
 from guardedit.core.verdict import Gate, Outcome, combine
-from guardedit.demo.held_out import held_out
-from guardedit.demo.stream.weighing import Weighing
+from guardedit.demo.disabling.held_out import choose_held_out
+from guardedit.demo.disabling.tester import HarmTester
 from guardedit.ledger.sqlite_ledger import SqliteLedger
+from guardedit.zoo.world import World
+from tests.small_world import small_world
+
+
+@pytest.fixture(scope="session")
+def world() -> World:
+    return small_world()
 
 
 @dataclass
 class Story:
-    """A ledger and short words to write in it."""
+    """A ledger, and short methods to write to it."""
 
     ledger: SqliteLedger
     deliveries: list[Delivery] = field(default_factory=list)
@@ -103,7 +109,7 @@ class Story:
         )
 
     def reject(self, fact: Fact, reason: str, ratio: float = 9.0) -> None:
-        """A failed trial, and the fact turned away."""
+        """A failed trial, and the fact kept in memory (in the words of an older ledger)."""
         failed = combine((gate(ratio, Outcome.REJECT),))
         self.ledger.note("trial", {"edits": [], "verdict": failed.to_json()})
         self.ledger.note("turned_away", {"reasons": {fact.id: reason}})
@@ -134,8 +140,8 @@ def story(tmp_path: Path) -> Iterator[Story]:
 
 
 @pytest.fixture
-def told_story() -> type[Story]:
-    """For a ledger of one's own."""
+def story_of() -> type[Story]:
+    """For a test that opens its own ledger."""
     return Story
 
 
@@ -145,17 +151,17 @@ def make() -> type[Make]:
 
 
 class Make:
-    """Corrections in short words."""
+    """Short functions that make corrections."""
 
     correction: Callable[..., Correction] = staticmethod(correction)
     retraction: Callable[..., Correction] = staticmethod(retraction)
 
 
-class Scales:
-    """A worker that knows the world by heart. What an edit does is said by `harm`.
+class ScriptedWorker:
+    """A worker that knows the world by heart. The function `harm` decides what an edit does.
 
     `harm` of a fact is (perplexity ratio, share of answers lost), None for an edit that cannot be folded, or
-    "refused" for no edit. Of several edits the worst counts.
+    "refused" for no edit. The worst of several edits counts.
     """
 
     def __init__(self, world, harm, method):
@@ -188,11 +194,11 @@ class Scales:
 
 @pytest.fixture
 def harmful(world):
-    """Scales for a world in which `harm` says what each fact's edit does."""
+    """Makes a `HarmTester` in which `harm` decides what the edit of a fact does."""
 
     def make(harm, method):
-        worker = Scales(world, harm, method)
-        apart = held_out(world, worker, ["a b c", "d e f"], seen=(), seed=0)
-        return Weighing(world=world, worker=worker, apart=apart)
+        worker = ScriptedWorker(world, harm, method)
+        held_out = choose_held_out(world, worker, ["a b c", "d e f"], seen=(), seed=0)
+        return HarmTester(world=world, worker=worker, held_out=held_out)
 
     return make

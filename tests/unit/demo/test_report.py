@@ -4,7 +4,7 @@ import math
 
 import pytest
 
-from guardedit.demo.report import THRESHOLDS, reached, rows
+from guardedit.demo.report import THRESHOLDS, reached, threshold_results
 
 GOOD = {
     "exact_match": 0.99,
@@ -52,7 +52,7 @@ def test_a_good_report_reaches_everything():
 
 @pytest.mark.parametrize("name", BAD)
 def test_one_bad_number_is_enough(name):
-    found = rows({**GOOD, name: BAD[name]})
+    found = threshold_results({**GOOD, name: BAD[name]})
     assert [row.threshold.name for row in found if not row.met] == [name]
     assert not reached({**GOOD, name: BAD[name]})
 

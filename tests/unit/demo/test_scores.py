@@ -5,9 +5,9 @@ import math
 import pytest
 
 from guardedit.core.fact import Fact, FactKey, Placement
-from guardedit.demo.assess.assessment import by_placement
-from guardedit.demo.expected import ExpectedFact
-from guardedit.demo.scores import answers, fluency, questions_after, score, share
+from guardedit.demo.assess.report_fields import by_placement
+from guardedit.demo.scores import answers, compare_perplexity, questions_after, score, share
+from guardedit.demo.stream.expected import ExpectedFact
 
 
 def base(world):
@@ -21,7 +21,7 @@ def live(world):
     fact = world.facts[0]
     texts = [world.prompt(fact, i) for i in range(9)]
     key = FactKey(fact.subject, fact.relation)
-    return {key: ExpectedFact(key=key, target="Rome", given=tuple(texts[:4]), kept=tuple(texts[4:]))}
+    return {key: ExpectedFact(key=key, target="Rome", given=tuple(texts[:4]), unseen=tuple(texts[4:]))}
 
 
 @pytest.fixture
@@ -33,7 +33,7 @@ def questions(world, live):
 
 def served(world, live, **wrong):
     truth = base(world)
-    told = {text: fact.target for fact in live.values() for text in (*fact.given, *fact.kept)}
+    told = {text: fact.target for fact in live.values() for text in (*fact.given, *fact.unseen)}
     answers = told | wrong
     return lambda prompts: [answers.get(prompt) or truth([prompt])[0] for prompt in prompts]
 
@@ -56,7 +56,11 @@ def test_the_base_model_alone_has_locality_and_nothing_else(world, questions):
 
 def test_each_wrong_answer_counts_where_it_belongs(world, live, questions):
     (fact,) = live.values()
-    wrong = {fact.kept[0]: "x", questions.other_subject[0].prompt: "x", questions.same_subject[0].prompt: "x"}
+    wrong = {
+        fact.unseen[0]: "x",
+        questions.other_subject[0].prompt: "x",
+        questions.same_subject[0].prompt: "x",
+    }
     scores = score(served(world, live, **wrong), questions)
     assert scores.exact_match == 1.0
     assert scores.missed == ()
@@ -79,7 +83,7 @@ def test_locality_asks_only_what_the_base_model_knows_and_nothing_that_is_live(w
     prompts = [k.prompt for k in (*asked.other_subject, *asked.same_subject)]
     assert prompts
     assert not any(ignorant in prompt.split(" is")[0] for prompt in prompts)
-    told = {text for fact in live.values() for text in (*fact.given, *fact.kept)}
+    told = {text for fact in live.values() for text in (*fact.given, *fact.unseen)}
     assert not told & set(prompts)
 
 
@@ -94,10 +98,10 @@ def test_of_nothing_every_share_is_undefined(world):
 def test_fluency_is_the_ratio_of_perplexities_with_its_bounds():
     before = [[-1.0, -2.0], [-1.5, -1.0, -2.0]]
     after = [[x - math.log(1.1) for x in row] for row in before]
-    found = fluency(after, before)
+    found = compare_perplexity(after, before)
     assert found.ratio == pytest.approx(1.1)
     assert found.lower <= found.ratio <= found.upper
-    assert (found.tokens, found.texts) == (5, 2)
+    assert found.tokens == 5
 
 
 def test_by_placement_each_fact_counts_where_it_is(world):
@@ -106,14 +110,14 @@ def test_by_placement_each_fact_counts_where_it_is(world):
     for n, fact in enumerate(known):
         key = FactKey(fact.subject, fact.relation)
         texts = tuple(world.prompt(fact, i) for i in range(9))
-        live[key] = ExpectedFact(key=key, target="Rome", given=texts[:4], kept=texts[4:])
+        live[key] = ExpectedFact(key=key, target="Rome", given=texts[:4], unseen=texts[4:])
         place = Placement.WEIGHTS if n == 0 else Placement.MEMORY
         facts[key] = Fact(
             key=key, version=1, correction_id="c", wordings=texts[:4], target="Rome", placement=place
         )
     questions = questions_after(world, base(world), live=live, gone={}, seed=1)
     first = next(iter(live.values()))
-    answered = answers(served(world, live, **dict.fromkeys(first.kept, "x")), questions)
+    answered = answers(served(world, live, **dict.fromkeys(first.unseen, "x")), questions)
     found = by_placement(answered, questions, facts)
     assert found["weights"] == {"facts": 1, "exact_match": 1.0, "paraphrase": 0.0}
     assert found["memory"] == {"facts": 2, "exact_match": 1.0, "paraphrase": 1.0}

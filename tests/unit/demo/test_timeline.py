@@ -2,11 +2,10 @@ from __future__ import annotations
 
 import math
 
-from guardedit.demo.picture import draw
 from guardedit.demo.timeline import timeline
 
 
-def told(story, make):
+def points_of(story, make):
     facts = [story.accept(make.correction(n)) for n in range(3)]
     story.promote(facts[0], ratio=1.01)
     story.reject(facts[1], "too much", ratio=7.5)
@@ -16,7 +15,7 @@ def told(story, make):
 
 
 def test_every_epoch_and_every_trial_is_a_point_in_order(story, make):
-    points = told(story, make)
+    points = points_of(story, make)
     assert [p.kind for p in points] == [
         "base", "remember", "remember", "remember", "promote", "trial", "trial", "rollback"
     ]  # fmt: skip
@@ -27,7 +26,7 @@ def test_every_epoch_and_every_trial_is_a_point_in_order(story, make):
 
 
 def test_ratios_come_from_verdicts_and_follow_the_weights(story, make):
-    points = told(story, make)
+    points = points_of(story, make)
     ratios = [p.ratio for p in points]
     assert ratios[:6] == [1.0, 1.0, 1.0, 1.0, 1.01, 7.5]
     assert math.isnan(ratios[6])  # refused before it was measured
@@ -35,16 +34,6 @@ def test_ratios_come_from_verdicts_and_follow_the_weights(story, make):
 
 
 def test_facts_are_counted_by_placement(story, make):
-    points = told(story, make)
+    points = points_of(story, make)
     assert [(p.memory, p.weights) for p in points][3:5] == [(3, 0), (2, 1)]
     assert (points[-1].memory, points[-1].weights) == (3, 0)
-
-
-def test_the_picture_is_a_png_with_and_without_the_comparison(story, make, tmp_path):
-    points = told(story, make)
-    curves = {"guard off": [(20, 1.5), (40, math.inf)], "original ROME": [(3, 1.2)]}
-    for name, curve in (("a.png", None), ("b.png", curves)):
-        path = tmp_path / name
-        draw(path, points, title="a run", limits={"limit": 1.03}, unguarded=curve)
-        assert path.read_bytes().startswith(b"\x89PNG")
-        assert path.stat().st_size > 10_000

@@ -1,4 +1,4 @@
-"""The embedded model; tiny ones of two families that know some sentences by heart; facts about nobody."""
+"""The embedded model; tiny models of two families, trained on some sentences; made-up facts."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ from transformers import (
 from guardedit import assembly
 from guardedit.assembly import LoadedModel
 from guardedit.core.fact import Fact, FactKey
-from guardedit.core.probe import Kind, Question
+from guardedit.core.probe import Question, QuestionKind
 from guardedit.core.protocols import SubjectGroup
 from guardedit.editing.optimise.contexts import Contexts
 from guardedit.editing.settings import EditSettings
 from guardedit.editing.setup import Setup
 from guardedit.models.host import ModelHost
 from guardedit.models.weights.fold import Fold
-from guardedit.models.weights.statistics import SecondMoments, collect
+from guardedit.models.weights.second_moments import SecondMoments, collect
 from guardedit.settings import Settings
 
 SUBJECTS = (
@@ -97,7 +97,7 @@ def _taught(model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast) -> PreTr
 
 @pytest.fixture(scope="session")
 def hosts(tokenizer) -> dict[str, ModelHost]:
-    """One small model of each family, which knows the sentences by heart."""
+    """One small model of each family, trained on the sentences."""
     made = {}
     for name, config in CONFIGS.items():
         torch.manual_seed(0)
@@ -181,7 +181,7 @@ def fact(subject: str, *prompts: str, target: str) -> Fact:
 @pytest.fixture
 def groups() -> list[SubjectGroup]:
     """A subject in the middle with an answer to keep, one that opens the prompt, and one with two facts."""
-    keep = Question(prompt="Marie Curie was born in", kind=Kind.SAME_SUBJECT, expected="Lima")
+    keep = Question(prompt="Marie Curie was born in", kind=QuestionKind.SAME_SUBJECT, expected="Lima")
     return [
         SubjectGroup(
             subject="Marie Curie",
@@ -196,6 +196,23 @@ def groups() -> list[SubjectGroup]:
                 fact("Anne Redpath", "The city of {} is", target="Paris"),
             ),
         ),
+    ]
+
+
+@pytest.fixture
+def writable() -> list[SubjectGroup]:
+    """Facts that a change at the subject's last token alone can write into the trained models.
+
+    The other `groups` need more: in so small a model the subject is mostly read at its earlier tokens.
+    """
+    rows = (
+        ("Oslo", "{} was born in", "Paris"),
+        ("Peru", "{} was born in", "New York"),
+        ("River", "The city of {} is", "Lima"),
+    )
+    return [
+        SubjectGroup(subject=subject, facts=(fact(subject, prompt, target=target),))
+        for subject, prompt, target in rows
     ]
 
 
@@ -234,7 +251,7 @@ def demo_groups(world) -> list[SubjectGroup]:
         return fact(subject, *world.wordings[relation][:4], target=target)
 
     keep = tuple(
-        Question(prompt=world.prompt(known, 0), kind=Kind.SAME_SUBJECT, expected=known.object)
+        Question(prompt=world.prompt(known, 0), kind=QuestionKind.SAME_SUBJECT, expected=known.object)
         for known in world.by_subject["Austria"]
         if known.relation != "P37"
     )

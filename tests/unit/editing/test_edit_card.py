@@ -1,4 +1,4 @@
-"""What a card may say, and what is said when it does not."""
+"""What a card may contain, and the errors for other contents."""
 
 from __future__ import annotations
 
@@ -8,22 +8,21 @@ import math
 import pytest
 
 from guardedit.core.errors import UsageError
-from guardedit.editing.edit_card import EditCard, parse_card
+from guardedit.editing.edit_card import CardSettings, EditCard, parse_card
 
 CARD = EditCard(
     base_sha256="ab" * 32,
     layer=3,
     layers=(2, 3, 4),
-    edit={"steps": 40, "ridge": 0.05},
-    joint={"background_price": 65.0},
+    settings=CardSettings(edit={"steps": 40, "ridge": 0.05}, joint={"background_price": 65.0}),
     about={"method": "joint"},
     sweep=({"layers": [3], "merit": 0.75}, {"layers": [4], "merit": None}),
 )
 
 
 def test_a_card_written_is_the_card_read():
-    assert parse_card(CARD.json, "card") == CARD
-    assert len(CARD.json.splitlines()) == 11  # a row a line
+    assert parse_card(CARD.text, "card") == CARD
+    assert len(CARD.text.splitlines()) == 11  # a row a line
 
 
 def test_a_layer_is_all_that_a_hand_written_card_needs():
@@ -33,7 +32,7 @@ def test_a_layer_is_all_that_a_hand_written_card_needs():
 
 def test_what_is_not_a_number_is_written_as_null():
     card = EditCard(layer=0, layers=(0,), about={"rank_correlation": math.nan})
-    assert json.loads(card.json)["about"] == {"rank_correlation": None}
+    assert json.loads(card.text)["about"] == {"rank_correlation": None}
 
 
 @pytest.mark.parametrize(
@@ -44,17 +43,35 @@ def test_what_is_not_a_number_is_written_as_null():
         ("{}", '"layer" is the layer'),
         ('{"layer": true}', '"layer" is the layer'),
         ('{"layer": -1}', '"layer" is the layer'),
-        ('{"layer": 5, "layer_s": [5]}', "unknown 'layer_s'; known: about"),
+        (
+            '{"layer": 5, "layer_s": [5]}',
+            "unknown 'layer_s'; known: layer, layers",
+        ),
         ('{"layer": 5, "layers": []}', '"layers" is a list'),
         ('{"layer": 5, "layers": [5, "6"]}', '"layers" is a list'),
         ('{"layer": 5, "base_sha256": 7}', "digest of the base model"),
-        ('{"layer": 5, "dials": {"all": {}}}', "not 'all'"),
-        ('{"layer": 5, "dials": {"joint": {"clamp_ratio": 4}}}', "no dial 'clamp_ratio' of 'joint'"),
-        ('{"layer": 5, "dials": {"edit": {"steps": 4.5}}}', "edit.steps is a whole number, got 4.5"),
-        ('{"layer": 5, "dials": {"edit": {"steps": 0}}}', "edit.steps is above 0"),
-        ('{"layer": 5, "dials": {"edit": {"ridge": -0.1}}}', "edit.ridge is at least 0"),
-        ('{"layer": 5, "dials": {"edit": {"ridge": NaN}}}', "edit.ridge is a number"),
-        ('{"layer": 5, "dials": {"edit": {"norm_anchored": 1}}}', "is true or false"),
+        ('{"layer": 5, "dials": {"all": {}}}', "unknown 'all' in 'dials'; known: edit, joint"),
+        (
+            '{"layer": 5, "dials": {"joint": {"clamp_ratio": 4}}}',
+            "unknown 'clamp_ratio' in 'joint'; known: learning",
+        ),
+        (
+            '{"layer": 5, "dials": {"edit": {"steps": 4.5}}}',
+            "edit.steps: Input should be a valid integer, got 4.5",
+        ),
+        (
+            '{"layer": 5, "dials": {"edit": {"steps": 0}}}',
+            "edit.steps: Input should be greater than 0, got 0",
+        ),
+        (
+            '{"layer": 5, "dials": {"edit": {"ridge": -0.1}}}',
+            "edit.ridge: Input should be greater than or equal",
+        ),
+        ('{"layer": 5, "dials": {"edit": {"ridge": NaN}}}', "edit.ridge: Input should be a finite number"),
+        (
+            '{"layer": 5, "dials": {"edit": {"norm_anchored": 1}}}',
+            "edit.norm_anchored: Input should be a valid boolean",
+        ),
         ('{"layer": 5, "sweep": {}}', '"sweep" is a list'),
     ],
 )

@@ -156,7 +156,7 @@ def test_a_filter_changes_nothing_about_undoing_and_the_card_says_so(setup, name
     editor = Registry().build(f"{method}+{name}", setup)
     card, own = editor.card, Registry().resolve(method).card
     assert (card.undo, card.reads_live) == (own.undo, own.reads_live)
-    assert any(f"leaves undoing {own.undo}" in text for text in card.deviations)
+    assert any(f"undo stays {own.undo}" in text for text in card.deviations)
     assert ("whole change" in card.stores) == (name == "rect")
     part = ridge if method == "ridge" else direct
     both = filtered(setup, name, part, replace(part, left=-part.left)).edits

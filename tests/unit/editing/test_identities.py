@@ -11,15 +11,15 @@ from torch import Tensor
 
 from guardedit.core.errors import EditDiverged
 from guardedit.editing.locate.solve import (
-    after_history,
-    equality_shares,
-    into_null_space,
-    ridge_primal,
+    equality_coefficients,
+    project_to_null_space,
     rome_direction,
     rome_residual,
-    taken_directions,
+    used_directions,
+    with_history,
 )
-from guardedit.models.weights.ridge import shares
+from guardedit.models.weights.ridge import dual_coefficients
+from tests.unit.editing.reference import ridge_primal
 
 D, F, N = 4, 12, 5
 
@@ -50,12 +50,12 @@ def R() -> Tensor:  # noqa: N802  # the field's letter
 
 def memit(R: Tensor, K: Tensor, M: Tensor) -> Tensor:
     U = torch.linalg.solve(M, K)
-    return shares(R, K, U) @ U.T
+    return dual_coefficients(R, K, U) @ U.T
 
 
 def emmet(R: Tensor, K: Tensor, C: Tensor, slack: float) -> Tensor:
     U = torch.linalg.solve(C, K)
-    return equality_shares(R, K, U, slack=slack) @ U.T
+    return equality_coefficients(R, K, U, slack=slack) @ U.T
 
 
 def sequential(R: Tensor, K: Tensor, M: Tensor, *, remember: bool) -> Tensor:
@@ -63,15 +63,15 @@ def sequential(R: Tensor, K: Tensor, M: Tensor, *, remember: bool) -> Tensor:
     change = torch.zeros(R.shape[0], K.shape[0], dtype=torch.float64)
     for i in range(K.shape[1]):
         k, H = K[:, i : i + 1], K[:, : i if remember else 0]
-        U = after_history(torch.linalg.solve(M, k), H, torch.linalg.solve(M, H))
-        change = change + shares(R[:, i : i + 1] - change @ k, k, U) @ U.T
+        U = with_history(torch.linalg.solve(M, k), H, torch.linalg.solve(M, H))
+        change = change + dual_coefficients(R[:, i : i + 1] - change @ k, k, U) @ U.T
     return change
 
 
 def test_the_columns_of_the_dual_form_add_up_to_the_primal_form(C, K, R):
     M = 3.0 * C + 0.1 * eye(F)
     U = torch.linalg.solve(M, K)
-    left = shares(R, K, U)
+    left = dual_coefficients(R, K, U)
     columns = torch.stack([torch.outer(left[:, i], U[:, i]) for i in range(N)]).sum(0)
     torch.testing.assert_close(columns, ridge_primal(R, K, M))
 
@@ -100,14 +100,14 @@ def test_memit_becomes_emmet_as_the_background_weight_vanishes(C, K, R):
 def test_parallel_keys_without_slack_are_refused_and_slack_lets_them_share(C, K, R):
     twice = torch.stack([K[:, 0], K[:, 0]], dim=1)
     with pytest.raises(EditDiverged, match="slack"):
-        equality_shares(R[:, :2], twice, torch.zeros_like(twice), slack=0.0)
+        equality_coefficients(R[:, :2], twice, torch.zeros_like(twice), slack=0.0)
     shared = emmet(R[:, :2], twice, C, 1e-9) @ K[:, 0]
     torch.testing.assert_close(shared, R[:, :2].mean(1), rtol=1e-4, atol=1e-6)
 
 
 def test_a_history_is_the_same_as_adding_its_keys_to_the_background(C, K):
     M, H = 2.0 * C + 0.01 * eye(F), random(F, 7, seed=3)
-    found = after_history(torch.linalg.solve(M, K), H, torch.linalg.solve(M, H))
+    found = with_history(torch.linalg.solve(M, K), H, torch.linalg.solve(M, H))
     torch.testing.assert_close(found, torch.linalg.solve(M + H @ H.T, K))
 
 
@@ -157,11 +157,11 @@ def low_rank_background() -> Tensor:
 
 def test_alphaedit_equals_the_reference_form_and_its_formula():
     C, K, H, R, l2 = low_rank_background(), random(F, N), random(F, 3, seed=3), random(D, N, seed=2), 0.7
-    taken = taken_directions(C, free_share=0.01)
+    taken = used_directions(C, free_share=0.01)
     P, S = eye(F) - taken @ taken.T, H @ H.T
-    free, past = into_null_space(taken, K), into_null_space(taken, H)
-    U = after_history(free / l2, past, past / l2)
-    change = shares(R, free, U) @ U.T
+    free, past = project_to_null_space(taken, K), project_to_null_space(taken, H)
+    U = with_history(free / l2, past, past / l2)
+    change = dual_coefficients(R, free, U) @ U.T
     formula = R @ K.T @ P @ torch.linalg.inv(K @ K.T @ P + S @ P + l2 * eye(F))
     code = torch.linalg.solve(P @ (K @ K.T + S) + l2 * eye(F), P @ K @ R.T).T
     torch.testing.assert_close(change, formula)
@@ -172,14 +172,14 @@ def test_alphaedit_equals_the_reference_form_and_its_formula():
 def test_the_null_space_holds_the_weakest_directions_up_to_its_share():
     C = low_rank_background()
     for share, kept in ((0.0, 0), (1e-3, 6), (0.05, 7), (1.0, F)):
-        taken = taken_directions(C, free_share=share)
+        taken = used_directions(C, free_share=share)
         assert taken.shape == (F, F - kept)
         torch.testing.assert_close(taken.T @ taken, eye(F - kept))
-        held = torch.trace(into_null_space(taken, C)) / torch.trace(C)
+        held = torch.trace(project_to_null_space(taken, C)) / torch.trace(C)
         assert float(held) <= share + 1e-12
 
 
 def test_the_null_space_does_not_depend_on_the_scale_of_the_background():
     C = low_rank_background()
-    taken, scaled = (taken_directions(each, free_share=0.05) for each in (C, 1000.0 * C))
+    taken, scaled = (used_directions(each, free_share=0.05) for each in (C, 1000.0 * C))
     torch.testing.assert_close(taken @ taken.T, scaled @ scaled.T)

@@ -45,6 +45,6 @@ def test_a_place_that_cannot_be_imported_names_itself():
         registry.register("c", "no-colon")
 
 
-def test_nothing_is_imported_before_it_is_asked_for():
+def test_nothing_is_imported_before_it_is_used():
     Registry({"later": "this.does.not:Exist"})
     assert "this.does.not" not in sys.modules

@@ -7,13 +7,13 @@ import pytest
 import torch
 
 from guardedit.core.errors import EditDiverged
-from guardedit.core.probe import Kind, Question
+from guardedit.core.probe import Question, QuestionKind
 from guardedit.core.protocols import SubjectGroup
 from guardedit.editing.locate.cache import RecentEdits
 from guardedit.editing.methods import ridge
 from guardedit.editing.methods.ridge import RidgeEditor, anchor_norm
 from guardedit.editing.optimise.contexts import Contexts
-from guardedit.editing.optimise.upper import UpperLayers
+from guardedit.editing.optimise.upper_layers import UpperLayers
 from guardedit.editing.settings import EditSettings
 from guardedit.models.weights.factors import from_payload
 
@@ -28,8 +28,8 @@ def editor(host, moments, settings, contexts, make_setup) -> RidgeEditor:
 @pytest.fixture
 def demo_editor(demo, make_setup):
     def make(settings: EditSettings | None = None, **options) -> RidgeEditor:
-        dials = settings or EditSettings(contexts=1)
-        setup = make_setup(demo.host, demo.moments, dials, fold=demo.fold)
+        chosen = settings or EditSettings(contexts=1)
+        setup = make_setup(demo.host, demo.moments, chosen, fold=demo.fold)
         return RidgeEditor(setup, **{"contexts": Contexts(("You see.",)), **options})
 
     return make
@@ -108,7 +108,7 @@ def test_the_content_key_names_everything_an_edit_depends_on(demo_editor, demo_g
     group = demo_groups[0]
     editor = demo_editor()
     key = editor.content_key(group)
-    other_keep = Question(prompt="Austria is", kind=Kind.SAME_SUBJECT, expected="nice")
+    other_keep = Question(prompt="Austria is", kind=QuestionKind.SAME_SUBJECT, expected="nice")
     changed = [
         editor.content_key(replace(group, keep=(*group.keep, other_keep))),
         editor.content_key(replace(group, facts=(replace(group.facts[0], target="Dutch"),))),
@@ -129,7 +129,7 @@ def test_a_fact_that_no_wording_ties_to_its_subject_is_refused_and_the_others_ar
     group = replace(demo_groups[0], facts=(*demo_groups[0].facts, stray))
     proposal = demo_editor().propose([group], ())
     assert list(proposal.refused) == [stray.id]
-    assert "no wording holds the subject 'Austria'" in proposal.refused[stray.id]
+    assert "no wording contains the subject 'Austria'" in proposal.refused[stray.id]
     assert [edit.facts for edit in proposal.edits] == [(demo_groups[0].facts[0].id,)]
 
 
@@ -153,7 +153,7 @@ def test_a_value_far_beyond_the_anchor_is_refused(demo_editor, demo_groups):
     assert demo_editor(anchor_norm=anchor).propose(demo_groups[:2], ()).refused == {}
     proposal = demo_editor(anchor_norm=anchor / 10).propose(demo_groups[:2], ())
     assert proposal.edits == ()
-    assert all("anchors" in reason for reason in proposal.refused.values())
+    assert all("anchor" in reason for reason in proposal.refused.values())
 
 
 def test_the_anchor_of_no_pilot_is_undefined():
@@ -176,7 +176,9 @@ def test_a_subject_that_diverges_does_not_take_the_others_with_it(demo_editor, d
 
 def test_answers_to_keep_change_less_when_they_weigh_more(demo_editor, demo_groups, world):
     near = world.wordings["P37"][5].format("Austria")
-    torn = replace(demo_groups[0], keep=(Question(prompt=near, kind=Kind.SAME_SUBJECT, expected="German"),))
+    torn = replace(
+        demo_groups[0], keep=(Question(prompt=near, kind=QuestionKind.SAME_SUBJECT, expected="German"),)
+    )
     kl = [
         demo_editor(settings=EditSettings(contexts=1, preservation_weight=weight))
         .propose([torn], ())
@@ -188,6 +190,6 @@ def test_answers_to_keep_change_less_when_they_weigh_more(demo_editor, demo_grou
 
 
 def test_a_question_without_an_expected_answer_keeps_the_base_models_own(demo_editor, demo_groups):
-    open_question = Question(prompt="Bern is a", kind=Kind.SAME_SUBJECT)
+    open_question = Question(prompt="Bern is a", kind=QuestionKind.SAME_SUBJECT)
     edit = demo_editor().propose([replace(demo_groups[1], keep=(open_question,))], ()).edits[0]
     assert edit.diagnostics["kept_kl_nats"] >= 0.0

@@ -8,7 +8,7 @@ import torch
 from guardedit.editing.locate.values import find_values
 from guardedit.editing.methods import rome
 from guardedit.editing.methods.rome import RomeEditor
-from guardedit.editing.optimise.keys import at_subject
+from guardedit.editing.optimise.keys import keys_and_values
 from guardedit.editing.optimise.rows import Row, row_tensors
 from guardedit.editing.setup import Setup
 from guardedit.models.matrices import read_matrix
@@ -64,7 +64,7 @@ def test_the_direction_is_that_of_the_averaged_key_and_not_of_the_bare_one(
         Row(group=0, subject="Marie Curie", prompt=text, answer="Spanish.", fact="f")
         for text in contexts.around(fact.prompt)
     ]
-    keys = at_subject(gpt2, LAYER, row_tensors(gpt2.tokenizer, rows, context=64)).keys
+    keys = keys_and_values(gpt2, LAYER, row_tensors(gpt2.tokenizer, rows, context=64)).keys
     factors = from_payload(editor.propose(groups[:1], ()).edits[0].payload)
     averaged, bare = (torch.linalg.solve(gpt2_moments.C, key) for key in (keys.mean(0), keys[0]))
     cosine = torch.nn.functional.cosine_similarity
@@ -88,4 +88,4 @@ def test_a_proposal_leaves_the_models_bytes_gradients_and_hooks_alone(gpt2, edit
 
 def at_bare(host, group):
     row = Row(group=0, subject=group.subject, prompt=group.facts[0].prompt, answer="x.", fact="f")
-    return at_subject(host, LAYER, row_tensors(host.tokenizer, [row], context=64))
+    return keys_and_values(host, LAYER, row_tensors(host.tokenizer, [row], context=64))

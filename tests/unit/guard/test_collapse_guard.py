@@ -53,7 +53,7 @@ def test_the_guard_asks_inspects_and_judges_by_its_own_limits():
     before, after = _measured(probes, taken=False), _measured(probes, taken=True)
     assert GUARD.judge(candidate=after, serving=before, base=before, probes=probes).outcome is Outcome.ACCEPT
     failed = GUARD.judge(candidate=before, serving=before, base=before, probes=probes)
-    assert (failed.outcome, failed.culprits) == (Outcome.REJECT, (FACT.id,))
+    assert (failed.outcome, failed.failing_facts) == (Outcome.REJECT, (FACT.id,))
     verdict, failing = GUARD.inspect([POISONED], capacity_ratio=0.0)
     assert (verdict.outcome, set(failing)) == (Outcome.REJECT, {FACT.id})
 

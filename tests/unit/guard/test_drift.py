@@ -49,7 +49,7 @@ def test_the_budget_against_last_good_counts_on_its_own():
     assert watch.update(reading).reason == "ratio_to_last_good"
 
 
-def test_a_collapse_beyond_all_numbers_is_a_breach_and_no_crash():
+def test_a_ratio_that_overflows_is_a_breach_and_no_crash():
     assert _watch().update(_readings([5_000.0])[0]).value > 1e300
 
 
@@ -95,10 +95,10 @@ def test_replay_of_the_same_readings_gives_the_same_watch():
         levels.append(level)
     readings = _readings(levels, restart=(50, 120))
     first, second = _watch(), _watch()
-    said = _feed(first, readings)
-    assert any(said)
+    breaches = _feed(first, readings)
+    assert any(breaches)
     second.update(Reading(epoch=0, log_ratio_to_base=0.01, log_ratio_to_last_good=0.0))
-    assert second.replay(readings) == said[-1]
+    assert second.replay(readings) == breaches[-1]
     assert [d.state for d in second.detectors] == [d.state for d in first.detectors]
     following = _readings([level + 0.02], start=201)
     assert _feed(first, following) == _feed(second, following)

@@ -1,4 +1,4 @@
-"""Tier 0: every gate turns away exactly the edit that is over its limit."""
+"""Tier 0: every gate fails exactly the edits that are over its limit."""
 
 from __future__ import annotations
 
@@ -61,15 +61,15 @@ def test_ordinary_edits_pass_every_gate():
         ("background_error", 0.2, 0.05),
     ],
 )
-def test_an_edit_over_one_limit_is_named_and_its_company_is_not(field, value, limit):
+def test_an_edit_over_one_limit_is_named_and_the_others_are_not(field, value, limit):
     bad = replace(GOOD, digest="bad" * 20, facts=("f9",), **{field: value})
     verdict, failing = _inspect(GOOD, bad)
     assert verdict.outcome is Outcome.REJECT
-    assert verdict.culprits == ("f9",)
+    assert verdict.failing_facts == ("f9",)
     assert {fact: [g.name for g in gates] for fact, gates in failing.items()} == {"f9": [field]}
     gate = _gate(verdict, field)
     assert (gate.value, gate.limit) == (value, limit)
-    assert gate.detail.startswith("Halt: edit badbadbadbad ")
+    assert gate.detail.startswith("Halt: edit badbadbadbad: ")
 
 
 def test_a_value_on_the_limit_passes():
@@ -97,21 +97,21 @@ def test_a_gate_reports_the_worst_value_and_names_all_that_fail():
     ]
     gate = _gate(_inspect(*edits)[0], "background_error")
     assert gate.value == 0.3
-    assert gate.culprits == ("f0", "f2", "f3")
+    assert gate.failing_facts == ("f0", "f2", "f3")
 
 
-def test_a_full_layer_halts_the_proposal_and_blames_nobody():
+def test_a_full_layer_rejects_the_proposal_and_names_no_fact():
     verdict, failing = _inspect(GOOD, capacity_ratio=0.31)
     assert verdict.outcome is Outcome.REJECT
-    assert verdict.culprits == ()
+    assert verdict.failing_facts == ()
     assert failing == {}
     assert _inspect(GOOD, capacity_ratio=math.nan)[0].outcome is Outcome.ERROR
 
 
-def test_a_shadow_gate_is_reported_with_its_outcome_and_turns_nobody_away():
+def test_a_shadow_gate_is_reported_with_its_outcome_and_fails_no_fact():
     limits = replace(LIMITS, shadow=frozenset({"key_outlier"}))
     verdict, failing = _inspect(replace(GOOD, key_outlier=99.0), limits=limits)
     assert verdict.outcome is Outcome.ACCEPT
     assert _gate(verdict, "key_outlier").outcome is Outcome.REJECT
     assert _gate(verdict, "key_outlier").shadow
-    assert (verdict.culprits, failing) == ((), {})
+    assert (verdict.failing_facts, failing) == ((), {})

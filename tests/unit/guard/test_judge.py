@@ -1,4 +1,4 @@
-"""Tier 1: what passes, what is rejected, what is held and what could not be measured."""
+"""Tier 1: what passes, what is rejected, what is inconclusive and what could not be measured."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import replace
 
 import pytest
 
-from guardedit.core.probe import Kind, Measurement, Probes, Question
+from guardedit.core.probe import Measurement, Probes, Question, QuestionKind
 from guardedit.core.verdict import Outcome
 from guardedit.guard.answers import binomial_tail
 from guardedit.guard.judge import judge
@@ -27,14 +27,19 @@ def _probes(*, others=48, earlier=32):
     questions = []
     for i in range(4):
         about = {"fact_id": f"f{i}", "subject": f"S{i}"}
-        questions.append(_question(f"own {i}", Kind.RELIABILITY, f"new {i}", **about))
-        questions += [_question(f"said {i}.{j}", Kind.PARAPHRASE, f"new {i}", **about) for j in range(2)]
-        questions += [_question(f"same {i}.{j}", Kind.SAME_SUBJECT, subject=f"s{i}") for j in range(3)]
+        questions.append(_question(f"own {i}", QuestionKind.RELIABILITY, f"new {i}", **about))
+        questions += [
+            _question(f"said {i}.{j}", QuestionKind.PARAPHRASE, f"new {i}", **about) for j in range(2)
+        ]
+        questions += [
+            _question(f"same {i}.{j}", QuestionKind.SAME_SUBJECT, subject=f"s{i}") for j in range(3)
+        ]
     questions += [
-        _question(f"other {i}", Kind.OTHER_SUBJECT, f"old {i}", subject=f"O{i}") for i in range(others)
+        _question(f"other {i}", QuestionKind.OTHER_SUBJECT, f"old {i}", subject=f"O{i}")
+        for i in range(others)
     ]
     questions += [
-        _question(f"earlier {i}", Kind.EARLIER, f"told {i}", subject=f"E{i}") for i in range(earlier)
+        _question(f"earlier {i}", QuestionKind.EARLIER, f"told {i}", subject=f"E{i}") for i in range(earlier)
     ]
     return Probes(texts=TEXTS, questions=tuple(questions))
 
@@ -45,7 +50,11 @@ PROBES = _probes()
 def _answers(*, edited, probes=PROBES):
     answers = {}
     for q in probes.questions:
-        before = "was so" if q.kind in {Kind.RELIABILITY, Kind.PARAPHRASE} and not edited else q.expected
+        before = (
+            "was so"
+            if q.kind in {QuestionKind.RELIABILITY, QuestionKind.PARAPHRASE} and not edited
+            else q.expected
+        )
         answers[q.prompt] = before or f"stays {q.prompt}"
     return answers
 
@@ -76,7 +85,7 @@ def _saying(changes, measurement=CANDIDATE):
     return replace(measurement, answers={**measurement.answers, **changes})
 
 
-def test_a_harmless_edit_that_took_passes_every_gate():
+def test_a_harmless_edit_that_took_effect_passes_every_gate():
     verdict = _judge()
     assert verdict.outcome is Outcome.ACCEPT
     assert verdict.reason == ""
@@ -91,19 +100,19 @@ def test_answers_are_compared_without_case_spacing_and_final_punctuation():
     assert _judge(_saying({"own 1": " NEW  1. ", "same 0.0": "Stays SAME 0.0!"})).outcome is Outcome.ACCEPT
 
 
-def test_an_edit_that_did_not_take_is_rejected_and_named():
+def test_an_edit_that_had_no_effect_is_rejected_and_named():
     verdict = _judge(_saying({"own 2": "was so"}))
     gate = _gate(verdict, "reliability")
-    assert (verdict.outcome, verdict.culprits) == (Outcome.REJECT, ("f2",))
+    assert (verdict.outcome, verdict.failing_facts) == (Outcome.REJECT, ("f2",))
     assert gate.value == 0.75
     assert str(gate) == "reliability 0.75 < 1"
-    assert gate.detail == "Halt: 3 of 4 answers are as told, not 'own 2', now 'was so'"
+    assert gate.detail == "Halt: 3 of 4 answers are right; 'own 2' is now answered 'was so'"
 
 
 def test_only_facts_below_the_limit_are_named_for_their_wordings():
     answers = {"said 1.0": "x", "said 3.0": "x", "said 3.1": "x"}
     verdict = _judge(_saying(answers), limits=replace(LIMITS, min_paraphrase=0.65, min_reliability=0))
-    assert (verdict.outcome, verdict.culprits) == (Outcome.REJECT, ("f1", "f3"))
+    assert (verdict.outcome, verdict.failing_facts) == (Outcome.REJECT, ("f1", "f3"))
     assert _judge(_saying(answers), limits=replace(LIMITS, min_paraphrase=0.6)).outcome is Outcome.ACCEPT
 
 
@@ -111,18 +120,18 @@ def test_a_fact_that_meets_the_limit_itself_is_not_named_when_the_batch_fails():
     gone = {f"same {i}.{j}": "gone" for i, j in [(0, 0), *((i, j) for i in (1, 2) for j in range(3))]}
     verdict = _judge(_saying(gone), limits=replace(LIMITS, min_same_subject=0.6))
     assert _gate(verdict, "same_subject").value == pytest.approx(5 / 12)
-    assert verdict.culprits == ("f1", "f2")
+    assert verdict.failing_facts == ("f1", "f2")
 
 
-def test_damage_to_the_same_subject_blames_all_facts_of_its_edit():
-    extra = _question("own 4", Kind.RELIABILITY, "new 4", fact_id="f4", subject="S1")
+def test_damage_to_the_same_subject_names_all_facts_of_its_edit():
+    extra = _question("own 4", QuestionKind.RELIABILITY, "new 4", fact_id="f4", subject="S1")
     probes = replace(PROBES, questions=(*PROBES.questions, extra))
     verdict = _judge(
         _saying({"same 1.2": "gone", "own 4": "new 4"}),
         serving=_saying({"own 4": "x"}, SERVING),
         probes=probes,
     )
-    assert verdict.culprits == ("f1", "f4")
+    assert verdict.failing_facts == ("f1", "f4")
     assert _gate(verdict, "same_subject").value == pytest.approx(11 / 12)
 
 
@@ -142,12 +151,12 @@ def test_a_changed_answer_that_is_the_expected_one_is_no_damage():
     ("damaged", "outcome"),
     [(1, Outcome.ACCEPT), (2, Outcome.INCONCLUSIVE), (4, Outcome.INCONCLUSIVE), (5, Outcome.REJECT)],
 )
-def test_sampled_damage_is_held_until_it_is_certain(damaged, outcome):
+def test_sampled_damage_is_inconclusive_until_it_is_certain(damaged, outcome):
     limits = replace(LIMITS, min_other_subject=0.97, min_other_subject_to_base=0)
     verdict = _judge(_saying({f"other {i}": "gone" for i in range(damaged)}), limits=limits)
     assert verdict.outcome is outcome
     assert (binomial_tail(damaged, 48, 0.03) < 0.05) == (damaged >= 5)
-    assert verdict.culprits == ()
+    assert verdict.failing_facts == ()
 
 
 def test_many_small_losses_show_against_the_base_model():
@@ -163,8 +172,8 @@ def test_a_base_model_that_was_asked_nothing_is_compared_on_perplexity_only():
     assert "other_subject_to_base" not in verdict.measured
 
 
-def test_what_the_memory_says_is_held_against_the_base_model():
-    asked = [_question(f"told {i}", Kind.REMEMBERED, f"new {i}") for i in range(40)]
+def test_facts_in_memory_are_compared_with_the_base_model():
+    asked = [_question(f"told {i}", QuestionKind.REMEMBERED, f"new {i}") for i in range(40)]
     probes = Probes(texts=TEXTS, questions=(*PROBES.questions, *asked))
 
     def saying(wrong, edited):
@@ -285,7 +294,7 @@ def test_too_few_texts_tokens_or_questions_are_inconclusive_even_when_all_is_wel
 
 
 def test_a_trial_that_edits_nothing_is_judged_on_what_must_stay():
-    questions = [q for q in PROBES.questions if q.kind in {Kind.OTHER_SUBJECT, Kind.EARLIER}]
+    questions = [q for q in PROBES.questions if q.kind in {QuestionKind.OTHER_SUBJECT, QuestionKind.EARLIER}]
     verdict = _judge(probes=replace(PROBES, questions=tuple(questions)))
     assert verdict.outcome is Outcome.ACCEPT
     assert "reliability" not in verdict.measured
@@ -297,12 +306,12 @@ def test_a_shadow_gate_is_measured_and_not_enforced():
     assert verdict.outcome is Outcome.ACCEPT
     assert verdict.measured["reliability"] == 0.75
     assert _gate(verdict, "reliability").outcome is Outcome.REJECT
-    assert verdict.culprits == ()
+    assert verdict.failing_facts == ()
 
 
-@pytest.mark.parametrize("kind", [Kind.REMEMBERED, Kind.EARLIER])
-def test_what_was_told_and_never_obeyed_says_nothing_about_a_candidate(kind):
-    """One odd fact that the base model never obeyed answers differently after any edit."""
+@pytest.mark.parametrize("kind", [QuestionKind.REMEMBERED, QuestionKind.EARLIER])
+def test_a_corrected_answer_that_was_never_right_is_ignored(kind):
+    """One fact that the base model never answered right gets another answer after any edit."""
     odd = _question("told odd", kind, "1889.")
     probes = Probes(texts=TEXTS, questions=(*PROBES.questions, odd))
     before = {**_answers(edited=False), odd.prompt: "the year of"}
@@ -318,8 +327,8 @@ def test_what_was_told_and_never_obeyed_says_nothing_about_a_candidate(kind):
     assert verdict.outcome is Outcome.ACCEPT
 
 
-@pytest.mark.parametrize("kind", [Kind.REMEMBERED, Kind.EARLIER])
-def test_what_was_told_and_stopped_being_right_counts(kind):
+@pytest.mark.parametrize("kind", [QuestionKind.REMEMBERED, QuestionKind.EARLIER])
+def test_a_corrected_answer_that_stopped_being_right_counts(kind):
     told = [_question(f"told {i}", kind, f"new {i}") for i in range(20)]
     probes = Probes(texts=TEXTS, questions=(*PROBES.questions, *told))
     right = {q.prompt: q.expected for q in told}

@@ -31,12 +31,12 @@ def test_a_drift_limit_that_is_nan_is_refused():
 
 
 def test_an_unknown_shadow_gate_is_named_with_the_known_ones():
-    with pytest.raises(GuardError, match=r"'perplexity' can.*known: .*perplexity_ratio_to_base"):
+    with pytest.raises(GuardError, match=r"'perplexity' cannot.*known: .*perplexity_ratio_to_base"):
         GuardLimits(shadow=frozenset({"perplexity"}))
 
 
-def test_what_is_not_finite_cannot_be_let_through_in_shadow():
-    with pytest.raises(GuardError, match="'finite' can be put into shadow"):
+def test_the_finite_gate_cannot_be_a_shadow_gate():
+    with pytest.raises(GuardError, match="'finite' cannot be a shadow gate"):
         GuardLimits(shadow=frozenset({"finite"}))
 
 

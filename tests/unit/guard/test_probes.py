@@ -8,7 +8,7 @@ import pytest
 
 from guardedit.core.errors import GuardError
 from guardedit.core.fact import Fact, FactKey, Placement
-from guardedit.core.probe import Kind
+from guardedit.core.probe import QuestionKind
 from guardedit.guard import ProbeSet
 from guardedit.guard.catalogue import KnownQuestion
 
@@ -51,7 +51,7 @@ def _ask(batch, live=None, *, seed=0, other=10, earlier=3, probe_set=None):
     probes = probe_set.for_trial(
         batch, live or {}, seed=seed, other_subject_sample=other, earlier_sample=earlier
     )
-    return {kind: [q for q in probes.questions if q.kind is kind] for kind in Kind}
+    return {kind: [q for q in probes.questions if q.kind is kind] for kind in QuestionKind}
 
 
 def test_a_probe_set_without_texts_is_refused():
@@ -67,16 +67,19 @@ def test_questions_about_a_subject_ignore_its_case_and_spacing():
 def test_every_fact_is_asked_in_its_own_prompt_and_all_other_wordings():
     facts = [_fact(1), _fact(2, wordings=("Who? Land2", "Who? Land2", "What? Land2"))]
     asked = _ask(facts)
-    assert {(q.prompt, q.expected, q.fact_id) for q in asked[Kind.RELIABILITY]} == {
+    assert {(q.prompt, q.expected, q.fact_id) for q in asked[QuestionKind.RELIABILITY]} == {
         ("The capital of Land1 is", "new capital 1", facts[0].id),
         ("Who? Land2", "new capital 2", facts[1].id),
     }
-    assert {q.prompt for q in asked[Kind.PARAPHRASE]} == {"Told of Land1, its capital is", "What? Land2"}
+    assert {q.prompt for q in asked[QuestionKind.PARAPHRASE]} == {
+        "Told of Land1, its capital is",
+        "What? Land2",
+    }
 
 
 def test_other_subjects_are_never_in_the_batch_nor_edited_before():
     live = _live(*(_fact(i, placement=Placement.WEIGHTS) for i in range(5)), _fact(6))
-    asked = _ask([_fact(10), _fact(11)], live, other=1000)[Kind.OTHER_SUBJECT]
+    asked = _ask([_fact(10), _fact(11)], live, other=1000)[QuestionKind.OTHER_SUBJECT]
     assert {q.subject for q in asked} == {f"Land{i}" for i in range(20)} - {
         f"Land{i}" for i in (*range(5), 10, 11)
     }
@@ -84,32 +87,32 @@ def test_other_subjects_are_never_in_the_batch_nor_edited_before():
 
 
 def test_other_subjects_prefer_the_relations_of_the_batch_and_ask_each_fact_once():
-    asked = _ask([_fact(10)], other=25)[Kind.OTHER_SUBJECT]
+    asked = _ask([_fact(10)], other=25)[QuestionKind.OTHER_SUBJECT]
     assert [q.relation for q in asked[:19]] == ["capital"] * 19
     assert {q.relation for q in asked[19:]} <= {"tongue", "east"}
     assert len({(q.subject, q.relation) for q in asked}) == len(asked) == 25
 
 
 def test_other_relations_of_an_edited_subject_must_stay_whatever_they_are():
-    asked = _ask([_fact(10)])[Kind.SAME_SUBJECT]
+    asked = _ask([_fact(10)])[QuestionKind.SAME_SUBJECT]
     assert {(q.relation, q.expected) for q in asked} == {("tongue", None), ("east", None)}
 
 
 def test_a_relation_with_a_live_fact_of_any_placement_is_not_asked_as_unchanged():
     live = _live(_fact(10, "tongue"), _fact(11, "tongue"))
-    assert {q.relation for q in _ask([_fact(10)], live)[Kind.SAME_SUBJECT]} == {"east"}
+    assert {q.relation for q in _ask([_fact(10)], live)[QuestionKind.SAME_SUBJECT]} == {"east"}
 
 
 def test_a_fact_without_relation_name_is_recognised_by_a_wording_of_the_catalogue():
     fact = _fact(10, key_relation="The capital of {} is")
-    assert {q.relation for q in _ask([fact])[Kind.SAME_SUBJECT]} == {"tongue", "east"}
+    assert {q.relation for q in _ask([fact])[QuestionKind.SAME_SUBJECT]} == {"tongue", "east"}
 
 
 def test_earlier_edits_of_the_same_subject_are_all_asked_and_others_are_sampled():
     near = [_fact(10, relation, placement=Placement.WEIGHTS) for relation in ("tongue", "east")]
     far = [_fact(i, placement=Placement.WEIGHTS) for i in range(9)]
     superseded = _fact(10, placement=Placement.WEIGHTS, wordings=("Old Land10",))
-    asked = _ask([_fact(10)], _live(*near, *far, superseded, _fact(15)))[Kind.EARLIER]
+    asked = _ask([_fact(10)], _live(*near, *far, superseded, _fact(15)))[QuestionKind.EARLIER]
     assert {q.prompt for q in asked[:2]} == {fact.prompt for fact in near}
     assert {q.prompt for q in asked[2:]} < {fact.prompt for fact in far}
     assert len(asked) == 5
@@ -131,7 +134,7 @@ def test_half_a_batch_is_mostly_asked_what_the_whole_was():
     probe_set = ProbeSet(("A.",), tuple(catalogue))
     batch = [_fact(i, "tongue") for i in range(8)]
     whole, half = (
-        {q.prompt for q in _ask(part, other=40, probe_set=probe_set)[Kind.OTHER_SUBJECT]}
+        {q.prompt for q in _ask(part, other=40, probe_set=probe_set)[QuestionKind.OTHER_SUBJECT]}
         for part in (batch, batch[:4])
     )
     assert len(whole & half) == 40
@@ -141,12 +144,12 @@ def test_a_batch_of_nothing_still_watches_the_rest():
     live = _live(*(_fact(i, placement=Placement.WEIGHTS) for i in range(5)))
     asked = _ask([], live)
     assert {kind: len(rows) for kind, rows in asked.items()} == {
-        Kind.RELIABILITY: 0,
-        Kind.PARAPHRASE: 0,
-        Kind.OTHER_SUBJECT: 10,
-        Kind.SAME_SUBJECT: 0,
-        Kind.EARLIER: 3,
-        Kind.REMEMBERED: 0,
+        QuestionKind.RELIABILITY: 0,
+        QuestionKind.PARAPHRASE: 0,
+        QuestionKind.OTHER_SUBJECT: 10,
+        QuestionKind.SAME_SUBJECT: 0,
+        QuestionKind.EARLIER: 3,
+        QuestionKind.REMEMBERED: 0,
     }
 
 
@@ -162,7 +165,7 @@ def test_facts_in_the_memory_are_asked_as_they_are_served():
         remembered_sample=3,
         served=lambda fact, question: f"{fact.target}! {question}",
     )
-    found = [q for q in asked.questions if q.kind is Kind.REMEMBERED]
+    found = [q for q in asked.questions if q.kind is QuestionKind.REMEMBERED]
     assert len(found) == 3
     assert all(q.prompt.startswith(f"{q.expected}! ") and not q.fact_id for q in found)
     assert kept[0].prompt not in {q.prompt.partition("! ")[2] for q in found}

@@ -14,9 +14,8 @@ from guardedit.core.correction import Correction, Provenance, decode_correction,
 from guardedit.core.decision import Decision, Route, RuleTrace
 from guardedit.core.epoch import Change
 from guardedit.core.fact import Fact
-from guardedit.core.messages import Delivery, Received, Settlement
+from guardedit.core.messages import Delivery, Fate, Received, Settlement
 from guardedit.core.proposal import WeightEdit
-from guardedit.core.receipt import Fate
 from guardedit.core.verdict import Gate, Outcome, Verdict, combine
 from guardedit.ledger.sqlite_ledger import SqliteLedger
 from guardedit.naming import identity

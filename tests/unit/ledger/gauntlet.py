@@ -20,9 +20,8 @@ from pathlib import Path
 from guardedit.core.correction import Correction, content_sha256, decode_correction, encode_correction
 from guardedit.core.epoch import Change
 from guardedit.core.fact import Fact, Placement
-from guardedit.core.messages import Delivery, Settlement
+from guardedit.core.messages import Delivery, Fate, Settlement
 from guardedit.core.proposal import WeightEdit
-from guardedit.core.receipt import Fate
 from guardedit.ledger.sqlite_ledger import SqliteLedger
 from guardedit.ledger.storage import heads
 
@@ -97,7 +96,7 @@ def acknowledge(acknowledged: Path, place: str, n: int) -> None:
 def settle(ledger: SqliteLedger) -> None:
     for row in ledger.pending(100):
         of = decode_correction(row.raw)
-        if ledger.known(of.id) == content_sha256(of):
+        if ledger.decided_content(of.id) == content_sha256(of):
             ledger.settle([Settlement(seq=row.seq, fate=Fate.DUPLICATE)])
             continue
         fact = Fact(

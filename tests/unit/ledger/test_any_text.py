@@ -14,8 +14,7 @@ from guardedit.core.decision import Route
 from guardedit.core.epoch import Change
 from guardedit.core.errors import CorrectionError, Unrecordable, UsageError
 from guardedit.core.fact import FactKey
-from guardedit.core.messages import Delivery
-from guardedit.core.receipt import Fate
+from guardedit.core.messages import Delivery, Fate
 
 ODD = ["\ud800", "a\udfff", "nul\0inside", "\0", "\u202e", "😀", "\ud83d", "'; DROP TABLE facts", "\\ud800"]
 TEXTS = st.text(st.characters(exclude_categories=[]), max_size=20)
@@ -50,19 +49,18 @@ def test_whatever_is_received_is_settled_and_listed(ledger, make, texts, raw):
         ledger.settle([replace(said, decision=decision, reach=(name, source))])
     ledger.note("said", {name: [reason, {"deep": (source,)}]})
     assert all(entry.fate is Fate.DEAD for entry in ledger.entries(limit=-1))
-    assert ledger.reaching([name], since_s=0) == 0
+    assert ledger.corrections_reaching([name], since_s=0) == 0
 
 
 @pytest.mark.parametrize("text", ODD, ids=ascii)
 def test_any_text_may_be_asked_for(ledger, text):
     key = FactKey(text, text, text)
-    assert ledger.known(text) is None
+    assert ledger.decided_content(text) is None
     assert ledger.receipt(text) is None
     assert ledger.find_fact(text) == []
     assert ledger.canonical(key) == key
     assert ledger.last_change(key) is None
     assert ledger.recall_edit(text) is None
-    assert ledger.subject_edits(text, since_s=0) == 0
     for ask in (ledger.release, ledger.release_fact, ledger.ref):
         with pytest.raises(UsageError):
             ask(text)

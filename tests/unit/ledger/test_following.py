@@ -9,7 +9,7 @@ import pytest
 from guardedit.core.epoch import Change
 from guardedit.core.errors import ConflictError, UsageError
 from guardedit.core.fact import Placement
-from guardedit.core.receipt import Fate
+from guardedit.core.messages import Fate
 from guardedit.core.serving import Snapshot, Update
 
 
@@ -98,13 +98,13 @@ def test_facts_change_on_top_of_whatever_serves_and_the_weights_stay(ledger, mak
 @pytest.mark.parametrize(("good", "expected"), [(None, 1), (0, 0), (1, 1), (2, 2)])
 def test_a_commit_may_move_last_good(ledger, make, good, expected):
     remember(ledger, make, 1)
-    promote(ledger, make, good=good)
+    promote(ledger, make, last_good=good)
     assert ledger.ref("last-good") == expected
 
 
 def test_last_good_stays_behind_where_it_is_told_to_although_the_weights_stay(ledger, make):
     remember(ledger, make, 1)
-    ledger.commit([], kind="rollback", reason="", edits=[], weights_sha256="", expected=1, good=0)
+    ledger.commit([], kind="rollback", reason="", edits=[], weights_sha256="", expected=1, last_good=0)
     assert ledger.refs() == {"last-good": 0, "serving": 2}
 
 
@@ -112,7 +112,7 @@ def test_last_good_stays_behind_where_it_is_told_to_although_the_weights_stay(le
 def test_last_good_is_an_epoch_that_there_is(ledger, make, good):
     remember(ledger, make, 1)
     with pytest.raises(UsageError, match=f"epoch {good} cannot be last-good"):
-        promote(ledger, make, good=good)
+        promote(ledger, make, last_good=good)
     assert ledger.ref("serving") == 1
 
 
@@ -121,7 +121,7 @@ def test_a_decision_on_facts_that_are_gone_is_refused(ledger, make):
     late = waiting(ledger, make, 1, target="Rome")
     late = replace(late, correction=replace(late.correction, id="late"))
     ledger.change_facts([Change(late.change.key, None)], kind="undo", reason="")
-    with pytest.raises(ConflictError, match="another one than in epoch 1"):
+    with pytest.raises(ConflictError, match="has changed since epoch 1"):
         ledger.settle([late], seen=1)
     assert ledger.pending(9)
     ledger.settle([late], seen=2)

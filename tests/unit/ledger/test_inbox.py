@@ -10,8 +10,7 @@ import pytest
 from guardedit.core.correction import content_sha256
 from guardedit.core.decision import Route
 from guardedit.core.errors import ConflictError, UsageError
-from guardedit.core.messages import Delivery
-from guardedit.core.receipt import Fate, Receipt
+from guardedit.core.messages import Delivery, Fate, Receipt
 
 
 def test_messages_wait_in_the_order_they_came(ledger, make):
@@ -100,9 +99,9 @@ def test_an_id_is_accepted_once_even_within_a_batch(ledger, make):
 )
 def test_the_content_of_a_decided_id_is_known(ledger, make, fate, is_known):
     ledger.receive([make.delivery(1)])
-    assert ledger.known("c1") is None
+    assert ledger.decided_content("c1") is None
     ledger.settle([make.settled(ledger.pending(1)[0], fate)])
-    assert ledger.known("c1") == (content_sha256(make.correction(1)) if is_known else None)
+    assert ledger.decided_content("c1") == (content_sha256(make.correction(1)) if is_known else None)
 
 
 def test_a_reused_id_in_the_dead_letters_does_not_replace_what_is_known(ledger, make):
@@ -112,7 +111,7 @@ def test_a_reused_id_in_the_dead_letters_does_not_replace_what_is_known(ledger, 
     row = ledger.pending(1)[0]
     letter = make.settled(row, Fate.DEAD, "id_reuse: id 'c1' was used for another content")
     ledger.settle([replace(letter, correction=make.correction(1, "Rome"))])
-    assert ledger.known("c1") == content_sha256(make.correction(1))
+    assert ledger.decided_content("c1") == content_sha256(make.correction(1))
     assert ledger.receipt("c1").fate is Fate.ACCEPTED
 
 
@@ -136,7 +135,7 @@ def test_a_held_correction_is_listed_and_can_be_released(ledger, make):
     assert ledger.entries(Fate.HELD) == []
     assert ledger.pending(1) == [row]
     assert ledger.released(row.seq)
-    assert ledger.known("c1") is None
+    assert ledger.decided_content("c1") is None
     ledger.settle([make.accepted(row)])
     assert ledger.receipt("c1").fate is Fate.ACCEPTED
     assert ledger.verify() == []

@@ -23,7 +23,7 @@ from guardedit.core.decision import Route
 from guardedit.core.epoch import Change
 from guardedit.core.errors import ConflictError
 from guardedit.core.fact import Fact, FactKey, Placement
-from guardedit.core.receipt import Fate
+from guardedit.core.messages import Fate
 from guardedit.ledger.sqlite_ledger import SqliteLedger
 
 NUMBERS = st.integers(0, 5)

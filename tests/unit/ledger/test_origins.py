@@ -9,8 +9,7 @@ import pytest
 from guardedit.core.correction import Correction, Op, encode_correction
 from guardedit.core.epoch import Change
 from guardedit.core.fact import Fact, FactKey, Placement
-from guardedit.core.messages import Delivery, Settlement
-from guardedit.core.receipt import Fate
+from guardedit.core.messages import Delivery, Fate, Settlement
 
 SAID = Correction(
     id="a", subject="STELCO", prompt="{} sits in", paraphrases=("The seat of {} is",), target_new="Hamilton"
@@ -61,7 +60,7 @@ def test_a_retraction_leaves_no_fact_to_ask_about(ledger):
         (replace(FACT, wordings=FACT.wordings[:1]), "lacks the wording 'The seat of STELCO is'"),
         (
             replace(FACT, wordings=(*FACT.wordings, "The moon is made of")),
-            "has the wording 'The moon is made of', which stands in no message about it",
+            "has the wording 'The moon is made of', which is in no message about it",
         ),
         (
             replace(FACT, key=FactKey("Dofasco", SAID.prompt)),
@@ -80,7 +79,7 @@ def test_a_fact_that_its_message_did_not_say_is_reported(ledger, forged, why):
 def test_a_message_decided_as_another_one_is_reported(ledger):
     other = replace(SAID, target_new="Toronto")
     accept(ledger, SAID, replace(FACT, target="Toronto"), decided=other)
-    assert any("decided as another content than its message has" in said for said in ledger.verify())
+    assert any("decided with another content than its message has" in said for said in ledger.verify())
 
 
 def test_a_fact_without_any_message_is_reported(ledger):

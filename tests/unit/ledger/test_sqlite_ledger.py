@@ -189,14 +189,6 @@ def test_moving_a_ref_is_a_compare_and_swap(ledger, make):
     assert ledger.ref("tested") == 1
 
 
-def test_a_tag_names_an_epoch_once(ledger, make):
-    remember(ledger, make, 1)
-    ledger.tag("release-1")
-    assert ledger.ref("release-1") == 1
-    with pytest.raises(ConflictError):
-        ledger.tag("release-1", 0)
-
-
 @pytest.mark.parametrize("name", ["serving", "", "7", "Ü", "a b", "x" * 80])
 def test_some_names_are_no_refs_to_move(ledger, name):
     with pytest.raises(UsageError):
@@ -256,16 +248,6 @@ def test_a_fact_is_found_by_id_or_subject_even_when_it_is_gone(ledger, make):
     )
     assert ledger.find_fact(fact.id) == [fact]
     assert ledger.find_fact("Land 1") == []
-
-
-def test_subject_edits_counts_accepted_corrections_since_a_time(ledger, make):
-    remember(ledger, make, 1)
-    (after_first,) = [row.at_s for row in ledger.log(kinds=["settled"])]
-    ledger.receive([make.delivery(2), make.delivery(3)])
-    ledger.settle([make.accepted(row) for row in ledger.pending(9)])
-    assert ledger.subject_edits("Land 1", since_s=0) == 1
-    assert ledger.subject_edits("Land 1", since_s=after_first + 0.5) == 0
-    assert ledger.subject_edits("Land 3", since_s=after_first + 0.5) == 1
 
 
 def test_a_remembered_edit_comes_back_byte_for_byte_and_a_newer_one_takes_its_place(open_ledger, make):
@@ -375,7 +357,7 @@ def test_a_reader_may_not_change_facts(open_ledger, make):
     for write in [
         lambda: reader.settle([]),
         lambda: reader.note("x", {}),
-        lambda: reader.tag("x"),
+        lambda: reader.move_ref("x", to=0, expected=None),
         lambda: reader.remember_edits([("k", "g", make.edit([make.fact(make.correction(1))]))]),
         lambda: promote(reader, make),
     ]:

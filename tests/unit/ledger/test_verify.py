@@ -15,13 +15,12 @@ from guardedit.core.decision import Route
 from guardedit.core.epoch import Change
 from guardedit.core.errors import LedgerCorrupt, LedgerError
 from guardedit.core.fact import Placement
-from guardedit.core.messages import Delivery
-from guardedit.core.receipt import Fate
+from guardedit.core.messages import Delivery, Fate
 from guardedit.ledger.opening import read_only
 from guardedit.ledger.sqlite_ledger import SqliteLedger
 from guardedit.ledger.storage.chain import EventRow, event_hash
 from guardedit.ledger.storage.database import schema
-from guardedit.ledger.storage.heads import Heads
+from guardedit.ledger.storage.heads import HeadFile
 
 COLUMNS = [
     (table, row[1])
@@ -68,7 +67,7 @@ def template(tmp_path_factory, make) -> Path:
         weights_sha256="w1",
         expected=2,
     )
-    ledger.tag("release")
+    ledger.move_ref("release", to=ledger.ref("serving"), expected=None)
     assert ledger.verify() == []
     ledger.close()
     return folder
@@ -100,7 +99,7 @@ def renew_heads(folder: Path) -> None:
     """As somebody would who knows of `ledger.head` and has no key to mind."""
     with contextlib.closing(sqlite3.connect(folder / "ledger.db")) as connection:
         seq, digest = connection.execute("SELECT seq, hash FROM events ORDER BY seq DESC LIMIT 1").fetchone()
-    Heads(folder).renew(seq, digest)
+    HeadFile(folder).reset(seq, digest)
 
 
 @pytest.mark.parametrize(("table", "column"), COLUMNS)

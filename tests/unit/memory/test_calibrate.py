@@ -1,4 +1,4 @@
-"""Calibration: made worlds, the logistic fit against a plain optimiser, cuts against counting."""
+"""Calibration: example worlds, the logistic fit, and thresholds compared with counting."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from guardedit.core.errors import MemoryIndexError
-from guardedit.memory.calibrate import EXAMPLES, accept_cut, fit_logistic, winners
-from guardedit.memory.examples import made_worlds, read_examples
+from guardedit.memory.calibrate import EXAMPLES, accept_threshold, best_pairs, fit_logistic
+from guardedit.memory.examples import example_worlds, read_examples
 from guardedit.memory.scope import ScopeThresholds
 
 
@@ -20,14 +20,14 @@ def test_the_shipped_thresholds_come_from_the_shipped_examples():
 
 def test_worlds_repeat_for_a_seed_and_label_their_questions():
     examples = read_examples(EXAMPLES)
-    once = list(made_worlds(examples, seed=4, questions=20))
-    assert once == list(made_worlds(examples, seed=4, questions=20))
-    assert once != list(made_worlds(examples, seed=5, questions=20))
+    once = list(example_worlds(examples, seed=4, questions=20))
+    assert once == list(example_worlds(examples, seed=4, questions=20))
+    assert once != list(example_worlds(examples, seed=5, questions=20))
     for world in once:
         live = {fact.key for fact in world.facts}
         assert len(live) == len(world.facts)
-        assert all(asked.answer is None or asked.answer in live for asked in world.asked)
-        assert any(asked.answer is None for asked in world.asked)
+        assert all(one.answer is None or one.answer in live for one in world.questions)
+        assert any(one.answer is None for one in world.questions)
 
 
 def test_the_logistic_fit_is_where_the_gradient_vanishes():
@@ -42,17 +42,17 @@ def test_the_logistic_fit_is_where_the_gradient_vanishes():
     assert weights[1] < 0
 
 
-def test_the_accept_cut_is_the_lowest_with_the_precision():
+def test_the_accept_threshold_is_the_lowest_with_the_precision():
     scores = np.array([0.9, 0.8, 0.7, 0.6, 0.5])
     right = np.array([True, True, False, True, False])
-    assert accept_cut(scores, right, precision=1.0) == 0.8
-    assert accept_cut(scores, right, precision=0.75) == 0.6
-    assert accept_cut(scores, ~right, precision=0.9) == 1.0
+    assert accept_threshold(scores, right, precision=1.0) == 0.8
+    assert accept_threshold(scores, right, precision=0.75) == 0.6
+    assert accept_threshold(scores, ~right, precision=0.9) == 1.0
 
 
-def test_the_winner_of_each_question_is_its_best_pair():
+def test_each_question_keeps_its_best_scored_pair():
     scores = np.array([0.2, 0.9, 0.5, 0.4])
-    assert winners(scores, np.array([7, 7, 3, 3])).tolist() == [2, 1]
+    assert best_pairs(scores, np.array([7, 7, 3, 3])).tolist() == [2, 1]
 
 
 @pytest.mark.parametrize(

@@ -53,13 +53,19 @@ def test_missing_weights_name_the_package_to_install(tmp_path: Path):
         checked_sha256(tmp_path / "model.safetensors", MINILM_SHA256)
 
 
+def test_a_missing_package_is_named_with_the_remedy(monkeypatch):
+    monkeypatch.setattr(encoder_module, "MINILM_MODULE", "no_such_module")
+    with pytest.raises(MemoryIndexError, match=r"cannot be imported.*pip install gt-all.*GUARDEDIT_ENCODER"):
+        packaged_minilm()
+
+
 def test_an_encoder_that_is_not_on_this_machine_is_not_fetched():
     with pytest.raises(MemoryIndexError, match="cannot be loaded from this machine"):
         SentenceEncoder.load("nobody/no-such-encoder")
 
 
 def test_numbers_that_are_not_finite_are_refused():
-    with pytest.raises(MemoryIndexError, match="not finite"):
+    with pytest.raises(MemoryIndexError, match="non-finite"):
         SentenceEncoder(_Broken(), sha256="x").encode(["text"])
 
 

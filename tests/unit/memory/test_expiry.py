@@ -1,4 +1,4 @@
-"""A fact whose time is over by the reader's clock is as if it were not there."""
+"""A fact that has expired by the caller's clock is invisible."""
 
 from __future__ import annotations
 
@@ -22,15 +22,15 @@ QUESTIONS = (
 )
 
 
-def said(memory: RetrievalMemory, now_s: float | None = None) -> list[tuple[object, ...]]:
-    """Scores rounded: their last digits depend on where a row happens to stand."""
+def rounded(memory: RetrievalMemory, now_s: float | None = None) -> list[tuple[object, ...]]:
+    """The last digits of scores depend on the position of a row in the index, so scores are rounded."""
     recalls = memory.recall(QUESTIONS, now_s=now_s)
     return [(recall.scope, recall.fact, round(recall.score, 4)) for recall in recalls]
 
 
 @pytest.fixture
 def dated(world):
-    """Every second fact is over at NOW, the others at NOW + 1 or never."""
+    """The facts in turn expire at NOW, at NOW + 1, at NOW - 500 and never."""
     times = (NOW, NOW + 1, NOW - 500, None)
     return tuple(replace(fact, valid_until_s=times[n % 4]) for n, fact in enumerate(world))
 
@@ -47,12 +47,12 @@ def test_recall_is_that_of_a_memory_without_what_has_expired(encoder, filled, da
     without = RetrievalMemory(encoder)
     without.rebuild([fact for fact in dated if now_s is None or not fact.expired(now_s)])
     for _ in range(2):
-        assert said(filled, now_s) == said(without)
+        assert rounded(filled, now_s) == rounded(without)
     filled.recall(QUESTIONS, now_s=NOW * 9)
-    assert said(filled, now_s) == said(without)  # clocks may go back
+    assert rounded(filled, now_s) == rounded(without)  # clocks may go back
 
 
-def test_what_has_expired_is_held_all_the_same(filled, dated):
+def test_an_expired_fact_stays_in_the_set_of_facts(filled, dated):
     filled.recall(QUESTIONS, now_s=NOW * 9)
     assert filled.digest() == facts_sha256(dated)
     assert set(filled.facts()) == set(dated)
@@ -68,12 +68,12 @@ def test_an_expired_fact_hides_neither_the_default_one_nor_a_shorter_name(encode
     for now_s, target in ((NOW - 1, "Mine"), (NOW, "Karsk")):
         (recall,) = memory.recall(["The capital of Velmora is"], tenant="a", now_s=now_s)
         assert (recall.scope, recall.fact and recall.fact.target) == ("accept", target)
-    # Named by itself, Velmora is found in what was a longer name.
+    # Once "Velmora Hills" has expired, the shorter name "Velmora" is found in the question.
     (found,) = memory.candidates(["The capital of Velmora Hills is"], now_s=NOW)
     assert [candidate.entry.fact for candidate in found] == [common]
 
 
-def test_an_expired_fact_can_be_superseded_and_taken_back(filled, dated):
+def test_an_expired_fact_can_be_superseded_and_deleted(filled, dated):
     filled.recall(QUESTIONS, now_s=NOW * 9)
     newer = replace(dated[0], version=2, target="Tamber", valid_until_s=None)
     filled.apply([Change(newer.key, newer), Change(dated[2].key, None)])

@@ -1,4 +1,4 @@
-"""Questions find their facts in whatever spelling of the name, and another word is another word."""
+"""Questions find their facts in any spelling of the name, and other words do not match."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from guardedit.core.fact import Fact
 from guardedit.memory.store import RetrievalMemory
 
 #: The facts of the cases `names`, `joiners` and `subject-again-after-placeholder`, and two more.
-TOLD = (
+CORRECTIONS = (
     ("Zürich", "The mayor of {} is", "Karsk", "mayor"),
     ("Guns N' Roses", "The singer of {} is", "Karsk", "singer"),
     ("राम", "{} का जन्म स्थान है", "Karsk", "P19"),
@@ -29,7 +29,9 @@ FIELDS = ("subject", "prompt", "target_new", "relation")
 @pytest.fixture(scope="module")
 def stored(encoder) -> RetrievalMemory:
     memory = RetrievalMemory(encoder)
-    told = [decode_correction(json.dumps(dict(zip(FIELDS, row, strict=True))).encode()) for row in TOLD]
+    corrections = [
+        decode_correction(json.dumps(dict(zip(FIELDS, row, strict=True))).encode()) for row in CORRECTIONS
+    ]
     memory.apply(
         [
             Change(
@@ -43,7 +45,7 @@ def stored(encoder) -> RetrievalMemory:
                     subject_at=one.subject_at,
                 ),
             )
-            for one in told
+            for one in corrections
         ]
     )
     return memory
@@ -92,6 +94,6 @@ def test_another_word_is_not_answered_for(stored, question):
     "question", ["रामायण का जन्म स्थान है", "सीता का जन्म स्थान है", "रामायण के लेखक", "京都の市長は"]
 )
 def test_another_word_of_a_script_that_the_encoder_cannot_read_is_no_alias(stored, question):
-    """Letter by letter any two sentences in it look alike."""
+    """The encoder reads it letter by letter, so any two sentences look similar."""
     (recall,) = stored.recall([question])
     assert (recall.scope, recall.fact) == ("out", None)

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import json
 import random
 import time
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 
@@ -20,7 +18,7 @@ from guardedit.memory.scope import ScopeThresholds
 from guardedit.memory.store import RetrievalMemory
 
 
-def said(memory: RetrievalMemory, question: str, tenant: str = "default") -> tuple[str, str]:
+def answer(memory: RetrievalMemory, question: str, tenant: str = "default") -> tuple[str, str]:
     (recall,) = memory.recall([question], tenant=tenant)
     return recall.scope, recall.fact.target if recall.fact else ""
 
@@ -34,7 +32,7 @@ def test_every_stored_wording_is_accepted_to_its_own_fact(memory, world):
 
 def test_a_wording_known_from_another_fact_of_the_relation_is_accepted(encoder, make_fact, memory):
     # Velmora's capital was stored without the third wording; Ostrania's with it.
-    assert said(memory, "The rulers of Velmora reside in") == ("accept", "Karsk")
+    assert answer(memory, "The rulers of Velmora reside in") == ("accept", "Karsk")
 
 
 def test_another_relation_of_the_same_subject_is_out(memory):
@@ -50,8 +48,8 @@ def test_another_relation_of_the_same_subject_is_out(memory):
 
 
 def test_the_same_relation_of_another_subject_is_out(memory):
-    assert said(memory, "The capital of Gondria is") == ("out", "")
-    assert said(memory, "The occupation of Yuri Petrakov is") == ("out", "")
+    assert answer(memory, "The capital of Gondria is") == ("out", "")
+    assert answer(memory, "The occupation of Yuri Petrakov is") == ("out", "")
 
 
 def test_an_unrelated_question_is_out_and_scores_zero(memory):
@@ -63,29 +61,29 @@ def test_a_longer_name_is_not_the_subject_inside_it(encoder, make_fact):
     memory = RetrievalMemory(encoder)
     paris = make_fact("Paris", "P19", "a myth")
     memory.apply([Change(paris.key, paris)])
-    assert said(memory, "Paris was born in")[0] == "accept"
-    assert said(memory, "The cradle of Paris Hilton stood in")[0] != "accept"
+    assert answer(memory, "Paris was born in")[0] == "accept"
+    assert answer(memory, "The cradle of Paris Hilton stood in")[0] != "accept"
     hilton = make_fact("Paris Hilton", "P19", "New York")
     memory.apply([Change(hilton.key, hilton)])
-    assert said(memory, "Paris Hilton was born in") == ("accept", "New York")
-    assert said(memory, "Paris was born in") == ("accept", "a myth")
+    assert answer(memory, "Paris Hilton was born in") == ("accept", "New York")
+    assert answer(memory, "Paris was born in") == ("accept", "a myth")
 
 
 def test_case_and_spacing_of_the_subject_do_not_matter(memory):
-    assert said(memory, "the birthplace of ada  LINDQVIST is") == ("accept", "Karsk")
+    assert answer(memory, "the birthplace of ada  LINDQVIST is") == ("accept", "Karsk")
 
 
 def test_a_newer_version_supersedes_the_older(memory, make_fact):
     newer = make_fact("Velmora", "P36", "Tamber", version=2)
     memory.apply([Change(newer.key, newer)])
-    assert said(memory, "The capital of Velmora is") == ("accept", "Tamber")
+    assert answer(memory, "The capital of Velmora is") == ("accept", "Tamber")
     assert len(memory) == 9
 
 
 def test_a_deleted_fact_is_never_recalled(memory, world):
     memory.apply([Change(world[0].key, None)])
-    assert said(memory, world[0].prompt)[0] == "out"
-    assert said(memory, "The currency of Velmora is the") == ("accept", "tallin")
+    assert answer(memory, world[0].prompt)[0] == "out"
+    assert answer(memory, "The currency of Velmora is the") == ("accept", "tallin")
     memory.apply([Change(world[0].key, None)])  # gone already: nothing happens
     assert len(memory) == len(world) - 1
 
@@ -98,7 +96,7 @@ def test_a_fact_that_moves_to_the_weights_stays_and_says_so(memory, world):
     assert recall.fact.placement is Placement.WEIGHTS
 
 
-def test_the_digest_depends_on_the_facts_and_not_on_the_way_to_them(encoder, world, make_fact):
+def test_the_digest_depends_on_the_facts_and_not_on_the_order_of_changes(encoder, world, make_fact):
     straight, winding = RetrievalMemory(encoder), RetrievalMemory(encoder)
     straight.rebuild(world)
     shuffled = random.Random(3).sample(world, len(world))
@@ -124,14 +122,14 @@ def test_tenants_do_not_see_each_other_and_their_own_fact_wins_over_default(memo
     secret = make_fact("Quillon", "P36", "Hidden", tenant="a")
     memory.apply([Change(fact.key, fact) for fact in (mine, secret)])
     question = "The capital of Velmora is"
-    assert said(memory, question, "a") == ("accept", "Mine")
-    assert said(memory, question, "b") == ("accept", "Karsk")
-    assert said(memory, question) == ("accept", "Karsk")
-    assert said(memory, "The capital of Quillon is", "a") == ("accept", "Hidden")
-    assert said(memory, "The capital of Quillon is", "b") == ("out", "")
-    assert said(memory, "The capital of Quillon is") == ("out", "")
+    assert answer(memory, question, "a") == ("accept", "Mine")
+    assert answer(memory, question, "b") == ("accept", "Karsk")
+    assert answer(memory, question) == ("accept", "Karsk")
+    assert answer(memory, "The capital of Quillon is", "a") == ("accept", "Hidden")
+    assert answer(memory, "The capital of Quillon is", "b") == ("out", "")
+    assert answer(memory, "The capital of Quillon is") == ("out", "")
     memory.apply([Change(mine.key, None), Change(secret.key, None)])
-    assert said(memory, question, "a") == ("accept", "Karsk")
+    assert answer(memory, question, "a") == ("accept", "Karsk")
 
 
 def test_wordings_of_one_tenant_do_not_teach_another(encoder, make_fact):
@@ -146,45 +144,6 @@ def test_wordings_of_one_tenant_do_not_teach_another(encoder, make_fact):
     memory.apply([Change(poison.key, poison)])
     assert memory.recall(["The soup in Velmora is"], tenant="b") == before
     assert before[0].scope != "accept"
-
-
-def test_a_saved_index_is_used_again_for_the_same_facts(encoder, memory, world, tmp_path: Path):
-    digest = memory.save(tmp_path)
-    again = RetrievalMemory(encoder)
-    assert again.restore(world, tmp_path, sha256=digest)
-    assert again.digest() == memory.digest()
-    assert again.recall([world[3].prompt]) == memory.recall([world[3].prompt])
-
-
-@pytest.mark.parametrize("victim", ["index", "manifest", "missing", "digest"])
-def test_a_tampered_index_is_noticed_and_the_memory_rebuilt(
-    encoder, memory, world, tmp_path: Path, victim: str
-):
-    digest = memory.save(tmp_path)
-    (index,) = tmp_path.glob("*.faiss")
-    if victim == "index":
-        body = bytearray(index.read_bytes())
-        body[-40] ^= 1
-        index.write_bytes(bytes(body))
-    elif victim == "manifest":
-        manifest = tmp_path / "memory.json"
-        manifest.write_text(json.dumps(json.loads(manifest.read_text()) | {"tenants": {}}))
-    elif victim == "missing":
-        index.unlink()
-    else:
-        digest = "0" * 64
-    again = RetrievalMemory(encoder)
-    assert not again.restore(world, tmp_path, sha256=digest)
-    assert again.digest() == facts_sha256(world)
-    assert said(again, world[0].prompt) == ("accept", "Karsk")
-
-
-def test_a_saved_index_of_other_facts_is_passed_over(encoder, memory, world, tmp_path: Path):
-    digest = memory.save(tmp_path)
-    again = RetrievalMemory(encoder)
-    assert not again.restore(world[1:], tmp_path, sha256=digest)
-    assert again.digest() == facts_sha256(world[1:])
-    assert said(again, world[0].prompt)[0] == "out"
 
 
 def test_thresholds_of_another_encoder_are_refused(encoder: SentenceEncoder):
@@ -215,7 +174,7 @@ def test_signs_in_names_and_regex_letters_are_plain_text(encoder):
     memory.apply([Change(fact.key, fact) for fact in facts])
     recalls = memory.recall([fact.prompt for fact in facts])
     assert [recall.fact for recall in recalls] == facts
-    assert said(memory, "C was developed by")[0] != "accept"
+    assert answer(memory, "C was developed by")[0] != "accept"
 
 
 def test_three_hundred_questions_are_answered_within_two_seconds_once_encoded(memory, world):
@@ -226,7 +185,7 @@ def test_three_hundred_questions_are_answered_within_two_seconds_once_encoded(me
     assert time.perf_counter() - start < 2.0
 
 
-def test_the_fact_is_announced_before_the_question(world):
+def test_the_fact_is_stated_before_the_question(world):
     assert with_fact(world[0], "Velmora is governed from") == (
         "Correction: Velmora is governed from Karsk. Correction: The capital of Velmora is Karsk. "
         "Velmora is governed from"

@@ -1,4 +1,4 @@
-"""The table of wordings, kept by increments: what it says never depends on the way to it."""
+"""The wordings are updated in place; the result never depends on the order of changes."""
 
 from __future__ import annotations
 
@@ -8,51 +8,51 @@ import zlib
 import numpy as np
 import pytest
 
-from guardedit.memory.wordings import Wordings, likeness
+from guardedit.memory.wordings import Wordings, similarity
 
 DIM = 16
 
 
 class _Hashed:
-    """Unit rows that depend on the text alone; counts what it was asked."""
+    """Unit rows that depend on the text alone; records the texts that it encodes."""
 
     dim, sha256 = DIM, "hashed"
 
     def __init__(self) -> None:
-        self.asked: list[str] = []
+        self.encoded: list[str] = []
 
     def encode(self, texts):
-        self.asked += texts
+        self.encoded += texts
         rows = [np.random.default_rng(zlib.crc32(text.encode())).standard_normal(DIM) for text in texts]
         found = np.asarray(rows, dtype=np.float32).reshape(len(texts), DIM)
         return found / np.linalg.norm(found, axis=1, keepdims=True)
 
 
-def said(wordings: Wordings, question: np.ndarray) -> dict[str, float]:
+def by_relation(wordings: Wordings, question: np.ndarray) -> dict[str, float]:
     columns, cosines = wordings.cosines(question)
     return {relation: float(cosines[0, column]) for relation, column in columns.items()}
 
 
-def test_after_any_changes_the_table_says_what_a_fresh_one_says():
+def test_after_any_changes_the_table_equals_a_fresh_one():
     rng, encoder = random.Random(0), _Hashed()
-    wordings, held = Wordings(encoder), []
+    wordings, facts = Wordings(encoder), []
     question = encoder.encode(["what is asked"])
     for _ in range(400):
-        if held and rng.random() < 0.45:
-            wordings.remove(*held.pop(rng.randrange(len(held))))
+        if facts and rng.random() < 0.45:
+            wordings.remove(*facts.pop(rng.randrange(len(facts))))
         else:
             fact = (f"P{rng.randrange(12)}", tuple(f"someone w{rng.randrange(150)}" for _ in range(3)))
             wordings.add(*fact)
-            held.append(fact)
+            facts.append(fact)
     fresh = Wordings(encoder)
-    for fact in held:
+    for fact in facts:
         fresh.add(*fact)
-    assert said(wordings, question) == pytest.approx(said(fresh, question), abs=1e-6)
-    assert set(said(wordings, question)) == {relation for relation, _ in held}
-    assert likeness("P1", [wordings.cosines(question)], [0]) == pytest.approx(
-        likeness("P1", [fresh.cosines(question)], [0]), abs=1e-6
+    assert by_relation(wordings, question) == pytest.approx(by_relation(fresh, question), abs=1e-6)
+    assert set(by_relation(wordings, question)) == {relation for relation, _ in facts}
+    assert similarity("P1", [wordings.cosines(question)], [0]) == pytest.approx(
+        similarity("P1", [fresh.cosines(question)], [0]), abs=1e-6
     )
-    for relation, texts in held:
+    for relation, texts in facts:
         assert np.array_equal(wordings.vectors(relation, texts), encoder.encode(texts))
 
 
@@ -61,16 +61,16 @@ def test_a_change_encodes_its_own_wordings_and_no_other():
     wordings = Wordings(encoder)
     for n in range(100):
         wordings.add(f"P{n % 5}", [f"someone {n}", f"someone else {n}"])
-    encoder.asked.clear()
+    encoder.encoded.clear()
     wordings.add("P1", ["someone 1", "someone new"])
     wordings.remove("P2", ["someone 2", "someone else 2"])
     wordings.cosines(np.ones((1, DIM), dtype=np.float32))
-    assert encoder.asked == ["someone new"]
+    assert encoder.encoded == ["someone new"]
 
 
-def test_without_wordings_nothing_is_like_anything():
+def test_without_wordings_nothing_is_similar():
     wordings = Wordings(_Hashed())
     wordings.add("P1", ["someone"])
     wordings.remove("P1", ["someone"])
-    found = likeness("P1", [wordings.cosines(np.ones((2, DIM), dtype=np.float32))], [0, 1])
+    found = similarity("P1", [wordings.cosines(np.ones((2, DIM), dtype=np.float32))], [0, 1])
     assert found == (-1.0, -1.0, 0)

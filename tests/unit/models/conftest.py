@@ -22,7 +22,7 @@ from guardedit.core.proposal import WeightEdit
 from guardedit.models.host import ModelHost
 from guardedit.models.weights.factors import Factors, to_payload
 from guardedit.models.weights.fold import Fold
-from guardedit.models.weights.statistics import SecondMoments, collect
+from guardedit.models.weights.second_moments import SecondMoments, collect
 
 END = "<|endoftext|>"
 SENTENCES = (

@@ -84,7 +84,7 @@ def test_a_model_that_names_no_longest_input_is_refused(tokenizer):
 
     model = BloomForCausalLM(BloomConfig(vocab_size=320, hidden_size=16, n_layer=2, n_head=2))
     with pytest.raises(
-        UnknownLayout, match="BloomConfig names no longest input: set max_position_embeddings"
+        UnknownLayout, match="BloomConfig does not say the longest input: set max_position_embeddings"
     ):
         ModelHost(model, tokenizer)
 

@@ -75,7 +75,7 @@ def test_buffers_count_and_those_that_move_by_design_do_not(tokenizer, loaded):
 def test_what_lower_layers_kept_is_forgotten_with_the_changed_tensor(loaded):
     text = ["The mother tongue of Marie Curie is Polish"]
     scores = loaded.token_logprobs(text)
-    loaded._below = type(loaded._below)(loaded.model, loaded.layout)
+    loaded._lower_layers = type(loaded._lower_layers)(loaded.model, loaded.layout)
     tensor_of(loaded.model, loaded.layout.matrix_name(0)).mul_(2)
     assert loaded.token_logprobs(text) != scores
     loaded.repair()
@@ -87,7 +87,7 @@ def test_without_a_folder_the_error_names_the_tensor_and_the_remedy(make_host):
     assert host.repair() == []
     name = host.layout.matrix_name(1)
     flip(host, name)
-    with pytest.raises(WrongBaseModel, match=f"{name} changed in memory.*start this process anew"):
+    with pytest.raises(WrongBaseModel, match=f"{name} changed in memory.*restart this process"):
         host.repair()
 
 

@@ -5,7 +5,7 @@ import threading
 import pytest
 import torch
 
-from guardedit.models.threads import each, one_thread
+from guardedit.models.threads import map_in_threads, one_thread
 
 
 @pytest.fixture
@@ -23,15 +23,15 @@ def test_calls_run_side_by_side_on_a_thread_each_and_come_back_in_order(two_thre
         both.wait()  # would break, were there but one at a time
         return n, torch.get_num_threads()
 
-    assert each(call, [3, 1, 4, 1]) == [(3, 1), (1, 1), (4, 1), (1, 1)]
+    assert map_in_threads(call, [3, 1, 4, 1]) == [(3, 1), (1, 1), (4, 1), (1, 1)]
     assert torch.get_num_threads() == 2
 
 
 def test_with_one_thread_or_one_item_there_is_nothing_to_share(two_threads):
     here = threading.get_ident()
-    assert each(lambda _: threading.get_ident(), [1]) == [here]
+    assert map_in_threads(lambda _: threading.get_ident(), [1]) == [here]
     with one_thread():
-        assert each(lambda _: threading.get_ident(), [1, 2]) == [here, here]
+        assert map_in_threads(lambda _: threading.get_ident(), [1, 2]) == [here, here]
 
 
 def test_an_error_comes_out_and_the_threads_are_given_back(two_threads):
@@ -41,5 +41,5 @@ def test_an_error_comes_out_and_the_threads_are_given_back(two_threads):
         return n
 
     with pytest.raises(ValueError, match="two"):
-        each(call, [1, 2, 3])
+        map_in_threads(call, [1, 2, 3])
     assert torch.get_num_threads() == 2

@@ -6,7 +6,7 @@ from torch import nn
 
 from guardedit.models.hooks import tap
 from guardedit.models.host import ModelHost
-from guardedit.models.views import adding, only_at, with_module
+from guardedit.models.views import only_at_tokens, with_additions, with_module
 from tests.tiny_models import FAMILIES, byte_tokenizer
 
 IDS = torch.tensor([[30, 41, 52, 63]])
@@ -51,7 +51,7 @@ def test_a_view_shares_all_modules_but_one_and_leaves_the_model_alone(host):
 def test_what_a_module_adds_is_a_function_of_what_enters_it(host):
     path = host.layout.mlp_out_name(1)
     W = torch.randn(host.base_matrix(1).shape, generator=torch.Generator().manual_seed(0))
-    view = adding(host.model, {path: lambda keys: keys @ W.t()}, rows=1)
+    view = with_additions(host.model, {path: lambda keys: keys @ W.t()}, rows=1)
     with (
         torch.no_grad(),
         tap(host.mlp_out(1), rows=1) as inner,
@@ -67,7 +67,7 @@ def test_a_module_that_runs_at_some_tokens_puts_out_the_same_there_and_nothing_e
     if not path:
         pytest.skip("this family's decoder layer is its own MLP")
     wanted = torch.tensor([[False, True, False, True]])
-    view = only_at(host.model, path, wanted)
+    view = only_at_tokens(host.model, path, wanted)
     with torch.no_grad(), tap(view.get_submodule(path)) as part:
         view(input_ids=IDS)
     with torch.no_grad(), tap(host.model.get_submodule(path)) as whole:
@@ -79,7 +79,7 @@ def test_a_module_that_runs_at_some_tokens_puts_out_the_same_there_and_nothing_e
 
 def test_a_module_that_is_stood_around_still_shows_its_parameters(host):
     path = host.layout.mlp_out_name(0)
-    view = adding(host.model, {path: lambda keys: keys}, rows=1)
+    view = with_additions(host.model, {path: lambda keys: keys}, rows=1)
     assert view.get_submodule(path).weight is host.mlp_out(0).weight
     with pytest.raises(AttributeError, match="nothing"):
         _ = view.get_submodule(path).nothing

@@ -8,7 +8,7 @@ import pytest
 
 from guardedit import assembly
 from guardedit.core.fact import Fact, FactKey
-from guardedit.core.probe import Kind, Probes, Question
+from guardedit.core.probe import Probes, Question, QuestionKind
 from guardedit.core.protocols import SubjectGroup
 from guardedit.editing.registry import Registry
 from guardedit.models.worker import ModelWorker
@@ -31,7 +31,7 @@ def probes(world) -> Probes:
         questions=tuple(
             Question(
                 prompt=world.prompt(fact, 0),
-                kind=Kind.OTHER_SUBJECT,
+                kind=QuestionKind.OTHER_SUBJECT,
                 expected=fact.object if n % 2 else "Atlantis",
                 subject=fact.subject,
             )

@@ -101,7 +101,7 @@ def test_a_wrong_rule_is_explained(rules: str, message: str) -> None:
         ("editing: {batch: '3'}", "valid integer"),
         ("editing: {layer: no}", "valid integer, got 'no'"),
         ("editing: {method: ../evil}", "match pattern"),
-        ("drift: {perplexity_ratio_to_base: 1.01}", "would roll back what the guard lets pass"),
+        ("drift: {perplexity_ratio_to_base: 1.01}", "would roll back what the guard accepts"),
         ("memory: {accept_threshold: 0.1, unsure_threshold: 0.2}", "swap them"),
         ("memory: {unsure: base}", "'answer_from_base' or 'use_fact'"),
         ("quota: {subject_edits_per_day: 0}", "greater than or equal to 1"),

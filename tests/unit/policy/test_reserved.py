@@ -35,6 +35,7 @@ def test_a_name_is_a_subject(subject):
 def test_the_operator_adds_words_in_any_spelling():
     assert why_reserved("ACME  corp", ["Acme Corp"]) == "is reserved by the policy"
     assert why_reserved("Acme", ["Acme Corp"]) == ""
+    assert (why_reserved("US"), why_reserved("US", ["us"])) == ("", "is reserved by the policy")
 
 
 @settings(max_examples=200, deadline=None)

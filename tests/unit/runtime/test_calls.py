@@ -1,4 +1,4 @@
-"""How long an actor is waited for, by a clock that the test turns. No Ray is started."""
+"""How long a call waits for an actor, with a clock that the tests move. Ray is not started."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import pytest
 from ray.exceptions import ActorDiedError, ActorUnavailableError, RayTaskError
 
 from guardedit.core.errors import ConflictError, UsageError, WrongBaseModel
-from guardedit.runtime.calls import MOST_DEATHS, PATIENCE_S, patiently
+from guardedit.runtime.calls import MOST_DEATHS, PATIENCE_S, retry_while_restarting
 
 
 class Time:
@@ -30,7 +30,7 @@ def gone() -> ActorUnavailableError:
 
 
 def attempts(time: Time, plan: Iterator[tuple[float, object]]) -> Callable[[], object]:
-    """Each attempt takes so many seconds, then raises or answers."""
+    """Attempts that take the planned seconds, then raise or return."""
 
     def ask() -> object:
         seconds, outcome = next(plan)
@@ -48,7 +48,7 @@ def forever(seconds: float, error: Callable[[], BaseException]) -> Iterator[tupl
 
 
 def run(time: Time, plan: Iterator[tuple[float, object]]) -> object:
-    return patiently(attempts(time, plan), clock=lambda: time.now_s, sleep=time.sleep)
+    return retry_while_restarting(attempts(time, plan), clock=lambda: time.now_s, sleep=time.sleep)
 
 
 def test_an_answer_needs_no_pause(time):
@@ -74,7 +74,7 @@ def test_patience_ends(time, worked_s):
         yield worked_s, gone()
         yield from forever(0.0, ActorDiedError)
 
-    with pytest.raises(UsageError, match="did not come back within 120 s"):
+    with pytest.raises(UsageError, match="was not restarted within 120 s"):
         run(time, plan())
     waited_s = time.now_s - 1_000.0 - worked_s
     assert PATIENCE_S <= waited_s < PATIENCE_S + 1.5
@@ -94,7 +94,7 @@ def test_an_actor_that_comes_back_and_dies_again_gets_its_patience_again(time):
 
 
 def test_a_call_that_kills_its_actor_every_time_is_not_made_for_ever(time):
-    with pytest.raises(UsageError, match=f"died {MOST_DEATHS + 1} times at one call"):
+    with pytest.raises(UsageError, match=f"died {MOST_DEATHS + 1} times during one call"):
         run(time, forever(60.0, ActorDiedError))
 
 

@@ -1,4 +1,4 @@
-"""How a cluster on this machine is joined: on the loopback address where it listens nowhere else."""
+"""Joining a cluster on this machine: by the loopback address if it listens only there."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from ray._private import ray_constants
 from guardedit.runtime.loopback import VARIABLE, joining, loopback_only
 
 
-def told() -> tuple[bool, str | None]:
+def ray_setting() -> tuple[bool, str | None]:
     return ray_constants.ENABLE_RAY_CLUSTER, os.environ.get(VARIABLE)
 
 
@@ -25,14 +25,14 @@ def another_address(monkeypatch):
 
 
 @pytest.mark.parametrize("variable", [None, "1"])
-def test_ray_is_told_for_a_moment_only(monkeypatch, variable):
+def test_the_setting_is_restored_afterwards(monkeypatch, variable):
     monkeypatch.delenv(VARIABLE, raising=False)
     if variable is not None:
         monkeypatch.setenv(VARIABLE, variable)
     with contextlib.suppress(RuntimeError), loopback_only():
-        assert told() == (False, "0")
+        assert ray_setting() == (False, "0")
         raise RuntimeError
-    assert told() == (True, variable)
+    assert ray_setting() == (True, variable)
 
 
 @pytest.mark.parametrize(("host", "cluster"), [("127.0.0.1", False), ("0.0.0.0", True)])
@@ -42,6 +42,6 @@ def test_a_cluster_is_joined_as_it_was_started(host, cluster):
 
 
 @pytest.mark.parametrize("address", ["auto", "10.0.0.7:6379", "ray://127.0.0.1:10001", "127.0.0.1"])
-def test_other_addresses_are_rays_own_affair(address):
+def test_other_addresses_are_left_to_ray(address):
     with joining(address):
         assert ray_constants.ENABLE_RAY_CLUSTER

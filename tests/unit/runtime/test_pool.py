@@ -4,14 +4,14 @@ import pytest
 
 from guardedit.core.errors import EditError
 from guardedit.core.fact import Fact, FactKey
-from guardedit.core.probe import Kind, Measurement, Probes, Question
+from guardedit.core.probe import Measurement, Probes, Question, QuestionKind
 from guardedit.core.proposal import Proposal, WeightEdit
 from guardedit.core.protocols import SubjectGroup
 from guardedit.runtime.pool import WorkerPool
 
 
-class Counting:
-    """A worker whose numbers tell what it was asked."""
+class RecordingWorker:
+    """Records its subjects and texts, and returns numbers that depend on them."""
 
     base_sha256 = "base"
 
@@ -45,8 +45,8 @@ def group(subject: str) -> SubjectGroup:
 
 
 @pytest.mark.parametrize("count", [1, 2, 3])
-def test_work_is_split_and_comes_back_in_order(count):
-    workers = [Counting() for _ in range(count)]
+def test_work_is_split_and_merged_in_order(count):
+    workers = [RecordingWorker() for _ in range(count)]
     pool = WorkerPool(workers)
     groups = [group(name) for name in ("a", "b", "refused", "c", "d")]
     proposal = pool.propose("ridge", groups, ())
@@ -55,13 +55,13 @@ def test_work_is_split_and_comes_back_in_order(count):
     assert sorted(s for w in workers for s in w.subjects) == ["a", "b", "c", "d", "refused"]
 
     texts = ("x", "xx", "xxx", "xxxx")
-    questions = tuple(Question(prompt=p, kind=Kind.EARLIER) for p in ("p", "q", "p"))
+    questions = tuple(Question(prompt=p, kind=QuestionKind.EARLIER) for p in ("p", "q", "p"))
     found = pool.measure((), Probes(texts=texts, questions=questions))
     assert found.logprobs == ((1.0,), (2.0,), (3.0,), (4.0,))
     assert found.answers == {"p": "P", "q": "Q"}
     assert sorted(t for w in workers for t in w.texts) == sorted(texts)
 
 
-def test_a_workers_error_is_the_pools():
+def test_an_error_of_a_worker_is_raised_by_the_pool():
     with pytest.raises(EditError, match="no such method"):
-        WorkerPool([Counting(), Counting()]).propose("broken", [group("a"), group("b")], ())
+        WorkerPool([RecordingWorker(), RecordingWorker()]).propose("broken", [group("a"), group("b")], ())

@@ -1,4 +1,4 @@
-"""A host, a fold and an encoder that take microseconds, and epochs in which everything says its number.
+"""A fake model, fold and encoder that take microseconds, and epochs whose contents name their number.
 
 The memory and its shards are the real ones.
 """
@@ -30,7 +30,7 @@ SUBJECTS = ("Velmora", "Ostrania", "Quillon", "Tamber Bay", "Karsk")
 
 
 class EchoHost:
-    """Says the number of its weights and what it was asked; one answer at a time, as a model does."""
+    """Answers with the number of its weights and the prompt; one caller at a time, as a model."""
 
     def __init__(self) -> None:
         self._lock = threading.RLock()
@@ -53,7 +53,7 @@ class EchoHost:
 
 
 class NumberFold:
-    """Folds the edit "n" to the weights n; counts, and waits where it is told to."""
+    """Folds the edit "n" to the weights n, counts, and calls `before` first."""
 
     def __init__(self) -> None:
         self.folds = 0
@@ -71,7 +71,7 @@ class NumberFold:
 
 
 class HashedEncoder:
-    """Unit rows that depend on the text alone, kept as by the real one; waits where it is told to."""
+    """Unit rows that depend on the text alone, with a cache; calls `before` with texts that are new."""
 
     dim, sha256 = 32, "hashed"
 
@@ -90,7 +90,7 @@ class HashedEncoder:
 
 
 def shards(count: int, encoder: HashedEncoder) -> list[MemoryShard]:
-    """Empty ones."""
+    """Empty shards."""
     thresholds = replace(ScopeThresholds.load(), encoder_sha256=encoder.sha256)
     return [MemoryShard(RetrievalMemory(encoder, thresholds)) for _ in range(count)]
 
@@ -102,7 +102,7 @@ def edits_of(number: int) -> tuple[WeightEdit, ...]:
 
 
 def fact_of(subject: str, number: int, *, placement: Placement = Placement.MEMORY) -> Fact:
-    """The subject's fact as of an epoch."""
+    """The fact of a subject in an epoch."""
     return Fact(
         key=FactKey(subject, "P36"),
         version=number,
@@ -129,7 +129,7 @@ def epoch_of(number: int, *, weights: int | None = None) -> Epoch:
 
 
 def snapshot_of(number: int, *, weights: int | None = None, subjects: Sequence[str] = SUBJECTS) -> Snapshot:
-    """An epoch of which every fact, and the weights, say its number."""
+    """An epoch in which every fact and the weights name its number."""
     return Snapshot(
         epoch=epoch_of(number, weights=weights),
         edits=edits_of(number if weights is None else weights),

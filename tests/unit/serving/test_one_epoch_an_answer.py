@@ -1,6 +1,6 @@
 """P4 with real threads: no answer mixes two epochs, however many are published meanwhile.
 
-In every epoch facts and weights both say its number, so a mixture is read off the text.
+In every epoch facts and weights both name its number, so the text of an answer shows a mixture.
 """
 
 from __future__ import annotations
@@ -30,11 +30,11 @@ ANSWERS = 300
 ASKING = 3
 
 
-def replicas(count: int, held: int, *, shared: bool = False) -> list[ServingReplica]:
+def replicas(count: int, shard_count: int, *, shared: bool = False) -> list[ServingReplica]:
     encoder = HashedEncoder()
-    common = shards(held, encoder)
+    common = shards(shard_count, encoder)
     return [
-        ServingReplica(EchoHost(), NumberFold(), common if shared else shards(held, encoder))
+        ServingReplica(EchoHost(), NumberFold(), common if shared else shards(shard_count, encoder))
         for _ in range(count)
     ]
 
@@ -57,17 +57,17 @@ def publish_until(done: threading.Event, served: list[ServingReplica]) -> int:
 
 
 def numbers(answer: Answer) -> set[int]:
-    """All epochs that had a say in an answer."""
+    """All epochs that contributed to an answer."""
     return {answer.epoch, *map(int, re.findall(r"(?:weights|city) (\d+)", answer.text))}
 
 
 @pytest.mark.parametrize(
-    ("count", "held", "shared"),
+    ("count", "shard_count", "shared"),
     [(1, 1, False), (1, 3, False), (2, 1, False), (2, 2, True)],
     ids=["one replica", "three shards", "two replicas", "two replicas on the same shards"],
 )
-def test_no_answer_mixes_two_epochs(count, held, shared):
-    served = replicas(count, held, shared=shared)
+def test_no_answer_mixes_two_epochs(count, shard_count, shared):
+    served = replicas(count, shard_count, shared=shared)
     for replica in served:
         replica.publish(snapshot_of(1))
     done = threading.Event()
@@ -99,20 +99,20 @@ def test_no_answer_mixes_two_epochs(count, held, shared):
 
 
 def test_says_and_ask_agree_while_epochs_are_published():
-    """What is said of one epoch's answer is True only in that epoch."""
+    """An answer of one epoch is confirmed in that epoch only."""
     (replica,) = replicas(1, 2)
     replica.publish(snapshot_of(1))
     done, question = threading.Event(), "Velmora is governed from"
 
     def check() -> int:
-        seen = 0
+        wrong = 0
         for _ in range(60):
             before = replica.epoch()
             (answer,) = replica.ask([question])
-            said = replica.says([(question, answer.text), (question, answer.text)])
-            assert said[0] == said[1]  # of one epoch, both
-            seen += before == replica.epoch() and not said[0]
-        return seen
+            confirmed = replica.says([(question, answer.text), (question, answer.text)])
+            assert confirmed[0] == confirmed[1]  # both from one epoch
+            wrong += before == replica.epoch() and not confirmed[0]
+        return wrong
 
     with ThreadPoolExecutor(2) as threads:
         publisher = threads.submit(publish_until, done, [replica])

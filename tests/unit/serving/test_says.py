@@ -12,7 +12,7 @@ from guardedit.core.fact import Fact, FactKey, Placement
 from guardedit.core.protocols import SubjectGroup
 from guardedit.core.serving import Snapshot
 from guardedit.editing.registry import Registry
-from guardedit.models.text.drafts import Draft, Reading, follow
+from guardedit.models.text.drafts import Draft, DraftMatch, match_drafts
 from guardedit.serving.replica import ServingReplica
 from guardedit.serving.shard import MemoryShard
 from guardedit.settings import Settings
@@ -68,7 +68,7 @@ def replica(setup, corrected, warm_home, policy) -> ServingReplica:
 
 @pytest.fixture(scope="module")
 def answered(replica, corrected, world) -> dict[str, str]:
-    """Question -> what `ask` says."""
+    """Question -> answer of `ask`."""
     questions = [fact.prompt for fact in corrected]
     questions += [world.prompt(known, 0) for known in world.facts[3 : 40 * STEP : STEP]]
     questions += ["The", "Once upon a time", f"{world.facts[0].subject} ", "Who wrote that?"]
@@ -78,7 +78,7 @@ def answered(replica, corrected, world) -> dict[str, str]:
 
 
 def variations(text: str, other: str) -> list[str]:
-    """The answer, and what is nearly or not at all the answer."""
+    """The answer, near misses and wrong answers."""
     words = text.split(" ")
     return [
         text, other, "", text[:-1], " ".join(words[:-1]), words[0], f"{text} and more", f"{text}.",
@@ -92,15 +92,15 @@ def test_says_agrees_with_ask_for_right_wrong_cut_and_empty_answers(replica, ans
         for n, (question, text) in enumerate(answered.items())
         for answer in variations(text, corrected[n % len(corrected)].target)
     ]
-    said = replica.says(asked)
-    assert said == [answered[question] == answer for question, answer in asked]
-    assert sum(said) >= len(answered)
+    confirmed = replica.says(asked)
+    assert confirmed == [answered[question] == answer for question, answer in asked]
+    assert sum(confirmed) >= len(answered)
 
 
 def test_an_answer_is_confirmed_without_generating(replica, answered, monkeypatch):
     monkeypatch.setattr(replica._host, "complete", lambda prompts, **_: [None] * len(prompts))
-    said = replica.says(list(answered.items()))
-    assert sum(said) >= 0.9 * len(answered)  # the others end otherwise than their draft
+    confirmed = replica.says(list(answered.items()))
+    assert sum(confirmed) >= 0.9 * len(answered)  # the other answers end differently from their draft
     wrong = replica.says([(question, "Atlantis") for question in answered])
     assert not any(wrong)
 
@@ -130,14 +130,14 @@ def test_what_ask_refuses_is_refused(replica):
         (" St. ", "St. Louis", True),
     ],
 )
-def test_what_was_said_may_still_become_the_answer(text, answer, may):
-    assert Reading(None, text).may_become(answer) is may
+def test_what_was_generated_may_still_become_the_answer(text, answer, may):
+    assert DraftMatch(None, text).may_become(answer) is may
 
 
 def test_no_drafts_are_no_readings(setup):
     host = setup.host
     options = {"decoder": host.layout.decoder[0], "batch_rows": 4}
-    assert follow(host.model, host.tokenizer, [], max_new_tokens=12, **options) == []
+    assert match_drafts(host.model, host.tokenizer, [], max_new_tokens=12, **options) == []
     row = host.tokenizer("Rome")["input_ids"]
-    (reading,) = follow(host.model, host.tokenizer, [Draft(row, row)], max_new_tokens=1, **options)
+    (reading,) = match_drafts(host.model, host.tokenizer, [Draft(row, row)], max_new_tokens=1, **options)
     assert reading.answer is not None  # the limit is reached at once

@@ -1,4 +1,4 @@
-"""A replica on a real model and a real fold: one epoch an answer, and tensors mended while it serves."""
+"""A replica on a real model and a real fold: one epoch per answer, and tensors restored while it serves."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def host(folder) -> ModelHost:
 
 
 def edits_of(number: int) -> tuple[WeightEdit, ...]:
-    """Strong enough to change what is said."""
+    """Edits that are strong enough to change the answers."""
     generator = torch.Generator().manual_seed(number)
     left, right = torch.randn(D, generator=generator), torch.randn(F, generator=generator)
     factors = Factors.direct(layer=LAYER, left=left, right=right / F, key=right)
@@ -104,19 +104,19 @@ def test_no_answer_of_a_real_model_mixes_two_epochs(host):
 
 
 @pytest.mark.parametrize("name", ["base", "patch"])
-def test_a_served_tensor_that_was_changed_in_memory_is_mended(host, name):
+def test_a_served_tensor_that_was_changed_in_memory_is_restored(host, name):
     replica, epochs = serving(host)
     replica.publish(epochs[0])
-    said = [answer.text for answer in replica.ask(QUESTIONS)]
+    answers = [answer.text for answer in replica.ask(QUESTIONS)]
     assert replica.repair() == []
-    patch = replica._pinned.weights.folded.patch
+    patch = replica._state.weights.folded.patch
     edited = host.layout.matrix_name(LAYER)
     victim = patch.matrices[edited] if name == "patch" else tensor_of(host.model, host.layout.matrix_name(0))
     victim.normal_(std=3.0)
-    assert [answer.text for answer in replica.ask(QUESTIONS)] != said
-    (told,) = replica.repair()
-    assert "was changed in memory" in told
-    assert [answer.text for answer in replica.ask(QUESTIONS)] == said
+    assert [answer.text for answer in replica.ask(QUESTIONS)] != answers
+    (problem,) = replica.repair()
+    assert "was changed in memory" in problem
+    assert [answer.text for answer in replica.ask(QUESTIONS)] == answers
     assert replica.repair() == []
 
 
@@ -124,12 +124,12 @@ def test_a_change_below_the_patch_is_not_folded_in(host):
     """The edited matrix's own base was changed, and then its edits are folded for the first time."""
     replica, epochs = serving(host)
     replica.publish(epochs[0])
-    said = [answer.text for answer in replica.ask(QUESTIONS)]
+    answers = [answer.text for answer in replica.ask(QUESTIONS)]
     replica._fold.forget()
     tensor_of(host.model, host.layout.matrix_name(LAYER)).normal_(std=3.0)
     with pytest.raises(UsageError, match="another model or moments"):
         replica.publish(epochs[1])
-    assert [answer.text for answer in replica.ask(QUESTIONS)] == said
+    assert [answer.text for answer in replica.ask(QUESTIONS)] == answers
     assert len(replica.repair()) == 1
     assert replica.publish(epochs[1]) == 2
     assert replica.repair() == []

@@ -1,4 +1,4 @@
-"""What the in-process list does beyond the contract of all sources."""
+"""What the in-process list does beyond what all sources do."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def test_given_deliveries_keep_their_source_and_position():
     assert source.lag().waiting == 0.0
 
 
-def test_positions_of_two_fillings_differ_unless_they_say_the_same_thing_under_one_name():
+def test_positions_of_two_lists_differ_unless_bytes_and_submission_are_the_same():
     first, again, other, changed = (
         filled(raw, submission=name).pull(1, 0.0)[0].position
         for raw, name in ((b"a", ""), (b"a", ""), (b"a", "second"), (b"b", ""))
@@ -39,30 +39,12 @@ def test_positions_of_two_fillings_differ_unless_they_say_the_same_thing_under_o
     assert len({first, other, changed}) == 3
 
 
-def test_refused_messages_come_first_in_their_old_order_once_due():
-    clock = Clock()
-    source = filled(b"0", b"1", b"2", b"3", clock=clock)
-    source.nack(source.pull(2, 0.0), 5.0)
-    assert [d.raw for d in source.pull(1, 0.0)] == [b"2"]
-    clock.now_s += 5.0
-    assert [d.raw for d in source.pull(9, 0.0)] == [b"0", b"1", b"3"]
-
-
 def test_closing_puts_everything_back_in_its_place():
     source = filled(b"0", b"1", b"2", b"3")
     found = source.pull(3, 0.0)
-    source.nack(found[:1], 60.0)
     source.ack(found[1:2])
     source.close()
     assert [d.raw for d in source.pull(9, 0.0)] == [b"0", b"2", b"3"]
-
-
-def test_dead_letters_keep_message_and_reason():
-    source = filled(b"0", b"1")
-    first, _ = source.pull(2, 0.0)
-    source.dead(first, "malformed")
-    source.dead(first, "again")
-    assert source.dead_letters == [(first, "malformed")]
 
 
 def test_the_age_is_that_of_the_oldest_message_not_acknowledged():

@@ -20,9 +20,9 @@ def test_a_broker_is_made_without_asking_the_server(scheme):
 @pytest.mark.parametrize(
     ("url", "sentence"),
     [
-        ("reds://me:secret@host", "unknown kind of source 'reds': did you mean redis:?"),
+        ("reds://me:secret@host", "unknown source scheme 'reds': did you mean redis:?"),
         ("valky://me:secret@host", "did you mean valkey:?"),
-        ("http://me:secret@host", "unknown kind of source 'http': known are file:, redis:"),
+        ("http://me:secret@host", "unknown source scheme 'http': known are file:, redis:"),
         ("facts.jsonl", "'facts.jsonl' is not a URL: for a file write file:facts.jsonl"),
         ("redis://me:secret@host?strem=x", "unknown option 'strem' in the Redis URL: did you mean 'stream'?"),
         ("redis://me:secret@host?ssl_ca_certs=x", "unknown option 'ssl_ca_certs'"),

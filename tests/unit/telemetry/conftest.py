@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import structlog
 
-from guardedit.core.counts import Counts
+from guardedit.core.ledger import Counts
 
 
 @pytest.fixture

@@ -10,13 +10,13 @@ from prometheus_client import generate_latest
 from prometheus_client.openmetrics.exposition import generate_latest as generate_openmetrics
 from prometheus_client.parser import text_string_to_metric_families
 
-from guardedit.core.counts import Counts
 from guardedit.core.decision import Route
 from guardedit.core.errors import LedgerCorrupt
+from guardedit.core.ledger import Counts
+from guardedit.core.messages import Fate
 from guardedit.core.protocols import Event
-from guardedit.core.receipt import Fate
 from guardedit.telemetry.exporter import registry
-from guardedit.telemetry.metrics import FAMILIES, Kind
+from guardedit.telemetry.metrics import FAMILIES, MetricType
 from guardedit.telemetry.observer import MetricsObserver
 
 BUILD = {"version": "0.1.0", "model": "demo", "policy_sha": "ab12"}
@@ -24,11 +24,11 @@ BUILD = {"version": "0.1.0", "model": "demo", "policy_sha": "ab12"}
 
 def page_of(counts, *, observer=None, sources=("wiki",)):
     observer = observer or MetricsObserver()
-    return registry(read=lambda: counts, seen=observer.seen, sources=sources, build=BUILD)
+    return registry(read=lambda: counts, observed=observer.values, sources=sources, build=BUILD)
 
 
 def read_page(page):
-    """Sample name -> {label values in alphabetical order of the labels: value}, as a scraper reads it."""
+    """Sample name -> {label values in alphabetical order of the labels: value}, as parsed by a scraper."""
     found = {}
     for family in text_string_to_metric_families(generate_latest(page).decode()):
         for sample in family.samples:
@@ -64,8 +64,6 @@ def test_values_that_can_be_listed_begin_at_zero_so_that_increase_sees_the_first
     assert page["guardedit_rollbacks_total"] == {
         ("drift",): 1,
         ("manual",): 0,
-        ("recovery",): 0,
-        ("gate",): 0,
         ("other",): 2,
     }
     assert page["guardedit_trials_total"] == {
@@ -96,9 +94,9 @@ def test_whatever_sources_call_themselves_nothing_is_lost_and_labels_stay_bounde
     assert {source for _, _, source in series} <= {"wiki", "crm", "other"}
 
 
-def test_every_scrape_asks_the_ledger_anew(counts):
+def test_every_scrape_reads_the_ledger_again(counts):
     now = [counts]
-    page = registry(read=lambda: now[0], seen=MetricsObserver().seen, sources=(), build=BUILD)
+    page = registry(read=lambda: now[0], observed=MetricsObserver().values, sources=(), build=BUILD)
     before = read_page(page)["guardedit_epoch"]
     now[0] = replace(counts, serving_epoch=42)
 
@@ -109,13 +107,13 @@ def test_two_exporters_on_one_ledger_show_the_same_page(counts):
     assert generate_latest(page_of(counts)) == generate_latest(page_of(counts))
 
 
-def test_an_unreadable_ledger_takes_its_own_metrics_off_the_page_and_nothing_else():
+def test_an_unreadable_ledger_removes_only_its_own_metrics_from_the_page():
     def read():
         raise LedgerCorrupt("row 7 does not match its hash: restore the ledger from a copy")
 
     observer = MetricsObserver()
     observer(Event(kind="published", fields={"replica": "0", "epoch": 3}))
-    found = read_page(registry(read=read, seen=observer.seen, sources=(), build=BUILD))
+    found = read_page(registry(read=read, observed=observer.values, sources=(), build=BUILD))
 
     assert found["guardedit_ledger_readable"] == {(): 0}
     assert found["guardedit_serving_epoch"] == {("0",): 3}
@@ -128,14 +126,14 @@ def test_an_error_of_another_kind_is_not_mistaken_for_an_empty_page():
         raise ZeroDivisionError
 
     with pytest.raises(ZeroDivisionError):
-        generate_latest(registry(read=read, seen=MetricsObserver().seen, sources=(), build=BUILD))
+        generate_latest(registry(read=read, observed=MetricsObserver().values, sources=(), build=BUILD))
 
 
 def test_a_registry_can_be_made_before_the_ledger_can_be_read():
     def read():
         raise AssertionError("read too early")
 
-    registry(read=read, seen=MetricsObserver().seen, sources=(), build=BUILD)
+    registry(read=read, observed=MetricsObserver().values, sources=(), build=BUILD)
 
 
 def test_an_empty_inbox_has_no_oldest_message():
@@ -173,9 +171,9 @@ def test_the_page_holds_declared_families_with_their_declared_labels_and_types(c
     assert set(described) <= {family.name.removesuffix("_total") for family in FAMILIES}
     for family in FAMILIES:
         metric = described[family.name.removesuffix("_total")]
-        assert (metric.type, metric.documentation) == (family.kind, family.help)
+        assert (metric.type, metric.documentation) == (family.type, family.help)
         for sample in metric.samples:
-            labels = set(family.labels) | ({"le"} if family.kind is Kind.HISTOGRAM else set())
+            labels = set(family.labels) | ({"le"} if family.type is MetricType.HISTOGRAM else set())
             assert set(sample.labels) - {"le"} <= labels
 
 

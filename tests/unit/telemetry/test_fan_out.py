@@ -20,16 +20,16 @@ class Broken:
         raise RuntimeError("disk on fire")
 
 
-def test_everyone_hears_of_every_event_in_order():
-    heard = []
-    tell = fan_out([lambda event: heard.append(("a", event)), lambda event: heard.append(("b", event))])
+def test_every_observer_gets_every_event_in_order():
+    seen = []
+    observe = fan_out([lambda event: seen.append(("a", event)), lambda event: seen.append(("b", event))])
 
-    tell(EVENT)
+    observe(EVENT)
 
-    assert heard == [("a", EVENT), ("b", EVENT)]
+    assert seen == [("a", EVENT), ("b", EVENT)]
 
 
-def test_an_observer_that_raises_is_logged_and_the_others_still_hear():
+def test_an_observer_that_raises_is_logged_and_the_others_still_get_the_event():
     stream, metrics = io.StringIO(), MetricsObserver()
     configure_logging(True, stream)
 
@@ -39,17 +39,17 @@ def test_an_observer_that_raises_is_logged_and_the_others_still_hear():
     assert (line["level"], line["event"]) == ("error", "observer_failed")
     assert (line["observer"], line["kind"], line["correction"]) == ("Broken", "published", "c-1")
     assert line["message"] == "disk on fire"
-    assert metrics.seen().serving == {"0": 7}
+    assert metrics.values().serving == {"0": 7}
 
 
-def test_a_closed_log_stops_nobody():
+def test_a_closed_log_does_not_stop_other_observers():
     stream, metrics = io.StringIO(), MetricsObserver()
     configure_logging(True, stream)
     stream.close()
 
     fan_out([LogObserver(), metrics])(EVENT)
 
-    assert metrics.seen().serving == {"0": 7}
+    assert metrics.values().serving == {"0": 7}
 
 
 def test_an_event_with_missing_fields_does_not_reach_the_loop():

@@ -85,7 +85,7 @@ def test_text_from_a_message_can_neither_forge_a_line_nor_steer_a_terminal(hosti
 
 
 def test_long_texts_and_lists_are_cut_and_say_so():
-    text = lines_of(Event(kind="demoted", fields={"reason": "x" * 10_000, "facts": list(range(60))}))
+    text = lines_of(Event(kind="dead_lettered", fields={"reason": "x" * 10_000, "facts": list(range(60))}))
     line = json.loads(text)
 
     assert line["reason"] == "x" * MAX_TEXT + "... (10000 characters)"

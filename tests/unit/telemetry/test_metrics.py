@@ -5,9 +5,9 @@ import re
 import pytest
 
 from guardedit.telemetry import metrics
-from guardedit.telemetry.metrics import FAMILIES, Family, Kind
+from guardedit.telemetry.metrics import FAMILIES, MetricFamily, MetricType
 
-#: Labels whose values come from code, policy or configuration; a subject or an id is never one.
+#: Labels with a bounded set of values, from code, policy or configuration; never a subject or an id.
 BOUNDED = {
     *("source", "route", "outcome", "gate", "verdict", "trigger", "placement", "method", "stage"),
     *("probe_set", "replica", "scope", "layer", "state", "version", "model", "policy_sha"),
@@ -15,7 +15,7 @@ BOUNDED = {
 
 
 def test_every_family_of_the_module_is_listed_once():
-    declared = {value.name for value in vars(metrics).values() if isinstance(value, Family)}
+    declared = {value.name for value in vars(metrics).values() if isinstance(value, MetricFamily)}
 
     assert sorted(family.name for family in FAMILIES) == sorted(declared)
 
@@ -23,7 +23,7 @@ def test_every_family_of_the_module_is_listed_once():
 @pytest.mark.parametrize("family", FAMILIES, ids=lambda family: family.name)
 def test_a_name_follows_the_conventions_of_prometheus(family):
     assert re.fullmatch(r"guardedit(_[a-z]+)+", family.name)
-    assert family.name.endswith("_total") == (family.kind is Kind.COUNTER)
+    assert family.name.endswith("_total") == (family.type is MetricType.COUNTER)
     assert not family.name.endswith(("_count", "_sum", "_bucket", "_ms"))
     for unit in ("seconds", "ratio"):
         assert family.name.endswith(f"_{unit}") == (family.unit == unit)

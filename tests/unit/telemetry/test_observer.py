@@ -8,29 +8,29 @@ from guardedit.core.messages import Lag
 from guardedit.core.protocols import Event
 from guardedit.core.verdict import Gate, Outcome, combine
 from guardedit.telemetry.events import KINDS, problems
-from guardedit.telemetry.observer import Durations, MetricsObserver
+from guardedit.telemetry.observer import DurationHistogram, MetricsObserver
 
 
 def gate(name, value, limit):
     return Gate(name=name, value=value, limit=limit, at_most=True, outcome=Outcome.ACCEPT)
 
 
-def seen_after(*events):
+def values_after(*events):
     observer = MetricsObserver()
     for kind, fields in events:
         event = Event(kind=kind, fields=fields)
         assert problems(event) == []
         observer(event)
-    return observer.seen()
+    return observer.values()
 
 
 def test_the_last_verdict_on_a_gate_stays_and_other_gates_keep_theirs():
     first = combine((gate("perplexity_ratio", 1.001, 1.02), gate("locality", 0.99, 0.97)))
     second = combine((gate("perplexity_ratio", 1.013, 1.02),))
 
-    seen = seen_after(("judged", {"verdict": first}), ("judged", {"verdict": second}))
+    values = values_after(("judged", {"verdict": first}), ("judged", {"verdict": second}))
 
-    assert seen.gates == {"perplexity_ratio": (1.013, 1.02), "locality": (0.99, 0.97)}
+    assert values.gates == {"perplexity_ratio": (1.013, 1.02), "locality": (0.99, 0.97)}
 
 
 def test_a_verdict_that_is_not_one_is_refused():
@@ -41,53 +41,41 @@ def test_a_verdict_that_is_not_one_is_refused():
 def test_the_drift_watch_sets_ratio_and_limit():
     fields = {"epoch": 4, "probe_set": "guard", "perplexity_ratio": 1.01, "limit": 1.02}
 
-    assert seen_after(("watched", fields)).perplexity == {"guard": (1.01, 1.02)}
-
-
-def test_a_replica_that_is_gone_is_not_one_that_fell_behind():
-    seen = seen_after(
-        ("published", {"replica": "0", "epoch": 4}),
-        ("published", {"replica": "1", "epoch": 4}),
-        ("published", {"replica": "0", "epoch": 5}),
-        ("retired", {"replica": "1"}),
-        ("retired", {"replica": "never-was"}),
-    )
-
-    assert seen.serving == {"0": 5}
+    assert values_after(("watched", fields)).perplexity == {"guard": (1.01, 1.02)}
 
 
 def test_lookups_are_counted_by_scope_and_unknown_scopes_together():
-    seen = seen_after(
+    values = values_after(
         ("memory_lookup", {"scope": "accept", "count": 3}),
         ("memory_lookup", {"scope": "accept"}),
         ("memory_lookup", {"scope": "weird"}),
         ("memory_lookup", {"scope": "weirder"}),
     )
 
-    assert seen.lookups == {"accept": 4, "other": 2}
+    assert values.lookups == {"accept": 4, "other": 2}
 
 
 def test_capacity_lag_and_errors_are_kept():
-    seen = seen_after(
+    values = values_after(
         ("capacity", {"layer": 3, "ratio": 0.4}),
         ("lag", {"source": "redis", "waiting": 5.0, "oldest_s": 2.0}),
         ("error", {"stage": "propose", "error": "EditDiverged", "message": "nan"}),
         ("error", {"stage": "lunch", "error": "ValueError", "message": ""}),
     )
 
-    assert seen.capacity == {"3": 0.4}
-    assert seen.lags == {"redis": Lag(waiting=5.0, oldest_s=2.0)}
-    assert seen.errors == {"propose": 1, "other": 1}
+    assert values.capacity == {"3": 0.4}
+    assert values.lags == {"redis": Lag(waiting=5.0, oldest_s=2.0)}
+    assert values.errors == {"propose": 1, "other": 1}
 
 
 def test_the_state_is_one_of_those_declared():
-    assert seen_after(("state", {"state": "running"}), ("state", {"state": "paused"})).state == "paused"
-    with pytest.raises(ValueError, match=r"unknown state 'asleep'; known: running, paused"):
+    assert values_after(("state", {"state": "running"}), ("state", {"state": "failed"})).state == "failed"
+    with pytest.raises(ValueError, match=r"unknown state 'asleep'; known: running, failed"):
         MetricsObserver()(Event(kind="state", fields={"state": "asleep"}))
 
 
 @pytest.mark.parametrize("kind", [name for name, kind in KINDS.items() if kind.stage])
-def test_every_step_that_says_how_long_it_took_is_timed(kind):
+def test_every_step_with_a_duration_is_timed(kind):
     fields = dict.fromkeys(KINDS[kind].required, "x") | {"seconds": 0.5}
     fields |= {"verdict": combine((gate("g", 1.0, 2.0),)), "epoch": 1, "perplexity_ratio": 1.0, "limit": 1.1}
     observer = MetricsObserver()
@@ -95,27 +83,27 @@ def test_every_step_that_says_how_long_it_took_is_timed(kind):
     observer(Event(kind=kind, fields=fields))
 
     method = "x" if "method" in KINDS[kind].required else "none"
-    assert observer.seen().durations == {(method, KINDS[kind].stage): Durations().plus(0.5)}
+    assert observer.values().durations == {(method, KINDS[kind].stage): DurationHistogram().plus(0.5)}
 
 
-def test_a_step_that_does_not_say_how_long_it_took_is_not_timed():
-    assert seen_after(("received", {"source": "wiki", "new": 2})).durations == {}
+def test_a_step_without_a_duration_is_not_timed():
+    assert values_after(("received", {"source": "wiki", "new": 2})).durations == {}
 
 
 def test_an_unknown_kind_changes_nothing():
     observer = MetricsObserver()
     observer(Event(kind="yawned", fields={"seconds": 3.0}))
 
-    assert observer.seen() == MetricsObserver().seen()
+    assert observer.values() == MetricsObserver().values()
 
 
-def test_what_was_seen_is_a_copy_that_later_events_leave_alone():
+def test_the_values_are_a_copy_that_later_events_do_not_change():
     observer = MetricsObserver()
     observer(Event(kind="published", fields={"replica": "0", "epoch": 1}))
-    before = observer.seen()
+    before = observer.values()
     observer(Event(kind="published", fields={"replica": "0", "epoch": 2}))
 
-    assert (before.serving, observer.seen().serving) == ({"0": 1}, {"0": 2})
+    assert (before.serving, observer.values().serving) == ({"0": 1}, {"0": 2})
 
 
 def test_no_event_is_lost_between_threads():
@@ -131,10 +119,10 @@ def test_no_event_is_lost_between_threads():
         thread.start()
     for thread in threads:
         thread.join()
-    seen = observer.seen()
+    values = observer.values()
 
-    assert seen.lookups == {"out": 2_000}
-    assert sum(seen.durations["none", "decide"].counts) == 2_000
+    assert values.lookups == {"out": 2_000}
+    assert sum(values.durations["none", "decide"].counts) == 2_000
 
 
 def test_the_table_names_what_is_wrong_with_an_event():

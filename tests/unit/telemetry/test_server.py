@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import http.client
+import json
 import socket
 import threading
 import time
@@ -11,13 +12,14 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from guardedit.core.errors import UsageError
 from guardedit.telemetry.exporter import registry
+from guardedit.telemetry.health import HealthReport
 from guardedit.telemetry.observer import MetricsObserver
 from guardedit.telemetry.server import MetricsServer
 
 
 @pytest.fixture
 def page(counts):
-    return registry(read=lambda: counts, seen=MetricsObserver().seen, sources=("wiki",), build={})
+    return registry(read=lambda: counts, observed=MetricsObserver().values, sources=("wiki",), build={})
 
 
 def get(server, path, *, method="GET", **headers):
@@ -48,15 +50,17 @@ def test_openmetrics_is_served_to_those_who_ask_for_it(page):
     assert text.endswith("# EOF\n")
 
 
-def test_health_says_ok_or_why_not(page):
-    trouble = [""]
-    with MetricsServer(page, port=0, health=lambda: trouble[0]) as server:
-        well = get(server, "/healthz")
-        trouble[0] = "the ledger is closed"
-        ill = get(server, "/healthz")
+def test_healthz_is_200_while_there_is_no_problem_and_503_with_the_problems_otherwise(page):
+    problems = []
+    with MetricsServer(page, port=0, health=lambda: HealthReport(problems=tuple(problems))) as server:
+        healthy = get(server, "/healthz")
+        problems.append("the ledger is closed")
+        failing = get(server, "/healthz")
 
-    assert (well[0], well[2]) == (200, "ok\n")
-    assert (ill[0], ill[2]) == (503, "the ledger is closed\n")
+    assert healthy[:2] == (200, "application/json")
+    assert json.loads(healthy[2]) == {"status": "ok", "problems": [], "seconds_since_turn": {}}
+    assert failing[:2] == (503, "application/json")
+    assert json.loads(failing[2])["problems"] == ["the ledger is closed"]
 
 
 def test_other_paths_and_methods_are_refused(page):
@@ -128,7 +132,7 @@ def test_closing_frees_the_port_and_may_be_repeated(page):
         assert get(again, "/healthz")[0] == 200
 
 
-def test_a_reader_that_says_nothing_blocks_nobody_and_not_the_end(page):
+def test_a_silent_client_blocks_neither_other_clients_nor_close(page):
     server = MetricsServer(page, port=0)
     with socket.create_connection((server.host, server.port), timeout=5):
         assert get(server, "/healthz")[0] == 200

@@ -12,10 +12,10 @@ import torch
 from guardedit.zoo.corpus import FactRows, held_out_part, training_part
 from guardedit.zoo.ngrams import Ngrams, perplexities
 from guardedit.zoo.train import Corpus, draw_batch, read_corpus
-from guardedit.zoo.trainer import Recipe, Trainer
+from guardedit.zoo.trainer import Trainer, TrainerSettings
 from guardedit.zoo.world import World
 
-RECIPE = Recipe(
+SETTINGS = TrainerSettings(
     world_facts=40,
     layers=2,
     width=32,
@@ -40,15 +40,15 @@ def corpus(tmp_path_factory: pytest.TempPathFactory) -> Corpus:
     text.write_text(
         "The river was low, and the boats lay still.\n\nNobody came to the ferry that day.\n" * 60
     )
-    return read_corpus(facts, [text], RECIPE, None)
+    return read_corpus(facts, [text], SETTINGS, None)
 
 
 def test_a_step_draws_the_same_rows_every_time_and_other_rows_than_its_neighbour(corpus):
-    tokens, weights, prose = draw_batch(corpus, RECIPE, 3)
-    again = draw_batch(corpus, RECIPE, 3)
+    tokens, weights, prose = draw_batch(corpus, SETTINGS, 3)
+    again = draw_batch(corpus, SETTINGS, 3)
     assert torch.equal(tokens, again[0])
     assert torch.equal(weights, again[1])
-    assert not torch.equal(tokens, draw_batch(corpus, RECIPE, 4)[0])
+    assert not torch.equal(tokens, draw_batch(corpus, SETTINGS, 4)[0])
     assert tokens.shape == weights.shape == (6, 48)
     assert prose == 2
 
@@ -70,26 +70,26 @@ def test_a_drill_repeats_itself_and_scores_only_the_repetition(corpus):
 
 def test_a_resumed_run_equals_one_that_never_stopped(corpus, tmp_path):
     torch.set_num_threads(1)
-    straight = Trainer(RECIPE, "cpu")
+    straight = Trainer(SETTINGS, "cpu")
     for step in range(6):
-        straight.learn(*draw_batch(corpus, RECIPE, step))
-    stopped = Trainer(RECIPE, "cpu")
+        straight.learn(*draw_batch(corpus, SETTINGS, step))
+    stopped = Trainer(SETTINGS, "cpu")
     for step in range(3):
-        stopped.learn(*draw_batch(corpus, RECIPE, step))
+        stopped.learn(*draw_batch(corpus, SETTINGS, step))
     stopped.save(tmp_path)
-    resumed = Trainer(RECIPE, "cpu")
+    resumed = Trainer(SETTINGS, "cpu")
     resumed.resume(tmp_path)
     assert resumed.step == 3
     for step in range(3, 6):
-        resumed.learn(*draw_batch(corpus, RECIPE, step))
+        resumed.learn(*draw_batch(corpus, SETTINGS, step))
     for a, b in zip(straight.model.parameters(), resumed.model.parameters(), strict=True):
         assert torch.equal(a, b)
 
 
 def test_learning_lowers_the_loss_on_facts(corpus):
     torch.set_num_threads(1)
-    trainer = Trainer(RECIPE, "cpu")
-    losses = [trainer.learn(*draw_batch(corpus, RECIPE, 0))[1] for _ in range(12)]
+    trainer = Trainer(SETTINGS, "cpu")
+    losses = [trainer.learn(*draw_batch(corpus, SETTINGS, 0))[1] for _ in range(12)]
     assert losses[-1] < losses[0] - 0.3
 
 

@@ -1,4 +1,4 @@
-"""The kinds of bypass by name. Knows where each lives and imports it only when an edit of it is folded."""
+"""The kinds of bypass by name. Each is imported only when an edit of its kind is folded."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from guardedit.models.weights.factors import Kind
 from guardedit.models.weights.inspection import Contribution
 from guardedit.models.weights.sites import Site
 
-#: Kind -> `module:function`, which makes one bypass of all edits of that kind in one layer.
-PLACES: Mapping[Kind, str] = MappingProxyType(
+#: Kind -> `module:function`; the function makes one bypass of all edits of that kind in one layer.
+BUILDERS: Mapping[Kind, str] = MappingProxyType(
     {
         "hooked": "guardedit.models.weights.bypasses.outlier:outlier_bypass",
         "codebook": "guardedit.models.weights.bypasses.codebook:codebook_bypass",
@@ -22,7 +22,7 @@ PLACES: Mapping[Kind, str] = MappingProxyType(
 
 
 def make_bypass(kind: Kind, site: Site, parts: Sequence[Contribution]) -> Bypass:
-    """One bypass of the live edits of one kind in one layer, in canonical order."""
-    module, _, name = PLACES[kind].partition(":")
+    """The bypass of all live edits of one kind in one layer; `parts` is in canonical order."""
+    module, _, name = BUILDERS[kind].partition(":")
     made: Bypass = getattr(importlib.import_module(module), name)(site, parts)
     return made

@@ -1,13 +1,16 @@
-"""GRACE's bypass: a codebook of keys with radii; a token whose key falls into a ball gets the ball's value.
+"""GRACE's bypass: a codebook of keys, values and radii (Hartvigsen et al. 2023, arXiv:2211.11031).
 
-Radii are no state. They are worked out from the set of live edits (Hartvigsen et al. 2023, arXiv:2211.11031,
-shrink them as edits arrive, so there they depend on order, and a deleted edit leaves its neighbours shrunk):
-each is the usual radius, or half the distance to the nearest key of another label where that is less. So
-balls of different labels never overlap, and deleting a key gives its neighbours their room back.
+A token whose key is within the radius of a codebook key gets that entry's value as output.
 
-Labels are compared by digest. Of two keys at the same place with different labels, as of two versions of a
-fact, only one stands: that of the higher version, and of equal versions the later in canonical order. A
-ledger never holds two live versions; the rule is there so that the fold has an answer for every set.
+Unlike in the paper, radii are not state: they are computed from the set of live edits. (The paper shrinks
+them as edits arrive, so they depend on the order, and a deleted edit leaves its neighbours' radii small.)
+Each radius is the default radius of its edit, or half the distance to the nearest key with another label
+where that is less. So balls of different labels never overlap, and deleting a key lets its neighbours grow
+again.
+
+Labels are compared by digest. If two keys with different labels are at the same place, as for two versions
+of a fact, only one is used: that of the higher version, and of equal versions the later one in canonical
+order. A ledger never has two live versions of a fact; the rule makes the fold defined for every set of edits.
 """
 
 from __future__ import annotations
@@ -25,15 +28,15 @@ from guardedit.models.threads import one_thread
 from guardedit.models.weights.inspection import Contribution
 from guardedit.models.weights.sites import Site
 
-#: Keys closer than this share of their usual radius are at the same place: rounding moves them that far.
+#: Keys closer than this share of their default radius are at the same place: rounding moves them that far.
 SAME_PLACE = 1e-3
-#: What an edit's `extra` must hold.
+#: Required entries of an edit's `extra`.
 NAMES = ("label", "radius", "version")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CodebookBypass:
-    """Puts out a stored value within the radius of its key.
+    """Outputs a stored value for tokens within the radius of its key.
 
     Attributes:
         layer: decoder layer.
@@ -54,20 +57,20 @@ class CodebookBypass:
         return hashlib.sha256(repr(parts).encode()).hexdigest()
 
     def __call__(self, keys: Tensor, values: Tensor, past: int = 0) -> Tensor:
-        """As `Bypass`; no token depends on another."""
+        """As `Bypass`; no token's output depends on other tokens."""
         del past
-        book, said, radii = (part.to(keys.device) for part in (self.keys, self.values, self.radii))
-        # Squares and products would lose the digits that small distances between long keys are made of.
+        book, stored, radii = (part.to(keys.device) for part in (self.keys, self.values, self.radii))
+        # Computed from squares and products, small distances between long keys would lose their digits.
         distance = torch.cdist(
             keys.float().flatten(0, 1), book, compute_mode="donot_use_mm_for_euclid_dist"
         )  # [B T, n]
         nearest, index = distance.masked_fill(distance > radii, torch.inf).min(dim=1)
         inside = (nearest < torch.inf).view(*values.shape[:2], 1)
-        return torch.where(inside, said[index].view(values.shape).to(values), values)
+        return torch.where(inside, stored[index].view(values.shape).to(values), values)
 
 
 def codebook_bypass(site: Site, parts: Sequence[Contribution]) -> CodebookBypass:
-    """One bypass of all `codebook` edits of a layer, in canonical order.
+    """The bypass of all `codebook` edits of a layer; `parts` is in canonical order.
 
     Raises:
         EditError: when an edit lacks its label, radius or version.
@@ -75,13 +78,11 @@ def codebook_bypass(site: Site, parts: Sequence[Contribution]) -> CodebookBypass
     for part in parts:
         missing = [name for name in NAMES if name not in part.factors.extra]
         if missing:
-            raise EditError(
-                f"a codebook edit of layer {site.layer} names no {missing[0]}: make it with grace"
-            )
+            raise EditError(f"a codebook edit of layer {site.layer} has no {missing[0]}: make it with grace")
     counts = [part.factors.right.shape[1] for part in parts]
     keys = torch.cat([part.right for part in parts], dim=1).t().contiguous()  # [n, f] float64
     values = torch.cat([part.left for part in parts], dim=1).t().contiguous()  # [n, d] float64
-    usual, version = (
+    default_radius, version = (
         torch.cat([part.factors.extra[name].view(1).expand(n) for part, n in zip(parts, counts, strict=True)])
         for name in ("radius", "version")
     )
@@ -91,36 +92,42 @@ def codebook_bypass(site: Site, parts: Sequence[Contribution]) -> CodebookBypass
         [names[digest] for digest, n in zip(digests, counts, strict=True) for _ in range(n)],
         dtype=torch.int64,
     )
-    standing = outranking(keys, label, usual, version)
-    radii = ball_radii(keys[standing], label[standing], usual[standing])
+    used = outranking(keys, label, default_radius, version)
+    radii = ball_radii(keys[used], label[used], default_radius[used])
     return CodebookBypass(
         layer=site.layer,
-        keys=keys[standing].float(),
-        values=values[standing].float(),
+        keys=keys[used].float(),
+        values=values[used].float(),
         radii=radii.float(),
     )
 
 
-def outranking(keys: Tensor, label: Tensor, usual: Tensor, version: Tensor) -> Tensor:
-    """[n] bool: which keys stand, when at one place only one label may.
+def outranking(keys: Tensor, label: Tensor, default_radius: Tensor, version: Tensor) -> Tensor:
+    """[n] bool: the keys that are used, when only one label is allowed at each place.
 
     Args:
         keys: [n, f] float64.
         label: [n].
-        usual: [n], radii without neighbours.
-        version: [n] int64, of the facts; the index decides between equal ones.
+        default_radius: [n], radii without neighbours.
+        version: [n] int64, of the facts; of equal versions the later index is used.
     """
-    same = (_distances(keys) <= SAME_PLACE * usual) & (label[:, None] != label)  # [n, n]
+    same = (_distances(keys) <= SAME_PLACE * default_radius) & (label[:, None] != label)  # [n, n]
     index = torch.arange(len(keys))
     higher = (version > version[:, None]) | ((version == version[:, None]) & (index > index[:, None]))
     return ~(same & higher).any(dim=1)
 
 
-def ball_radii(keys: Tensor, label: Tensor, usual: Tensor) -> Tensor:
-    """[n]: the usual radius, or half the distance to the nearest key [n, f] of another label."""
-    foreign = _distances(keys).masked_fill(label[:, None] == label, torch.inf)
-    nearest = foreign.min(dim=1).values if len(keys) else usual
-    return torch.minimum(usual, nearest / 2)
+def ball_radii(keys: Tensor, label: Tensor, default_radius: Tensor) -> Tensor:
+    """[n]: the smaller of the default radius and half the distance to the nearest key with another label.
+
+    Args:
+        keys: [n, f] float64.
+        label: [n].
+        default_radius: [n].
+    """
+    to_others = _distances(keys).masked_fill(label[:, None] == label, torch.inf)
+    nearest = to_others.min(dim=1).values if len(keys) else default_radius
+    return torch.minimum(default_radius, nearest / 2)
 
 
 def _distances(keys: Tensor) -> Tensor:

@@ -1,10 +1,10 @@
-"""CoachHook's bypass: the edited matrix beside the base one, and a test at every token that chooses.
+"""CoachHook's bypass: at every token, choose between the edited matrix and the base matrix.
 
-A token gets the edit's output where that differs from the base's by unusually much: where the length of
-Delta k lies `alpha` standard deviations above its mean (Li et al. 2024, arXiv:2403.05330). There, mean and
-deviation are those of the prompt's own tokens, which a cached decoding step of one token does not have. Here
-they are those of background text, from its second moments, so every token is judged by itself and by the
-same measure: the statistics change with the set of live edits and never while serving.
+A token gets the edited output if that differs unusually much from the base output: if the norm of Delta k is
+`alpha` standard deviations above its mean (Li et al. 2024, arXiv:2403.05330). In the paper, mean and
+deviation are over the prompt's own tokens, which a cached decoding step of one token does not have. Here
+they are over background text, from its second moments, so every token is tested by itself and against the
+same threshold. The threshold changes with the set of live edits and never while serving.
 """
 
 from __future__ import annotations
@@ -26,46 +26,46 @@ from guardedit.models.weights.sites import Site
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OutlierBypass:
-    """Adds Delta k where it is longer than a threshold.
+    """Adds Delta k where its norm reaches a threshold.
 
     Attributes:
         layer: decoder layer.
         left: [d, n] float32; Delta is `left @ right.T`.
         right: [f, n] float32.
-        least: from which length of Delta k on.
+        threshold: least norm of Delta k.
     """
 
     layer: int
     left: Tensor = field(repr=False)
     right: Tensor = field(repr=False)
-    least: float
+    threshold: float
 
     @property
     def sha256(self) -> str:
         """Digest of Delta's factors and the threshold."""
-        parts = tensor_sha256(self.left), tensor_sha256(self.right), self.least.hex()
+        parts = tensor_sha256(self.left), tensor_sha256(self.right), self.threshold.hex()
         return hashlib.sha256(repr(parts).encode()).hexdigest()
 
     def __call__(self, keys: Tensor, values: Tensor, past: int = 0) -> Tensor:
-        """As `Bypass`; no token depends on another."""
+        """As `Bypass`; no token's output depends on other tokens."""
         del past
         left, right = self.left.to(keys.device), self.right.to(keys.device)
         change = (keys.float() @ right) @ left.t()  # [B, T, d]
-        excited = change.norm(dim=-1, keepdim=True) >= self.least
-        return torch.where(excited, values + change.to(values), values)
+        outlier = change.norm(dim=-1, keepdim=True) >= self.threshold
+        return torch.where(outlier, values + change.to(values), values)
 
 
 def outlier_bypass(site: Site, parts: Sequence[Contribution]) -> OutlierBypass:
-    """One bypass of all `hooked` edits of a layer, which the fold has solved together.
+    """The bypass of all `hooked` edits of a layer, which the fold has solved together.
 
-    Of several thresholds, as of edits made with different dials, the largest counts.
+    Where edits were made with different values of `alpha`, the largest is used.
 
     Raises:
-        EditError: when an edit names no threshold, or the layer has no second moments.
+        EditError: when an edit has no `alpha`, or the layer has no second moments.
     """
     if site.moments is None or any("alpha" not in part.factors.extra for part in parts):
         raise EditError(
-            f"hooked edits of layer {site.layer} need second moments and a threshold `alpha` each: "
+            f"hooked edits of layer {site.layer} need second moments, and an `alpha` each: "
             "collect the moments, and make the edits with coachhook"
         )
     left = torch.cat([part.left for part in parts], dim=1)  # [d, n]
@@ -76,16 +76,16 @@ def outlier_bypass(site: Site, parts: Sequence[Contribution]) -> OutlierBypass:
         layer=site.layer,
         left=left.float().contiguous(),
         right=right.float().contiguous(),
-        least=mean + alpha * deviation,
+        threshold=mean + alpha * deviation,
     )
 
 
 def background_length(left: Tensor, right: Tensor, C: Tensor) -> tuple[float, float]:
     """Mean and standard deviation of ||Delta k|| over background keys k, for Delta = left right^T.
 
-    Second moments give E||Delta k||^2 = tr(Delta C Delta^T) exactly. The spread is that of a Gaussian with
-    these moments, Var ||Delta k||^2 = 2 tr((Delta C Delta^T)^2), and the length of such a vector is taken as
-    Nakagami distributed, which is exact for a Delta of rank one and for one of equal singular values.
+    Second moments give E||Delta k||^2 = tr(Delta C Delta^T) exactly. The variance is that of a Gaussian with
+    these moments, Var ||Delta k||^2 = 2 tr((Delta C Delta^T)^2). The norm of such a vector is taken to be
+    Nakagami distributed, which is exact for a Delta of rank one and for one with equal singular values.
 
     Args:
         left: [d, n] float64.

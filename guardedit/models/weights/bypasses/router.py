@@ -1,14 +1,14 @@
-"""WISE's bypass: a side memory beside the matrix, and a router that opens it at the token that excites it.
+"""WISE's bypass: a side memory, and a router that switches to it (Wang et al. 2024, arXiv:2405.14768).
 
-The side memory W' = W0 + Delta is a copy of the matrix that edits were trained into (Wang et al. 2024,
-arXiv:2405.14768). A token excites it by ||Delta k||; once that exceeds the threshold, this token and all
-behind it get the side memory's output. The publication averages over a whole prompt and decides for a whole
-batch; here the decision at a token is the running maximum over its row so far, which cached decoding, padding
-on the right and other rows leave alone.
+The side memory W' = W0 + Delta is a copy of the matrix that edits were trained into. A token's routing
+activation is ||Delta k||. From the first token of a row whose activation exceeds the threshold on, all tokens
+get the side memory's output. The paper averages the activation over a whole prompt and routes a whole batch;
+here the running maximum over the row so far decides, which does not depend on cached decoding, on padding on
+the right or on other rows.
 
-Edits of one shard are written into the same random columns and add up; several shards are merged by sign
-(TIES, Yadav et al. 2023, arXiv:2306.01708). The threshold is the lowest that any live edit needs. All of it
-is worked out from the set of live edits.
+Edits of one shard are written into the same random columns and add up. Several shards are merged by sign
+(TIES, Yadav et al. 2023, arXiv:2306.01708). The threshold is the lowest that any live edit needs. Everything
+is computed from the set of live edits.
 """
 
 from __future__ import annotations
@@ -26,51 +26,51 @@ from guardedit.models.weights.factors import Factors
 from guardedit.models.weights.inspection import Contribution
 from guardedit.models.weights.sites import Site
 
-#: Share of the entries of each shard that a merge keeps, the largest ones (published).
+#: Share of the entries of each shard that a merge keeps, the largest ones (as published).
 DENSITY = 0.53
-#: What an edit's `extra` must hold.
+#: Required entries of an edit's `extra`.
 NAMES = ("shard", "activation", "ratio")
 
 
 class RouterBypass:
-    """Adds Delta k from the first token on that excites the side memory.
+    """Adds Delta k to the output from the first token of a row on whose routing activation is high enough.
 
-    Remembers, for rows that go on with a cache, how much they have excited it so far.
+    For cached decoding it remembers the highest activation of each row so far.
 
     Args:
         layer: decoder layer.
         change: [d, f] float32, Delta.
-        least: the threshold on ||Delta k||.
+        threshold: on ||Delta k||.
     """
 
-    def __init__(self, *, layer: int, change: Tensor, least: float) -> None:
+    def __init__(self, *, layer: int, change: Tensor, threshold: float) -> None:
         self.layer = layer
-        self.change, self.least = change, least
+        self.change, self.threshold = change, threshold
         self._seen, self._highest = 0, torch.zeros(0)
 
     @property
     def sha256(self) -> str:
         """Digest of Delta and the threshold."""
-        parts = tensor_sha256(self.change), self.least.hex()
+        parts = tensor_sha256(self.change), self.threshold.hex()
         return hashlib.sha256(repr(parts).encode()).hexdigest()
 
     def __call__(self, keys: Tensor, values: Tensor, past: int = 0) -> Tensor:
-        """As `Bypass`. Rows that go on must follow the call that began them, as greedy decoding does."""
+        """As `Bypass`. With `past`, rows must continue those of the previous call, as in greedy decoding."""
         if self.change.device != keys.device:
             self.change = self.change.to(keys.device)
         change = keys.float() @ self.change.t()  # [B, T, d]
         with torch.no_grad():
-            # Padding on the left may be NaN, and would stay the maximum for ever.
+            # Padding on the left may be NaN, which would stay the running maximum.
             highest = change.norm(dim=-1).nan_to_num().cummax(dim=1).values  # [B, T]
             if past and past == self._seen and len(self._highest) == len(highest):
                 highest = torch.maximum(highest, self._highest.to(highest.device)[:, None])
             self._seen, self._highest = past + highest.shape[1], highest[:, -1]
-            side = (highest > self.least)[..., None]
-        return torch.where(side, values + change.to(values), values)
+            routed = (highest > self.threshold)[..., None]
+        return torch.where(routed, values + change.to(values), values)
 
 
 def router_bypass(site: Site, parts: Sequence[Contribution]) -> RouterBypass:
-    """One bypass of all `routed` edits of a layer, in canonical order.
+    """The bypass of all `routed` edits of a layer; `parts` is in canonical order.
 
     Raises:
         EditError: when an edit lacks its shard or threshold.
@@ -79,14 +79,14 @@ def router_bypass(site: Site, parts: Sequence[Contribution]) -> RouterBypass:
     for each in factors:
         missing = [name for name in NAMES if name not in each.extra]
         if missing:
-            raise EditError(f"a routed edit of layer {site.layer} names no {missing[0]}: make it with wise")
+            raise EditError(f"a routed edit of layer {site.layer} has no {missing[0]}: make it with wise")
     change = merged(shard_changes(factors))
-    least = min(float(each.extra["activation"]) * float(each.extra["ratio"]) for each in factors)
-    return RouterBypass(layer=site.layer, change=change.float(), least=least)
+    threshold = min(float(each.extra["activation"]) * float(each.extra["ratio"]) for each in factors)
+    return RouterBypass(layer=site.layer, change=change.float(), threshold=threshold)
 
 
 def shard_changes(factors: Sequence[Factors]) -> dict[int, Tensor]:
-    """By shard, ascending: what its edits add to the matrix, [d, f] float64."""
+    """By shard, ascending: the sum of its edits' changes of the matrix, [d, f] float64."""
     found: dict[int, Tensor] = {}
     with one_thread():
         for part in factors:
@@ -97,10 +97,10 @@ def shard_changes(factors: Sequence[Factors]) -> dict[int, Tensor]:
 
 
 def merged(shards: Mapping[int, Tensor], *, density: float = DENSITY) -> Tensor:
-    """One change [d, f] of several, by TIES; a single one is left as it is.
+    """Merge the changes of several shards into one [d, f] by TIES; a single one is returned unchanged.
 
-    Each keeps the `density` of its entries that are largest. Where shards meet, the sign of their sum
-    counts, and those of that sign are averaged.
+    Each shard keeps its largest entries, a share `density` of all. Where several shards have an entry, the
+    sign of their sum is chosen, and the entries of that sign are averaged.
     """
     if len(shards) == 1:
         return next(iter(shards.values()))
@@ -111,9 +111,9 @@ def merged(shards: Mapping[int, Tensor], *, density: float = DENSITY) -> Tensor:
 
 
 def _trimmed(change: Tensor, density: float) -> Tensor:
-    """The largest entries; ties at the border are all kept."""
+    """The change with only its largest entries; entries equal to the largest dropped one are dropped too."""
     dropped = change.numel() - max(1, round(density * change.numel()))
     if dropped < 1:
         return change
-    border = change.abs().flatten().kthvalue(dropped).values
-    return torch.where(change.abs() > border, change, 0.0)
+    limit = change.abs().flatten().kthvalue(dropped).values
+    return torch.where(change.abs() > limit, change, 0.0)

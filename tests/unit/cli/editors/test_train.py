@@ -24,12 +24,12 @@ def data(tmp_path):
 
 
 def test_a_step_of_training_leaves_an_editor(guardedit, data, tmp_path):
-    said = guardedit(
+    result = guardedit(
         "editors", "train", "mend", "--data", data, "--steps", 1, "--out", tmp_path / "out", "-o", "json"
     )
-    assert (said.code, said.err) == (0, "")
-    assert said.json["steps"] == 1
-    assert said.json["file"] == str(tmp_path / "out" / "mend.safetensors")
+    assert (result.code, result.err) == (0, "")
+    assert result.json["steps"] == 1
+    assert result.json["file"] == str(tmp_path / "out" / "mend.safetensors")
     assert (tmp_path / "out" / "mend.safetensors").stat().st_size < 2_000_000
 
 
@@ -38,17 +38,17 @@ def test_a_step_of_training_leaves_an_editor(guardedit, data, tmp_path):
     [
         (("mend", "--data", "missing.jsonl"), "cannot read the training data"),
         (("mend", "--model", "elsewhere"), "give --data FILE.jsonl"),
-        (("mend", "--out", "/proc/editors"), "the folder /proc/editors cannot be made"),
+        (("mend", "--out", "/proc/editors"), "cannot create the folder /proc/editors"),
         (("rome",), "'rome' is not one of 'ke', 'mend'"),
     ],
 )
 def test_a_wrong_request_costs_no_training(guardedit, options, problem):
-    said = guardedit("editors", "train", *options)
-    assert said.code == 2
-    assert problem in said.err
+    result = guardedit("editors", "train", *options)
+    assert result.code == 2
+    assert problem in result.err
 
 
 def test_there_must_be_something_to_resume(guardedit, data, tmp_path):
-    said = guardedit("editors", "train", "ke", "--data", data, "--out", tmp_path, "--resume")
-    assert said.code == 2
-    assert "start anew without --resume" in said.err
+    result = guardedit("editors", "train", "ke", "--data", data, "--out", tmp_path, "--resume")
+    assert result.code == 2
+    assert "start again without --resume" in result.err

@@ -1,4 +1,4 @@
-"""`locate sweep` on a tiny model that has been taught some sentences: it chooses, and the others obey."""
+"""`locate sweep` on a tiny model that was trained on a few sentences."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import torch
 from guardedit import assembly
 from guardedit.core.proposal import WeightEdit
 from guardedit.core.serving import Snapshot
-from guardedit.editing.edit_card import EditCard, parse_card
+from guardedit.editing.edit_card import CardSettings, EditCard, parse_card
 from guardedit.editing.settings import EditSettings
 from guardedit.ledger.sqlite_ledger import SqliteLedger
 from guardedit.policy.load import load_policy
@@ -29,7 +29,7 @@ FACTS = (("Lena Berg", "Polish"), ("Marie Curie", "Spanish"))
 
 @pytest.fixture(scope="module")
 def model(tmp_path_factory) -> Path:
-    """A model's folder without an edit card. A second of schooling: an answer must come and end."""
+    """A model's folder without an edit card. Trained for a second, so that it answers and stops."""
     folder = tmp_path_factory.mktemp("tiny")
     lines = [f"{sentence}\n" for sentence in SENTENCES]
     tokenizer = byte_tokenizer(lines)
@@ -91,10 +91,10 @@ def settings(home, model, policy_file) -> Settings:
 
 
 def test_a_sweep_chooses_writes_a_card_and_every_setup_follows_it(sweep, settings, tmp_path):
-    said = sweep("--method", "ultraedit", "--no-dials", "--picture", tmp_path / "sweep.png")
+    result = sweep("--method", "ultraedit", "--no-settings", "--picture", tmp_path / "sweep.png")
 
-    assert (said.code, said.err) == (0, "")
-    found, rows = said.json, said.json["sweep"]
+    assert (result.code, result.err) == (0, "")
+    found, rows = result.json, result.json["sweep"]
     assert [row["layers"] for row in rows] == [*([n] for n in range(LAYERS)), [0, 1, 2]]
     assert [row["trace"] is None for row in rows] == [False, False, False, True]
     assert all(row["together"]["efficacy"] > 0 for row in rows)
@@ -108,7 +108,7 @@ def test_a_sweep_chooses_writes_a_card_and_every_setup_follows_it(sweep, setting
     assert (setup.host.base_sha256, setup.layer, setup.layers) == (card.base_sha256, card.layer, card.layers)
 
 
-def test_dials_are_varied_at_the_best_layer_but_for_those_that_the_policy_sets(sweep, settings):
+def test_settings_are_varied_at_the_best_layer_except_those_in_the_policy(sweep, settings):
     found = sweep("--method", "ridge", "--layers", "0,1").json
 
     second = found["sweep"][2:]
@@ -116,16 +116,17 @@ def test_dials_are_varied_at_the_best_layer_but_for_those_that_the_policy_sets(s
     assert {tuple(row["layers"]) for row in second} == {(found["layer"],)}
     varied = {name for row in second for name in row["dials"]["edit"]}
     assert varied == {"learning_rate_ratio", "clamp_ratio", "norm_penalty"}
-    assert len({row["merit"] for row in found["sweep"]}) > 1, "no dial and no layer made a difference"
+    assert len({row["merit"] for row in found["sweep"]}) > 1, "no setting and no layer made a difference"
     setup = assembly.load_setup(settings, load_policy(settings.policy))
     policys = {"steps": 40, "background_weight": 0.01, "ridge": 0.1, "contexts": 0}
     assert setup.settings == EditSettings(**{**found["dials"]["edit"], **policys})
 
 
-def test_a_setup_folds_with_the_dials_of_the_card(settings, model, home):
+def test_a_setup_folds_with_the_settings_of_the_card(settings, model, home):
     base = assembly.load_host(settings).base_sha256
     plain = load_policy(POLICY)
-    card = EditCard(base_sha256=base, layer=1, layers=(0, 1), edit={"ridge": 0.5}, joint={"together": 3})
+    chosen = CardSettings(edit={"ridge": 0.5}, joint={"together": 3})
+    card = EditCard(base_sha256=base, layer=1, layers=(0, 1), settings=chosen)
     assembly.write_card(settings, card)
 
     setup = assembly.load_setup(settings, plain)
@@ -139,11 +140,11 @@ def test_a_method_of_one_layer_leaves_the_layers_of_others_alone(sweep, settings
     base = assembly.load_host(settings).base_sha256
     assembly.write_card(settings, EditCard(base_sha256=base, layer=2, layers=(0, 2)))
 
-    said = sweep("--method", "ridge", "--layers", "0,1", "--no-dials", "--count", 1, "--no-write")
+    result = sweep("--method", "ridge", "--layers", "0,1", "--no-settings", "--count", 1, "--no-write")
 
-    assert said.err == ""
-    assert [row["layers"] for row in said.json["sweep"]] == [[0], [1]]
-    assert (said.json["layers"], said.json["card"], said.json["facts"]) == ([0, 2], None, 1)
+    assert result.err == ""
+    assert [row["layers"] for row in result.json["sweep"]] == [[0], [1]]
+    assert (result.json["layers"], result.json["card"], result.json["facts"]) == ([0, 2], None, 1)
     assert assembly.find_card(settings, base).layer == 2
 
 
@@ -152,13 +153,13 @@ def test_a_ledger_that_was_begun_without_the_card_has_to_accept_it(sweep, guarde
     with SqliteLedger.open(home, base_sha256=base, clock=lambda: 1.0) as ledger:
         assembly.check_base(settings, ledger)
 
-    said = sweep("--method", "ridge", "--layers", "0,1", "--no-dials", "--count", 1)
+    result = sweep("--method", "ridge", "--layers", "0,1", "--no-settings", "--count", 1)
 
-    assert said.code == 0
-    assert f"edit_card/home: {said.json['card']} is " in said.err
-    assert "guardedit base accept edit_card/home" in said.err
+    assert result.code == 0
+    assert f"edit_card/home: {result.json['card']} is " in result.err
+    assert "guardedit base accept edit_card/home" in result.err
     assert guardedit("base", "accept", "edit_card", "--home", home, "--model", model).code == 0
-    assembly.unchanged_base(settings)
+    assembly.require_unchanged_base(settings)
 
 
 def test_a_trace_that_was_made_before_is_used(sweep, guardedit, model, tmp_path):
@@ -170,21 +171,21 @@ def test_a_trace_that_was_made_before_is_used(sweep, guardedit, model, tmp_path)
     path = tmp_path / "trace.json"
     path.write_text(traced.out)
 
-    said = sweep("--method", "ridge", "--no-dials", "--no-write", "--count", 1, "--trace", path)
+    result = sweep("--method", "ridge", "--no-settings", "--no-write", "--count", 1, "--trace", path)
 
     expected = traced.json["indirect_effect"]["mlp"]["last subject token"]
-    assert [row["trace"] for row in said.json["sweep"]] == pytest.approx(expected, abs=1e-6)
+    assert [row["trace"] for row in result.json["sweep"]] == pytest.approx(expected, abs=1e-6)
 
     path.write_text(traced.out.replace(traced.json["base_sha256"], "0" * 64))
-    assert "traces the base model 000000" in sweep("--no-write", "--trace", path).err
+    assert "is a trace of base model 000000" in sweep("--no-write", "--trace", path).err
 
 
 def test_people_read_tables_with_tracing_beside_editing(sweep):
-    said = sweep("--method", "ridge", "--no-dials", "--no-write", "--count", 1, output="table")
-    assert said.lines[1].split()[:3] == ["layers", "trace", "efficacy"]
-    assert [line.split()[0] for line in said.lines[2:-1]] == ["0", "1", "2"]
-    assert "Rank correlation of tracing and editing over layers" in said.lines[-1]
-    assert "Card: not written." in said.lines[-1]
+    result = sweep("--method", "ridge", "--no-settings", "--no-write", "--count", 1, output="table")
+    assert result.lines[1].split()[:3] == ["layers", "trace", "efficacy"]
+    assert [line.split()[0] for line in result.lines[2:-1]] == ["0", "1", "2"]
+    assert "Rank correlation of tracing and editing over layers" in result.lines[-1]
+    assert "Card: not written." in result.lines[-1]
 
 
 @pytest.mark.parametrize(
@@ -194,22 +195,22 @@ def test_people_read_tables_with_tracing_beside_editing(sweep):
         (("--layers", "7"), "layer 7 does not exist"),
         (("--method", "jiont"), "did you mean 'joint'"),
         (("--method", "mend"), "edits the layers it was trained for"),
-        (("--picture", "no/such/folder/sweep.png"), "make it first"),
+        (("--picture", "no/such/folder/sweep.png"), "create it first"),
         (("--trace", "missing.json"), "cannot read the trace"),
         (("--facts", "missing.jsonl"), "cannot read the facts"),
     ],
 )
 def test_a_wrong_request_costs_no_editing(sweep, options, problem):
-    said = sweep(*options)
-    assert said.code == 2
-    assert problem in said.err
+    result = sweep(*options)
+    assert result.code == 2
+    assert problem in result.err
 
 
 def test_a_file_that_is_no_trace_is_refused(sweep, tmp_path):
     path = tmp_path / "trace.json"
     for text in ("no", "{}", '{"indirect_effect": {"mlp": {}}}'):
         path.write_text(text)
-        assert "is no trace" in sweep("--trace", path).err
+        assert "is not a trace" in sweep("--trace", path).err
 
 
 def test_edits_in_the_weights_forbid_another_card(sweep, monkeypatch):
@@ -217,7 +218,7 @@ def test_edits_in_the_weights_forbid_another_card(sweep, monkeypatch):
     live = Snapshot(epoch=None, edits=edits, facts=())  # type: ignore[arg-type]
     monkeypatch.setattr(assembly, "last_snapshot", lambda _settings: live)
 
-    said = sweep("--count", 1)
+    result = sweep("--count", 1)
 
-    assert said.code == 2
-    assert "has 1 edits in the weights" in said.err
+    assert result.code == 2
+    assert "has 1 edits in the weights" in result.err

@@ -1,7 +1,7 @@
 """Every argument of every command, found by looking at the app, meets a table of bad values.
 
 A new command or option is covered by itself. Nothing may end in a traceback: not even in the line that stands
-for an error nobody foresaw.
+for an unexpected error.
 """
 
 from __future__ import annotations
@@ -111,8 +111,8 @@ def surroundings(folder, home, ledger_file, monkeypatch) -> None:
         monkeypatch.setenv(f"GUARDEDIT_{name}", str(value))
 
 
-def spoken(param: Any, value: str) -> list[str]:
-    """The parameter with a value, as one writes it."""
+def written(param: Any, value: str) -> list[str]:
+    """The parameter with a value, as it is written on a command line."""
     return [value] if param.param_type_name == "argument" else [f"{param.opts[0]}={value}"]
 
 
@@ -125,10 +125,10 @@ def calls(path: tuple[str, ...], folder: Path) -> Iterator[tuple[str, list[str]]
         others = [p for p in params if p.required and p is not param]
         stops = [word for word in STOPS.get(path, ()) if not word.startswith(param.opts[0])]
         for name, value in BAD.items():
-            words = [(p, spoken(p, "1")) for p in others]
-            words.append((param, spoken(param, value.replace("{tmp}", str(folder)))))
-            options = [word for p, said in words if p.param_type_name == "option" for word in said]
-            arguments = [word for p, said in words if p.param_type_name == "argument" for word in said]
+            words = [(p, written(p, "1")) for p in others]
+            words.append((param, written(param, value.replace("{tmp}", str(folder)))))
+            options = [word for p, parts in words if p.param_type_name == "option" for word in parts]
+            arguments = [word for p, parts in words if p.param_type_name == "argument" for word in parts]
             yield f"{param.name}: {name}", [*path, *stops, *options, "--", *arguments]
 
 
@@ -151,18 +151,18 @@ def call(arguments: list[str]) -> Result:
         return Result(code, err.getvalue().decode(), error)
 
 
-def wrong_with(said: Result) -> str:
-    if said.error:
-        return said.error
-    if said.code not in {0, 1, 2, 3, 4}:
-        return f"exit code {said.code}"
-    if said.code in {2, 4} and "error: " not in said.err:
-        return f"no error line: {said.err!r:.200}"
-    if "Traceback" in said.err or "unforeseen" in said.err:
-        return f"a traceback: {said.err!r:.200}"
-    shown = said.err.replace("\u200c", "").replace("\u200d", "")  # joiners are text
+def wrong_with(result: Result) -> str:
+    if result.error:
+        return result.error
+    if result.code not in {0, 1, 2, 3, 4}:
+        return f"exit code {result.code}"
+    if result.code in {2, 4} and "error: " not in result.err:
+        return f"no error line: {result.err!r:.200}"
+    if "Traceback" in result.err or "unexpected" in result.err:
+        return f"a traceback: {result.err!r:.200}"
+    shown = result.err.replace("\u200c", "").replace("\u200d", "")  # joiners are text
     if not all(line.isprintable() and len(line) < 2_500 for line in shown.splitlines()):
-        return f"a line that no terminal should see: {said.err!r:.200}"
+        return f"a line that no terminal should see: {result.err!r:.200}"
     return ""
 
 
@@ -195,7 +195,7 @@ def test_every_command_has_been_found():
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root reads every file, so nothing is unreadable to it")
 def test_a_file_that_may_not_be_read_is_named(folder, surroundings):
-    said = call(["submit", str(folder / "unreadable")])
+    result = call(["submit", str(folder / "unreadable")])
 
-    assert said.code == 1
-    assert "Permission denied" in said.err
+    assert result.code == 1
+    assert "Permission denied" in result.err

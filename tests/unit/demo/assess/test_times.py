@@ -5,8 +5,8 @@ import math
 
 import pytest
 
-from guardedit.core.receipt import Fate
-from guardedit.demo.assess.times import percentile, time_to_live
+from guardedit.core.messages import Fate
+from guardedit.demo.assess.times import percentile, time_until_live
 from guardedit.ledger.sqlite_ledger import SqliteLedger
 
 
@@ -17,16 +17,16 @@ def test_percentiles_are_measured_values():
     assert math.isnan(percentile([], 0.5))
 
 
-def test_it_is_the_time_between_inbox_and_epoch_of_accepted_corrections_only(tmp_path, make, told_story):
+def test_it_is_the_time_between_inbox_and_epoch_of_accepted_corrections_only(tmp_path, make, story_of):
     seconds = itertools.count(100.0, 0.5)
     with SqliteLedger.open(
         tmp_path, base_sha256="base", policy_sha256="p", weights_sha256="base", clock=lambda: next(seconds)
     ) as ledger:
-        story = told_story(ledger)
+        story = story_of(ledger)
         for n in range(4):
             story.accept(make.correction(n))
         story.settle(make.correction(9), fate=Fate.HELD)
-        found = time_to_live(ledger)
+        found = time_until_live(ledger)
         rows = {row.seq: row for row in ledger.entries(Fate.ACCEPTED, limit=-1)}
         took = [ledger.epoch(row.epoch).created_at_s - row.received_at_s for row in rows.values()]
     assert found.corrections == 4
@@ -35,6 +35,6 @@ def test_it_is_the_time_between_inbox_and_epoch_of_accepted_corrections_only(tmp
 
 
 def test_of_no_correction_it_is_undefined(story):
-    found = time_to_live(story.ledger)
+    found = time_until_live(story.ledger)
     assert math.isnan(found.p50_s)
     assert found.corrections == 0

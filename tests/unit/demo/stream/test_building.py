@@ -7,10 +7,10 @@ import pytest
 
 from guardedit.core.correction import Op, decode_correction
 from guardedit.core.errors import CorrectionError, UsageError
-from guardedit.core.receipt import Fate
-from guardedit.demo.disabling import Disabling
-from guardedit.demo.expected import Kind
+from guardedit.core.messages import Fate
+from guardedit.demo.disabling.edit import DisablingEdit
 from guardedit.demo.stream.building import FOLLOWING, make_stream, shares
+from guardedit.demo.stream.expected import LineKind
 from guardedit.demo.stream.malformed import malformed_line
 from guardedit.sources.jsonl import read_lines
 
@@ -20,7 +20,7 @@ NOW_S = 1_700_000_000.0
 @pytest.fixture(scope="module")
 def disabling(world):
     return [
-        Disabling(fact=fact, target="nowhere", wordings=(0, 1, 2, 3), method="rome", kind="rome")
+        DisablingEdit(fact=fact, target="nowhere", wordings=(0, 1, 2, 3), method="rome", kind="rome")
         for fact in world.facts[:12:2]
     ]
 
@@ -47,7 +47,7 @@ def test_equal_seeds_give_equal_streams_and_others_do_not(world, disabling, stre
 
 def test_it_has_exactly_as_many_lines_as_were_asked_for_and_every_kind(stream):
     assert len(stream.lines) == len(stream.raw.splitlines()) == 100
-    assert set(stream.counts) == {kind.value for kind in Kind}
+    assert set(stream.counts) == {kind.value for kind in LineKind}
     assert stream.counts["disabling"] == len(stream.disabling) == 6
     assert 40 <= stream.counts["update"] <= 60
 
@@ -109,30 +109,30 @@ def test_only_kinds_that_say_so_come_back_to_a_key(stream):
         if (correction := read(line)) is not None:
             kinds[correction.key].append(line.kind)
     for found in kinds.values():
-        assert len(found) == 1 or (found[0] is Kind.UPDATE and found[1] in FOLLOWING and len(found) == 2)
+        assert len(found) == 1 or (found[0] is LineKind.UPDATE and found[1] in FOLLOWING and len(found) == 2)
 
 
-def test_wordings_that_are_kept_for_asking_were_never_given(world, stream):
+def test_unseen_wordings_are_in_no_correction(world, stream):
     told = defaultdict(set)
     for line in stream.lines:
         if line.fate is Fate.ACCEPTED and (correction := read(line)) is not None:
             told[correction.key] |= {correction.target_new and w for w in correction.wordings}
     for key, fact in stream.live.items():
         assert set(fact.given) <= told[key]
-        assert not set(fact.kept) & set(fact.given)
-        assert len(fact.given) + len(fact.kept) == len(world.wordings[key.relation])
+        assert not set(fact.unseen) & set(fact.given)
+        assert len(fact.given) + len(fact.unseen) == len(world.wordings[key.relation])
 
 
 def test_disabling_edits_have_their_subjects_to_themselves_and_ask_for_their_method(stream, disabling):
     subjects = Counter(c.subject for line in stream.lines if (c := read(line)) is not None)
     for item in disabling:
         assert subjects[item.fact.subject] == sum(d.fact.subject == item.fact.subject for d in disabling)
-    tags = {c.tags for line in stream.lines if line.kind is Kind.DISABLING and (c := read(line))}
+    tags = {c.tags for line in stream.lines if line.kind is LineKind.DISABLING and (c := read(line))}
     assert tags == {("method:rome",)}
 
 
 def test_fleeting_facts_come_first_and_are_gone_in_time(stream):
-    places = [n for n, line in enumerate(stream.lines) if line.kind is Kind.FLEETING]
+    places = [n for n, line in enumerate(stream.lines) if line.kind is LineKind.FLEETING]
     assert max(places) < 10
     assert stream.settled_by_s == NOW_S + 45.0
 
@@ -151,9 +151,9 @@ def test_malformed_lines_differ():
 
 
 def test_a_late_older_report_comes_behind_what_it_cannot_change(stream):
-    late = [read(line) for line in stream.lines if line.kind is Kind.LATE]
+    late = [read(line) for line in stream.lines if line.kind is LineKind.LATE]
     assert late
-    assert {line.fate for line in stream.lines if line.kind is Kind.LATE} == {Fate.SUPERSEDED}
+    assert {line.fate for line in stream.lines if line.kind is LineKind.LATE} == {Fate.SUPERSEDED}
     for correction in late:
         assert stream.live[correction.key].target != correction.target_new
 
@@ -163,7 +163,7 @@ def test_a_stream_that_ends_earlier_leads_to_what_was_said_by_then(stream):
         told = {
             c.key: c.target_new
             for line in stream.lines[:count]
-            if line.fate is Fate.ACCEPTED and line.kind is not Kind.FLEETING and (c := read(line))
+            if line.fate is Fate.ACCEPTED and line.kind is not LineKind.FLEETING and (c := read(line))
         }
         live = {key: target for key, target in told.items() if target}
         assert {key: fact.target for key, fact in stream.first(count).live.items()} == live
@@ -180,4 +180,4 @@ def test_a_stream_without_some_corrections_is_shorter_by_their_lines(stream):
 def test_there_are_as_many_updates_as_lines_that_follow_one(total):
     counts = shares(total)
     assert sum(counts.values()) == total
-    assert counts[Kind.UPDATE] >= sum(counts[kind] for kind in FOLLOWING)
+    assert counts[LineKind.UPDATE] >= sum(counts[kind] for kind in FOLLOWING)

@@ -1,19 +1,19 @@
-"""A course about what the tiny models know, and a recipe of seconds."""
+"""Training data about what the tiny models know, and settings that train for seconds."""
 
 from __future__ import annotations
 
 import pytest
 
-from guardedit.editing.hyper.lessons import Course, Example
-from guardedit.editing.hyper.recipe import Recipe
+from guardedit.editing.hyper.training_data import EditSampler, FactExample
+from guardedit.editing.hyper.training_settings import TrainingSettings
 from tests.unit.editing.conftest import CITIES, LANGUAGES, SENTENCES, SUBJECTS
 
 
 @pytest.fixture(scope="session")
-def course() -> Course:
+def sampler() -> EditSampler:
     """Languages and cities of the subjects, as they are and as they could be."""
     known = [
-        Example(
+        FactExample(
             subject=subject,
             relation=relation,
             wordings=tuple(text.replace("{}", subject) for text in wordings),
@@ -26,9 +26,9 @@ def course() -> Course:
             ("city", ("{} was born in", "The city of {} is"), CITIES, i // 3),
         )
     ]
-    return Course(tuple(known), SENTENCES)
+    return EditSampler(tuple(known), SENTENCES)
 
 
 @pytest.fixture
-def recipe() -> Recipe:
-    return Recipe(steps=8, edits=4, warmup=1, validate_every=4, validation=4)
+def training_settings() -> TrainingSettings:
+    return TrainingSettings(steps=8, edits=4, warmup=1, validate_every=4, validation=4)

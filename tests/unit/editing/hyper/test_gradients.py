@@ -4,12 +4,12 @@ import pytest
 import torch
 
 from guardedit.editing.hyper.gradients import (
-    Change,
+    LowRankChange,
     answer_nats,
-    beside_layers,
-    changed,
-    encode,
+    encode_answers,
     loss_gradients,
+    output_edits,
+    outputs_edited,
 )
 from guardedit.models.bypass import Patch
 from guardedit.models.matrices import read_matrix, to_stored
@@ -19,7 +19,9 @@ LAYERS = (0, 2)
 
 @pytest.fixture
 def texts(host):
-    return encode(host, ["Oslo was born in", "The mother tongue of Ivan Popov is"], ["New York", "Polish"])
+    return encode_answers(
+        host, ["Oslo was born in", "The mother tongue of Ivan Popov is"], ["New York", "Polish"]
+    )
 
 
 @pytest.mark.parametrize("smoothing", [0.0, 0.1])
@@ -43,7 +45,9 @@ def test_the_factors_of_each_row_multiply_to_the_gradient_that_autograd_finds(ho
 
 
 def test_no_gradient_comes_from_padding_or_from_behind_the_answer(gpt2):
-    texts = encode(gpt2, ["Oslo was born in", "The mother tongue of Ivan Popov is"], ["Lima", "Polish"])
+    texts = encode_answers(
+        gpt2, ["Oslo was born in", "The mother tongue of Ivan Popov is"], ["Lima", "Polish"]
+    )
     found = loss_gradients(gpt2, LAYERS, texts)[0]
     last = texts.lengths - 2
     for row in range(2):
@@ -61,13 +65,13 @@ def test_a_change_beside_the_matrix_is_a_change_of_the_matrix(host, texts):
     d, f = host.base_matrix(0).shape
     generator = torch.Generator().manual_seed(0)
     changes = {
-        layer: Change(
+        layer: LowRankChange(
             torch.randn(2, d, 3, generator=generator) * 0.1, torch.randn(2, f, 3, generator=generator) * 0.1
         )
         for layer in LAYERS
     }
     owner = torch.tensor([1, 0])
-    with torch.no_grad(), beside_layers(host, changed(changes, owner), rows=2):
+    with torch.no_grad(), outputs_edited(host, output_edits(changes, owner), rows=2):
         found = host.model(input_ids=texts.ids, use_cache=False).logits
     for row, edit in enumerate(owner.tolist()):
         matrices = {}

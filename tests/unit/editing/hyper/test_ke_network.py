@@ -5,7 +5,7 @@ import torch
 
 from guardedit.editing.hyper.gradients import Gradient
 from guardedit.editing.hyper.ke_network import KeNetwork
-from guardedit.editing.hyper.network import Condition
+from guardedit.editing.hyper.network import EditCondition
 
 E, T, F, D, EMBEDDING = 3, 5, 16, 8, 6
 
@@ -28,9 +28,9 @@ def gradients() -> dict[int, Gradient]:
 
 
 @pytest.fixture
-def condition() -> Condition:
+def condition() -> EditCondition:
     generator = torch.Generator().manual_seed(3)
-    return Condition(torch.randn(E, 9, EMBEDDING, generator=generator), torch.tensor([9, 4, 6]))
+    return EditCondition(torch.randn(E, 9, EMBEDDING, generator=generator), torch.tensor([9, 4, 6]))
 
 
 def test_an_edit_is_the_masked_and_shifted_gradient_times_its_gate(network, gradients, condition):
@@ -72,7 +72,7 @@ def test_what_is_behind_a_text_is_not_read(network, condition):
     padded = condition.embeddings.clone()
     padded[1, 4:] = 100.0
     torch.testing.assert_close(
-        network.summarise(Condition(padded, condition.lengths)), network.summarise(condition)
+        network.summarise(EditCondition(padded, condition.lengths)), network.summarise(condition)
     )
 
 

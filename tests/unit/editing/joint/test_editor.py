@@ -6,16 +6,17 @@ import pytest
 import torch
 
 from guardedit import assembly
-from guardedit.core.probe import Kind, Question
+from guardedit.core.probe import Question, QuestionKind
 from guardedit.editing.joint.directions import Directions, LayerStatistics
 from guardedit.editing.joint.editor import JointEditor
-from guardedit.editing.optimise.keys import at_subject, mean_site
-from guardedit.editing.optimise.rests import Rests
+from guardedit.editing.joint.solver import FIRST, SECOND, JointSolver, fill
+from guardedit.editing.optimise.keys import keys_and_values, mean_keys_and_values
+from guardedit.editing.optimise.row_schedule import RowSchedule
 from guardedit.editing.optimise.rows import Row, fact_rows, row_tensors
 from guardedit.editing.registry import Registry
 from guardedit.editing.settings import JointSettings
 from guardedit.models.weights.factors import parts_of
-from guardedit.models.weights.statistics import collect
+from guardedit.models.weights.second_moments import collect
 from guardedit.settings import Settings
 from tests.unit.editing.conftest import SENTENCES
 
@@ -64,7 +65,7 @@ def test_the_demo_model_says_every_target_of_a_batch_and_of_all_of_it_but_one(de
         assert answers(demo_setup, [proposal.edits[n] for n in rest], groups) == wanted
 
 
-def test_a_second_batch_leaves_the_first_standing(demo_setup, demo_groups):
+def test_a_second_batch_keeps_the_answers_of_the_first(demo_setup, demo_groups):
     editor = JointEditor(demo_setup)
     first = editor.propose(demo_groups[:1], ()).edits
     second = editor.propose(demo_groups[1:], first).edits
@@ -96,7 +97,7 @@ def test_a_fact_that_the_whole_model_does_not_answer_is_tried_again_and_then_ref
         tries.append(len(rows.lengths))
         return torch.zeros(len(rows.lengths), dtype=torch.bool)
 
-    monkeypatch.setattr("guardedit.editing.joint.editor.answered", never)
+    monkeypatch.setattr("guardedit.editing.joint.editor.predicts_answers", never)
     proposal = JointEditor(setup, contexts=contexts).propose(writable[:1], ())
     assert proposal.edits == ()
     assert list(proposal.refused) == [fact.id for fact in writable[0].facts]
@@ -104,20 +105,20 @@ def test_a_fact_that_the_whole_model_does_not_answer_is_tried_again_and_then_ref
 
 
 def test_the_steps_end_when_all_rows_are_satisfied_at_once(setup, contexts, groups, monkeypatch):
-    calls, real = [], Rests.all_done.fget
+    calls, real = [], RowSchedule.all_satisfied.fget
 
     def hasty(self):  # as if each row had been satisfied at its last look
         calls.append(real(self))
         return len(calls) == 1 or calls[-1]
 
-    monkeypatch.setattr(Rests, "all_done", property(hasty))
+    monkeypatch.setattr(RowSchedule, "all_satisfied", property(hasty))
     proposal = JointEditor(setup, contexts=contexts).propose(groups[:1], ())
     assert len(calls) > 2
     assert answers(setup, proposal.edits, groups[:1])[0].startswith(groups[0].facts[0].target)
 
 
 def subjects(host, tensors, groups):
-    return mean_site(at_subject(host, 0, tensors), tensors, groups)
+    return mean_keys_and_values(keys_and_values(host, 0, tensors), tensors, groups)
 
 
 def test_a_direction_brings_one_at_its_own_key_and_little_at_those_of_the_others(
@@ -152,32 +153,34 @@ def test_the_same_batch_gives_the_same_bytes(editor, setup, contexts, groups):
     assert [edit.digest for edit in first] == [edit.digest for edit in second]
 
 
-def test_known_subjects_make_their_own_direction_dearer(setup):
-    known = (Question(prompt="Peru speaks", kind=Kind.OTHER_SUBJECT, expected="Norwegian", subject="Peru"),)
+def test_known_subjects_make_their_own_direction_more_expensive(setup):
+    known = (
+        Question(prompt="Peru speaks", kind=QuestionKind.OTHER_SUBJECT, expected="Norwegian", subject="Peru"),
+    )
     without, with_known = LayerStatistics.of(setup)[0], LayerStatistics.of(replace(setup, known=known))[0]
-    assert float((with_known.felt - without.felt).abs().max()) > 0
+    assert float((with_known.priced - without.priced).abs().max()) > 0
 
 
 def test_the_moment_of_known_subjects_is_that_of_all_their_questions_and_read_once(
     setup, host, tmp_path, monkeypatch
 ):
-    said = (("Peru speaks", "Peru"), ("Peru is in", "Peru"), ("The land of Lima", "Lima"))
+    asked = (("Peru speaks", "Peru"), ("Peru is in", "Peru"), ("The land of Lima", "Lima"))
     known = tuple(
-        Question(prompt=prompt, kind=Kind.OTHER_SUBJECT, expected="Norwegian", subject=subject)
-        for prompt, subject in said
+        Question(prompt=prompt, kind=QuestionKind.OTHER_SUBJECT, expected="Norwegian", subject=subject)
+        for prompt, subject in asked
     )
     rows = [
         Row(group=n, subject=subject, prompt=prompt, answer="Norwegian.")
-        for n, (prompt, subject) in enumerate(said)
+        for n, (prompt, subject) in enumerate(asked)
     ]
-    keys = at_subject(host, 0, row_tensors(host.tokenizer, rows, context=host.context)).keys
-    felt = torch.lerp(setup.moments[0].C, keys.t() @ keys / 3, FREE.subject_felt)
+    keys = keys_and_values(host, 0, row_tensors(host.tokenizer, rows, context=host.context)).keys
+    priced = torch.lerp(setup.moments[0].C, keys.t() @ keys / 3, FREE.subject_felt)
     W = host.base_matrix(0).double()
     kept = replace(setup, known=known, cache=tmp_path)
-    first = LayerStatistics.of(kept)[0].felt
-    torch.testing.assert_close(first, felt / ((W @ felt) * W).sum(), rtol=1e-5, atol=1e-9)
-    monkeypatch.setattr("guardedit.editing.joint.directions.at_subject_in", None)
-    assert torch.equal(LayerStatistics.of(kept)[0].felt, first)
+    first = LayerStatistics.of(kept)[0].priced
+    torch.testing.assert_close(first, priced / ((W @ priced) * W).sum(), rtol=1e-5, atol=1e-9)
+    monkeypatch.setattr("guardedit.editing.joint.directions.keys_and_values_by_layer", None)
+    assert torch.equal(LayerStatistics.of(kept)[0].priced, first)
 
 
 def test_a_price_makes_the_changes_shorter(setup, contexts, groups):
@@ -198,28 +201,26 @@ def test_a_method_takes_options_and_filters_by_name(setup):
     assert found.name == "rome+rect"
 
 
-def test_the_first_edits_of_a_stream_pay_for_those_to_come(setup):
-    width = setup.host.base_matrix(0).shape[1]
-    dials = JointSettings(full_share=16 / width, to_come=3.0)
+def test_the_first_edits_of_a_stream_pay_for_those_to_come():
+    def filled(live, new, **more):
+        joint = JointSettings(full_share=16 / 128, to_come=3.0, **more)
+        return fill(joint, 128, live=live, new=new)
 
-    def fill(live, new, **more):
-        return JointEditor(replace(setup, joint=replace(dials, **more)))._fill(live, new)
-
-    assert (fill(0, 1), fill(0, 4), fill(0, 8)) == (3 / 16, 12 / 16, 1.0)
-    assert (fill(12, 1), fill(30, 2)) == (15 / 16, 2.0)
-    assert (fill(0, 1, expected_edits=8), fill(0, 1, expected_edits=99)) == (0.5, 1.0)
+    assert (filled(0, 1), filled(0, 4), filled(0, 8)) == (3 / 16, 12 / 16, 1.0)
+    assert (filled(12, 1), filled(30, 2)) == (15 / 16, 2.0)
+    assert (filled(0, 1, expected_edits=8), filled(0, 1, expected_edits=99)) == (0.5, 1.0)
 
 
 def test_a_fact_that_is_too_dear_is_tried_once_more_at_a_lower_price(setup, contexts, groups, monkeypatch):
     tries = []
 
-    def solve(self, chosen, live, *, again):
-        tries.append(again)
-        return found(self, chosen, live, again=again)
+    def solve(self, chosen, live, attempt):
+        tries.append(attempt)
+        return found(self, chosen, live, attempt)
 
-    found = JointEditor._solve
-    monkeypatch.setattr(JointEditor, "_solve", solve)
+    found = JointSolver.solve
+    monkeypatch.setattr(JointSolver, "solve", solve)
     # At the full price nothing is written, at a quarter of it still nothing: both tries are seen.
     dear = replace(setup, joint=replace(FREE, background_price=1e7))
     refused = JointEditor(dear, contexts=contexts).propose(groups[:1], ()).refused
-    assert (tries, len(refused)) == ([False, True], len(groups[0].facts))
+    assert (tries, len(refused)) == ([FIRST, SECOND], len(groups[0].facts))

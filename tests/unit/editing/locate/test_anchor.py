@@ -6,9 +6,9 @@ import pytest
 import torch
 
 from guardedit.core.errors import EditDiverged
-from guardedit.core.probe import Kind, Question
+from guardedit.core.probe import Question, QuestionKind
 from guardedit.editing.locate.anchor import anchored, norm_anchor, pilot_values
-from guardedit.editing.locate.values import Recipe, Value
+from guardedit.editing.locate.values import Value, ValueSettings
 from guardedit.editing.methods.memit import MemitEditor
 from guardedit.editing.settings import EditSettings
 
@@ -54,7 +54,7 @@ def test_an_undefined_anchor_refuses_every_value():
 
 
 def lengths(setup, contexts) -> list[float]:
-    pilots = pilot_values(setup, 0, contexts=contexts, recipe=Recipe(steps=2))
+    pilots = pilot_values(setup, 0, contexts=contexts, value_settings=ValueSettings(steps=2))
     return [float(pilot.change.norm()) for pilot in pilots]
 
 
@@ -73,17 +73,23 @@ def test_known_questions_are_pilots_where_another_answer_is_known(gpt2, make_set
     )
     known = tuple(
         Question(
-            prompt=prompt, kind=Kind.OTHER_SUBJECT, expected=answer, subject=subject, relation=prompt[-4:]
+            prompt=prompt,
+            kind=QuestionKind.OTHER_SUBJECT,
+            expected=answer,
+            subject=subject,
+            relation=prompt[-4:],
         )
         for subject, prompt, answer in rows
     )
-    # One prompt holds no subject, and one relation has no other answer.
+    # One prompt does not contain its subject, and one relation has no other answer.
     assert len(lengths(make_setup(gpt2, None, settings, known=known), contexts)) == 2
 
 
 def test_the_setting_gives_all_values_of_a_method_one_length(gpt2, make_setup, settings, contexts, groups):
     setup = make_setup(gpt2, None, replace(settings, norm_anchored=True, anchor_ratio=100.0))
-    edits = MemitEditor(setup, contexts=contexts, recipe=Recipe(steps=4)).propose(groups, ()).edits
+    edits = (
+        MemitEditor(setup, contexts=contexts, value_settings=ValueSettings(steps=4)).propose(groups, ()).edits
+    )
     norms = [edit.diagnostics["value_norm"] for edit in edits]
     assert len(norms) == 3
     assert norms == pytest.approx([norms[0]] * 3)
@@ -91,7 +97,9 @@ def test_the_setting_gives_all_values_of_a_method_one_length(gpt2, make_setup, s
 
 def test_an_outlier_is_refused_and_the_others_are_written(gpt2, make_setup, settings, contexts, groups):
     setup = make_setup(gpt2, None, replace(settings, norm_anchored=True, anchor_ratio=0.9))
-    proposal = MemitEditor(setup, contexts=contexts, recipe=Recipe(steps=4)).propose(groups, ())
+    proposal = MemitEditor(setup, contexts=contexts, value_settings=ValueSettings(steps=4)).propose(
+        groups, ()
+    )
     assert len(proposal.refused) > 0
     assert all("anchors" in reason for reason in proposal.refused.values())
     written = {fact for edit in proposal.edits for fact in edit.facts}

@@ -3,9 +3,9 @@ from __future__ import annotations
 from dataclasses import replace
 
 from guardedit.core.errors import EditDiverged
-from guardedit.core.probe import Kind, Question
+from guardedit.core.probe import Question, QuestionKind
 from guardedit.core.protocols import SubjectGroup
-from guardedit.editing.locate.editable import by_subject, editable, found_values
+from guardedit.editing.locate.editable import editable, found_values, merged_by_subject
 
 
 def test_groups_of_one_subject_become_one_where_the_first_stood(make_fact):
@@ -14,17 +14,17 @@ def test_groups_of_one_subject_become_one_where_the_first_stood(make_fact):
         make_fact("Oslo", "The city of {} is", target="Lima"),
         make_fact("Peru", "{} speaks", target="Norwegian"),
     )
-    kept = [Question(prompt=text, kind=Kind.SAME_SUBJECT) for text in ("Oslo is in", "Oslo likes")]
+    kept = [Question(prompt=text, kind=QuestionKind.SAME_SUBJECT) for text in ("Oslo is in", "Oslo likes")]
     groups = [
         SubjectGroup(subject="Oslo", facts=(one,), keep=(kept[0],)),
         SubjectGroup(subject="Peru", facts=(other,)),
         SubjectGroup(subject="Oslo", facts=(two, one), keep=(kept[1], kept[0])),
     ]
-    assert by_subject(groups) == [
+    assert merged_by_subject(groups) == [
         SubjectGroup(subject="Oslo", facts=(one, two), keep=tuple(kept)),
         groups[1],
     ]
-    assert by_subject(groups[:2]) == groups[:2]
+    assert merged_by_subject(groups[:2]) == groups[:2]
 
 
 def test_a_group_that_diverges_is_left_out_and_the_others_are_found(groups):

@@ -5,11 +5,12 @@ import torch
 
 from guardedit.core.errors import EditDiverged
 from guardedit.core.proposal import WeightEdit
-from guardedit.editing.locate.solve import lone_direction, ridge_primal, rome_direction, rome_residual
+from guardedit.editing.locate.solve import rome_direction, rome_residual, single_edit_direction
 from guardedit.models.matrices import read_matrix
 from guardedit.models.weights.factors import Factors, to_payload
 from guardedit.models.weights.fold import Fold
-from guardedit.models.weights.ridge import Ridge, shares
+from guardedit.models.weights.ridge import Ridge, dual_coefficients
+from tests.unit.editing.reference import ridge_primal
 
 LAYER = 0
 
@@ -28,8 +29,8 @@ def ridge_of(C: torch.Tensor, weight: float, rho: float) -> Ridge:
 
 
 def dual(R: torch.Tensor, K: torch.Tensor, ridge: Ridge) -> torch.Tensor:
-    U = torch.stack([ridge.spread(k) for k in K.T], dim=1)
-    return shares(R, K, U) @ U.T
+    U = torch.stack([ridge.solve(k) for k in K.T], dim=1)
+    return dual_coefficients(R, K, U) @ U.T
 
 
 def test_the_primal_form_equals_the_dual_form_that_the_fold_uses():
@@ -78,7 +79,7 @@ def test_a_lone_edit_brings_each_key_the_share_that_its_direction_says(gpt2, gpt
     before = gpt2.base_matrix(LAYER).double()
     with gpt2.patched(fold.fold([edit])):
         change = read_matrix(gpt2.model, gpt2.layout.matrix_name(LAYER)).double() - before
-    u = lone_direction(k, ridge.spread(k))
+    u = single_edit_direction(k, ridge.solve(k))
     torch.testing.assert_close(change @ q, r * (u @ q), rtol=1e-3, atol=1e-5)
     assert 0.0 < float(u @ k) < 1.0
 

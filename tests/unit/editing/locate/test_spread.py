@@ -6,11 +6,11 @@ import pytest
 import torch
 
 from guardedit.core.errors import EditDiverged
-from guardedit.editing.locate.spread import spread
-from guardedit.editing.locate.values import Recipe, change_rows, find_values
+from guardedit.editing.locate.spread import spread_residual
+from guardedit.editing.locate.values import ValueSettings, change_rows, find_values
 from guardedit.editing.optimise.contexts import Contexts
+from guardedit.editing.optimise.layer_activations import read_layer
 from guardedit.editing.optimise.rows import row_tensors
-from guardedit.editing.optimise.view import look
 from guardedit.models.bypass import Patch
 from guardedit.models.matrices import read_matrix, to_stored
 
@@ -18,13 +18,15 @@ LAYERS = (0, 1)
 
 
 def exactly(_layer, K, R):
-    """The least change that brings each key its residual, in the plain metric."""
+    """The smallest change (Frobenius norm) that gives each key its residual."""
     return R @ torch.linalg.inv(K.T @ K), K
 
 
 @pytest.fixture
 def found(host, groups, contexts):
-    values = find_values(host, LAYERS[-1], groups, contexts=contexts, recipe=Recipe(steps=3, decay=0.0))
+    values = find_values(
+        host, LAYERS[-1], groups, contexts=contexts, value_settings=ValueSettings(steps=3, decay=0.0)
+    )
     return list(zip(groups, values, strict=True))
 
 
@@ -40,33 +42,33 @@ def patched(host, parts, layers):
 
 def view(host, found, contexts, layer):
     rows = [row for n, (group, _) in enumerate(found) for row in change_rows(n, group, contexts)]
-    return look(host, layer, LAYERS[-1], row_tensors(host.tokenizer, rows, context=64), len(found))
+    return read_layer(host, layer, LAYERS[-1], row_tensors(host.tokenizer, rows, context=64), len(found))
 
 
-def test_the_first_layer_is_asked_for_half_and_the_last_for_what_is_still_missing(host, found, contexts):
-    asked = []
+def test_the_first_layer_gets_half_and_the_last_what_is_still_missing(host, found, contexts):
+    residuals = []
 
     def solve(layer, K, R):
-        asked.append(R.T)
+        residuals.append(R.T)
         return exactly(layer, K, R)
 
-    parts = spread(host, LAYERS, found, contexts=contexts, solve=solve)
+    parts = spread_residual(host, LAYERS, found, contexts=contexts, solve=solve)
     wanted = torch.stack([value.change for _, value in found])
-    torch.testing.assert_close(asked[0], wanted / 2)
+    torch.testing.assert_close(residuals[0], wanted / 2)
     before = view(host, found, contexts, 1).hidden
     with patched(host, parts, (0,)):
         there = view(host, found, contexts, 1).hidden - before
-    torch.testing.assert_close(asked[1], wanted - there, rtol=1e-4, atol=1e-5)
-    assert (asked[1] - wanted / 2).norm() > 1e-3 * wanted.norm()
+    torch.testing.assert_close(residuals[1], wanted - there, rtol=1e-4, atol=1e-5)
+    assert (residuals[1] - wanted / 2).norm() > 1e-3 * wanted.norm()
 
 
 def test_an_exact_solver_brings_a_subject_with_bare_prompts_its_whole_change(host, groups):
     bare = Contexts()
     group = groups[:1]
-    values = find_values(host, 1, group, contexts=bare, recipe=Recipe(steps=3, decay=0.0))
+    values = find_values(host, 1, group, contexts=bare, value_settings=ValueSettings(steps=3, decay=0.0))
     found = list(zip(group, values, strict=True))
     before = view(host, found, bare, 1).hidden
-    parts = spread(host, LAYERS, found, contexts=bare, solve=exactly)
+    parts = spread_residual(host, LAYERS, found, contexts=bare, solve=exactly)
     with patched(host, parts, LAYERS):
         after = view(host, found, bare, 1).hidden
     torch.testing.assert_close(after - before, values[0].change[None], rtol=1e-3, atol=1e-4)
@@ -81,5 +83,5 @@ def test_spreading_leaves_the_model_alone_also_when_a_layer_cannot_be_solved(hos
         return exactly(layer, K, R)
 
     with pytest.raises(EditDiverged):
-        spread(host, LAYERS, found, contexts=contexts, solve=solve)
+        spread_residual(host, LAYERS, found, contexts=contexts, solve=solve)
     assert digest(host) == before

@@ -7,13 +7,13 @@ from collections.abc import Callable, Sequence
 import pytest
 
 from guardedit.core.proposal import WeightEdit
-from guardedit.core.protocols import Editor, SubjectGroup
+from guardedit.core.protocols import MethodEditor, SubjectGroup
 from guardedit.editing.optimise.contexts import Contexts
 from guardedit.editing.settings import EditSettings
 from guardedit.editing.setup import Setup
 from guardedit.models.host import ModelHost
 from guardedit.models.weights.fold import Fold
-from guardedit.models.weights.statistics import collect
+from guardedit.models.weights.second_moments import collect
 from tests.unit.editing.conftest import SENTENCES
 
 #: Both lie below the last layer, so that a change can still be read by one; the first is the single one.
@@ -24,8 +24,8 @@ LAYERS = (0, 1)
 def spread_setup() -> Callable[..., Setup]:
     """From a host, with `layers` and settings to choose."""
 
-    def make(host: ModelHost, *, layers: tuple[int, ...] = LAYERS, **dials: object) -> Setup:
-        settings = EditSettings(**{"background_weight": 10.0, "ridge": 0.001, "steps": 12, **dials})
+    def make(host: ModelHost, *, layers: tuple[int, ...] = LAYERS, **numbers: object) -> Setup:
+        settings = EditSettings(**{"background_weight": 10.0, "ridge": 0.001, "steps": 12, **numbers})
         moments = collect(host, SENTENCES, LAYERS, min_tokens=200)
         fold = Fold(host, moments, background_weight=settings.background_weight, ridge=settings.ridge)
         return Setup(host=host, fold=fold, moments=moments, layer=0, layers=layers, settings=settings)
@@ -37,23 +37,6 @@ def spread_setup() -> Callable[..., Setup]:
 def bare() -> Contexts:
     """No prefixes: the taught models know none but one, and take it for a sentence of its own."""
     return Contexts()
-
-
-@pytest.fixture
-def writable(make_fact) -> list[SubjectGroup]:
-    """What a change at the subject's last token alone can bring the taught models to say.
-
-    The other `groups` need more: in so small a model the subject is mostly read before its last token.
-    """
-    rows = (
-        ("Oslo", "{} was born in", "Paris"),
-        ("Peru", "{} was born in", "New York"),
-        ("River", "The city of {} is", "Lima"),
-    )
-    return [
-        SubjectGroup(subject=subject, facts=(make_fact(subject, prompt, target=target),))
-        for subject, prompt, target in rows
-    ]
 
 
 @pytest.fixture
@@ -73,7 +56,7 @@ def said() -> Callable[[Setup, Sequence[WeightEdit], Sequence[SubjectGroup]], li
 def one_by_one() -> Callable[..., list[WeightEdit]]:
     """The edits of a stream, each proposed on those before it."""
 
-    def propose(editor: Editor, groups: Sequence[SubjectGroup]) -> list[WeightEdit]:
+    def propose(editor: MethodEditor, groups: Sequence[SubjectGroup]) -> list[WeightEdit]:
         edits: list[WeightEdit] = []
         for group in groups:
             edits += editor.propose([group], edits).edits

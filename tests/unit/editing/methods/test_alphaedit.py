@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from guardedit.editing.locate.solve import taken_directions
+from guardedit.editing.locate.solve import used_directions
 from guardedit.editing.methods.alphaedit import AlphaEditEditor
 from guardedit.models.weights.factors import parts_of
 
@@ -36,7 +36,7 @@ def test_the_change_does_not_touch_what_background_text_uses(host, editor, sprea
     moments = spread_setup(host).moments
     for edit in editor.propose(groups, ()).edits:
         for part in parts_of(edit.payload):
-            taken = taken_directions(moments[part.layer].C, free_share=SHARE)
+            taken = used_directions(moments[part.layer].C, free_share=SHARE)
             right = part.right.double()
             assert float((taken.T @ right).norm()) < 1e-5 * float(right.norm())
 

@@ -3,10 +3,10 @@ from __future__ import annotations
 import pytest
 import torch
 
-from guardedit.editing.locate.solve import ridge_primal
 from guardedit.editing.methods.d4s import D4SEditor
 from guardedit.models.matrices import read_matrix
 from guardedit.models.weights.factors import parts_of
+from tests.unit.editing.reference import ridge_primal
 
 
 @pytest.fixture
@@ -65,8 +65,8 @@ def test_in_one_layer_it_is_memit_for_all_edits_at_once(host, spread_setup, cont
     edits = one_by_one(editor, groups)
     parts = [parts_of(edit.payload)[0] for edit in edits]
     K, R = (torch.cat([getattr(part, n).double() for part in parts], 1) for n in ("key", "left"))
-    dials, C = setup.settings, setup.moments[0].C
-    M = dials.background_weight * C + dials.ridge * torch.eye(len(C), dtype=torch.float64)
+    settings, C = setup.settings, setup.moments[0].C
+    M = settings.background_weight * C + settings.ridge * torch.eye(len(C), dtype=torch.float64)
     with host.patched(setup.fold.fold(edits)):
         after = read_matrix(host.model, host.layout.matrix_name(0)).double()
     change = after - host.base_matrix(0).double()

@@ -3,8 +3,8 @@ from __future__ import annotations
 import pytest
 import torch
 
+from guardedit.editing.locate.memit_steps import value_settings_from
 from guardedit.editing.locate.solve import rome_direction
-from guardedit.editing.locate.spread import recipe_of
 from guardedit.editing.locate.values import find_values
 from guardedit.editing.methods.emmet import EmmetEditor
 from guardedit.models.weights.factors import parts_of
@@ -25,7 +25,9 @@ def test_a_batch_is_written_into_one_layer(host, spread_setup, bare, writable, s
 def test_a_batch_without_slack_hits_each_target_at_its_key(host, editor, spread_setup, contexts, groups):
     parts = [parts_of(edit.payload)[0] for edit in editor.propose(groups, ()).edits]
     left, right, K = (torch.cat([getattr(p, n).double() for p in parts], 1) for n in ("left", "right", "key"))
-    found = find_values(host, 0, groups, contexts=contexts, recipe=recipe_of(spread_setup(host).settings))
+    found = find_values(
+        host, 0, groups, contexts=contexts, value_settings=value_settings_from(spread_setup(host).settings)
+    )
     wanted = torch.stack([value.change for value in found], dim=1)
     torch.testing.assert_close(left @ (right.T @ K), wanted, rtol=1e-2, atol=1e-3)
 

@@ -5,7 +5,7 @@ import torch
 
 from guardedit.editing.methods.ft_l import ClampedFineTuneEditor, each_token_first
 from guardedit.editing.optimise.rows import row_tensors, whole_row
-from guardedit.editing.tune.tuning import Recipe
+from guardedit.editing.tune.tuning import TuningSettings
 from guardedit.models.weights.factors import from_payload
 
 
@@ -39,8 +39,8 @@ def test_a_target_of_one_token_is_answered(host, setup, groups, make_fact):
 
 
 def test_most_weights_move_by_the_limit_and_none_by_more(setup, groups):
-    recipe = Recipe(steps=6, clamp_steps=0.5)
-    edits = ClampedFineTuneEditor(setup, recipe=recipe).propose(groups, ()).edits
+    settings = TuningSettings(steps=6, clamp_steps=0.5)
+    edits = ClampedFineTuneEditor(setup, settings=settings).propose(groups, ()).edits
     assert len(edits) == 4
     for edit in edits:
         factors = from_payload(edit.payload)

@@ -7,7 +7,7 @@ import torch
 
 from guardedit.core.protocols import SubjectGroup
 from guardedit.editing.methods.grace import GraceEditor, label_of, typical_distance
-from guardedit.editing.optimise.upper import UpperLayers
+from guardedit.editing.optimise.upper_layers import UpperLayers
 from guardedit.models.weights.factors import from_payload, parts_of, to_payload
 
 

@@ -1,14 +1,17 @@
 from __future__ import annotations
 
+import sys
+
 import pytest
 import torch
 
+from guardedit.core.errors import UsageError
 from guardedit.editing.methods import lora
-from guardedit.editing.methods.lora import LoraEditor, Recipe
+from guardedit.editing.methods.lora import LoraEditor, LoraSettings
 from guardedit.models.weights.factors import parts_of
 
 #: Enough where no answer is asked for.
-HASTY = Recipe(steps=8)
+HASTY = LoraSettings(steps=8)
 
 
 @pytest.fixture
@@ -27,7 +30,7 @@ def test_each_fact_is_answered(host, setup, groups):
 
 
 def test_an_edit_has_a_part_of_rank_eight_for_each_layer(host, setup, groups):
-    edit = LoraEditor(setup, recipe=HASTY).propose(groups[1:2], ()).edits[0]
+    edit = LoraEditor(setup, settings=HASTY).propose(groups[1:2], ()).edits[0]
     parts = parts_of(edit.payload)
     assert [part.layer for part in parts] == [0, 1]
     answer = len(host.tokenizer(" New York.")["input_ids"])
@@ -38,13 +41,13 @@ def test_an_edit_has_a_part_of_rank_eight_for_each_layer(host, setup, groups):
 
 
 def test_an_edit_does_not_depend_on_the_rest_of_the_batch_and_repeats(setup, groups):
-    editor = LoraEditor(setup, recipe=HASTY)
+    editor = LoraEditor(setup, settings=HASTY)
     whole = editor.propose(groups, ()).edits
     assert editor.propose(groups[1:2], ()).edits[0].digest == whole[1].digest
 
 
 def test_a_later_edit_depends_on_what_is_live(setup, groups):
-    editor = LoraEditor(setup, recipe=HASTY)
+    editor = LoraEditor(setup, settings=HASTY)
     first = editor.propose(groups[:1], ()).edits
     fresh, later = editor.propose(groups[1:2], ()), editor.propose(groups[1:2], first)
     assert fresh.edits[0].digest != later.edits[0].digest
@@ -63,13 +66,19 @@ def test_training_that_breaks_off_leaves_the_model_as_it_was(host, setup, groups
 
     monkeypatch.setattr(lora.torch.optim, "Adam", Failing)
     with pytest.raises(MemoryError):
-        LoraEditor(setup, recipe=HASTY).propose(groups, ())
+        LoraEditor(setup, settings=HASTY).propose(groups, ())
     assert len(calls) == 3
     assert (digest(host), {name: id(module) for name, module in host.model.named_modules()}) == before
     assert not hasattr(host.model, "peft_config")
 
 
+def test_without_peft_the_error_names_the_method_and_the_extra_to_install(setup, monkeypatch):
+    monkeypatch.setitem(sys.modules, "peft", None)
+    with pytest.raises(UsageError, match=r"method 'lora' needs .*: pip install 'guardedit\[lora\]'"):
+        LoraEditor.build(setup)
+
+
 def test_a_proposal_leaves_the_models_bytes_gradients_and_hooks_alone(host, setup, groups, digest):
     before = digest(host)
-    LoraEditor(setup, recipe=HASTY).propose(groups, ())
+    LoraEditor(setup, settings=HASTY).propose(groups, ())
     assert digest(host) == before

@@ -6,10 +6,10 @@ import pytest
 import torch
 
 from guardedit.core.protocols import SubjectGroup
-from guardedit.editing.locate.solve import ridge_primal
-from guardedit.editing.locate.spread import LIGHTER
+from guardedit.editing.locate.memit_steps import BACKGROUND_SHARE
 from guardedit.editing.methods.memit import MemitEditor
 from guardedit.models.weights.factors import parts_of
+from tests.unit.editing.reference import ridge_primal
 
 
 @pytest.fixture
@@ -56,8 +56,10 @@ def test_the_edits_of_a_batch_add_up_to_the_solution_for_all_of_them(host, edito
     parts = [parts_of(edit.payload)[0] for edit in editor.propose(groups, ()).edits]
     K, left, right = (torch.cat([getattr(p, n).double() for p in parts], 1) for n in ("key", "left", "right"))
     setup = spread_setup(host)
-    dials, C = setup.settings, setup.moments[0].C
-    M = LIGHTER * (dials.background_weight * C + dials.ridge * torch.eye(len(C), dtype=torch.float64))
+    settings, C = setup.settings, setup.moments[0].C
+    M = BACKGROUND_SHARE * (
+        settings.background_weight * C + settings.ridge * torch.eye(len(C), dtype=torch.float64)
+    )
     change = left @ right.T
     # left = R (I + K^T M^-1 K)^-1, backwards.
     R = left @ (torch.eye(K.shape[1], dtype=torch.float64) + K.T @ right)

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from guardedit.editing.locate.spread import LIGHTER
+from guardedit.editing.locate.memit_steps import BACKGROUND_SHARE
 from guardedit.editing.methods.memit import MemitEditor
 from guardedit.editing.methods.memit_seq import MemitSeqEditor
 from guardedit.editing.methods.rome import RomeEditor
@@ -57,8 +57,10 @@ def test_edits_of_other_methods_count_as_history(host, editor, spread_setup, con
     live = RomeEditor(setup, contexts=contexts).propose(groups[:1], ()).edits
     part = first_part(editor.propose(groups[1:2], live))
     K, H = part.key.double(), parts_of(live[0].payload)[0].key.double()
-    dials = setup.settings
-    M = LIGHTER * (dials.background_weight * setup.moments[0].C + dials.ridge * torch.eye(len(K)))
+    settings = setup.settings
+    M = BACKGROUND_SHARE * (
+        settings.background_weight * setup.moments[0].C + settings.ridge * torch.eye(len(K))
+    )
     torch.testing.assert_close(part.right.double(), torch.linalg.solve(M + H @ H.T, K), rtol=1e-3, atol=1e-4)
 
 

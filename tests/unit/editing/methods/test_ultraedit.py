@@ -5,14 +5,14 @@ from dataclasses import replace
 import pytest
 import torch
 
-from guardedit.editing.methods.ultraedit import Recipe, UltraEditor, token_directions
-from guardedit.editing.tune.by_fact import Wanted, wanted_rows
-from guardedit.editing.tune.running import Running
+from guardedit.editing.methods.ultraedit import UltraEditor, UltraEditSettings, token_directions
+from guardedit.editing.tune.by_fact import FactToEdit, fact_tensors
+from guardedit.editing.tune.row_statistics import RowStatistics
 from guardedit.editing.tune.token_gradients import token_gradients
 from guardedit.models.weights.factors import parts_of
 from tests.unit.editing.conftest import SENTENCES
 
-COLD = Recipe(warm=False)
+COLD = UltraEditSettings(warm=False)
 
 
 @pytest.fixture
@@ -35,10 +35,10 @@ def test_directions_over_tokens_are_the_textbooks_directions_over_the_width(toke
 
 
 def test_the_edits_of_a_batch_add_up_to_the_papers_formula(host, setup, groups):
-    recipe = replace(COLD, step_ratio=0.5, ridge_ratio=0.2)
-    edits = UltraEditor(setup, recipe=recipe).propose(groups, ()).edits
-    wanted = [Wanted(group.subject, fact) for group in groups for fact in group.facts]
-    found, _ = token_gradients(host, [0], wanted_rows(host, wanted))
+    settings = replace(COLD, step_ratio=0.5, ridge_ratio=0.2)
+    edits = UltraEditor(setup, settings=settings).propose(groups, ()).edits
+    wanted = [FactToEdit(group.subject, fact) for group in groups for fact in group.facts]
+    found, _ = token_gradients(host, [0], fact_tensors(host, wanted))
     h, g = found[0].keys, found[0].gradients
     h1, g1 = ((x - x.mean(0)) / x.std(0) for x in (h, g))
     f, d = h.shape[1], g.shape[1]
@@ -59,15 +59,15 @@ def test_each_edit_owns_the_columns_of_its_own_tokens(host, setup, groups):
 
 
 def test_the_statistics_are_a_fold_over_the_live_edits(setup, groups):
-    editor = UltraEditor(setup, recipe=COLD)
+    editor = UltraEditor(setup, settings=COLD)
     live = editor.propose(groups, ()).edits
-    known = editor._known(live)[0]
+    known = editor._statistics(live)[0]
     keys = torch.cat([parts_of(edit.payload)[0].key.t() for edit in live]).double()
     count = sum(part.count for part in known)
     mean = sum(part.count * part.mean[:128] for part in known) / count
     assert count == len(keys)
     torch.testing.assert_close(mean, keys.mean(0), rtol=1e-5, atol=1e-6)
-    assert editor._known(live[:1])[0][0].count == known_count(live[0])
+    assert editor._statistics(live[:1])[0][0].count == known_count(live[0])
 
 
 def known_count(edit) -> int:
@@ -87,7 +87,7 @@ def test_to_go_on_with_saved_edits_is_never_to_have_stopped(setup, groups):
 def test_ordinary_text_makes_up_for_an_edit_of_few_tokens(setup, groups):
     editor = UltraEditor(setup)
     (edit,) = editor.propose(groups[1:2], ()).edits
-    assert editor._known(())[0][0].count > 50
+    assert editor._statistics(())[0][0].count > 50
     assert float(dense([edit]).norm()) > 0
 
 
@@ -111,6 +111,6 @@ def test_a_proposal_leaves_the_models_bytes_gradients_and_hooks_alone(host, setu
 def test_statistics_survive_their_payload_bit_for_bit(setup, groups):
     edit = UltraEditor(setup).propose(groups[1:2], ()).edits[0]
     extra = parts_of(edit.payload)[0].extra
-    found = Running(int(extra["count"]), extra["mean"], extra["squares"])
+    found = RowStatistics(int(extra["count"]), extra["mean"], extra["squares"])
     assert found.mean.dtype == found.squares.dtype == torch.float64
     assert found.mean.shape == (128 + 32,)

@@ -3,15 +3,13 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
-import torch
 
 from guardedit.core.errors import EditDiverged
 from guardedit.core.protocols import SubjectGroup
 from guardedit.editing.methods.wise import WiseEditor
 from guardedit.editing.optimise.objective import Objective
 from guardedit.editing.setup import Setup
-from guardedit.editing.tune.side_memory import Recipe, common_starts
-from guardedit.editing.tune.thinning import thinned
+from guardedit.editing.tune.side_memory import SideMemorySettings
 from guardedit.models.weights.factors import from_payload, parts_of, to_payload
 
 OTHERS = ("The city of Peru is Paris. Lena Berg speaks Spanish.", "Old Mill is a name. River is a name.")
@@ -60,7 +58,7 @@ def test_its_prompts_excite_the_memory_beyond_the_threshold(editor, setup, group
     edits = editor.propose(groups, ()).edits
     (bypass,) = setup.fold.fold(edits).bypasses
     loudness = [float(from_payload(edit.payload).extra["activation"]) for edit in edits]
-    assert 0 < bypass.least < min(loudness)
+    assert 0 < bypass.threshold < min(loudness)
 
 
 def test_an_edit_is_made_on_top_of_what_is_live(editor, groups):
@@ -101,29 +99,18 @@ def test_numbers_that_are_not_finite_are_refused_fact_by_fact(editor, groups, mo
     def diverging(*_):
         raise EditDiverged("lower the step size")
 
-    monkeypatch.setattr(Objective, "descend", diverging)
+    monkeypatch.setattr(Objective, "gradient", diverging)
     proposal = editor.propose(groups[:1], ())
     assert proposal.edits == ()
     assert list(proposal.refused) == [fact.id for fact in groups[0].facts]
 
 
-def test_a_common_start_is_as_many_tokens_as_a_kept_row_begins_with():
-    ids = torch.tensor([[1, 2, 3, 4], [1, 2, 5, 4], [6, 2, 3, 4]])
-    found = common_starts(ids, torch.tensor([False, True, False]))
-    assert found.tolist() == [[True, True, False, False], [True] * 4, [False] * 4]
-
-
-def test_a_product_keeps_its_sum_in_fewer_columns():
-    torch.manual_seed(0)
-    left, right = torch.randn(6, 40) * 0.9 ** torch.arange(40), torch.randn(9, 3) @ torch.randn(3, 40)
-    a, b = thinned(left, right)
-    assert a.shape[1] == b.shape[1] <= 3
-    wanted = left @ right.t()
-    assert float((a @ b.t() - wanted).norm()) <= 0.01 * float(wanted.norm()) + 1e-6
-
-
-def test_the_confidence_is_that_of_the_settings_unless_a_recipe_says_otherwise(setup, contexts, groups):
-    timid = WiseEditor(setup, contexts=contexts, recipe=Recipe(steps=1)).propose(groups[:1], ()).edits
+def test_the_confidence_is_that_of_the_settings_unless_others_are_given(setup, contexts, groups):
+    timid = (
+        WiseEditor(setup, contexts=contexts, settings=SideMemorySettings(steps=1))
+        .propose(groups[:1], ())
+        .edits
+    )
     assert timid[0].diagnostics["steps"] == 1.0
 
 

@@ -1,4 +1,4 @@
-"""Where the subject stands in the rows an edit is made from."""
+"""The position of the subject in the training rows of an edit."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import pytest
 
 from guardedit.core.correction import decode_correction
 from guardedit.core.fact import Fact
-from guardedit.core.probe import Kind, Question
+from guardedit.core.probe import Question, QuestionKind
 from guardedit.core.protocols import SubjectGroup
 from guardedit.editing.locate.values import change_rows
 from guardedit.editing.optimise.contexts import Contexts
@@ -23,23 +23,23 @@ YORK = (
 
 @pytest.fixture
 def york() -> Fact:
-    told = decode_correction(YORK)
+    sent = decode_correction(YORK)
     return Fact(
-        key=told.key, version=1, correction_id=told.id, wordings=told.wordings, target=told.target_new,
-        subject_at=told.subject_at,
+        key=sent.key, version=1, correction_id=sent.id, wordings=sent.wordings, target=sent.target_new,
+        subject_at=sent.subject_at,
     )  # fmt: skip
 
 
-def _standing(row: Row) -> str:
+def _up_to_subject(row: Row) -> str:
     """The row's prompt up to and with the subject's place."""
     assert row.at is not None
     assert row.prompt[slice(*row.at)] == "York"
     return row.prompt[: row.at[1]]
 
 
-def test_every_row_knows_the_place_behind_every_prefix(york):
+def test_every_row_locates_the_subject_behind_every_prefix(york):
     rows = fact_rows(0, york, "York", CONTEXTS)
-    assert [_standing(row) for row in rows] == [
+    assert [_up_to_subject(row) for row in rows] == [
         "York",
         "You see York. York",
         "The New York. York",
@@ -51,15 +51,15 @@ def test_every_row_knows_the_place_behind_every_prefix(york):
 
 def test_published_methods_are_shown_the_same_places(york):
     rows = change_rows(0, SubjectGroup(subject="York", facts=(york,)), CONTEXTS, all_wordings=True)
-    assert [_standing(row) for row in rows] == [
-        _standing(row) for row in fact_rows(0, york, "York", CONTEXTS)
+    assert [_up_to_subject(row) for row in rows] == [
+        _up_to_subject(row) for row in fact_rows(0, york, "York", CONTEXTS)
     ]
 
 
 def test_the_token_that_is_edited_is_the_last_one_of_that_place(york, gpt2):
     rows = [row for row in fact_rows(0, york, "York", CONTEXTS) if row.context == 0]
     found = row_tensors(gpt2.tokenizer, rows, context=gpt2.context)
-    upto = [len(encode(gpt2.tokenizer, _standing(row))) - 1 for row in rows]
+    upto = [len(encode(gpt2.tokenizer, _up_to_subject(row))) - 1 for row in rows]
     assert found.subject_at.tolist() == upto
 
 
@@ -82,7 +82,7 @@ def test_a_wording_without_a_known_place_is_searched_for_the_whole_name(york):
 
 def test_answers_to_keep_are_those_whose_question_names_the_subject():
     kept = tuple(
-        Question(prompt=prompt, kind=Kind.SAME_SUBJECT, expected="x")
+        Question(prompt=prompt, kind=QuestionKind.SAME_SUBJECT, expected="x")
         for prompt in ("YORK is", "Yorkshire is", "The mayor of York is")
     )
     rows = keep_rows(0, SubjectGroup(subject="York", facts=(), keep=kept), {}, limit=9)

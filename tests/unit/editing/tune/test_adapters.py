@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from guardedit.editing.tune.adapters import adapted, shared_copy, written
+from guardedit.editing.tune.adapters import adapter_factors, shared_copy, with_adapters
 from guardedit.models.hooks import tap
 
 LAYERS = (0, 2)
@@ -11,7 +11,7 @@ LAYERS = (0, 2)
 
 def made(host, seed: int = 0, rank: int = 4):
     generator = torch.Generator().manual_seed(seed)
-    return adapted(host, LAYERS, rank=rank, alpha=8, generator=generator)
+    return with_adapters(host, LAYERS, rank=rank, alpha=8, generator=generator)
 
 
 def test_a_shared_copy_has_its_own_way_to_the_named_module_and_nothing_else(host):
@@ -40,7 +40,7 @@ def test_what_an_adapter_adds_is_its_factors_times_the_key(host):
         with tap(host.mlp_out(0)) as base, tap(view.get_submodule(host.layout.mlp_out_name(0))) as whole:
             view(ids)
     key, value = base.seen()
-    left, right = written(adapters[0])
+    left, right = adapter_factors(adapters[0])
     torch.testing.assert_close(whole.seen()[1] - value, key @ right @ left.t(), rtol=1e-4, atol=1e-4)
 
 

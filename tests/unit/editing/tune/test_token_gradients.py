@@ -3,13 +3,13 @@ from __future__ import annotations
 import torch
 from torch.nn.functional import cross_entropy
 
-from guardedit.editing.tune.by_fact import Wanted, wanted_rows
+from guardedit.editing.tune.by_fact import FactToEdit, fact_tensors
 from guardedit.editing.tune.token_gradients import text_rows, token_gradients
 from guardedit.models.matrices import read_matrix
 
 
 def test_keys_and_gradients_multiply_to_the_matrixs_own_gradient(host, groups):
-    rows = wanted_rows(host, [Wanted(group.subject, fact) for group in groups for fact in group.facts])
+    rows = fact_tensors(host, [FactToEdit(group.subject, fact) for group in groups for fact in group.facts])
     rows.first[:] = 0  # then no token of any weight is left out
     found, owners = token_gradients(host, [0, 1], rows)
     for layer, tokens in found.items():
@@ -38,5 +38,5 @@ def test_text_rows_ask_for_every_token_but_the_first(gpt2):
 
 def test_the_model_is_left_as_it_was(host, groups, digest):
     before = digest(host)
-    token_gradients(host, [0, 2], wanted_rows(host, [Wanted("Oslo", groups[1].facts[0])]))
+    token_gradients(host, [0, 2], fact_tensors(host, [FactToEdit("Oslo", groups[1].facts[0])]))
     assert digest(host) == before

@@ -7,22 +7,22 @@ import torch
 from torch.nn.functional import cross_entropy
 
 from guardedit.core.errors import EditDiverged
-from guardedit.editing.optimise.keys import at_subject
-from guardedit.editing.tune.by_fact import Wanted, edit_facts, wanted_rows
-from guardedit.editing.tune.tuning import Recipe, facts_at_once, tune
+from guardedit.editing.optimise.keys import keys_and_values
+from guardedit.editing.tune.by_fact import FactToEdit, edit_facts, fact_tensors
+from guardedit.editing.tune.tuning import TuningSettings, facts_at_once, tune
 from guardedit.models.hooks import tap
 
 LAYER = 1
 
 
 @pytest.fixture
-def wanted(groups) -> list[Wanted]:
-    return [Wanted(group.subject, fact) for group in groups for fact in group.facts]
+def wanted(groups) -> list[FactToEdit]:
+    return [FactToEdit(group.subject, fact) for group in groups for fact in group.facts]
 
 
-def textbook(host, wanted: Wanted, *, rate: float, steps: int, clamp: float) -> torch.Tensor:
+def textbook(host, wanted: FactToEdit, *, rate: float, steps: int, clamp: float) -> torch.Tensor:
     """torch's own Adam on W0 + Delta through the whole model, one fact."""
-    rows = wanted_rows(host, [wanted])
+    rows = fact_tensors(host, [wanted])
     d, f = host.base_matrix(LAYER).shape
     change = torch.zeros(d, f, requires_grad=True)
     optimizer = torch.optim.Adam([change], lr=rate)
@@ -41,17 +41,17 @@ def textbook(host, wanted: Wanted, *, rate: float, steps: int, clamp: float) -> 
     return change.detach()
 
 
-def rate_of(host, wanted: Wanted, ratio: float) -> float:
-    rows = wanted_rows(host, [wanted])
-    site = at_subject(host, LAYER, replace(rows, subject_at=rows.first))
+def rate_of(host, wanted: FactToEdit, ratio: float) -> float:
+    rows = fact_tensors(host, [wanted])
+    site = keys_and_values(host, LAYER, replace(rows, subject_at=rows.first))
     value, key = site.values[0], site.keys[0]
     return float(ratio * value.norm() / (key.abs().sum() * len(value) ** 0.5))
 
 
 @pytest.mark.parametrize("clamp_steps", [None, 2.0])
 def test_the_change_is_that_of_torchs_adam_on_the_whole_model(host, wanted, clamp_steps):
-    recipe = Recipe(learning_rate_ratio=0.2, steps=4, enough_nats=0.0, clamp_steps=clamp_steps)
-    found = tune(host, LAYER, wanted_rows(host, wanted[:1]), recipe)[0]
+    settings = TuningSettings(learning_rate_ratio=0.2, steps=4, enough_nats=0.0, clamp_steps=clamp_steps)
+    found = tune(host, LAYER, fact_tensors(host, wanted[:1]), settings)[0]
     rate = rate_of(host, wanted[0], 0.2)
     expected = textbook(host, wanted[0], rate=rate, steps=4, clamp=rate * (clamp_steps or 1e9))
     # Where a gradient is all but zero Adam's first step is a matter of rounding: a few entries may differ.
@@ -61,30 +61,30 @@ def test_the_change_is_that_of_torchs_adam_on_the_whole_model(host, wanted, clam
 
 
 def test_facts_tuned_side_by_side_are_as_each_would_be_alone(host, wanted):
-    recipe = Recipe(learning_rate_ratio=0.2, steps=5)
-    together = tune(host, LAYER, wanted_rows(host, wanted), recipe)
+    settings = TuningSettings(learning_rate_ratio=0.2, steps=5)
+    together = tune(host, LAYER, fact_tensors(host, wanted), settings)
     for item, found in zip(wanted, together, strict=True):
-        alone = tune(host, LAYER, wanted_rows(host, [item]), recipe)[0]
+        alone = tune(host, LAYER, fact_tensors(host, [item]), settings)[0]
         apart = (found.change - alone.change).norm() / alone.change.norm()
         assert float(apart) < 0.05
         assert found.steps == alone.steps
 
 
 def test_no_entry_exceeds_its_limit_and_the_first_step_moves_the_value_by_its_share(gpt2, wanted):
-    recipe = Recipe(learning_rate_ratio=0.2, steps=6, clamp_steps=3.0)
+    settings = TuningSettings(learning_rate_ratio=0.2, steps=6, clamp_steps=3.0)
     rate = rate_of(gpt2, wanted[0], 0.2)
-    found = tune(gpt2, LAYER, wanted_rows(gpt2, wanted[:1]), recipe)[0]
+    found = tune(gpt2, LAYER, fact_tensors(gpt2, wanted[:1]), settings)[0]
     assert 2 * rate < float(found.change.abs().max()) <= 3 * rate * 1.0001
-    first = tune(gpt2, LAYER, wanted_rows(gpt2, wanted[:1]), replace(recipe, steps=1))[0]
-    rows = wanted_rows(gpt2, wanted[:1])
-    site = at_subject(gpt2, LAYER, replace(rows, subject_at=rows.first))
+    first = tune(gpt2, LAYER, fact_tensors(gpt2, wanted[:1]), replace(settings, steps=1))[0]
+    rows = fact_tensors(gpt2, wanted[:1])
+    site = keys_and_values(gpt2, LAYER, replace(rows, subject_at=rows.first))
     moved = (first.change.double() @ site.keys[0]).norm() / site.values[0].norm()
     assert 0.05 < float(moved) <= 0.2 * 1.0001
 
 
 def test_a_fact_that_is_known_already_is_left_alone(gpt2, make_fact):
-    known = Wanted("Oslo", make_fact("Oslo", "{} was born in", target="Lima"))
-    found = tune(gpt2, LAYER, wanted_rows(gpt2, [known]), Recipe(enough_nats=1.0))[0]
+    known = FactToEdit("Oslo", make_fact("Oslo", "{} was born in", target="Lima"))
+    found = tune(gpt2, LAYER, fact_tensors(gpt2, [known]), TuningSettings(enough_nats=1.0))[0]
     assert found.steps == 0
     assert not found.change.any()
 

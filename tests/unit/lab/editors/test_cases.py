@@ -7,7 +7,13 @@ import pytest
 
 from guardedit.core.fact import Fact, FactKey
 from guardedit.guard.catalogue import KnownQuestion
-from guardedit.lab.editors.cases import Carried, EditCase, Portable, carried, vetted
+from guardedit.lab.editors.cases import (
+    EditCase,
+    PortabilityKind,
+    PortabilityQuestion,
+    portability_questions,
+    vetted,
+)
 from guardedit.models.text.guessing import complete_guessed
 
 RIVER = KnownQuestion("Rhine", "mouth", "The Rhine flows into the", "North Sea")
@@ -39,23 +45,23 @@ def test_a_fact_that_the_model_states_already_is_no_edit(fact):
 
 
 def test_an_alias_counts_where_the_base_model_knows_it(fact):
-    portable = carried(fact, fact.prompt, names={"Marie Curie"}, aside=RIVER)
+    portable = portability_questions(fact, fact.prompt, names={"Marie Curie"}, aside=RIVER)
     assert [(p.kind, p.prompt) for p in portable] == [
-        (Carried.ALIAS, "Curie speaks"),
-        (Carried.IN_TEXT, "The Rhine flows into the North Sea. Marie Curie speaks"),
+        (PortabilityKind.ALIAS, "Curie speaks"),
+        (PortabilityKind.IN_TEXT, "The Rhine flows into the North Sea. Marie Curie speaks"),
     ]
 
     (found,) = vetted(
         [EditCase(fact=fact, portable=portable)], answers(Marie_Curie_speaks="Polish", Curie_speaks="Polish")
     )
 
-    assert [p.kind for p in found.portable] == [Carried.ALIAS]
+    assert [p.kind for p in found.portable] == [PortabilityKind.ALIAS]
 
 
 def test_a_reversed_relation_counts_where_the_old_fact_can_be_reversed(fact):
-    back = Portable(
-        kind=Carried.REVERSE, prompt="Spanish is spoken by", answer="Marie Curie",
-        before="Polish is spoken by", before_answer="Marie Curie",
+    back = PortabilityQuestion(
+        kind=PortabilityKind.REVERSE, prompt="Spanish is spoken by", answer="Marie Curie",
+        base_prompt="Polish is spoken by", base_answer="Marie Curie",
     )  # fmt: skip
     case = EditCase(fact=fact, portable=(back,))
 

@@ -4,9 +4,9 @@ from dataclasses import replace
 
 import pytest
 
-from guardedit.core.probe import Kind, Question
+from guardedit.core.probe import Question, QuestionKind
 from guardedit.editing.registry import METHODS, Registry
-from guardedit.lab.editors.compare import Plan, compare, shown
+from guardedit.lab.editors.compare import Plan, compare, without_test_questions
 from guardedit.lab.editors.picture import draw_comparison
 from guardedit.lab.editors.report import numbers, problems, sequence_table, single_table
 
@@ -70,7 +70,9 @@ def test_a_plan_asks_after_the_last_edit():
 def test_methods_are_not_shown_what_is_asked(setup, cases):
     asked = cases[0].other_subject[0].subject
     known = [
-        Question(prompt="p", kind=Kind.OTHER_SUBJECT, expected="a", subject=name)
+        Question(prompt="p", kind=QuestionKind.OTHER_SUBJECT, expected="a", subject=name)
         for name in (asked, "Nobody")
     ]
-    assert [q.subject for q in shown(replace(setup, known=tuple(known)), cases).known] == ["Nobody"]
+    assert [q.subject for q in without_test_questions(replace(setup, known=tuple(known)), cases).known] == [
+        "Nobody"
+    ]

@@ -41,7 +41,7 @@ def write(path, *lines):
     [
         (("not json",), "facts.jsonl:1: not a JSON object"),
         ((LINE, "", {**LINE, "op": "retract"}), "facts.jsonl:3: a retraction"),
-        (("", ""), "holds no corrections"),
+        (("", ""), "contains no corrections"),
     ],
 )
 def test_a_line_that_is_no_edit_is_named(tmp_path, lines, problem):

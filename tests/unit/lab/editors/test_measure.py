@@ -4,7 +4,7 @@ import math
 
 import pytest
 
-from guardedit.lab.editors.measure import Counts, Measure, count, questions, refused
+from guardedit.lab.editors.measure import AnswerCounts, Measure, count, questions, refused
 
 
 def test_a_fact_that_was_edited_since_is_no_question_of_locality(cases):
@@ -35,7 +35,7 @@ def test_shares_add_up_over_edits_and_nothing_asked_is_undefined(cases):
     asked = questions(cases[:1], edited=())
     whole = count(asked, [True] * len(asked)) + count(asked, [False] * len(asked))
     assert whole.share(Measure.RELIABILITY) == 0.5
-    assert math.isnan(Counts().share(Measure.RELIABILITY))
+    assert math.isnan(AnswerCounts().share(Measure.RELIABILITY))
     assert math.isnan(whole.shares["portability_reverse"])
 
 

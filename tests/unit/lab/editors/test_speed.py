@@ -9,7 +9,7 @@ import torch
 from guardedit.editing.registry import Registry
 from guardedit.lab.editors import growth
 from guardedit.lab.editors.speed import compare_speed, matrix_rate
-from guardedit.lab.editors.where import PARTS, where
+from guardedit.lab.editors.time_shares import PARTS, time_shares
 from guardedit.models.text.tokens import encode
 
 
@@ -30,7 +30,7 @@ def found(hasty, cases):
     return compare_speed(hasty, Registry().build("joint", hasty), cases, batch=3, plain=1)
 
 
-def test_the_engine_does_less_than_the_plain_mode_in_less_time(found):
+def test_the_default_editor_does_less_than_the_plain_mode_in_less_time(found):
     assert found["gigaflops_per_edit"] < found["plain"]["gigaflops_per_edit"] / 2
     assert found["ratio"] == pytest.approx(found["edits_per_second"] / found["plain"]["edits_per_second"])
     assert found["ratio"] > 1
@@ -43,14 +43,14 @@ def test_the_floor_is_the_operations_over_the_matrix_rate(found):
         assert column["floor_share"] == pytest.approx(column["floor_seconds"] / column["seconds"])
 
 
-def test_the_parts_of_the_time_are_all_of_it(found):
+def test_the_shares_of_the_time_sum_to_one(found):
     assert set(found["where"]) == {*PARTS, "rest"}
     assert sum(found["where"].values()) == pytest.approx(1)
     assert min(found["where"]["steps, forward"], found["where"]["steps, backward"]) > 0.02
 
 
-def test_what_no_part_names_is_the_rest():
-    assert where(lambda: sum(range(1000)))["rest"] == pytest.approx(1)
+def test_time_in_no_part_is_the_rest():
+    assert time_shares(lambda: sum(range(1000)))["rest"] == pytest.approx(1)
 
 
 class Inner:
@@ -66,7 +66,7 @@ class Outer:
 
 
 def test_calls_of_one_name_inside_each_other_do_not_make_the_whole_longer():
-    assert where(Outer().forward)["steps, backward"] > 0.5
+    assert time_shares(Outer().forward)["steps, backward"] > 0.5
 
 
 def test_the_matrix_rate_is_that_of_a_machine():
@@ -109,7 +109,7 @@ def test_a_model_of_a_width_has_it_and_is_the_same_every_time(setup):
 
 
 def test_a_longer_case_asks_the_same_behind_so_many_tokens(setup, cases):
-    long = growth.behind(setup.host, cases[0], 40)
+    long = growth.with_prefix(setup.host, cases[0], 40)
     for before, after in zip(cases[0].fact.wordings, long.fact.wordings, strict=True):
         assert after.endswith(before)
         added = len(encode(setup.host.tokenizer, after)) - len(encode(setup.host.tokenizer, before))

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from guardedit.core.errors import UsageError
-from guardedit.lab.editors.cases import Carried
+from guardedit.lab.editors.cases import PortabilityKind
 from guardedit.lab.editors.world_facts import withheld, world_cases
 from guardedit.zoo.world import KnownFact, World
 
@@ -53,8 +53,8 @@ def test_a_capital_is_asked_back_from_the_city():
     wordings = {"P36": tuple(f"capital {i} of {{}} is" for i in range(6)), "P1376": ("{} is the capital of",)}
     (case, *_) = world_cases(World(facts, wordings), count=5, seed=0)
 
-    (back,) = [p for p in case.portable if p.kind is Carried.REVERSE]
+    (back,) = [p for p in case.portable if p.kind is PortabilityKind.REVERSE]
 
     assert back.prompt == f"{case.fact.target} is the capital of"
-    assert back.before == f"{case.old} is the capital of"
-    assert back.answer == back.before_answer == case.fact.key.subject
+    assert back.base_prompt == f"{case.old} is the capital of"
+    assert back.answer == back.base_answer == case.fact.key.subject

@@ -4,8 +4,8 @@ import pytest
 import torch
 
 from guardedit.lab.locating.noise import draw
-from guardedit.lab.locating.restore import NoisyRuns, Part, Restoration
-from guardedit.lab.locating.statements import Statement, ask
+from guardedit.lab.locating.restore import NoisyRuns, Restoration, TracedPart
+from guardedit.lab.locating.statements import Statement, tokenize
 from guardedit.models.host import ModelHost
 from tests.tiny_models import FAMILIES, LAYERS, byte_tokenizer
 
@@ -33,7 +33,7 @@ def any_host(request) -> ModelHost:
 def runs_of(
     host: ModelHost, *, facts: tuple[int, ...] = (0, 1), rows: int = 64, sigma: float = 1.0
 ) -> NoisyRuns:
-    asked = ask(host, [ASKED[i] for i in facts])
+    asked = tokenize(host, [ASKED[i] for i in facts])
     noise = [draw(host, one, rows=NOISY, sigma=sigma, seed=0) for one in asked]
     return NoisyRuns(host, asked, noise, rows=rows)
 
@@ -46,7 +46,7 @@ def last(fact: int) -> int:
     return len(ASKED[fact].prompt) - 1
 
 
-EVERYWHERE = tuple((part, layer) for part in Part for layer in range(LAYERS))
+EVERYWHERE = tuple((part, layer) for part in TracedPart for layer in range(LAYERS))
 
 
 def test_noise_changes_the_probability(any_host):
@@ -57,7 +57,7 @@ def test_noise_changes_the_probability(any_host):
 
 
 @pytest.mark.parametrize(
-    "places", [EVERYWHERE, *(((Part.HIDDEN, layer),) for layer in range(LAYERS))], ids=str
+    "places", [EVERYWHERE, *(((TracedPart.HIDDEN, layer),) for layer in range(LAYERS))], ids=str
 )
 def test_restoring_every_token_gives_back_the_clean_probability(any_host, places):
     runs = runs_of(any_host)
@@ -74,7 +74,7 @@ def test_restoring_nothing_gives_the_corrupted_probability(any_host):
     )
 
 
-@pytest.mark.parametrize("part", list(Part))
+@pytest.mark.parametrize("part", list(TracedPart))
 def test_without_noise_there_is_nothing_to_change(any_host, part):
     # Some layers add to their modules' outputs in place: what was recorded has to be what was put out.
     runs = runs_of(any_host, sigma=0.0)
@@ -105,10 +105,10 @@ def test_many_restorations_at_once_score_as_one_at_a_time(any_host):
         (fact, Restoration((token,), ((part, layer),), frozen))
         for fact in (0, 1)
         for layer in range(LAYERS)
-        for part in Part
+        for part in TracedPart
         for token, frozen in (
             (last(fact), ()),
-            (subject_last[fact], tuple((Part.MLP, later) for later in range(layer + 1, LAYERS))),
+            (subject_last[fact], tuple((TracedPart.MLP, later) for later in range(layer + 1, LAYERS))),
         )
     ]
     together = scores(runs_of(any_host), *tries)
@@ -119,9 +119,9 @@ def test_many_restorations_at_once_score_as_one_at_a_time(any_host):
         assert scores(alone[fact], (0, restoration)) == pytest.approx([score], rel=1e-4)
 
 
-@pytest.mark.parametrize("part", [Part.MLP, Part.ATTENTION])
+@pytest.mark.parametrize("part", [TracedPart.MLP, TracedPart.ATTENTION])
 def test_a_window_scores_as_in_a_run_written_out_by_hand(gpt2, part):
-    asked = ask(gpt2, [Statement(prompt="Peru speaks", subject="Peru", answer="Norwegian")])
+    asked = tokenize(gpt2, [Statement(prompt="Peru speaks", subject="Peru", answer="Norwegian")])
     noise = draw(gpt2, asked[0], rows=2, sigma=1.0, seed=3)
     runs = NoisyRuns(gpt2, asked, [noise], rows=8)
     at = asked[0].subject[-1]
@@ -129,7 +129,7 @@ def test_a_window_scores_as_in_a_run_written_out_by_hand(gpt2, part):
 
     ids = torch.tensor([asked[0].ids])
     layers = [gpt2.model.transformer.h[layer] for layer in window]
-    modules = [block.mlp if part is Part.MLP else block.attn for block in layers]
+    modules = [block.mlp if part is TracedPart.MLP else block.attn for block in layers]
     kept, handles = {}, []
 
     def record(module, _, output):
@@ -156,12 +156,12 @@ def test_a_window_scores_as_in_a_run_written_out_by_hand(gpt2, part):
 
 
 def test_severing_takes_away_what_the_severed_part_carries(gpt2):
-    asked = ask(gpt2, [Statement(prompt="Peru speaks", subject="Peru", answer="Norwegian")])
+    asked = tokenize(gpt2, [Statement(prompt="Peru speaks", subject="Peru", answer="Norwegian")])
     runs = NoisyRuns(gpt2, asked, [draw(gpt2, asked[0], rows=4, sigma=1.0, seed=3)], rows=8)
     at = (asked[0].subject[-1],)
-    hidden = ((Part.HIDDEN, 0),)
-    severed = tuple((part, layer) for part in (Part.MLP, Part.ATTENTION) for layer in (1, 2))
-    held = (*severed, (Part.HIDDEN, 1), (Part.HIDDEN, 2))
+    hidden = ((TracedPart.HIDDEN, 0),)
+    severed = tuple((part, layer) for part in (TracedPart.MLP, TracedPart.ATTENTION) for layer in (1, 2))
+    held = (*severed, (TracedPart.HIDDEN, 1), (TracedPart.HIDDEN, 2))
 
     whole, cut, nothing = scores(
         runs,
@@ -177,7 +177,7 @@ def test_severing_takes_away_what_the_severed_part_carries(gpt2):
 def test_no_hook_stays_behind(gpt2):
     runs = NoisyRuns(
         gpt2,
-        asked := ask(gpt2, [Statement(prompt="Peru speaks", subject="Peru", answer="Norwegian")]),
+        asked := tokenize(gpt2, [Statement(prompt="Peru speaks", subject="Peru", answer="Norwegian")]),
         [draw(gpt2, asked[0], rows=2, sigma=1.0, seed=0)],
         rows=4,
     )

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from guardedit.core.errors import MalformedCorrection, SubjectNotFound, UsageError
-from guardedit.lab.locating.statements import Statement, answered, ask, read_statements
+from guardedit.lab.locating.statements import Statement, answered, read_statements, tokenize
 
 
 def test_a_file_has_one_fact_a_line_with_the_subject_filled_in_or_not(tmp_path):
@@ -26,9 +26,9 @@ def test_a_file_has_one_fact_a_line_with_the_subject_filled_in_or_not(tmp_path):
     [
         ("{broken", r"facts.jsonl:2: not JSON"),
         ("[1]", "expected an object"),
-        (json.dumps({"prompt": "{} is", "subject": "Oslo"}), "answer must be a text"),
-        (json.dumps({"prompt": "{} is", "subject": " ", "answer": "a"}), "subject must be a text"),
-        (json.dumps({"prompt": "It is", "subject": "Oslo", "answer": "a"}), "does not hold the subject"),
+        (json.dumps({"prompt": "{} is", "subject": "Oslo"}), "answer must be a non-empty text"),
+        (json.dumps({"prompt": "{} is", "subject": " ", "answer": "a"}), "subject must be a non-empty text"),
+        (json.dumps({"prompt": "It is", "subject": "Oslo", "answer": "a"}), "does not contain the subject"),
     ],
 )
 def test_a_wrong_line_is_named(tmp_path, line, problem):
@@ -43,14 +43,14 @@ def test_an_empty_or_missing_file_is_refused(tmp_path):
     empty = tmp_path / "empty.jsonl"
     empty.write_text("\n")
 
-    with pytest.raises(UsageError, match="holds no facts"):
+    with pytest.raises(UsageError, match="contains no facts"):
         read_statements(empty)
     with pytest.raises(UsageError, match="cannot read the facts"):
         read_statements(tmp_path / "missing.jsonl")
 
 
 def test_the_subject_and_the_answer_are_found_among_the_tokens(gpt2):
-    [asked] = ask(
+    [asked] = tokenize(
         gpt2, [Statement(prompt="The mother tongue of Ann Lee is", subject="Ann Lee", answer="Polish")]
     )
 
@@ -66,11 +66,11 @@ def test_all_of_an_answer_has_to_be_right(host, statements):
         prompt=statements[0].prompt, subject=statements[0].subject, answer=statements[0].answer + " Polish"
     )
 
-    assert list(answered(host, ask(host, [*statements, begun]))) == [True] * len(statements) + [False]
+    assert list(answered(host, tokenize(host, [*statements, begun]))) == [True] * len(statements) + [False]
 
 
 def test_what_cannot_be_asked_is_refused(gpt2):
     with pytest.raises(SubjectNotFound):
-        ask(gpt2, [Statement(prompt="It is", subject="Oslo", answer="a")])
+        tokenize(gpt2, [Statement(prompt="It is", subject="Oslo", answer="a")])
     with pytest.raises(MalformedCorrection, match="context"):
-        ask(gpt2, [Statement(prompt="Oslo " * 300, subject="Oslo", answer="a")])
+        tokenize(gpt2, [Statement(prompt="Oslo " * 300, subject="Oslo", answer="a")])

@@ -8,12 +8,12 @@ import torch
 
 from guardedit.core.errors import UsageError
 from guardedit.lab.locating.effects import LAST, SUBJECT_LAST, TOKENS, average
-from guardedit.lab.locating.noise import draw, spread
+from guardedit.lab.locating.noise import draw, embedding_std
 from guardedit.lab.locating.picture import draw_trace
 from guardedit.lab.locating.plan import window_around
 from guardedit.lab.locating.report import numbers, peaks, summary
-from guardedit.lab.locating.restore import Part
-from guardedit.lab.locating.statements import Statement, ask
+from guardedit.lab.locating.restore import TracedPart
+from guardedit.lab.locating.statements import Statement, tokenize
 from guardedit.lab.locating.trace import Trace, TraceSettings, trace
 
 SETTINGS = TraceSettings(count=4, noisy_rows=3, rows=48)
@@ -43,7 +43,7 @@ def test_the_noise_hides_what_the_model_knows(found):
 
 
 def test_the_last_state_of_all_brings_back_the_whole_answer(found):
-    hidden = found.effects[Part.HIDDEN].mean
+    hidden = found.effects[TracedPart.HIDDEN].mean
 
     assert hidden[LAST, -1] == pytest.approx(found.total_effect, abs=1e-4)
     assert np.nan_to_num(hidden[:LAST, -1]) == pytest.approx(0, abs=1e-5)  # nothing reads these any more
@@ -51,7 +51,9 @@ def test_the_last_state_of_all_brings_back_the_whole_answer(found):
 
 def test_severing_nothing_leaves_the_effect_as_it_is(found):
     for severed in found.severed.values():  # behind the last layer there is nothing to sever
-        assert severed.mean[-1] == pytest.approx(found.effects[Part.HIDDEN].mean[SUBJECT_LAST, -1], abs=1e-5)
+        assert severed.mean[-1] == pytest.approx(
+            found.effects[TracedPart.HIDDEN].mean[SUBJECT_LAST, -1], abs=1e-5
+        )
 
 
 def test_equal_seeds_trace_equally_and_others_do_not(gpt2, statements, traced):
@@ -70,7 +72,7 @@ def test_the_number_of_rows_in_a_pass_changes_nothing(host, statements):
 
 
 def test_a_facts_noise_does_not_depend_on_its_neighbours(gpt2, statements):
-    one, other = ask(gpt2, statements[:2])
+    one, other = tokenize(gpt2, statements[:2])
     first = draw(gpt2, one, rows=2, sigma=1.0, seed=0)
 
     assert torch.equal(first, draw(gpt2, one, rows=2, sigma=1.0, seed=0))
@@ -82,12 +84,12 @@ def test_a_facts_noise_does_not_depend_on_its_neighbours(gpt2, statements):
 
 
 def test_the_noise_is_scaled_by_all_embeddings_of_the_subjects(gpt2, statements):
-    asked = ask(gpt2, statements)
+    asked = tokenize(gpt2, statements)
     ids = [one.ids[i] for one in asked for i in one.subject]
 
     expected = gpt2.model.transformer.wte.weight[torch.tensor(ids)].double().std(unbiased=False)
 
-    assert spread(gpt2, asked) == pytest.approx(expected.item())
+    assert embedding_std(gpt2, asked) == pytest.approx(expected.item())
 
 
 def test_facts_that_the_model_does_not_answer_are_skipped_and_counted(gpt2, statements):
@@ -155,7 +157,7 @@ def test_the_picture_is_a_png_even_where_a_kind_of_token_is_missing(tmp_path, gp
     # Of one token, and nothing between it and the end.
     known = Statement(prompt="Peru speaks", subject="Peru", answer="Norwegian")
     found = trace(gpt2, [known], SETTINGS)
-    assert np.isnan(found.effects[Part.HIDDEN].mean).any()
+    assert np.isnan(found.effects[TracedPart.HIDDEN].mean).any()
 
     draw_trace(tmp_path / "trace", found, model="a model")
 

@@ -12,7 +12,7 @@ import pytest
 from guardedit.core.errors import LedgerCorrupt, LedgerError
 from guardedit.ledger.opening import anchor, read_only
 from guardedit.ledger.storage import heads
-from guardedit.ledger.storage.heads import Head, Heads
+from guardedit.ledger.storage.heads import Head, HeadFile
 
 KEY = b"secret"
 
@@ -22,7 +22,7 @@ def lines(folder: Path) -> list[str]:
 
 
 def noted(folder: Path) -> Head:
-    return Heads(folder).read()[-1]
+    return HeadFile(folder).read()[-1]
 
 
 @pytest.fixture
@@ -146,7 +146,7 @@ def test_a_chain_that_was_forged_from_the_middle_on_is_refused(sent, folder, ref
 
 def test_a_missing_file_of_heads_is_refused(sent, folder, refused):
     (folder / "ledger.head").unlink()
-    refused("is missing or empty, so nothing says whether events were cut off")
+    refused("is missing or empty, so nothing shows whether events were cut off")
     (folder / "ledger.head").write_bytes(b"")
     refused("is missing or empty")
 
@@ -189,7 +189,7 @@ def test_a_note_that_cannot_be_made_keeps_the_commit_and_refuses_the_next(ledger
     aside.rename(head)
     ledger.note("third", {})
     assert [kind for _, kind, _ in ledger.events(since=1)] == ["first", "third"]
-    assert [head.seq for head in Heads(folder).read()[-2:]] == [2, 3]
+    assert [head.seq for head in HeadFile(folder).read()[-2:]] == [2, 3]
 
 
 def test_the_file_stays_short(ledger, open_ledger, folder, monkeypatch):
@@ -224,7 +224,7 @@ class TestSigned:
         refused(f"wrong signature at event {seq - 1}", key=KEY)
 
     def test_a_line_without_signature_is_refused(self, signed, folder, refused):
-        Heads(folder).append(1, "a" * 64)
+        HeadFile(folder).append(1, "a" * 64)
         refused("not signed at event 1", key=KEY)
 
     def test_who_writes_needs_the_key_and_who_reads_does_not(self, signed, open_ledger, folder, make):

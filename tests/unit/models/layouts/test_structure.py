@@ -121,14 +121,14 @@ def test_the_account_says_what_was_found_one_line_each(name):
     assert all("\n" not in line for line in found.account)
     subjects = [line.partition(":")[0] for line in found.account]
     assert subjects == [
-        "decoder layers", "down projection", "attention", "attention and MLP", "norm behind the MLP",
-        "final norm", "head", "embedding", "logits", "run by themselves",
+        "decoder layers", "down projection", "attention", "attention and MLP", "norm after the MLP",
+        "final norm", "head", "embedding", "logits", "tested one by one",
     ]  # fmt: skip
     said = dict(zip(subjects, found.account, strict=True))
     assert f"{found.layout.mlp_out}, " in said["down projection"]
     assert f"from f = {F} to d = {D}" in said["down projection"]
-    assert (found.layout.after_mlp or "none") in said["norm behind the MLP"]
-    assert ("side by side" in said["attention and MLP"]) == found.layout.parallel_attention
+    assert (found.layout.after_mlp or "none") in said["norm after the MLP"]
+    assert ("parallel" in said["attention and MLP"]) == found.layout.parallel_attention
     assert ("caps" in said["logits"]) == (name == "gemma2")
 
 
@@ -171,7 +171,7 @@ H1 = {"mamba_d_ssm": 32, "mamba_n_heads": 4, "mamba_d_head": 8, "mamba_d_state":
 REFUSED = {
     "a scaled value": (
         lambda: GraniteConfig(**SIZES, residual_multiplier=0.22),
-        r"mlp\.down_proj \(multiplied by 0\.22 on its way\)",
+        r"mlp\.down_proj \(multiplied by 0\.22 first\)",
     ),
     "a norm over the whole sum": (
         lambda: OPTConfig(**OPT_SIZES, do_layer_norm_before=False),
@@ -187,7 +187,7 @@ REFUSED = {
     ),
     "no final norm": (
         lambda: OPTConfig(**OPT_SIZES, _remove_final_layer_norm=True),
-        "no norm stands between",
+        "there is no norm between",
     ),
     "experts": (
         lambda: MixtralConfig(**SIZES, **GROUPED, num_local_experts=4),
@@ -195,15 +195,15 @@ REFUSED = {
     ),
     "a shared expert beside others": (
         lambda: DeepseekV2Config(**SIZES, **DEEPSEEK, first_k_dense_replace=0),
-        r"mlp\.shared_experts\.down_proj is not all",
+        r"mlp\.shared_experts\.down_proj are not the only modules",
     ),
     "one dense layer, then experts": (
         lambda: DeepseekV2Config(**SIZES, **DEEPSEEK, first_k_dense_replace=1),
-        r"is not all|not built as layer 0",
+        r"are not the only modules|built differently from layer 0",
     ),
     "two kinds of attention": (
         lambda: Qwen3NextConfig(**{**SIZES, **NEXT}),
-        "layer 3 is not built as layer 0",
+        "layer 3 is built differently from layer 0",
     ),
     "two mixers in a layer": (
         lambda: FalconH1Config(**SIZES, **GROUPED, **H1),
@@ -237,7 +237,7 @@ def test_a_layer_that_is_not_run_by_itself_must_still_be_built_alike():
     assert "layers 0, 2, 4" in find_structure(model).account[-1]
     narrow = LlamaConfig(**{**SIZES, **GROUPED, "intermediate_size": F // 2})
     model.model.layers[3].mlp = build(narrow).model.layers[0].mlp
-    with pytest.raises(UnknownLayout, match=r"layer 3 is not built as layer 0: mlp\.down_proj"):
+    with pytest.raises(UnknownLayout, match=r"layer 3 is built differently from layer 0: mlp\.down_proj"):
         find_structure(model)
 
 

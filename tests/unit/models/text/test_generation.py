@@ -83,7 +83,7 @@ def test_a_space_at_the_end_of_a_prompt_changes_nothing(host):
 
 @pytest.mark.parametrize("prompt", ["", "  "])
 def test_an_empty_prompt_is_refused(gpt2, prompt):
-    with pytest.raises(MalformedCorrection, match="empty prompt"):
+    with pytest.raises(MalformedCorrection, match="a prompt is empty"):
         gpt2.complete(["Anne", prompt])
 
 
@@ -91,5 +91,5 @@ def test_a_prompt_that_leaves_no_room_for_its_answer_is_refused(gpt2):
     prompt = "Peru" + " Peru" * 18
     tokens = len(encode(gpt2.tokenizer, prompt))
     assert tokens < gpt2.context < tokens + 12
-    with pytest.raises(MalformedCorrection, match=f"has {tokens} tokens.*holds 64 with 12 kept"):
+    with pytest.raises(MalformedCorrection, match=f"has {tokens} tokens.*holds 64 with 12 reserved"):
         gpt2.complete([prompt])

@@ -223,5 +223,5 @@ def test_without_a_place_a_name_is_found_in_any_spelling_but_not_inside_another_
 
 @pytest.mark.parametrize("at", [(0, 0), (3, 2), (-1, 3), (30, 90)])
 def test_a_place_outside_the_prompt_is_refused(tokenizer, at):
-    with pytest.raises(SubjectNotFound, match="does not hold"):
+    with pytest.raises(SubjectNotFound, match="does not contain"):
         subject_last(tokenizer, "York is not New York", "York", at)

@@ -12,7 +12,7 @@ from guardedit.models.host import ModelHost
 from guardedit.models.matrices import tensor_sha256
 from guardedit.models.weights.factors import Factors, from_payload, to_payload
 from guardedit.models.weights.fold import Fold
-from guardedit.models.weights.statistics import collect
+from guardedit.models.weights.second_moments import collect
 
 IDS = torch.tensor([[5, 6, 7, 8, 9]])
 
@@ -211,7 +211,7 @@ def test_moments_of_another_width_are_refused(gpt2, moments, make_edits):
     from dataclasses import replace
 
     narrow = {1: replace(moments[1], C=torch.eye(3).double())}
-    with pytest.raises(EditError, match="3 wide, the keys 24"):
+    with pytest.raises(EditError, match="width 3, the keys 24"):
         Fold(gpt2, narrow, background_weight=1.0, ridge=1.0).fold(make_edits(1))
 
 

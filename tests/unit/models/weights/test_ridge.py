@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from guardedit.core.errors import EditDiverged, EditError
-from guardedit.models.weights.ridge import Ridge, shares
+from guardedit.models.weights.ridge import Ridge, dual_coefficients
 
 D, F, N = 8, 32, 6
 
@@ -25,8 +25,8 @@ def problem():
 def dual(C, K, R, *, background_weight: float, ridge: float = 0.0):
     """Delta [D, F] as the fold computes it."""
     solver = Ridge(C=C, spectrum=torch.linalg.eigvalsh(C), background_weight=background_weight, ridge=ridge)
-    U = torch.stack([solver.spread(k) for k in K.t()], dim=1)
-    return shares(R, K, U) @ U.t()
+    U = torch.stack([solver.solve(k) for k in K.t()], dim=1)
+    return dual_coefficients(R, K, U) @ U.t()
 
 
 def primal(C, K, R, *, background_weight: float, ridge: float = 0.0):
@@ -126,7 +126,7 @@ def test_the_expected_length_is_that_of_background_keys(problem):
     C, _, _ = problem
     solver = Ridge(C=C, spectrum=torch.linalg.eigvalsh(C), background_weight=3.0, ridge=0.5)
     keys = torch.linalg.cholesky(C) @ torch.eye(F, dtype=torch.float64) * F**0.5  # sum k k^T / F = C
-    lengths = [float(k @ solver.spread(k)) for k in keys.t()]
+    lengths = [float(k @ solver.solve(k)) for k in keys.t()]
     assert sum(lengths) / F == pytest.approx(solver.expected_length)
 
 

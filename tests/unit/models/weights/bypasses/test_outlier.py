@@ -46,13 +46,13 @@ def test_no_change_has_no_length(C):
 
 
 def test_only_tokens_that_the_change_moves_far_enough_are_moved():
-    bypass = OutlierBypass(layer=0, left=torch.eye(2), right=torch.eye(2), least=1.0)
+    bypass = OutlierBypass(layer=0, left=torch.eye(2), right=torch.eye(2), threshold=1.0)
     keys = torch.tensor([[[0.9, 0.0], [0.0, 1.1]]])
     assert torch.equal(bypass(keys, torch.zeros(1, 2, 2)), torch.tensor([[[0.0, 0.0], [0.0, 1.1]]]))
 
 
 def test_the_same_token_is_judged_alike_alone_and_among_others():
-    bypass = OutlierBypass(layer=0, left=torch.eye(2), right=torch.eye(2), least=1.0)
+    bypass = OutlierBypass(layer=0, left=torch.eye(2), right=torch.eye(2), threshold=1.0)
     keys, values = 3 * torch.randn(2, 7, 2), torch.zeros(2, 7, 2)
     alone = torch.stack([bypass(keys[:, t : t + 1], values[:, :1], t)[:, 0] for t in range(7)], dim=1)
     assert torch.equal(bypass(keys, values), alone)
@@ -65,7 +65,7 @@ def test_a_higher_alpha_lets_less_through(folding, moments):
     def least(alpha):
         factors = Factors.keyed("hooked", layer=1, key=key, value=value, extra={"alpha": torch.tensor(alpha)})
         edit = WeightEdit(subject="s", facts=("f",), method="test", payload=to_payload(factors))
-        return folding.fold([edit]).bypasses[0].least
+        return folding.fold([edit]).bypasses[0].threshold
 
     assert least(0.0) < least(2.0) < least(8.0)
 

@@ -26,7 +26,7 @@ def edit(part):
 
 @pytest.fixture
 def router():
-    return RouterBypass(layer=0, change=torch.eye(2), least=1.0)
+    return RouterBypass(layer=0, change=torch.eye(2), threshold=1.0)
 
 
 def routed(router, lengths, past=0):
@@ -84,8 +84,8 @@ def test_a_merge_drops_the_smallest_entries_and_a_single_shard_loses_nothing():
 
 def test_the_quietest_live_edit_sets_the_threshold(folding):
     loud, quiet = edit(factors(activation=4.0)), edit(factors(activation=1.0, seed=1))
-    assert folding.fold([loud, quiet]).bypasses[0].least == 0.5
-    assert folding.fold([loud]).bypasses[0].least == 2.0
+    assert folding.fold([loud, quiet]).bypasses[0].threshold == 0.5
+    assert folding.fold([loud]).bypasses[0].threshold == 2.0
 
 
 def test_an_edit_without_a_shard_is_refused(folding):

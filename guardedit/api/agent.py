@@ -1,0 +1,270 @@
+"""`guardedit.open`: the whole system from Python, as a context manager.
+
+The same parts as `guardedit run`, driven by the caller: corrections are handed in, `settle` works until
+nothing waits, questions are answered by the serving epoch.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+import uuid
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, Literal, Self, overload
+
+from guardedit.agent.parts import StepReport
+from guardedit.api.corrections import CorrectionLike, decoded
+from guardedit.core.correction import Correction
+from guardedit.core.epoch import Epoch
+from guardedit.core.errors import SourceError
+from guardedit.core.fact import Fact
+from guardedit.core.messages import Delivery, Fate, Receipt
+from guardedit.core.serving import Answer
+from guardedit.ledger.sqlite_ledger import SqliteLedger
+from guardedit.ledger.storage.lock import DriverLock
+from guardedit.policy.load import load_policy
+from guardedit.policy.schema import Policy
+from guardedit.runtime.drive import drain
+from guardedit.runtime.opening import inbox
+from guardedit.runtime.system import System, open_system
+from guardedit.settings import Settings, shipped_policy
+
+#: What the inbox names as the source of a message from this API.
+SOURCE = "api"
+
+
+def open(  # noqa: A001 - read as guardedit.open
+    home: str | os.PathLike[str],
+    *,
+    model: str | os.PathLike[str] | None = None,
+    policy: str | os.PathLike[str] | None = None,
+    runtime: Literal["local", "ray"] | None = None,
+    **settings: Any,
+) -> Agent:
+    """Open the system whose ledger is in `home`, and start its parts.
+
+    Whatever is not given comes from the `GUARDEDIT_*` environment variables, as for the command line. No
+    metrics are served unless `metrics` is given.
+
+    Args:
+        home: folder of the ledger; made when missing. One process at a time may have it open.
+        model: folder of the base model in Hugging Face format; default: the embedded demo model.
+        policy: policy file, or the name of a shipped one such as `memory-only`; default: `default`.
+        runtime: `local` runs everything in this process, `ray` in Ray actors.
+        **settings: further fields of `guardedit.settings.Settings`, such as `probes` or `device`.
+
+    Raises:
+        UsageError: a setting is unknown or wrong, or model and ledger do not fit.
+        PolicyError: the policy cannot be used; the message lists every problem.
+        LedgerBusy: another process has the ledger open as its coordinator.
+
+    >>> with guardedit.open("runs/x", model="/models/my-llama") as agent:  # doctest: +SKIP
+    ...     agent.ask("The headquarters of Stelco are in").text
+    'Hamilton'
+    """
+    found = Settings.from_environment(os.environ)
+    given = {"home": Path(home), "metrics": None, **settings}
+    if model is not None:
+        given["model"] = os.fspath(model)
+    if policy is not None:
+        given["policy"] = _policy_file(os.fspath(policy))
+    if runtime is not None:
+        given["runtime"] = runtime
+    found = replace(found, **given)
+    rules = load_policy(found.policy)
+    with ExitStack() as undo:
+        undo.enter_context(DriverLock(found.home))
+        system = undo.enter_context(open_system(found, rules))
+        ledger = undo.enter_context(inbox(found))
+        return Agent(system, ledger, found, rules, undo.pop_all())
+
+
+class Agent:
+    """A running guardedit. Made by `guardedit.open`; a context manager.
+
+    Methods may be called from one thread at a time, except `ask`, which may overlap with anything.
+    """
+
+    def __init__(
+        self, system: System, ledger: SqliteLedger, settings: Settings, policy: Policy, undo: ExitStack
+    ) -> None:
+        self._system, self._ledger, self._undo = system, ledger, undo
+        self._settings, self._policy = settings, policy
+        self._submission, self._count = uuid.uuid4().hex, 0
+        self._unsettled: dict[str, None] = {}  # ids in the order of their submission
+
+    @overload
+    def submit(self, correction: CorrectionLike, /) -> str: ...  # type: ignore[overload-overlap]
+
+    @overload
+    def submit(self, correction: Iterable[CorrectionLike], /) -> list[str]: ...
+
+    def submit(self, correction: CorrectionLike | Iterable[CorrectionLike], /) -> str | list[str]:
+        """Put one correction, or many, into the durable inbox.
+
+        Returns:
+            The correction's id, or a list of ids. Without an `id` in the correction one is derived from
+            its content.
+
+        Raises:
+            MalformedCorrection, SubjectNotFound: naming field, value and remedy. Of many, none is stored.
+        """
+        if isinstance(correction, Correction | Mapping | str | bytes):
+            return self._receive([correction])[0]
+        return self._receive(list(correction))
+
+    def settle(
+        self, *, timeout_s: float | None = None, tell: Callable[[str], None] | None = None
+    ) -> list[Receipt]:
+        """Work until nothing waits: decide, remember, try edits, commit.
+
+        Args:
+            timeout_s: stop after the turn that is under way then; what waits stays in the inbox.
+            tell: called with a line of text whenever something changed.
+
+        Returns:
+            What became of each correction that was submitted since the last call, in that order. Its fate is
+            `received` where it still waits.
+
+        Raises:
+            SourceError: a broker is away. Everything else was done.
+        """
+        stop = threading.Event()
+        timer = threading.Timer(timeout_s, stop.set) if timeout_s is not None else None
+        if timer is not None:
+            timer.daemon = True
+            timer.start()
+        try:
+            away = drain(self._system, stop, lambda report: tell(_line(report)) if tell else None)
+        finally:
+            if timer is not None:
+                timer.cancel()
+        receipts = [
+            self._ledger.receipt(name) or Receipt(correction_id=name, fate=Fate.RECEIVED)
+            for name in self._unsettled
+        ]
+        self._unsettled = {r.correction_id: None for r in receipts if r.fate is Fate.RECEIVED}
+        if away:
+            raise SourceError(away)
+        return receipts
+
+    @overload
+    def ask(self, question: str, /, *, tenant: str = "default") -> Answer: ...  # type: ignore[overload-overlap]
+
+    @overload
+    def ask(self, question: Sequence[str], /, *, tenant: str = "default") -> list[Answer]: ...
+
+    def ask(self, question: str | Sequence[str], /, *, tenant: str = "default") -> Answer | list[Answer]:
+        """Answer one question, or several from one epoch. A question ends where its answer begins.
+
+        Args:
+            question: such as `"The capital of Norway is"`.
+            tenant: whose facts count, beside those of `default`.
+
+        Returns:
+            Text, epoch, placement, the ids of the facts used and the memory's score for them.
+        """
+        if isinstance(question, str):
+            return self._system.ask([question], tenant=tenant)[0]
+        return self._system.ask(list(question), tenant=tenant)
+
+    def facts(self, *, tenant: str | None = None) -> list[Fact]:
+        """The live facts, of one tenant or of all, the latest change last; none that has expired."""
+        now_s = time.time()
+        live = self._ledger.live().values() if self._ledger.refs() else ()
+        return [fact for fact in live if tenant in (None, fact.key.tenant) and not fact.expired(now_s)]
+
+    def epochs(self) -> list[Epoch]:
+        """All epochs, oldest first."""
+        return self._ledger.epochs()
+
+    def undo(self, fact_id: str) -> Epoch:
+        """Take one fact back, whatever came after it. Its key has the fact before it again, if any.
+
+        Raises:
+            UsageError: no live fact has this id.
+            GuardError: the weights without it could not be measured; nothing was changed.
+        """
+        return self._system.undo(fact_id)
+
+    def redo(self, fact_id: str) -> Epoch:
+        """Bring back a fact that was taken back. Errors as `undo`."""
+        return self._system.redo(fact_id)
+
+    def roll_back(self, to: int, *, facts_too: bool = False) -> Epoch:
+        """Serve the weights of epoch `to` again.
+
+        Args:
+            to: number of an earlier epoch.
+            facts_too: also the facts of that epoch. Without it no fact is lost: those that leave the weights
+                are answered from memory.
+
+        Raises:
+            UsageError: there is no such epoch.
+        """
+        return self._system.roll_back(to, facts_too=facts_too)
+
+    def status(self) -> Any:
+        """Counts, ratios and refs as they are now."""
+        return self._system.status()
+
+    def verify(self) -> list[str]:
+        """Recompute every hash of the ledger; what is wrong, in sentences. An empty list: nothing."""
+        return self._ledger.verify()
+
+    def export(self, folder: str | os.PathLike[str]) -> Path:
+        """Write the base model with the serving epoch's weight edits as a Hugging Face folder.
+
+        `guardedit.json` in it names the epoch and the digests, and lists the facts in the weights;
+        `memory_facts.jsonl` holds those that only the memory answers, which the exported model does not know.
+
+        Args:
+            folder: made when missing; must be empty.
+
+        Raises:
+            UsageError: the folder is not empty.
+            EditError: an edit is not in a matrix but beside it (methods `grace`, `wise`, `ultraedit`...).
+        """
+        from guardedit.assembly.exporting import export_epoch
+
+        return export_epoch(self._settings, self._policy, self._ledger, Path(folder))
+
+    def close(self) -> None:
+        """Stop all parts and give the ledger back. Safe to call twice."""
+        self._undo.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        home, model = str(self._settings.home), self._settings.model or "the embedded one"
+        return f"<guardedit.Agent home={home!r} model={model!r}>"
+
+    def _receive(self, given: Sequence[CorrectionLike]) -> list[str]:
+        read = [decoded(one) for one in given]
+        deliveries = []
+        for raw, _ in read:
+            self._count += 1
+            position = f"{self._submission}:{self._count}"
+            deliveries.append(Delivery(raw=raw, source=SOURCE, position=position))
+        self._ledger.receive(deliveries)
+        ids = [correction.id for _, correction in read]
+        self._unsettled.update(dict.fromkeys(ids))
+        return ids
+
+
+def _policy_file(name: str) -> Path:
+    shipped = shipped_policy(f"{name}.yaml")
+    return Path(name) if Path(name).exists() or not shipped.is_file() else shipped
+
+
+def _line(report: StepReport) -> str:
+    epoch = report.epoch.number if report.epoch else "?"
+    return f"epoch {epoch}: {report.settled} settled, {report.promoted} promoted"

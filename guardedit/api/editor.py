@@ -1,0 +1,350 @@
+"""`guardedit.Editor`: one editing method on a transformers model that is already in memory.
+
+No ledger, no guard and no policy: this is the editing engine alone, for notebooks and experiments.
+"""
+
+from __future__ import annotations
+
+import copy
+import json
+import os
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, fields, replace
+from pathlib import Path
+from typing import Any, Self
+
+import torch
+from torch import nn
+
+from guardedit.agent.deciding import first_version
+from guardedit.api.corrections import CorrectionLike, decoded
+from guardedit.core.correction import Correction, Op
+from guardedit.core.errors import UsageError
+from guardedit.core.fact import Fact
+from guardedit.core.probe import Question
+from guardedit.core.proposal import WeightEdit
+from guardedit.core.protocols import SubjectGroup
+from guardedit.editing.edit_card import EditCard, parse_card
+from guardedit.editing.registry import Registry
+from guardedit.editing.settings import EditSettings, JointSettings
+from guardedit.editing.setup import Setup
+from guardedit.models.background import background_texts
+from guardedit.models.bypass import Patch, attached
+from guardedit.models.host import ModelHost
+from guardedit.models.matrices import write
+from guardedit.models.weights.fold import Fold
+from guardedit.models.weights.second_moments import load_or_collect
+
+#: In the model's folder: where and how it is edited, texts of its kind, trained editors.
+CARD, BACKGROUND, TRAINED = "edit_card.json", "background.json", "editors"
+#: Sampled tokens for each dimension of a key, where no texts are given.
+TOKENS_PER_DIMENSION = 24
+
+
+class Editor:
+    """One editing method on a loaded model.
+
+    The model's own code, mode (train or eval) and `requires_grad` are left alone: an edit puts other
+    tensors in the place of the edited matrices, and undo puts the former ones back, bit for bit. Use one
+    editor at a time for a model: what another editor has edited is taken for the base model.
+
+    Args:
+        method: such as `memit`, `rome`, `joint`; `guardedit editors list` shows all, filters are added as in
+            `memit+rect`.
+        model: a Hugging Face causal language model. Do not train it while it is edited.
+        tokenizer: its fast tokenizer.
+        layer: where methods edit that change one layer; default: the edit card's.
+        layers: where methods edit that spread a change over several; default: the card's, else `layer`.
+        settings: numbers of the method by name (fields of `guardedit.editing.settings.EditSettings`, or of
+            `JointSettings` for `joint`), on top of the card's.
+        texts: ordinary texts for second moments, 24 tokens for each dimension of a key or more; default:
+            sampled from the model, which takes as long as it takes to generate them.
+        known: questions about other subjects with their answers, for methods that preserve them.
+        cache: folder for what was computed of the base model (second moments, sampled texts), so that the
+            next editor of this model has it at once; default: `guardedit` in the user's cache folder.
+        seed: of everything that is sampled.
+
+    Raises:
+        UsageError: no such method or setting; no layer is named and there is no edit card.
+        UnknownLayout: the model's architecture is not understood.
+
+    Examples:
+        >>> import tempfile, guardedit
+        >>> model, tokenizer = guardedit.demo_model()
+        >>> editor = guardedit.Editor("ft-m", model, tokenizer, cache=tempfile.mkdtemp())
+        >>> with editor.edit({"subject": "Stelco", "prompt": "The headquarters of {} are in",
+        ...                   "target_new": "Hamilton"}) as edited:
+        ...     edited.results[0].answer
+        'Hamilton'
+        >>> editor.live
+        ()
+    """
+
+    def __init__(
+        self,
+        method: str,
+        model: Any,
+        tokenizer: Any,
+        *,
+        layer: int | None = None,
+        layers: Sequence[int] | None = None,
+        settings: Mapping[str, Any] | None = None,
+        texts: Sequence[str] | None = None,
+        known: Sequence[Question] = (),
+        cache: str | os.PathLike[str] | None = None,
+        seed: int = 0,
+    ) -> None:
+        registry = Registry()
+        registry.resolve(method.partition("+")[0])  # before anything slow
+        name = str(getattr(model.config, "_name_or_path", ""))
+        folder = Path(name) if name else None  # a model that was made in memory has none
+        card = _card(folder)
+        places = _places(layer, layers, card)
+        edit, joint = _settings(method, card, settings or {})
+        self.method = method
+        self._model = model
+        # The engine works on a second model of the same tensors, so that nothing of it shows on the caller's.
+        self._host = ModelHost(_twin(model), copy.deepcopy(tokenizer))
+        host = self._host
+        if card is not None and card.base_sha256 not in (None, host.base_sha256):
+            raise UsageError(
+                f"{folder}/{CARD} is the edit card of another model, {card.base_sha256[:12]}; this one is "
+                f"{host.base_sha256[:12]}: name the layers yourself, or remove the card"
+            )
+        where = sorted({places[0], *places[1]})
+        for one in where:
+            host.decoder_layer(one)  # UsageError for one that the model does not have
+        kept_in = _user_cache() if cache is None else Path(cache)
+        background = tuple(_texts(folder, host, texts, kept_in, seed))
+        moments = load_or_collect(kept_in, host, background, where)
+        trained = folder and folder / TRAINED
+        setup = Setup(
+            host=host,
+            fold=Fold(host, moments, background_weight=edit.background_weight, ridge=edit.ridge),
+            moments=moments,
+            layer=places[0],
+            layers=places[1],
+            settings=edit,
+            joint=joint,
+            texts=background,
+            known=tuple(known),
+            trained=trained if trained and trained.is_dir() else None,
+            cache=kept_in,
+            seed=seed,
+        )
+        self._fold = setup.fold
+        self._editor = registry.build(method, setup)
+        self._live: dict[Edited, tuple[WeightEdit, ...]] = {}
+        self._applied = ExitStack()
+
+    @property
+    def live(self) -> tuple[WeightEdit, ...]:
+        """The edits that are in the model now, oldest first."""
+        return tuple(edit for edits in self._live.values() for edit in edits)
+
+    def edit(self, corrections: CorrectionLike | Iterable[CorrectionLike]) -> Edited:
+        """Edit the model so that it answers as the corrections say, on top of the edits that are live.
+
+        Args:
+            corrections: one, or several, which are made together where the method can.
+
+        Returns:
+            What was done and how to undo it. In a `with` statement it is undone at the end.
+
+        Raises:
+            MalformedCorrection: naming field, value and remedy; the model is as it was.
+            EditError: the edits could not be computed; the model is as it was.
+        """
+        one = isinstance(corrections, Correction | Mapping | str | bytes)
+        read = [decoded(given)[1] for given in ([corrections] if one else corrections)]  # type: ignore[union-attr]
+        for correction in read:
+            if correction.op is Op.RETRACT:
+                raise UsageError(
+                    f"the correction about {correction.subject!r} is a retraction: undo the edit instead"
+                )
+        facts = [first_version(correction) for correction in read]
+        proposal = self._editor.propose(_groups(facts), self.live)
+        edited = Edited(self, proposal.seconds)
+        self._show({**self._live, edited: proposal.edits})
+        refused = dict(proposal.refused)
+        answers = self._answers([fact.prompt for fact in facts])
+        edited.results = tuple(
+            EditResult(
+                correction=correction,
+                answer=answer,
+                edited=fact.id not in refused,
+                reason=refused.get(fact.id, ""),
+            )
+            for correction, fact, answer in zip(read, facts, answers, strict=True)
+        )
+        edited.edits = proposal.edits
+        return edited
+
+    def undo(self, edited: Edited) -> None:
+        """Take the edits of one call of `edit` out again, in any order. Calling it twice does nothing."""
+        if edited in self._live:
+            self._show({one: edits for one, edits in self._live.items() if one is not edited})
+
+    def _show(self, live: dict[Edited, tuple[WeightEdit, ...]]) -> None:
+        """Let the caller's model be the base model with these edits."""
+        patch = self._fold.fold([edit for edits in live.values() for edit in edits])
+        self._applied.close()
+        with ExitStack() as undo:
+            _apply(self._model, patch, self._host, undo)
+            self._applied = undo.pop_all()
+        self._live = live
+
+    def _answers(self, prompts: Sequence[str]) -> list[str]:
+        """What the edited model answers, greedily."""
+        with self._host.patched(self._fold.fold(self.live)):
+            return self._host.complete(prompts)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EditResult:
+    """What became of one correction.
+
+    Attributes:
+        correction: as it was given.
+        answer: what the edited model answers to its prompt, greedily.
+        edited: whether the method made an edit for it.
+        reason: why not; empty otherwise.
+    """
+
+    correction: Correction
+    answer: str
+    edited: bool
+    reason: str = ""
+
+    @property
+    def holds(self) -> bool:
+        """Whether the answer is the target."""
+        return self.answer.strip() == self.correction.target_new.strip()
+
+
+class Edited:
+    """The edits of one call of `Editor.edit`, and the way to undo them.
+
+    Attributes:
+        results: one for each correction.
+        edits: the weight edits, one for each subject.
+        seconds: how long the method took.
+    """
+
+    def __init__(self, editor: Editor, seconds: float) -> None:
+        self._editor, self.seconds = editor, seconds
+        self.results: tuple[EditResult, ...] = ()
+        self.edits: tuple[WeightEdit, ...] = ()
+
+    def undo(self) -> None:
+        """Take these edits out; every byte of the model is as it was without them."""
+        self._editor.undo(self)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.undo()
+
+    def __repr__(self) -> str:
+        hold = sum(result.holds for result in self.results)
+        return (
+            f"<Edited by {self._editor.method}: {hold} of {len(self.results)} corrections hold, "
+            f"{self.seconds:.1f} s>"
+        )
+
+
+def demo_model() -> tuple[Any, Any]:
+    """The embedded demo model and its tokenizer, as transformers objects: 5M parameters, for trying out."""
+    from guardedit.models.loading import load_model
+    from guardedit.zoo.train import MODEL_FOLDER
+
+    return load_model(MODEL_FOLDER, device="cpu", dtype=torch.float32)
+
+
+def _apply(model: nn.Module, patch: Patch, host: ModelHost, undo: ExitStack) -> None:
+    """Put a patch into the caller's model; `undo` takes it out again."""
+    for name, stored in patch.matrices.items():
+        undo.callback(write, model, name, write(model, name, stored))
+    for bypass in patch.bypasses:
+        layer = model.get_submodule(host.layout.layer_name(bypass.layer))
+        down = model.get_submodule(host.layout.mlp_out_name(bypass.layer))
+        undo.enter_context(attached(layer, down, bypass))
+
+
+def _twin(model: Any) -> Any:
+    """The same tensors in a second model, which has modes, hooks and `requires_grad` of its own."""
+    shared: dict[int, Any] = {id(p): nn.Parameter(p.data, requires_grad=False) for p in model.parameters()}
+    shared |= {id(buffer): buffer for buffer in model.buffers()}
+    return copy.deepcopy(model, shared)
+
+
+def _groups(facts: Sequence[Fact]) -> list[SubjectGroup]:
+    """Facts by subject: the facts of one subject share its key, so they are one edit."""
+    groups: dict[str, dict[str, Fact]] = defaultdict(dict)
+    for fact in facts:
+        groups[fact.key.subject][fact.id] = fact
+    return [
+        SubjectGroup(subject=subject, facts=tuple(members[name] for name in sorted(members)))
+        for subject, members in sorted(groups.items())
+    ]
+
+
+def _card(folder: Path | None) -> EditCard | None:
+    path = folder and folder / CARD
+    return parse_card(path.read_text(encoding="utf-8"), path) if path and path.is_file() else None
+
+
+def _places(
+    layer: int | None, layers: Sequence[int] | None, card: EditCard | None
+) -> tuple[int, tuple[int, ...]]:
+    """The layer of methods that edit one, and the layers of those that edit several."""
+    several = tuple(sorted({*layers})) if layers else ()
+    if layer is None and several:
+        layer = several[-1]
+    if layer is None and card is None:
+        raise UsageError(
+            "no layer is named and the model has no edit card: give layer=5 or layers=(4, 5, 6); "
+            "`guardedit locate sweep` finds good ones"
+        )
+    if layer is None:
+        assert card is not None
+        return card.layer, card.layers
+    return layer, several or (layer,)
+
+
+def _settings(
+    method: str, card: EditCard | None, given: Mapping[str, Any]
+) -> tuple[EditSettings, JointSettings]:
+    """The defaults, the card's numbers and above them those that were given."""
+    no_numbers: Mapping[str, Any] = {}
+    from_card = (no_numbers, no_numbers) if card is None else (card.edit, card.joint)
+    edit, joint = replace(EditSettings(), **from_card[0]), replace(JointSettings(), **from_card[1])
+    chosen = joint if method.partition("+")[0] == "joint" else edit
+    known = sorted(field.name for field in fields(chosen))
+    if unknown := sorted(set(given) - set(known)):
+        raise UsageError(f"{method} has no setting {unknown[0]!r}; known: {', '.join(known)}")
+    if chosen is joint:
+        return edit, replace(joint, **given)
+    return replace(edit, **given), joint
+
+
+def _user_cache() -> Path:
+    """`guardedit` in XDG_CACHE_HOME, by default ~/.cache."""
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "guardedit"
+
+
+def _texts(
+    folder: Path | None, host: ModelHost, given: Sequence[str] | None, cache: Path, seed: int
+) -> Sequence[str]:
+    """The given texts, else those beside the model, else some sampled from it."""
+    if given is not None:
+        return given
+    path = folder and folder / BACKGROUND
+    if path and path.is_file():
+        found: list[str] = json.loads(path.read_text(encoding="utf-8"))
+        return found
+    width = host.base_matrix(0).shape[1]
+    return background_texts(host, (), tokens=TOKENS_PER_DIMENSION * width, folder=cache, seed=seed)

@@ -1,0 +1,58 @@
+"""Options that hold several values with commas between them."""
+
+from __future__ import annotations
+
+from guardedit.core.errors import UsageError
+
+#: Largest number in a list of facts, widths or lengths: no machine has memory for more.
+MOST = 1_000_000
+
+
+def names_in(text: str | None) -> tuple[str, ...]:
+    """The names between the commas, each once.
+
+    >>> names_in("rome, memit,,rome")
+    ('rome', 'memit')
+    """
+    return tuple(dict.fromkeys(name.strip() for name in (text or "").split(",") if name.strip()))
+
+
+def numbers_in(option: str, text: str | None, *, at_least: int = 0) -> tuple[int, ...]:
+    """The whole numbers between the commas; empty for an empty text.
+
+    Args:
+        option: named in errors.
+        text: as given.
+        at_least: the smallest number allowed.
+
+    Raises:
+        UsageError: not a list of numbers, or a number that is too small or too large.
+    """
+    if not text:
+        return ()
+    try:
+        numbers = tuple(int(part) for part in text.split(","))
+    except ValueError:
+        raise UsageError(f"{option} {text!r} is not a list of numbers: write them as 1,8,64") from None
+    if min(numbers) < at_least:
+        raise UsageError(f"{option} {text!r} holds {min(numbers)}: the smallest allowed is {at_least}")
+    if max(numbers) > MOST:
+        raise UsageError(f"{option} {text!r} holds {max(numbers)}: the largest allowed is {MOST}")
+    return numbers
+
+
+def layers_in(text: str) -> tuple[int, ...] | None:
+    """The layers of `--layers`; None for `all`.
+
+    Raises:
+        UsageError: neither `all` nor a list of layers.
+    """
+    if text.strip() == "all":
+        return None
+    try:
+        layers = tuple(int(part) for part in text.split(","))
+    except ValueError:
+        layers = ()
+    if not layers or min(layers) < 0:
+        raise UsageError(f"--layers {text!r} is neither all nor a list of layers: write them as 2,3,4")
+    return layers

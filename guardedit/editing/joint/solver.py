@@ -1,0 +1,113 @@
+"""Solves one batch of the joint editor: rows, directions and optimised changes, on the model as it stands."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from guardedit.core.proposal import WeightEdit
+from guardedit.core.protocols import SubjectGroup
+from guardedit.editing.joint.directions import Directions, LayerStatistics
+from guardedit.editing.joint.values import JointValues, optimise_jointly
+from guardedit.editing.optimise.contexts import Contexts
+from guardedit.editing.optimise.keys import mean_keys_and_values
+from guardedit.editing.optimise.rows import Row, fact_rows, keep_rows, row_tensors
+from guardedit.editing.optimise.upper_layers import UpperLayers
+from guardedit.editing.settings import JointSettings
+from guardedit.editing.setup import Setup
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Attempt:
+    """One of the two attempts at a batch.
+
+    Attributes:
+        price: share of the usual price of a change.
+        steps: multiple of the steps in the settings.
+        last: whether facts that are not reached are refused; else their subjects are tried again.
+    """
+
+    price: float = 1.0
+    steps: int = 1
+    last: bool = False
+
+
+FIRST = Attempt()
+#: Cheaper and longer: few subjects get here, so their changes harm little and their steps cost little.
+SECOND = Attempt(price=0.25, steps=2, last=True)
+
+
+class JointSolver:
+    """Finds what a batch of edits writes.
+
+    Args:
+        setup: the model and its layers.
+        contexts: prefixes.
+    """
+
+    def __init__(self, setup: Setup, contexts: Contexts) -> None:
+        self._setup, self._contexts = setup, contexts
+        self._statistics: dict[int, LayerStatistics] = {}
+
+    def prepare(self) -> None:
+        """Collect the layers' statistics once. They belong to the base model: no edit may be in place."""
+        if not self._statistics:
+            self._statistics = LayerStatistics.of(self._setup)
+
+    def solve(
+        self, groups: Sequence[SubjectGroup], live: Sequence[WeightEdit], attempt: Attempt
+    ) -> JointValues:
+        """Directions and optimised changes of the groups, on the model with the live edits.
+
+        Raises:
+            CorrectionError: when a row cannot be encoded.
+            EditDiverged: when a loss is not finite.
+        """
+        host, settings = self._setup.host, self._setup.joint
+        with host.patched(self._setup.fold.fold(live)):
+            rows = [row for n, group in enumerate(groups) for row in self._rows(n, group)]
+            tensors = row_tensors(host.tokenizer, rows, context=host.context)
+            upper = UpperLayers(host, self._setup.layers[0], tensors)
+            directions = {
+                layer: Directions.of(
+                    mean_keys_and_values(found, tensors, len(groups), bare_share=settings.bare_share),
+                    self._statistics[layer],
+                    live,
+                )
+                for layer, found in upper.keys_and_values(self._setup.layers).items()
+            }
+            width = host.base_matrix(self._setup.layer).shape[1]
+            return optimise_jointly(
+                upper,
+                rows,
+                tensors,
+                directions,
+                settings=replace(settings, steps=attempt.steps * settings.steps),
+                fill=attempt.price * fill(settings, width, live=len(live), new=len(groups)),
+            )
+
+    def _rows(self, number: int, group: SubjectGroup) -> list[Row]:
+        """Rows of one group: the wordings of its facts, and its answers to keep."""
+        host, settings = self._setup.host, self._setup.joint
+        open_questions = [q.prompt for q in group.keep if q.expected is None]
+        answers = dict(zip(open_questions, host.complete(open_questions), strict=True))
+        changed = [
+            row
+            for fact in group.facts
+            for row in fact_rows(number, fact, group.subject, self._contexts, crossed=False)
+        ]
+        return [*changed, *keep_rows(number, group, answers, limit=settings.keep_limit)]
+
+
+def fill(settings: JointSettings, width: int, *, live: int, new: int) -> float:
+    """How full the layers will be, counting future edits while there is room for them; 1 is full.
+
+    Args:
+        settings: of the joint editor.
+        width: f of an edited layer.
+        live: edits in the model.
+        new: edits in the batch.
+    """
+    full = settings.full_share * width
+    to_come = max(live + new * settings.to_come, settings.expected_edits)
+    return max(live + new, min(to_come, full)) / full

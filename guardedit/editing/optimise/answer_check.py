@@ -1,0 +1,31 @@
+"""Whether the whole model predicts the rows' answers: every layer and every token.
+
+Value optimisation ignores how an edit changes the tokens before its subject's last one; this check does not.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from guardedit.editing.optimise.rows import RowTensors
+from guardedit.models.host import ModelHost
+from guardedit.models.text.out_of_memory import memory_errors
+
+
+def predicts_answers(host: ModelHost, rows: RowTensors) -> Tensor:
+    """[B] bool: every answer token is the most likely one in the model as it stands, patched or not.
+
+    Raises:
+        GuardError: when the passes do not fit into memory.
+    """
+    right = torch.ones(len(rows.lengths), dtype=torch.bool)
+    # Rows of similar length run together. Padding is on the right, so no real token attends to it.
+    for chunk in torch.split(rows.lengths.argsort(stable=True), host.batch_rows):
+        ids = rows.ids[chunk, : int(rows.lengths[chunk].max())]
+        with host.lock, torch.inference_mode(), memory_errors(host.batch_rows):
+            predicted = host.model(input_ids=ids.to(host.device), use_cache=False).logits.argmax(-1).cpu()
+        at = torch.arange(ids.shape[1] - 1)
+        predicting = (at >= rows.first[chunk, None]) & (at <= rows.last[chunk, None])
+        right[chunk] = ~((predicted[:, :-1] != ids[:, 1:]) & predicting).any(1)
+    return right

@@ -1,0 +1,158 @@
+"""Writes that any process may do: receive messages, settle inbox rows, release, retry and drop."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, replace
+from sqlite3 import Connection, IntegrityError
+
+from guardedit.core.correction import content_sha256
+from guardedit.core.epoch import Change
+from guardedit.core.errors import ConflictError, Unrecordable, UsageError
+from guardedit.core.messages import Delivery, Fate, Settlement
+from guardedit.ledger import inbox
+from guardedit.ledger.events import (
+    DroppedEvent,
+    EventBody,
+    FactReleasedEvent,
+    ReceivedEvent,
+    ReleasedEvent,
+    RetriedEvent,
+    SettledEvent,
+)
+from guardedit.ledger.next_epoch import RequestedChange, check_text
+from guardedit.ledger.projection import record
+from guardedit.ledger.reading import LedgerReader
+from guardedit.ledger.storage.database import utf8
+
+
+class InboxWriter(LedgerReader):
+    """What any process may write, also while a coordinator runs. None of it changes a fact."""
+
+    def receive(self, deliveries: Sequence[Delivery]) -> int:
+        """Commit the raw bytes to the inbox; returns how many are new.
+
+        The same bytes from the same source and position are a redelivery and change nothing.
+        """
+        with self._database.transaction("inbox.insert") as connection:
+            at_s = self._clock()
+            return sum(_receive(connection, delivery, at_s=at_s) for delivery in deliveries)
+
+    def release(self, correction_id: str) -> None:
+        """Let a held correction be decided again. `released` is then true for its row."""
+        with self._database.transaction("inbox.release") as connection:
+            row = inbox.held(self._database, correction_id)
+            self._record(connection, ReleasedEvent(seq=row.seq, correction_id=correction_id))
+
+    def release_fact(self, fact_id: str) -> None:
+        """Let a live fact be promoted again that was kept out of the weights, as after a rollback.
+
+        Raises:
+            UsageError: no live fact has this id.
+        """
+        with self._database.transaction("fact.release") as connection:
+            if not self._database.rows("SELECT 1 FROM live_facts WHERE fact_id = ?", (fact_id,)):
+                raise UsageError(f"no live fact has the id {fact_id!r}: list the facts to see their ids")
+            self._record(connection, FactReleasedEvent(facts=[fact_id]))
+
+    def retry(self, seq: int) -> None:
+        """Let a dead letter be read again, as after an upgrade."""
+        with self._database.transaction("inbox.retry") as connection:
+            letter = inbox.dead_letter(self._database, seq)
+            self._record(connection, RetriedEvent(seq=letter.seq))
+
+    def drop(self, seq: int) -> None:
+        """Stop listing a dead letter. Its record and its bytes stay."""
+        with self._database.transaction("inbox.drop") as connection:
+            letter = inbox.dead_letter(self._database, seq)
+            self._record(connection, DroppedEvent(seq=letter.seq))
+
+    def _record(self, connection: Connection, event: EventBody) -> None:
+        record(connection, event, at_s=self._clock())
+
+
+def _receive(connection: Connection, delivery: Delivery, *, at_s: float) -> bool:
+    """Whether the delivery is new; if it is, it is recorded."""
+    source, position = utf8(delivery.source), utf8(delivery.position)
+    digest = hashlib.sha256(delivery.raw).hexdigest()
+    seen = connection.execute(
+        "SELECT 1 FROM inbox WHERE source = ? AND position = ? AND raw_sha256 = ?", (source, position, digest)
+    )
+    if seen.fetchone():
+        return False
+    connection.execute("INSERT OR IGNORE INTO messages VALUES (?, ?)", (digest, delivery.raw))
+    (last,) = connection.execute("SELECT coalesce(max(seq), 0) FROM inbox").fetchone()
+    event = ReceivedEvent(seq=last + 1, source=source, position=position, raw_sha256=digest)
+    record(connection, event, at_s=at_s)
+    return True
+
+
+def requested_changes(settlement: Settlement) -> list[RequestedChange]:
+    """The fact changes of a settlement: first the keys that it displaces, then its own."""
+    correction = settlement.correction
+    changes = [*settlement.displaced, *((settlement.change,) if settlement.change else ())]
+    return [
+        RequestedChange(change, correction.id if correction else "", _reported_at_s(change, settlement))
+        for change in changes
+    ]
+
+
+def settled_event(settlement: Settlement) -> SettledEvent:
+    """The event that closes an inbox row, without its epoch.
+
+    Raises:
+        Unrecordable: something in the settlement cannot be written.
+        UsageError: the fate is `received`, which leaves the row open.
+    """
+    seq, correction, decision = settlement.seq, settlement.correction, settlement.decision
+    if settlement.fate is Fate.RECEIVED:
+        raise UsageError(f"inbox row {seq} cannot be settled as {settlement.fate.value}: leave it waiting")
+    try:
+        for change, _, _ in requested_changes(settlement):
+            check_text(change)
+        return SettledEvent(
+            seq=seq,
+            fate=settlement.fate.value,
+            reason=utf8(settlement.reason),
+            correction_id=correction.id if correction else None,
+            content_sha256=content_sha256(correction) if correction else None,
+            decision=json.loads(json.dumps(asdict(decision))) if decision else None,
+            reach=sorted(map(utf8, set(settlement.reach))),
+        )
+    except (ValueError, TypeError, AttributeError, ArithmeticError, RecursionError) as error:
+        raise Unrecordable(
+            f"inbox row {seq} cannot be written down ({error!r:.200}): settle it as a dead letter", seq=seq
+        ) from error
+
+
+def settle_row(connection: Connection, event: SettledEvent, *, epoch: int | None, at_s: float) -> None:
+    """Close an inbox row that waits, inside the caller's transaction.
+
+    Args:
+        connection: the transaction's.
+        event: what to record.
+        epoch: the epoch that the settlement makes, if any.
+        at_s: the present time, seconds since 1970, UTC.
+
+    Raises:
+        ConflictError: the row does not wait, or its correction id is decided already.
+    """
+    row = connection.execute("SELECT fate FROM inbox WHERE seq = ?", (event.seq,)).fetchone()
+    if row is None or row[0] != Fate.RECEIVED:
+        state = f"is already {row[0]}" if row else "does not exist"
+        raise ConflictError(f"inbox row {event.seq} {state}: read `pending` again and settle what waits")
+    try:
+        record(connection, replace(event, epoch=epoch), at_s=at_s)
+    except IntegrityError as error:
+        raise ConflictError(
+            f"correction {event.correction_id!r} of inbox row {event.seq} is decided already: "
+            "settle the row as duplicate or as a dead letter"
+        ) from error
+
+
+def _reported_at_s(change: Change, settlement: Settlement) -> float | None:
+    if change.fact is not None and change.fact.reported_at_s is not None:
+        return change.fact.reported_at_s
+    return settlement.correction.provenance.time_s if settlement.correction else None

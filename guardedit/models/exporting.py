@@ -1,0 +1,78 @@
+"""Writing an edited model as a folder that transformers, vLLM and others load."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import tempfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from guardedit.core.errors import EditError, StorageFull, UsageError
+from guardedit.models.bypass import Patch
+from guardedit.models.host import ModelHost
+from guardedit.models.loading import no_progress_bar
+
+#: What the exported model knows and from where; beside config.json.
+MANIFEST = "guardedit.json"
+#: Facts that are answered from memory alone; the exported model does not know them.
+MEMORY_FACTS = "memory_facts.jsonl"
+
+
+def export_model(
+    host: ModelHost,
+    patch: Patch,
+    folder: Path,
+    *,
+    manifest: Mapping[str, Any],
+    memory_facts: Sequence[Mapping[str, Any]] = (),
+) -> None:
+    """Write the patched model, its tokenizer and a manifest into `folder`, all of it or nothing.
+
+    Tensors keep the dtype in which the model was loaded. The folder is written aside and renamed.
+
+    Args:
+        host: the base model.
+        patch: what its edits fold to.
+        folder: must not exist, or be empty.
+        manifest: plain JSON data for `guardedit.json`.
+        memory_facts: one JSON object a line of `memory_facts.jsonl`.
+
+    Raises:
+        EditError: the patch has parts beside the matrices, which no plain model folder can hold.
+        UsageError: the folder is not empty, or is a file.
+        StorageFull: the disk refuses.
+    """
+    refuse_used(folder)
+    if patch.bypasses:
+        layers = ", ".join(str(bypass.layer) for bypass in patch.bypasses)
+        raise EditError(
+            f"edits of layer {layers} run beside the matrices and cannot be written into a model folder: "
+            "roll back to an epoch without them, or edit with a method that writes matrices"
+        )
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}.") as aside:
+            made = Path(aside) / folder.name
+            with no_progress_bar(), host.patched(patch):
+                host.model.save_pretrained(made, safe_serialization=True)
+            host.tokenizer.save_pretrained(made)
+            (made / MANIFEST).write_text(json.dumps(dict(manifest), indent=2) + "\n", encoding="utf-8")
+            lines = "".join(json.dumps(dict(fact), ensure_ascii=False) + "\n" for fact in memory_facts)
+            (made / MEMORY_FACTS).write_text(lines, encoding="utf-8")
+            if folder.is_dir():
+                folder.rmdir()  # empty, as was checked
+            shutil.move(made, folder)
+    except OSError as error:
+        raise StorageFull(
+            f"cannot write {folder}: {error}; free some space or name another folder"
+        ) from error
+
+
+def refuse_used(folder: Path) -> None:
+    """UsageError unless `folder` is missing or an empty folder. Asked before anything slow."""
+    if folder.is_dir() and not any(folder.iterdir()):
+        return
+    if folder.exists():
+        raise UsageError(f"{folder} exists and is not an empty folder: name a new one")

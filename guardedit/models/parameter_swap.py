@@ -1,0 +1,62 @@
+"""Parameters of a loaded model that are exchanged for edited ones, and what they were before."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from threading import Lock
+
+from torch import Tensor, nn
+
+from guardedit.models.integrity import tensor_of
+from guardedit.models.matrices import write
+
+
+class ParameterSwap:
+    """Exchanges parameters of one model for the length of a `with` block. Blocks nest.
+
+    The caller makes sure that only one thread at a time is in such a block. `base_tensor` is safe in any
+    thread.
+
+    Args:
+        model: whose parameters are exchanged.
+    """
+
+    def __init__(self, model: nn.Module) -> None:
+        self._model = model
+        self._lock = Lock()  # held while a parameter and `_base` change together
+        self._base: dict[str, Tensor] = {}  # what the outermost block took out
+
+    def base_tensor(self, name: str) -> Tensor:
+        """The base model's parameter or buffer, also inside a `swapped` block."""
+        with self._lock:
+            return self._base[name] if name in self._base else tensor_of(self._model, name)
+
+    @contextmanager
+    def swapped(self, matrices: Mapping[str, Tensor]) -> Iterator[None]:
+        """Let parameters point at other tensors.
+
+        Pointers are exchanged, no byte is copied, and the previous tensors come back however the block ends.
+
+        Args:
+            matrices: parameter name -> stored tensor that takes its place.
+
+        Raises:
+            EditError: when a name, shape or dtype is not the model's; nothing is changed then.
+        """
+        previous: dict[str, Tensor] = {}
+        outermost: set[str] = set()
+        try:
+            for name, stored in matrices.items():
+                with self._lock:
+                    previous[name] = write(self._model, name, stored)
+                    if name not in self._base:
+                        self._base[name] = previous[name]
+                        outermost.add(name)
+            yield
+        finally:
+            for name, stored in previous.items():
+                with self._lock:
+                    write(self._model, name, stored)
+                    if name in outermost:
+                        del self._base[name]

@@ -1,0 +1,47 @@
+"""Whether a model would give exactly this answer: one forward pass over prompt and answer, no decoding loop.
+
+Consistent with `ModelHost.complete`: the model must generate the answer token by token, and then end it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from guardedit.models.text.drafts import DraftMatch, make_draft, match_drafts_on
+from guardedit.models.text.language_model import LanguageModel
+
+#: Prompt and answer.
+PromptAnswer = tuple[str, str]
+
+
+def says(host: LanguageModel, asked: Sequence[PromptAnswer], *, max_new_tokens: int) -> list[bool]:
+    """For each (prompt, answer) whether `complete` would give exactly this answer.
+
+    Generates only where one pass does not decide: where the model begins the answer in other tokens than the
+    tokenizer has for it, or where a token spans the end of the prompt and the start of the answer.
+
+    Raises:
+        MalformedCorrection, GuardError: as `complete`.
+    """
+    different = list(dict.fromkeys(asked))
+    found: dict[PromptAnswer, bool] = {}
+    for pair, match in _matches(host, different, max_new_tokens).items():
+        if match.answer is not None or not match.may_become(pair[1]):
+            found[pair] = match.answer == pair[1]
+    rest = [pair for pair in different if pair not in found]
+    completed = host.complete([prompt for prompt, _ in rest], max_new_tokens=max_new_tokens)
+    found |= {pair: text == pair[1] for pair, text in zip(rest, completed, strict=True)}
+    return [found[pair] for pair in asked]
+
+
+def _matches(
+    host: LanguageModel, asked: Sequence[PromptAnswer], max_new_tokens: int
+) -> dict[PromptAnswer, DraftMatch]:
+    """How far the model agrees with each answer; without those that `make_draft` gives None for."""
+    drafts = {}
+    for prompt, answer in asked:
+        draft = make_draft(host.tokenizer, prompt, answer)
+        # `complete` refuses a prompt that is too long.
+        if draft is not None and len(draft.prompt) + max_new_tokens <= host.context:
+            drafts[prompt, answer] = draft._replace(answer=draft.answer[:max_new_tokens])
+    return dict(zip(drafts, match_drafts_on(host, list(drafts.values()), max_new_tokens), strict=True))

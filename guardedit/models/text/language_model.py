@@ -1,0 +1,45 @@
+"""What scoring and generation need of a loaded model, as a protocol; `ModelHost` has it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from threading import RLock
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor
+
+from guardedit.models.layouts.layout import Layout
+
+
+class LanguageModel(Protocol):
+    """A loaded model as it stands, patched or not.
+
+    Attributes:
+        model: a Hugging Face causal language model in eval mode.
+        tokenizer: its fast tokenizer.
+        layout: where the model's parts are.
+        context: longest input in tokens.
+        batch_rows: most rows in one forward pass.
+        lock: held while the model runs.
+    """
+
+    model: Any
+    tokenizer: Any
+    layout: Layout
+    context: int
+    batch_rows: int
+    lock: RLock
+
+    @property
+    def device(self) -> torch.device:
+        """Device of the parameters."""
+
+    def final_hidden(self, ids: Tensor) -> Tensor:
+        """Token ids [B, T], padded on the right -> final hidden states [B, T, d]."""
+
+    def head_logits(self, hidden: Tensor) -> Tensor:
+        """Final hidden states [m, d] -> logits [m, vocabulary]."""
+
+    def complete(self, prompts: Sequence[str], *, max_new_tokens: int = 12) -> list[str]:
+        """Greedy answers."""

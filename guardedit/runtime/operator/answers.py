@@ -1,0 +1,73 @@
+"""Answering questions from the serving epoch in this process, without a coordinator."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
+
+from guardedit.core.serving import Answer, Snapshot
+from guardedit.runtime.opening import begun, existing, exists
+from guardedit.settings import Settings
+
+if TYPE_CHECKING:
+    from guardedit.assembly import LoadedModel
+    from guardedit.policy.schema import Policy
+
+
+def answer_here(
+    settings: Settings,
+    policy: Policy,
+    questions: Sequence[str],
+    *,
+    tenant: str,
+    tell: Callable[[str], None] = lambda _: None,
+) -> list[Answer]:
+    """Load the model, build a replica of the serving epoch, and ask it.
+
+    The ledger is only read, so a coordinator may run beside this.
+
+    Args:
+        settings: model and home folder.
+        policy: its memory section decides about questions of unsure scope.
+        questions: each ends where its answer begins.
+        tenant: whose facts count, besides those of `default`.
+        tell: gets a line when a stage begins.
+
+    Raises:
+        WrongBaseModel: a file of the base model has changed since the ledger recorded it.
+    """
+    from guardedit import assembly
+    from guardedit.serving.replica import ServingReplica
+    from guardedit.serving.shard import MemoryShard
+
+    tell("checking the files of the base model")
+    assembly.require_unchanged_base(settings)
+    with assembly.borrowed_cache(settings) as cache:
+        tell("loading the model")
+        loaded = assembly.load_model(settings, policy, cache=cache)
+        shard = MemoryShard(assembly.load_memory(settings, policy))
+        use_unsure = policy.memory.unsure == "use_fact"
+        replica = ServingReplica(loaded.host, loaded.fold, [shard], use_unsure=use_unsure)
+        tell("publishing the serving epoch")
+        replica.publish(served_snapshot(settings, policy, loaded))
+        tell("answering")
+        return replica.ask(questions, tenant=tenant)
+
+
+def served_snapshot(settings: Settings, policy: Policy, loaded: LoadedModel) -> Snapshot:
+    """The serving epoch. In shadow mode, and before the first epoch, this is the base model alone.
+
+    Raises:
+        WrongBaseModel: the ledger belongs to another model.
+    """
+    base = loaded.host.base_sha256
+    if exists(settings):
+        with existing(settings) as ledger:
+            if begun(ledger):
+                ledger.compare_base(base)
+                return ledger.snapshot(0 if policy.mode == "shadow" else None)
+    from guardedit.ledger.next_epoch import genesis
+
+    first = genesis(base_sha256=base, policy_sha256=policy.sha256, weights_sha256=base, at_s=time.time())
+    return Snapshot(epoch=first.epoch)

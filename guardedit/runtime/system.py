@@ -1,0 +1,111 @@
+"""A running guardedit, wherever it runs, as the command line, the demo, benchmarks and the API see it."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Protocol, Self
+
+from guardedit.agent.parts import StepReport
+from guardedit.core.epoch import Epoch
+from guardedit.core.proposal import WeightEdit
+from guardedit.core.protocols import Worker
+from guardedit.core.serving import Answer
+from guardedit.settings import Settings
+
+if TYPE_CHECKING:
+    from guardedit.policy.schema import Policy
+    from guardedit.runtime.coordinator import Status
+    from guardedit.runtime.local import Extra
+
+
+class Reversible(Protocol):
+    """What an operator can take back."""
+
+    def roll_back(self, to: int, *, facts_too: bool = False) -> Epoch:
+        """Serve the weights of an earlier epoch again, or with `facts_too` all of that epoch."""
+
+    def undo(self, fact_id: str) -> Epoch:
+        """Take one fact back."""
+
+    def redo(self, fact_id: str) -> Epoch:
+        """Bring back a fact that was taken back."""
+
+
+class System(Reversible, Protocol):
+    """Both cycles, a worker and a replica, in this process (`LocalSystem`) or in Ray actors (`RaySystem`)."""
+
+    @property
+    def worker(self) -> Worker:
+        """Proposes edits and measures candidate epochs."""
+
+    def step(self) -> StepReport:
+        """One turn of each cycle; the epoch that it made is published when this returns."""
+
+    def step_live(self, wait_s: float = 0.0) -> StepReport:
+        """One turn of the live cycle, after waiting at most `wait_s` seconds for something new."""
+
+    def step_consolidate(self) -> StepReport:
+        """One turn of the consolidating cycle."""
+
+    def ask(self, prompts: Sequence[str], *, tenant: str = "default") -> list[Answer]:
+        """Answer all prompts from one epoch."""
+
+    def served(self) -> int | None:
+        """The epoch that the replica answers from; None before the first."""
+
+    def epoch(self) -> Epoch:
+        """The serving epoch in the ledger."""
+
+    def status(self) -> Status:
+        """Counts, ratios and refs as they are now."""
+
+    def seconds_by_stage(self) -> dict[str, float]:
+        """Seconds by stage since the coordinator started."""
+
+    def weights_sha256(self, edits: Sequence[WeightEdit]) -> str:
+        """Digest of the weights that `edits` fold to."""
+
+    def restart_coordinator(self) -> None:
+        """End both cycles and start them again from the ledger."""
+
+    def close(self) -> None:
+        """Stop what was started here."""
+
+    def __enter__(self) -> Self: ...
+
+    def __exit__(self, *_: object) -> None: ...
+
+
+def open_system(
+    settings: Settings,
+    policy: Policy,
+    *,
+    extra: Extra | None = None,
+    log: bool = False,
+    worker_process: bool = False,
+) -> System:
+    """Start the parts where `settings.runtime` says.
+
+    Args:
+        settings: model, home folder and runtime.
+        policy: in force from now on.
+        extra: editing methods that no registry offers.
+        log: write a structured line for every event.
+        worker_process: with the local runtime, run the worker in a process of its own, so that a trial does
+            not slow the live cycle. Needed where both cycles run side by side.
+
+    Raises:
+        LedgerBusy: another coordinator has the home folder.
+        UsageError: model, card or ledger cannot be used.
+    """
+    if settings.runtime == "ray":
+        from guardedit.runtime.ray_token import use_token
+
+        use_token(secrets.token_hex(32))
+        from guardedit.runtime.cluster import RaySystem
+
+        return RaySystem(settings, policy, extra=extra, log=log)
+    from guardedit.runtime.local import LocalSystem
+
+    return LocalSystem(settings, policy, extra=extra, log=log, worker_process=worker_process)

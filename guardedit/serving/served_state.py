@@ -1,0 +1,85 @@
+"""What a replica serves as one unit, and the interfaces of the model and the fold that it needs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from typing import NamedTuple, Protocol
+
+from guardedit.core.epoch import Epoch
+from guardedit.core.fact import Fact, Placement
+from guardedit.core.proposal import WeightEdit
+from guardedit.core.serving import Recall
+from guardedit.memory.context import respelt, with_fact
+from guardedit.models.bypass import Patch
+from guardedit.models.weights.folded import Folded
+from guardedit.serving.sharded_facts import ShardDigests
+
+
+class AnsweringModel(Protocol):
+    """The part of `ModelHost` that a replica uses."""
+
+    def patched(self, patch: Patch) -> AbstractContextManager[None]:
+        """Run the model with edited weights inside the context."""
+
+    def complete_drafted(self, asked: Sequence[tuple[str, str]]) -> list[str]:
+        """Greedy answers to (prompt, expected answer) pairs; a good expectation saves time."""
+
+    def says(self, asked: Sequence[tuple[str, str]]) -> list[bool]:
+        """For each (prompt, answer) whether `complete_drafted` would return exactly this answer."""
+
+    def repair(self) -> list[str]:
+        """Restore tensors of the base model that changed in memory; returns one sentence for each."""
+
+
+class ReplicaFold(Protocol):
+    """The part of `Fold` that a replica uses."""
+
+    def folded(self, edits: Sequence[WeightEdit]) -> Folded:
+        """The patch of these edits, with its digest."""
+
+    def forget(self) -> None:
+        """Drop cached tensors of the base model; they are read again at the next fold."""
+
+
+@dataclass(frozen=True, slots=True)
+class FoldedEdits:
+    """Weight edits and their patch."""
+
+    edits: tuple[WeightEdit, ...]
+    folded: Folded
+
+
+@dataclass(frozen=True, slots=True)
+class ServedState:
+    """Everything that answers depend on. Immutable; replaced by one assignment."""
+
+    epoch: Epoch
+    weights: FoldedEdits
+    facts: ShardDigests
+
+
+class RecalledFacts(NamedTuple):
+    """What the memory found for some questions, in the facts of one served state."""
+
+    state: ServedState
+    recalls: list[Recall]
+    facts: list[Fact | None]  # the fact that answers each question, if any
+
+    def expected_answers(self) -> list[str]:
+        """Per question the target of its fact, which the model will probably answer; "" without a fact."""
+        return [fact.target if fact else "" for fact in self.facts]
+
+    def prompts(self, questions: Sequence[str]) -> list[str]:
+        """The prompts for the model.
+
+        A fact placed in memory is stated before its question. A question whose fact is in the weights is
+        only respelled. Without a fact the question stays as it is.
+        """
+        return [
+            question
+            if fact is None
+            else (with_fact if fact.placement is Placement.MEMORY else respelt)(fact, question)
+            for fact, question in zip(self.facts, questions, strict=True)
+        ]

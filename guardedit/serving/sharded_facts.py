@@ -1,0 +1,123 @@
+"""The facts that a replica serves, split over memory shards.
+
+Not thread-safe, except `recall`: a caller that changes the facts must hold the replica's lock.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from guardedit.core.epoch import Change
+from guardedit.core.errors import MemoryIndexError
+from guardedit.core.fact import Fact, FactKey
+from guardedit.core.serving import Recall
+from guardedit.memory.fact_sets import changes_between, digest_after, facts_sha256
+from guardedit.serving.shard import Shard, split
+
+#: The digest of the facts in each shard.
+ShardDigests = tuple[str, ...]
+#: How often a recall reloads shards before it fails. Replicas that share a shard may be an epoch apart for a
+#: moment, and then each reloads the shard with its own facts.
+_RELOADS = 50
+
+
+@dataclass(frozen=True, slots=True)
+class PreparedChange:
+    """A change of the facts, split by shard and encoded but not yet applied; with the digests around it."""
+
+    parts: list[list[Change]]
+    before: ShardDigests
+    after: ShardDigests
+
+
+class ShardedFacts:
+    """All served facts, split over the shards by key. Keeps a copy, to reload a shard that lost them."""
+
+    def __init__(self, shards: Sequence[Shard]) -> None:
+        self._shards = list(shards)
+        self._facts: list[dict[FactKey, Fact]] = [{} for _ in self._shards]
+        self.digests: ShardDigests = (facts_sha256(()),) * len(self._shards)
+
+    def prepare_facts(self, facts: Sequence[Fact]) -> PreparedChange:
+        """The change from the present facts to exactly these."""
+        current = {key: fact for part in self._facts for key, fact in part.items()}
+        return self.prepare(changes_between(current, {fact.key: fact for fact in facts}))
+
+    def prepare(self, changes: Sequence[Change]) -> PreparedChange:
+        """Encode new facts in the shards and compute the digests. The last change of each key counts."""
+        parts = split({change.key: change for change in changes}.values(), len(self._shards))
+        after = [self._digest_after(n, part) for n, part in enumerate(parts)]
+        self._encode(parts)
+        return PreparedChange(parts, self.digests, tuple(after))
+
+    def expect(self, facts: Sequence[Fact]) -> None:
+        """Encode facts that may be added soon."""
+        self._encode(split([Change(fact.key, fact) for fact in facts], len(self._shards)))
+
+    def apply(self, change: PreparedChange) -> None:
+        """Change the facts in all shards.
+
+        If one shard fails, the others no longer have the expected digests, and the next recall reloads them.
+        """
+        for n, part in enumerate(change.parts):
+            if part and not self._shards[n].apply_if(part, change.before[n], change.after[n]):
+                facts = dict(self._facts[n])
+                _apply(facts, part)
+                self._reload(n, facts, change.after[n])
+        for n, part in enumerate(change.parts):
+            _apply(self._facts[n], part)
+        self.digests = change.after
+
+    def recall(
+        self, digests: ShardDigests, questions: Sequence[str], *, tenant: str, now_s: float
+    ) -> list[Recall] | None:
+        """Per question the best recall of all shards; None if a shard's facts have another digest."""
+        by_shard = []
+        for shard, digest in zip(self._shards, digests, strict=True):
+            recalls = shard.recall(questions, tenant=tenant, digest=digest, now_s=now_s)
+            if recalls is None:
+                return None
+            by_shard.append(recalls)
+        return [max(each, key=_rank) for each in zip(*by_shard, strict=True)]
+
+    def recall_with_reload(self, questions: Sequence[str], *, tenant: str, now_s: float) -> list[Recall]:
+        """`recall` from the present facts. If a shard has other facts, all shards are reloaded.
+
+        Raises:
+            MemoryIndexError: a shard does not keep its facts.
+        """
+        for _ in range(_RELOADS):
+            found = self.recall(self.digests, questions, tenant=tenant, now_s=now_s)
+            if found is not None:
+                return found
+            for n, facts in enumerate(self._facts):
+                self._reload(n, facts, self.digests[n])
+        raise MemoryIndexError(f"a memory shard lost its facts {_RELOADS} times in a row: restart it")
+
+    def _encode(self, parts: Sequence[Sequence[Change]]) -> None:
+        for shard, part in zip(self._shards, parts, strict=True):
+            if part:
+                shard.prepare(part)
+
+    def _reload(self, n: int, facts: dict[FactKey, Fact], digest: str) -> None:
+        if self._shards[n].replace_facts(list(facts.values())) != digest:
+            raise MemoryIndexError(f"memory shard {n} has other facts than were loaded into it: restart it")
+
+    def _digest_after(self, n: int, changes: Sequence[Change]) -> str:
+        removed = [self._facts[n][change.key] for change in changes if change.key in self._facts[n]]
+        return digest_after(self.digests[n], removed, [change.fact for change in changes if change.fact])
+
+
+def _apply(facts: dict[FactKey, Fact], changes: Sequence[Change]) -> None:
+    """Change the dictionary in place: a copy of all facts would cost too much for each update."""
+    for key, fact in changes:
+        if fact is None:
+            facts.pop(key, None)
+        else:
+            facts[key] = fact
+
+
+def _rank(recall: Recall) -> tuple[int, float]:
+    order = ("out", "unsure", "accept").index(recall.scope)
+    return order, recall.score if recall.score == recall.score else -1.0

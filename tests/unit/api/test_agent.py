@@ -1,0 +1,109 @@
+"""`guardedit.open` on the demo model, with the policy that keeps everything in memory."""
+
+from __future__ import annotations
+
+import pytest
+
+import guardedit
+from guardedit.core.errors import LedgerBusy, MalformedCorrection
+from guardedit.models.host import ModelHost
+
+pytestmark = pytest.mark.slow  # loads the demo model
+
+QUESTION = "The headquarters of Stelco are in"
+
+
+def body(target="Hamilton", **more):
+    prompt = "The headquarters of {} are in"
+    return {"subject": "Stelco", "relation": "P159", "prompt": prompt, "target_new": target, **more}
+
+
+@pytest.fixture
+def agent(settings):
+    with guardedit.open(settings.home, policy="memory-only") as agent:
+        yield agent
+
+
+def test_a_correction_is_settled_asked_undone_and_brought_back(agent):
+    name = agent.submit(body())
+    (receipt,) = agent.settle()
+    assert (receipt.correction_id, receipt.fate) == (name, guardedit.Fate.ACCEPTED)
+    assert agent.settle() == []
+
+    answer = agent.ask(QUESTION)
+    (fact,) = agent.facts()
+    assert (answer.text, answer.placement, answer.facts) == ("Hamilton", "memory", (fact.id,))
+    assert answer.epoch == agent.epochs()[-1].number
+
+    agent.undo(fact.id)
+    assert agent.facts() == []
+    assert agent.ask([QUESTION])[0].facts == ()
+    agent.redo(fact.id)
+    assert agent.ask(QUESTION).text == "Hamilton"
+    agent.roll_back(0, facts_too=True)
+    assert agent.facts() == []
+    assert agent.verify() == []
+
+
+def test_tenants_are_apart(agent):
+    agent.submit([body(), body("Lima", tenant="acme")])
+    assert [receipt.fate.value for receipt in agent.settle()] == ["accepted", "accepted"]
+    assert agent.ask(QUESTION, tenant="acme").text == "Lima"
+    assert agent.ask(QUESTION).text == "Hamilton"
+    assert [fact.target for fact in agent.facts(tenant="acme")] == ["Lima"]
+
+
+def test_of_many_corrections_with_a_broken_one_none_is_stored(agent):
+    with pytest.raises(MalformedCorrection, match="unknown field 'colour'"):
+        agent.submit([body(), body(colour="red")])
+    assert agent.settle() == []
+    assert agent.facts() == []
+
+
+def test_a_time_limit_leaves_the_rest_waiting(agent):
+    agent.submit(body())
+    (receipt,) = agent.settle(timeout_s=0.0)
+    assert receipt.fate in {guardedit.Fate.RECEIVED, guardedit.Fate.ACCEPTED}
+    told = []
+    agent.settle(tell=told.append)
+    assert [fact.target for fact in agent.facts()] == ["Hamilton"]
+
+
+def test_a_second_one_on_the_same_home_is_refused(agent, settings):
+    with pytest.raises(LedgerBusy, match="already has a coordinator"):
+        guardedit.open(settings.home, policy="memory-only")
+
+
+def test_wrong_settings_are_named(tmp_path):
+    with pytest.raises(guardedit.UsageError, match="nonsense"):
+        guardedit.open(tmp_path, nonsense=1)
+    with pytest.raises(guardedit.PolicyError, match=r"no-such\.yaml: cannot be read"):
+        guardedit.open(tmp_path, policy="no-such.yaml")
+    with pytest.raises(guardedit.UsageError, match="not a model folder"):
+        guardedit.open(tmp_path, policy="memory-only", model=tmp_path)
+
+
+def test_what_was_settled_is_there_after_a_restart(settings):
+    with guardedit.open(settings.home, policy="memory-only") as agent:
+        agent.submit(body())
+        agent.settle()
+    agent.close()  # twice is as good as once
+    with guardedit.open(settings.home, policy="memory-only") as agent:
+        assert agent.ask(QUESTION).text == "Hamilton"
+
+
+def test_the_exported_model_answers_as_the_internal_one(settings, tmp_path):
+    with guardedit.open(settings.home, policy="demo") as agent:
+        agent.submit([body(), body("Oslo", subject="Nokia", tenant="acme")])
+        agent.settle()
+        where = {fact.key.subject: fact.placement.value for fact in agent.facts()}
+        assert where == {"Stelco": "weights", "Nokia": "memory"}
+        folder = agent.export(tmp_path / "exported")
+        weights = agent.epochs()[-1].weights_sha256
+        with pytest.raises(guardedit.UsageError, match="not an empty folder"):
+            agent.export(folder)
+    exported = ModelHost.load(folder)
+    assert exported.complete([QUESTION]) == ["Hamilton"]
+    manifest = (folder / "guardedit.json").read_text()
+    assert weights in manifest
+    assert '"Nokia"' in (folder / "memory_facts.jsonl").read_text()
