@@ -18,7 +18,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from guardedit.core.version import VERSION as __version__  # noqa: N811 - the name that tools look for
+from guardedit.version import VERSION as __version__  # noqa: N811 - the name that tools look for
 
 if TYPE_CHECKING:
     from guardedit.api.agent import Agent, open  # noqa: A004 - as in gzip.open

@@ -9,8 +9,8 @@ from typing import Any
 from guardedit.agent.consolidate import Consolidate
 from guardedit.agent.live import Live
 from guardedit.agent.loop import Loop
-from guardedit.agent.operator import Operator
 from guardedit.agent.parts import Parts
+from guardedit.agent.reversal import Operator
 from guardedit.core.fact import Fact
 from guardedit.core.protocols import Event
 from guardedit.ledger.sqlite_ledger import SqliteLedger

@@ -24,7 +24,7 @@ from guardedit.cli.terminal.failure import CommandGroup
 from guardedit.cli.terminal.options import examples
 from guardedit.cli.verify import verify
 from guardedit.core.errors import RenamedWarning
-from guardedit.core.version import VERSION
+from guardedit.version import VERSION
 
 app = typer.Typer(
     name="guardedit",

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from guardedit.cli.terminal import show
 from guardedit.cli.terminal.options import Home, settings_from
-from guardedit.core.version import VERSION
 from guardedit.runtime.opening import begun, existing
+from guardedit.version import VERSION
 
 
 def metrics(*, home: Home = None) -> None:

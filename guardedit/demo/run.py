@@ -200,7 +200,7 @@ class DemoRun:
     def _about(self, base_sha256: str) -> dict[str, Any]:
         import torch
 
-        from guardedit.core.version import VERSION
+        from guardedit.version import VERSION
 
         return {
             "seed": self.seed,

@@ -18,10 +18,10 @@ from guardedit.core.protocols import Clock
 from guardedit.core.verdict import Verdict
 from guardedit.ledger import history
 from guardedit.ledger.epochs import LAST_GOOD, SERVING
+from guardedit.ledger.events.projection import record
+from guardedit.ledger.events.records import EditRecord
 from guardedit.ledger.inbox_writer import InboxWriter, requested_changes, settle_row, settled_event
 from guardedit.ledger.next_epoch import NextEpoch, RequestedChange, check_verdict, successor
-from guardedit.ledger.projection import record
-from guardedit.ledger.records import EditRecord
 from guardedit.ledger.storage.blobs import Blobs
 from guardedit.ledger.storage.database import Database
 from guardedit.ledger.storage.lock import CONSOLIDATE, CoordinatorLock

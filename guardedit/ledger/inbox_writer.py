@@ -13,7 +13,7 @@ from guardedit.core.epoch import Change
 from guardedit.core.errors import ConflictError, Unrecordable, UsageError
 from guardedit.core.messages import Delivery, Fate, Settlement
 from guardedit.ledger import inbox
-from guardedit.ledger.events import (
+from guardedit.ledger.events.kinds import (
     DroppedEvent,
     EventBody,
     FactReleasedEvent,
@@ -22,8 +22,8 @@ from guardedit.ledger.events import (
     RetriedEvent,
     SettledEvent,
 )
+from guardedit.ledger.events.projection import record
 from guardedit.ledger.next_epoch import RequestedChange, check_text
-from guardedit.ledger.projection import record
 from guardedit.ledger.reading import LedgerReader
 from guardedit.ledger.storage.database import utf8
 

@@ -11,8 +11,8 @@ from guardedit.core.epoch import Change, Epoch, state_sha256_of
 from guardedit.core.errors import UsageError
 from guardedit.core.verdict import Outcome, Verdict
 from guardedit.ledger.epochs import LAST_GOOD, SERVING
-from guardedit.ledger.events import EpochEvent
-from guardedit.ledger.records import ChangeRecord, EditRecord
+from guardedit.ledger.events.kinds import EpochEvent
+from guardedit.ledger.events.records import ChangeRecord, EditRecord
 from guardedit.ledger.state import EditChanges, Edits, State, with_changes, with_edit_changes
 from guardedit.naming import identity
 

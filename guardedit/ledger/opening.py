@@ -9,8 +9,8 @@ from guardedit.core.epoch import state_sha256_of
 from guardedit.core.errors import LedgerCorrupt, UsageError
 from guardedit.core.protocols import Clock
 from guardedit.ledger import epochs
+from guardedit.ledger.events.projection import record
 from guardedit.ledger.next_epoch import genesis
-from guardedit.ledger.projection import record
 from guardedit.ledger.reading import LedgerReader
 from guardedit.ledger.state import State, state_at
 from guardedit.ledger.storage.blobs import Blobs

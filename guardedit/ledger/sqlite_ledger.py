@@ -17,9 +17,9 @@ from guardedit.core.proposal import WeightEdit
 from guardedit.core.protocols import Clock
 from guardedit.ledger import epochs, opening
 from guardedit.ledger.epoch_writer import EpochWriter
-from guardedit.ledger.events import RESERVED, EditsEvent, RefEvent
-from guardedit.ledger.projection import record_note
-from guardedit.ledger.records import EditRecord, RememberedEdit
+from guardedit.ledger.events.kinds import RESERVED, EditsEvent, RefEvent
+from guardedit.ledger.events.projection import record_note
+from guardedit.ledger.events.records import EditRecord, RememberedEdit
 from guardedit.ledger.storage import lock
 from guardedit.ledger.storage.blobs import Blobs
 from guardedit.ledger.storage.connecting import writable

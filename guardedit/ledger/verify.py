@@ -9,8 +9,8 @@ from collections.abc import Iterator
 
 from guardedit.core.epoch import state_sha256_of
 from guardedit.core.errors import LedgerCorrupt, LedgerError
+from guardedit.ledger.events.projection import TABLES, project
 from guardedit.ledger.origins import origin_problems
-from guardedit.ledger.projection import TABLES, project
 from guardedit.ledger.state import facts_sums
 from guardedit.ledger.storage.blobs import Blobs
 from guardedit.ledger.storage.chain import EventRow, broken_links

@@ -11,8 +11,8 @@ from collections.abc import Sequence
 
 from guardedit import assembly
 from guardedit.agent.consolidate import Consolidate
-from guardedit.agent.operator import Operator
 from guardedit.agent.parts import StepReport
+from guardedit.agent.reversal import Operator
 from guardedit.core.epoch import Epoch
 from guardedit.core.protocols import Observer, Replica, Worker
 from guardedit.policy.schema import Policy

@@ -20,7 +20,6 @@ from guardedit.core.epoch import Epoch
 from guardedit.core.fact import Placement
 from guardedit.core.messages import Delivery
 from guardedit.core.protocols import Event, Observer, Replica, Source, Worker
-from guardedit.core.version import VERSION
 from guardedit.policy.schema import Policy
 from guardedit.runtime.stage_seconds import StageSeconds
 from guardedit.settings import Address, Settings
@@ -30,6 +29,7 @@ from guardedit.telemetry.health import CONSOLIDATE, LIVE, Health
 from guardedit.telemetry.logs import LogObserver
 from guardedit.telemetry.observer import MetricsObserver
 from guardedit.telemetry.server import MetricsServer
+from guardedit.version import VERSION
 
 #: How often an idle live cycle checks whether another process wrote to the ledger: one pragma, microseconds.
 POLL_S = 0.001

@@ -1,5 +1,5 @@
 -- The ledger's tables, format 3. `events` is the authoritative record. Every other table but `messages`
--- follows from it: guardedit/ledger/projection.py writes them in the same transaction as the event, and
+-- follows from it: guardedit/ledger/events/projection.py writes them in the same transaction as the event, and
 -- `verify` replays all events into an empty database and compares. `verify` also compares the text of each
 -- statement, from CREATE to the semicolon, comments included. So that text can only change together with
 -- the format and a migration (migrating.py).

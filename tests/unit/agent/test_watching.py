@@ -9,7 +9,7 @@ from dataclasses import replace
 
 import pytest
 
-from guardedit.agent.operator import Operator
+from guardedit.agent.reversal import Operator
 from guardedit.core.errors import GuardError
 from tests.fakes import raw
 

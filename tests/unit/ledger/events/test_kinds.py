@@ -11,9 +11,9 @@ from guardedit.core.epoch import Change
 from guardedit.core.fact import Placement
 from guardedit.core.ledger import EventKind
 from guardedit.core.messages import Fate
-from guardedit.ledger import events
-from guardedit.ledger.events import EventBody
-from guardedit.ledger.records import VerdictRecord
+from guardedit.ledger.events import kinds as events
+from guardedit.ledger.events.kinds import EventBody
+from guardedit.ledger.events.records import VerdictRecord
 
 CLASSES = {kind.event_kind: kind for kind in EventBody.__subclasses__()}
 

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from guardedit.core.ledger import EventKind
-from guardedit.ledger.events import (
+from guardedit.ledger.events.kinds import (
     DroppedEvent,
     EditsEvent,
     EpochEvent,
@@ -23,7 +23,7 @@ from guardedit.ledger.events import (
     RetriedEvent,
     SettledEvent,
 )
-from guardedit.ledger.records import ChangeRecord, EditRecord, VerdictRecord
+from guardedit.ledger.events.records import ChangeRecord, EditRecord, VerdictRecord
 from guardedit.ledger.storage.chain import EventRow, append
 
 #: Tables that a replay of the events rebuilds.

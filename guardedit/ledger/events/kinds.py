@@ -11,7 +11,7 @@ from dataclasses import dataclass, fields
 from typing import Any, ClassVar, Final, Self
 
 from guardedit.core.ledger import EventKind
-from guardedit.ledger.records import ChangeRecord, EditRecord, RememberedEdit
+from guardedit.ledger.events.records import ChangeRecord, EditRecord, RememberedEdit
 
 #: Kinds that the tables follow from. `SqliteLedger.note` refuses them.
 RESERVED: Final = frozenset(
