@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
@@ -14,6 +15,28 @@ def test_the_import_contracts_are_kept():
     found = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     assert found.returncode == 0, found.stdout
     assert "0 broken" in found.stdout
+
+
+def test_the_floors_are_these():
+    contracts = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["tool"]["importlinter"][
+        "contracts"
+    ]
+    floors = next(contract for contract in contracts if contract["name"] == "One way down")
+    assert floors["exhaustive"]
+    assert floors["layers"] == [
+        "__main__",
+        "cli | api",
+        "demo | lab",
+        "runtime",
+        "serving",
+        "zoo",
+        "assembly",
+        "agent | editing | memory | guard | ledger | sources | telemetry",
+        "models",
+        "policy | settings",
+        "naming",
+        "core | version",
+    ]
 
 
 def test_no_file_loads_pickles():

@@ -1,4 +1,4 @@
-"""Step 6, first part: choose the facts of the next trial. Its size and the layer's capacity are limited."""
+"""Step 6, first part: choose the facts of the next trial, within the batch size and the layer's capacity."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from guardedit.core.serving import Snapshot
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Batch:
-    """What one trial is about.
+    """The facts and edits of one trial.
 
     Attributes:
         found: the serving epoch when the batch was chosen.
@@ -47,10 +47,10 @@ class Batch:
 def choose_batch(
     parts: Parts, found: Snapshot, queue: Sequence[Fact], kept: Mapping[str, Kept], *, free: int
 ) -> Batch:
-    """The next facts of `queue` and the subjects with a stale edit. Without subjects there is nothing to do.
+    """The next facts of `queue` and the subjects with a stale edit. A batch without subjects needs no trial.
 
-    `found` is the serving epoch, `kept` are the facts that stay out of the weights by now, and `free` is the
-    number of subjects that the layer has room for.
+    `found` is the serving epoch, `kept` are the facts that currently stay out of the weights, and `free` is
+    the number of subjects that the layer has room for.
     """
     new = choose(_fresh_first(queue, kept), subjects=min(parts.limits.batch, free))
     placed = [fact for fact in found.facts if fact.placement is Placement.WEIGHTS]
@@ -66,9 +66,9 @@ def choose_batch(
 
 
 def waiting(live: Mapping[FactKey, Fact], kept: Mapping[str, Kept]) -> list[Fact]:
-    """Facts that the policy wants in the weights and that nothing keeps in memory, oldest message first.
+    """Facts that the policy wants in the weights and that nothing keeps in memory, in the order of `live`.
 
-    Only the default tenant's: all tenants read the same weights.
+    Only facts of the tenant `default`, because all tenants share the weights.
     """
     return [
         fact

@@ -4,8 +4,9 @@
     6 promote  choose a batch, propose edits, try them under the guard, commit what passed       `promotion`
     7 repair   compare the served tensors with what they should be
 
-The ledger may move at any time meanwhile: every commit is made on top of the epoch that serves then, with the
-facts that are still live. This cycle publishes nothing; the live cycle finds the new epoch in the ledger.
+The live cycle may write epochs meanwhile. So every commit is made on top of the epoch that is serving then,
+with the facts that are still live. This cycle publishes nothing; the live cycle finds the new epoch in the
+ledger.
 """
 
 from __future__ import annotations
@@ -103,7 +104,7 @@ class Consolidate:
         return False
 
     def _note_kept(self, promotion: Promotion) -> None:
-        """Note the facts that stay in memory, except those with the same code and tries noted already."""
+        """Note the facts that stay in memory, unless the same code and number of tries are noted already."""
         known = self.kept.now()
         new = {fact: why for fact, why in promotion.kept.items() if _is_new(why, known.get(fact))}
         if new:

@@ -1,6 +1,6 @@
-"""Step 2 for a batch of waiting messages: each one sees the live facts and the settlements of earlier ones.
+"""Step 2 for a batch of waiting messages: decide each one from the live facts and the settlements before it.
 
-Asks the policy, and a replica whether a correction's answer is given already. Writes nothing.
+Asks the policy for the decision, and a replica whether it already gives the corrected answer. Writes nothing.
 """
 
 from __future__ import annotations
@@ -107,7 +107,7 @@ class Decider:
         }
 
     def _answered(self, corrections: Sequence[Correction], known: Known) -> frozenset[str]:
-        """Ids of the corrections of which the serving epoch answers every wording with the target already."""
+        """Ids of the corrections whose target the serving epoch already answers in every wording."""
         if not self.parts.replicas:
             return frozenset()
         try:
@@ -194,5 +194,5 @@ def _name(key: FactKey) -> tuple[str, str, str]:
 
 
 def _batch_first(batch: Mapping[K, V], recorded: Callable[[K], W]) -> Callable[[K], V | W]:
-    """A lookup that asks the batch first, then the ledger."""
+    """A lookup in the batch first, then in the ledger."""
     return lambda name: batch[name] if name in batch else recorded(name)

@@ -64,8 +64,8 @@ def failed_letter(received: Received, stage: str, error: Exception) -> Settlemen
 def repeated(received: Received, correction: Correction, known: Known) -> Correction | Settlement:
     """The correction with the id to record it by, or the settlement of a duplicate.
 
-    An id from the sender always stands for one content. A correction without an id is identified by its
-    content: it is a duplicate unless its key had another version in between. Then it is a new correction, and
+    An id that the sender chose may be used for one content only. A correction without an id is identified by
+    its content: it is a duplicate, unless its key has changed since. In that case it is a new correction and
     gets a numbered id.
     """
     earlier = known.content(correction.id)

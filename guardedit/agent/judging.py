@@ -14,7 +14,7 @@ from guardedit.core.proposal import WeightEdit
 from guardedit.core.protocols import Event
 from guardedit.core.verdict import Gate, Outcome, Verdict, combine
 
-#: Gates of budgets that all edits share; when one is used up, the layer is full.
+#: Gates that measure budgets shared by all edits; when one is used up, the layer is full.
 BUDGETS = frozenset({"perplexity_ratio_to_base", "other_subject_to_base"})
 #: Gates that do not decide about a removal, because the edits that stay have used up their limit.
 _NOT_FOR_REMOVALS = BUDGETS | {"remembered"}
@@ -22,7 +22,7 @@ _NOT_FOR_REMOVALS = BUDGETS | {"remembered"}
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TrialSetup:
-    """What is the same for every candidate of one trial.
+    """The inputs that all candidates of one trial share.
 
     Attributes:
         serving: edits of the serving epoch, with which candidates are compared.
@@ -66,10 +66,11 @@ def judge_alone(parts: Parts, setup: TrialSetup, edit: WeightEdit) -> Judgement:
 
 
 def judge_removal(parts: Parts, setup: TrialSetup) -> Judgement:
-    """The verdict on the staying edits alone, which are fewer than serve now.
+    """The verdict on the staying edits alone, which are fewer than those of the serving epoch.
 
-    Only what the removal makes worse decides. Two kinds of gates do not: those on budgets that the staying
-    edits have used up, and those that the serving epoch fails on the same probes, unless they name facts.
+    A removal is judged only by what it makes worse. So two kinds of gates do not decide: those on budgets
+    that the staying edits have used up, and those that the serving epoch fails on the same probes, unless
+    they name facts.
     """
     return _judge(parts, setup, (), removal=True)
 

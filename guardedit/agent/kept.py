@@ -1,4 +1,4 @@
-"""Which facts stay out of the weights, and why. Computed from the ledger's events alone. Pure.
+"""Computes which facts stay out of the weights, and why, from the ledger's events alone. Pure.
 
     kept         in memory, with a reason: `full`, `harm`, or `refused` by the editor
     quarantined  taken out of the weights after a breach, or by an operator
@@ -80,11 +80,11 @@ class TimedEvents(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class KeptState:
-    """The result of the events so far.
+    """The state after the events so far.
 
     Attributes:
         kept: fact id -> why it stays out of the weights.
-        inside: key -> id of the fact in the weights.
+        inside: key -> id of its fact, for facts in the weights.
     """
 
     kept: Mapping[str, Kept] = field(default_factory=dict)
@@ -92,7 +92,7 @@ class KeptState:
 
 
 class KeptFacts:
-    """The facts that stay out of the weights, as the ledger has them. Reads only new events on each call."""
+    """The facts that stay out of the weights, by the ledger's events. Each call reads only new events."""
 
     def __init__(self, ledger: TimedEvents) -> None:
         self._ledger, self._seen = ledger, 0

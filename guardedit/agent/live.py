@@ -2,11 +2,11 @@
 
     1 receive   sources -> inbox of the ledger, then acknowledge
     2 decide    bytes -> correction -> the policy's decision -> settlement        `decider`
-    3 remember  settlements and facts in one transaction; expired facts go
+    3 remember  write settlements and facts in one transaction; remove expired facts
     4 publish   every replica switches to the serving epoch
 
-Each step starts from the ledger and writes in one transaction, so after a crash between two steps opening the
-ledger again is enough. The cycle shares only the ledger with the other one, `consolidate`.
+Each step starts from the ledger and writes in one transaction, so after a crash between two steps it is
+enough to open the ledger again. The cycle shares only the ledger with the other one, `consolidate`.
 """
 
 from __future__ import annotations
@@ -67,7 +67,7 @@ class Live:
                     source.ack(deliveries)
                     self._emit("received", source=source.name, new=fresh)
             except SourceError as error:
-                # What it delivered is stored. It is asked again in the next turn.
+                # Messages that it delivered are stored. The source is polled again in the next turn.
                 self._emit("error", stage="receive", error=type(error).__name__, message=str(error))
                 away = away or str(error)
                 continue
@@ -97,7 +97,7 @@ class Live:
         return settled
 
     def publish(self) -> Epoch:
-        """4. Switch every replica to the serving epoch; it gets only what changed since the last one."""
+        """4. Switch every replica to the serving epoch. It receives only the changes since the last one."""
         epoch = self.parts.ledger.epoch()
         if self._published == epoch.number:
             return epoch

@@ -1,7 +1,7 @@
 """How a correction gets into the model. Open this file first.
 
-Two cycles work on one ledger. They share nothing else, so they run in two threads, two processes or two
-actors, and neither waits for the other. Each is one class; its `step` is one turn, to be read top to bottom.
+Two cycles work on one ledger. They share nothing else, so they can run in two threads, two processes or two
+actors, and neither waits for the other. Each is one class; its method `step` is one turn of the cycle.
 
     live cycle: a correction is answered from memory, milliseconds              live.py
       1 receive    store messages in the inbox, then acknowledge them           live.py
@@ -18,7 +18,7 @@ actors, and neither waits for the other. Each is one class; its `step` is one tu
                    keep the other facts in memory, with the reason              kept.py
       7 repair     compare served tensors with what they should be              consolidate.py
 
-An operator's undo, redo and rollback are in operator.py and reversal.py. The ledger, guard, model worker,
+An operator's undo, redo and rollback are in reversal.py. The ledger, guard, model worker,
 replicas and limits that the cycles work with are in parts.py.
 """
 

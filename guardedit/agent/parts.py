@@ -1,4 +1,4 @@
-"""What both cycles work with: the ledger, guard, worker and replicas as protocols, and their settings."""
+"""The parts of both cycles: protocols of guard, drift watch and bisection, limits, the report of a turn."""
 
 from __future__ import annotations
 

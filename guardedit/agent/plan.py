@@ -1,4 +1,4 @@
-"""The plan of an epoch, and its commit. The live cycle may commit facts between the two."""
+"""Plans an epoch and commits the plan. The live cycle may commit facts between the two."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ COMMITS = 8
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EpochPlan:
-    """What the next epoch shall be.
+    """The next epoch, before it is committed.
 
     Attributes:
         seen: the epoch that the plan was made on.
@@ -78,9 +78,9 @@ def commit_plan(
     verdict: Verdict | None,
     last_good: int | None = None,
 ) -> Epoch:
-    """Commit the plan on top of the epoch that serves by now.
+    """Commit the plan on top of the epoch that serves now.
 
-    `last_good` is the epoch that the ref of that name shall point to; None leaves it to the ledger.
+    `last_good` is the epoch that the ref `last-good` will point to; None leaves it to the ledger.
 
     Raises:
         ConflictError: a fact of the plan was corrected meanwhile, or the ledger moved `COMMITS` times.

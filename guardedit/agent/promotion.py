@@ -56,7 +56,7 @@ Promotion = NotPromoted | Promoted | Demoted
 def promote(parts: Parts, kept: Mapping[str, Kept]) -> Promotion:
     """1 choose, 2 propose, 3 try, 4 commit. A crash before the commit leaves only notes in the ledger.
 
-    `kept` are the facts that stay out of the weights by now, see `KeptFacts`.
+    `kept` are the facts that currently stay out of the weights, see `KeptFacts`.
     """
     # 1. Choose the next subjects, and those whose edit is stale.
     found = parts.ledger.snapshot()
@@ -79,15 +79,15 @@ def promote(parts: Parts, kept: Mapping[str, Kept]) -> Promotion:
     if result.accepted:
         return replace(commit(parts, batch, setup, result), kept=still_kept)
     if result.verdict is not None:
-        # No new edit passed, and the stale ones cannot be removed without removing more.
+        # No new edit passed, and neither did the removal of the stale ones: more edits must be removed.
         return Demoted(epoch=_remove_stale(parts, batch), kept=still_kept)
     return NotPromoted(waiting=result.repeat, kept=still_kept)
 
 
 def commit(parts: Parts, batch: Batch, setup: TrialSetup, result: TrialResult) -> Promoted | NotPromoted:
-    """A new epoch of the accepted edits whose facts are still live, on top of the epoch that serves by now.
+    """A new epoch of the accepted edits whose facts are still live, on top of the epoch that serves now.
 
-    A set that loses an edit is measured again: only sets that were themselves measured are served.
+    If the set has lost an edit, it is measured again, because only measured sets are served.
     """
     edits, verdict = dict(result.edits), result.verdict
     for _ in range(COMMITS):
@@ -171,7 +171,7 @@ def _kept(batch: Batch, proposed: Proposed, result: TrialResult, kept: Mapping[s
 
 
 def _counted(why: Kept, previous: Kept | None) -> Kept:
-    """With the number of trials that could not decide."""
+    """`why` with the number of trials that could not decide."""
     if why.code != UNDECIDED:
         return why
     return replace(why, tries=previous.tries + 1 if previous else 1)

@@ -4,7 +4,7 @@ An edit is optimised once and stored in the ledger under the hash of everything 
 settings, facts, the answers to keep, and the other edits of its proposal, because a method may make the edits
 of one proposal for each other. The edits of a proposal are stored all together or not at all, so the weights
 do not depend on where a crash happened. A group of facts that was in the weights before gets the edit that it
-had then, whatever that was made beside: undo and redo give the same bytes again.
+had then, whichever other edits that was made with. So undo and redo give the same bytes again.
 """
 
 from __future__ import annotations
@@ -52,7 +52,10 @@ def group_by_subject(parts: Parts, facts: Iterable[Fact]) -> list[SubjectGroup]:
 def edits_for(
     parts: Parts, groups: Sequence[SubjectGroup], live: Sequence[WeightEdit], *, remake: bool = False
 ) -> Proposed:
-    """The edit of each group: the one that served before, unless `remake`, else a proposal beside `live`."""
+    """The edit of each group: the one that was served before, else a proposal made on top of `live`.
+
+    `remake` ignores edits that were served before.
+    """
     found: dict[str, WeightEdit] = {}
     missing: dict[str, list[SubjectGroup]] = defaultdict(list)
     for group in groups:
@@ -84,7 +87,7 @@ def group_key(parts: Parts, group: SubjectGroup) -> str:
 def content_keys(
     parts: Parts, groups: Sequence[SubjectGroup], live: Sequence[WeightEdit]
 ) -> dict[str, tuple[str, str]]:
-    """By subject (content key, group key); the content key also covers what the edit is made beside."""
+    """By subject (content key, group key). The content key also covers the other edits it is made with."""
     names = {group.subject: group_key(parts, group) for group in groups}
     beside = [sorted(names.values()), sorted(edit.digest for edit in live), parts.limits.workers]
     return {
@@ -136,7 +139,7 @@ def _store(
 ) -> None:
     """Store all edits of a proposal in one transaction.
 
-    If the editor refused a fact of a group, the group is another one next time, so its edit is not stored.
+    If the editor refused a fact of a group, its edit is not stored: next time the group has other facts.
     """
     wanted = {group.subject: {fact.id for fact in group.facts} for group in groups}
     names = content_keys(parts, groups, live)

@@ -1,4 +1,4 @@
-"""The trial of a plan that removes edits: what no longer passes without them moves to memory with them."""
+"""Tries a plan that removes edits. Edits that no longer pass are removed too; their facts go to memory."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from guardedit.core.errors import GuardError
 from guardedit.core.proposal import WeightEdit
 from guardedit.core.verdict import Outcome, Verdict
 
-#: Trials for one plan; after them all facts answer from memory.
+#: Most trials for one plan. If none is accepted, all facts are answered from memory.
 MOST_TRIALS = 6
 
 
@@ -50,7 +50,7 @@ def _setup(parts: Parts, plan: EpochPlan) -> TrialSetup:
 
 
 def _failing(edits: Sequence[WeightEdit], verdict: Verdict) -> list[WeightEdit]:
-    """The edits of facts that a failing gate names; here an inconclusive gate is reason enough."""
+    """The edits of facts that a failing gate names. Here an inconclusive gate counts as failing."""
     named = {fact for gate in failing(verdict) for fact in gate.failing_facts}
     return [edit for edit in edits if named & set(edit.facts)]
 

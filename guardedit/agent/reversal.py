@@ -1,7 +1,7 @@
 """Rollback, undo and redo. Each makes a new epoch whose weights are folded from its edits, never subtracted.
 
-The request is turned into changes of the live facts. The edits follow from the facts, byte for byte, because
-an optimised edit is stored under the hash of everything it was made from.
+Each request becomes changes of the live facts. The facts determine the edits, byte for byte, because an
+optimised edit is stored under the hash of everything it was made from.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ class Operator:
 
 
 def roll_back(parts: Parts, to: int, *, trigger: str, facts_too: bool = False, detail: str = "") -> Epoch:
-    """Serve the weights of epoch `to` again; with `facts_too` exactly the facts it had, as well.
+    """Serve the weights of epoch `to` again; with `facts_too` also its facts, except those expired since.
 
     Without `facts_too`, facts accepted since then stay live. Those whose edit is removed answer from memory,
     and after an operator's rollback they are quarantined (`kept`). The epoch passed its gates when it was
@@ -106,7 +106,7 @@ def change_facts(
 ) -> Epoch:
     """A new epoch with these facts changed, and the edits of the facts that are then in the weights.
 
-    The plan is tried, unless the same set of edits was served before, since then it has passed. Facts whose
+    The plan is tried, unless the same set of edits was served before and so has already passed. Facts whose
     edits no longer pass move to memory. `stale` names further subjects whose edit must be remade.
     """
     plan = _plan(parts, changes, stale)
@@ -159,7 +159,7 @@ def _whole_epoch(parts: Parts, seen: int, to: int) -> EpochPlan:
 
 
 def _moved_by_undo(parts: Parts, back: Change) -> list[Change]:
-    """Facts that were in the weights before the latest undos and redos, and have been in memory since."""
+    """Facts that were in the weights before the latest run of undos and redos and are in memory now."""
     epochs = parts.ledger.epochs()
     before = next((e for e in reversed(epochs) if e.kind not in {"undo", "redo"}), epochs[0])
     live = changed(parts.ledger.live(), [back])

@@ -79,12 +79,13 @@ def try_batch(
     except _CannotMeasure as error:
         search.leave_undecided(candidates.values(), str(error))
         accepted, verdict = {}, None
-    # A fact that is in both maps was undecided once its edit had been remade, and is tried again.
+    # For a fact in both maps, one of its edit and the remade edit failed and the other was undecided. The
+    # fact is tried again.
     return TrialResult(edits=accepted, kept={**search.failed, **search.undecided}, verdict=verdict)
 
 
 class _CannotMeasure(Exception):
-    """Raised to leave a search in which nothing can be measured; never leaves this file."""
+    """Raised to end a search in which nothing can be measured. Always caught in this file."""
 
 
 @dataclass
@@ -186,7 +187,7 @@ class _Search:
         elif beside:
             return  # the other edits of the batch may be the reason: it waits for the next batch
         elif others:
-            # It was made for its batch. Next time it is made for the edits that serve now.
+            # It was made for its batch. The next edit is made on top of the edits that serve now.
             reason = f"passes alone, but not with the {others} serving edits: {verdict.reason}"
             self._doubt(edit, reason)
         elif verdict.outcome is Outcome.REJECT:

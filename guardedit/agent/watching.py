@@ -1,12 +1,12 @@
-"""Step 5: watch for drift. Every epoch passed its own gates, but the sum of many may still be too much.
+"""Step 5: watch for drift. Every epoch passed its own gates, but many of them together may do too much harm.
 
-Each change of the served weights gets one reading: the perplexity of the serving epoch. The next action
-follows from the recorded events alone, so a restart, or an operator's command in another process, changes
-nothing:
+After each change of the served weights, the perplexity of the serving epoch is measured once: a reading. The
+next action depends only on the recorded events, so neither a restart nor an operator's command in another
+process disturbs it:
 
     weights without a reading                        -> measure, note the reading
     the reading is a breach                          -> roll back to last-good
-    a drift rollback without its harmful edits       -> find them, quarantine their facts
+    a drift rollback, harmful edits not named yet    -> find them, quarantine their facts
     the reading is no breach                         -> move last-good to the serving epoch
 """
 
@@ -31,13 +31,13 @@ from guardedit.core.probe import Measurement, Probes
 from guardedit.core.proposal import WeightEdit
 from guardedit.core.protocols import Event
 
-#: Kinds of epochs that return to an older state: the fall in perplexity is no progress, so detectors restart.
+#: Kinds of epochs that return to an older state. Their fall in perplexity is no progress: detectors restart.
 RETURNS = frozenset({"rollback", "undo", "redo", "demote"})
 
 
 @dataclass
 class _WatchState:
-    """The result of the events so far.
+    """The state after the events so far.
 
     Attributes:
         weights: sha256 of the served weights.
@@ -64,7 +64,7 @@ class Watch:
         self._state, self._seen = _WatchState(), 0
 
     def check(self) -> dict[str, str]:
-        """Do what is due. Returns the facts that a breach put into quarantine: fact id -> reason."""
+        """Take the next actions. Returns the facts that a breach put into quarantine: fact id -> reason."""
         quarantined: dict[str, str] = {}
         self._read_events()
         if not self._state.measured:
@@ -161,7 +161,7 @@ class Watch:
         return 0 if good.weights_sha256 == self._state.weights else good.number
 
     def _quarantine_harmful(self, rollback: int) -> dict[str, str]:
-        """Find the harmful ones among the edits that the rollback removed, and quarantine their facts.
+        """Find the harmful edits among those that the rollback removed, and quarantine their facts.
 
         The facts of the other edits may be promoted again.
         """
@@ -196,7 +196,7 @@ class Watch:
         failed = {fact for fact, why in result.kept.items() if why.code != UNDECIDED}
         harmful = [edit for edit in edits.values() if failed & set(edit.facts)]
         if not harmful and edits:
-            # Each edit is harmless by itself, only their sum is not: choose the one with the largest change.
+            # Each edit is harmless by itself, and only all together are not: take the largest change.
             harmful = [max(edits.values(), key=lambda edit: edit.diagnostics.get("relative_size", 0.0))]
         return [fact for edit in harmful for fact in edit.facts]
 

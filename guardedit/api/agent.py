@@ -20,7 +20,7 @@ from guardedit.agent.parts import StepReport
 from guardedit.api.corrections import CorrectionLike, decoded
 from guardedit.core.correction import Correction
 from guardedit.core.epoch import Epoch
-from guardedit.core.errors import SourceError
+from guardedit.core.errors import MalformedCorrection, SourceError, UsageError
 from guardedit.core.fact import Fact
 from guardedit.core.messages import Delivery, Fate, Receipt
 from guardedit.core.serving import Answer
@@ -92,7 +92,8 @@ class Agent:
     def __init__(
         self, system: System, ledger: SqliteLedger, settings: Settings, policy: Policy, undo: ExitStack
     ) -> None:
-        self._system, self._ledger, self._undo = system, ledger, undo
+        self._parts: tuple[System, SqliteLedger] | None = (system, ledger)
+        self._undo = undo
         self._settings, self._policy = settings, policy
         self._submission, self._count = uuid.uuid4().hex, 0
         self._unsettled: dict[str, None] = {}  # ids in the order of their submission
@@ -113,7 +114,7 @@ class Agent:
         Raises:
             MalformedCorrection, SubjectNotFound: naming field, value and remedy. Of many, none is stored.
         """
-        if isinstance(correction, Correction | Mapping | str | bytes):
+        if not isinstance(correction, Iterable) or isinstance(correction, Correction | Mapping | str | bytes):
             return self._receive([correction])[0]
         return self._receive(list(correction))
 
@@ -168,9 +169,12 @@ class Agent:
         Returns:
             Text, epoch, placement, the ids of the facts used and the memory's score for them.
         """
-        if isinstance(question, str):
-            return self._system.ask([question], tenant=tenant)[0]
-        return self._system.ask(list(question), tenant=tenant)
+        one = isinstance(question, str) or not isinstance(question, Iterable)
+        questions = [question] if one else list(question)
+        for text in questions:
+            _refuse_unusable(text)
+        answers = self._system.ask(questions, tenant=tenant)
+        return answers[0] if one else answers
 
     def facts(self, *, tenant: str | None = None) -> list[Fact]:
         """The live facts, of one tenant or of all, the latest change last; none that has expired."""
@@ -189,11 +193,11 @@ class Agent:
             UsageError: no live fact has this id.
             GuardError: the weights without it could not be measured; nothing was changed.
         """
-        return self._system.undo(fact_id)
+        return self._system.undo(str(fact_id))
 
     def redo(self, fact_id: str) -> Epoch:
         """Bring back a fact that was taken back. Errors as `undo`."""
-        return self._system.redo(fact_id)
+        return self._system.redo(str(fact_id))
 
     def roll_back(self, to: int, *, facts_too: bool = False) -> Epoch:
         """Serve the weights of epoch `to` again.
@@ -206,6 +210,8 @@ class Agent:
         Raises:
             UsageError: there is no such epoch.
         """
+        if not isinstance(to, int) or isinstance(to, bool):
+            raise UsageError(f"{to!r} is not the number of an epoch: `epochs()` lists them")
         return self._system.roll_back(to, facts_too=facts_too)
 
     def status(self) -> Any:
@@ -235,7 +241,21 @@ class Agent:
 
     def close(self) -> None:
         """Stop all parts and give the ledger back. Safe to call twice."""
+        self._parts = None
         self._undo.close()
+
+    @property
+    def _system(self) -> System:
+        return self._running()[0]
+
+    @property
+    def _ledger(self) -> SqliteLedger:
+        return self._running()[1]
+
+    def _running(self) -> tuple[System, SqliteLedger]:
+        if self._parts is None:
+            raise UsageError("this agent is closed: open it again with guardedit.open")
+        return self._parts
 
     def __enter__(self) -> Self:
         return self
@@ -263,6 +283,19 @@ class Agent:
 def _policy_file(name: str) -> Path:
     shipped = shipped_policy(f"{name}.yaml")
     return Path(name) if Path(name).exists() or not shipped.is_file() else shipped
+
+
+def _refuse_unusable(question: object) -> None:
+    """MalformedCorrection unless the question is text that a tokenizer takes."""
+    if not isinstance(question, str):
+        raise MalformedCorrection(f"a question is a text, got {type(question).__name__}")
+    if not question.isascii():
+        try:
+            question.encode()
+        except UnicodeEncodeError as error:
+            raise MalformedCorrection(
+                f"the question is not valid Unicode at character {error.start}: remove it"
+            ) from None
 
 
 def _line(report: StepReport) -> str:

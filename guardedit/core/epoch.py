@@ -44,11 +44,11 @@ def facts_sum(facts: Iterable[Fact], *, start: int = 0, removed: Iterable[Fact] 
     """`start` plus the digests of `facts` minus the digests of `removed`, modulo 2**256.
 
     The sum over all live facts is carried from epoch to epoch: it does not depend on the order of the facts,
-    and updating it costs as much as the facts that changed.
+    and the cost of an update depends only on the number of changed facts.
 
     A sum is weaker than one digest over all facts: an attacker who can choose thousands of facts freely can
-    look for two sets with the same sum. That is acceptable here, because the sum only tells states of one
-    ledger apart. Forged facts are detected by the ledger's chain, where each event is under SHA-256.
+    look for two sets with the same sum. That is acceptable here, because the sum only distinguishes states of
+    one ledger. Forged facts are detected by the ledger's chain, which hashes each event with SHA-256.
     """
     return (start + sum(map(_digest, facts)) - sum(map(_digest, removed))) % _MODULUS
 

@@ -1,4 +1,4 @@
-"""Every error that guardedit raises on purpose, and its one warning. The branch says what the loop does.
+"""Every error that guardedit raises on purpose, and its one warning. The branch decides what the loop does.
 
     GuardeditError
       CorrectionError        the message is wrong          -> dead letter, never retried
@@ -59,7 +59,7 @@ class IdReuse(CorrectionError):
 
 
 class Unrecordable(CorrectionError):
-    """Raised when the ledger cannot hold a settlement; `seq` is its inbox row. Nothing was written."""
+    """Raised when the ledger cannot store a settlement; `seq` is its inbox row. Nothing was written."""
 
     reason = "unrecordable"
 

@@ -83,11 +83,11 @@ class Fact:
         target: the answer.
         placement: where it is answered from.
         valid_until_s: when it expires, seconds since 1970, UTC; None: never.
-        method: the editing method that the policy chose, should the fact go to the weights.
-        subject_at: for each wording the characters [start, end) of the subject. An empty span is not
-            known, and neither is any when the tuple is empty: then the subject's name is searched for.
+        method: the editing method that the policy chose; "" for a fact that is to stay in memory.
+        subject_at: for each wording the characters [start, end) of the subject. An empty span is an
+            unknown one, and an empty tuple means that none is known. Then the subject's name is searched for.
         reported_at_s: when its source reported it, seconds since 1970, UTC; None where it gave no time.
-        id: names content and version, never placement: a fact keeps its id while it moves.
+        id: digest of content and version but not of the placement, so a fact keeps its id when it moves.
     """
 
     key: FactKey

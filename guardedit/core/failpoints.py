@@ -1,7 +1,7 @@
 """Named points where a test can kill the process, like etcd's gofail.
 
 `GUARDEDIT_FAILPOINT=ledger.commit.before:3` sends SIGKILL to this process the third time it reaches that
-point. Without the variable, as always outside tests, a failpoint costs one dictionary look-up.
+point. The variable is set only by tests. Without it, a failpoint costs one dictionary look-up.
 """
 
 from __future__ import annotations

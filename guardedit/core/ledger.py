@@ -1,4 +1,4 @@
-"""What the ledger offers to those who read and write it: the `Ledger` protocol, its events and its totals."""
+"""The interface of the ledger: the `Ledger` protocol, the kinds of its events, and its totals."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ NAN = float("nan")
 class EventKind(StrEnum):
     """Kinds of ledger events. Their names are part of the hash chain and never change."""
 
-    # Written by the ledger's own methods; the tables follow from them.
+    # Written by the ledger's own methods. Tables follow from all of them but `fact_released`.
     RECEIVED = "received"  # a delivery came into the inbox
     SETTLED = "settled"  # an inbox row got its fate
-    RELEASED = "released"  # a held correction shall be decided again
-    RETRIED = "retried"  # a dead letter shall be read again
+    RELEASED = "released"  # a held correction is to be decided again
+    RETRIED = "retried"  # a dead letter is to be read again
     DROPPED = "dropped"  # a dead letter is no longer listed
     EPOCH = "epoch"  # a new serving epoch
     REF = "ref"  # a ref other than `serving` moved
@@ -87,8 +87,8 @@ ReadCounts = Callable[[], Counts]
 class Ledger(Protocol):
     """The append-only record. Every method that writes is one transaction and one durable commit.
 
-    Two writers may be open on one ledger, the live and the consolidating cycle. The only thing that they
-    coordinate on is a compare-and-swap of the serving epoch.
+    Two writers may be open on one ledger, the live and the consolidating cycle. They coordinate only by a
+    compare-and-swap of the serving epoch.
     """
 
     @property
@@ -182,7 +182,7 @@ class Ledger(Protocol):
         """The latest recorded change of a key; None where it never had a fact."""
 
     def corrections_reaching(self, names: Sequence[str], *, since_s: float) -> int:
-        """How many accepted corrections reached the most-reached of these names (`naming.identity`)."""
+        """The largest number of accepted corrections that reached one of these names (`naming.identity`)."""
 
     def history(self, key: FactKey) -> Sequence[tuple[int, Fact | None, str]]:
         """(epoch, fact, correction id) for each change of a key, oldest first."""

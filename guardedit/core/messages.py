@@ -12,7 +12,7 @@ from guardedit.core.epoch import Change
 
 
 class Fate(StrEnum):
-    """What became of a message. All but `received` and `held` are final."""
+    """What became of a message. All but `received`, `held` and `dead_lettered` are final."""
 
     RECEIVED = "received"  # waits in the inbox
     ACCEPTED = "accepted"  # live, in memory or weights
@@ -75,7 +75,7 @@ class Settlement:
         decision: what the policy said; None where it was not consulted.
         change: the change of the correction's own key, if any.
         displaced: changes of other keys that this correction removes, in the same epoch.
-        reach: names whose answers the correction can change, as `naming.identity` gives them.
+        reach: names whose answers the correction can change, as folded by `naming.identity`.
     """
 
     seq: int
@@ -92,7 +92,7 @@ class Settlement:
 class LastChange:
     """The latest change of a key.
 
-    `correction_id` is "" where no correction requested it, as with an expiry, or an undo that left no fact.
+    `correction_id` is "" if no correction requested it, as with an expiry or an undo that left no fact.
     `reported_at_s` is the source's own time for it, seconds since 1970, UTC; None where it gave none.
     """
 

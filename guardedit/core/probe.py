@@ -28,7 +28,7 @@ class Question:
         prompt: the text to continue.
         kind: what it tests.
         expected: the answer to look for. None: the answer must stay what the serving epoch gives.
-        fact_id: the fact that a wrong answer speaks against; "" for none.
+        fact_id: the fact that a wrong answer counts against; "" for none.
         subject: what the question is about, where known.
         relation: which relation of the subject it asks for, where known.
     """

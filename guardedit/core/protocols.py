@@ -48,7 +48,7 @@ class Source(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SubjectGroup:
-    """All facts of one subject that shall be in the weights together.
+    """All facts of one subject that are to be in the weights together.
 
     Attributes:
         subject: what the facts are about.
@@ -97,7 +97,7 @@ class Worker(Protocol):
 
 
 class Replica(Protocol):
-    """Answers questions, all of one call from one epoch. Asking and publishing barely wait for each other."""
+    """Answers questions, all of one call from one epoch. Questions and publishing hardly delay each other."""
 
     def publish(self, snapshot: Snapshot) -> int:
         """Switch to the snapshot; returns the number of the epoch now served."""

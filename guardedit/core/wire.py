@@ -19,7 +19,7 @@ from guardedit.core.errors import MalformedCorrection
 MAX_TEXT = 2_000
 #: Longest accepted message, in bytes, checked before it is parsed.
 MAX_MESSAGE_BYTES = 65_536
-#: Most digits of an integer. A longer one is no time and no share, and Python refuses to parse the longest.
+#: Most digits of an integer. A longer one is neither a time nor a share, and Python refuses very long ones.
 MAX_DIGITS = 32
 #: The years 1 to 9999 in seconds since 1970, UTC: the first second, and the first one after the end.
 FIRST_S, BEYOND_S = -62_135_596_800.0, 253_402_300_800.0
@@ -159,7 +159,7 @@ def shown(value: object) -> str:
 
 def _elements(array: str) -> list[bytes]:
     """The encoded elements of an array. ValueError where the text is not JSON."""
-    # Numbers are left as texts: their values are not needed, and Python refuses to parse the longest.
+    # Numbers stay texts: their values are not needed, and Python refuses to parse very long ones.
     decoder = json.JSONDecoder(parse_int=str, parse_float=str)
     decoder.decode(array)
     found, at = [], _skip(array, array.index("[") + 1)

@@ -8,10 +8,10 @@ One class per level of permission, each in its own file and each extending the o
     epoch_writer.py   EpochWriter    what only a coordinator may write: new epochs
     sqlite_ledger.py  SqliteLedger   opens the ledger; the `Ledger` protocol of `guardedit.core`
 
-Every write goes the same way: a typed event (events.py, records.py) is appended to the chain
-(storage/chain.py), and projection.py writes the table rows that follow from it, in one transaction. Queries
-read the tables only. `State` (state.py) is what is live in one epoch; next_epoch.py computes the state
-after it.
+Every write works the same way: in one transaction, a typed event (events/kinds.py, events/records.py) is
+appended to the chain (storage/chain.py), and events/projection.py writes the table rows that follow from it.
+Queries of state read the tables only. `State` (state.py) is what is live in one epoch; next_epoch.py computes
+the state of the next one.
 
 Outside this package use `SqliteLedger.open`, `opening.read_only` and the `Ledger` protocol.
 """

@@ -1,4 +1,4 @@
-"""The totals that the metrics show: recorded events by queries, live facts and edits from the serving state.
+"""Reads the totals for the metrics: recorded events by SQL, live facts and edits from the serving state.
 
 A scrape makes the writer wait, so it must not read every fact that was ever recorded.
 """

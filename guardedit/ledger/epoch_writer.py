@@ -1,7 +1,7 @@
 """Writes that make a new epoch: settlements, fact changes and commits of weight edits, each one transaction.
 
 Two writers may do this at the same time, in one process or in two. Each builds on the epoch that serves
-when its transaction begins, and reads what the other one committed before as changes, not as a whole state.
+when its transaction begins. It reads the other writer's commits as changes, not as a whole state.
 """
 
 from __future__ import annotations
@@ -65,9 +65,9 @@ class EpochWriter(InboxWriter):
             The epoch that serves afterwards.
 
         Raises:
-            ConflictError: a row is not waiting, an id would be decided twice, or the fact of one of these
-                keys is not the one of epoch `seen`. Nothing was kept.
-            Unrecordable: one of the settlements cannot be written; names it. Nothing was kept.
+            ConflictError: a row is not waiting, an id would be decided twice, or the live fact of one of
+                these keys is no longer that of epoch `seen`. Nothing was kept.
+            Unrecordable: one of the settlements cannot be written; the error names it. Nothing was kept.
         """
         self._require_coordinator()
         events = [settled_event(settlement) for settlement in settlements]
@@ -147,7 +147,7 @@ class EpochWriter(InboxWriter):
         return self._serve(following)
 
     def _refuse_outdated(self, keys: Iterable[FactKey], seen: int) -> None:
-        """Raise ConflictError when the live fact of one of these keys is not the one of epoch `seen`."""
+        """Raise ConflictError when the live fact of one of these keys is no longer that of epoch `seen`."""
         if changed := history.other_facts(self._database, keys, since=seen):
             raise ConflictError(
                 f"the fact of {changed[0]} has changed since epoch {seen}: read it again and decide again"
@@ -165,7 +165,7 @@ class EpochWriter(InboxWriter):
         verdict: Verdict | None = None,
         last_good: int | None = None,
     ) -> NextEpoch:
-        """Write the epoch after the serving one. Edits and weights None: those of the serving epoch."""
+        """Write the next epoch. Where edits or weights are None, it keeps those of the serving epoch."""
         serving, at_s = self.epoch(), self._clock()
         following = successor(
             serving,
@@ -185,7 +185,7 @@ class EpochWriter(InboxWriter):
         return following
 
     def _serve(self, following: NextEpoch | None) -> Epoch:
-        """The epoch that serves after the transaction. Its state is cached, so it need not be read again."""
+        """Cache the state of the epoch that serves after the transaction, and return that epoch."""
         if following is None:
             return self.epoch()
         self._serving = following.state
@@ -212,7 +212,7 @@ class EpochWriter(InboxWriter):
 
 
 def _keys_decided_on(settlements: Sequence[Settlement]) -> list[FactKey]:
-    """Keys whose live facts the decisions depend on: those they change, and those they compared with."""
+    """Keys whose live facts the decisions depend on: those that are changed, and those compared with."""
     changed = [requested.change.key for one in settlements for requested in requested_changes(one)]
     compared = [s.correction.key for s in settlements if s.correction and s.fate in _DECIDED_BY_FACTS]
     return [*changed, *compared]

@@ -15,7 +15,7 @@ from guardedit.naming import identity
 
 
 class Version(NamedTuple):
-    """A key from an epoch on. `fact` None: it has none. `correction_id` "": no correction requested it."""
+    """A key's fact from an epoch on; None: it has none. `correction_id` "": no correction requested it."""
 
     epoch: int
     fact: Fact | None
@@ -23,7 +23,7 @@ class Version(NamedTuple):
 
 
 def history(database: Database, key: FactKey) -> list[Version]:
-    """Every recorded change of a key, also moves between placements, oldest first.
+    """Every recorded change of a key, including moves between placements, oldest first.
 
     A row that cannot be decoded is left out; `verify` reports it.
     """
@@ -95,7 +95,7 @@ def other_facts(database: Database, keys: Iterable[FactKey], *, since: int) -> l
 
 
 def corrections_reaching(database: Database, names: Iterable[str], *, since_s: float) -> int:
-    """How many accepted corrections reached the most-reached of these folded names since that time."""
+    """The largest number of accepted corrections that reached one of these folded names since that time."""
     sql = (
         "SELECT count(*) FROM reach JOIN decisions USING (event_seq)"
         " WHERE name = ? AND fate = 'accepted' AND at_s >= ?"

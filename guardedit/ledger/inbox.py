@@ -1,7 +1,7 @@
 """Queries of the inbox: messages that wait, what was decided about each, and the dead letters.
 
 The inbox stores bytes and positions. The correction in a message, and with it the correction's id, is known
-only after decoding. So a redelivery from the same position is detected in `receive`, a repeated id only
+only after decoding. So `receive` detects redeliveries from the same position, and repeated ids are detected
 later, with `decided_content`.
 """
 
@@ -20,7 +20,7 @@ _ENTRIES = (
     " FROM inbox JOIN messages ON sha256 = raw_sha256"
 )
 
-#: Fates after which a correction's id is taken; as in the unique index of schema.sql.
+#: Fates after which a correction's id is in use; the same as in the unique index of schema.sql.
 _DECIDED = "('accepted', 'unchanged', 'held', 'rejected', 'superseded')"
 _DECIDED_CONTENT = f"SELECT content_sha256 FROM inbox WHERE correction_id = ? AND fate IN {_DECIDED}"  # noqa: S608
 _RECEIPT = (

@@ -47,7 +47,7 @@ class InboxWriter(LedgerReader):
             self._record(connection, ReleasedEvent(seq=row.seq, correction_id=correction_id))
 
     def release_fact(self, fact_id: str) -> None:
-        """Let a live fact be promoted again that was kept out of the weights, as after a rollback.
+        """Let a live fact that was kept out of the weights be promoted again, as after a rollback.
 
         Raises:
             UsageError: no live fact has this id.

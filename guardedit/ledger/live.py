@@ -20,7 +20,7 @@ class LiveReader:
     """Reads the last committed transaction, and caches the state of the serving epoch.
 
     Threads take turns on one connection. A numbered epoch never changes. Epochs of other writers are read as
-    changes on top of the cached state, so following one costs as much as it changed.
+    changes on top of the cached state, so the cost of following one depends on how much it changed.
     """
 
     def __init__(self, database: Database, blobs: Blobs, clock: Clock) -> None:

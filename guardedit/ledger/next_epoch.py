@@ -87,9 +87,9 @@ def successor(
         policy_sha256: digest of the policy in force.
         at_s: the present time, seconds since 1970, UTC.
         verdict: the trial's verdict, recorded with the epoch.
-        last_good: where `last-good` shall point. None: it follows if it pointed to the serving epoch and
-            the edits stay the same. For what makes an epoch good is its weights, and an epoch that only
-            changes the memory has the same ones.
+        last_good: where `last-good` is to point. None: it follows if it pointed to the serving epoch and
+            the edits stay the same. The weights make an epoch good, and an epoch that only changes the
+            memory has the same weights.
 
     Raises:
         UsageError: `last_good` does not exist, two edits have one payload, or a fact cannot be written.
@@ -133,7 +133,7 @@ def check_verdict(verdict: Verdict | None) -> None:
 
 
 def check_text(change: Change) -> None:
-    """Raise ValueError for a change with lone surrogates: it would not be read back as it is."""
+    """Raise ValueError for a change with lone surrogates, which could not be read back unchanged."""
     key, fact = change
     "".join(key).encode()
     if fact is not None:

@@ -23,7 +23,7 @@ from guardedit.ledger.storage.lock import CoordinatorLock
 def read_only(folder: Path, *, clock: Clock, key: bytes = b"") -> LedgerReader:
     """The ledger in `folder` for reading. No file in the folder is changed or created.
 
-    It follows a writer that is at work. Where there is none, it shows the state at the time of opening.
+    While a writer is at work, the reader follows its commits. Otherwise it shows the state when opened.
 
     Raises:
         UsageError: there is no ledger.
@@ -34,10 +34,10 @@ def read_only(folder: Path, *, clock: Clock, key: bytes = b"") -> LedgerReader:
 
 
 def anchor(folder: Path, *, key: bytes = b"") -> int:
-    """Rewrite `ledger.head` to the chain's present end, whatever it contains; returns that event's number.
+    """Rewrite `ledger.head` with the present end of the chain; returns the number of its last event.
 
-    For a key that was set or changed later, and for a `ledger.head` that was lost while the database is
-    known to be complete. No coordinator may run.
+    The old content of the file does not matter. Use this after a key was set or changed, or when
+    `ledger.head` was lost and the database is known to be complete. No coordinator may run.
 
     Raises:
         LedgerCorrupt: the chain is broken.
@@ -71,7 +71,7 @@ def begin(
     """Check the file, and write epoch 0 unless it exists.
 
     Raises:
-        LedgerCorrupt: SQLite finds the file damaged, or blobs lie beside an empty one.
+        LedgerCorrupt: SQLite finds the file damaged, or the database is empty although there are blobs.
         UsageError: the ledger is new and `base_sha256` is missing.
     """
     if findings := database.integrity_problems():
@@ -84,7 +84,7 @@ def begin(
             "restore the folder from a backup"
         )
     if base_sha256 is None:
-        raise UsageError(f"{database.path} is new: give the digest of the base model that it shall belong to")
+        raise UsageError(f"{database.path} is new: give the digest of the base model that it belongs to")
     first = genesis(
         base_sha256=base_sha256, policy_sha256=policy_sha256, weights_sha256=weights_sha256, at_s=at_s
     )

@@ -1,7 +1,7 @@
-"""Checks that facts say what their messages said.
+"""Checks that every recorded fact agrees with the message that it came from.
 
-The hash chain shows that nothing was changed since it was written. This check shows that what was written
-follows from the messages that came in.
+The hash chain shows that nothing was changed after it was written. This check shows that what was written
+follows from the received messages.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _FACTS = "SELECT epoch, fact FROM changes WHERE fact IS NOT NULL ORDER BY epoch,
 
 @dataclass(frozen=True, slots=True)
 class _Accepted:
-    """Accepted corrections by the id under which they were decided, and all wordings of a folded key."""
+    """Accepted corrections by the id under which they were decided, and the wordings of each folded key."""
 
     corrections: dict[str, Correction] = field(default_factory=dict)
     wordings: dict[tuple[str, ...], set[str]] = field(default_factory=lambda: defaultdict(set))

@@ -66,7 +66,7 @@ class LedgerReader(LiveReader):
         return history.latest_version(self._database, key)
 
     def corrections_reaching(self, names: Sequence[str], *, since_s: float) -> int:
-        """How many accepted corrections reached the most-reached of these names (`naming.identity`).
+        """The largest number of accepted corrections that reached one of these names (`naming.identity`).
 
         Only corrections that were accepted at or after `since_s` count, seconds since 1970, UTC.
         """
@@ -93,8 +93,8 @@ class LedgerReader(LiveReader):
     def decided_content(self, correction_id: str) -> str | None:
         """`content_sha256` of the decided correction with this id; None when none is decided.
 
-        The same content means a duplicate, another one a reused id. Rows that are being settled in one batch
-        are not decided yet: the caller has to compare them with each other.
+        A correction with the same content is a duplicate; with other content it reuses the id. Rows that are
+        being settled in one batch are not decided yet: the caller has to compare them with each other.
         """
         return inbox.decided_content(self._database, correction_id)
 

@@ -28,7 +28,7 @@ from guardedit.ledger.storage.connecting import writable
 class SqliteLedger(EpochWriter):
     """The append-only record. Create it with `open`; only one coordinator can have it open at a time.
 
-    Every write may raise StorageFull and LedgerBusy; nothing of the step was kept then.
+    Every write may raise StorageFull and LedgerBusy; then nothing of the step was kept.
     """
 
     @classmethod
@@ -146,7 +146,7 @@ class SqliteLedger(EpochWriter):
                 self._record(connection, EditsEvent(made=new))
 
     def _has(self, remembered: RememberedEdit) -> bool:
-        """Whether exactly this is the latest edit of its content key."""
+        """Whether exactly this edit is the latest one of its content key."""
         latest = self._database.row(
             "SELECT digest, facts, group_key FROM edit_cache WHERE content_key = ?"
             " ORDER BY event_seq DESC, n DESC LIMIT 1",

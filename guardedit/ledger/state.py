@@ -1,7 +1,7 @@
 """`State`: what is live in an epoch, computed from the recorded changes.
 
-History is one line: every epoch builds on the one before it. So the state of an epoch is the sum of all
-changes up to its number, and a known state can be advanced by the changes of later epochs alone.
+The history is linear: every epoch builds on the one before it. So the state of an epoch is the result of all
+changes up to its number, and a known state can be advanced with the changes of later epochs alone.
 """
 
 from __future__ import annotations
@@ -73,7 +73,7 @@ def state_at(database: Database, number: int) -> State:
 
 
 def advance(database: Database, state: State, number: int) -> State:
-    """The state of a later epoch; costs as much as the changes since."""
+    """The state of a later epoch. The cost depends on the number of changes since."""
     changes = changes_between(database, state.number, number)
     edits = {digest: facts for _, digest, facts in database.rows(_EDIT_CHANGES, (state.number, number))}
     return replace(with_changes(state, changes), number=number, edits=with_edit_changes(state.edits, edits))

@@ -42,7 +42,7 @@ def problems(database: Database, blobs: Blobs) -> list[str]:
 
 
 def _reported(found: Iterator[str]) -> Iterator[str]:
-    """The problems that a check finds. If it cannot read the ledger, that is a problem too, and it ends."""
+    """The problems that a check finds. A check that cannot read the ledger reports that and ends."""
     try:
         yield from found
     except LedgerError as error:

@@ -1,9 +1,10 @@
 """Decides about a correction by a policy. Pure and total: no clock, no state, never an exception.
 
-1. A correction that has already expired is rejected, and so is a fact about a reserved word.
+1. A correction that has already expired is rejected. So is a fact about a reserved word, unless the policy
+   holds or allows such facts (`subjects.reserved`).
 2. The first rule that fires decides. A condition that has no value holds the correction: fail closed.
 3. A retraction whose rule has route memory or weights goes to memory, where facts are removed.
-4. A fact that is not valid yet, that mentions too many names, or that would exceed a name's quota, is held.
+4. A fact that is not valid yet, that mentions too many names, or that would exceed a name's quota is held.
 """
 
 from __future__ import annotations

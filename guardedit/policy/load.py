@@ -1,4 +1,4 @@
-"""Loads a policy from a file or a text; a bad one gives one error that lists all problems."""
+"""Loads a policy from a file or a text. A bad policy raises one error that lists all problems."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def parse_policy(text: str, *, name: str) -> Policy:
 
     Args:
         text: the YAML.
-        name: takes the place of the file in error messages.
+        name: used instead of a file name in error messages.
 
     Raises:
         PolicyError: as for `load_policy`.

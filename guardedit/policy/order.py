@@ -1,4 +1,4 @@
-"""Finds problems of the rules as a list: repeated ids, no default rule, rules that can never fire.
+"""Finds problems in the list of rules: repeated ids, no default rule, rules that can never fire.
 
 Works on plain data, valid or not, so that these problems are reported together with all others.
 """

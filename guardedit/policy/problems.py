@@ -14,7 +14,7 @@ from guardedit.policy.order import order_problems
 from guardedit.policy.read import KeyPath, ParsedYaml, Place, Problem
 from guardedit.policy.schema import Policy
 
-#: Error types that `rule_problems` reports, with better places.
+#: Error types that `rule_problems` reports with more exact lines and columns.
 _REPORTED_ELSEWHERE = frozenset({"rule_order"})
 #: Error types of the schema itself, with messages that need no translation.
 _OWN_MESSAGES = frozenset(
@@ -39,7 +39,7 @@ def schema_problems(error: ValidationError, parsed: ParsedYaml) -> list[Problem]
         if detail["type"] in _REPORTED_ELSEWHERE or any(path[: len(e)] == e for e in explained):
             continue
         if detail["type"] == "too_short" and detail["input"]:
-            continue  # there are entries, but invalid ones, and each is reported itself
+            continue  # there are entries, but all are invalid, and each has a problem of its own
         places = parsed.keys if detail["type"] == "extra_forbidden" else parsed.values
         problems.append(Problem(_nearest(path, places, parsed), path, _message(detail)))
     return problems
@@ -64,7 +64,7 @@ def key_text(path: KeyPath) -> str:
 
 def suggestion(word: object, known: Sequence[str]) -> str:
     """`; did you mean 'x'?` with the closest known word; "" if none is close."""
-    # Ignore case: it is the commonest mistake, and difflib would count every letter of it.
+    # Ignore case: wrong case is the commonest mistake, and difflib would count every letter of it.
     lowered = {name.lower(): name for name in known}
     close = get_close_matches(str(word).lower(), lowered, n=1)
     return f"; did you mean '{lowered[close[0]]}'?" if close else ""

@@ -23,7 +23,7 @@ _ENDS = frozenset(".!?:;")
 def reach(correction: Correction, known: Collection[Name] = ()) -> tuple[str, ...]:
     """Folded names (`naming.identity`): first the subject, then the other names in the wordings, sorted.
 
-    A name is a known name, anywhere outside the placeholder, or a run of capitalised words or numbers. The
+    A name is either a known name anywhere outside the subject, or a run of capitalised words or numbers. The
     first word of a wording does not count as capitalised, and neither does a function word that starts a
     later sentence. Names within the old or the new answer are left out.
 
@@ -51,8 +51,8 @@ def reach(correction: Correction, known: Collection[Name] = ()) -> tuple[str, ..
 def charged(correction: Correction, known: Collection[Name] = ()) -> tuple[str, ...]:
     """The reached names that count for the daily quota: the subject, known names, and names of several words.
 
-    Other single words do not count. Otherwise "English", or a year, in a wording that a thousand corrections
-    share would make the quota stop the whole stream.
+    Other single words do not count. Otherwise a word such as "English", or a year, in a wording that a
+    thousand corrections share would use up the quota and stop the whole stream.
 
     >>> one = Correction(id="a", subject="Ada", prompt="Its English name in New York is {}:", target_new="x")
     >>> reach(one), charged(one)
@@ -81,7 +81,7 @@ def _capitalised_names(wording: Wording) -> Iterator[Name]:
 
 
 def _split_run(text: str, row: list[Token]) -> Iterator[Name]:
-    """A run, split where more than a space is between two tokens, as where the subject was left out."""
+    """The names in a run. It is split where more than a space is between two tokens, such as the subject."""
     start = 0
     for n in range(1, len(row) + 1):
         if n == len(row) or text[row[n - 1].end : row[n].start].strip():
@@ -102,8 +102,8 @@ def _is_part_of_name(text: str, row: list[Token], n: int) -> bool:
         return True
     if text[token.end : token.end + 1] == ":":
         return False  # a label: "Question: ... Answer:"
-    # The first word of the wording counts only if the next one is capitalised too: "New York is", not "Is
-    # York".
+    # The first word of the wording counts only if the next one is capitalised too: "New" in "New York is"
+    # counts, "Is" in "Is York" does not.
     continues = n + 1 < len(row) and _looks_like_a_name(text, row[n + 1])
     return not why_reserved(token.text) and (continues or n > 0 or token.start > 0)
 

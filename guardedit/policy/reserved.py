@@ -1,6 +1,6 @@
 """Words that may not be a subject: a fact about "of" would match every sentence.
 
-Names are compared folded (`naming`), so changing case, width or typography does not get around it.
+Names are compared in their folded form (`naming`), so another case, width or typography makes no difference.
 """
 
 from __future__ import annotations
@@ -59,8 +59,8 @@ _PARTICLES = _words(
     "하고 이다 입니다 그 저 누구 무엇 어디"
 )
 _RESERVED = _CONNECTING | _PRONOUNS | _OTHER_LANGUAGES | _PARTICLES
-#: In capitals these are names. A fact about one also matches the word in small letters; operators who do
-#: not want that can add it to `subjects.words`.
+#: In capitals these are names. A fact about one of them also matches the word in small letters. Operators who
+#: do not want that can add the word to `subjects.words`.
 _ACRONYMS = frozenset({"US", "U.S.", "UN", "U.N."})
 #: A letter, a number, a flag or a pictograph.
 _HAS_CONTENT = regex.compile(

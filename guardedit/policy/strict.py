@@ -1,4 +1,4 @@
-"""What all models of a policy share: strictness, and a few constrained types."""
+"""The strict pydantic base class of all models of a policy, and a few constrained types."""
 
 from __future__ import annotations
 

@@ -20,12 +20,12 @@ class DecisionContext:
 
     Attributes:
         now_s: the present time, seconds since 1970, UTC. An argument, so that a stream can be replayed.
-        subject_edits_24h: corrections accepted in the last 24 hours that reached the most-edited of the names
-            that this one counts for (`policy.reach.charged`), not counting this one.
+        subject_edits_24h: corrections accepted in the last 24 hours that reached the same name, not counting
+            this one. Of the names that this one counts for (`policy.reach.charged`), the largest number.
         known_subject: the probe set has answers about this subject, so that a trial can measure whether an
             edit damages them.
-        reach: the names that it reaches, as `policy.reach.reach` computes them with the caller's known names.
-            Empty: computed from the correction's own text.
+        reach: the names that the correction reaches, as `policy.reach.reach` computes them with the caller's
+            known names. Empty: computed from the correction's own text.
     """
 
     now_s: float

@@ -1,7 +1,7 @@
-"""Acting as the operator: undo, redo and rollback need the coordinator, for it alone writes epochs.
+"""Undo, redo and rollback from the command line: only a coordinator writes epochs.
 
-Where none runs, this process becomes it for a moment. Where one runs on Ray, the request is handed over to
-it: `run` leaves the cluster's address and token in the home folder, readable by the owner only.
+If none runs, this process becomes the coordinator for a moment. If one runs on Ray, it is asked to do the
+work: `run` leaves the cluster's address and token in the home folder, readable by the owner only.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Turn after turn: both cycles side by side until somebody says stop, or in turns until nothing is left."""
+"""Running both cycles: side by side until stopped, or in turns until nothing waits."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ from concurrent.futures import ThreadPoolExecutor
 from guardedit.agent.parts import StepReport
 from guardedit.runtime.system import System
 
-#: How long an idle live cycle waits for news before it looks at the clock again.
+#: Longest wait of an idle live cycle for new messages before it checks the clock again.
 WAIT_S = 0.25
-#: How long an idle consolidating cycle sleeps before it looks again; it grows while nothing comes.
+#: Sleep of an idle consolidating cycle; it grows from the first to the second while nothing happens.
 SHORT_S, LONG_S = 0.05, 0.5
 
 Tell = Callable[[StepReport], None]
 
 
 def drain(system: System, stop: threading.Event, tell: Tell) -> str:
-    """Turns of both until nothing is left; returns what a broker that is away had to say, or nothing."""
+    """Turn both cycles until nothing waits; returns the error of a broker that cannot be reached, or ''."""
     while not stop.is_set():
         report = system.step()
         if report.changed:
@@ -31,10 +31,10 @@ def drain(system: System, stop: threading.Event, tell: Tell) -> str:
 
 
 def drive(system: System, stop: threading.Event, *, tell: Tell, warn: Callable[[str], None]) -> None:
-    """Both cycles side by side until `stop` is set.
+    """Run both cycles side by side until `stop` is set.
 
-    A broker that is away is complained of once. Its source pauses; the inbox and the other sources do not. An
-    error that a cycle raises ends both.
+    `warn` is called once for each new error of a broker. Its source pauses; the inbox and the other sources
+    go on. An error that a cycle raises ends both.
     """
     with ThreadPoolExecutor(1, thread_name_prefix="consolidate") as other:
         slow = other.submit(_consolidating, system, stop, tell)

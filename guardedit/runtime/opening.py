@@ -1,4 +1,4 @@
-"""Opening the ledger for a command: to read it, to hand in messages, or to decide about one."""
+"""Opening the ledger for a command: to read it, to submit messages, or to change waiting ones."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from guardedit.settings import Settings
 
 LEDGER = "ledger.db"
 HEAD = "ledger.head"
-#: Of an epoch's number: with more of them it does not fit into the database.
+#: Digits of an epoch number that fit into the database.
 MOST_DIGITS = 18
 
 
@@ -28,7 +28,7 @@ def exists(settings: Settings) -> bool:
 def existing(settings: Settings) -> Iterator[LedgerReader]:
     """The ledger for reading, also while a coordinator runs; UsageError when there is none.
 
-    Nothing in the home folder is changed, so it may lie where nobody can write.
+    Nothing in the home folder is changed, so it may be read-only.
     """
     _expect(settings)
     with read_only(settings.home, clock=time.time, key=settings.ledger_key) as ledger:
@@ -37,7 +37,7 @@ def existing(settings: Settings) -> Iterator[LedgerReader]:
 
 @contextmanager
 def changing(settings: Settings) -> Iterator[SqliteLedger]:
-    """A ledger that is there, to release, retry or drop something; also while a coordinator runs."""
+    """An existing ledger, to release, retry or drop messages; also while a coordinator runs."""
     _expect(settings)
     with inbox(settings) as ledger:
         yield ledger
@@ -45,7 +45,7 @@ def changing(settings: Settings) -> Iterator[SqliteLedger]:
 
 @contextmanager
 def inbox(settings: Settings) -> Iterator[SqliteLedger]:
-    """The ledger for handing in messages; made when missing.
+    """The ledger for submitting messages; made when missing.
 
     A new ledger has no epoch yet and so belongs to no model: the first coordinator writes epoch 0 for the
     model it has loaded. Until then messages wait, as they do whenever no coordinator runs.
@@ -55,7 +55,7 @@ def inbox(settings: Settings) -> Iterator[SqliteLedger]:
 
 
 def begun(ledger: LedgerReader) -> bool:
-    """Whether a coordinator has been here: there is an epoch to speak of."""
+    """Whether a coordinator has run on this ledger, so that it has an epoch."""
     return bool(ledger.refs())
 
 
@@ -69,7 +69,7 @@ def number_of(ledger: LedgerReader, name: str) -> int:
 
 
 def refuse_second(settings: Settings) -> None:
-    """LedgerBusy while a coordinator has the ledger: said before a model is loaded in vain."""
+    """LedgerBusy while a coordinator has the ledger. Checked before a model is loaded for nothing."""
     if settings.home.is_dir():
         CoordinatorLock(settings.home).release()
 

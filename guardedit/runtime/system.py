@@ -1,4 +1,4 @@
-"""A running guardedit, wherever it runs, as the command line, the demo, benchmarks and the API see it."""
+"""A running guardedit, local or on Ray, as the command line, the demo, benchmarks and the API use it."""
 
 from __future__ import annotations
 

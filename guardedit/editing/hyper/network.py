@@ -17,7 +17,7 @@ from guardedit.models.text.tokens import encode, pad
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EditRequest:
-    """One edit: a prompt, the model's present answer, and the answer that it shall give."""
+    """One edit: a prompt, the model's present answer, and the answer that it is to give."""
 
     prompt: str
     old: str

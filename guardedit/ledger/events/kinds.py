@@ -27,7 +27,7 @@ RESERVED: Final = frozenset(
     }
 )
 
-#: What may stand before the colon in the reason of a rollback.
+#: Triggers that the reason of a rollback may begin with, followed by a colon.
 TRIGGERS: Final = frozenset({"drift", "manual", "recovery", "gate"})
 
 
@@ -89,7 +89,7 @@ class SettledEvent(EventBody):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReleasedEvent(EventBody):
-    """The held correction in inbox row `seq` shall be decided again."""
+    """The held correction in inbox row `seq` is to be decided again."""
 
     event_kind = EventKind.RELEASED
 
@@ -99,7 +99,7 @@ class ReleasedEvent(EventBody):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RetriedEvent(EventBody):
-    """The dead letter in inbox row `seq` shall be read again."""
+    """The dead letter in inbox row `seq` is to be read again."""
 
     event_kind = EventKind.RETRIED
 

@@ -1,7 +1,7 @@
 """Content-addressed files under `objects/`: written atomically, and verified each time they are read.
 
-The content is opaque here. A blob counts only once a committed row names its digest. One that no row names
-is left over from a crash and harmless.
+The content is opaque here. A blob counts only once a committed row names its digest. A blob that no row names
+is left over from a crash and does no harm.
 """
 
 from __future__ import annotations
@@ -36,8 +36,8 @@ class Blobs:
         Raises:
             StorageFull: no space, or the disk failed; unfinished files are removed.
         """
-        # A file name is durable only when its folder is synced. All folders on the way are synced, since the
-        # process that created one may have crashed before it synced it.
+        # A file name is durable only when its folder is synced. All parent folders are synced, because an
+        # earlier process may have created one and crashed before it synced it.
         folders: set[Path] = set()
         with translated_errors(self._folder):
             for payload in payloads:

@@ -1,8 +1,8 @@
 """Opens the SQLite file, for writing or for reading only, and checks it against `ledger.head`.
 
-Reading writes nothing, not even beside the database. While a writer is at work, the file is opened
-read-only beside it. Otherwise a private copy is read, because SQLite would create its index beside the
-database even for a reader, and cannot read at all where it may not create one.
+A reader writes nothing, not even beside the database. While a writer is at work, the reader opens the same
+file read-only. Otherwise it reads a private copy, because SQLite creates its index beside the database even
+for a reader, and cannot read at all where it may not create one.
 """
 
 from __future__ import annotations
@@ -234,7 +234,7 @@ def _from_a_copy(folder: Path) -> tuple[sqlite3.Connection, Callable[[], None]]:
 
 
 def _copy(folder: Path, private: Path) -> None:
-    """Copy database and log, again until neither changed meanwhile."""
+    """Copy database and log; repeat until neither changed during the copy."""
     names = (NAME, f"{NAME}-wal")
     for _ in range(_ATTEMPTS):
         before = _stamps(folder, names)

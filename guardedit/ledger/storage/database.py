@@ -1,6 +1,6 @@
-"""The SQLite file: transactions, snapshots, and SQLite's errors as errors of `core.errors`.
+"""Transactions and snapshots of the SQLite file; converts SQLite's errors to those of `core.errors`.
 
-Of the tables this file knows only `events`. A commit is on the disk when it returns: WAL with
+The only table that this file knows is `events`. A commit is on the disk when it returns: WAL with
 `synchronous=FULL`, and its last event in `ledger.head`.
 """
 
@@ -73,7 +73,7 @@ class Database:
 
     @contextlib.contextmanager
     def transaction(self, step: str) -> Iterator[sqlite3.Connection]:
-        """All of the block or nothing of it, durably. `step` names the failpoints around the commit.
+        """Commit all writes of the block durably, or none of them. `step` names the failpoints at the commit.
 
         Raises:
             StorageFull: the disk is full or failed; nothing was kept.
@@ -135,7 +135,7 @@ class Database:
         """Append the last commit to `ledger.head`, unless it is there."""
         # Order of fsync: blob, its folder, write-ahead log (the commit), ledger.head. A crash
         #   before the commit           leaves a blob that no row names: swept up or written again;
-        #   before the line is written  leaves the database ahead of the file: the next line makes up for it;
+        #   before the line is written  leaves the database ahead of the file, until the next line is written;
         #   within the line             leaves a torn line: ignored, and the next one starts on a new line.
         # The file is never ahead of the database, unless data that the disk had confirmed was lost.
         if self._unwritten_head is not None and self._unwritten_head != self._written_head:

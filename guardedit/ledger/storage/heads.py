@@ -1,12 +1,12 @@
 """`ledger.head`: the end of the hash chain, recorded outside the database with one line for each commit.
 
 The chain detects a row that was changed or removed. It cannot detect that its end was cut off, that the
-write-ahead log was lost, or that the whole file is gone. This file can: it names the last event of each
-commit, and is on the disk when the commit returns. With a key each line is signed, so that nobody without
-the key can change the database and this file consistently.
+write-ahead log was lost, or that the whole database is gone. `ledger.head` can: it names the last event of
+each commit, and is on the disk when the commit returns. With a key each line is signed, so that nobody
+without the key can change the database and this file consistently.
 
-One attack remains for somebody who can write to the folder: restoring an older database together with the
-file of that time. To detect that, keep a copy of the last line in another place.
+One attack remains possible for somebody who can write to the folder: restoring an older database together
+with the `ledger.head` of that time. To detect that, keep a copy of the last line in another place.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from guardedit.core.errors import LedgerCorrupt, LedgerError
 from guardedit.core.failpoints import failpoint
 
 NAME = "ledger.head"
-#: From this size on the file is rewritten with its last line alone.
+#: A file larger than this is rewritten with its last line alone.
 LARGE_BYTES = 64 * 1024
 
 _NO_EVENT = "0" * 64  # takes the place of a hash while there is no event
@@ -66,7 +66,7 @@ class HeadFile:
         self._lines = lines
 
     def frozen(self) -> HeadFile:
-        """A copy with the present content, to compare with a copy of the database that is not older."""
+        """A copy with the present content, to compare with a database that is read later."""
         return HeadFile(self.path.parent, self._key, lines=self.read())
 
     def read(self) -> Sequence[Head]:

@@ -94,7 +94,7 @@ def _exclusive_file(folder: Path, name: str, role: str) -> int:
 
 
 class Presence:
-    """An flock on `open.lock`: shared by processes with the open database, exclusive for one that copies it.
+    """An flock on `open.lock`: shared while the database is open, exclusive while a process copies the files.
 
     A writer holds it for as long as the database is open. A process that copies the files holds it alone
     meanwhile, so that the copy shows one moment. SQLite's own locks cannot be used for this: a process loses
@@ -140,7 +140,7 @@ class Presence:
 
 
 def _try_lock(handle: int, folder: Path) -> bool:
-    """Whether the exclusive lock could be had; waits a little for processes that hold it only briefly."""
+    """Try to take the exclusive lock. Waits a little for processes that hold the lock only briefly."""
     until = time.monotonic() + _PATIENCE_S
     while True:
         try:

@@ -1,7 +1,7 @@
 """Migrates a ledger of an earlier version to the present format, when it is opened for writing.
 
-Events are never touched, since their bytes are hashed. Only tables that follow from them are made anew, with
-exactly the text of `schema.sql`, because `verify` compares that as well.
+Events are never touched, since their bytes are hashed. Only tables that follow from them are rebuilt, with
+exactly the text of `schema.sql`, because `verify` compares that text too.
 """
 
 from __future__ import annotations

@@ -107,3 +107,26 @@ def test_the_exported_model_answers_as_the_internal_one(settings, tmp_path):
     manifest = (folder / "guardedit.json").read_text()
     assert weights in manifest
     assert '"Nokia"' in (folder / "memory_facts.jsonl").read_text()
+
+
+def test_what_is_no_correction_question_or_epoch_is_named(agent):
+    for given in (None, 5, "hello", [None]):
+        with pytest.raises(MalformedCorrection):
+            agent.submit(given)
+    for question in ("\udcff is", ["x", None], [5], 3, None):
+        with pytest.raises(MalformedCorrection):
+            agent.ask(question)
+    for epoch in ("0", True, 99, -1):
+        with pytest.raises(guardedit.UsageError, match=r"epoch"):
+            agent.roll_back(epoch)
+    with pytest.raises(guardedit.UsageError, match="no fact found for '3'"):
+        agent.undo(3)
+
+
+def test_a_closed_one_says_so(settings):
+    agent = guardedit.open(settings.home, policy="memory-only")
+    agent.close()
+    asking, submitting = (lambda: agent.ask("x")), (lambda: agent.submit(body()))
+    for use in (agent.facts, agent.settle, agent.verify, asking, submitting):
+        with pytest.raises(guardedit.UsageError, match="closed: open it again"):
+            use()
