@@ -169,12 +169,11 @@ class Agent:
         Returns:
             Text, epoch, placement, the ids of the facts used and the memory's score for them.
         """
-        one = isinstance(question, str) or not isinstance(question, Iterable)
-        questions = [question] if one else list(question)
-        for text in questions:
-            _refuse_unusable(text)
-        answers = self._system.ask(questions, tenant=tenant)
-        return answers[0] if one else answers
+        if isinstance(question, str):
+            return self._answers([question], tenant)[0]
+        if not isinstance(question, Iterable):
+            raise MalformedCorrection(f"a question is a text, got {type(question).__name__}")
+        return self._answers(list(question), tenant)
 
     def facts(self, *, tenant: str | None = None) -> list[Fact]:
         """The live facts, of one tenant or of all, the latest change last; none that has expired."""
@@ -266,6 +265,11 @@ class Agent:
     def __repr__(self) -> str:
         home, model = str(self._settings.home), self._settings.model or "the embedded one"
         return f"<guardedit.Agent home={home!r} model={model!r}>"
+
+    def _answers(self, questions: Sequence[str], tenant: str) -> list[Answer]:
+        for question in questions:
+            _refuse_unusable(question)
+        return self._system.ask(questions, tenant=tenant)
 
     def _receive(self, given: Sequence[CorrectionLike]) -> list[str]:
         read = [decoded(one) for one in given]

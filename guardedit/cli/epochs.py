@@ -12,7 +12,7 @@ from guardedit.cli.terminal.options import Format, Home, Model, PolicyFile, comm
 from guardedit.cli.terminal.progress import progress
 from guardedit.cli.terminal.show import Output
 from guardedit.core.epoch import Epoch
-from guardedit.runtime.door import operating
+from guardedit.runtime.coordinator_access import operating
 from guardedit.runtime.opening import existing, number_of
 from guardedit.runtime.operator.epochs import EpochRecord, epoch_record
 

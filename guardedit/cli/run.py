@@ -19,7 +19,7 @@ from guardedit.cli.terminal.progress import progress
 from guardedit.cli.terminal.show import Output
 from guardedit.core.errors import SourceError
 from guardedit.ledger.storage.lock import DriverLock
-from guardedit.runtime.door import DOOR, open_door
+from guardedit.runtime.coordinator_access import ADDRESS_FILE, publish_address
 from guardedit.runtime.opening import refuse_second
 from guardedit.runtime.system import System, open_system
 
@@ -72,7 +72,7 @@ def run(
     if not (settings.runtime == "ray" and settings.ray_address):
         # On a cluster the coordinator outlives its driver, and a new driver finds it there.
         refuse_second(settings)
-        (settings.home / DOOR).unlink(missing_ok=True)
+        (settings.home / ADDRESS_FILE).unlink(missing_ok=True)
     if log is not None:
         from guardedit.telemetry.logs import configure_logging
 
@@ -83,7 +83,7 @@ def run(
             system = open_system(settings, rules, log=log is not None, worker_process=not once)
         stack.enter_context(system)
         if settings.runtime == "ray" and not settings.ray_address:
-            stack.enter_context(open_door(settings))
+            stack.enter_context(publish_address(settings))
         stop = stack.enter_context(_stop_on_signals())
         epoch = system.epoch().number
         where = f"{settings.metrics.host}:{settings.metrics.port}" if settings.metrics else None

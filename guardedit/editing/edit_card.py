@@ -34,7 +34,7 @@ class _Strict(BaseModel):
 
 @dataclass(frozen=True)
 class _Some:
-    """Annotation of a mapping from settings' names to values: some of those of `of`, with the same limits."""
+    """Annotation of a mapping from setting name to value: some fields of `of`, with their limits."""
 
     of: type[EditSettings | JointSettings]
 
@@ -55,7 +55,7 @@ class _Some:
 
 
 def _as_given(given: Any, validate: Callable[[Any], Any]) -> Any:
-    """The valid value itself: 1 stays 1 where 1.0 is meant too, since digests of settings depend on it."""
+    """Validate without converting: an int stays an int in a float field, since digests depend on it."""
     validate(given)
     return given
 
@@ -83,7 +83,7 @@ class EditCard(_Strict):
         layer: the layer for methods that edit one layer.
         layers: the layers for methods that edit several, ascending; default: `layer` alone.
         base_sha256: digest of the base model; None in a card that was written by hand.
-        settings: of the methods.
+        settings: settings of the methods that differ from their defaults.
         about: how the sweep was made: method, number of facts, seed and so on.
         sweep: the sweep's table, one mapping for each candidate.
     """
@@ -164,7 +164,7 @@ def _problem(detail: ErrorDetails) -> str:
 
 
 def _unknown(place: tuple[int | str, ...]) -> str:
-    """Names a key that a card does not have, and the keys that it has there."""
+    """The message for an unknown key: its name, and the keys that are known at its place."""
     known = [str(f.validation_alias or name) for name, f in EditCard.model_fields.items()]
     if place[0] == "dials":
         known = list(KINDS) if len(place) == 2 else [f.name for f in fields(KINDS[str(place[1])])]
@@ -177,7 +177,7 @@ def _line(value: Any) -> str:
 
 
 def _finite(value: Any) -> Any:
-    """The value with None for numbers that are not finite, which JSON does not have."""
+    """The value with None in place of numbers that are not finite, which JSON cannot represent."""
     if isinstance(value, float):
         return value if math.isfinite(value) else None
     if isinstance(value, Mapping):

@@ -22,18 +22,18 @@ from guardedit.editing.setup import Setup
 from guardedit.models.weights.factors import SOLVED, Factors, parts_of, to_payload
 from guardedit.models.weights.ridge import Ridge, dual_coefficients
 
-#: A deviation of side-memory methods with a filter that only scales.
+#: Deviation on the card of a side-memory method with a filter that only scales.
 CODEBOOK = "edits of a codebook are refused: a value that replaces another is not a change that can be scaled"
 
 
 class FilteredEditor:
     """Proposes the edits of another method, each filtered against the base matrix of its layer.
 
-    `direct` parts are filtered as they are. A filter that scales by a number scales the residuals of a
-    `ridge` or `hooked` part and the change of a `routed` one. Any other filter needs a weight change: a
-    `ridge` part becomes the change that the edit alone would write, a `direct` part, and is no longer solved
-    together with other live edits; parts that act beside the matrix have no such change, and the edit is
-    refused.
+    `direct` parts are filtered as they are. A filter that multiplies by a number also applies to the
+    residuals of `ridge` and `hooked` parts and to the change of `routed` parts. Any other filter needs a
+    weight change. A `ridge` part is first converted to the `direct` part that the edit would write if it were
+    the only one, so it is no longer solved together with other live edits. Parts that act beside the matrix
+    have no weight change, and their edit is refused.
 
     Args:
         inner: the method.
@@ -63,8 +63,8 @@ class FilteredEditor:
     def card(self) -> MethodCard:
         """The method's card with the filter's changes.
 
-        `undo` does not change: a filter reads one edit and the base matrix but no other edit, so an edit that
-        could be left out as if it had never been made still can be.
+        `undo` stays the same, because a filter reads only one edit and the base matrix: if the method's edits
+        can be undone exactly, so can the filtered ones.
         """
         card: MethodCard = self._inner.card  # type: ignore[attr-defined]  # every registered method has one
         name, side_memory = self._filter.name, card.family == "side memory"
@@ -119,7 +119,7 @@ class FilteredEditor:
         )
 
     def _alone(self, part: Factors) -> tuple[Tensor, Tensor]:
-        """The change that a ridge part writes when no other edit is live: left [d, n], right [f, n]."""
+        """The change that a `ridge` part writes when no other edit is live: left [d, n], right [f, n]."""
         K, ridge = part.right.double(), self._ridge(part.layer)
         solved = torch.stack([ridge.solve(key) for key in K.t()], dim=1)
         return dual_coefficients(part.left.double(), K, solved), solved

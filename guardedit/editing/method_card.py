@@ -18,12 +18,13 @@ class MethodCard:
         stores: what one edit keeps in the ledger.
         undo: `exact` when leaving an edit out gives the weights as if it had never been made, and no other
             edit depends on it; `in order` when later edits were made on top of it.
-        batch: `together` when the facts of a batch are computed at once, else `one by one`.
-        needs_subject: the prompt must contain the subject.
-        reads_live: an edit depends on the edits that are live when it is made.
-        trained: an editor must be trained first (`guardedit editors train`).
-        spreads: an edit changes all of `Setup.layers`; else `Setup.layer`, or the layers of its training.
-        settings: whether the method uses `Setup.settings` ("edit") or `Setup.joint` ("joint").
+        batch: `together` when the edits of a batch are computed at once, else `one by one`.
+        needs_subject: whether the prompt must contain the subject.
+        reads_live: whether an edit depends on the edits that are live when it is made.
+        trained: whether an editor must be trained first (`guardedit editors train`).
+        spreads: whether an edit changes all of `Setup.layers`; otherwise it changes `Setup.layer`, or the
+            layers that the editor was trained on.
+        settings: "edit" when the method uses `Setup.settings`, "joint" when it uses `Setup.joint`.
         deviations: how it differs from the publication, one sentence each.
     """
 

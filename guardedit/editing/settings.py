@@ -15,8 +15,9 @@ from pydantic import Field
 
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 NotNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
-#: A number of things, of which there must be at least one, or may be none.
+#: A count of at least 1.
 Count = Annotated[int, Field(gt=0)]
+#: A count that may be 0.
 CountOrNone = Annotated[int, Field(ge=0)]
 
 
@@ -26,19 +27,21 @@ class EditSettings:
 
     Attributes:
         learning_rate_ratio: distance the first Adam step moves, as a share of ||v0||.
-        steps: most optimisation steps for each subject.
-        extra_steps: steps in a row in which all rows must be satisfied before a subject stops (MPES).
-        confidence: least probability of each target token that counts as satisfied; tokens are pushed up to
-            its square root and no further.
+        steps: largest number of optimisation steps for each subject.
+        extra_steps: steps in a row in which all evaluated rows must be satisfied before a subject stops
+            (MPES).
+        confidence: probability from which on a target token counts as satisfied. The loss pushes it up to the
+            square root of this value and no further.
         clamp_ratio: largest ||delta|| as a multiple of ||v0||.
         norm_penalty: weight of (||delta|| / ||v0||)^2 in the loss, in nats.
         preservation_weight: weight of the KL terms that keep the subject's other answers.
-        keep_limit: most questions to keep that are used for each subject.
-        background_weight: lambda, the pseudo-count of background tokens in the solve.
+        keep_limit: largest number of questions to keep that are used for each subject.
+        background_weight: lambda, the number of background tokens that one edit is weighed against in the
+            solve.
         ridge: eps in lambda C + eps I.
         contexts: number of context prefixes, besides the bare prompt.
-        least_reached: least share of a fact's wordings that must be answered with the target, among them its
-            own prompt; below it the fact is refused.
+        least_reached: share of a fact's wordings that must be answered with the target, its own prompt among
+            them; otherwise the fact is refused.
         anchor_ratio: a value longer than this multiple of the anchor norm is refused.
         norm_anchored: scale every value to the anchor norm (`locate.anchor`).
     """
@@ -63,7 +66,8 @@ class EditSettings:
         """Digest of all settings; equal settings have equal digests."""
         values = asdict(self)
         if not self.norm_anchored:
-            # Off, it changes nothing, so edits that were cached without this setting stay valid.
+            # When it is off, results are the same as without this setting, so edits cached before it existed
+            # stay valid.
             del values["norm_anchored"]
         return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()
 
@@ -74,24 +78,26 @@ class JointSettings:
 
     Attributes:
         learning_rate_ratio: distance the first Adam step moves, over all layers, as a share of ||v0||.
-        steps: most optimisation steps for each batch.
+        steps: largest number of optimisation steps for each batch.
         confidence: as in `EditSettings`.
         norm_penalty: weight of (||change|| / ||v0||)^2 in the loss, in nats, mean over layers.
         preservation_weight: weight of the KL terms that keep the subject's other answers.
-        keep_limit: most questions to keep that are used for each subject.
+        keep_limit: largest number of questions to keep that are used for each subject.
         contexts: number of context prefixes, besides the bare prompt.
         least_reached: as in `EditSettings`.
-        together: subjects that are optimised at once.
-        background_price: price in nats, in a full layer, of a change whose expected squared output error on
-            background text is as large as the output itself; 0: no price.
+        together: number of subjects that are optimised at once.
+        background_price: price in nats, when the layer is full, of a change whose expected squared output
+            error on background text is as large as the squared output itself; 0 for no price.
         full_share: number of edits that fill a layer, as a share of its width f.
-        to_come: future edits that are counted as if they were in the layer already, as a multiple of the
-            batch, up to a full layer. Early edits stay: what they cost too much, later ones have to pay.
-        expected_edits: count at least this many edits; for streams, which come in small batches.
-        bare_share: weight of the bare wordings in keys; wordings behind prefixes have the rest.
+        to_come: number of edits to plan for beyond the live ones, this batch included, as a multiple of the
+            batch size; planned edits are counted only until the layer is full. Early edits stay in the
+            weights, so their excess cost is borne by later ones.
+        expected_edits: plan for at least this many edits in total; for streams, which arrive in small
+            batches.
+        bare_share: weight of the bare wordings in mean keys, 0 to 1; wordings behind prefixes have the rest.
         subject_direction: weight of the known subjects' keys in lambda C, relative to all background tokens.
-        company: whether each row sees its own edit and a random subset of the others of the batch; else each
-            row always sees all of them.
+        company: whether each row sees its own edit and a random subset of the other edits of the batch;
+            otherwise every row sees all edits in every step.
         subject_felt: share of the known subjects' keys among the keys that `background_price` applies to.
     """
 

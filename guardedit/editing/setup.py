@@ -1,4 +1,4 @@
-"""Everything that an editing method is built from, so that methods differ only in their algorithm."""
+"""The inputs that every editing method is built from, so that methods differ only in their algorithm."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ class Setup:
         moments: layer -> second moments of keys, for `layer` and `layers`.
         layer: the layer for methods that edit one layer.
         layers: the layers for methods that edit several, ascending.
-        settings: of all methods but the joint editor.
+        settings: settings of all methods except the joint editor.
         joint: settings of the joint editor.
         texts: ordinary text, for methods that need examples of what not to change.
         known: questions about other subjects with their answers, which must not change.
-        trained: folder with trained editors; None: there is none.
-        cache: folder for results that depend only on the base model and on `known`; None: nothing is cached.
+        trained: folder with trained editors; None when there is none.
+        cache: folder for results that depend only on the base model and on `known`; None to cache nothing.
         seed: of all sampling.
     """
 

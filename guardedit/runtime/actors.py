@@ -1,6 +1,6 @@
 """The Ray actors: subclasses of the plain classes, with constructors that Ray can run again after a crash.
 
-Such a constructor builds the object from settings and policy. `handles` has the callers' side.
+Such a constructor builds the object from settings and policy. Callers use the classes in `handles`.
 """
 
 from __future__ import annotations
@@ -87,7 +87,7 @@ class CoordinatorActor(Coordinator):
         self._driver, self._driven_at_s = "", -LEASE_S
 
     def drive(self, driver: str, wait_s: float = 0.0) -> StepReport:
-        """One turn of the live cycle; LedgerBusy while another driver has it."""
+        """One turn of the live cycle; LedgerBusy while another process drives it."""
         now_s = time.monotonic()
         if driver != self._driver and now_s - self._driven_at_s < LEASE_S:
             raise LedgerBusy(

@@ -17,7 +17,7 @@ from guardedit.core.errors import GuardeditError, UsageError
 PATIENCE_S = 120.0
 #: If an attempt lasted longer than this, the actor was running when it failed.
 WORKED_S = 5.0
-#: How often an actor may die during one call.
+#: How many times an actor may die during one call.
 MOST_DEATHS = 3
 #: The first and the longest pause between attempts.
 SHORT_S, LONG_S = 0.05, 1.0
@@ -29,8 +29,8 @@ _OWN_ERROR = re.compile(r".*guardedit\.core\.errors\.(\w+): (.*)", re.DOTALL)
 def call(method: Any, *args: Any, **kwargs: Any) -> Any:
     """Call a method of an actor and return its result; retry while the actor is being restarted.
 
-    So the method may be executed twice. That is safe: reading methods change nothing, and writing methods
-    start from the state of the ledger.
+    Because of the retries, the method may be executed twice. That is safe: reading methods change nothing,
+    and writing methods start from the state of the ledger.
 
     Raises:
         GuardeditError: an error of the method or of the actor's constructor, with its own type.

@@ -132,13 +132,13 @@ class RaySystem:
         return epoch
 
     def undo(self, fact_id: str) -> Epoch:
-        """Take one fact back."""
+        """Undo one fact."""
         epoch: Epoch = call(self.consolidator.undo, fact_id)
         self._published()
         return epoch
 
     def redo(self, fact_id: str) -> Epoch:
-        """Bring back a fact that was taken back."""
+        """Redo a fact that was undone."""
         epoch: Epoch = call(self.consolidator.redo, fact_id)
         self._published()
         return epoch
@@ -218,7 +218,7 @@ def connect(settings: Settings) -> bool:
                     configure_logging=True,
                     logging_level=logging.ERROR,
                     log_to_driver=False,
-                    # By default Ray gives its workers the lowest priority; a busy machine hardly starts them.
+                    # By default Ray gives its workers the lowest priority: a busy machine hardly runs them.
                     _system_config={"worker_niceness": 0},
                 )
     except (ConnectionError, RuntimeError, ValueError) as error:

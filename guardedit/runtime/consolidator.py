@@ -1,7 +1,7 @@
 """The consolidator: owns the cycle that promotes facts to the weights, and the operator's reversals.
 
-It works on a ledger object of its own. It does not publish: the coordinator finds the new epoch in the ledger
-and publishes it. Like the coordinator it has no state that must survive.
+It has a ledger object of its own. It does not publish: the coordinator finds the new epoch in the ledger and
+publishes it. Like the coordinator, it has no state that must survive.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ class Consolidator:
         """One turn of the consolidating cycle."""
         report = self.consolidate.step()
         if report.promoted:
-            # Second moments that were collected for these edits are recorded before they could be changed.
+            # Record the second moments that were collected for these edits, before their files can change.
             assembly.record_new_parts(self._settings, self._ledger)
         return report
 
@@ -66,11 +66,11 @@ class Consolidator:
         return self.operator.roll_back(to, facts_too=facts_too)
 
     def undo(self, fact_id: str) -> Epoch:
-        """Take one fact back."""
+        """Undo one fact."""
         return self.operator.undo(fact_id)
 
     def redo(self, fact_id: str) -> Epoch:
-        """Bring back a fact that was taken back."""
+        """Redo a fact that was undone."""
         return self.operator.redo(fact_id)
 
     def close(self) -> None:

@@ -48,7 +48,7 @@ class Status:
         weights: number of live facts placed in the weights.
         waiting: messages in the inbox.
         dead_letters: dead letters that were neither retried nor dropped.
-        kept_in_memory: facts that something keeps out of the weights.
+        kept_in_memory: number of facts that are kept out of the weights for some reason.
         capacity_ratio: live keys over free rank of the edited layer; NaN before the first event.
         perplexity_ratio: serving epoch over base model, last measured; NaN before any measurement.
         trials: verdict -> number of trials.
@@ -158,7 +158,7 @@ class Coordinator:
         self.observe(Event(kind="state", fields={"state": "failed"}))
 
     def publish(self) -> Epoch:
-        """Make every replica follow to the serving epoch, whichever cycle made it."""
+        """Switch every replica to the serving epoch, whichever cycle made it."""
         return self.live.publish()
 
     def receive(self, deliveries: Sequence[Delivery]) -> int:

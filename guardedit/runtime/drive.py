@@ -1,4 +1,4 @@
-"""Running both cycles: side by side until stopped, or in turns until nothing waits."""
+"""Runs both cycles: side by side until stopped, or in turns until nothing waits."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from guardedit.runtime.system import System
 
 #: Longest wait of an idle live cycle for new messages before it checks the clock again.
 WAIT_S = 0.25
-#: Sleep of an idle consolidating cycle; it grows from the first to the second while nothing happens.
+#: Shortest and longest pause of an idle consolidating cycle; the pause grows while nothing happens.
 SHORT_S, LONG_S = 0.05, 0.5
 
 Tell = Callable[[StepReport], None]
 
 
 def drain(system: System, stop: threading.Event, tell: Tell) -> str:
-    """Turn both cycles until nothing waits; returns the error of a broker that cannot be reached, or ''."""
+    """Run turns of both cycles until nothing waits; returns the error of an unreachable broker, or ''."""
     while not stop.is_set():
         report = system.step()
         if report.changed:
@@ -33,8 +33,8 @@ def drain(system: System, stop: threading.Event, tell: Tell) -> str:
 def drive(system: System, stop: threading.Event, *, tell: Tell, warn: Callable[[str], None]) -> None:
     """Run both cycles side by side until `stop` is set.
 
-    `warn` is called once for each new error of a broker. Its source pauses; the inbox and the other sources
-    go on. An error that a cycle raises ends both.
+    `warn` is called once for each new error of a broker. The source of that broker pauses, while the inbox
+    and the other sources are still read. An error that a cycle raises ends both cycles.
     """
     with ThreadPoolExecutor(1, thread_name_prefix="consolidate") as other:
         slow = other.submit(_consolidating, system, stop, tell)
@@ -68,4 +68,4 @@ def _consolidating(system: System, stop: threading.Event, tell: Tell) -> None:
             else:
                 stop.wait(pause_s)
     finally:
-        stop.set()  # also when it failed: the live cycle ends, and `drive` raises what happened
+        stop.set()  # also after an error: the live cycle ends too, and `drive` raises the error

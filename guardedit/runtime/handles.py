@@ -1,7 +1,7 @@
 """Handles of Ray actors by name: each implements the protocol of the actor's plain class.
 
-A handle is pickled as its name: it is an argument of constructors that Ray runs again after the process that
-created it has ended.
+A handle is pickled as its name, because it is an argument of constructors, which Ray may run again after the
+process that created the handle has ended.
 """
 
 from __future__ import annotations

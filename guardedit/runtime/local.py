@@ -1,8 +1,8 @@
-"""The whole system on this machine, without Ray.
+"""Runs the whole system on this machine, without Ray.
 
 The two cycles run in turn (`step`) or side by side (`step_live` and `step_consolidate` in two threads). Side
-by side needs the model worker in a process of its own (`worker_process`): a trial uses the model and Python's
-interpreter lock for seconds at a time, and would delay questions and corrections.
+by side, they need the model worker in a process of its own (`worker_process`): a trial uses the model and
+Python's interpreter lock for seconds at a time, and would delay questions and corrections.
 """
 
 from __future__ import annotations
@@ -86,7 +86,7 @@ class LocalSystem:
             raise
 
     def step(self) -> StepReport:
-        """One turn of each cycle. The epoch that the second one made is published when this returns."""
+        """One turn of each cycle. An epoch that the second cycle made is published when this returns."""
         live = self.step_live()
         with self.coordinator.turn(CONSOLIDATE):
             consolidated = self.consolidator.consolidate.step()
@@ -122,11 +122,11 @@ class LocalSystem:
         return self._published(self.consolidator.roll_back(to, facts_too=facts_too))
 
     def undo(self, fact_id: str) -> Epoch:
-        """Take one fact back."""
+        """Undo one fact."""
         return self._published(self.consolidator.undo(fact_id))
 
     def redo(self, fact_id: str) -> Epoch:
-        """Bring back a fact that was taken back."""
+        """Redo a fact that was undone."""
         return self._published(self.consolidator.redo(fact_id))
 
     def weights_sha256(self, edits: Sequence[WeightEdit]) -> str:

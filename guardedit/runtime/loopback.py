@@ -1,8 +1,8 @@
 """Makes a Ray cluster that this process starts listen on the loopback address only.
 
 Ray (2.60) treats `127.0.0.1` as a mistake and listens on all interfaces, unless multi-node clusters are
-disabled for this machine. Ray reads that setting from the environment when it is imported, which may have
-happened before; the processes that it starts read it when they start.
+disabled for this machine. Ray reads that setting from the environment when it is imported, which may already
+have happened. The processes that Ray starts read it when they start.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from typing import Any
 import ray
 from ray._private import ray_constants
 
-#: Ray's name of the setting. In spite of the name it works on every system.
+#: Ray's name of the setting. In spite of the name it has an effect on every system.
 VARIABLE = "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"
 ADDRESS = "127.0.0.1"
 

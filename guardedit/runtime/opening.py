@@ -1,4 +1,4 @@
-"""Opening the ledger for a command: to read it, to submit messages, or to change waiting ones."""
+"""Opens the ledger for a command: to read it, to submit messages, or to change waiting ones."""
 
 from __future__ import annotations
 
@@ -69,13 +69,13 @@ def number_of(ledger: LedgerReader, name: str) -> int:
 
 
 def refuse_second(settings: Settings) -> None:
-    """LedgerBusy while a coordinator has the ledger. Checked before a model is loaded for nothing."""
+    """Raise LedgerBusy while a coordinator has the ledger. To be called before a model is loaded."""
     if settings.home.is_dir():
         CoordinatorLock(settings.home).release()
 
 
 def _expect(settings: Settings) -> None:
-    # A folder that lost its database is for the ledger to refuse: it knows what lies beside it.
+    # Where only `ledger.head` is left, the database was lost. Opening the ledger then raises the exact error.
     if not (exists(settings) or (settings.home / HEAD).is_file()):
         raise UsageError(
             f"there is no ledger in {settings.home}: `guardedit submit` or `guardedit run` makes one, "

@@ -1,4 +1,4 @@
-"""Several model workers that act as one: work is split over them and the results are merged."""
+"""Makes several model workers act as one: splits the work over them and merges the results."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ Result = TypeVar("Result")
 class WorkerPool:
     """Implements `Worker`: proposals and probes are split over the workers, the rest goes to the first.
 
-    The split depends only on positions, so each worker measures the same probe texts every time and can use
-    what it measured before. All workers must have loaded the same model.
+    The split depends only on positions, so each worker gets the same probe texts every time and can reuse its
+    earlier measurements. All workers must have loaded the same model.
     """
 
     def __init__(self, workers: Sequence[Worker]) -> None:

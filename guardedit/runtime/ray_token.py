@@ -1,4 +1,4 @@
-"""The token that Ray asks of everybody who connects."""
+"""Sets the token that Ray requires of every client."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ import os
 
 
 def use_token(token: str) -> None:
-    """Have Ray ask for a token, this one unless the environment names another. Before it is imported.
+    """Make Ray require a token: this one, unless the environment names another.
 
-    Ray reads these variables once, at its import.
+    Call it before Ray is imported, because Ray reads these variables once, at its import.
     """
     os.environ.setdefault("RAY_AUTH_MODE", "token")
     os.environ.setdefault("RAY_AUTH_TOKEN", token)

@@ -1,4 +1,4 @@
-"""Seconds by kind of event, added up from the events."""
+"""Adds up the seconds in events, by kind of event."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A running guardedit, local or on Ray, as the command line, the demo, benchmarks and the API use it."""
+"""Starts a running guardedit, local or on Ray, for the command line, the demo, benchmarks and the API."""
 
 from __future__ import annotations
 
@@ -20,16 +20,16 @@ if TYPE_CHECKING:
 
 
 class Reversible(Protocol):
-    """What an operator can take back."""
+    """The changes that an operator can make: rollback, undo and redo."""
 
     def roll_back(self, to: int, *, facts_too: bool = False) -> Epoch:
         """Serve the weights of an earlier epoch again, or with `facts_too` all of that epoch."""
 
     def undo(self, fact_id: str) -> Epoch:
-        """Take one fact back."""
+        """Undo one fact."""
 
     def redo(self, fact_id: str) -> Epoch:
-        """Bring back a fact that was taken back."""
+        """Redo a fact that was undone."""
 
 
 class System(Reversible, Protocol):
@@ -40,7 +40,7 @@ class System(Reversible, Protocol):
         """Proposes edits and measures candidate epochs."""
 
     def step(self) -> StepReport:
-        """One turn of each cycle; the epoch that it made is published when this returns."""
+        """One turn of each cycle; an epoch that it made is published when this returns."""
 
     def step_live(self, wait_s: float = 0.0) -> StepReport:
         """One turn of the live cycle, after waiting at most `wait_s` seconds for something new."""
@@ -85,12 +85,12 @@ def open_system(
     log: bool = False,
     worker_process: bool = False,
 ) -> System:
-    """Start the parts where `settings.runtime` says.
+    """Start the parts in this process or in Ray actors, as `settings.runtime` says.
 
     Args:
         settings: model, home folder and runtime.
         policy: in force from now on.
-        extra: editing methods that no registry offers.
+        extra: editing methods that are not in the registry.
         log: write a structured line for every event.
         worker_process: with the local runtime, run the worker in a process of its own, so that a trial does
             not slow the live cycle. Needed where both cycles run side by side.

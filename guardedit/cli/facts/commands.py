@@ -9,7 +9,7 @@ from guardedit.cli.terminal import show
 from guardedit.cli.terminal.options import Format, Home, Model, PolicyFile, commands, examples, settings_from
 from guardedit.cli.terminal.progress import progress
 from guardedit.cli.terminal.show import Output
-from guardedit.runtime.door import operating
+from guardedit.runtime.coordinator_access import operating
 from guardedit.runtime.opening import existing
 from guardedit.runtime.operator.facts import find_facts
 

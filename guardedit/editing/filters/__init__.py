@@ -27,7 +27,8 @@ FILTERS: Mapping[str, str] = MappingProxyType(
         "rect": "guardedit.editing.filters.rect:rect",
     }
 )
-#: Filters that multiply Delta by a number. They also apply to residuals as `left`, and keep an edit's kind.
+#: Filters that only multiply Delta by a number. They also apply to residuals in `left`, and keep an edit's
+#: kind.
 SCALING = frozenset({"1-li"})
 #: Filters whose result is a full matrix, not low-rank factors.
 WHOLE = frozenset({"rect"})
@@ -40,8 +41,8 @@ class Filter:
     Attributes:
         name: as in `FILTERS`.
         apply: the function.
-        scales: whether it only multiplies Delta by a number.
-        leaves: for method cards, what an edit stores for a matrix when it does not.
+        scales: whether the filter only multiplies Delta by a number.
+        leaves: what a filtered edit stores for each matrix, as text for method cards; not used if `scales`.
     """
 
     name: str

@@ -13,7 +13,7 @@ ALPHA = 0.75
 
 
 def interpolation(W: Tensor, left: Tensor, right: Tensor, *, alpha: float = ALPHA) -> tuple[Tensor, Tensor]:
-    """Factors of alpha Delta; `W` [d, f] is not used.
+    """Factors of alpha Delta, of the same shapes: left [d, n], right [f, n]; `W` [d, f] is not used.
 
     >>> import torch
     >>> left, right = interpolation(torch.zeros(1, 1), torch.ones(1, 1), torch.ones(1, 1), alpha=0.5)

@@ -1,7 +1,7 @@
 """PRUNE: compress singular values of a change that are larger than the largest one of the base matrix.
 
 Ma et al. 2024, arXiv:2405.16821. The paper applies this once, to the sum of all changes; this filter applies
-it to each edit alone. A change without such singular values is left unchanged.
+it to each edit alone. A change without such singular values stays as it is.
 """
 
 from __future__ import annotations

@@ -21,8 +21,8 @@ def rect(W: Tensor, left: Tensor, right: Tensor, *, share: float = SHARE) -> tup
         W: [d, f].
         left: [d, n].
         right: [f, n].
-        share: of the d f entries, those with the largest |Delta_ij / W_ij| are kept, with all that are equal
-            to the last of them.
+        share: share of the d f entries to keep, those with the largest |Delta_ij / W_ij|; entries that tie
+            with the smallest kept one are kept too.
     """
     change = left @ right.t()  # [d, f]
     ratio = change.abs() / (W.abs() + FLOOR * W.square().mean().sqrt())

@@ -5,8 +5,8 @@ With M = lambda C + eps I of a layer and K the keys of the live and of the new e
     B = M^-1 K (I + K^T M^-1 K)^-1        [f, n]
 
 Column i is the right factor of edit i in the ridge solution (MEMIT, Meng et al. 2023, eq. 14, dual form), so
-its product with the keys of the other edits is small. Here it is scaled so that its product with its own key
-is 1.
+its product with the keys of the other edits is small. Here each column is scaled so that its product with its
+own key is 1.
 """
 
 from __future__ import annotations
@@ -32,13 +32,13 @@ from guardedit.naming import last_span
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LayerStatistics:
-    """Second moments of one layer that directions and their price depend on.
+    """Second moments of one layer, which directions and their price depend on.
 
     Attributes:
         layer: decoder layer.
         ridge: M, from background text and known subjects.
-        priced: [f, f] float64, second moment of the keys at which a change of the output costs, divided by
-            tr(W C W^T) with the same moment.
+        priced: [f, f] float64, second moment C' of the keys whose outputs are priced, divided by tr(W C'
+            W^T).
     """
 
     layer: int
@@ -47,10 +47,10 @@ class LayerStatistics:
 
     @staticmethod
     def of(setup: Setup) -> dict[int, LayerStatistics]:
-        """Statistics of the edited layers, from the base model: no edit may be in place.
+        """Statistics of the edited layers. They belong to the base model, so no edit may be applied.
 
-        In M the keys of known subjects have `subject_direction` times the weight of the background; in the
-        price they have the share `subject_felt`.
+        In M, the keys of known subjects have `subject_direction` times the weight of the background. In the
+        price, they have the share `subject_felt`, and background keys the rest.
         """
         subjects = _subject_moments(setup)
         return {layer: LayerStatistics._with(setup, layer, subjects.get(layer)) for layer in setup.layers}
@@ -76,8 +76,9 @@ class Directions:
 
     Attributes:
         keys: [f, n] float64, mean over wordings and contexts.
-        right: [f, n] float64; a change r of subject i adds r (right_i @ q) at a key q, and r at its own key.
-        price: [n, n] float32; changes R [d, n] cause the relative squared output error tr(R price R^T).
+        right: [f, n] float64; a change r [d] of subject i adds r (right_i @ q) at a key q, and r at its own
+            key.
+        price: [n, n] float32; changes R [d, n] have the relative squared output error tr(R price R^T).
         scale: [n] float32, ||v0||.
     """
 
@@ -124,9 +125,8 @@ def _subject_moments(setup: Setup) -> dict[int, Tensor]:
     def make(layers: Sequence[int]) -> dict[int, SecondMoments]:
         tensors = row_tensors(setup.host.tokenizer, rows, context=setup.host.context)
         distinct, count = _up_to_subject(tensors)
-        with (
-            one_thread()
-        ):  # the ledger holds their digest, so a lost file must be made again to the same bytes
+        # The ledger holds the file's digest, so a lost file must be rebuilt with the same bytes.
+        with one_thread():
             return {
                 layer: moments_from(
                     found.keys.t() @ (found.keys * count[:, None]) / len(rows),
@@ -144,9 +144,9 @@ def _subject_moments(setup: Setup) -> dict[int, Tensor]:
 
 
 def _up_to_subject(rows: RowTensors) -> tuple[RowTensors, Tensor]:
-    """One of each set of rows that are equal up to the subject's last token, and the sizes of the sets.
+    """One row of each set that is equal up to the subject's last token, and the set sizes [rows] float64.
 
-    Their keys are equal, whatever follows the subject.
+    Rows of a set have equal keys, whatever follows the subject.
     """
     up_to_subject = torch.arange(rows.ids.shape[1]) <= rows.subject_at[:, None]
     _, which, count = torch.unique(

@@ -1,11 +1,11 @@
-"""The default editor: optimises all edits of a batch together, through the model that holds them all.
+"""The default editor: optimises all edits of a batch together, through the model with all of them applied.
 
-Every edit writes along one direction a layer: M^-1 k of its own key, made nearly orthogonal to the keys of
-the other edits of the batch and of the live edits (MEMIT with history; keys averaged over wordings as in
-r-ROME). What it writes there, in all layers at once, is found by gradient through the model with the whole
-batch in it. So the loss contains what the edits do to each other, later layers take account of earlier ones,
-and the loss also contains a price for the change of ordinary text, tr(Delta C Delta^T). Optimising values one
-fact at a time and writing them together accounts for none of this.
+Each edit has one direction per layer: M^-1 k of its own key, made nearly orthogonal to the keys of the other
+edits of the batch and of the live edits (MEMIT with history; keys averaged over wordings as in r-ROME). The
+vectors that are written along these directions, in all layers at once, are found by gradient descent through
+the model with the whole batch applied. So the loss includes the interference between edits, changes in later
+layers account for those in earlier layers, and the term tr(Delta C Delta^T) puts a price on the change of
+ordinary text. Optimising values one fact at a time and then writing them together accounts for none of this.
 """
 
 from __future__ import annotations
@@ -32,12 +32,12 @@ from guardedit.models.weights.factors import Factors, to_payload
 
 @dataclass(slots=True)
 class BatchResult:
-    """What became of a batch.
+    """The outcome of one batch.
 
     Attributes:
-        edits: made.
-        retry: subjects to try again; in the last attempt each without one of its facts.
-        refused: fact id -> reason; only in the last attempt.
+        edits: edits whose answers are reached.
+        retry: subjects to try again; in the last attempt, each without one of its facts.
+        refused: fact id -> reason; filled only in the last attempt.
     """
 
     edits: list[WeightEdit] = field(default_factory=list)
@@ -52,7 +52,7 @@ class BatchResult:
 
 
 class JointEditor:
-    """Proposes `direct` edits, one a subject with one part a layer, on the model with all live edits.
+    """Proposes one `direct` edit per subject, with one part per layer, on the model with all live edits.
 
     Args:
         setup: the model and its layers.
@@ -84,11 +84,11 @@ class JointEditor:
 
     @classmethod
     def build(cls, setup: Setup) -> JointEditor:
-        """Build the editor from a setup, as every editing method is built."""
+        """Build the editor from a setup."""
         return cls(setup)
 
     def propose(self, groups: Sequence[SubjectGroup], live: Sequence[WeightEdit]) -> Proposal:
-        """One edit a subject; `setup.joint.together` subjects are optimised at once.
+        """One edit per subject; `setup.joint.together` subjects are optimised at once.
 
         Each batch is optimised on the live edits and those of the batches before it. Subjects whose answers
         are not reached are tried once more at a lower price. A fact is refused when none of its wordings
@@ -99,8 +99,8 @@ class JointEditor:
         with self._setup.host.lock:
             self._solver.prepare()
             usable = [self._usable(group, refused) for group in groups]
-            # Sorted by subject, so that the result does not depend on the order of the groups: which edits a
-            # row sees is drawn by index.
+            # Sorted by subject, so that the result does not depend on the order of the groups: the random
+            # choice of edits that a row sees goes by index.
             waiting = sorted((group for group in usable if group.facts), key=lambda group: group.subject)
             first = self._first_attempt(waiting, live)
             second = self._last_attempt(first.retry, [*live, *first.edits])
@@ -121,15 +121,15 @@ class JointEditor:
         return result
 
     def _last_attempt(self, groups: Sequence[SubjectGroup], live: Sequence[WeightEdit]) -> BatchResult:
-        """The same, where a subject that is not reached comes back without its worst fact."""
+        """Edits of all groups; a subject that is not reached is tried again without its worst fact."""
         result, together = BatchResult(retry=list(groups)), self._setup.joint.together
         while result.retry:
             batch, result.retry = result.retry[:together], result.retry[together:]
-            result.add(self._batch(batch, [*live, *result.edits], SECOND))  # one fact less each, so this ends
+            result.add(self._batch(batch, [*live, *result.edits], SECOND))  # ends: each retry drops one fact
         return result
 
     def _usable(self, group: SubjectGroup, refused: dict[str, str]) -> SubjectGroup:
-        """The group without facts that have no usable rows, and without questions that its facts change."""
+        """The group without facts that lack usable rows, and without the questions that its facts change."""
         facts = []
         for fact in group.facts:
             rows = fact_rows(0, fact, group.subject, self._contexts)
@@ -151,7 +151,7 @@ class JointEditor:
     def _batch(
         self, groups: Sequence[SubjectGroup], live: Sequence[WeightEdit], attempt: Attempt
     ) -> BatchResult:
-        """Edits of one batch on the model with the live edits; a batch that diverges is halved."""
+        """Edits of one batch, on the model with the live edits; a batch that diverges is split in half."""
         try:
             values = self._solver.solve(groups, live, attempt)
             edits = [self._edit(n, group, values) for n, group in enumerate(groups)]
@@ -200,7 +200,7 @@ class JointEditor:
         )
 
     def _answered(self, edits: Sequence[WeightEdit], values: JointValues) -> set[str]:
-        """Ids of the facts whose own prompt the whole model with these edits answers.
+        """Ids of the facts whose own prompt is answered with the target by the whole model with these edits.
 
         Raises:
             EditDiverged: when the edits cannot be folded.

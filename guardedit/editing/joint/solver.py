@@ -22,9 +22,10 @@ class Attempt:
     """One of the two attempts at a batch.
 
     Attributes:
-        price: share of the usual price of a change.
-        steps: multiple of the steps in the settings.
-        last: whether facts that are not reached are refused; else their subjects are tried again.
+        price: factor on the usual price of a change.
+        steps: factor on the number of steps in the settings.
+        last: whether facts whose answers are not reached are refused; otherwise their subjects are tried
+            again.
     """
 
     price: float = 1.0
@@ -33,12 +34,13 @@ class Attempt:
 
 
 FIRST = Attempt()
-#: Cheaper and longer: few subjects get here, so their changes harm little and their steps cost little.
+#: The second attempt has a lower price and more steps. Few subjects need it, so their changes do little harm
+#: and their steps take little time.
 SECOND = Attempt(price=0.25, steps=2, last=True)
 
 
 class JointSolver:
-    """Finds what a batch of edits writes.
+    """Finds the directions and the changes of a batch of edits.
 
     Args:
         setup: the model and its layers.
@@ -50,7 +52,7 @@ class JointSolver:
         self._statistics: dict[int, LayerStatistics] = {}
 
     def prepare(self) -> None:
-        """Collect the layers' statistics once. They belong to the base model: no edit may be in place."""
+        """Collect the layers' statistics, once. They belong to the base model, so no edit may be applied."""
         if not self._statistics:
             self._statistics = LayerStatistics.of(self._setup)
 
@@ -100,7 +102,7 @@ class JointSolver:
 
 
 def fill(settings: JointSettings, width: int, *, live: int, new: int) -> float:
-    """How full the layers will be, counting future edits while there is room for them; 1 is full.
+    """How full the layers will be, with future edits counted only while there is room for them; 1 is full.
 
     Args:
         settings: of the joint editor.

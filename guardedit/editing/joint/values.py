@@ -1,4 +1,4 @@
-"""The changes that a batch of edits writes along its directions, optimised through the edited model."""
+"""Optimise the changes that a batch of edits writes along its directions, through the edited model."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from guardedit.editing.optimise.rows import Row, RowTensors
 from guardedit.editing.optimise.upper_layers import UpperLayers
 from guardedit.editing.settings import JointSettings
 
-#: Seed of the random subsets of edits that rows see; a constant, so that equal input gives equal bytes.
+#: Seed of the random subsets of edits that rows see. A constant, so that equal inputs give equal bytes.
 SEED = 0
 
 
@@ -27,13 +27,13 @@ class JointValues:
     """Optimised changes of n subjects.
 
     Attributes:
-        left: [layers, n, d] float32, what each subject writes along its direction in each layer.
+        left: [layers, n, d] float32, the vector that each subject writes along its direction in each layer.
         directions: layer -> directions, ascending.
         reached: fact id -> share of its bare wordings whose whole answer is predicted; 0 when the fact's own
             prompt is not among them.
         loss_nats: fact id -> mean loss over its bare wordings.
         own_prompt: fact id -> index into `rows` of the fact's own prompt.
-        scores: of the bare rows, with all edits in place.
+        scores: scores of the bare rows, with all edits applied.
         rows: the rows that were scored.
     """
 
@@ -46,7 +46,7 @@ class JointValues:
     rows: RowTensors
 
     def diagnostics(self, n: int) -> dict[str, float]:
-        """Plain numbers of one subject for the ledger; ratios are to ||v0||."""
+        """Diagnostics of one subject for the ledger; ratios are relative to ||v0||."""
         mine = self.rows.group == n
         changed, kept = mine & ~self.rows.keep & (self.rows.context == 0), mine & self.rows.keep
         ratios = [
@@ -71,7 +71,7 @@ def optimise_jointly(
 ) -> JointValues:
     """Adam on all changes of all subjects in all layers, with a cosine schedule of the learning rate.
 
-    Each step evaluates some rows of every subject, without those that are resting; see `RowSchedule`.
+    Each step evaluates some rows of every subject and skips rows that are resting; see `RowSchedule`.
 
     Args:
         upper: the upper layers of the same rows, from the lowest edited layer on.
@@ -126,7 +126,7 @@ def _update(
     settings: JointSettings,
     fill: float,
 ) -> AdamUpdate:
-    """Adam with a falling rate, a penalty on the length of each change and the price of all of them."""
+    """Adam with a falling rate, a penalty on the length of each change and a price on all changes."""
     layers, width = start.shape[0], start.shape[-1]
     rate = settings.learning_rate_ratio * scale / (width**0.5 * layers)
     price = torch.stack([d.price for d in directions.values()])  # [layers, n, n]
@@ -152,9 +152,10 @@ class _UntilAllSatisfied:
         self._edits = torch.ones(int(rows.group.max()) + 1, dtype=torch.bool)
 
     def rows(self, step: int, parameters: Tensor) -> Tensor | None:
-        """The scheduled rows. Before the end all rows are evaluated once more.
+        """[B] bool, the scheduled rows; None to stop.
 
-        Each was satisfied when it was last evaluated, but at different steps.
+        Once every row was satisfied at its last evaluation, all rows are evaluated once more before the end,
+        because those evaluations were at different steps.
         """
         if self._schedule.all_satisfied:
             everything = torch.ones_like(self._rows.keep)
@@ -164,7 +165,7 @@ class _UntilAllSatisfied:
         return self._schedule.rows(step)
 
     def moving(self, step: int, parameters: Tensor, evaluated: Tensor, scores: RowScores) -> Tensor:
-        """All edits."""
+        """[n] bool: all edits move in every step."""
         del parameters
         if self._visible:
             self._visible.draw()

@@ -27,7 +27,7 @@ LEAST_WORDS = 5
 
 
 def norm_anchor(values: Sequence[Value]) -> float:
-    """Mean norm of edited values without the longest ones; NaN when there are none."""
+    """Mean norm of edited values without the longest `DROPPED` share; NaN when there are no values."""
     norms = sorted(float((value.bare_value + value.change).norm()) for value in values)
     kept = norms[: len(norms) - int(DROPPED * len(norms))]
     return sum(kept) / len(kept) if kept else float("nan")
@@ -37,8 +37,8 @@ def anchored(value: Value, anchor: float, *, limit_ratio: float) -> Value:
     """The value with v* = v0 + change scaled to the norm `anchor`.
 
     Args:
-        value: as found.
-        anchor: the norm.
+        value: as found by the optimisation.
+        anchor: the norm to scale to.
         limit_ratio: multiple of the anchor beyond which the value is an outlier.
 
     Raises:
@@ -59,15 +59,15 @@ def pilot_values(
 ) -> list[Value]:
     """Values of made-up edits of the base model.
 
-    Known questions get the answers of other subjects, if the setup has known questions. Otherwise texts that
-    the model generates get a word of another text; such values are half as long again, so the anchor is
-    looser.
+    If the setup has known questions, they are edited to the answers of other subjects. Otherwise, texts that
+    the model generates are edited to end in a word of another text; those values are half as long again, so
+    the anchor is looser.
 
     Args:
         setup: its host is unpatched and locked by the caller; its seed chooses the pilots.
-        layer: where values are found; the same as for the edits that will be anchored.
-        contexts: prefixes, the same.
-        value_settings: of the value optimisation, the same.
+        layer: where values are found; must be that of the edits to be anchored.
+        contexts: prefixes; must be those of the edits to be anchored.
+        value_settings: settings of the value optimisation; must be those of the edits to be anchored.
     """
     values = []
     for group in _known_pilots(setup) or _sampled_pilots(setup):
@@ -76,7 +76,7 @@ def pilot_values(
                 setup.host, layer, [group], contexts=contexts, value_settings=value_settings
             )
         except (CorrectionError, EditDiverged):
-            continue  # a made-up edit may fail; the mean is over the others
+            continue  # a made-up edit may fail; the anchor is the mean over the others
     return values
 
 

@@ -20,7 +20,7 @@ class Backgrounds:
 
     Args:
         moments: layer -> second moments.
-        weight: lambda, about how many background tokens one edit is weighed against.
+        weight: lambda, roughly the number of background tokens that one edit is weighed against.
         ridge: eps, added to the diagonal.
         ridge_share: added to eps, as a multiple of the mean squared norm of the layer's keys, tr(C).
     """

@@ -1,4 +1,4 @@
-"""A cache of finished edits, so that a fact proposed again costs nothing and gives the same bytes.
+"""A cache of finished edits: proposing a fact again costs nothing and gives the same bytes.
 
 The content key is a digest of everything that an edit depends on.
 """

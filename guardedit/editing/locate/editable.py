@@ -1,4 +1,4 @@
-"""Values for the subjects that can be edited, and a reason for every fact that cannot be."""
+"""Find values for the subjects that can be edited, and a reason for every fact that cannot be edited."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def merged_by_subject(groups: Sequence[SubjectGroup]) -> list[SubjectGroup]:
 def editable(
     host: ModelHost, groups: Sequence[SubjectGroup], contexts: Contexts
 ) -> tuple[list[SubjectGroup], dict[str, str]]:
-    """The groups with the facts whose rows can be encoded, and fact id -> reason for the other facts."""
+    """The groups, reduced to facts whose rows can be encoded; and fact id -> reason for all other facts."""
     kept, refused = [], dict[str, str]()
     for group in groups:
         facts = []

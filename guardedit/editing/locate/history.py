@@ -1,6 +1,6 @@
 """Keys of the live edits, which methods with a history must not overwrite.
 
-An edit of any method counts if its payload contains its keys.
+Edits of every method are included, as long as their payload contains keys.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The steps that MEMIT and its relatives share: one value a subject, spread over layers, as weight edits."""
+"""The steps that MEMIT and its relatives share: find one value per subject and spread it over layers."""
 
 from __future__ import annotations
 
@@ -20,30 +20,30 @@ from guardedit.editing.settings import EditSettings
 from guardedit.editing.setup import Setup
 from guardedit.models.weights.factors import Factors, to_payload
 
-#: How every method that spreads a residual differs from its paper.
+#: Deviations from the paper of every method that uses these steps.
 DEVIATIONS = (
     "learning rate and clamp are relative to the norm of the down projection's value, without weight decay",
     "values get the steps of the settings, more than the published 20 to 25",
     "facts of one subject share one value (MEMIT-Merge, arXiv:2502.07322)",
 )
-#: How methods with a history differ besides.
+#: A further deviation, of methods with a history of live keys.
 FROZEN_KEYS = "the history holds keys as they were when their edit was made, and those of every live method"
 
-#: Share of `settings.background_weight` that these methods use. That weight is meant for `ridge`, whose
-#: residuals make up for the share that the background takes; here they do not. With the whole weight one in
-#: eight of the demo model's facts is not written, with a tenth one in 24, for 1.5 per cent of perplexity
-#: instead of 0.6.
+#: Share of `settings.background_weight` that these methods use. The full weight suits `ridge`, which scales
+#: its residuals up to compensate for the background term; these methods do not. On the demo model, the full
+#: weight leaves one fact in 8 unwritten and costs 0.6 per cent of perplexity; a tenth of it leaves one in 24
+#: unwritten and costs 1.5 per cent.
 BACKGROUND_SHARE = 0.1
 
 
 def value_settings_from(settings: EditSettings, *, extra_steps: int | None = None) -> ValueSettings:
     """The published settings with the learning rate and steps of `settings`, and without weight decay.
 
-    In 25 steps of that length memit misses every twelfth of the demo model's facts, each edited alone. Steps
-    three times as long find them and harm more: two dozen edits of r-rome in a row then leave 0.68 of other
-    subjects' answers unchanged, and 0.82 with this step length and as many steps as it takes. The decay is
-    divided by ||v0||^2, so where values are short it outweighs the answer: a quarter of a nat on the demo
-    model. There the clamp already limits the change.
+    With 25 steps of that length, memit misses one in twelve of the demo model's facts, each edited alone.
+    Steps three times as long reach those facts but do more harm: after two dozen r-rome edits in a row, 0.68
+    of other subjects' answers are unchanged, compared with 0.82 for this step length and as many steps as
+    needed. The decay term is divided by ||v0||^2, so for short values it outweighs the answer: it is a
+    quarter of a nat on the demo model, where the clamp already limits the change.
     """
     return ValueSettings(
         learning_rate_ratio=settings.learning_rate_ratio,
@@ -57,9 +57,9 @@ class MemitSteps:
     """Finds values and proposes `direct` edits of several layers, on the model with all live edits.
 
     Args:
-        setup: model, fold and seed; of its settings only those of the anchor are used.
+        setup: model, fold and seed; of its settings only `norm_anchored` and `anchor_ratio` are used.
         layers: ascending; values are found at the last of them.
-        contexts: prefixes; None: MEMIT's, sampled from the model.
+        contexts: prefixes; default: MEMIT's, sampled from the model.
         value_settings: of the value optimisation.
         clock: seconds, for `Proposal.seconds`.
     """
@@ -80,10 +80,11 @@ class MemitSteps:
     def propose(
         self, name: str, groups: Sequence[SubjectGroup], live: Sequence[WeightEdit], solve: Solve
     ) -> Proposal:
-        """One edit a subject; all edits of a batch are computed together.
+        """One edit per subject; all edits of a batch are computed together.
 
         A fact is refused when its prompt does not contain the subject or cannot be encoded. All facts of a
-        subject are refused when its value or change is not finite, or the value is too long for the anchor.
+        subject are refused when its value or change is not finite, or when the value is too long for the
+        anchor. The whole batch is refused when a layer cannot be solved.
 
         Args:
             name: of the method.
@@ -115,7 +116,7 @@ class MemitSteps:
     def values(
         self, groups: Sequence[SubjectGroup], live: Sequence[WeightEdit]
     ) -> tuple[list[tuple[SubjectGroup, Value]], dict[str, str]]:
-        """Values on the model with the live edits, and refusals; anchored where the settings say so."""
+        """Values on the model with live edits, anchored if the settings say so; and fact id -> refusal."""
         host, settings = self._setup.host, self._setup.settings
         anchor = self._anchor if settings.norm_anchored else math.nan
         usable, refused = editable(host, merged_by_subject(groups), self.contexts)
@@ -152,7 +153,7 @@ class MemitSteps:
 
 
 def weight_edit(name: str, group: SubjectGroup, value: Value, parts: Sequence[Factors]) -> WeightEdit:
-    """The edit of one subject, with diagnostics for the ledger; ratios are to ||v0||."""
+    """The edit of one subject, with diagnostics for the ledger; ratios are relative to ||v0||."""
     scale = float(value.bare_value.norm())
     return WeightEdit(
         subject=group.subject,

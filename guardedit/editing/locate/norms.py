@@ -1,4 +1,4 @@
-"""Models with a norm between the MLP and the residual stream (Gemma 2): invert and apply that norm."""
+"""Apply and invert the norm that some models have between the MLP and the residual stream (Gemma 2)."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ from torch import Tensor, nn
 
 
 def before_norm(norm: nn.Module | None, values: Tensor, residual: Tensor) -> Tensor:
-    """The change of the down projection's output that changes the residual stream by `residual` [n, d].
+    """The change [n, d] of the down projection's output that changes the residual stream by `residual`.
 
     Without a norm after the MLP the two are equal. A root-mean-square norm multiplies each coordinate by
     g / rms(v); dividing by that factor gives the wanted direction, but the norm still limits its length.
 
     Args:
-        norm: after the MLP; None: there is none.
+        norm: the norm after the MLP; None when there is none.
         values: [n, d], the current outputs v of the down projection.
         residual: [n, d], the wanted change of the residual stream.
     """

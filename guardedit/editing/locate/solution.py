@@ -28,16 +28,16 @@ class Solution:
 
     Attributes:
         key: [f] float64, mean over wordings and contexts.
-        value: [d] float64, v0, the down projection's output there, the same mean.
+        value: [d] float64, v0, the down projection's output at those places, with the same mean.
         change: [d] float32, v* - v0, the change of the output at the key.
-        own_share: share of a residual that arrives at the key when the edit is alone in its layer; the edit's
-            residual is `change / own_share`.
+        own_share: share of a residual that the edit's own key receives when the edit is alone in its layer;
+            the edit's residual is `change / own_share`.
         steps: optimisation steps taken.
         reached: fact id -> share of its bare wordings whose whole answer is predicted; 0 when the fact's own
             prompt is not among them.
-        hardest: median over rows to change of the least probability of an answer token.
+        hardest: lowest probability among a row's answer tokens, median over the rows to change.
         kept: share of the rows to keep whose answer is still predicted.
-        kept_kl_nats: mean KL(base || changed) over those.
+        kept_kl_nats: mean KL(base || changed) over the rows to keep.
     """
 
     key: Tensor
@@ -60,7 +60,7 @@ def solve_subjects(
     contexts: Contexts,
     settings: EditSettings,
 ) -> list[Solution]:
-    """Keys and optimised changes of some subjects; each as it would be alone, up to rounding.
+    """Keys and optimised changes of some subjects; each as if solved alone, up to rounding.
 
     Args:
         host: unpatched, and locked by the caller so that it stays unpatched.
@@ -83,8 +83,8 @@ def solve_subjects(
     keys = mean_per_group(found.keys, tensors, len(groups))  # [n, f]
     values = mean_per_group(found.values, tensors, len(groups))  # [n, d]
     directions = torch.stack([single_edit_direction(key, ridge.solve(key)) for key in keys])  # [n, f]
-    # Scaled so that the whole change arrives at the mean key: learning rate and limit then do not depend on
-    # the share of a residual that the background takes.
+    # Scaled so that the mean key receives the whole change. Learning rate and clamp then do not depend on the
+    # share of a residual that is lost to the background term.
     own_share = (directions * keys).sum(1)  # [n]
     objective = Objective(
         upper,

@@ -1,7 +1,7 @@
-"""Closed forms of single-layer editing, as functions of float64 tensors.
+"""Closed-form solutions for editing one layer, as functions of float64 tensors.
 
-One ridge edit by itself, ROME's update, and the parts in which MEMIT, EMMET, ENCORE and AlphaEdit differ:
-each change is `left @ right.T` with one column an edit. The solution for all live edits is in
+They are: a single ridge edit, ROME's update, and the parts in which MEMIT, EMMET, ENCORE and AlphaEdit
+differ. Each change is `left @ right.T` with one column per edit. The joint solution for all live edits is in
 `models.weights`.
 
 Notation: K [f, n] keys, R [d, n] residuals, H [f, p] keys of earlier edits, M = lambda C + eps I [f, f].
@@ -20,7 +20,8 @@ from guardedit.models.weights.ridge import dual_coefficients
 def single_edit_direction(key: Tensor, solved: Tensor) -> Tensor:
     """The direction u = M^-1 k / (1 + k^T M^-1 k), [f]: a ridge edit that is alone in its layer writes r u^T.
 
-    So `u @ q` is the share of its residual r that arrives at another key q; just below 1 at its own key.
+    Another key q therefore receives the share `u @ q` of the residual r. At the edit's own key that share is
+    just below 1.
 
     Args:
         key: k, [f].
@@ -30,7 +31,7 @@ def single_edit_direction(key: Tensor, solved: Tensor) -> Tensor:
 
 
 def rome_direction(C: Tensor, key: Tensor) -> Tensor:
-    """The direction u = C^-1 k / ||C^-1 k||, [f], of ROME's update (Meng et al. 2022, eq. 2).
+    """The direction u = C^-1 k / ||C^-1 k||, [f], of ROME's update (Meng et al. 2022, eq. 2). C is [f, f].
 
     Raises:
         EditDiverged: when C is singular.
@@ -43,14 +44,14 @@ def rome_direction(C: Tensor, key: Tensor) -> Tensor:
 
 
 def rome_residual(*, target: Tensor, value: Tensor, key: Tensor, direction: Tensor) -> Tensor:
-    """(v* - W k) / (k^T u), [d]: the left factor of ROME's update (eq. 2); u is the right one."""
+    """(v* - W k) / (k^T u), [d]: left factor of ROME's update (eq. 2); `direction` u [f] is the right one."""
     return (target - value) / (key @ direction)
 
 
 def with_history(U: Tensor, H: Tensor, V: Tensor) -> Tensor:
-    """B^-1 K [f, n] for B = M + H H^T, by the Woodbury identity; U itself without a history.
+    """B^-1 K [f, n] for B = M + H H^T, by the Woodbury identity; U itself when H has no columns.
 
-    So M is factored only once, whatever the history.
+    This way M is factored only once, regardless of the history.
 
     Args:
         U: M^-1 K, [f, n].
@@ -66,7 +67,7 @@ def with_history(U: Tensor, H: Tensor, V: Tensor) -> Tensor:
 def equality_coefficients(R: Tensor, K: Tensor, U: Tensor, *, slack: float) -> Tensor:
     """R (K^T U + slack I)^-1 [d, n] with U = C^-1 K (EMMET, Gupta et al. 2024, arXiv:2403.14236).
 
-    Without slack each key gets its whole residual. Slack relaxes this where keys are nearly parallel.
+    Without slack, each key receives its whole residual. Slack relaxes this when keys are nearly parallel.
 
     Args:
         R: residuals, [d, n].
@@ -90,11 +91,11 @@ def equality_coefficients(R: Tensor, K: Tensor, U: Tensor, *, slack: float) -> T
 
 
 def used_directions(C: Tensor, *, free_share: float) -> Tensor:
-    """T [f, r], the eigenvectors of C that background text uses; P = I - T T^T projects onto the null space.
+    """T [f, r], the eigenvectors of C [f, f] that background text uses; P = I - T T^T projects them out.
 
-    The null space is spanned by the weakest eigenvectors whose eigenvalues sum to at most `free_share` of the
-    trace of C, the mean squared norm of a key. (AlphaEdit, Fang et al. 2025, instead compares each eigenvalue
-    with 2e-2, whose meaning depends on the scale of C.)
+    The null space is spanned by the eigenvectors with the smallest eigenvalues, as many as sum to at most
+    `free_share` of the trace of C, which is the mean squared norm of a key. (AlphaEdit, Fang et al. 2025,
+    instead compares each eigenvalue with 2e-2, whose meaning depends on the scale of C.)
     """
     with one_thread():
         spectrum, vectors = torch.linalg.eigh(C)
@@ -105,5 +106,5 @@ def used_directions(C: Tensor, *, free_share: float) -> Tensor:
 
 
 def project_to_null_space(used: Tensor, K: Tensor) -> Tensor:
-    """P K [f, n]: the part of each key in the null space; `used` is T [f, r] of `used_directions`."""
+    """P K [f, n]: the part of keys K [f, n] in the null space; `used` is T [f, r] of `used_directions`."""
     return K - used @ (used.T @ K)

@@ -16,7 +16,7 @@ Solve = Callable[[int, Tensor, Tensor], tuple[Tensor, Tensor]]
 
 
 def ridge_solver(background: Backgrounds, history: History | None = None) -> Solve:
-    """Delta = R (I + K^T B^-1 K)^-1 K^T B^-1 with B = M + H H^T, H the layer's keys in the history."""
+    """Delta = R (I + K^T B^-1 K)^-1 K^T B^-1 with B = M + H H^T; H are the layer's keys in the history."""
 
     def solve(layer: int, K: Tensor, R: Tensor) -> tuple[Tensor, Tensor]:
         U = background.solve(layer, K)

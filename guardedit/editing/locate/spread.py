@@ -1,9 +1,9 @@
-"""Spreading the residual of each value over several layers (MEMIT, Meng et al. 2023, algorithm 1).
+"""Spread the residual of each value over several layers (MEMIT, Meng et al. 2023, algorithm 1).
 
 The change of a value is found at the deepest edited layer. Then, from the lowest layer up, each layer gets an
-equal part of what is still missing there, with the lower layers already changed; the last layer gets the
-rest. Methods differ in the solver that turns the keys and residuals of one layer into a change, one column
-for each subject.
+equal part of the change that is still missing at the deepest layer, measured with the lower layers already
+changed. The last layer gets the rest. Methods differ in the solver that turns the keys and residuals of one
+layer into a change, with one column per subject.
 """
 
 from __future__ import annotations
@@ -34,12 +34,12 @@ FoundValues = Sequence[tuple[SubjectGroup, Value]]
 def spread_residual(
     host: ModelHost, layers: Sequence[int], found: FoundValues, *, contexts: Contexts, solve: Solve
 ) -> list[tuple[Factors, ...]]:
-    """The `direct` parts of each edit, one for each layer.
+    """The `direct` parts of each edit, one per layer.
 
     Args:
         host: the model that the edits will change; locked by the caller, and left as it is.
         layers: ascending.
-        found: subjects and their values at the last layer, on the host as it is.
+        found: n subjects and their values at the last layer, on the host as it is.
         contexts: prefixes; keys are averaged over them.
         solve: the method's solver of one layer.
 
@@ -68,10 +68,10 @@ def spread_residual(
 def spread_evenly(
     host: ModelHost, layers: Sequence[int], found: FoundValues, *, contexts: Contexts, background: Backgrounds
 ) -> list[tuple[Factors, ...]]:
-    """`ridge` parts, one for each layer; each makes an equal part of the change on the host as it is (D4S).
+    """The `ridge` parts of each edit, one per layer, each for an equal share of the change (D4S).
 
-    The fold solves them. An edit by itself gets the share k^T M^-1 k / (1 + k^T M^-1 k) of its residual, so
-    the residual is divided by that share.
+    All layers are read on the host as it is. The fold solves the parts: an edit alone would receive the share
+    k^T M^-1 k / (1 + k^T M^-1 k) of its residual, so the residual is divided by that share.
 
     Args:
         host: the base model; locked by the caller.
@@ -100,7 +100,7 @@ def _tensors(host: ModelHost, found: FoundValues, contexts: Contexts) -> RowTens
 
 
 def _wanted(host: ModelHost, layer: int, values: Sequence[Value]) -> Tensor:
-    """[n, d]: what the changes of the values add to the residual stream."""
+    """[n, d]: how the changes of the values change the residual stream."""
     change, now = (torch.stack([getattr(v, name) for v in values]) for name in ("change", "bare_value"))
     norm = host.after_mlp(layer)
     return change if norm is None else normed(norm, now + change) - normed(norm, now)

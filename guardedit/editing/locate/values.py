@@ -34,18 +34,18 @@ from guardedit.naming import last_span
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ValueSettings:
-    """Settings of the value optimisation; defaults of the reference code for GPT-2 XL, but for the rate.
+    """Settings of the value optimisation: the reference code's for GPT-2 XL, except the learning rate.
 
     Attributes:
         learning_rate_ratio: distance the first Adam step moves, as a share of ||v0||. The reference code's
             0.5 is absolute and so depends on the model.
         steps: gradient steps.
         clamp_ratio: largest ||delta|| as a multiple of ||v0||.
-        kl_weight: of the KL term that keeps the answer to "{subject} is a".
-        decay: weight of ||delta|| / ||v0||^2, the form that the reference code uses.
-        enough_nats: a subject stops when its loss is below.
-        extra_steps: a subject also stops when every answer token was the most likely one for so many steps
-            (MPES, Gupta et al. 2025, ENCORE); None: only `enough_nats` stops it.
+        kl_weight: weight of the KL term that keeps the answer to "{subject} is a".
+        decay: weight of ||delta|| / ||v0||^2 in the loss, as in the reference code.
+        enough_nats: a subject stops when its loss is below this number of nats.
+        extra_steps: a subject also stops when every answer token was the most likely one for this many steps
+            in a row (MPES, Gupta et al. 2025, ENCORE); None: only `enough_nats` stops it.
     """
 
     learning_rate_ratio: float = 0.3
@@ -62,11 +62,13 @@ class Value:
     """Key, value and optimised change of one subject, on the model as it stands.
 
     Attributes:
-        bare_key, mean_key: [f] float64, at the first bare prompt; mean over prompts and contexts.
-        bare_value, mean_value: [d] float64, the down projection's output there, without the change.
+        bare_key, mean_key: [f] float64, the key at the first bare prompt, and the mean over prompts and
+            contexts.
+        bare_value, mean_value: [d] float64, the down projection's output at the same places, without the
+            change.
         change: [d] float64, delta = v* - v0, to be added at the subject's last token.
         loss_nats: at the last evaluation.
-        steps: steps taken.
+        steps: number of steps taken.
     """
 
     bare_key: Tensor
@@ -88,9 +90,9 @@ def find_values(
     all_wordings: bool = False,
     bare_share: float = 0.5,
 ) -> list[Value]:
-    """Keys and value changes of some subjects at one layer; each as it would be alone, up to rounding.
+    """Keys and value changes of some subjects at one layer; each as if found alone, up to rounding.
 
-    The facts of a subject share one change (MEMIT-Merge; methods with one key a subject).
+    The facts of a subject share one change (MEMIT-Merge), because methods have one key per subject.
 
     Args:
         host: the model that the edit will change; locked by the caller.

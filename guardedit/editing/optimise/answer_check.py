@@ -1,4 +1,4 @@
-"""Whether the whole model predicts the rows' answers: every layer and every token.
+"""Check whether the whole model predicts the rows' answers, with every layer run on every token.
 
 Value optimisation ignores how an edit changes the tokens before its subject's last one; this check does not.
 """

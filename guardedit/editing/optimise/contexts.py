@@ -15,7 +15,7 @@ import torch
 from guardedit.models.host import ModelHost
 from guardedit.models.text.tokens import encode
 
-#: First words of sampled prefixes, in turn, from the MEMIT reference code.
+#: First words of sampled prefixes, used in turn; from the MEMIT reference code.
 STARTERS = ("The", "Therefore", "Because", "I", "You")
 
 

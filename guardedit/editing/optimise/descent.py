@@ -1,7 +1,8 @@
 """Gradient descent on n edits at once, each of which may stop at its own step.
 
-All methods that optimise through `UpperLayers` share this loop. They differ in the `StoppingRule`, which says
-which rows a step evaluates and which edits it moves, and in the `Update`, which says how far.
+All methods that optimise through `UpperLayers` share this loop. They differ in the `StoppingRule`, which
+chooses the rows that a step evaluates and the edits that it moves, and in the `Update`, which computes the
+moves.
 """
 
 from __future__ import annotations
@@ -14,11 +15,12 @@ from torch import Tensor
 
 from guardedit.editing.optimise.objective import RowScores
 
-#: (parameters, rows to evaluate [B] bool) -> gradient, as `Update` takes it, and the scores of the rows.
+#: (parameters, rows to evaluate [B] bool) -> gradient in the form that `Update` takes, and the scores of the
+#: rows.
 Gradient = Callable[[Tensor, Tensor], tuple[Tensor, RowScores]]
 #: (step, parameters, gradient, edits to move [n] bool) -> new parameters; may change the gradient in place.
 Update = Callable[[int, Tensor, Tensor, Tensor], Tensor]
-#: Gradient of a penalty at the parameters.
+#: Parameters -> gradient of a penalty, of the same shape.
 Penalty = Callable[[Tensor], Tensor]
 
 
@@ -35,12 +37,12 @@ class StoppingRule(Protocol):
 def descend(
     start: Tensor, *, edits: int, steps: int, gradient: Gradient, rule: StoppingRule, update: Update
 ) -> tuple[Tensor, Tensor]:
-    """At most `steps` steps; the parameters found, and the number of steps that moved each edit [n] int64.
+    """Take at most `steps` steps; returns the parameters and how many steps moved each edit, [n] int64.
 
     Args:
         start: the first parameters.
         edits: n.
-        steps: most steps.
+        steps: largest number of steps.
         gradient: evaluated once a step, before the update.
         rule: may stop each edit, or all of them.
         update: called when at least one edit moves; leaves the other edits' parameters as they are.
@@ -67,7 +69,7 @@ class Adam:
         self._steps = 0
 
     def direction(self, gradient: Tensor) -> Tensor:
-        """The step for a learning rate of 1; in the first step each coordinate is about 1 long."""
+        """The step to subtract at learning rate 1, shaped as the gradient; first entries are about +-1."""
         (beta1, beta2), self._steps = self._betas, self._steps + 1
         self._first = torch.lerp(gradient, self._first, beta1)
         self._second = torch.lerp(gradient**2, self._second, beta2)
@@ -77,12 +79,12 @@ class Adam:
 
 
 class AdamUpdate:
-    """An Adam step with penalties on the parameters and a limit of their size.
+    """An Adam step with penalties on the parameters and a limit on their size.
 
     Args:
         shape: of the parameters, [..., n, width].
         rate: step -> learning rates, broadcastable to the parameters.
-        penalties: whose gradients are added to that of the objective, in this order.
+        penalties: gradients that are added to that of the objective, in this order.
         limit: maps moved parameters to allowed ones.
     """
 

@@ -22,7 +22,7 @@ CHUNK = 128
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class KeysAndValues:
-    """Inputs and outputs of one layer's down projection, one token a row, float64, CPU.
+    """Inputs and outputs of one layer's down projection at one token per row, float64 on the CPU.
 
     Attributes:
         keys: [B, f].
@@ -43,7 +43,7 @@ def keys_and_values_by_layer(
 ) -> dict[int, KeysAndValues]:
     """The same for several layers, in one forward pass that stops at the deepest of them."""
     parts: dict[int, list[KeysAndValues]] = {layer: [] for layer in sorted(layers, reverse=True)}
-    order = rows.subject_at.argsort(stable=True)  # so that little of each pass is padding
+    order = rows.subject_at.argsort(stable=True)  # so that passes have little padding
     for chunk in torch.split(order, CHUNK):
         at, each = rows.subject_at[chunk], torch.arange(len(chunk))
         # In a causal model no token after the subject's last one can change it.
@@ -76,7 +76,7 @@ def concatenated(parts: Sequence[KeysAndValues]) -> KeysAndValues:
 def mean_keys_and_values(
     rows_at: KeysAndValues, rows: RowTensors, groups: int, *, bare_share: float = 0.5
 ) -> KeysAndValues:
-    """One mean key and value for each group; see `mean_per_group`."""
+    """One mean key [groups, f] and value [groups, d] for each group; see `mean_per_group`."""
     keys, values = (
         mean_per_group(parts, rows, groups, bare_share=bare_share) for parts in (rows_at.keys, rows_at.values)
     )
@@ -86,8 +86,8 @@ def mean_keys_and_values(
 def mean_per_group(parts: Tensor, rows: RowTensors, groups: int, *, bare_share: float = 0.5) -> Tensor:
     """Average over the wordings and contexts of each group, [groups, width] (MEMIT, section 4.2).
 
-    Bare wordings share `bare_share` of the weight and wordings behind a prefix the rest; a group with only
-    one of the two kinds gives it all the weight. Rows to keep do not count.
+    The bare wordings together have the weight `bare_share`, and the wordings behind a prefix have the rest.
+    In a group with only one of the two kinds, that kind has all the weight. Rows to keep do not count.
 
     Args:
         parts: [B, width], keys or values of the rows.

@@ -1,4 +1,4 @@
-"""Activations at the subjects' last tokens that MEMIT needs of one layer, read in one forward pass."""
+"""Read the activations of one layer that MEMIT needs, at the subjects' last tokens, in one forward pass."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ CHUNK = 128
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LayerActivations:
-    """Means over each of n subjects' rows at its last token, float64, CPU.
+    """Activations at the last token of each of n subjects, mean over its rows; float64 on the CPU.
 
     Attributes:
         keys: [n, f], inputs of one layer's down projection, over all contexts.
@@ -36,7 +36,7 @@ def read_layer(host: ModelHost, layer: int, deepest: int, rows: RowTensors, grou
 
     Args:
         host: the model, possibly with edits in it.
-        layer: whose down projection is read.
+        layer: the layer whose down projection is read.
         deepest: the decoder layer whose output is read, `layer` or one above it.
         rows: B rows of the groups.
         groups: n.

@@ -21,7 +21,7 @@ from guardedit.models.lower_layers import recorded_outputs
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FixedActivations:
-    """Activations that no edit changes, of B rows.
+    """Activations of B rows that no edit changes.
 
     Attributes:
         hidden: [B, S, d], output of the lowest edited decoder layer, from the subject's last token on.
@@ -45,7 +45,7 @@ def run_lower(host: ModelHost, layer: int, rows: SplitRows, context: Tensor) -> 
         host: the model.
         layer: the lowest edited layer.
         rows: B rows.
-        context: [B], the rows' context prefixes; rows behind one prefix share a pass.
+        context: [B], number of each row's context prefix; rows with the same prefix share a pass.
     """
     decoder = host.model.get_submodule(host.layout.decoder[0])
     decoder_layer, mlp_out = host.decoder_layer(layer), host.mlp_out(layer)
@@ -53,7 +53,7 @@ def run_lower(host: ModelHost, layer: int, rows: SplitRows, context: Tensor) -> 
     past, as_tuple = list[Pair](), False
     chunks = rows.chunks_by_context(context)
     for chunk in chunks:
-        # At least one token, if only padding, so that every row has a past where any row has one.
+        # At least one token, even if it is padding, so that every row has a past if any row has one.
         P, S = max(int(rows.before[chunk].max()), min(rows.P, 1)), rows.suffix_length(chunk)
         with host.lock, torch.no_grad():
             prefix = _prefill(decoder, rows, chunk, P, host.device)
@@ -112,7 +112,7 @@ def run_suffix(
 
 
 def _prefill(decoder: nn.Module, rows: SplitRows, chunk: Tensor, P: int, device: torch.device) -> list[Pair]:
-    """Attention keys and values of the P prefix tokens, for each layer; zero where padded."""
+    """Attention keys and values of the P prefix tokens, for each layer; zero at padding."""
     if P == 0:
         return []
     prefix = slice(rows.P - P, rows.P)

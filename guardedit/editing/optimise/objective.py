@@ -27,10 +27,11 @@ class RowScores:
     """How rows score under a perturbation. Rows that were not evaluated have NaN and False.
 
     Attributes:
-        loss_nats: [B] mean over answer tokens: negative log-likelihood beyond that of the target probability;
-            for rows to keep KL(base || perturbed).
-        satisfied: [B] bool, every answer token is the most likely one (rows to keep: still the same).
-        hardest: [B] least probability of an answer token.
+        loss_nats: [B] mean over answer tokens. Rows to change: how far the negative log-likelihood exceeds
+            that of the probability `Objective.enough`. Rows to keep: KL(base || perturbed).
+        satisfied: [B] bool, every answer token is the most likely one; in rows to keep, the most likely
+            tokens are still those of the base model.
+        hardest: [B] lowest probability among the answer tokens.
     """
 
     loss_nats: Tensor
@@ -38,7 +39,7 @@ class RowScores:
     hardest: Tensor
 
     def confident(self, keep: Tensor, confidence: float) -> Tensor:
-        """[B] bool: satisfied, and in rows to change every answer token has at least this probability."""
+        """[B] bool: satisfied, and unless `keep` [B], every answer token has at least this probability."""
         return self.satisfied & (keep | (self.hardest >= confidence))
 
 
@@ -71,10 +72,10 @@ class Objective:
     Args:
         upper: the upper layers of the same rows.
         rows: B rows of n groups.
-        perturb: how the parameters change the rows' activations; differentiable.
-        preservation_weight: of the KL terms.
+        perturb: maps the parameters to changes of the rows' activations; differentiable.
+        preservation_weight: weight of the KL terms.
         enough: probability beyond which an answer token is not pushed further. Pushing further makes the
-            change longer, and its length is what harms everything else.
+            change longer, and long changes are what harms everything else.
     """
 
     def __init__(
@@ -92,7 +93,7 @@ class Objective:
         self._base_best = self._base_logp.argmax(-1) if len(self._base_logp) else self._base_index  # [k]
 
     def with_perturb(self, perturb: Perturb) -> Objective:
-        """The same objective for another `perturb`; shares the base model's answers."""
+        """The same objective with another `perturb`; the base model's answers are not computed again."""
         other = copy.copy(self)
         other._perturb = perturb  # noqa: SLF001  # its own class
         return other
@@ -100,7 +101,8 @@ class Objective:
     def _base_answers(self) -> tuple[Tensor, Tensor]:
         """Log-probabilities of the base model at the k answer tokens of rows to keep, [k, vocabulary].
 
-        Also an index into them: for the number of an answer token among all rows, its place in [k], or -1.
+        The second result [numbers] int64 maps an answer token's number among all rows to its place in the
+        first result, or to -1.
         """
         found, numbers = [], []
         with torch.no_grad():
@@ -142,7 +144,7 @@ class Objective:
         return gradient, self._joined(list(zip(chunks, (scores for _, scores in found), strict=True)))
 
     def score(self, parameters: Tensor, active: Tensor) -> RowScores:
-        """The scores without a gradient."""
+        """The scores of the `active` rows [B] bool, without a gradient."""
 
         def run(chunk: Tensor) -> RowScores:
             with torch.no_grad():  # set per thread

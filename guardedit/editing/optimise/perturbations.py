@@ -1,7 +1,7 @@
 """How each edit parameter changes the activations at each token.
 
-Each function returns a `Perturb`: from the parameters that are optimised to what is added to the outputs of
-the edited down projections, differentiable.
+Each function returns a `Perturb`, which maps the parameters that are optimised to the tensors that are added
+to the outputs of the edited down projections. It is differentiable.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from guardedit.editing.optimise.objective import Perturb
 from guardedit.editing.optimise.rows import RowTensors
 from guardedit.editing.optimise.upper_layers import Perturbation, UpperLayers
 
-#: Controls how often a row sees no other edit: in 0.4 of 1.4 draws, one in 3.5.
+#: Controls how often a row sees no other edit: with probability ALONE / (1 + ALONE), one draw in 3.5.
 ALONE = 0.4
 
 
@@ -31,7 +31,7 @@ def at_subject(upper: UpperLayers, rows: RowTensors) -> Perturb:
 
 
 def along_directions(upper: UpperLayers, rows: RowTensors, directions: Tensor) -> Perturb:
-    """One change per group, [n, d], added at every token in proportion to `direction @ key`.
+    """One change per group, [n, d], added at every token in proportion to the product of direction and key.
 
     This is the rank-one edit `change direction^T` of the group alone.
 
@@ -50,11 +50,12 @@ def along_directions(upper: UpperLayers, rows: RowTensors, directions: Tensor) -
 
 
 class VisibleEdits:
-    """Which other edits each row sees: a random subset, often none and sometimes nearly all.
+    """Chooses which other edits each row sees: a random subset, often empty and sometimes nearly all.
 
-    Changes that are optimised this way work beside any other edits. Edits that were always optimised together
-    depend on each other, and leaving one out, as undo and bisection do, would break others. The subsets are
-    drawn for all rows at once, so the result does not depend on which rows run together.
+    Changes that are optimised this way work beside any subset of the other edits. If every row always saw all
+    edits, the edits would come to depend on each other, and leaving one out, as undo and bisection do, would
+    break others. The subsets are drawn for all rows at once, so the result does not depend on which rows run
+    together.
 
     Args:
         rows: B rows.
@@ -84,7 +85,7 @@ def of_all_edits(
     """Changes of all edits in all edited layers, [layers, n, d], added at every token of every row.
 
     Args:
-        upper: from the first of the layers on.
+        upper: the upper layers, from the first of the edited layers on.
         directions: layer -> [n, f], layers ascending.
         visible: which edits each row sees; None: every row sees all of them.
     """

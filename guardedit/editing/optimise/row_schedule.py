@@ -1,4 +1,4 @@
-"""Which rows each step of the joint optimisation evaluates."""
+"""Chooses the rows that each step of the joint optimisation evaluates."""
 
 from __future__ import annotations
 
@@ -7,23 +7,24 @@ from torch import Tensor
 
 from guardedit.editing.optimise.rows import RowTensors
 
-#: A satisfied row is evaluated again after this many steps, and after twice as many each further time that it
-#: is satisfied, up to the second number. Evaluating all rows every third step finds no more and costs three
-#: times as much.
+#: A satisfied row rests: it is evaluated again after FIRST_REST steps. The rest doubles each further time
+#: that it is satisfied, up to LONGEST_REST. Evaluating all rows every third step finds no more and costs
+#: three times as much.
 FIRST_REST, LONGEST_REST = 2, 16
-#: Steps in which every row of a subject that is not resting has one turn.
+#: Number of steps over which each row to change has one turn, unless it rests.
 ROUNDS = 4
-#: Answers to keep that are not evaluated for long get lost, so these rows never rest for long, except those
-#: whose loss (nats) is small: their gradient is as small.
+#: Answers to keep are lost when their rows are not evaluated for a long time. So these rows rest for at most
+#: KEEP_REST steps, or CALM_REST when their loss is below CALM_NATS, because their gradient is then small as
+#: well.
 KEEP_REST, CALM_REST, CALM_NATS = 3, 8, 0.005
 
 
 class RowSchedule:
-    """Turns and rests of rows: each step evaluates a quarter of a subject's rows, bare and prefixed ones.
+    """Turns and rests of rows: each step evaluates about a quarter of a subject's rows, bare and prefixed.
 
-    In the first half of the steps these two kinds alternate. Satisfied rows rest for some steps. All rows of
-    a subject pull its change to about the same place, so four steps on a quarter of the rows go further than
-    one step on all, the more so while that place is still far off.
+    In the first half of the steps, bare and prefixed rows alternate. Satisfied rows rest for some steps. All
+    rows of a subject pull its change to about the same place, so four steps on a quarter of the rows get
+    further than one step on all rows, especially while that place is still far off.
 
     Args:
         rows: B rows.
@@ -55,7 +56,7 @@ class RowSchedule:
         return due & kind & (step // 2 % self._rounds == self._turn)
 
     def record(self, step: int, evaluated: Tensor, satisfied: Tensor, loss_nats: Tensor) -> None:
-        """After a step: `satisfied` rows among the `evaluated` ones rest, for longer each time; all [B]."""
+        """Record a step: `satisfied` rows among the `evaluated` ones rest, longer each time; all [B]."""
         keep_rest = torch.where(loss_nats < CALM_NATS, CALM_REST, KEEP_REST)
         longest = torch.where(self._keep, keep_rest, LONGEST_REST)
         longer = torch.minimum((2 * self._rest).clamp(min=FIRST_REST), longest)

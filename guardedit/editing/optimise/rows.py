@@ -34,7 +34,7 @@ class Row:
         answer: what follows it.
         context: number of the context prefix; 0 is the bare wording.
         fact: id of the fact; empty for an answer to keep.
-        at: the subject's characters [start, end) in `prompt`; None: searched for.
+        at: the subject's characters [start, end) in `prompt`; None: the subject is searched for.
     """
 
     group: int
@@ -50,12 +50,12 @@ def fact_rows(group: int, fact: Fact, subject: str, contexts: Contexts, *, cross
     """Rows of every wording that contains the subject, bare and behind prefixes.
 
     Args:
-        group: of the rows.
-        fact: gives wordings and target.
+        group: index of the edit that the rows belong to.
+        fact: the fact, with its wordings and target.
         subject: searched for in wordings that do not locate it.
         contexts: prefixes.
-        crossed: put every wording behind every prefix; else distribute the prefixes over the wordings, at
-            least one for each wording.
+        crossed: whether every wording is put behind every prefix; otherwise the prefixes are distributed over
+            the wordings, at least one for each wording.
     """
     places = [(text, at or last_span(text, subject)) for text, at in fact.located_wordings]
     wordings = [(text, at) for text, at in places if at is not None]
@@ -78,7 +78,7 @@ def fact_rows(group: int, fact: Fact, subject: str, contexts: Contexts, *, cross
 
 
 def span_behind_prefix(text: str, wording: str, at: Span | None) -> Span | None:
-    """A span of characters in a wording as a span in the text that ends with the wording."""
+    """Convert a span of characters in a wording to a span in `text`, which is the wording behind a prefix."""
     prefix = len(text) - len(wording)
     return at and (at[0] + prefix, at[1] + prefix)
 
@@ -95,7 +95,7 @@ def keep_rows(number: int, group: SubjectGroup, answers: dict[str, str], *, limi
         number: index of the group in the batch.
         group: its `keep` questions whose prompt does not contain the subject are left out.
         answers: prompt -> the base model's answer, for questions without an expected answer.
-        limit: most questions used.
+        limit: largest number of questions used.
     """
     subject = group.subject
     kept = [
@@ -140,7 +140,7 @@ class RowTensors:
     keep: Tensor
 
     def select(self, rows: Tensor) -> RowTensors:
-        """The rows with these indices."""
+        """The rows with the indices `rows` [b]."""
         return RowTensors(**{field.name: getattr(self, field.name)[rows] for field in fields(self)})
 
 

@@ -14,24 +14,26 @@ from torch import Tensor
 from guardedit.editing.optimise.rows import RowTensors
 
 #: Rows in one pass: few enough for the processor's cache, which threads share, and many enough to be worth a
-#: call. On two threads 64 rows at a time take a quarter longer.
+#: call. With two threads, passes of 64 rows take a quarter longer.
 CHUNK = 32
-#: Tokens of padding in one pass. A separate call for the shorter rows costs about as much time as these.
+#: Most tokens of padding in one pass. A separate call for the shorter rows costs about as much time as this
+#: much padding.
 PADDING = 40
 
 
 class SplitRows:
     """B rows with at most P tokens before the subject's last token and at most S tokens from it on.
 
-    The prefix is padded on the left, the suffix on the right. A row's last token ends its answer and predicts
-    no answer token, so it is left out.
+    The prefix is padded on the left, the suffix on the right. A row's last token predicts no answer token, so
+    it is left out.
 
     Args:
         rows: B rows.
 
     Attributes:
-        before, after: [B] int64, tokens of each row before the subject's last token, and from it on.
-        P, S: the largest of each.
+        before, after: [B] int64, number of tokens of each row before the subject's last token, and from it
+            on.
+        P, S: the largest entry of `before`, and of `after`.
         ids: [B, P + S] int64, token ids; any id where `mask` is False.
         mask: [B, P + S] bool, tokens that are not padding.
         positions: [B, P + S] int64, the position of each token in its row; 0 where padded.
@@ -54,11 +56,11 @@ class SplitRows:
         self._next_ids = rows.ids.gather(1, (offsets + 1).clamp(max=T - 1))
 
     def suffix_length(self, chunk: Tensor) -> int:
-        """S of some rows: the longest suffix among the rows `chunk` [b]."""
+        """Length in tokens of the longest suffix among the rows `chunk` [b]."""
         return int(self.after[chunk].max())
 
     def answer_ids(self, chunk: Tensor) -> Tensor:
-        """[m] ids of the answer tokens of some rows, row after row."""
+        """[m] ids of the answer tokens of the rows `chunk` [b], row after row."""
         S = self.suffix_length(chunk)
         return self._next_ids[chunk, :S][self.predicting[chunk, :S]]
 
@@ -72,7 +74,7 @@ class SplitRows:
         return self._number[chunk, :S][self.predicting[chunk, :S]]
 
     def chunks(self, active: Tensor) -> list[Tensor]:
-        """Row indices for each pass over the `active` rows [B] bool: longest first, like lengths together."""
+        """Row indices of each pass over `active` rows [B] bool: longest first, similar lengths together."""
         indices = active.nonzero()[:, 0]
         if not len(indices):
             return []
@@ -81,7 +83,7 @@ class SplitRows:
         return list(torch.split(longest_first, _sizes(self.after[longest_first].tolist())))
 
     def chunks_by_context(self, context: Tensor) -> list[Tensor]:
-        """Row indices for each pass over all rows: one context prefix (`context` [B]), like lengths."""
+        """Row indices for each pass over all rows: one context prefix (`context` [B]) and similar lengths."""
         order = (self.before * self.ids.shape[1] + self.after).argsort(stable=True)
         return [
             chunk
@@ -90,7 +92,7 @@ class SplitRows:
         ]
 
     def chunks_in_order(self) -> list[Tensor]:
-        """Row indices for each pass over all rows, in their own order."""
+        """Row indices for each pass over all rows, in the order of the rows."""
         return list(torch.split(torch.arange(len(self.ids)), CHUNK))
 
 

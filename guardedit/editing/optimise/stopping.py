@@ -16,14 +16,14 @@ EditLoss = Callable[[Tensor, Tensor, RowScores], Tensor]
 
 
 class UntilSatisfied:
-    """An edit stops when its rows were satisfied in enough evaluations in a row (MPES, ENCORE section 3).
+    """An edit stops when its rows were satisfied in enough consecutive evaluations (MPES, ENCORE section 3).
 
     Each step evaluates the bare rows and those of one context prefix in turn.
 
     Args:
         rows: B rows of n edits.
         confidence: least probability of an answer token to change.
-        extra_steps: evaluations in a row; at least one for each prefix, so that all prefixes have a turn.
+        extra_steps: required evaluations in a row; raised to the number of prefixes, so that each has a turn.
     """
 
     def __init__(self, rows: RowTensors, *, confidence: float, extra_steps: int) -> None:
@@ -33,13 +33,13 @@ class UntilSatisfied:
         self._streak = torch.zeros(self._edits, dtype=torch.int64)
 
     def rows(self, step: int, parameters: Tensor) -> Tensor | None:
-        """Rows of edits that have not stopped."""
+        """[B] bool: rows of edits that have not stopped, with one context prefix in turn; None to stop."""
         del parameters
         running = self._streak < self._patience
         return running[self._rows.group] & in_turn(self._rows, step) if running.any() else None
 
     def moving(self, step: int, parameters: Tensor, evaluated: Tensor, scores: RowScores) -> Tensor:
-        """Edits that have not stopped after this evaluation."""
+        """[n] bool: edits that have not stopped after this evaluation."""
         del step, parameters
         satisfied = scores.confident(self._rows.keep, self._confidence)
         missed = torch.bincount(self._rows.group[evaluated & ~satisfied], minlength=self._edits) > 0
@@ -55,7 +55,7 @@ class UntilLossBelow:
 
     Args:
         rows: B rows of n edits.
-        loss: of each edit.
+        loss: computes the loss of each edit.
         enough_nats: the limit.
         extra_steps: steps in a row with every answer token the most likely one; None: only the loss counts.
 
@@ -74,12 +74,12 @@ class UntilLossBelow:
         self.losses = torch.full((self._edits,), math.nan)
 
     def rows(self, step: int, parameters: Tensor) -> Tensor | None:
-        """All rows of edits that have not stopped."""
+        """[B] bool: all rows of edits that have not stopped; None to stop."""
         del step, parameters
         return self._running[self._rows.group] if self._running.any() else None
 
     def moving(self, step: int, parameters: Tensor, evaluated: Tensor, scores: RowScores) -> Tensor:
-        """Edits that have not stopped after this evaluation."""
+        """[n] bool: edits that have not stopped after this evaluation."""
         del step
         loss = self._loss(parameters, evaluated, scores)
         self.losses = torch.where(self._running, loss, self.losses)
@@ -93,14 +93,14 @@ class UntilLossBelow:
 
 
 def in_turn(rows: RowTensors, step: int) -> Tensor:
-    """[B] bool: bare rows, and rows of one context prefix; the prefixes take turns by step."""
+    """[B] bool: bare rows, and the rows of one context prefix, which changes from step to step."""
     prefixes = int(rows.context.max())
     turn = 1 + step % prefixes if prefixes else 0
     return (rows.context == 0) | (rows.context == turn)
 
 
 def mean_by_edit(values: Tensor, group: Tensor, chosen: Tensor, edits: int) -> Tensor:
-    """[n] mean of the `chosen` rows' values in each edit; 0 without any. All other arguments are [B]."""
+    """[n] mean value of each edit's `chosen` rows; 0 without any. `values`, `group` and `chosen` are [B]."""
     total = torch.zeros(edits).index_add(0, group[chosen], values[chosen])
     mean: Tensor = total / torch.bincount(group[chosen], minlength=edits).clamp(min=1)
     return mean

@@ -1,11 +1,11 @@
-"""Logits of the answer tokens of many rows, as a function of what edits add to the MLP outputs.
+"""Logits of the answer tokens of many rows, as a function of the changes that edits make to MLP outputs.
 
 In a causal model the layers up to the lowest edited one, and the tokens before the subject's last token, do
 not depend on the edit. They run once (`lower_pass`); only the layers above, from the subject's last token on,
-run in the optimisation loop. (An edit does change tokens before the subject as far as their keys resemble its
-own key; the guard measures that, the optimisation ignores it.) A change of the MLP's output is the same
-change of the layer's output, except in architectures that normalise the MLP's output first. Changes no
-weight, no gradient and no module of the model.
+run in the optimisation loop. (An edit does change earlier tokens, to the extent that their keys resemble its
+own key. The optimisation ignores this; the guard measures it.) A change of the MLP's output changes the
+layer's output by the same amount, except in architectures that normalise the MLP's output first. The model's
+weights, gradients and modules are left unchanged.
 """
 
 from __future__ import annotations
@@ -29,12 +29,13 @@ from guardedit.models.views import only_at_tokens, with_additions
 
 @dataclass(frozen=True, slots=True)
 class Perturbation:
-    """What edits add to the outputs of down projections, for some rows.
+    """The tensors that edits add to the outputs of down projections, for some rows.
 
     Attributes:
         lowest: [b, S, d], added at the lowest edited layer.
-        above: layer -> function from that layer's keys [b, S, f] to what is added there [b, S, d], for the
-            other edited layers. The keys are those of the edited model, since edits below change them.
+        above: layer -> function from that layer's keys [b, S, f] to the tensor [b, S, d] that is added there,
+            for the other edited layers. The keys are those of the edited model, since edits below change
+            them.
     """
 
     lowest: Tensor
@@ -50,7 +51,7 @@ class UpperLayers(SplitRows):
         rows: B rows.
 
     Attributes:
-        keys: [B, S, f] float32, inputs of the edited layer's down projection.
+        keys: [B, S, f] float32, inputs of the lowest edited layer's down projection.
     """
 
     def __init__(self, host: ModelHost, layer: int, rows: RowTensors) -> None:
@@ -89,9 +90,10 @@ class UpperLayers(SplitRows):
         return self._host.head_logits(hidden[predicting]).float().cpu()
 
     def keys_and_values(self, layers: Sequence[int]) -> dict[int, KeysAndValues]:
-        """Keys and values at the rows' last subject tokens, in the edited layer or layers above it.
+        """Keys [B, f] and values [B, d] at the subject's last token, for the edited layer or layers above it.
 
-        Of the model as it stands. Runs one token a row: the layers below and the prefix are known.
+        They are those of the model as it stands. Only one token per row is run, since the output of the
+        layers below and the prefix are cached.
         """
         lowest = KeysAndValues(
             keys=self.keys[:, 0].double().cpu(), values=self._fixed.values[:, 0].double().cpu()
@@ -119,7 +121,7 @@ class UpperLayers(SplitRows):
         return name.removeprefix(f"{self._host.layout.decoder[0]}.")
 
     def _through_norm(self, chunk: Tensor, change: Tensor) -> Tensor:
-        """The change of the layer's output that a change of the MLP's output [b, S, d] makes."""
+        """The change of the layer's output that a change of the MLP's output causes; both [b, S, d]."""
         if self._norm is None:
             return change
         values = self._fixed.values[chunk, : change.shape[1]]
@@ -133,7 +135,7 @@ class UpperLayers(SplitRows):
         )
 
     def _forward(self, decoder: nn.Module, chunk: Tensor, S: int) -> Tensor:
-        """Final hidden states [b, S, d], with no longer prefix than these rows have."""
+        """Final hidden states [b, S, d]; the prefix is cut to the longest one of these rows."""
         P = int(self.before[chunk].max())
         unread = torch.zeros((), device=self._host.device).expand(len(chunk), 1, P, 1)
         below = [(unread, unread)] * (self._layer + 1) if self.P else []

@@ -25,7 +25,7 @@ class ValueChanges:
     Attributes:
         change: [n, d] float32.
         steps: [n] int64, steps that moved each change.
-        scores: of all rows, with the changes.
+        scores: scores of all rows, with the changes applied.
     """
 
     change: Tensor
@@ -41,7 +41,7 @@ def optimise_values(
     Args:
         objective: over the same rows.
         rows: B rows of n subjects.
-        scale: [n], ||v0||: learning rate and limits are relative to it.
+        scale: [n], ||v0||; learning rate, penalty and clamp are relative to it.
         width: d.
         settings: of the optimisation.
 

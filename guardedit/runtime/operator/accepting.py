@@ -1,4 +1,4 @@
-"""The files of the base model as the ledger recorded them, and accepting those that have changed."""
+"""Lists the base model's files as recorded in the ledger and as found, and accepts changed ones."""
 
 from __future__ import annotations
 
@@ -35,12 +35,12 @@ def parts_in(settings: Settings) -> list[BasePart]:
 def accept_parts(settings: Settings, names: Sequence[str], *, by: str) -> list[BasePart]:
     """Record changed parts of the base as they are now.
 
-    The model is loaded to compute its digest where a part decides which model it is.
+    If one of the parts decides which model is loaded, the model is loaded in order to compute its digest.
 
     Args:
         settings: model and home folder.
-        names: of parts, or of kinds, which stand for all changed parts of that kind.
-        by: who accepts the change; recorded.
+        names: names of parts, or of kinds. A kind stands for all changed parts of that kind.
+        by: the person who accepts the change; recorded.
 
     Raises:
         LedgerBusy: a coordinator runs.

@@ -1,4 +1,4 @@
-"""Answering questions from the serving epoch in this process, without a coordinator."""
+"""Answers questions from the serving epoch in this process, without a coordinator."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def answer_here(
         policy: its memory section decides about questions of unsure scope.
         questions: each ends where its answer begins.
         tenant: whose facts count, besides those of `default`.
-        tell: gets a line when a stage begins.
+        tell: called with a line of text when a stage begins.
 
     Raises:
         WrongBaseModel: a file of the base model has changed since the ledger recorded it.

@@ -1,4 +1,4 @@
-"""What the policy says about a correction: as recorded in the ledger, or as it would decide now."""
+"""Looks up the policy's decision about a correction in the ledger, or makes the decision now."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from guardedit.policy.decide import DecisionContext
     from guardedit.policy.schema import Policy
 
-#: The quota counts the edits of a subject over this long.
+#: The period over which the quota counts accepted corrections, in seconds.
 DAY_S = 86_400
 
 

@@ -1,4 +1,4 @@
-"""One epoch for an operator: what it changed, and the verdict that let it be served."""
+"""Describes one epoch for an operator: what it changed, and the verdict that let it be served."""
 
 from __future__ import annotations
 

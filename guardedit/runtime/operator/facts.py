@@ -1,4 +1,4 @@
-"""Finding facts for an operator: by id or subject, live, expired, or kept in memory; and their history."""
+"""Finds facts for an operator: by id or subject, live, expired, or kept in memory; and their history."""
 
 from __future__ import annotations
 
@@ -61,8 +61,8 @@ def live_facts(ledger: LedgerReader, epoch: int, *, now_s: float) -> list[Fact]:
 def expired_facts(ledger: LedgerReader, epoch: int, *, now_s: float) -> list[Fact]:
     """Facts that have expired at `now_s`.
 
-    First those that a coordinator removed for it up to this epoch, then those that are still recorded as
-    live in it.
+    First those that a coordinator has removed because they expired, up to this epoch; then those that are
+    still recorded as live in it.
     """
     live = ledger.live(epoch)
     removed = [_last_fact(ledger, key, epoch) for key in _expired_keys(ledger, epoch) if key not in live]
@@ -123,7 +123,7 @@ def fact_record(ledger: LedgerReader, fact: Fact, *, now_s: float) -> FactRecord
 
 
 def fact_history(ledger: LedgerReader, text: str) -> list[tuple[FactKey, Epoch, Version]]:
-    """Every recorded change of the keys of the facts that `text` names, oldest first for each key.
+    """Every recorded change of the facts that `text` names, key by key, each oldest first.
 
     Raises:
         UsageError: as `find_facts`.

@@ -1,4 +1,4 @@
-"""The state of a home folder for an operator, computed from its ledger alone."""
+"""Computes the state of a home folder for an operator, from its ledger alone."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Putting corrections from a stream of lines into the inbox."""
+"""Puts corrections from a stream of lines into the inbox."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import BinaryIO
 from guardedit.ledger.sqlite_ledger import SqliteLedger
 from guardedit.sources.jsonl import read_lines
 
-#: Lines a transaction. Lines that have been counted are on the disk.
+#: Lines per transaction. Lines that a yielded total counts are on the disk.
 CHUNK = 500
 
 
@@ -45,7 +45,7 @@ def submit_lines(
 
     Raises:
         SourceError: the stream cannot be read.
-        StorageFull: the disk is full; what was yielded before is safe.
+        StorageFull: the disk is full. Lines counted in the totals yielded before are stored.
     """
     deliveries = read_lines(stream, name=name, submission=submission)
     total = Submitted()

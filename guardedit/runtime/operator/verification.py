@@ -1,4 +1,4 @@
-"""Checking a home folder: its ledger, the files of the base model, the served weights and the memory."""
+"""Checks a home folder: its ledger, the files of the base model, the served weights and the memory."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from guardedit.assembly import LoadedModel
     from guardedit.policy.schema import Policy
 
-#: Gets a line when a stage begins.
+#: Called with a line of text when a stage begins.
 Tell = Callable[[str], None]
 
 
@@ -43,12 +43,12 @@ def verify_home(
         settings: model, policy and home folder.
         ledger: open for reading.
         ledger_only: leave out what needs the model's files.
-        tell: gets a line when a stage begins.
+        tell: called with a line of text when a stage begins.
     """
     tell("checking the ledger")
     problems = ledger.verify()
     checked = ["ledger"]
-    # With a damaged ledger, a difference between ledger and model means nothing.
+    # If the ledger is damaged, a difference between ledger and model means nothing.
     if not (problems or ledger_only) and begun(ledger):
         tell("checking the files of the base model")
         problems = list(_changed_files(settings, ledger)) or list(_check_with_model(settings, ledger, tell))

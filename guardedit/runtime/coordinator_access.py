@@ -1,7 +1,8 @@
-"""Undo, redo and rollback from the command line: only a coordinator writes epochs.
+"""Gives a command access to the coordinator, which alone may write epochs, for undo, redo and rollback.
 
-If none runs, this process becomes the coordinator for a moment. If one runs on Ray, it is asked to do the
-work: `run` leaves the cluster's address and token in the home folder, readable by the owner only.
+If no coordinator runs, this process becomes the coordinator for the duration of the command. If one runs on
+Ray, the command calls it there: `run` leaves the cluster's address and token in the home folder, readable by
+the owner only.
 """
 
 from __future__ import annotations
@@ -23,8 +24,8 @@ from guardedit.runtime.ray_token import use_token
 from guardedit.runtime.system import Reversible
 from guardedit.settings import Settings
 
-#: Beside the ledger while `run --runtime ray` runs.
-DOOR = "ray.json"
+#: Name of the file with address and token. It is in the home folder while `run --runtime ray` runs.
+ADDRESS_FILE = "ray.json"
 
 
 @contextmanager
@@ -32,7 +33,7 @@ def operating(settings: Settings) -> Iterator[Reversible]:
     """The coordinator: the one that runs on Ray, or this process.
 
     Raises:
-        LedgerBusy: one runs that cannot be reached.
+        LedgerBusy: a coordinator runs that cannot be reached.
         PolicyError: the policy cannot be used; a trial needs its limits.
     """
     from guardedit.policy.load import load_policy
@@ -46,13 +47,13 @@ def operating(settings: Settings) -> Iterator[Reversible]:
         return
     from guardedit.runtime.local import LocalSystem
 
-    # Neither a port nor a broker: this one is gone in a moment.
+    # No metrics port and no broker, because this coordinator exists only for one command.
     with LocalSystem(replace(settings, metrics=None, redis_url=""), policy) as system:
         yield system
 
 
 @contextmanager
-def open_door(settings: Settings) -> Iterator[None]:
+def publish_address(settings: Settings) -> Iterator[None]:
     """Let other processes of this user reach the cluster that this process has started."""
     import ray
 
@@ -60,7 +61,7 @@ def open_door(settings: Settings) -> Iterator[None]:
         "address": ray.get_runtime_context().gcs_address,
         "token": os.environ.get("RAY_AUTH_TOKEN", ""),
     }
-    path = settings.home / DOOR
+    path = settings.home / ADDRESS_FILE
     path.unlink(missing_ok=True)
     with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
         json.dump(body, file)
@@ -72,7 +73,7 @@ def open_door(settings: Settings) -> Iterator[None]:
 
 @contextmanager
 def _running(settings: Settings, busy: LedgerBusy) -> Iterator[Reversible]:
-    address = settings.ray_address or _through_the_door(settings.home / DOOR)
+    address = settings.ray_address or _published_address(settings.home / ADDRESS_FILE)
     if not address:
         raise LedgerBusy(
             f"{busy}. To undo or roll back while it runs, start it as `guardedit run --runtime ray`: "
@@ -82,7 +83,7 @@ def _running(settings: Settings, busy: LedgerBusy) -> Iterator[Reversible]:
         yield _Remote(actor)
 
 
-def _through_the_door(path: Path) -> str:
+def _published_address(path: Path) -> str:
     try:
         body: dict[str, str] = json.loads(path.read_text("utf-8"))
     except (OSError, ValueError):
