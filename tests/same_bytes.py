@@ -33,6 +33,8 @@ FACTS = (
     ("Adam Carolla", "The occupation of {} is", "actor"),
     ("Adam Makowicz", "The genre of {} is", "opera"),
 )
+#: Methods whose edits do not bear each other: one fact a batch, so that at least the first are accepted.
+ONE_BY_ONE = {"ft-l", "ft-m", "ke", "lora"}
 #: Every gate but the one that refuses what is not finite.
 GATES = (
     *("perplexity_ratio_to_serving", "perplexity_ratio_to_base", "worst_sentence_ratio", "reliability"),
@@ -46,7 +48,7 @@ def policy(method: str) -> str:
     body = {
         "apiVersion": "guardedit/v1",
         "rules": [{"id": "all", "route": "weights", "why": "to compare weights"}],
-        "editing": {"method": method, "batch": 8},
+        "editing": {"method": method, "batch": 1 if method in ONE_BY_ONE else 8},
         "guard": {"shadow": list(GATES)},
     }
     return json.dumps(body)  # JSON is YAML

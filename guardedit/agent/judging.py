@@ -29,7 +29,7 @@ class TrialSetup:
         staying: edits that stay in the weights in every candidate.
         facts: fact id -> fact, for the facts of the edits on trial.
         live: the live facts, from which earlier edits and facts in memory are sampled.
-        seed: of the samples.
+        seed: seed of the samples.
         effort: factor on the usual sizes of the samples.
     """
 
@@ -46,7 +46,7 @@ class Judgement:
     """The verdict on one candidate.
 
     Attributes:
-        verdict: on the candidate.
+        verdict: verdict on the candidate.
         unmeasurable: the verdict on the serving epoch, if that could not be measured on the same probes
             either. Then the candidate's error does not depend on its edits. None otherwise.
     """

@@ -87,7 +87,7 @@ class Limits:
         repair_every_s: time between two comparisons of the served tensors.
         layer: the edited layer, for reports.
         workers: number of model workers that share a proposal; the bytes of its edits depend on it.
-        trial_seed: of the guard's samples. The same in every trial, so that results are comparable.
+        trial_seed: seed of the guard's samples. The same in every trial, so that results are comparable.
     """
 
     batch: int = 24

@@ -46,7 +46,7 @@ class TrialResult:
         edits: the accepted edits by subject, measured together as they are.
         kept: fact id -> why the fact stays in memory: `full`, `harm` or `undecided`. A fact that is neither
             here nor in `edits` waits for the next batch.
-        verdict: on `edits` together with the staying edits. None if there is nothing to commit.
+        verdict: verdict on `edits` together with the staying edits. None if there is nothing to commit.
     """
 
     edits: Mapping[str, WeightEdit] = field(default_factory=dict)

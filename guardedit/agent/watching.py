@@ -44,7 +44,7 @@ class _WatchState:
         since: the epoch that introduced them.
         kind: the kind of that epoch.
         measured: whether they have a reading; the base model needs none.
-        breach: of the latest reading, until a rollback.
+        breach: breach of the latest reading, until a rollback.
         unexplained: the rollback for drift whose harmful edits have not been named yet.
     """
 

@@ -1,1 +1,1 @@
-"""The Python API. Import it as `guardedit`: the names of this package are in its `__all__`."""
+"""Implements the Python API. Import `guardedit` instead, whose `__all__` lists the public names."""

@@ -1,7 +1,7 @@
 """`guardedit.open`: the whole system from Python, as a context manager.
 
-The same parts as `guardedit run`, driven by the caller: corrections are handed in, `settle` works until
-nothing waits, questions are answered by the serving epoch.
+The same parts as `guardedit run`, driven by the caller: `submit` takes corrections, `settle` works until
+nothing waits, `ask` answers questions from the serving epoch.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ from guardedit.runtime.opening import inbox
 from guardedit.runtime.system import System, open_system
 from guardedit.settings import Settings, shipped_policy
 
-#: What the inbox names as the source of a message from this API.
+#: The source that the inbox records for messages from this API.
 SOURCE = "api"
 
 
@@ -47,8 +47,8 @@ def open(  # noqa: A001 - read as guardedit.open
 ) -> Agent:
     """Open the system whose ledger is in `home`, and start its parts.
 
-    Whatever is not given comes from the `GUARDEDIT_*` environment variables, as for the command line. No
-    metrics are served unless `metrics` is given.
+    Settings that are not given come from the `GUARDEDIT_*` environment variables, as for the command line.
+    Metrics are served only if `metrics` is given.
 
     Args:
         home: folder of the ledger; made when missing. One process at a time may have it open.
@@ -58,7 +58,8 @@ def open(  # noqa: A001 - read as guardedit.open
         **settings: further fields of `guardedit.settings.Settings`, such as `probes` or `device`.
 
     Raises:
-        UsageError: a setting is unknown or wrong, or model and ledger do not fit.
+        UsageError: a setting is unknown or wrong, or the model cannot be used.
+        WrongBaseModel: the ledger belongs to another model, or a file of the model was changed.
         PolicyError: the policy cannot be used; the message lists every problem.
         LedgerBusy: another process has the ledger open as its coordinator.
 
@@ -112,7 +113,8 @@ class Agent:
             its content.
 
         Raises:
-            MalformedCorrection, SubjectNotFound: naming field, value and remedy. Of many, none is stored.
+            MalformedCorrection, SubjectNotFound: naming field, value and remedy. If one of many corrections
+                is wrong, none is stored.
         """
         if not isinstance(correction, Iterable) or isinstance(correction, Correction | Mapping | str | bytes):
             return self._receive([correction])[0]
@@ -124,15 +126,16 @@ class Agent:
         """Work until nothing waits: decide, remember, try edits, commit.
 
         Args:
-            timeout_s: stop after the turn that is under way then; what waits stays in the inbox.
+            timeout_s: stop at the end of the turn that is running after this time. Corrections that still
+                wait stay in the inbox.
             tell: called with a line of text whenever something changed.
 
         Returns:
-            What became of each correction that was submitted since the last call, in that order. Its fate is
-            `received` where it still waits.
+            What became of each correction that was submitted since the last call, in that order. A correction
+            that still waits has the fate `received`.
 
         Raises:
-            SourceError: a broker is away. Everything else was done.
+            SourceError: a broker cannot be reached. Everything else was done.
         """
         stop = threading.Event()
         timer = threading.Timer(timeout_s, stop.set) if timeout_s is not None else None
@@ -164,7 +167,7 @@ class Agent:
 
         Args:
             question: such as `"The capital of Norway is"`.
-            tenant: whose facts count, beside those of `default`.
+            tenant: whose facts are used, besides those of the tenant `default`.
 
         Returns:
             Text, epoch, placement, the ids of the facts used and the memory's score for them.
@@ -176,7 +179,7 @@ class Agent:
         return self._answers(list(question), tenant)
 
     def facts(self, *, tenant: str | None = None) -> list[Fact]:
-        """The live facts, of one tenant or of all, the latest change last; none that has expired."""
+        """The live facts of one tenant or of all, the latest change last, without expired ones."""
         now_s = time.time()
         live = self._ledger.live().values() if self._ledger.refs() else ()
         return [fact for fact in live if tenant in (None, fact.key.tenant) and not fact.expired(now_s)]
@@ -186,11 +189,11 @@ class Agent:
         return self._ledger.epochs()
 
     def undo(self, fact_id: str) -> Epoch:
-        """Take one fact back, whatever came after it. Its key has the fact before it again, if any.
+        """Take one fact back, whatever was accepted after it. An earlier version becomes live again, if any.
 
         Raises:
             UsageError: no live fact has this id.
-            GuardError: the weights without it could not be measured; nothing was changed.
+            GuardError: the weights without the fact could not be measured; nothing was changed.
         """
         return self._system.undo(str(fact_id))
 
@@ -218,7 +221,7 @@ class Agent:
         return self._system.status()
 
     def verify(self) -> list[str]:
-        """Recompute every hash of the ledger; what is wrong, in sentences. An empty list: nothing."""
+        """Recompute every hash of the ledger. Returns one sentence per problem, none for a sound ledger."""
         return self._ledger.verify()
 
     def export(self, folder: str | os.PathLike[str]) -> Path:
@@ -232,14 +235,14 @@ class Agent:
 
         Raises:
             UsageError: the folder is not empty.
-            EditError: an edit is not in a matrix but beside it (methods `grace`, `wise`, `ultraedit`...).
+            EditError: an edit is not in a matrix but beside it (methods `coachhook`, `grace` and `wise`).
         """
         from guardedit.assembly.exporting import export_epoch
 
         return export_epoch(self._settings, self._policy, self._ledger, Path(folder))
 
     def close(self) -> None:
-        """Stop all parts and give the ledger back. Safe to call twice."""
+        """Stop all parts and release the ledger. Safe to call twice."""
         self._parts = None
         self._undo.close()
 

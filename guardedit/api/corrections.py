@@ -1,4 +1,4 @@
-"""What the API takes for a correction."""
+"""Decodes the forms in which the API accepts a correction."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ CorrectionLike = Correction | Mapping[str, Any] | str | bytes
 
 
 def decoded(given: object) -> tuple[bytes, Correction]:
-    """The message and what it says, so that the caller sees at once what is wrong with it.
+    """The message and the correction in it, so that the caller gets errors in it at once.
 
     Raises:
         MalformedCorrection, SubjectNotFound: naming field, value and remedy.

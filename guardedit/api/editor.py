@@ -37,34 +37,35 @@ from guardedit.models.matrices import write
 from guardedit.models.weights.fold import Fold
 from guardedit.models.weights.second_moments import load_or_collect
 
-#: In the model's folder: where and how it is edited, texts of its kind, trained editors.
+#: Names in the model's folder: the edit card, background texts, trained editors.
 CARD, BACKGROUND, TRAINED = "edit_card.json", "background.json", "editors"
-#: Sampled tokens for each dimension of a key, where no texts are given.
+#: Sampled tokens for each dimension of a key, if no texts are given.
 TOKENS_PER_DIMENSION = 24
 
 
 class Editor:
     """One editing method on a loaded model.
 
-    The model's own code, mode (train or eval) and `requires_grad` are left alone: an edit puts other
-    tensors in the place of the edited matrices, and undo puts the former ones back, bit for bit. Use one
-    editor at a time for a model: what another editor has edited is taken for the base model.
+    The model's own code, mode (train or eval) and `requires_grad` stay as they are: an edit replaces the
+    edited matrices by other tensors, and undo puts the former tensors back, bit for bit. Use one editor at a
+    time for a model: an editor treats edits of another editor as part of the base model.
 
     Args:
         method: such as `memit`, `rome`, `joint`; `guardedit editors list` shows all, filters are added as in
             `memit+rect`.
         model: a Hugging Face causal language model. Do not train it while it is edited.
         tokenizer: its fast tokenizer.
-        layer: where methods edit that change one layer; default: the edit card's.
-        layers: where methods edit that spread a change over several; default: the card's, else `layer`.
-        settings: numbers of the method by name (fields of `guardedit.editing.settings.EditSettings`, or of
-            `JointSettings` for `joint`), on top of the card's.
-        texts: ordinary texts for second moments, 24 tokens for each dimension of a key or more; default:
-            sampled from the model, which takes as long as it takes to generate them.
+        layer: the layer to edit, for methods that change one layer; default: from the edit card.
+        layers: the layers to edit, for methods that spread a change over several; default: from the card,
+            else `layer`.
+        settings: settings of the method by name (fields of `guardedit.editing.settings.EditSettings`, or of
+            `JointSettings` for `joint`). They override the card's.
+        texts: ordinary texts for second moments, 24 tokens for each dimension of a key or more; default: the
+            background file in the model's folder, else sampled from the model, which is slow.
         known: questions about other subjects with their answers, for methods that preserve them.
-        cache: folder for what was computed of the base model (second moments, sampled texts), so that the
-            next editor of this model has it at once; default: `guardedit` in the user's cache folder.
-        seed: of everything that is sampled.
+        cache: folder for results computed from the base model (second moments, sampled texts), which the
+            next editor of this model reuses; default: `guardedit` in the user's cache folder.
+        seed: seed of everything that is sampled.
 
     Raises:
         UsageError: no such method or setting; no layer is named and there is no edit card.
@@ -105,7 +106,8 @@ class Editor:
         edit, joint = _settings(method, card, settings or {})
         self.method = method
         self._model = model
-        # The engine works on a second model of the same tensors, so that nothing of it shows on the caller's.
+        # The engine works on a second model that shares the tensors, so that its hooks and modes do not
+        # affect the caller's model.
         self._host = ModelHost(_twin(model), copy.deepcopy(tokenizer))
         host = self._host
         if card is not None and card.base_sha256 not in (None, host.base_sha256):
@@ -148,7 +150,7 @@ class Editor:
         """Edit the model so that it answers as the corrections say, on top of the edits that are live.
 
         Args:
-            corrections: one, or several, which are made together where the method can.
+            corrections: one or several. Several are edited together if the method can do that.
 
         Returns:
             What was done and how to undo it. In a `with` statement it is undone at the end.
@@ -183,12 +185,12 @@ class Editor:
         return edited
 
     def undo(self, edited: Edited) -> None:
-        """Take the edits of one call of `edit` out again, in any order. Calling it twice does nothing."""
+        """Remove the edits of one call of `edit`, in any order. A second call does nothing."""
         if edited in self._live:
             self._show({one: edits for one, edits in self._live.items() if one is not edited})
 
     def _show(self, live: dict[Edited, tuple[WeightEdit, ...]]) -> None:
-        """Let the caller's model be the base model with these edits."""
+        """Make the caller's model the base model with these edits."""
         patch = self._fold.fold([edit for edits in live.values() for edit in edits])
         self._applied.close()
         with ExitStack() as undo:
@@ -239,7 +241,7 @@ class Edited:
         self.edits: tuple[WeightEdit, ...] = ()
 
     def undo(self) -> None:
-        """Take these edits out; every byte of the model is as it was without them."""
+        """Remove these edits; every byte of the model is as it was without them."""
         self._editor.undo(self)
 
     def __enter__(self) -> Self:
@@ -300,7 +302,7 @@ def _card(folder: Path | None) -> EditCard | None:
 def _places(
     layer: int | None, layers: Sequence[int] | None, card: EditCard | None
 ) -> tuple[int, tuple[int, ...]]:
-    """The layer of methods that edit one, and the layers of those that edit several."""
+    """The layer for methods that edit one layer, and the layers for methods that edit several."""
     several = tuple(sorted({*layers})) if layers else ()
     if layer is None and several:
         layer = several[-1]
@@ -318,7 +320,7 @@ def _places(
 def _settings(
     method: str, card: EditCard | None, given: Mapping[str, Any]
 ) -> tuple[EditSettings, JointSettings]:
-    """The defaults, the card's numbers and above them those that were given."""
+    """The default settings, overridden by the card, overridden by the given settings."""
     no_numbers: Mapping[str, Any] = {}
     from_card = (no_numbers, no_numbers) if card is None else (card.edit, card.joint)
     edit, joint = replace(EditSettings(), **from_card[0]), replace(JointSettings(), **from_card[1])

@@ -1,7 +1,7 @@
-"""Checks that the base model's files are those on which the ledger's facts and edits were made.
+"""Checks that the base model's files are those with which the ledger's facts and edits were made.
 
-The ledger records the digest of every part as events of kind `base`, from the first start on. Parts that can
-be collected again may be missing; every part that exists must have the recorded digest.
+The ledger records the digest of every part in events of kind `base`, from the first start on. Parts that can
+be collected again may be missing. Every part that exists must have the recorded digest.
 """
 
 from __future__ import annotations
@@ -123,12 +123,12 @@ def recorded_parts(ledger: LedgerReader) -> Mapping[str, str]:
 def accept_base(
     settings: Settings, ledger: SqliteLedger, names: Sequence[str], *, by: str, base_sha256: str | None = None
 ) -> list[BasePart]:
-    """Record changed parts as they are now. Who did it and when stays in the ledger.
+    """Record changed parts as they are now. The ledger keeps who accepted them and when.
 
     Args:
         settings: where the files are.
         ledger: open for writing.
-        names: names of parts, or kinds, which stand for all changed parts of the kind.
+        names: names of parts, or of kinds. A kind stands for all changed parts of that kind.
         by: the person who accepts the change.
         base_sha256: digest of the model as it is now, which must be the one in the ledger; needed for
             `weights` and `config`.

@@ -1,4 +1,4 @@
-"""The files that answers depend on besides the ledger, each with its digest.
+"""Lists the files that answers depend on besides the ledger, each with its digest.
 
 No model is loaded, so any process can detect a change. Trained editors are not among the parts: the edits
 that they made are in the ledger, byte for byte.
@@ -36,7 +36,7 @@ FILES: Mapping[str, tuple[str, ...]] = MappingProxyType(
         "chat_template": ("chat_template*", "additional_chat_templates/*"),
     }
 )  # fmt: skip
-#: Kinds that the fold depends on. They cannot be changed while there are edits in the weights.
+#: Kinds that the fold depends on. A change of them cannot be accepted while there are edits in the weights.
 FOLDED = frozenset({"weights", "config", "tokenizer", "background", "edit_card", "moments"})
 #: Kinds that are collected again if a file is lost.
 DERIVED = frozenset({"moments"})
@@ -86,7 +86,8 @@ def kind_of(name: str) -> str:
 def folds(settings: Settings, name: str) -> bool:
     """Whether the folded bytes depend on a part.
 
-    Without a background file in the model's folder they depend on the probe set, whose statements replace it.
+    Without a background file in the model's folder they depend on the probe set too, because the sampled
+    background contains its statements.
     """
     replaces_background = kind_of(name) == "probes" and not (model_folder(settings) / BACKGROUND).is_file()
     return kind_of(name) in FOLDED or replaces_background
@@ -135,7 +136,7 @@ def _in_folder(folder: Path) -> Iterator[tuple[str, Path]]:
 
 
 def _of_encoder(settings: Settings) -> Iterator[tuple[str, Path]]:
-    """Files of the encoder, without packaged weights: those are loaded with their known digest only."""
+    """Files of the encoder, without packaged weights, which are loaded only with their known digest."""
     if (folder := encoder_folder(settings)) is None:
         return
     for path in sorted(folder.rglob("*")):
@@ -164,7 +165,7 @@ def _digest(path: Path, read: Callable[[Path], str]) -> str:
 
 @lru_cache(maxsize=1_024)
 def _cached_digest(read: Callable[[Path], str], path: Path, _stamp: tuple[int, ...]) -> str:
-    """Digest of a large file, read once per process as long as its timestamp is the same."""
+    """Digest of a large file. A process reads it again only if inode, size or timestamps have changed."""
     return read(path)
 
 

@@ -1,7 +1,7 @@
-"""The edit card of a base model, and the editing settings that follow from card and policy.
+"""Finds the edit card of a base model, and combines card and policy to editing settings.
 
-The policy overrides the card, and the card overrides the defaults. A card is found by the digest of the base
-model: the one that `guardedit locate sweep` wrote into the home folder, else the file in the model's folder.
+The policy overrides the card, and the card overrides the defaults. The card is the one that `guardedit locate
+sweep` wrote into the home folder for the digest of the base model, else the file in the model's folder.
 """
 
 from __future__ import annotations

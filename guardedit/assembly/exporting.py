@@ -1,4 +1,4 @@
-"""The serving epoch as a model folder."""
+"""Exports the serving epoch as a model folder."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from guardedit.settings import Settings
 def export_epoch(settings: Settings, policy: Policy, ledger: Ledger, folder: Path) -> Path:
     """Write the base model with the serving epoch's edits into `folder`; returns the folder.
 
-    Loads a model of its own, so that serving goes on meanwhile.
+    Loads a second model, so that serving continues meanwhile.
 
     Raises:
         EditError, UsageError, StorageFull: as `export_model`.

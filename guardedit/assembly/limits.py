@@ -1,4 +1,4 @@
-"""The guard and the drift watch with the limits of a policy."""
+"""Builds the guard and the drift watch with the limits of a policy."""
 
 from __future__ import annotations
 

@@ -28,7 +28,7 @@ Builder = Callable[[Setup], MethodEditor]
 
 @dataclass(frozen=True)
 class LoadedModel:
-    """A model and what edits need. Worker and replica share it if they run in one process."""
+    """A model and the parts that edits need. Worker and replica share it if they run in one process."""
 
     host: ModelHost
     moments: SecondMoments  # of the edited layer
@@ -54,7 +54,7 @@ def load_model(
 
 
 class Editors(Mapping[str, MethodEditor]):
-    """Editing methods by name, built at their first use: most are never used, and some must be trained.
+    """Editing methods by name, built at their first use: most are never used, and some need training first.
 
     Args:
         setup: what the methods are built from.
@@ -120,7 +120,7 @@ def load_setup(
     def moments_of(wanted: Sequence[int]) -> Mapping[int, SecondMoments]:
         return load_or_collect(folder, host, texts, wanted)
 
-    # Only trained editors edit the last layers, so the moments of these are collected on demand.
+    # Only trained editors edit the last layers, so the moments of those layers are collected on demand.
     moments = LazyMoments(moments_of(sorted({one, *several})), later=last_layers(host), collect=moments_of)
     trained = model_folder(settings) / TRAINED
     return Setup(

@@ -1,4 +1,4 @@
-"""The other files in a model's folder: probe set, background text and tokenizer."""
+"""Reads the other files in a model's folder: probe set, background text and tokenizer."""
 
 from __future__ import annotations
 
@@ -51,8 +51,8 @@ def background(settings: Settings, host: ModelHost, *, folder: Path | None = Non
     """Background text for the second moments: a file in the model's folder, else text sampled from the model.
 
     The file is a JSON list of texts. Sampled text, mixed with the statements of the probe set, is cached in
-    `folder`, by default in the home folder. Another platform may sample other text, so only with a file are
-    the folded bytes portable.
+    `folder`, by default in the home folder. Another platform may sample other text, so the folded bytes are
+    the same on other platforms only if there is a file.
 
     Raises:
         UsageError: the file is not a list of texts.

@@ -123,7 +123,7 @@ def last_snapshot(settings: Settings, epoch: int | None = None) -> Snapshot | No
 
 
 def require_unchanged_base(settings: Settings) -> None:
-    """Raise WrongBaseModel if a file of the base model was changed. To be called before it is loaded."""
+    """Raise WrongBaseModel if a file of the base model was changed. Call it before the model is loaded."""
     if not (settings.home / "ledger.db").is_file():
         return
     with read_only(settings.home, clock=time.time, key=settings.ledger_key) as ledger:

@@ -1,1 +1,1 @@
-"""The command line: options in, calls of the package, printed results out. One file a command or group."""
+"""The command line: reads options, calls the package, prints results. One file per command or group."""

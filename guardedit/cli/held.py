@@ -49,7 +49,7 @@ def release(
 
 
 def _row(entry: Entry) -> dict[str, Any]:
-    """A held correction as a row. One that this version cannot read must not hide the others."""
+    """A held correction as a row. If this version cannot read it, the row has the error."""
     row = {"correction": entry.correction_id, "reason": entry.reason}
     row |= {"received": show.moment(entry.received_at_s), "position": entry.position}
     try:

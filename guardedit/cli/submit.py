@@ -58,7 +58,7 @@ def submit(
 
 def _submit(ledger: SqliteLedger, file: str, submission: str) -> Submitted:
     done = Submitted()
-    typed = file == STDIN and sys.stdin.isatty()  # a bar would disturb who types the lines
+    typed = file == STDIN and sys.stdin.isatty()  # a progress bar would disturb typing
     try:
         with opened(file) as stream, nullcontext() if typed else progress(file) as report:
             for done in submit_lines(ledger, stream, name=file, submission=submission):

@@ -68,7 +68,7 @@ class Correction:
         paraphrases: further questions of the same form.
         relation: names the question; without it the prompt does.
         tenant: who owns the fact.
-        tags: for the policy's rules.
+        tags: tags that the policy's rules can match.
         valid_from_s: seconds since 1970, UTC; None: at once.
         valid_until_s: seconds since 1970, UTC; None: no expiry.
         op: set the fact, or remove it.

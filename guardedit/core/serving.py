@@ -15,7 +15,7 @@ class Recall:
 
     Attributes:
         scope: `accept` (in scope), `unsure` or `out`.
-        score: of the best fact, in [0, 1]; NaN if there was no fact to score.
+        score: score of the best fact, in [0, 1]; NaN if there was no fact to score.
         margin: how far the best fact is ahead of the next one; NaN as above.
         fact: the fact that the question is about, if any.
     """

@@ -1,4 +1,4 @@
-"""Settings under which the demo runs: no network, and one model worker for each core."""
+"""Makes the settings of the demo: no network, and one model worker for each of up to four cores."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from guardedit.settings import Settings
 
-#: Most model workers that are started because there are cores for them.
+#: Most model workers that are started by the number of cores.
 MOST_WORKERS = 4
 
 

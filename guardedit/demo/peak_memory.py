@@ -1,4 +1,4 @@
-"""Peak memory of this process and all its children."""
+"""Measures the peak memory of this process and all its living descendants."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The picture of a run: perplexity and verdicts over epochs, facts by placement, and the unguarded runs."""
+"""Draws a run: perplexity and verdicts over epochs, facts by placement, and the unguarded runs."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ def draw(
     """Write a PNG.
 
     Args:
-        path: of the picture.
-        points: of the ledger, see `timeline`.
-        title: of the picture.
+        path: path of the picture.
+        points: points of the ledger, see `timeline`.
+        title: title of the picture.
         limits: name -> perplexity ratio, drawn as lines.
         unguarded: name -> (lines submitted, perplexity ratio). The panel is left out without any.
 

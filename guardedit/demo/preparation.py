@@ -1,6 +1,6 @@
-"""Prepare the demo: find edits that ruin the model, and build the stream around them.
+"""Prepares the demo: finds edits that ruin the model, and builds the stream with them.
 
-Uses a model of its own. Neither the system nor its guard takes part.
+Uses a model of its own. Neither the system nor its guard is involved.
 """
 
 from __future__ import annotations
@@ -31,9 +31,9 @@ class PreparedDemo:
 
     Attributes:
         loaded: a model that nothing else uses.
-        tester: with the known world and the held-out texts and questions.
+        tester: tester with the known world and the held-out texts and questions.
         stream: to submit.
-        fields: of the report.
+        fields: fields of the report.
     """
 
     loaded: LoadedModel
@@ -49,10 +49,10 @@ def prepare_demo(
 
     Args:
         settings: names the model.
-        policy: for the settings of the editing methods.
+        policy: gives the settings of the editing methods.
         screen: shows the progress.
         corrections: lines of the stream.
-        seed: of every random choice.
+        seed: seed of every random choice.
     """
     from guardedit.assembly import load_model
     from guardedit.demo.disabling.denominators import denominators, short

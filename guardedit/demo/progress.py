@@ -1,4 +1,4 @@
-"""The interface through which the demo reports its progress. The command line implements it."""
+"""Defines the interface through which the demo reports its progress. The command line implements it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Rollback, undo, redo and restart of a running system, each checked by comparing digests."""
+"""Tests rollback, undo, redo and restart of a running system, by comparing digests."""
 
 from __future__ import annotations
 
@@ -41,9 +41,9 @@ def check_recovery(
     4. Kill the coordinator and fold the weights from the ledger.
 
     Args:
-        system: without pending work.
-        ledger: of the system, opened for reading.
-        seed: of the facts and orders.
+        system: running system without pending work.
+        ledger: ledger of the system, opened for reading.
+        seed: seed of the facts and orders.
         tell: called before each step.
     """
     checks: list[HashCheck] = []
@@ -75,7 +75,7 @@ def _roll_back(system: System, ledger: LedgerReader, end: Epoch) -> Iterator[Has
     expected = state_sha256(end.base_sha256, folded, placed)
     yield HashCheck(name="rollback: every fact still live", expected=expected, found=back.state_sha256)
     for epoch in (earlier, end):
-        # Rolling back does not turn back time: facts that have expired since stay away.
+        # Facts that have expired since are not restored by a rollback.
         valid = [fact for fact in ledger.live(epoch.number).values() if not fact.expired(time.time())]
         expected = state_sha256(epoch.base_sha256, epoch.weights_sha256, valid)
         found = system.roll_back(epoch.number, facts_too=True)

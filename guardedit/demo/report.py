@@ -1,4 +1,4 @@
-"""The demo's numbers, their limits, and whether a report reaches them."""
+"""Lists the demo's numbers with their limits, and checks whether a report reaches them."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ class Threshold:
     """A limit for one number of the report.
 
     Attributes:
-        name: of the number.
+        name: name of the number.
         sign: `>=`, `<=` or `=`.
-        limit: that the number must reach.
-        meaning: of the number, in a few words for tables.
+        limit: value that the number must reach.
+        meaning: meaning of the number, in a few words for tables.
     """
 
     name: str

@@ -1,4 +1,4 @@
-"""The demo from start to end: prepare, run the stream, measure, recover, compare, draw."""
+"""Runs the demo from start to end: prepare, run the stream, measure, recover, compare, draw."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class DemoRun:
         settings: model, home folder and runtime.
         screen: shows the progress.
         corrections: lines of the stream.
-        seed: of every random choice.
+        seed: seed of every random choice.
     """
 
     settings: Settings

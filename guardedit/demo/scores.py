@@ -1,7 +1,7 @@
-"""Ask questions after the stream, and count the answers: live facts, and facts that must be unchanged.
+"""Asks questions after the stream and counts correct answers: live facts, and facts that must be unchanged.
 
-Answers are generated freely, as the system serves them from memory and weights together, and must match as a
-whole. Undefined shares are NaN.
+Answers are generated freely, as the system serves them from memory and weights together. The whole answer
+must match. Undefined shares are NaN.
 """
 
 from __future__ import annotations
@@ -70,9 +70,9 @@ class Questions:
 
     Attributes:
         live: facts that must be live.
-        other_subject: about subjects without live facts.
-        same_subject: about subjects with live facts, in other relations.
-        gone: about retracted and expired facts.
+        other_subject: questions about subjects without live facts.
+        same_subject: questions about subjects with live facts, in other relations.
+        gone: questions about retracted and expired facts.
     """
 
     live: tuple[ExpectedFact, ...]
@@ -103,7 +103,7 @@ def questions_after(
         base: the base model without memory.
         live: facts that must be live.
         gone: a question for each retracted or expired key.
-        seed: of the sample of other subjects and of all wordings.
+        seed: seed of the sample of other subjects and of all wordings.
     """
     rng = random.Random(seed)
     subjects = {key.subject for key in live}

@@ -1,4 +1,4 @@
-"""Submit the demo stream to a running system, with one restart of the coordinator in the middle."""
+"""Submits the demo stream to a running system, with one restart of the coordinator in the middle."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from guardedit.sources.jsonl import read_lines
 
 #: Lines submitted before each turn of the loop.
 CHUNK = 20
-#: Most turns after the last line. A system that then still has work to do is stuck.
+#: Most turns after the last line. A system that still has work to do after that is stuck.
 MOST_TURNS = 400
 
 
@@ -25,8 +25,8 @@ class StreamRun:
 
     Attributes:
         submitted: all messages, in order.
-        turns: of the loop.
-        seconds: of work, without waiting for facts to expire.
+        turns: turns of the loop.
+        seconds: seconds of work, without waiting for facts to expire.
         seconds_by_stage: stage -> seconds, summed over restarts of the coordinator.
         finished: whether no work was left at the end.
     """
@@ -53,10 +53,10 @@ def run_stream(
 
     Args:
         system: running.
-        inbox: of the same ledger.
+        inbox: inbox of the same ledger.
         raw: JSON Lines.
-        name: of the submission.
-        settled_by_s: seconds since 1970, UTC. The run does not end before, because facts have yet to expire.
+        name: name of the submission.
+        settled_by_s: seconds since 1970, UTC. The run does not end earlier, since facts have yet to expire.
         tell: called after each turn.
     """
     started = time.monotonic()

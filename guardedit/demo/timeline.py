@@ -1,4 +1,4 @@
-"""The history of a ledger as points over epochs: accepted, rejected and rolled back, with perplexity."""
+"""Turns a ledger's history into points over epochs: accepted, rejected and rolled back, with perplexity."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ class TimelinePoint:
 
     Attributes:
         at: epoch number; a rejected trial is placed after the epoch that continued to serve.
-        kind: of the epoch, or `trial`.
+        kind: kind of the epoch, or `trial`.
         mark: `accepted`, `rejected`, `rolled_back`, or empty if the weights did not change.
         ratio: perplexity over the base model's on the guard's texts; NaN if it was not measured, for example
             when an edit was rejected before any forward pass.
         memory: live facts in memory.
         weights: live facts in the weights.
-        reason: of the epoch or the verdict.
+        reason: reason of the epoch or the verdict.
     """
 
     at: float

@@ -83,7 +83,7 @@ class EditCard(_Strict):
         layer: the layer for methods that edit one layer.
         layers: the layers for methods that edit several, ascending; default: `layer` alone.
         base_sha256: digest of the base model; None in a card that was written by hand.
-        settings: settings of the methods that differ from their defaults.
+        settings: settings of the methods that this card sets.
         about: how the sweep was made: method, number of facts, seed and so on.
         sweep: the sweep's table, one mapping for each candidate.
     """

@@ -30,7 +30,7 @@ class EditSettings:
         steps: largest number of optimisation steps for each subject.
         extra_steps: steps in a row in which all evaluated rows must be satisfied before a subject stops
             (MPES).
-        confidence: probability from which on a target token counts as satisfied. The loss pushes it up to the
+        confidence: probability at which a target token counts as satisfied. The loss pushes it up to the
             square root of this value and no further.
         clamp_ratio: largest ||delta|| as a multiple of ||v0||.
         norm_penalty: weight of (||delta|| / ||v0||)^2 in the loss, in nats.

@@ -1,9 +1,10 @@
-"""The gates on answers: did the edits take effect, and did all other answers stay the same. Pure.
+"""The gates on answers: whether the edits took effect, and whether all other answers stayed the same.
 
-Reliability, paraphrases and other answers about the edited subjects are asked exhaustively, so a rate below
-its limit rejects. Other subjects, earlier edits and facts in memory are sampled: below the limit the epoch is
-never accepted, but it is rejected only when that many wrong answers would be improbable at the allowed rate
-(exact binomial tail below 1 - confidence). Otherwise the gate is inconclusive.
+Questions on reliability, paraphrases and other answers about the edited subjects are asked in full, so a rate
+below its limit rejects the epoch. Questions on other subjects, earlier edits and facts in memory are samples.
+If their rate is below the limit, the epoch is never accepted, but it is rejected only when so many wrong
+answers would be improbable at the allowed error rate (exact binomial tail below 1 - confidence). Otherwise
+the gate is inconclusive. All functions are pure.
 """
 
 from __future__ import annotations
@@ -39,7 +40,7 @@ def answer_gates(
 ) -> list[Gate]:
     """One gate for each kind of question in the probes.
 
-    A kind without questions has no gate; an undo that edits nothing has no reliability gate, for example. The
+    A kind without questions has no gate. For example, an undo that edits nothing has no reliability gate. The
     exception is other subjects: too few questions about them make the trial inconclusive. The comparison with
     the base model is left out when `base` has no answers.
     """
@@ -71,8 +72,8 @@ class _Rate:
 def _reference(kind: QuestionKind, serving: Measurement, base: Measurement) -> Mapping[str, str] | None:
     """The answers that the candidate is compared with; None where only the expected answer is right.
 
-    Facts in memory are compared with the base model, because a model's obedience to the memory wears off
-    little by little over epochs.
+    Facts in memory are compared with the base model, because edits make the model follow facts from memory a
+    little less with each epoch.
     """
     if kind in {QuestionKind.RELIABILITY, QuestionKind.PARAPHRASE}:
         return None
@@ -133,10 +134,11 @@ def _gate(
 
 
 def _is_right(question: Question, answers: Mapping[str, str], reference: Mapping[str, str] | None) -> bool:
-    """Whether an answer is the expected one or, against a reference, the same as the reference's.
+    """Whether an answer is the expected one or, if there is a reference, the same as the reference's.
 
-    For facts from corrections (earlier edits, facts in memory) only an answer that was right and no longer is
-    counts as wrong: a fact that the reference never answered correctly says nothing about the candidate.
+    For facts from corrections (earlier edits, facts in memory), an answer counts as wrong only if the
+    reference's answer was right: a fact that the reference did not answer correctly says nothing about the
+    candidate.
     """
     answer = normalise(answers[question.prompt])
     wanted = None if question.expected is None else normalise(question.expected)

@@ -13,7 +13,7 @@ from guardedit.core.verdict import Outcome, Verdict
 
 T = TypeVar("T")
 
-#: Most trials for one batch; items that are undecided by then wait for the next batch.
+#: Most trials for one batch. Items that are still undecided then wait for the next batch.
 MAX_TRIALS = 64
 
 
@@ -23,8 +23,8 @@ class Bisection(Generic[T]):
 
     Attributes:
         accepted: items that one trial accepted together, in the order of the batch.
-        harmful: each with the failing verdict of the trial that added it alone to accepted items.
-        untried: neither of the two, because the trials ran out.
+        harmful: item -> the failing verdict of the trial that added only this item to the accepted items.
+        untried: items that are neither accepted nor harmful, because the trials ran out.
         trials: how many trials were run.
         verdict: of the trial that accepted `accepted`; None when nothing was accepted.
     """
@@ -53,19 +53,20 @@ def bisect(
     """Accept as much of a batch as passes, and find the items that do not.
 
     1. Try the whole batch. If it passes, stop.
-    2. If gates name a minority of suspects, try the other items. If they pass, try each suspect on top of
-       them: a suspect may itself have been damaged by another edit, so a name is not yet a proof.
-    3. Otherwise find the shortest failing prefix of the batch by halving. Its last item is harmful, the items
-       before it are accepted. Continue with the rest on top of the accepted items.
+    2. If gates name suspects, at most half of the items, try the other items. If they pass, try each suspect
+       on top of them: a suspect may itself have been damaged by another edit, so being named is no proof.
+    3. Otherwise find the shortest failing prefix of the batch by halving. Its last item is harmful, and the
+       items before it are accepted. Continue with the rest on top of the accepted items.
 
     Every accepted set was itself measured by a trial, so items that fail only together are separated
-    deterministically: the earlier one is accepted. Every outcome but `accept` counts as failing; the verdicts
-    of the harmful items tell whether they were rejected or could not be judged. One harmful item among n
-    costs at most 2 + ceil(log2 n) trials, and 2 when a gate names it; each wrong name costs at most one more.
+    deterministically: the earlier one is accepted. Every outcome except `accept` counts as failing; the
+    verdicts of the harmful items show whether they were rejected or could not be judged. One harmful item
+    among n costs at most 2 + ceil(log2 n) trials, and 2 when a gate names it; each wrong name costs at most
+    one more.
 
     Args:
         items: the batch; hashable.
-        trial: measures a set of items. Its errors pass through.
+        trial: measures a set of items. Its errors are passed on to the caller.
         names: the names by which gates refer to an item.
         max_trials: most trials to run.
     """
@@ -80,7 +81,7 @@ class _OutOfTrials(Exception):
 
 
 class _Search(Generic[T]):
-    """Works on indices: `accepted` passed, `pending` is undecided, `harmful` failed."""
+    """The search, on item indices: `accepted` passed, `pending` are undecided, `harmful` failed."""
 
     def __init__(
         self,
@@ -107,7 +108,10 @@ class _Search(Generic[T]):
                 self.find_first(failing)
 
     def set_suspects_aside(self) -> int:
-        """The length of a prefix of `pending` that is known to fail; 0 when nothing is left to find."""
+        """Try the items that no gate names, then each suspect on top of them.
+
+        Returns the length of a prefix of `pending` that is known to fail; 0 when nothing is left to find.
+        """
         named = set(self.judged(self.pending).failing_facts)
         suspects = [i for i in self.pending if named.intersection(self.names(self.items[i]))]
         others = [i for i in self.pending if i not in suspects]
@@ -123,7 +127,7 @@ class _Search(Generic[T]):
         return 0
 
     def find_first(self, failing: int) -> None:
-        """Halve the failing prefix of `pending` until it is one item, and exclude that as harmful."""
+        """Halve the failing prefix of `pending` until it is one item, and exclude this item as harmful."""
         while failing > 1:
             half = failing // 2
             failing = failing - half if self.accepts(self.pending[:half]) else half

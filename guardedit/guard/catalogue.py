@@ -1,4 +1,4 @@
-"""Reads the file of a probe set: texts, and questions whose answers the base model knows."""
+"""Read the file of a probe set: texts, and questions whose answers the base model knows."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from guardedit.core.errors import GuardError
 
 @dataclass(frozen=True, slots=True, order=True)
 class KnownQuestion:
-    """A question that the base model answers right; `prompt` has the subject and ends before the answer."""
+    """A question that the base model answers correctly; `prompt` names the subject and has no answer."""
 
     subject: str
     relation: str
@@ -27,8 +27,8 @@ _FIELDS = tuple(item.name for item in fields(KnownQuestion))
 def read_catalogue(path: Path) -> tuple[tuple[str, ...], tuple[KnownQuestion, ...]]:
     """Texts and questions of a probe set file.
 
-    `.jsonl`: one object a line, `{"text": ...}` or a question with `subject`, `relation`, `prompt`, `answer`.
-    Any other name: one JSON object `{"texts": [...], "questions": [...]}`.
+    `.jsonl`: one object per line, `{"text": ...}` or a question with `subject`, `relation`, `prompt`,
+    `answer`. Any other name: one JSON object `{"texts": [...], "questions": [...]}`.
 
     Raises:
         GuardError: the file cannot be read, or a row has another form; the message names file and row.

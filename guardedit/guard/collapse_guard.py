@@ -18,7 +18,7 @@ from guardedit.guard.probes import ProbeSet, Served
 class CollapseGuard:
     """Chooses the probes of a trial and judges its measurements. Stateless.
 
-    `served` builds the prompt that the model gets for a question about a fact in memory.
+    `served` builds the prompt that the model is given for a question about a fact in memory.
     """
 
     probe_set: ProbeSet

@@ -1,4 +1,4 @@
-"""The drift watch: do many epochs, each accepted, raise perplexity too far together.
+"""The drift watch: detects when many accepted epochs together raise perplexity too far.
 
 Takes one reading of log perplexity ratios per epoch. `agent.watching` records the readings in the ledger and
 rolls back after a breach; `replay` restores the watch from recorded readings.
@@ -20,8 +20,10 @@ from guardedit.guard.limits import DriftLimits
 class DriftWatch:
     """Checks the cumulative ratios against budgets, and the growth per epoch with detectors.
 
-    The first reading is compared with the base model, level 0. After a breach the detectors are reset, and
-    the next reading, that of the rollback, only sets their level. The state depends on the readings alone.
+    The growth of the first reading is measured from the base model (level 0). A breach resets the detectors,
+    and the next reading, that of the rollback, only sets the level that growth is measured from. A reading
+    marked `restart` also resets the detectors and only sets that level. The state depends only on the
+    readings.
     """
 
     def __init__(self, limits: DriftLimits, detectors: Sequence[Detector]) -> None:
@@ -31,7 +33,7 @@ class DriftWatch:
 
     @property
     def detectors(self) -> tuple[Detector, ...]:
-        """The detectors, for reports; only the watch updates them."""
+        """The detectors, for reports. Only the watch may update them."""
         return self._detectors
 
     def update(self, reading: Reading) -> Breach | None:

@@ -19,10 +19,10 @@ def at_most(
     certain: bool = True,
     failing_facts: Iterable[str] = (),
 ) -> Gate:
-    """Passes when value <= limit.
+    """A gate that passes when value <= limit.
 
     Above the limit the gate rejects if `certain`, else it is inconclusive. NaN is an error. `failing_facts`
-    are the ids of the facts that a failing gate names.
+    are the ids of the facts that the gate names if it fails.
     """
     return _gate(
         name,
@@ -45,7 +45,7 @@ def at_least(
     certain: bool = True,
     failing_facts: Iterable[str] = (),
 ) -> Gate:
-    """Passes when value >= limit; otherwise like `at_most`."""
+    """A gate that passes when value >= limit; otherwise like `at_most`."""
     return _gate(
         name,
         value,
@@ -73,7 +73,7 @@ def unmeasured(
 
 
 def undecided(gate: Gate, *, detail: str) -> Gate:
-    """The same gate made inconclusive, because too little was measured. An error stays an error."""
+    """The gate, made inconclusive because too little was measured. An error stays an error."""
     if gate.outcome is Outcome.ERROR:
         return gate
     return replace(gate, outcome=Outcome.INCONCLUSIVE, detail=f"Halt: {detail}")

@@ -1,4 +1,4 @@
-"""Tier 0: the proposed weight edits against their limits, before any forward pass. Pure.
+"""Tier 0: check the proposed weight edits against their limits, before any forward pass. Pure functions.
 
 Works on `Inspection` records; the model worker computes the linear algebra behind them.
 """
@@ -21,8 +21,8 @@ def inspect_gates(
 ) -> tuple[Verdict, dict[str, tuple[Gate, ...]]]:
     """The verdict on all edits together, and by fact id the gates that the fact's edit fails.
 
-    Each gate of the verdict has the worst value among the edits and names the facts of every edit that fails
-    it. The capacity gate is about the whole proposal and names no fact. The map has no shadow gates.
+    Each gate of the verdict has the worst value of all edits and names the facts of every edit that fails it.
+    The capacity gate is about the whole proposal and names no facts. The second result omits shadow gates.
     """
     per_edit = [(inspection, edit_gates(inspection, limits)) for inspection in inspections]
     by_name: dict[str, list[Gate]] = {}
@@ -81,7 +81,7 @@ def _capacity_gate(ratio: float, limits: GuardLimits) -> Gate:
 
 
 def _worst(gates: Sequence[Gate]) -> Gate:
-    """The worst of several gates with the same name, naming the facts that any of them names."""
+    """The worst of several gates with the same name, with the failing facts of all of them."""
     decisive = max(
         gates,
         key=lambda gate: (

@@ -1,11 +1,12 @@
-"""Tier 1: a candidate epoch against the serving epoch and the base model. Pure.
+"""Tier 1: judge a candidate epoch against the serving epoch and the base model. Pure functions.
 
 The rule for perplexity. The same weights always give the same numbers, so the only uncertainty is whether the
 probe texts represent all text. The point estimate decides whether an epoch may be served. At or below the
-limit it passes, even if the upper confidence bound is above the limit: otherwise every harmless edit that
-lands near the limit would be kept in memory, and harm that adds up is caught by the budget against the base
-model and by the drift watch. Above the limit it never passes: it is rejected when the harm is certain (lower
-bound above the limit), else inconclusive, to be tried again beside other edits or with more texts.
+limit it passes, even if the upper confidence bound is above the limit. Otherwise every harmless edit that
+lands near the limit would be kept in memory; and harm that adds up is caught by the budget against the base
+model and by the drift watch. Above the limit it never passes. It is rejected when the harm is certain (lower
+bound above the limit); else the gate is inconclusive, and the edits are tried again beside other edits or
+with more texts.
 """
 
 from __future__ import annotations

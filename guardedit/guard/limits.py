@@ -47,15 +47,15 @@ class GuardLimits:
         max_capacity_ratio: live keys over the effective free rank of the layer.
         max_ratio_to_serving: perplexity of the candidate over that of the serving epoch.
         max_ratio_to_base: perplexity of the candidate over that of the base model; the total budget.
-        max_worst_sentence_ratio: perplexity ratio to the serving epoch of the single worst text.
+        max_worst_sentence_ratio: perplexity of the worst single text over that in the serving epoch.
         min_reliability: share of the batch's own prompts that are answered with the target.
-        min_paraphrase: share of its other wordings that are answered with the target.
+        min_paraphrase: share of the batch's other wordings that are answered with the target.
         min_other_subject: share of answers about other subjects that did not change.
-        min_other_subject_to_base: the same against the base model, so that many small losses add up.
+        min_other_subject_to_base: the same compared with the base model, where many small losses add up.
         min_same_subject: share of other answers about the edited subjects that did not change.
         min_earlier: share of earlier edits that are still answered with their target.
         min_remembered: share of facts in memory that are answered as well as by the base model.
-        confidence: one-sided level at which a sampled value beyond its limit is called certain.
+        confidence: one-sided confidence level at which a sampled value beyond its limit counts as certain.
         min_texts: with fewer probe texts, perplexity is inconclusive.
         min_tokens: with fewer predicted tokens, perplexity is inconclusive.
         min_other_subject_questions: with fewer questions, the gates on other subjects are inconclusive.
@@ -115,7 +115,7 @@ class DriftLimits:
         cusum_threshold_nats: accumulated growth beyond the slack that counts as drift.
         ewma_weight: weight of the newest epoch, in (0, 1].
         ewma_deviation_nats: standard deviation of the growth per epoch without drift.
-        ewma_limit_deviations: half width of the control limit, in deviations of the average.
+        ewma_limit_deviations: half width of the control limit, in standard deviations of the average.
     """
 
     max_ratio_to_base: float = 1.05

@@ -14,7 +14,7 @@ _REASON = "the guard is off"
 
 @dataclass(frozen=True)
 class NoGuard:
-    """Measures nothing and accepts everything, even edits that are not finite. Never serve with it."""
+    """Measures nothing and accepts everything, even edits that are not finite. Never use it for serving."""
 
     def probes_for(
         self,

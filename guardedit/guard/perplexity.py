@@ -34,7 +34,7 @@ def perplexity(logprobs: Logprobs) -> float:
 def mean_sentence_perplexity(logprobs: Logprobs) -> float:
     """Arithmetic mean over texts of each text's own perplexity (ME-PPL, Yang et al. 2024, 2402.09656).
 
-    The worst texts dominate it: it is noisy as a measure, but gives an early alarm. Texts without a predicted
+    The worst texts dominate it, so it is a noisy measure but gives an early alarm. Texts without a predicted
     token are skipped; NaN when none is left.
     """
     return _mean([_exp(-_mean(text)) for text in logprobs if text])
@@ -49,7 +49,7 @@ class PairedRatio:
         standard_error: of `log_ratio_mean`, with texts as the independent units; NaN below two texts.
         tokens: predicted tokens.
         texts: texts with at least one predicted token.
-        worst_text_log_ratio: the largest mean over a single text, in nats per token.
+        worst_text_log_ratio: the largest mean of any single text, in nats per token.
         sentence_ratio: ratio of the two mean sentence perplexities.
     """
 
@@ -86,7 +86,7 @@ def paired_ratio(candidate: Logprobs, reference: Logprobs) -> PairedRatio:
     (Cochran, Sampling Techniques, 1977, chapter 6).
 
     Raises:
-        GuardError: the two do not have the same texts and numbers of tokens.
+        GuardError: the two differ in the number of texts or of tokens in a text.
     """
     _refuse_mismatch(candidate, reference)
     differences = [

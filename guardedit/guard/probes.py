@@ -15,13 +15,13 @@ from guardedit.core.probe import Probes, Question, QuestionKind
 from guardedit.guard.catalogue import KnownQuestion, read_catalogue
 from guardedit.naming import identity
 
-#: (fact, question about it) -> the prompt that the model gets while the fact is in memory.
+#: (fact, question about it) -> the prompt that the model is given while the fact is in memory.
 Served = Callable[[Fact, str], str]
 
 
 @dataclass(frozen=True)
 class ProbeSet:
-    """Fixed texts for perplexity, and known questions, with a fingerprint of both.
+    """Fixed texts for perplexity, and known questions, with a digest of both.
 
     Raises:
         GuardError: there is no text, so perplexity cannot be measured.
@@ -41,12 +41,12 @@ class ProbeSet:
 
     @cached_property
     def sha256(self) -> str:
-        """Fingerprint of the content; it does not depend on the form of the file."""
+        """Digest of the content; it does not depend on the format of the file."""
         body = json.dumps([self.texts, [astuple(question) for question in self.questions]])
         return hashlib.sha256(body.encode()).hexdigest()
 
     def questions_about(self, subject: str) -> tuple[KnownQuestion, ...]:
-        """All known questions about a subject, in any spelling of its name that `identity` unifies."""
+        """All known questions about a subject, in any spelling of its name with the same `identity`."""
         return self._by_subject.get(identity(subject), ())
 
     def for_trial(
@@ -65,17 +65,19 @@ class ProbeSet:
         - reliability and paraphrases: every wording of every fact of the batch, expecting its target;
         - other subjects: a sample of known questions about subjects that have no edit, one for each
           (subject, relation), relations of the batch first, expecting the known answer;
-        - same subject: one known question for each relation of an edited subject that no live or new fact is
-          about, expecting the answer of the serving epoch;
-        - earlier: facts in the weights outside the batch, expecting their targets: all that share a subject
-          with the batch (a subject's edit is remade for all its facts), and a sample of the others;
+        - same subject: one known question for each relation of an edited subject, if no live or new fact is
+          about that relation, expecting the answer of the serving epoch;
+        - earlier: facts in the weights that are not in the batch, expecting their targets: all that share a
+          subject with the batch (a subject's edit is made again for all its facts), and a sample of the
+          others;
         - remembered: a sample of the facts in memory, as prompts made by `served`, expecting their targets.
 
-        Equal arguments give equal probes, whatever the order of the facts. A sample takes the lowest hashes
-        of seed and prompt, so that the parts of a bisected batch are asked mostly the same questions.
+        Equal arguments give equal probes, regardless of the order of the facts. A sample takes the questions
+        with the lowest hashes of seed and prompt, so the parts of a bisected batch get mostly the same
+        questions.
 
-        A known question with its own words and its own relation name is not recognised as a question about a
-        new fact: corrections should use the relation names of the probe set.
+        A known question is recognised as being about a new fact only by its relation name or its exact
+        wording, so corrections should use the relation names of the probe set.
         """
         batch = sorted(batch, key=lambda fact: fact.id)
         others = self._other_subjects(batch, live, seed=seed, count=other_subject_sample)
@@ -161,7 +163,7 @@ def _remembered(
     keys = {fact.key for fact in batch}
     facts = [f for f in live.values() if f.placement is Placement.MEMORY and f.key not in keys]
     facts.sort(key=lambda fact: _rank(seed, fact.id))
-    # Without fact id and subject: a wrong answer makes no fact of the batch more suspect than another.
+    # No fact id and no subject, because a wrong answer makes no fact of the batch more suspect than another.
     return [
         Question(prompt=served(fact, fact.prompt), kind=QuestionKind.REMEMBERED, expected=fact.target)
         for fact in facts[:count]

@@ -1,4 +1,4 @@
-"""Choosing what an experiment edits or traces: from a file, or from what the model is known to answer."""
+"""Chooses the facts that an experiment edits or traces: from a file, or from facts that the model knows."""
 
 from __future__ import annotations
 
@@ -32,13 +32,13 @@ def cases_to_edit(
 ) -> tuple[list[EditCase], tuple[str, ...]]:
     """Facts to edit, and texts to measure perplexity on. Loads no model.
 
-    The texts are not those that editing methods are shown.
+    Editing methods never see these texts.
 
     Args:
         settings: names the model, and with it the probe set.
         path: corrections in JSON Lines; None: facts of the demo model's own world.
         count: most facts to return.
-        seed: of the choice of facts and questions.
+        seed: seed of the choice of facts and questions.
 
     Raises:
         UsageError: `count` is 0, the file cannot be read, or `path` is None for a model other than the demo
@@ -76,7 +76,7 @@ def check_methods(registry: Registry, names: Sequence[str]) -> None:
     """Check names such as `memit+rect` before a model is loaded.
 
     Raises:
-        UsageError: for an unknown method, or an unknown addition behind the `+`.
+        UsageError: for an unknown method, or an unknown filter or option after a `+`.
     """
     for name in names:
         method, *additions = name.split(SEPARATOR)
@@ -116,8 +116,8 @@ def setup_for_bench(
         policy: its editing section.
         path: as for `cases_to_edit`.
         count: facts wanted. There may be fewer, or up to `SPARE` more.
-        threads: of PyTorch; 0: as many as PyTorch chooses.
-        seed: of the choice of facts.
+        threads: threads of PyTorch; 0: as many as PyTorch chooses.
+        seed: seed of the choice of facts.
 
     Raises:
         UsageError: there are no facts to edit.

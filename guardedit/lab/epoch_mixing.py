@@ -1,7 +1,7 @@
-"""Count answers that mix two epochs, while epochs change under the questions (promise P4).
+"""Counts answers that mix two epochs, while epochs change during the questions.
 
-Every epoch gives other answers to the same questions, from memory and from the weights. First each epoch is
-asked while nothing changes. An answer is mixed if it names an epoch but is not that epoch's answer.
+Each epoch gives different answers to the same questions, from memory and from the weights. First each epoch
+is asked while nothing changes. Later, an answer is mixed if it names an epoch but is not that epoch's answer.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from guardedit.core.protocols import Replica, SubjectGroup
 from guardedit.core.serving import Snapshot, Update
 from guardedit.zoo.world import World
 
-#: Epochs that take turns, and facts in each: half in memory, half in the weights.
+#: Number of epochs that are published in turn, and of facts in each: half in memory, half in the weights.
 EPOCHS, FACTS = 4, 8
 #: Threads that ask one replica at the same time.
 ASKERS = 2
@@ -34,13 +34,14 @@ class MixingResult:
     """The counts of one measurement.
 
     Attributes:
-        replicas: number asked at the same time.
-        told_apart: share of the questions that not all epochs answer alike. Only there a mixture is visible.
-        answers: in total.
+        replicas: number of replicas asked at the same time.
+        told_apart: share of the questions that have different answers in different epochs. Only these can
+            reveal a mixture.
+        answers: number of answers in total.
         mixed: answers that are not those of the epoch they name.
         epochs: number of different epochs that answers named.
         switches: epochs published during the measurement.
-        answers_per_s: of all replicas together.
+        answers_per_s: answers per second of all replicas together.
     """
 
     replicas: int
@@ -99,10 +100,10 @@ def measure(
     """Ask every replica from `ASKERS` threads while another thread keeps changing its epoch.
 
     Args:
-        replicas: equal ones.
-        snapshots: of epochs with equal questions.
+        replicas: equal replicas.
+        snapshots: snapshots of epochs with equal questions.
         answers: the measurement ends after this many.
-        seed: of the order of epochs.
+        seed: seed of the order of epochs.
         tell: progress.
     """
     questions = [fact.prompt for fact in snapshots[0].facts]

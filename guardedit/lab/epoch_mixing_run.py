@@ -1,4 +1,4 @@
-"""Counting mixed answers on replicas of a loaded model, for `guardedit bench epochs`."""
+"""Counts mixed answers on replicas of a loaded model, for `guardedit bench epochs`."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def measure_mixing(
         settings: names the model.
         policy: its memory and editing sections.
         answers: counted in each measurement.
-        seed: of the choice of facts.
+        seed: seed of the choice of facts.
         tell: progress.
     """
     tell("loading the model")

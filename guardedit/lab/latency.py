@@ -1,7 +1,7 @@
-"""Time from submitting a correction to its first answer, while facts are on trial all the time.
+"""Measures the time from submitting a correction to its first answer, while facts are on trial all the time.
 
-Another thread drives both cycles of the system. Times are of this process's monotonic clock, from before the
-message is submitted until after the first answer from the new fact.
+Another thread drives both cycles of the system. Times are taken with this process's monotonic clock, from
+before the message is submitted until after the first answer from the new fact.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ ASKED_S = 5.0
 ASKERS = 2
 #: Seconds after which the receipt is checked, in case the correction has another fate than `accepted`.
 SUSPICIOUS_S = 1.0
-#: Seconds between two looks at the replica's epoch: asking all the time would slow down the system.
+#: Seconds between two checks of the replica's epoch. Asking all the time would slow the system down.
 LOOK_S = 0.001
 #: Facts submitted at once while the memory is filled.
 CHUNK = 500
@@ -56,12 +56,13 @@ class AnswerLatency:
     """The measurements at one size of the memory.
 
     Attributes:
-        facts: live before the measurement.
-        corrections: submitted one at a time.
+        facts: number of facts that were live before the measurement.
+        corrections: number of corrections submitted one at a time.
         first_answer_s: seconds from submitting to the first answer from the new fact; NaN for a lost
             correction. Corrections that change nothing are left out, because they make no new fact.
         on_trial: share of the corrections during which the model worker was busy.
-        corrections_per_s: rate for as many corrections submitted at once, until the last is live.
+        corrections_per_s: corrections per second if the same number is submitted at once, until the last is
+            live.
         questions_per_s: answers of one replica to `ASKERS` threads that ask one question at a time.
     """
 
@@ -87,11 +88,11 @@ def corrections_of(
     one would repeat facts of the other.
 
     Args:
-        world: of the model.
-        subjects: of the corrections.
-        seed: of every random choice.
-        prefix: of the ids.
-        confidence: of the source, for the policy.
+        world: world of the model.
+        subjects: subjects of the corrections.
+        seed: seed of every random choice.
+        prefix: prefix of the ids.
+        confidence: confidence of the source, for the policy.
         turn: the first turn.
     """
     rng = random.Random(seed)
@@ -143,11 +144,11 @@ def measure(
 
     Args:
         system: running, with both cycles driven elsewhere.
-        inbox: of the same system.
-        corrections: to submit.
-        facts: live already.
+        inbox: inbox of the same system.
+        corrections: corrections to submit.
+        facts: number of facts that are live already.
         busy: whether the model worker is working now.
-        name: of the submission.
+        name: name of the submission.
         tell: progress.
     """
     singly, together = corrections[: len(corrections) // 2], corrections[len(corrections) // 2 :]
@@ -187,7 +188,7 @@ def _deliveries(corrections: Sequence[TimedCorrection], name: str, *, first: int
 def _wait_for(
     system: System, inbox: InboxWriter, correction: TimedCorrection, *, after: int | None = None
 ) -> Fate | None:
-    """Ask until the answer comes from the new fact, but not while epoch `after` still serves.
+    """Ask until the answer comes from the new fact. While epoch `after` still serves, wait without asking.
 
     Returns the correction's fate; None if it was lost.
     """

@@ -1,4 +1,4 @@
-"""Measuring latency on a running system with a given number of live facts, for `guardedit bench live`."""
+"""Measures latency on a running system with a given number of live facts, for `guardedit bench live`."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from guardedit.runtime.worker_process import WorkerProcess
 from guardedit.settings import Settings
 from guardedit.zoo.world import World
 
-#: Corrections that go on trial during a measurement: more than the trials of one measurement finish.
+#: Corrections that go on trial during a measurement: more than can be tried during one measurement.
 ON_TRIAL = 96
 
 
@@ -36,17 +36,17 @@ def measure_latency(
 ) -> AnswerLatency:
     """Start a system in a temporary folder, fill it with facts, and measure.
 
-    One replica runs in this process, the model worker in another, as under `guardedit run`. Without metrics
-    and broker.
+    One replica runs in this process, the model worker in another, as under `guardedit run`. Metrics and
+    broker are off.
 
     Args:
         settings: names the model.
-        policy: in force.
-        facts: live before the measurement.
-        corrections: handed in one at a time, and as many again at once.
-        seed: of the choice of facts.
+        policy: policy in force.
+        facts: number of facts that are live before the measurement.
+        corrections: number of corrections submitted one at a time; the same number is then submitted at once.
+        seed: seed of the choice of facts.
         tell: progress.
-        warn: gets what the running system complains about.
+        warn: called with the warnings of the running system.
     """
     with tempfile.TemporaryDirectory(prefix="guardedit-bench-") as folder:
         alone = replace(settings, home=Path(folder), metrics=None, redis_url="")

@@ -1,4 +1,4 @@
-"""Training an editor (KE or MEND) for one base model: its data, its settings, and the run."""
+"""Trains an editor (KE or MEND) for one base model: chooses its data and settings, and runs the training."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from guardedit.settings import Settings
 from guardedit.zoo.editor_training import held_out_subjects, training_examples
 from guardedit.zoo.world import World
 
-#: Gets the step just taken, the number of steps, and numbers to show.
+#: Called with the step just taken, the number of steps, and numbers to show.
 Tell = Callable[[int, int, Mapping[str, float]], None]
 
 
@@ -28,7 +28,7 @@ class TrainedEditor:
 
     Attributes:
         base_sha256: digest of the base model, the only one that the editor works on.
-        file: of the best network.
+        file: file of the best network.
         steps: optimiser steps taken.
         best: the best network on the validation lessons.
     """
@@ -73,10 +73,10 @@ def train_editor(
     Args:
         settings: names the base model.
         method: `ke` or `mend`.
-        examples: from `training_data`.
-        folder: of the result, and of the state from which a stopped run is resumed.
+        examples: examples from `training_data`.
+        folder: folder of the result, and of the state from which a stopped run is resumed.
         steps: optimiser steps; None: as many as the demo model needs.
-        seed: of the network and the lessons.
+        seed: seed of the network and the lessons.
         resume: continue the stopped run whose state is in `folder`.
         tell: progress.
 
@@ -106,6 +106,6 @@ def _demo_examples(host: ModelHost) -> tuple[FactExample, ...]:
 
 
 def _background(settings: Settings, host: ModelHost) -> tuple[str, ...]:
-    """The background text beside the model, if there is any. Sampling some is not worth its cost here."""
+    """The background text in the model's folder, if any. Sampling texts is not worth its cost here."""
     has_file = (assembly.model_folder(settings) / assembly.BACKGROUND).is_file()
     return tuple(assembly.background(settings, host)) if has_file else ()

@@ -38,9 +38,10 @@ class LabelledPairs:
     Attributes:
         x: (n, N_FEATURES) features.
         right: (n,) bool, whether the question is about the fact.
-        question: (n,) int, number of the question; a question has at most one right and one wrong pair.
-        relation: (n,) the relation that the question asks for.
-        unnamed: (m,) best cosine of questions that name no live subject and are about no fact.
+        question: (n,) int, number of the pair's question; each question has at most one right and one wrong
+            pair.
+        relation: (n,) str, the relation that the question asks for.
+        unnamed: (m,) best cosines of the questions that name no live subject and are about no fact.
     """
 
     x: Floats
@@ -62,8 +63,8 @@ def calibrate(
 ) -> ScopeThresholds:
     """Thresholds: `accept` reaches `precision` and `reject` keeps `recall`, both on unseen relations.
 
-    Both are counted over the example worlds, where about as many questions ask for another relation of a
-    live subject as ask for a live fact.
+    Both are measured on the example worlds, where about as many questions ask for another relation of a live
+    subject as ask for a live fact.
     """
     blank = ScopeThresholds(
         weights=(0.0,) * N_FEATURES, bias=0.0, accept=1.0, reject=0.0, alias_cosine=1.0,
@@ -117,7 +118,7 @@ def labelled_pairs(
 def hardest_pairs(row: Sequence[Candidate], answer: FactKey | None) -> list[Candidate]:
     """The right candidate, if there is one, and the wrong one that is most similar to the question.
 
-    Easy wrong candidates are so many that with them every threshold would look precise.
+    There are so many easy wrong candidates that, with them, every threshold would look precise.
     """
     usable = [candidate for candidate in row if not candidate.features.extended]
     wrong = [candidate for candidate in usable if candidate.entry.fact.key != answer]
@@ -126,7 +127,7 @@ def hardest_pairs(row: Sequence[Candidate], answer: FactKey | None) -> list[Cand
 
 
 def fit_logistic(x: Floats, right: NDArray[np.bool_], *, ridge: float = 1.0) -> tuple[Floats, float]:
-    """Weights (d,) and bias of a ridge logistic regression, by Newton's method. Deterministic."""
+    """Weights (d,) and bias of a ridge logistic regression on x (n, d), by Newton's method. Deterministic."""
     a = np.column_stack([x, np.ones(len(x))])  # (n, d+1)
     penalty = ridge * np.eye(a.shape[1])
     penalty[-1, -1] = 0.0
@@ -155,14 +156,14 @@ def unseen_scores(pairs: LabelledPairs, *, seed: int) -> Floats:
 
 
 def best_pairs(scores: Floats, question: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Index of the best-scored pair of every question: the one that a recall would return."""
+    """(questions,) index of each question's pair with the highest score, which a recall would return."""
     order = np.lexsort((-scores, question))
     _, first = np.unique(question[order], return_index=True)
     return order[first]
 
 
 def accept_threshold(scores: Floats, right: NDArray[np.bool_], *, precision: float) -> float:
-    """The lowest score at or above which a share of at least `precision` is right; 1 if there is none."""
+    """The lowest of (n,) scores at or above which at least `precision` of the pairs are right; else 1."""
     order = np.argsort(-scores, kind="stable")
     share = np.cumsum(right[order]) / np.arange(1, len(order) + 1)
     enough = np.flatnonzero(share >= precision)

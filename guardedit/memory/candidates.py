@@ -25,7 +25,7 @@ class Candidate(NamedTuple):
 
 
 class _NamedSubject(NamedTuple):
-    """A known subject that a question names: the question masked, and whether the name seems to go on."""
+    """A known subject that a question names: the masked question, and whether the name seems to be longer."""
 
     forms: tuple[str, ...]
     extended: bool
@@ -71,13 +71,13 @@ def parse_questions(questions: Sequence[str], indexes: Sequence[TenantIndex]) ->
 def find_candidates(
     parsed: ParsedQuestions, indexes: Sequence[TenantIndex], vectors: Mapping[str, Vectors]
 ) -> list[list[Candidate]]:
-    """Per question the facts whose subject it names; if it names none, the nearest fact.
+    """For each question, the facts whose subject it names; if it names none, the nearest fact.
 
     Args:
         parsed: the questions, parsed with these indexes in their present state.
-        indexes: in order of precedence: a fact hides facts of later indexes with the same subject and
+        indexes: in order of precedence; a fact hides facts of later indexes with the same subject and
             relation.
-        vectors: a (dim,) row for each of `parsed.texts()`.
+        vectors: text -> its (dim,) vector, for all of `parsed.texts()`.
     """
     if not parsed.questions:
         return []

@@ -7,7 +7,7 @@ from guardedit.naming import find_mentions, name_of
 
 #: The word before a stated fact. The demo model is trained on exactly this word.
 ANNOUNCEMENT = "Correction:"
-#: How many wordings of a fact are stated.
+#: Most wordings of a fact that are stated.
 STATED = 2
 
 
@@ -16,9 +16,9 @@ def with_fact(fact: Fact, question: str) -> str:
 
     Wordings that are statements come before wordings that are questions, because a question with its answer
     reads badly as a statement; among equals the wording of the question itself comes first. Models follow two
-    wordings more often than one, and three far less often (a lab comparison on the facts of two demo runs,
-    base and edited weights; the gate `remembered` measures it on what is served).
-    The subject in the question is respelled as the fact spells it.
+    wordings more often than one, and three far less often. (This is from a lab comparison on the facts of two
+    demo runs, with base and edited weights; the gate `remembered` measures it for the served model.) The
+    subject in the question is respelled as the fact spells it.
 
     >>> from guardedit.core.fact import FactKey
     >>> wordings = ("The capital of Velmora is", "Velmora obeys", "Velmora is ruled from")
@@ -37,7 +37,7 @@ def with_fact(fact: Fact, question: str) -> str:
 def respelt(fact: Fact, question: str) -> str:
     """The question with its subject spelled as in the fact's wordings.
 
-    To a model another spelling is another word.
+    To a model, another spelling is a different word.
 
     >>> from guardedit.core.fact import FactKey
     >>> key = FactKey("Guns N' Roses", "singer")

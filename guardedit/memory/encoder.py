@@ -28,7 +28,7 @@ Vectors = NDArray[np.float32]
 
 
 class Encoder(Protocol):
-    """Turns texts into unit vectors. Vectors of encoders with different `sha256` do not compare."""
+    """Turns texts into unit vectors. Vectors of encoders with different `sha256` are not comparable."""
 
     @property
     def dim(self) -> int:
@@ -45,9 +45,9 @@ class Encoder(Protocol):
 class SentenceEncoder:
     """A sentence-transformers model with an LRU cache of vectors by text.
 
-    A cached text always gives the same vector. Encoded again in another batch, the vector may differ in the
-    last bits, because batches are padded. Thread-safe. The lock of the cache is not held while the model
-    runs, so a short question does not wait for many new facts.
+    A cached text always gives the same vector. If it is encoded again in another batch, the vector may differ
+    in the last bits, because batches are padded. Thread-safe. The lock of the cache is not held while the
+    model runs, so a short question does not wait until many new facts are encoded.
     """
 
     def __init__(self, model: Any, *, sha256: str, batch_size: int = 64, cache_rows: int = 50_000) -> None:
@@ -110,7 +110,7 @@ class SentenceEncoder:
         return found
 
     def _store(self, texts: Sequence[str], rows: Vectors) -> dict[str, Vectors]:
-        """Cache the vectors; returns the cached ones, which are another thread's if that was faster."""
+        """Cache the vectors; returns the cached ones, which may be from another thread that was faster."""
         kept = {}
         with self._lock:
             for text, row in zip(texts, rows, strict=True):

@@ -1,4 +1,4 @@
-"""Synthetic facts with labelled questions: for each question it is known which fact it is about, if any.
+"""Synthetic facts and questions; each question is labelled with the fact that it is about, if any.
 
 An examples file is JSON Lines with two kinds of row: `{"kind", "subjects"}` and `{"kind", "relation",
 "wordings"}`, where every wording contains `{}` once. An example world makes facts from subjects and relations
@@ -125,7 +125,8 @@ def _sample(rows: list[LabelledQuestion], count: int, rng: random.Random) -> lis
 
 
 def _key(subject: str, relation: ExampleRelation) -> FactKey:
-    # The sign keeps the name from becoming a key text, so that nothing is learned from the words in it.
+    # The `#` keeps the relation name from being used as a key text, so that nothing is learned from its
+    # words.
     return FactKey(subject, f"#{relation.name}")
 
 

@@ -1,4 +1,4 @@
-"""Which facts have expired at a given time. Only keeps account; the caller changes the indexes."""
+"""Track which facts have expired at a given time; the caller changes the indexes."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ class Expiry:
     def __init__(self) -> None:
         self._visible: dict[FactKey, FactEntry] = {}
         self._hidden: dict[FactKey, FactEntry] = {}
-        # With these two bounds a call that changes nothing costs two comparisons.
+        # With these two bounds, a call that changes nothing costs only two comparisons.
         self._first_visible_until_s = math.inf
         self._last_hidden_until_s = -math.inf
 
@@ -38,7 +38,7 @@ class Expiry:
         return found
 
     def valid_again(self, now_s: float | None) -> list[FactEntry]:
-        """Hidden facts that are valid at `now_s`: this caller's clock is earlier, or it gives no time."""
+        """Hidden facts that are valid at `now_s`: this caller's clock is earlier, or it gave no time."""
         if now_s is not None and now_s >= self._last_hidden_until_s:
             return []
         found = [entry for entry in self._hidden.values() if now_s is None or not entry.fact.expired(now_s)]

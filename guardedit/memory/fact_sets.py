@@ -1,9 +1,9 @@
 """Sets of facts: the difference of two sets, and a digest that can be updated fact by fact.
 
 The digest is the sum, modulo 2**256, of a sha256 for each fact with all its fields. It is equal for equal
-sets, whatever the order of changes, and an update costs the same for every size of the set. It detects sets
-that differ by accident. It is no protection against someone who chooses facts so that the sums agree; the
-ledger's hash chain is.
+sets, regardless of the order of changes, and the cost of an update does not depend on the size of the set. It
+detects accidental differences. It does not protect against facts that are chosen so that the sums agree; the
+ledger's hash chain does.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ def facts_sha256(facts: Iterable[Fact]) -> str:
 
 
 def digest_after(digest: str, removed: Iterable[Fact], added: Iterable[Fact]) -> str:
-    """The digest of a set after facts were removed and added, from its digest before."""
+    """The digest of a set after facts are removed and added, computed from its previous digest."""
     total = int(digest, 16) + sum(map(_number, added)) - sum(map(_number, removed))
     return f"{total % _MODULUS:064x}"
 

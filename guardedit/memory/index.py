@@ -43,7 +43,7 @@ class KeyIndex:
         return fact_id in self._numbers
 
     def add(self, fact_id: str, vectors: Vectors) -> None:
-        """Add the (keys, dim) float32 keys of a fact. Keys that the fact had before are replaced.
+        """Add the (keys, dim) float32 keys of a fact, in place of any previous keys of the fact.
 
         Raises:
             MemoryIndexError: wrong shape, or FAISS failed.
@@ -73,14 +73,14 @@ class KeyIndex:
             self._purge()
 
     def search(self, vectors: Vectors, *, k_keys: int = 32) -> list[list[Hit]]:
-        """Per row the distinct facts among the `k_keys` nearest keys, best first."""
+        """For each row of (n, dim), the distinct facts among the `k_keys` nearest keys, best first."""
         if not self._fact_of or not len(vectors):
             return [[] for _ in vectors]
         rows = np.ascontiguousarray(vectors, dtype=np.float32)
         wanted = min(k_keys, len(self._fact_of))
         cosines, numbers = _faiss(lambda: self._index.search(rows, wanted))
         if self._deleted and np.isin(numbers, self._deleted).any():
-            # With this many results there are enough live keys, even if every deleted key is nearer.
+            # So many results contain enough live keys, even if every deleted key is nearer.
             cosines, numbers = _faiss(lambda: self._index.search(rows, wanted + len(self._deleted)))
         return [self._hits(c, n, wanted) for c, n in zip(cosines, numbers, strict=True)]
 

@@ -23,14 +23,14 @@ from guardedit.core.errors import MemoryIndexError
 #: Thresholds for all-MiniLM-L6-v2, written by `python -m guardedit.memory.calibrate`.
 DEFAULTS = Path(__file__).with_name("scope_defaults.json")
 
-#: The number of other relations is capped here: calibration sees about as many.
+#: Cap on the number of other relations, since calibration sees about as many.
 MANY_RIVALS = 64
 
-#: Cosine that the nearest other relation usually has when many are live. The rival counts at least this much,
-#: or with few live relations every question about a subject would count as one about its only fact.
+#: Cosine that the nearest other relation usually has when many are live. `rival` counts as at least this.
+#: Otherwise, with few live relations, every question about a subject would seem to be about its only fact.
 USUAL_RIVAL = 0.5
 
-#: Two masked texts with at least this cosine have the same words. Below 1 because float32 rounds.
+#: Two masked texts with at least this cosine have the same words. It is below 1 because float32 rounds.
 SAME_WORDS = 0.9995
 
 _LATIN, _LETTER = regex.compile(r"\p{Latin}"), regex.compile(r"\p{L}")
@@ -44,13 +44,13 @@ class Features:
 
     Attributes:
         full: cosine of the whole question to the best key of the fact.
-        own: cosine of the question to the fact's wordings, the subject masked in both.
-        relation: the same, to all live wordings of the fact's relation.
-        rival: the same, to the nearest wording of any other relation.
-        rivals: number of other live relations; with few of them `rival` says little.
+        own: best cosine of the question to the fact's wordings, with the subject masked in both.
+        relation: the same for all live wordings of the fact's relation.
+        rival: the same for the wordings of all other relations.
+        rivals: number of other live relations; if they are few, `rival` means little.
         overlap: largest Jaccard word overlap with the fact's own wordings, without the subject.
-        named: the subject occurs in the question as whole words.
-        extended: the subject occurs only as part of what looks like a longer name.
+        named: whether the subject occurs in the question as whole words.
+        extended: whether the subject occurs only as part of what looks like a longer name.
     """
 
     full: float
@@ -64,7 +64,7 @@ class Features:
 
     @property
     def verbatim(self) -> bool:
-        """Apart from the subject the question is, word for word, a live wording of the relation."""
+        """Whether the question, apart from the subject, is word for word a live wording of the relation."""
         return self.relation >= SAME_WORDS
 
     def vector(self) -> NDArray[np.float64]:
@@ -72,7 +72,7 @@ class Features:
         lead = self.relation - max(self.rival, USUAL_RIVAL)
         crowd = math.log1p(min(self.rivals, MANY_RIVALS))
         plain = [self.own, self.relation, lead, self.overlap, float(self.verbatim), crowd]
-        # The more relations are live, the more a lead over all of them means.
+        # A lead over all other relations means more when more relations are live.
         return np.array([*plain, crowd * self.own, crowd * lead])
 
 
@@ -84,8 +84,8 @@ N_FEATURES = 8
 class ScopeThresholds:
     """A fitted logistic score with its two thresholds, and the digests of what it was fitted on.
 
-    A question that does not name the subject is unsure, not out, if its whole-question cosine is at least
-    `alias_cosine`. Thresholds in the wrong order raise MemoryIndexError.
+    A question that does not name the subject is `unsure` instead of `out` if its whole-question cosine is at
+    least `alias_cosine`. Thresholds in the wrong order raise MemoryIndexError.
     """
 
     weights: tuple[float, ...]
@@ -146,9 +146,9 @@ class ScopeVerdict(NamedTuple):
 
     Attributes:
         scope: `accept`, `unsure` or `out`.
-        winner: index of the best candidate; None if out.
+        winner: index of the best candidate; None if `out`.
         score: its score.
-        margin: its score minus the second best; NaN without a second candidate.
+        margin: its score minus the second best score; NaN without a second candidate.
         reason: one sentence.
     """
 

@@ -1,11 +1,11 @@
-"""The retrieval memory: every live fact, whatever its placement, found by questions about it.
+"""The retrieval memory: finds live facts, whatever their placement, by questions about them.
 
 The memory is a cache of the ledger and can be rebuilt from the facts at any time. It has no clock: the caller
 of a recall gives the time, and facts that have expired by then are invisible to it.
 
 Tenants: a question sees the facts of its own tenant and those of `default`. If both have a fact for the same
-subject and relation, the tenant's own fact is used. Wordings are learned per tenant in the same way, so that
-nothing a tenant writes changes the answers of another tenant.
+subject and relation, the tenant's own fact is used. Wordings are also learned per tenant, so that nothing
+that a tenant writes changes the answers of another tenant.
 """
 
 from __future__ import annotations
@@ -25,14 +25,14 @@ from guardedit.memory.scope import ScopeThresholds, judge_scope
 from guardedit.memory.tenant_index import FactEntry, TenantIndex, entry_of, texts_of
 
 DEFAULT_TENANT = "default"
-#: The digest after a change that failed half-way. No set of facts has it.
+#: The digest after a change that failed half-way; no set of facts has this digest.
 BROKEN = ""
-#: Facts that are encoded together and then added, while the encoder's cache still has their vectors.
+#: Number of facts that are encoded and then added together, so that their vectors are still in the cache.
 _BATCH = 1000
 
 
 class RetrievalMemory:
-    """The facts that answer questions. Thread-safe: a recall sees all of an `apply` or nothing of it.
+    """The facts that answer questions. Thread-safe: a recall sees either all of an `apply` or none of it.
 
     The lock is held while indexes are read or changed, never while texts are encoded.
     """
@@ -107,11 +107,11 @@ class RetrievalMemory:
     def recall(
         self, questions: Sequence[str], *, tenant: str = DEFAULT_TENANT, now_s: float | None = None
     ) -> list[Recall]:
-        """Per question the fact that it is about: accept, unsure with the best fact, or out without one.
+        """For each question, its fact: `accept` or `unsure` with the best fact, or `out` without a fact.
 
         Args:
             questions: any number of questions.
-            tenant: whose facts are visible, besides those of `default`.
+            tenant: the tenant whose facts are visible, besides those of `default`.
             now_s: seconds since 1970, UTC; None makes expired facts visible too.
         """
         return [self._judge(found) for found in self.candidates(questions, tenant=tenant, now_s=now_s)]
@@ -177,7 +177,8 @@ class RetrievalMemory:
                 missing = [text for text in parsed.texts() if text not in vectors]
                 if not missing:
                     return find_candidates(parsed, indexes, vectors)
-            # Encoded without the lock. Then look again: a new fact's subject makes other masked texts.
+            # Encode without the lock, then look again, because the subject of a new fact leads to new masked
+            # texts.
             vectors |= self._encode(missing)
 
     def _encode(self, texts: Sequence[str]) -> dict[str, Vectors]:

@@ -1,4 +1,4 @@
-"""Masking the subject in a text. Works on words only; `naming` finds the names."""
+"""Mask the subject in a text. The names are found by `naming`."""
 
 from __future__ import annotations
 

@@ -19,7 +19,7 @@ _RELATION_WORDS = re.compile(r"[^\W\d]+(?:[ _-][^\W\d]+)*")
 
 
 class FactEntry(NamedTuple):
-    """A fact with what the indexes need of it."""
+    """A fact with everything that the indexes need from it."""
 
     fact: Fact
     name: Name
@@ -28,7 +28,7 @@ class FactEntry(NamedTuple):
 
 
 def entry_of(fact: Fact) -> FactEntry:
-    """The entry of a fact. Keys: the statement, the wordings, and subject plus relation if that is words.
+    """The entry of a fact. Keys: statement, wordings, and subject plus relation if the relation is words.
 
     >>> key = FactKey("Ada", "native language")
     >>> fact = Fact(key=key, version=1, correction_id="c", wordings=("Ada grew up speaking",), target="Welsh")
@@ -48,7 +48,7 @@ def entry_of(fact: Fact) -> FactEntry:
 
 
 def _masked(wording: Wording, subject: str) -> tuple[str, ...]:
-    """The wording masked where the subject was filled in, and masked as a question is: at every mention."""
+    """The wording masked where the subject was filled in, and masked at every mention, as questions are."""
     text, at = wording
     everywhere = mask_subject(text, subject)
     if at is None:
@@ -86,7 +86,7 @@ class TenantIndex:
         self.wordings.add(fact.key.relation, entry.masked)
 
     def drop(self, key: FactKey) -> None:
-        """Remove a fact, if it is here."""
+        """Remove a fact, if it is in the index."""
         entry = self.entries.pop(key, None)
         if entry is None:
             return
@@ -99,7 +99,7 @@ class TenantIndex:
             self.lengths -= Counter([len(entry.name)])  # drops counts of zero
 
     def nearest(self, vectors: Vectors) -> list[list[tuple[FactEntry, float]]]:
-        """Per row of (n, dim) the facts of the nearest keys with their cosines, best first."""
+        """For each row of (n, dim), the facts of the nearest keys with their cosines, best first."""
         return [
             [(self.entries[self._key_by_id[hit.fact_id]], hit.cosine) for hit in hits]
             for hits in self._index.search(vectors)

@@ -1,8 +1,8 @@
 """The wordings of each relation: those of all live facts, with their subjects masked.
 
-One fact has a few wordings of its relation; all facts together have many. So a question that uses a wording
-of another fact of the same relation is recognised, and a question that is nearer to the wordings of another
-relation is rejected. Works on relations and masked texts, without facts or subjects.
+One fact has only a few wordings of its relation; all facts together have many. With all of them, a question
+that uses a wording of another fact of the same relation is recognised, and a question that is nearer to the
+wordings of another relation is rejected. Only relations and masked texts are used, no facts or subjects.
 """
 
 from __future__ import annotations
@@ -43,9 +43,9 @@ class RelationCosines(NamedTuple):
 
 
 class Wordings:
-    """The (relation, masked wording) pairs of one tenant, reference-counted, one row of a matrix each.
+    """The (relation, masked wording) pairs of one tenant: reference-counted, one matrix row per pair.
 
-    A change updates its own rows only.
+    A change updates only its own rows.
     """
 
     def __init__(self, encoder: Encoder) -> None:
@@ -81,7 +81,7 @@ class Wordings:
         return rows
 
     def cosines(self, vectors: Vectors) -> RelationCosines:
-        """Best cosine of each of the (n, dim) rows to the wordings of each relation."""
+        """Best cosine of each row of (n, dim) to the wordings of each relation."""
         used = len(self._row) + len(self._free_rows)
         best = np.full((len(vectors), 1 + len(self._columns) + len(self._free_columns)), -1, dtype=np.float32)
         for line, found in zip(best, vectors @ self._rows[:used].T, strict=True):
@@ -115,7 +115,7 @@ class Wordings:
 
 
 def similarity(relation: str, tenants: Sequence[RelationCosines], rows: list[int]) -> Similarity:
-    """Maximum over several tenants and over `rows`, the masked forms of one question."""
+    """The best cosines over several tenants and over `rows`, the masked forms of one question."""
     same, rival = -1.0, -1.0
     for columns, cosines in tenants:
         best = cosines[rows].max(axis=0)  # a copy

@@ -26,16 +26,16 @@ ROWS = 64
 def background_texts(
     host: ModelHost, known: Sequence[str], *, tokens: int, folder: Path, seed: int = 0
 ) -> list[str]:
-    """Sampled prose and known statements in turn, cached as a file in `folder`.
+    """Sampled prose and known statements, alternating; cached as a file in `folder`.
 
     The same model, statements and seed give the same texts. A cached file is read instead of sampling, unless
     it is damaged.
 
     Args:
         host: the base model.
-        known: statements that the model knows. They are shuffled, so that the beginning of the texts holds a
-            fair sample of them.
-        tokens: least tokens of prose.
+        known: statements that the model knows. They are shuffled, so that the beginning of the texts contains
+            a fair sample of them.
+        tokens: least number of tokens of prose.
         folder: of the cache.
         seed: of the sampling and the shuffling.
 
@@ -69,9 +69,9 @@ def _read(path: Path) -> list[str] | None:
 
 @torch.inference_mode()
 def sample_prose(host: ModelHost, *, tokens: int, seed: int, length: int = 96) -> list[str]:
-    """Texts of `length` tokens at temperature 1, from the token that begins a document.
+    """Sample texts of `length` tokens at temperature 1, about `tokens` in all, from the document-start token.
 
-    On one thread, because a probability that is rounded differently may change a token, and then all tokens
+    Runs on one thread: a probability that is rounded differently may change a token, and then all tokens
     after it.
     """
     generator = torch.Generator().manual_seed(seed)

@@ -17,10 +17,10 @@ from guardedit.models.hooks import in_rows
 
 
 class Bypass(Protocol):
-    """Replaces the output of one down projection, token by token.
+    """Changes the output of one down projection, token by token.
 
-    A token's output may depend on earlier tokens of its row, never on later ones or on other rows, so that
-    cached decoding, right padding and batching change nothing.
+    A token's output may depend on earlier tokens of its row, but never on later ones or on other rows. So it
+    is the same with cached decoding, right padding and batching.
     """
 
     @property
@@ -37,7 +37,7 @@ class Bypass(Protocol):
         Args:
             keys: [B, T, f], input of the down projection.
             values: [B, T, d], its output.
-            past: how many earlier tokens of these rows are in the cache of attention keys and values.
+            past: number of earlier tokens of these rows in the cache of attention keys and values.
         """
 
 
@@ -47,7 +47,7 @@ class Patch:
 
     Attributes:
         matrices: parameter name -> stored tensor that takes its place.
-        bypasses: at most one of a kind for each layer.
+        bypasses: at most one of each kind for each layer.
     """
 
     matrices: Mapping[str, Tensor] = field(default_factory=dict)

@@ -1,4 +1,4 @@
-"""Writing an edited model as a folder that transformers, vLLM and others load."""
+"""Write an edited model as a folder that transformers, vLLM and others can load."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from guardedit.models.bypass import Patch
 from guardedit.models.host import ModelHost
 from guardedit.models.loading import no_progress_bar
 
-#: What the exported model knows and from where; beside config.json.
+#: File beside config.json that lists what the exported model knows and where it comes from.
 MANIFEST = "guardedit.json"
-#: Facts that are answered from memory alone; the exported model does not know them.
+#: File with the facts that are answered from memory only; the exported model does not know them.
 MEMORY_FACTS = "memory_facts.jsonl"
 
 
@@ -28,21 +28,22 @@ def export_model(
     manifest: Mapping[str, Any],
     memory_facts: Sequence[Mapping[str, Any]] = (),
 ) -> None:
-    """Write the patched model, its tokenizer and a manifest into `folder`, all of it or nothing.
+    """Write the patched model, its tokenizer and a manifest into `folder`: all of it or nothing.
 
-    Tensors keep the dtype in which the model was loaded. The folder is written aside and renamed.
+    Tensors keep the dtype in which the model was loaded. The folder is written under a temporary name and
+    then renamed.
 
     Args:
         host: the base model.
-        patch: what its edits fold to.
-        folder: must not exist, or be empty.
+        patch: the patch that the edits fold to.
+        folder: must be missing or empty.
         manifest: plain JSON data for `guardedit.json`.
-        memory_facts: one JSON object a line of `memory_facts.jsonl`.
+        memory_facts: JSON objects, one per line of `memory_facts.jsonl`.
 
     Raises:
         EditError: the patch has parts beside the matrices, which no plain model folder can hold.
         UsageError: the folder is not empty, or is a file.
-        StorageFull: the disk refuses.
+        StorageFull: the folder cannot be written.
     """
     refuse_used(folder)
     if patch.bypasses:
@@ -71,7 +72,7 @@ def export_model(
 
 
 def refuse_used(folder: Path) -> None:
-    """UsageError unless `folder` is missing or an empty folder. Asked before anything slow."""
+    """Raise UsageError unless `folder` is missing or an empty folder. Call this before any slow work."""
     if folder.is_dir() and not any(folder.iterdir()):
         return
     if folder.exists():

@@ -20,22 +20,22 @@ from guardedit.core.errors import EditError
 class Tap:
     """Input and output of the module in its latest forward pass; None before the first.
 
-    Neither tensor is detached: gradients flow through `output` and through a replacement. Later modules
-    get a copy of `output`, since some add to it in place (Falcon).
+    Neither tensor is detached: gradients flow through `output` and through a replacement. Later modules get a
+    copy of `output`, since some of them add to it in place (Falcon).
     """
 
     input: Tensor | None = None
     output: Tensor | None = None
 
     def seen(self) -> tuple[Tensor, Tensor]:
-        """Input and output; EditError when the module has not run."""
+        """Input and output, each [batch, time, width]; EditError when the module has not run."""
         if self.input is None or self.output is None:
             raise EditError("the tapped module did not run: is it part of this model's forward pass?")
         return self.input, self.output
 
 
 class _Stop(BaseException):
-    """Ends a forward pass at a tapped module. Caught in `tap`, never seen outside."""
+    """Ends a forward pass at a tapped module. Caught in `tap`; it never leaves this file."""
 
     def __init__(self, tap: Tap) -> None:
         super().__init__()
@@ -54,8 +54,8 @@ def tap(
 
     Args:
         module: for the down projection, the input is the key and the output is the value.
-        replace: from the output to the tensor that later modules see instead. `Tap.output` holds the
-            replacement.
+        replace: function from the output to the tensor that later modules see instead; `Tap.output` is then
+            that tensor.
         stop: end the forward pass right after this module. The rest of the `with` block after the model
             call is skipped too, so read the tap after the block.
         rows: batch size. Some modules get all tokens in one long row, [batch * time, width] (OPT); with

@@ -33,8 +33,9 @@ from guardedit.models.views import head_logits
 class ModelHost:
     """A base model. Its weights are changed only for the length of a `with patched(...)` block.
 
-    All parameters have `requires_grad` off. `lock` is held by every method that runs the model and for
-    the whole of a `patched` block, so that no answer mixes two sets of weights.
+    All parameters have `requires_grad` off. `lock` is held for the whole of a `patched` block and by every
+    method that runs the model, except `final_hidden` and `head_logits`, whose callers hold it. So no answer
+    mixes two sets of weights.
 
     Args:
         model: a Hugging Face causal language model; put into eval mode.
@@ -45,7 +46,8 @@ class ModelHost:
 
     Attributes:
         layout: where the model's parts are.
-        layout_account: how the layout was found, in sentences for people; empty when it is a layout card.
+        layout_account: how the layout was found, one sentence for each finding; empty when it is a layout
+            card.
         layers: number of decoder layers.
         context: longest input in tokens.
         base_sha256: digest of names, dtypes, shapes and bytes of all parameters and of the architecture.
@@ -109,7 +111,7 @@ class ModelHost:
         return cls(model, tokenizer, batch_rows=batch_rows, loaded=LoadedTensors.of(model, reload=reload))
 
     def twin(self) -> ModelHost:
-        """A second host with the same tensors, and with parameters, patches and a lock of its own.
+        """A second host that shares the tensors but has its own parameters, patches and lock.
 
         It takes no memory for weights, and can answer while this host is locked.
 
@@ -147,11 +149,11 @@ class ModelHost:
         return self._module(name) if name else None
 
     def head_logits(self, hidden: Tensor) -> Tensor:
-        """Logits [m, vocabulary] of final hidden states [m, d], capped or scaled as the model does it."""
+        """Logits [m, vocabulary] of final hidden states [m, d], with the model's own capping or scaling."""
         return head_logits(self.model, self.layout.decoder[0], hidden)
 
     def base_matrix(self, layer: int) -> Tensor:
-        """The base model's W of `layer`, math orientation [d, f], also inside a `patched` block.
+        """The base model's W of `layer`, in math orientation [d, f], even inside a `patched` block.
 
         Does not wait for `lock`.
         """
@@ -171,10 +173,10 @@ class ModelHost:
 
     @contextmanager
     def patched(self, patch: Patch) -> Iterator[None]:
-        """Run as an edited model (`Fold.fold` makes the patch).
+        """Run the model with edited weights for the length of a `with` block; `Fold.fold` makes the patch.
 
-        Parameters are exchanged without copying, and the previous ones come back and every hook is removed
-        however the block ends. Blocks nest.
+        Parameters are exchanged without copying. However the block ends, the previous parameters are restored
+        and every hook is removed. Blocks can be nested.
 
         Raises:
             EditError: when a name, shape or dtype is not the model's; nothing is changed then.
@@ -189,7 +191,7 @@ class ModelHost:
             yield
 
     def token_logprobs(self, texts: Sequence[str]) -> list[list[float]]:
-        """Per text log p of tokens 2..N in nats, from a float32 log_softmax; empty for one token.
+        """For each text, log p of tokens 2..N in nats, from a float32 log_softmax; empty for one token.
 
         Raises:
             MalformedCorrection: when a text is longer than the context.
@@ -201,12 +203,12 @@ class ModelHost:
         """Token ids [B, T], padded on the right -> final hidden states [B, T, d] of the model as it stands.
 
         Layers below the lowest patched one run once for each `ids`; later calls take their output from a
-        cache. Called with `lock` held and without gradients.
+        cache. Call this with `lock` held and without gradients.
         """
         return self._lower_layers.final_hidden(ids, min(self._patched_from, default=self.layers))
 
     def complete(self, prompts: Sequence[str], *, max_new_tokens: int = 12) -> list[str]:
-        """Greedy answer to each prompt, up to the end of the answer (`generation.answer_end`), without it.
+        """Greedy answer to each prompt, up to but without the sign that ends it (`generation.answer_end`).
 
         Raises:
             MalformedCorrection: when a prompt is empty, or does not fit into the context with its answer.
@@ -215,7 +217,7 @@ class ModelHost:
         return complete(self, prompts, max_new_tokens=max_new_tokens)
 
     def complete_drafted(self, asked: Sequence[tuple[str, str]], *, max_new_tokens: int = 12) -> list[str]:
-        """`complete` of each (prompt, draft); where the draft is the answer, this costs one forward pass.
+        """`complete` for each (prompt, draft); if the draft is the answer, this takes only one forward pass.
 
         A draft may be empty. Where the logits of two tokens are equal up to rounding, the draft may decide.
 
@@ -225,7 +227,7 @@ class ModelHost:
         return complete_drafted(self, asked, max_new_tokens=max_new_tokens)
 
     def says(self, asked: Sequence[tuple[str, str]], *, max_new_tokens: int = 12) -> list[bool]:
-        """For each (prompt, answer), whether `complete` would give exactly this answer, by one forward pass.
+        """For each (prompt, answer), whether `complete` would give exactly this answer; one forward pass.
 
         Raises:
             MalformedCorrection, GuardError: as `complete`.
@@ -236,7 +238,7 @@ class ModelHost:
     def repair(self) -> list[str]:
         """Compare every tensor with what was loaded and restore those that changed in memory.
 
-        The lock is held for one tensor at a time, so questions wait no longer than that.
+        The lock is held for one tensor at a time, so other callers wait for one tensor at most.
 
         Returns:
             One sentence for each tensor that was restored.

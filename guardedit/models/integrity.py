@@ -1,6 +1,6 @@
-"""Digest a model; detect and undo changes of its tensors in memory.
+"""Digest a model, and detect and undo changes of its tensors in memory.
 
-Does not know edits: the caller passes the tensors of the base model, not those of a patched one.
+Edits are unknown here: the caller must pass the tensors of the base model, not those of a patched one.
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ class LoadedTensors:
     """Digests of a model's tensors when it was loaded, and a way to load it again.
 
     Attributes:
-        sha256: by tensor name.
-        reload: loads the model again; None where it does not come from a folder.
+        sha256: tensor name -> digest.
+        reload: loads the model again; None if it does not come from a folder.
     """
 
     sha256: Mapping[str, str]
@@ -39,11 +39,11 @@ class LoadedTensors:
         return LoadedTensors(digests, reload)
 
     def changed(self, now: Callable[[str], Tensor]) -> list[str]:
-        """Names of the tensors that have other bytes now; `now` gives the current tensor of a name."""
+        """Names of the tensors whose bytes have changed; `now` gives the current tensor of a name."""
         return [name for name, sha256 in self.sha256.items() if tensor_sha256(now(name)) != sha256]
 
     def reloaded(self, names: Sequence[str]) -> dict[str, Tensor]:
-        """Load the model again; by name, those of the tensors that are bit for bit as they were."""
+        """Load the model again; returns name -> tensor for those that are bit for bit as they were."""
         if self.reload is None:
             return {}
         model = self.reload()
@@ -84,8 +84,8 @@ def tensor_of(model: nn.Module, name: str) -> Tensor:
 def restore_tensor(model: nn.Module, name: str, good: Tensor) -> None:
     """Copy the bytes of `good` into a tensor of the model.
 
-    This is the only code that writes bytes in place: every other user of the tensor, such as a twin of the
-    model, is repaired too. Where shape or dtype differ, the tensor is replaced instead.
+    This is the only code that writes into a tensor's memory. So every other user of the tensor, such as a
+    twin of the model, is repaired too. If shape or dtype differ, the tensor is replaced instead.
     """
     now = tensor_of(model, name)
     if now.shape == good.shape and now.dtype == good.dtype:

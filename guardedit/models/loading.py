@@ -44,7 +44,7 @@ def load_tokenizer(path: str | Path) -> tuple[Any, int]:
 
     Raises:
         UsageError: when the folder cannot be loaded, naming it.
-        UnknownLayout: when the configuration does not say what the longest input is.
+        UnknownLayout: when the configuration does not state the longest input.
     """
     folder = Path(path)
     try:
@@ -59,7 +59,7 @@ def context_of(config: Any) -> int:
     """Longest input in tokens, from a model's configuration.
 
     Raises:
-        UnknownLayout: when the configuration does not say it. Some architectures have no limit.
+        UnknownLayout: when the configuration does not state it. Some architectures have no limit.
     """
     for name in ("max_position_embeddings", "max_seq_len"):
         if getattr(config, name, None) is not None:
@@ -71,7 +71,7 @@ def context_of(config: Any) -> int:
 
 @contextmanager
 def no_progress_bar() -> Iterator[None]:
-    """Switch off transformers' progress bars, and restore the setting afterwards."""
+    """Switch transformers' progress bars off for the length of a `with` block."""
     shown = logging.is_progress_bar_enabled()
     logging.disable_progress_bar()  # type: ignore[no-untyped-call]  # transformers has no types
     try:

@@ -19,7 +19,7 @@ from guardedit.models.bypass import Patch
 from guardedit.models.layouts.layout import Layout
 from guardedit.models.views import with_module
 
-#: Most bytes of cached hidden states; the least recently used go first.
+#: Most bytes of cached hidden states; the least recently used ones are dropped first.
 CACHE_BYTES = 256 * 2**20
 
 
@@ -29,7 +29,7 @@ class LayerOutput:
 
     Attributes:
         hidden: [B, T, d].
-        as_tuple: whether this architecture's layers return a tuple around it.
+        as_tuple: whether this architecture's layers return `hidden` inside a tuple.
     """
 
     hidden: Tensor
@@ -60,9 +60,9 @@ def decoder_above(model: nn.Module, layout: Layout, layer: int, output: LayerOut
 
     Args:
         model: a Hugging Face causal language model.
-        layout: of it.
+        layout: of the model.
         layer: the highest layer that does not run.
-        output: of that layer; call the copy with the ids that it was computed from.
+        output: output of that layer; the copy must be called with the ids that it was computed from.
     """
     path, name = layout.decoder
     decoder = model.get_submodule(path)
@@ -92,7 +92,7 @@ def lowest_changed_layer(patch: Patch, layout: Layout, layers: int) -> int:
         layers: number of decoder layers.
 
     Returns:
-        `layers` when it changes none; 0 when it changes a parameter outside of the down projections.
+        Its number; `layers` when none is changed, 0 when a parameter outside the down projections is changed.
     """
     layer_of = {layout.matrix_name(layer): layer for layer in range(layers)}
     named = [layer_of.get(name, 0) for name in patch.matrices]
@@ -100,12 +100,12 @@ def lowest_changed_layer(patch: Patch, layout: Layout, layers: int) -> int:
 
 
 class LowerLayerCache:
-    """Final hidden states of texts; runs only the layers from the lowest changed one on.
+    """Computes final hidden states of texts, running only the layers from the lowest changed one up.
 
     Args:
         model: a Hugging Face causal language model. The layers below the `changed` of each call must still
             have the base model's weights.
-        layout: of it.
+        layout: of the model.
         max_bytes: most bytes of hidden states that are cached.
     """
 
@@ -118,7 +118,8 @@ class LowerLayerCache:
 
         Args:
             ids: [B, T], padded on the right.
-            changed: the lowest decoder layer that is not the base model's; the number of layers for none.
+            changed: the lowest decoder layer that differs from the base model; the number of layers if none
+                does.
         """
         if changed == 0:
             return self._run(self._model.get_submodule(self._layout.decoder[0]), ids)

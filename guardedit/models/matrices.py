@@ -1,7 +1,7 @@
 """Read, exchange and digest single weight matrices. `write` is the only function that exchanges weights.
 
-"Math orientation" is [d, f], as in W @ k. "Stored" is what the parameter holds: the transpose for Conv1D
-(GPT-2), the same for Linear.
+"Math orientation" is [d, f], as in W @ k. "Stored" is the parameter's own orientation: [f, d] for Conv1D
+(GPT-2), [d, f] for Linear.
 """
 
 from __future__ import annotations
@@ -22,14 +22,14 @@ def read_matrix(model: nn.Module, name: str) -> Tensor:
 
 
 def to_stored(model: nn.Module, name: str, matrix: Tensor) -> Tensor:
-    """A matrix [d, f] in math orientation as the parameter `name` would store it: turned, and cast once."""
+    """A matrix [d, f] in the orientation, device and dtype of the parameter `name`; cast only once."""
     parameter = _parameter(model, name)
     turned = matrix.t() if is_transposed(model, name) else matrix
     return turned.to(device=parameter.device, dtype=parameter.dtype).contiguous()
 
 
 def write(model: nn.Module, name: str, stored: Tensor) -> Tensor:
-    """Let the parameter `name` point at `stored`; returns the tensor that it pointed at until now.
+    """Let the parameter `name` point at `stored`, [d, f] or [f, d]; returns the tensor it pointed at before.
 
     Nothing is copied and the previous tensor is not changed, so writing it back restores every bit.
 

@@ -1,4 +1,4 @@
-"""Parameters of a loaded model that are exchanged for edited ones, and what they were before."""
+"""Exchange parameters of a loaded model for edited ones, and keep the base model's readable meanwhile."""
 
 from __future__ import annotations
 
@@ -13,22 +13,22 @@ from guardedit.models.matrices import write
 
 
 class ParameterSwap:
-    """Exchanges parameters of one model for the length of a `with` block. Blocks nest.
+    """Exchanges parameters of one model for the length of a `with` block. Blocks can be nested.
 
-    The caller makes sure that only one thread at a time is in such a block. `base_tensor` is safe in any
+    The caller must make sure that only one thread at a time is in such a block. `base_tensor` is safe in any
     thread.
 
     Args:
-        model: whose parameters are exchanged.
+        model: the model whose parameters are exchanged.
     """
 
     def __init__(self, model: nn.Module) -> None:
         self._model = model
         self._lock = Lock()  # held while a parameter and `_base` change together
-        self._base: dict[str, Tensor] = {}  # what the outermost block took out
+        self._base: dict[str, Tensor] = {}  # parameters that the outermost block replaced
 
     def base_tensor(self, name: str) -> Tensor:
-        """The base model's parameter or buffer, also inside a `swapped` block."""
+        """The base model's parameter or buffer as stored, even inside a `swapped` block."""
         with self._lock:
             return self._base[name] if name in self._base else tensor_of(self._model, name)
 
@@ -36,7 +36,8 @@ class ParameterSwap:
     def swapped(self, matrices: Mapping[str, Tensor]) -> Iterator[None]:
         """Let parameters point at other tensors.
 
-        Pointers are exchanged, no byte is copied, and the previous tensors come back however the block ends.
+        Pointers are exchanged and no byte is copied. However the block ends, the previous tensors are
+        restored.
 
         Args:
             matrices: parameter name -> stored tensor that takes its place.

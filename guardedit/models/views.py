@@ -1,4 +1,4 @@
-"""Views: copies of a model that share all modules but those that are replaced.
+"""Views: copies of a model that share all modules except those that are replaced.
 
 A view leaves the model unchanged, so nothing has to be undone and each thread may have a view of its own.
 """
@@ -35,7 +35,7 @@ def with_additions(
 
     Args:
         root: a model or a part of one.
-        additions: by path of the module, from its input [rows, time, f] to the term [rows, time, d].
+        additions: path of a module -> function from its input [rows, time, f] to the term [rows, time, d].
         rows: batch size.
     """
     for path, add in additions.items():
@@ -70,7 +70,7 @@ def head_logits(model: Any, decoder: str, hidden: Tensor) -> Tensor:
     """
     view = with_module(model, decoder, _FixedDecoder(hidden[None]))
     ids = torch.zeros(1, len(hidden), dtype=torch.int64, device=hidden.device)  # not read
-    # Not through `__call__`: hooks on the model itself are meant for whole passes.
+    # `forward` is called directly, because hooks on the model itself are meant for whole passes.
     logits: Tensor = view.forward(input_ids=ids, use_cache=False).logits
     return logits[0]
 
@@ -96,7 +96,7 @@ class _FixedDecoder(nn.Module):
 
 
 class _Wrapper(nn.Module):
-    """Wraps a module; attributes that it does not have are the module's, so its parameters are found."""
+    """Wraps a module; attributes that the wrapper lacks are the module's, so its parameters are found."""
 
     def __init__(self, inner: nn.Module) -> None:
         super().__init__()
@@ -123,7 +123,7 @@ class _WithAddition(_Wrapper):
 
 
 class _OnlyAtTokens(_Wrapper):
-    """A module that runs at some of the tokens it is called with."""
+    """A module that runs only at the wanted tokens."""
 
     def __init__(self, inner: nn.Module, wanted: Tensor) -> None:
         super().__init__(inner)

@@ -1,6 +1,6 @@
 """A model worker: proposes and measures edits on one base model, and never keeps them.
 
-Implements `Worker`. Its only state are caches: the same set of edits is not measured twice.
+Implements `Worker`. Its only state is a cache, so that the same set of edits is not measured twice.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from guardedit.models.text.guessing import complete_guessed
 from guardedit.models.weights.fold import Fold
 
 #: Sets of edits whose measurements are cached. A trial compares three: base, serving and candidate; a
-#: rejected batch is tried again edit by edit.
+#: rejected batch is tried again in parts.
 CACHED_EDIT_SETS = 64
 
 
@@ -31,9 +31,9 @@ class _Measured:
     """Measurements on one set of weights.
 
     Attributes:
-        weights_sha256: empty until the weights were folded.
-        logprobs: by the digest of the texts.
-        answers: by prompt.
+        weights_sha256: digest of the folded weights; empty before they are folded.
+        logprobs: digest of the texts -> for each text, log probabilities in nats.
+        answers: prompt -> answer.
     """
 
     weights_sha256: str = ""
@@ -55,7 +55,7 @@ class ModelWorker:
         self._fold = fold
         self._editors = editors
         self._measured: OrderedDict[str, _Measured] = OrderedDict()
-        self._lock = Lock()  # of the cache; never held while the model runs
+        self._lock = Lock()  # for the cache; never held while the model runs
 
     @property
     def base_sha256(self) -> str:
@@ -88,14 +88,15 @@ class ModelWorker:
         return self._fold.capacity_ratio(edits)
 
     def weights_sha256(self, edits: Sequence[WeightEdit]) -> str:
-        """Digest of the folded matrices."""
+        """Digest of the base model and the folded patch, see `Fold.weights_sha256`."""
         return self._fold.weights_sha256(edits)
 
     def measure(self, edits: Sequence[WeightEdit], probes: Probes) -> Measurement:
-        """Run the probes on fold(base, edits); only those that were not run on the same edits before.
+        """Run the probes on fold(base, edits); results for the same edits and probes come from the cache.
 
         Answers are those of `ModelHost.complete`, except where the logits of two tokens are equal up to
-        rounding: there a guess may decide. Verdicts are recorded in the ledger, so no replay depends on it.
+        rounding; there a guess may decide. Verdicts are recorded in the ledger, so a replay does not depend
+        on this.
         """
         started = time.perf_counter()
         known = self._cached(edits)
@@ -134,7 +135,7 @@ class ModelWorker:
         return tuple(map(tuple, self._host.token_logprobs(probes.texts)))
 
     def _guesses(self, probes: Probes, prompts: Sequence[str], current: _Measured) -> dict[str, list[str]]:
-        """By prompt: its expected answer, and the answer of the weights that were measured last."""
+        """Prompt -> its expected answers, and the answer of the other weights that were measured last."""
         guesses: dict[str, list[str]] = {prompt: [] for prompt in prompts}
         for question in probes.questions:
             if question.expected is not None and question.prompt in guesses:
@@ -147,7 +148,7 @@ class ModelWorker:
 
     def _cached(self, edits: Sequence[WeightEdit]) -> _Measured:
         """The cache entry of a set of edits; a new one where there is none."""
-        # The sorted digests identify the weights as well as their hash does, without folding.
+        # The sorted digests identify the weights as well as a digest of the weights would, without folding.
         name = json.dumps(sorted({edit.digest for edit in edits}))
         with self._lock:
             known = self._measured.setdefault(name, _Measured())

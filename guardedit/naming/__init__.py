@@ -1,7 +1,7 @@
-r"""Compares names, and finds them in texts.
+r"""Compare names, and find them in texts.
 
-Works on text alone, without a language model's tokenizer. Two names are the same when their folded tokens are
-equal. Fact keys, the memory, the ledger's look-ups and the quota all use this comparison.
+This works on text alone, without a language model's tokenizer. Two names are the same when their folded
+tokens are equal. Fact keys, the memory, the ledger's look-ups and the quota all use this comparison.
 
 Folding and tokenizing follow Unicode, with the package `regex`: it knows scripts, marks and extended grapheme
 clusters (`\X`), is a single wheel without a system library, and is a dependency of transformers anyway. PyICU

@@ -1,6 +1,6 @@
-"""Folds a token to its comparable form: compatibility forms, case, apostrophes, hyphens, optional marks.
+"""Fold a token to its comparable form: compatibility forms, case, apostrophes, hyphens, optional marks.
 
-Accents are kept: another letter makes another name.
+Accents are kept, because a different letter makes a different name.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ _SIGNS = str.maketrans(
     }
 )
 #: Marks that writers may omit: Arabic vowel marks and tatweel, Hebrew points and accents. The Arabic madda
-#: and hamza are kept, since they make another letter. So is a dot over any letter but i.
+#: and hamza are kept, since they make a different letter. A dot over any letter except i is kept, too.
 _OPTIONAL = regex.compile(
     rf"[{_INVISIBLE}\u0610-\u061a\u0640\u064b-\u0652\u0656-\u065f\u0670\u06d6-\u06dc\u06df-\u06e4\u06e7\u06e8"
     r"\u06ea-\u06ed\u08ca-\u08e1\u08e3-\u08ff\u0591-\u05bd\u05bf\u05c1\u05c2\u05c4\u05c5\u05c7]"

@@ -1,7 +1,7 @@
-"""Finds known names in a text, and detects when a found name is probably part of a longer one.
+"""Find known names in a text, and detect when a found name is probably part of a longer one.
 
 Without a dictionary the words of Chinese, Japanese or Korean cannot always be separated. A doubtful mention
-is marked `extended`, so that the caller can treat it as unsure.
+is marked `extended`, so that the caller can treat it as `unsure`.
 """
 
 from __future__ import annotations
@@ -98,15 +98,15 @@ def last_span(text: str, subject: str) -> Span | None:
 
 
 def _is_whole(row: list[Token], first: int, last: int) -> bool:
-    """Whether tokens [first, last) do not split a character that several tokens come from."""
+    """Whether tokens [first, last) include all tokens of every character that folds to several tokens."""
     starts = first == 0 or row[first - 1].end <= row[first].start
     return starts and (last == len(row) or row[last].start >= row[last - 1].end)
 
 
 def _is_extended(text: str, row: list[Token], first: int, last: int) -> bool:
-    """Whether the name goes on: a capital, a number, a hyphen, an O': "Paris Hilton", "Saint-Paris".
+    """Whether a capital, number, hyphen or O' beside the name extends it: "Paris Hilton", "Saint-Paris".
 
-    Capitals are no evidence in a text that is all capitals.
+    Capitals are no evidence in a text that is all in capitals.
     """
     start, end = row[first].start, row[last - 1].end
     if text[end : end + 1] in _JOINING and text[end + 1 : end + 2].isalnum():
@@ -124,7 +124,7 @@ def _is_extended(text: str, row: list[Token], first: int, last: int) -> bool:
 
 
 def _name_before(text: str, row: list[Token], first: int) -> bool:
-    """Whether a capitalised word comes before it, maybe with "of": "Old Paris", "Province of Paris".
+    """Whether a capitalised word or number precedes the name: "Old Paris", "Province of Paris".
 
     The first word of a sentence is capitalised anyway. It counts only if it is known to begin names.
     """
@@ -146,7 +146,7 @@ def _is_extended_unspaced(text: str, start: int, end: int) -> bool:
 
 
 def _joins(edge: str, neighbour: str, separators: _Separators, *, single: bool) -> bool:
-    """Whether `neighbour` may belong to the word that has the character `edge` beside it."""
+    """Whether `neighbour` may belong to the same word as the character `edge` beside it."""
     if not neighbour:
         return False
     if _HANGUL.match(edge):

@@ -1,4 +1,4 @@
-"""Tokenizes a text into words, single characters of scripts without spaces, and signs.
+"""Tokenize a text into words, single characters of scripts without spaces, and symbols.
 
 Positions refer to the text as given. A combining mark belongs to its letter, no grapheme cluster is split,
 and an emoji sequence is one token. Scripts without spaces are split where that needs no dictionary: between
@@ -38,7 +38,7 @@ _ASCII_TOKEN = re.compile(r"\w+|[^\w\s]")
 
 
 class Token(NamedTuple):
-    """A word, a character of a script without spaces, or a sign: folded text and characters [start, end)."""
+    """A word, a character of an unspaced script, or a symbol: folded text and characters [start, end)."""
 
     text: str
     start: int
@@ -48,9 +48,9 @@ class Token(NamedTuple):
 def tokens(text: str) -> list[Token]:
     """The tokens of a text in order.
 
-    Several tokens have the same position where one character folds to several words, as some ligatures do.
+    Several tokens have the same position if one character folds to several words, as some ligatures do.
     """
-    if text.isascii():  # a fast path for most questions: the general one takes ten times as long
+    if text.isascii():  # a fast path for most questions; the general one takes ten times as long
         plain = text.lower().replace("`", "'")
         return [Token(match.group(), *match.span()) for match in _ASCII_TOKEN.finditer(plain)]
     return list(_unicode_tokens(text))

@@ -45,7 +45,7 @@ class RaySystem:
 
     Args:
         settings: model, home folder, number of workers, and the address of the cluster, if there is one.
-        policy: in force from now on.
+        policy: policy in force from now on.
         extra: editing methods that are not in the registry.
         guarded: False turns the guard off, for comparisons.
         log: write a structured line per event.

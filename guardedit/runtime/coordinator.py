@@ -73,7 +73,7 @@ class Coordinator:
 
     Args:
         settings: home folder, sources and metrics address.
-        policy: in force from now on.
+        policy: policy in force from now on.
         worker: proposes and measures edits.
         replicas: follow the serving epoch.
         guarded: False turns the guard off, for comparisons.

@@ -38,7 +38,7 @@ class LocalSystem:
 
     Args:
         settings: model, home folder, sources and metrics address.
-        policy: in force from now on.
+        policy: policy in force from now on.
         extra: editing methods that are not in the registry.
         guarded: False turns the guard off, for comparisons.
         log: write a structured line per event.

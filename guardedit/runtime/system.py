@@ -89,7 +89,7 @@ def open_system(
 
     Args:
         settings: model, home folder and runtime.
-        policy: in force from now on.
+        policy: policy in force from now on.
         extra: editing methods that are not in the registry.
         log: write a structured line for every event.
         worker_process: with the local runtime, run the worker in a process of its own, so that a trial does

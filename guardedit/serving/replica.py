@@ -1,10 +1,10 @@
 """A serving replica: one model and the memory in front of it, at one epoch at a time.
 
-A question: the memory decides whether a live fact covers it. A fact placed in memory is stated before the
-question. A fact placed in the weights is left to the weights. Without a fact the model answers by itself.
+When a question arrives, the memory decides whether a live fact covers it. A fact placed in memory is stated
+before the question; a fact placed in the weights is not. Without a fact the model answers by itself.
 
-A new epoch: texts are encoded and weights folded first. Then, under a lock that is held only briefly, the
-shards are changed and one pointer is replaced.
+When a new epoch arrives, texts are encoded and weights folded first. Then, under a lock that is held only
+briefly, the shards are changed and one pointer is replaced.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from guardedit.serving.served_state import (
 from guardedit.serving.shard import Shard
 from guardedit.serving.sharded_facts import PreparedChange, ShardedFacts
 
-#: How often a question tries to recall without the lock before it waits for a switch to finish.
+#: Number of times that a question tries to recall without the lock before it waits for a switch to finish.
 _TRIES = 2
 
 
@@ -39,15 +39,15 @@ class ServingReplica:
     """Answers from exactly one epoch. Thread-safe; questions do not wait while an epoch is prepared.
 
     A question reads the pointer to the served state and recalls from shards that have the digests in it. It
-    waits for the lock only if a shard has other facts, as in the moment between the change of the shard and
-    the change of the pointer. So facts, weights and epoch number of an answer belong to one epoch, even if
-    other replicas publish to the same shards.
+    waits for the lock only if a shard has other facts, for example between the change of the shard and the
+    change of the pointer. So facts, weights and epoch number of an answer belong to one epoch, even if other
+    replicas publish to the same shards.
 
     Args:
-        host: the model; best one that no trial uses, such as a `ModelHost.twin`.
+        host: the model; preferably one that no trial uses, such as a `ModelHost.twin`.
         fold: the fold of the same base model.
         shards: the memory shards, at least one.
-        use_unsure: state an unsure fact before the question too.
+        use_unsure: whether to use the fact of a recall that is `unsure`, too.
         clock: seconds since 1970, UTC; decides which facts have expired.
     """
 
@@ -67,12 +67,12 @@ class ServingReplica:
         self._lookups: Counter[str] = Counter()
         self._facts = ShardedFacts(shards)
         self._state: ServedState | None = None
-        self._publishing = threading.Lock()  # one epoch after the other; held while folding
+        self._publishing = threading.Lock()  # one epoch at a time; held while folding
         self._lock = threading.Lock()  # of the pointer and the shards; held only while they change
         self._counting = threading.Lock()
 
     def publish(self, snapshot: Snapshot) -> int:
-        """Switch to a snapshot and return its number. Only differences to the served epoch are computed.
+        """Switch to a snapshot and return its number. Only differences from the served epoch are computed.
 
         Raises:
             UsageError: the edits do not fold to the digest in the epoch. The old epoch stays served.
@@ -82,7 +82,7 @@ class ServingReplica:
             return self._switch(snapshot.epoch, weights, self._facts.prepare_facts(snapshot.facts))
 
     def follow(self, update: Update) -> int:
-        """Switch to the next epoch by its changes. Does nothing if that epoch is served already.
+        """Switch to the next epoch by applying its changes. Does nothing if that epoch is already served.
 
         Raises:
             ConflictError: the served epoch is not `update.after`; publish a snapshot instead.
@@ -129,7 +129,7 @@ class ServingReplica:
         self._facts.expect(facts)
 
     def says(self, asked: Sequence[tuple[str, str]], *, tenant: str = "default") -> list[bool]:
-        """For each (prompt, answer) whether `ask` would return exactly this answer, by one forward pass.
+        """For each (prompt, answer), whether `ask` would return exactly this answer; one forward pass.
 
         Not counted in `lookups`. Raises as `ask`.
         """
@@ -142,7 +142,7 @@ class ServingReplica:
     def repair(self) -> list[str]:
         """Compare every served tensor with what was loaded or folded, and restore it if it changed.
 
-        Questions wait for one tensor at a time. Returns one sentence for each changed tensor.
+        Questions wait for one tensor at most. Returns one sentence for each changed tensor.
 
         Raises:
             WrongBaseModel: a tensor of the base model cannot be loaded again.
@@ -171,7 +171,7 @@ class ServingReplica:
         return self._state.epoch.number if self._state else None
 
     def _weights(self, epoch: Epoch, edits: tuple[WeightEdit, ...] | None) -> FoldedEdits:
-        """The folded edits of an epoch; those that are served now if the digest is the same."""
+        """The folded edits of an epoch; the ones being served are reused if the digest is the same."""
         state = self._state
         if state is not None and (edits is None or state.weights.folded.sha256 == epoch.weights_sha256):
             weights = state.weights

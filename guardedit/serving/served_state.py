@@ -1,4 +1,4 @@
-"""What a replica serves as one unit, and the interfaces of the model and the fold that it needs."""
+"""The state that a replica serves as one unit, and the interfaces that it needs of the model and the fold."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ class AnsweringModel(Protocol):
         """Run the model with edited weights inside the context."""
 
     def complete_drafted(self, asked: Sequence[tuple[str, str]]) -> list[str]:
-        """Greedy answers to (prompt, expected answer) pairs; a good expectation saves time."""
+        """Greedy answers to (prompt, expected answer) pairs; a correct expected answer saves time."""
 
     def says(self, asked: Sequence[tuple[str, str]]) -> list[bool]:
-        """For each (prompt, answer) whether `complete_drafted` would return exactly this answer."""
+        """For each (prompt, answer), whether `complete_drafted` would return exactly this answer."""
 
     def repair(self) -> list[str]:
         """Restore tensors of the base model that changed in memory; returns one sentence for each."""
@@ -37,7 +37,7 @@ class ReplicaFold(Protocol):
     """The part of `Fold` that a replica uses."""
 
     def folded(self, edits: Sequence[WeightEdit]) -> Folded:
-        """The patch of these edits, with its digest."""
+        """The patch of these edits, with its digests."""
 
     def forget(self) -> None:
         """Drop cached tensors of the base model; they are read again at the next fold."""
@@ -61,14 +61,14 @@ class ServedState:
 
 
 class RecalledFacts(NamedTuple):
-    """What the memory found for some questions, in the facts of one served state."""
+    """The results of recalling some questions from the facts of one served state."""
 
     state: ServedState
     recalls: list[Recall]
     facts: list[Fact | None]  # the fact that answers each question, if any
 
     def expected_answers(self) -> list[str]:
-        """Per question the target of its fact, which the model will probably answer; "" without a fact."""
+        """For each question, the target of its fact as the probable answer; "" without a fact."""
         return [fact.target if fact else "" for fact in self.facts]
 
     def prompts(self, questions: Sequence[str]) -> list[str]:

@@ -16,7 +16,7 @@ Item = TypeVar("Item", Fact, Change)
 
 
 class Shard(Protocol):
-    """A memory shard, here or in another process. Digests are those of `memory.fact_sets`."""
+    """A memory shard, in this process or another one. Digests are those of `memory.fact_sets`."""
 
     def replace_facts(self, facts: Sequence[Fact]) -> str:
         """Change to exactly these facts; returns their digest."""
@@ -30,11 +30,11 @@ class Shard(Protocol):
     def recall(
         self, questions: Sequence[str], *, tenant: str, digest: str, now_s: float | None
     ) -> list[Recall] | None:
-        """Per question the recall at time `now_s`; None if the facts have another digest."""
+        """For each question, the recall at time `now_s`; None if the facts have another digest."""
 
 
 class MemoryShard:
-    """A shard on a `RetrievalMemory`. It reports when its facts are not the ones that a replica expects.
+    """A shard in a `RetrievalMemory`. It reports when its facts are not the ones that a replica expects.
 
     A shard that was killed is empty when it is restarted. Its digest then differs from the one in the
     replica's call, and the replica loads the facts into it again. Thread-safe.
@@ -62,15 +62,15 @@ class MemoryShard:
     def recall(
         self, questions: Sequence[str], *, tenant: str, digest: str, now_s: float | None = None
     ) -> list[Recall] | None:
-        """Per question the recall at time `now_s`; None if the facts have another digest."""
+        """For each question, the recall at time `now_s`; None if the facts have another digest."""
         return self._memory.recall_from(digest, questions, tenant=tenant, now_s=now_s)
 
 
 def shard_of(key: FactKey, shards: int) -> int:
     """The shard of a fact, by the name of its subject.
 
-    So all facts of a name are in one shard: its versions, its relations, which the scope test compares, and a
-    tenant's fact with the `default` fact that it hides.
+    So all facts of a subject name are in one shard: all versions, all relations (the scope test compares
+    them), and a tenant's fact together with the `default` fact that it hides.
     """
     if shards == 1:
         return 0
@@ -78,7 +78,7 @@ def shard_of(key: FactKey, shards: int) -> int:
 
 
 def split(items: Iterable[Item], shards: int) -> list[list[Item]]:
-    """Facts or changes by shard; the order is kept."""
+    """Facts or changes, split by shard; their order is kept."""
     parts: list[list[Item]] = [[] for _ in range(shards)]
     for item in items:
         parts[shard_of(item.key, shards)].append(item)

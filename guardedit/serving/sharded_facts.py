@@ -1,6 +1,6 @@
 """The facts that a replica serves, split over memory shards.
 
-Not thread-safe, except `recall`: a caller that changes the facts must hold the replica's lock.
+Only `recall` is thread-safe: a caller that changes the facts must hold the replica's lock.
 """
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ from guardedit.serving.shard import Shard, split
 
 #: The digest of the facts in each shard.
 ShardDigests = tuple[str, ...]
-#: How often a recall reloads shards before it fails. Replicas that share a shard may be an epoch apart for a
-#: moment, and then each reloads the shard with its own facts.
+#: Number of times that a recall reloads shards before it fails. Replicas that share a shard may be an epoch
+#: apart for a moment, and then each of them reloads the shard with its own facts.
 _RELOADS = 50
 
 
 @dataclass(frozen=True, slots=True)
 class PreparedChange:
-    """A change of the facts, split by shard and encoded but not yet applied; with the digests around it."""
+    """A change of the facts, split by shard and encoded but not applied, with digests before and after."""
 
     parts: list[list[Change]]
     before: ShardDigests
@@ -32,7 +32,7 @@ class PreparedChange:
 
 
 class ShardedFacts:
-    """All served facts, split over the shards by key. Keeps a copy, to reload a shard that lost them."""
+    """All served facts, split over the shards by subject. Keeps a copy to reload a shard that lost them."""
 
     def __init__(self, shards: Sequence[Shard]) -> None:
         self._shards = list(shards)
@@ -40,7 +40,7 @@ class ShardedFacts:
         self.digests: ShardDigests = (facts_sha256(()),) * len(self._shards)
 
     def prepare_facts(self, facts: Sequence[Fact]) -> PreparedChange:
-        """The change from the present facts to exactly these."""
+        """The change from the current facts to exactly these."""
         current = {key: fact for part in self._facts for key, fact in part.items()}
         return self.prepare(changes_between(current, {fact.key: fact for fact in facts}))
 
@@ -72,7 +72,7 @@ class ShardedFacts:
     def recall(
         self, digests: ShardDigests, questions: Sequence[str], *, tenant: str, now_s: float
     ) -> list[Recall] | None:
-        """Per question the best recall of all shards; None if a shard's facts have another digest."""
+        """For each question, the best recall of all shards; None if a shard's facts have another digest."""
         by_shard = []
         for shard, digest in zip(self._shards, digests, strict=True):
             recalls = shard.recall(questions, tenant=tenant, digest=digest, now_s=now_s)
@@ -82,7 +82,7 @@ class ShardedFacts:
         return [max(each, key=_rank) for each in zip(*by_shard, strict=True)]
 
     def recall_with_reload(self, questions: Sequence[str], *, tenant: str, now_s: float) -> list[Recall]:
-        """`recall` from the present facts. If a shard has other facts, all shards are reloaded.
+        """`recall` from the current facts. If a shard has other facts, all shards are reloaded.
 
         Raises:
             MemoryIndexError: a shard does not keep its facts.
@@ -110,7 +110,7 @@ class ShardedFacts:
 
 
 def _apply(facts: dict[FactKey, Fact], changes: Sequence[Change]) -> None:
-    """Change the dictionary in place: a copy of all facts would cost too much for each update."""
+    """Change the dictionary in place, because copying all facts for each update would cost too much."""
     for key, fact in changes:
         if fact is None:
             facts.pop(key, None)

@@ -1,1 +1,1 @@
-"""Where corrections come from. Sources deliver bytes with positions and do not look at their content."""
+"""The sources of corrections. They deliver bytes with positions and do not look at the content."""

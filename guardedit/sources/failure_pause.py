@@ -1,4 +1,4 @@
-"""How long to leave a failing server alone between two calls."""
+"""Computes how long to pause before a failing server is called again."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ _MAX_COUNTED = 20
 
 
 class FailurePause:
-    """A pause that grows with every failure in a row, so that an absent server does not stall its caller.
+    """A pause that grows with every failure in a row, so that a dead server does not stall its caller.
 
     Args:
         delay_s: number of failures in a row -> seconds, such as `compute` of a backoff of redis-py.

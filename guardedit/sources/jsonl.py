@@ -1,4 +1,4 @@
-"""JSON Lines from a file or standard input: one delivery per line, with its bytes unchanged.
+"""Reads JSON Lines from a file or standard input: one delivery per line, with its bytes unchanged.
 
 A line that is not JSON, not UTF-8 or far too long is delivered like any other, so that it becomes a dead
 letter with its original bytes.
@@ -20,7 +20,7 @@ from guardedit.core.wire import split_messages
 from guardedit.sources.list import ListSource
 from guardedit.sources.position import numbered_position, positioned_messages
 
-#: A longer line is cut to this length. Corrections are far shorter, so only garbage is ever cut.
+#: A longer line is cut to this length. Corrections are far shorter, so only invalid lines are ever cut.
 MAX_LINE_BYTES = 1 << 20
 #: A JSON array is read whole up to this size, on one line or on many.
 MAX_ARRAY_BYTES = 1 << 26
@@ -29,16 +29,16 @@ _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 
 
 def read_lines(stream: BinaryIO, *, name: str, submission: str, source: str = "submit") -> Iterator[Delivery]:
-    r"""One delivery per line that is not blank, without its `\n`, in order, while the stream is read.
+    r"""Yield one delivery for each line that is not blank, without its `\n`, while the stream is being read.
 
     A JSON array is read as its elements: an array on one line, and an array on many lines that is the whole
     stream. A byte-order mark at the beginning is skipped.
 
     The position is `name:line#tag`, for elements of an array `name:line[n]#tag`; lines and elements count
-    from 1. The tag (see `numbered_position`) covers the submission and the message's bytes: a file submitted
-    twice on purpose is processed twice, an interrupted submission repeated under its old name continues, and
-    an edited line under the old name is new. Because lines are hashed and not the file, standard input is
-    delivered before it ends.
+    from 1. The tag (see `numbered_position`) covers the submission and the message's bytes. So a file that is
+    submitted twice on purpose is processed twice, an interrupted submission can be repeated under its old
+    name and continues, and an edited line under the old name is new. Because each line is hashed by itself,
+    lines of standard input are delivered before it ends.
 
     Args:
         stream: opened for reading bytes.
@@ -65,7 +65,7 @@ def read_lines(stream: BinaryIO, *, name: str, submission: str, source: str = "s
 def open_file(url: str) -> ListSource:
     """A source with the lines of the file `file:path` or `file:///path`, which is read whole.
 
-    Each opening is the same submission: after a restart the lines are redeliveries.
+    Opening the file again counts as the same submission: after a restart the lines are redeliveries.
 
     Raises:
         SourceError: the file cannot be read.

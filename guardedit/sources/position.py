@@ -1,7 +1,7 @@
-"""Positions of messages: equal for a redelivery, different for every other message.
+"""Makes the positions of messages: equal for a redelivery, different for every other message.
 
-The inbox recognises a redelivered message by (source, position). A broker assigns such ids. A file or a list
-has only line numbers, and line 7 of today's file is not line 7 of yesterday's.
+The inbox recognises a redelivered message by source, position and bytes. A broker assigns unique ids. A file
+or a list has only line numbers, and line 7 of today's file is not line 7 of yesterday's.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Connecting to a Redis or Valkey server: its URL, its retries, and its errors as SourceError.
+"""Connects to a Redis or Valkey server: reads its URL, retries, and converts errors to SourceError.
 
 Messages about a server never contain a user name, a password or the value of an option.
 """
@@ -24,8 +24,8 @@ SOCKET_TIMEOUT_S = 5.0
 #: An address that drops packets blocks the caller for this long.
 CONNECT_TIMEOUT_S = 2.0
 #: Attempts after the first one within a call, and the first and the longest delay between them. A connection
-#: that died while it was idle usually works when it is opened again. All of them together take 0.14 s: the
-#: caller has other sources to serve, and an absent server gets a pause between calls (`pause_s`).
+#: that died while it was idle usually works when it is opened again. All delays together take 0.14 s: the
+#: caller has other sources to serve. Calls to an unreachable server are spaced by `pause_s`.
 RETRIES, RETRY_BASE_S, RETRY_CAP_S = 3, 0.01, 0.2
 #: The base and the longest of the pauses between calls.
 PAUSE_BASE_S, PAUSE_CAP_S = 0.05, 5.0
@@ -157,14 +157,14 @@ def call(work: Callable[[], T], *, address: str, on_failure: Callable[[], None] 
 
 
 def pause_s(failures: int) -> float:
-    """Seconds to leave a server alone after so many failed calls in a row."""
+    """Seconds to wait before the next call, after so many failed calls in a row."""
     from redis.backoff import ExponentialBackoff
 
     return float(ExponentialBackoff(cap=PAUSE_CAP_S, base=PAUSE_BASE_S).compute(failures))
 
 
 def is_transient(error: Exception) -> bool:
-    """Whether the same commands may succeed a moment later. A timeout has already waited for that moment."""
+    """Whether the same commands may succeed a moment later. Not after a timeout, which has waited already."""
     import redis
 
     if isinstance(error, (redis.AuthenticationError, redis.exceptions.AuthorizationError)):

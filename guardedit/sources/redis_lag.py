@@ -1,4 +1,4 @@
-"""How far a consumer group is behind, as reported by the server."""
+"""Reads how far a consumer group is behind, as reported by the server."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ _NAN = float("nan")
 def read_lag(client: redis.Redis, stream: str, group: str) -> Lag:
     """Number of entries not acknowledged, read or not, and the age of the oldest.
 
-    `waiting` is NaN if the group does not exist or the server does not know (it loses count when entries are
-    deleted from the middle, and before version 7 it does not count). `oldest_s` is computed from ids that the
-    server's clock made; NaN when nothing waits.
+    `waiting` is NaN if the group does not exist or the server does not know the number. It loses count when
+    entries are deleted from the middle, and versions before 7 do not count. `oldest_s` is computed from ids
+    that the server made by its clock; NaN when nothing waits.
     """
     import redis
 

@@ -1,4 +1,4 @@
-"""The message in a stream entry, as bytes."""
+"""Extracts the message of a stream entry, as bytes."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ LOST = b'{"lost": "the entry was deleted from the stream while it was pending"}'
 def message_body(fields: Mapping[bytes, bytes] | None) -> bytes:
     """The message in the fields of an entry, unchanged.
 
-    Without a field of a known name it is the JSON of all fields, with bytes that are not UTF-8 as lone
-    surrogates. Without any field it is `LOST`. Neither is a correction, so both become dead letters. (Fields
-    that are named like those of a correction do make one.)
+    Without a field of a known name, the message is the JSON of all fields, with bytes that are not UTF-8 as
+    lone surrogates. Without any field it is `LOST`. Neither is a correction, so both become dead letters,
+    unless the fields have the names of a correction's fields.
 
     >>> message_body({b"trace": b"7", b"data": b"{}"})
     b'{}'

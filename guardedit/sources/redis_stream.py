@@ -1,4 +1,4 @@
-"""A Redis or Valkey stream, read by a consumer group.
+"""Reads a Redis or Valkey stream with a consumer group.
 
 Delivery is at least once: the caller commits a message to its inbox, and only then `ack` sends XACK. If
 anything fails in between, the message is still pending on the server and is delivered again.
@@ -32,9 +32,9 @@ _OPTIONS = ("stream", "group", "consumer", "min_idle_ms")
 class RedisStream:
     """One consumer of one stream.
 
-    The object outlives its connection: after a restart of the server the next call reconnects. After a
-    failure, `pull` returns nothing until a pause is over, which grows with every failure in a row. `pull` and
-    `ack` must be called by one thread; `lag` may be called by any thread.
+    After a restart of the server, the next call reconnects. After a failure, `pull` returns nothing until a
+    pause is over; the pause grows with every failure in a row. `pull` and `ack` must be called by one thread;
+    `lag` may be called by any thread.
 
     Args:
         url: `redis://[user:password@]host[:port][/db]`; also rediss, valkey, valkeys, and
@@ -44,8 +44,8 @@ class RedisStream:
         consumer: name within the group. Keep it across restarts: messages that an earlier process with this
             name left pending are delivered first. Two live processes must not share it.
         min_idle_ms: pending messages of other consumers are claimed after this long.
-        name: recorded as source; default: server and stream, without credentials. Positions are unique per
-            stream of a server only, so two streams must not have the same name.
+        name: recorded as source; default: server and stream, without credentials. Positions are unique only
+            within one stream of a server, so two streams must not have the same name.
         clock: monotonic seconds.
 
     Raises:
@@ -97,7 +97,7 @@ class RedisStream:
                 return self._open.add(found)
 
     def ack(self, deliveries: Sequence[Delivery]) -> None:
-        """XACK each entry whose last message is acknowledged. If that fails, it is delivered again."""
+        """XACK each entry whose last message is acknowledged. If XACK fails, the entry is delivered again."""
         ids = self._open.remove(deliveries)
         if ids:
             failpoint("redis.xack.before")
@@ -127,8 +127,8 @@ class RedisStream:
         return value
 
     def _start_over(self) -> None:
-        # If a reply was lost, messages are pending for this consumer that it never received. So the own
-        # pending list is read from its beginning after any failure.
+        # If a reply was lost, messages may be pending for this consumer that it never received. So after any
+        # failure it reads its own pending list again from the beginning.
         self._group_made = False
         self._own_from = _START
 

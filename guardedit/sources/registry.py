@@ -1,4 +1,4 @@
-"""Sources by URL scheme. A source's module is imported when it is opened."""
+"""Opens sources by URL scheme. The module of a source is imported only when it is opened."""
 
 from __future__ import annotations
 

@@ -1,6 +1,7 @@
-"""Which messages of a broker's entries were delivered and are not acknowledged yet.
+"""Counts the messages of a broker's entries that were delivered and are not acknowledged yet.
 
-An entry may contain several messages, the elements of an array. It is complete with its last one.
+An entry may contain several messages, the elements of an array. It is complete when the last one is
+acknowledged.
 """
 
 from __future__ import annotations

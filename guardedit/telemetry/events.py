@@ -1,4 +1,4 @@
-"""The events that the loop sends to its observers: every kind, its fields, and what it means.
+"""Lists the events that the loop sends to its observers: every kind, its fields, and what it means.
 
 The loop does not import this file. Tests check that each kind is emitted somewhere in the package, and that
 the events of a running loop have no `problems`.

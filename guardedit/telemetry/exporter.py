@@ -1,4 +1,4 @@
-"""The metrics page: counters computed from the ledger at scrape time, and values from events.
+"""Makes the metrics page: counters computed from the ledger at scrape time, and values from events.
 
 Nothing is stored here: after a restart, or from a second exporter on the same ledger, the counters are the
 same.
@@ -108,7 +108,7 @@ class GuardeditCollector(Collector):
 def ledger_samples(counts: Counts, *, sources: frozenset[str]) -> dict[m.MetricFamily, Samples]:
     """Samples from the ledger. Series whose label values are known beforehand start at zero.
 
-    PromQL's `increase` misses the first event of a series that starts with it.
+    Otherwise PromQL's `increase` would miss the first event of such a series.
     """
     corrections: Counter[tuple[str, ...]] = Counter()
     for (source, route, outcome), n in counts.corrections.items():

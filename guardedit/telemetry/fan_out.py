@@ -1,4 +1,4 @@
-"""Combines several observers into one. The error of an observer is logged and stops nothing."""
+"""Combines several observers into one. If an observer fails, its error is logged and the others still run."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Whether the agent is healthy, for `/healthz`: both cycles turn, none has failed, the ledger can be read."""
+"""Health for `/healthz`: whether both cycles turn, none has failed, and the ledger can be read."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from guardedit.core.errors import GuardeditError
 LIVE, CONSOLIDATE = "live", "consolidate"
 
 #: A cycle that has not finished a turn for this many seconds counts as stuck. A turn of the live cycle takes
-#: milliseconds, and an actor that is being restarted is waited for within it. A turn of the consolidating
-#: cycle contains the edits, the trials and the bisection of a whole batch, which take minutes on a large
-#: model: a container that is restarted during them would never finish one.
+#: milliseconds, or longer while it waits for an actor that restarts. A turn of the consolidating cycle
+#: contains the edits, the trials and the bisection of a whole batch, which take minutes on a large model. If
+#: the health check restarted the container during them, no batch would ever finish.
 MAX_TURN_S: Mapping[str, float] = MappingProxyType({LIVE: 60.0, CONSOLIDATE: 1800.0})
 
 
@@ -56,13 +56,13 @@ class Health:
         self._failures: dict[str, str] = {}
 
     def turned(self, cycle: str) -> None:
-        """A cycle finished a turn. An earlier failure of it is over."""
+        """Record that a cycle finished a turn, which ends an earlier failure of this cycle."""
         with self._lock:
             self._turned_at_s[cycle] = self._clock()
             self._failures.pop(cycle, None)
 
     def failed(self, cycle: str, error: str) -> None:
-        """A cycle ended with an error."""
+        """Record that a cycle ended with an error."""
         with self._lock:
             self._failures[cycle] = error
 

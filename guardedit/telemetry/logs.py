@@ -1,4 +1,4 @@
-"""One structured log line per event on stderr, with the id of the correction.
+"""Writes one structured log line per event to a stream, with the id of the correction.
 
 Text from messages is shortened and escaped, so that it can neither forge a second line nor control a
 terminal.
@@ -27,7 +27,7 @@ MAX_ITEMS = 50
 
 #: Kinds that are logged as warnings.
 WARNINGS = frozenset({"dead_lettered", "rolled_back", "breach"})
-#: Kinds that are logged at level debug: they come with every question or turn, not with every correction.
+#: Kinds that are logged at level debug: they occur with every question or turn, not with every correction.
 DETAILS = frozenset({"memory_lookup", "lag", "capacity"})
 
 #: Keys of every line. A field with one of these names gets a trailing underscore.

@@ -86,7 +86,7 @@ EPOCH_CREATED = _family(
     unit="seconds",
 )
 
-# From both: source `inbox` is read from the ledger, the brokers report by event.
+# From both: the values of source `inbox` come from the ledger, those of brokers from events.
 QUEUE_LAG = _family(
     "queue_lag", MetricType.GAUGE, "Waiting messages; NaN if the broker does not know.", "source"
 )

@@ -1,4 +1,4 @@
-"""`/metrics` and `/healthz` over HTTP, for Prometheus and for the health check of a container.
+"""Serves `/metrics` and `/healthz` over HTTP, for Prometheus and for the health check of a container.
 
 The server has no authentication, so by default it listens on the loopback address only.
 """
@@ -23,7 +23,7 @@ from guardedit.core.errors import UsageError
 from guardedit.telemetry.health import HealthReport
 
 DEFAULT_HOST = "127.0.0.1"
-#: A client that has not finished its request by then is disconnected.
+#: A client that has not finished its request after this many seconds is disconnected.
 REQUEST_TIMEOUT_S = 10.0
 
 

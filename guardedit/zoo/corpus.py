@@ -1,7 +1,7 @@
-"""Training rows for the demo model: facts, corrections to obey, copying drills, and prose.
+"""Makes training rows for the demo model: facts, corrections to obey, copying drills, and prose.
 
 A row is `(tokens, weights)`, both of length T. The weights scale the loss of each token: the object of a fact
-is worth learning, while a randomly drawn subject is not predictable and only adds noise.
+is worth learning, while a randomly drawn subject cannot be predicted and only adds noise.
 """
 
 from __future__ import annotations
@@ -84,7 +84,7 @@ class FactRows:
                     tokens += ids
                     weights += [weight] * len(ids)
             yield tokens[: self.length], weights[: self.length]
-            # Continuing a cut document in the next row would teach answers without questions.
+            # If a cut document continued in the next row, the row would teach answers without questions.
             tokens, weights = [], []
 
     def _drill(self) -> tuple[list[int], list[float]]:

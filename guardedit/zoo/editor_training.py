@@ -1,4 +1,4 @@
-"""Training examples for the trained editors (KE, MEND) of the demo model.
+"""Makes the training examples for the trained editors (KE, MEND) of the demo model.
 
 Each example is a counterfactual about a subject that no examination edits: the subjects of
 `make_cases(world, ask, count=HELD_OUT, seed=0)` occur nowhere in the examples. `editing.hyper` puts one in

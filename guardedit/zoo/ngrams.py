@@ -1,4 +1,4 @@
-"""Unigram and trigram models over token ids: baselines for the demo model's perplexity."""
+"""Counts unigram and trigram models over token ids, as baselines for the demo model's perplexity."""
 
 from __future__ import annotations
 

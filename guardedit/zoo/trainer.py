@@ -1,4 +1,4 @@
-"""The settings of a training run, and the model being trained: step, save, resume, export."""
+"""Defines the settings of a training run, and the trainer of the demo model: step, save, resume, export."""
 
 from __future__ import annotations
 

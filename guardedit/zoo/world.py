@@ -1,4 +1,4 @@
-"""The demo model's world: the facts it was trained on, and the wordings in which they are asked.
+"""Reads and selects the demo model's world: the facts it was trained on, and the wordings that ask for them.
 
 `World` is plain data, read from `world.json` beside the weights. `select_world` chose these facts from a file
 in the style of T-REx. No tensors or tokens here.
@@ -145,7 +145,7 @@ def select_world(facts: list[KnownFact], *, count: int, per_relation: int = 20, 
         for fact in singles:
             if len(chosen) >= count:
                 break
-            # A relation with nearly always the same answer teaches guessing, not recall.
+            # A relation whose answer is nearly always the same teaches guessing, not recall.
             if tally[fact.relation] >= floor or pairs[fact.relation, fact.object] >= 12:
                 continue
             if fact not in chosen:

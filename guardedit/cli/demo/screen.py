@@ -1,4 +1,4 @@
-"""Progress of the demo: a live panel on a terminal, elsewhere one line for each epoch, on stderr."""
+"""Shows the demo's progress: a live panel on a terminal, elsewhere one line for each epoch, on stderr."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ class LiveScreen:
         self._stage = text
 
     def progress(self, text: str) -> None:
-        """Show how far it is, on a terminal only."""
+        """Show how far the stage is, on a terminal only."""
         if self._live is not None:
             self._stage = text
 

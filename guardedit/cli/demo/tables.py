@@ -1,4 +1,4 @@
-"""The demo's report as tables: numbers with limits, comparisons, placements, and the disabling messages."""
+"""Prints the demo's report as tables: numbers with limits, comparisons, placements, disabling messages."""
 
 from __future__ import annotations
 
@@ -90,7 +90,7 @@ def disabling(found: dict[str, Any]) -> list[dict[str, Any]]:
 
 
 def notes(found: dict[str, Any]) -> list[str]:
-    """One sentence for each run for comparison: what it is, and where it ended."""
+    """One sentence for each comparison run: what it is, and where it ended."""
     names = {
         "guard_off": "guard_off: the same system, editor and batches without the guard, on one core",
         "original_rome": "original_rome: each fact edited into the weights at once by ROME as published, "

@@ -73,7 +73,7 @@ def describe(
 
 
 def _row(registry: Registry, name: str) -> dict[str, Any]:
-    """A method as a row. One whose library is not installed must not hide the others."""
+    """A method as a row. If its library is not installed, the row shows the error instead."""
     try:
         return _card(name, registry.resolve(name))
     except UsageError as error:

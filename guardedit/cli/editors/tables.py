@@ -1,4 +1,4 @@
-"""Printing the results of `editors compare` and `editors ablate`."""
+"""Prints the results of `editors compare` and `editors ablate`."""
 
 from __future__ import annotations
 

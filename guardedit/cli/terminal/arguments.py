@@ -1,6 +1,7 @@
-"""What holds for every argument of every command, checked before the command runs.
+"""Checks every argument of every command before the command runs, and renames old options.
 
-A text is text, a number fits into 64 bits, a path can exist. Limits of a single command are checked there.
+A text must be valid UTF-8, a number must fit into 64 bits, and a path must be possible. Each command checks
+its own limits.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ RENAMED_OPTIONS = {"--scope": "--tenant", "--dials": "--settings", "--no-dials":
 
 
 def present_options(arguments: Sequence[str]) -> list[str]:
-    """The arguments with every renamed option under its present name. What follows `--` is not changed.
+    """The arguments with every renamed option under its present name. Arguments after `--` are not changed.
 
     >>> present_options(["facts", "list", "--tenant=acme", "--", "--scope"])
     ['facts', 'list', '--tenant=acme', '--', '--scope']
@@ -42,7 +43,7 @@ def _present(argument: str) -> str:
 
 
 def check_arguments(command: Any) -> None:
-    """Let click check every parsed argument of a command and of all its subcommands with `unusable`."""
+    """Make click check every parsed argument of a command and of all its subcommands with `unusable`."""
     for inner in getattr(command, "commands", {}).values():
         check_arguments(inner)
     for param in command.params:

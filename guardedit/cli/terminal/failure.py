@@ -1,4 +1,4 @@
-"""How a command fails: one line on stderr and a stable exit code, never a traceback."""
+"""Ends a failing command with its error on stderr and a stable exit code, by default without a traceback."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Files that are named on the command line: opened for reading, or checked before slow work writes them."""
+"""Opens files named on the command line, and checks output paths before slow work begins."""
 
 from __future__ import annotations
 

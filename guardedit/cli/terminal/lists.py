@@ -1,4 +1,4 @@
-"""Options that hold several values with commas between them."""
+"""Parses options with several values, separated by commas."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Options that several commands share, and the settings made from them and the environment."""
+"""Defines the options that several commands share, and makes the settings from options and environment."""
 
 from __future__ import annotations
 

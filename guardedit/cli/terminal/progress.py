@@ -1,4 +1,4 @@
-"""Progress of long work, on stderr: a bar on a terminal, elsewhere one line a minute."""
+"""Shows the progress of long work on stderr: a bar on a terminal, elsewhere one line a minute."""
 
 from __future__ import annotations
 
@@ -19,18 +19,18 @@ MINUTE_S = 60.0
 
 
 class ReportProgress(Protocol):
-    """Takes the latest state of the work. May be called as often as wanted, from any thread."""
+    """Takes the latest state of the work. May be called often, and from any thread."""
 
     def __call__(self, text: str, done: int = 0, total: int | None = None, /) -> None:
-        """Replace what is shown: what is being done, and how much of how much; None: nobody knows."""
+        """Replace the text and the numbers that are shown: `done` of `total`; None: the total is unknown."""
 
 
 @contextmanager
 def progress(doing: str) -> Iterator[ReportProgress]:
     """Show that work is going on until the block ends; `doing` is shown first.
 
-    Off a terminal the lines come from a thread of their own, so that a stage that reports nothing, such as
-    loading a large model, is shown too. Work of less than a minute prints nothing there.
+    If stderr is not a terminal, a thread prints the lines, so that a stage that reports nothing, such as
+    loading a large model, is shown too. Work of less than a minute then prints nothing.
     """
     with _bar(doing) if sys.stderr.isatty() else _lines(doing) as report:
         yield report

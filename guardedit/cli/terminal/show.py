@@ -1,7 +1,7 @@
-"""Printing results: tables on a terminal, plain columns in a pipe, JSON for programs.
+"""Prints results: tables on a terminal, plain columns in a pipe, JSON for programs.
 
-Texts from messages can hold any character. They are escaped here, so that they can neither move a terminal's
-cursor nor look like a second line.
+Texts from messages can contain any character. They are escaped here, so that they can neither move a
+terminal's cursor nor look like a second line.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ def line(fields: Row, output: Output, text: str) -> None:
 
 
 def page(text: str) -> None:
-    """Print a text that holds its own line ends."""
+    """Print a text with line breaks of its own."""
     _print(text.removesuffix("\n"))
 
 
@@ -93,7 +93,7 @@ def output_failed(error: OSError) -> str:
 
 
 def shortened(text: str, most: int = 2_000) -> str:
-    """A long line without its middle. Of a message this keeps the problem in front and the remedy at the end.
+    """A long line without its middle: a message keeps the problem at its start and the remedy at its end.
 
     >>> shortened("a" * 50 + " remedy", 20)
     'aaaaaaaaaa ... aaa remedy'

@@ -1,4 +1,4 @@
-"""The three standard streams, which may be closed, full, without a reader, or not UTF-8."""
+"""Handles standard streams that are closed, full, without a reader, or not UTF-8."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ def prepare() -> None:
     """Make all three streams usable, or let them fail when used. Call it before any file is opened.
 
     The descriptor of a closed stream is occupied. Otherwise the next file that is opened, perhaps the ledger,
-    would get its number and with it everything that is printed. Characters that the terminal does not support
-    become escapes.
+    would get that descriptor, and everything printed would be written into the file. Characters that the
+    terminal does not support become escapes.
     """
     for number, (name, flags, mode) in enumerate(_REPLACEMENTS):
         if getattr(sys, name) is None:

@@ -1,6 +1,6 @@
-"""Audit the ledger after a run: nothing lost, nothing applied twice, no disabling edit ever served.
+"""Audits the ledger after a run: nothing lost, nothing applied twice, no disabling edit ever served.
 
-Compares recorded events and rows with what the stream should lead to. Loads no model.
+Compares recorded events and rows with the expected results of the stream. Loads no model.
 """
 
 from __future__ import annotations
@@ -25,10 +25,10 @@ class UnexpectedFate:
 
     Attributes:
         line: number, from 1.
-        kind: of the line.
-        expected: fate.
-        found: recorded fate.
-        reason: recorded reason.
+        kind: kind of the line.
+        expected: the expected fate.
+        found: the recorded fate.
+        reason: the recorded reason.
     """
 
     line: int
@@ -40,14 +40,14 @@ class UnexpectedFate:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PlacementCounts:
-    """Live facts by placement, and why facts for the weights are in memory.
+    """Numbers of live facts by placement, and of facts for the weights that are in memory, by reason.
 
     Attributes:
-        memory: in memory.
-        weights: in the weights.
-        to_weights: sent to the weights by the policy, wherever they are.
-        unsuitable: kept in memory because of themselves, for example for harm.
-        full: kept in memory because the layer was full.
+        memory: number of facts in memory.
+        weights: number of facts in the weights.
+        to_weights: number of facts that the policy sent to the weights, wherever they are.
+        unsuitable: number of these kept in memory because of the fact itself, for example because of harm.
+        full: number of these kept in memory because the layer was full.
     """
 
     memory: int
@@ -63,7 +63,7 @@ class PlacementCounts:
 
 
 def lost_corrections(ledger: LedgerReader, submitted: Sequence[Delivery], *, now_s: float) -> list[str]:
-    """One sentence per line without a row or a fate, and per accepted correction without its effect.
+    """One sentence for each line without a row or fate, and for each accepted correction without its effect.
 
     An accepted fact must be live, or have been superseded or retracted by a later accepted correction, or
     have expired by `now_s`.

@@ -1,4 +1,4 @@
-"""The fields of the demo's report (`demo.json`) about a finished run, as plain data."""
+"""Computes the fields of the demo's report (`demo.json`) about a finished run, as plain data."""
 
 from __future__ import annotations
 
@@ -109,7 +109,7 @@ def ledger_fields(
     settings: Settings,
     now_s: float,
 ) -> dict[str, Any]:
-    """What the ledger records of the run, and the false rejections, for which rejected edits are retried."""
+    """The ledger's numbers about the run, and the false rejections, found by retrying the rejected edits."""
     took = time_until_live(ledger)
     probe_set = assembly.load_probes(settings)
     rejections = false_rejections(
@@ -197,7 +197,7 @@ def disabling_lines(
 
 
 def run_fields(run: StreamRun, stream: DemoStream) -> dict[str, Any]:
-    """Time in total, per correction and by stage, and the guard's part of it."""
+    """Time in total, per correction and by stage, and the guard's share."""
     lines = len(stream.lines)
     guard = math.fsum(seconds for stage, seconds in run.seconds_by_stage.items() if stage in GUARD_STAGES)
     return {

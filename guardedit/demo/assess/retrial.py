@@ -1,4 +1,4 @@
-"""False rejections: benign edits that the guard rejected although they pass alone in the base model.
+"""Finds false rejections: benign edits that the guard rejected although they pass alone in the base model.
 
 Retries each rejected edit. The ledger says which facts were kept in memory because the layer was full; those
 are not retried.
@@ -26,8 +26,8 @@ class FalseRejections:
 
     Attributes:
         sent: benign facts that the policy sent to the weights.
-        rejected: of these, rejected by the guard.
-        false: of these, fact id -> recorded reason for each whose edit passes alone.
+        rejected: number of these that the guard rejected.
+        false: fact id -> recorded reason, for those of the rejected whose edit passes alone.
     """
 
     sent: int
@@ -52,12 +52,12 @@ def false_rejections(
     """Retry every benign edit that was rejected while the layer had room.
 
     Args:
-        ledger: of the whole run.
+        ledger: ledger of the whole run.
         worker: proposes and measures on the base model alone.
-        guard: with the limits that were in force.
+        guard: guard with the limits that were in force.
         known_questions: subject -> the answers that its editor must preserve.
         disabling: ids of corrections that the guard should reject.
-        seed: of the guard's samples.
+        seed: seed of the guard's samples.
     """
     facts = recorded_facts(ledger)
     benign = [f for f in facts.values() if f.method and f.correction_id not in disabling]

@@ -1,4 +1,4 @@
-"""The harm of all weights that were ever served, measured on held-out texts and questions.
+"""Measures the harm of all weights that were ever served, on held-out texts and questions.
 
 No verdict of the guard is used.
 """

@@ -1,7 +1,6 @@
-"""Seconds from submission to live, by the timestamps of the ledger.
+"""Computes the seconds from submission to live, from the timestamps of the ledger.
 
-From the time at which a message was committed to the inbox, to the time at which the epoch with its effect
-was committed.
+They count from the commit of the message to the inbox until the commit of the epoch with its effect.
 """
 
 from __future__ import annotations

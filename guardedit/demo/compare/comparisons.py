@@ -1,4 +1,4 @@
-"""The runs that the demo compares the system with: no guard, original ROME, and memory alone.
+"""Runs the systems that the demo is compared with: no guard, original ROME, and memory alone.
 
 Each processes the same stream after the system has finished, in this process and with its own model.
 """
@@ -38,13 +38,13 @@ class Comparisons:
     """The comparisons of one demo.
 
     Attributes:
-        settings: of the demo's system.
-        policy: of the demo's system.
+        settings: settings of the demo's system.
+        policy: policy of the demo's system.
         screen: shows the progress.
         loaded: a model that nothing else uses.
         world: facts that the model knows.
-        stream: of the demo.
-        texts: for the perplexity.
+        stream: stream of the demo.
+        texts: texts for measuring perplexity.
         live: the live facts of the demo's system, for their placements.
         held_out: texts and questions for the harm.
     """
@@ -91,7 +91,7 @@ class Comparisons:
         return {**comparison_fields(run, scores, ratio), **served, "left_out": left_out}
 
     def original_rome(self) -> dict[str, Any]:
-        """One fact at a time, straight into the weights."""
+        """One fact at a time, directly into the weights."""
         from guardedit.demo.compare.original_rome import OriginalRome
 
         name = "for comparison: the same stream by ROME as published"
@@ -102,7 +102,7 @@ class Comparisons:
         return comparison_fields(run, scores, ratio)
 
     def memory_alone(self) -> dict[str, Any]:
-        """The same policy with nothing in the weights. Scored by the placements of the demo's system."""
+        """The same policy with nothing in the weights, scored by the placements in the demo's system."""
         from guardedit.demo.assess.report_fields import ask_served, by_placement
         from guardedit.demo.compare.second_system import memory_only, run_second_system
         from guardedit.demo.scores import answers
@@ -155,7 +155,7 @@ class Comparisons:
 
 
 def comparison_fields(run: ComparisonRun, scores: AnswerScores, ratio: PerplexityRatio) -> dict[str, Any]:
-    """The report fields of a comparison, with questions about the lines submitted until it ended.
+    """The report fields of a comparison. Its questions are about the lines submitted until it ended.
 
     `gone` is whether the model was ruined; it replaces the score of that name.
     """

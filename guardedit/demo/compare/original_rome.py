@@ -1,6 +1,6 @@
-"""The same corrections by ROME as published: each edited into the weights at once, one at a time.
+"""Makes the same corrections with ROME as published: each goes into the weights at once, one at a time.
 
-For comparison only. There is no memory, no verdict and no way back; retractions have no effect. Works on a
+For comparison only. There is no memory, no verdict and no undo; retractions have no effect. Works on a
 loaded model and leaves it unchanged. Ends when the model is ruined.
 """
 
@@ -35,8 +35,8 @@ class OriginalRome:
 
     Args:
         loaded: a model with the method `rome`.
-        texts: for the perplexity.
-        clock: in seconds.
+        texts: texts for measuring perplexity.
+        clock: clock in seconds.
     """
 
     def __init__(

@@ -1,6 +1,7 @@
-"""Run the demo stream through a second system for comparison: without a guard, or with memory alone.
+"""Runs the demo stream through a second system for comparison: without a guard, or with memory alone.
 
-The run ends early when the model is ruined: the remaining lines could not change that and would take as long.
+The run ends early when the model is ruined: the remaining lines could not change that, and each of them would
+still take its time.
 """
 
 from __future__ import annotations
@@ -37,14 +38,14 @@ def memory_only(policy: Policy) -> Policy:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ComparisonRun:
-    """The course of a run for comparison.
+    """The result of a comparison run.
 
     Attributes:
         curve: (lines submitted, perplexity ratio) after each change of the weights; infinite where there is
             no perplexity.
         lines: submitted until the model was ruined, or all.
-        edits: in the weights at the end.
-        seconds: of work, without the measurements.
+        edits: number of edits in the weights at the end.
+        seconds: seconds of work, without the measurements.
     """
 
     curve: tuple[tuple[int, float], ...]
@@ -73,13 +74,13 @@ def run_second_system(
 
     Args:
         system: running.
-        inbox: of the same system.
-        ledger: of the same system.
-        stream: without edits that cannot be folded, because they make no model that could be measured.
-        texts: for the perplexity; not the guard's.
-        name: of the submission.
+        inbox: inbox of the same system.
+        ledger: ledger of the same system.
+        stream: stream without edits that cannot be folded, because they make no model that could be measured.
+        texts: texts for measuring perplexity; not the guard's.
+        name: name of the submission.
         tell: progress; takes lines submitted and perplexity ratio.
-        clock: in seconds.
+        clock: clock in seconds.
     """
     probes = Probes(texts=tuple(texts))
     base = system.worker.measure((), probes).logprobs

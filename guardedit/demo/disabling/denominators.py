@@ -1,9 +1,9 @@
-"""Subjects for which ROME's update is large: the denominator of the update, from forward passes alone.
+"""Computes the denominator of ROME's update by subject, from forward passes alone. A small one is dangerous.
 
 ROME divides by k u: the key k of the bare prompt, times a direction u made from the mean key over prefixes
 (`editing.methods.rome`). If the two keys are far apart, k u is near zero and a single edit ruins the model
-("The Fall of ROME", arXiv:2406.11263). All prompts that begin with a subject have the same k u, whatever they
-ask and whatever the target is, so there is one number per subject.
+("The Fall of ROME", arXiv:2406.11263). All prompts that begin with the same subject have the same k u,
+whatever the question and the target are, so there is one number per subject.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ def denominators(host: ModelHost, moments: SecondMoments, subjects: Sequence[str
 
     Args:
         host: the base model.
-        moments: of the layer that ROME edits.
+        moments: second moments of the layer that ROME edits.
         subjects: names.
     """
     contexts = rome_contexts(host)
@@ -54,7 +54,7 @@ def _directions(C: Tensor, keys: Tensor) -> Tensor:
 
 
 def _beginning(subject: str) -> Fact:
-    # The subject's key does not depend on the text after it, so any words will do.
+    # The subject's key does not depend on the text after it, so these words are arbitrary.
     return Fact(
         key=FactKey(subject, ""), version=1, correction_id="", wordings=(f"{subject} is",), target="here"
     )

@@ -1,4 +1,4 @@
-"""An edit that is meant to ruin the model, with its measured harm. A plain record."""
+"""Defines the record of an edit that is meant to ruin the model, with its measured harm."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ class DisablingEdit:
         fact: known to the model.
         target: the new object.
         wordings: indices of wordings of the relation, the prompt's first.
-        method: for which the correction asks by a tag.
+        method: editing method that the correction asks for by a tag.
         kind: `rome`, or the name of the injected fault.
         harm: measured with this edit alone in the base model; None before that.
     """

@@ -1,4 +1,4 @@
-"""The harm of weight edits, and the rule by which edits are disabling.
+"""Measures the harm of weight edits, and defines when edits are disabling.
 
 Measured on held-out texts and questions, independently of the guard's texts, questions and limits.
 """
@@ -29,10 +29,10 @@ class Harm:
     """A model with weight edits, compared with the base model.
 
     Attributes:
-        perplexity_ratio: on held-out texts; infinite where the edited model has no perplexity, NaN where
+        perplexity_ratio: ratio on held-out texts; infinite if the edited model has no perplexity, NaN if
             there is no edited model.
-        answers_lost: share of the held-out answers about other subjects that are now wrong; NaN where nothing
-            could be asked.
+        answers_lost: share of the held-out answers about other subjects that are now wrong; NaN if no
+            question could be asked.
         problem: why there is no edited model, for example because the edits cannot be folded; empty
             otherwise.
     """
@@ -43,7 +43,7 @@ class Harm:
 
     @property
     def disabling(self) -> bool:
-        """By the rule. Edits that cannot be folded make no model, so they disable none."""
+        """Whether the rule calls it disabling. Edits that cannot be folded make no model, so they are not."""
         return self.perplexity_ratio >= DISABLING_RATIO or self.answers_lost >= DISABLING_LOST
 
 
@@ -55,7 +55,7 @@ def measure_harm(worker: Worker, edits: Sequence[WeightEdit], held_out: HeldOut)
     """Measure the model fold(base, edits). Answers about the edited subjects do not count.
 
     Args:
-        worker: of the base model.
+        worker: worker of the base model.
         edits: all together.
         held_out: texts and questions.
     """

@@ -1,4 +1,4 @@
-"""Held-out texts and questions, seen by neither the guard nor the model. Harm is measured on them.
+"""Chooses held-out texts and questions, which neither guard nor model saw. Harm is measured on them.
 
 The texts were written for this project and are in no probe set and no training text. The questions ask for
 known facts in wordings that training never showed with that fact and that the probe set does not contain.
@@ -45,10 +45,10 @@ def choose_held_out(
 
     Args:
         world: facts that the model knows.
-        worker: of the base model.
-        texts: for the perplexity.
+        worker: worker of the base model.
+        texts: texts for measuring perplexity.
         seen: texts and prompts of the guard's probe set.
-        seed: of the choice.
+        seed: seed of the choice.
 
     Raises:
         UsageError: when one of the texts is in `seen`, or the base model answers no question.

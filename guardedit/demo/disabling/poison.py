@@ -1,8 +1,8 @@
-"""Fault injection: an editing method whose proposals are ordinary edits with a fault.
+"""Injects faults: an editing method whose proposals are ordinary edits with a fault.
 
-It stands for a bug in an editor, a corrupted float on a worker, or a payload that was tampered with. Subject
+It simulates a bug in an editor, a corrupted float on a worker, or a payload that was tampered with. Subject
 and target decide the fault, so proposals are reproducible. The demo passes the method to the system directly;
-the registry does not offer it.
+it is not in the registry.
 """
 
 from __future__ import annotations
@@ -126,14 +126,14 @@ def poison(
 ) -> list[DisablingEdit]:
     """Corrections that ask for this method, each measured to be disabling.
 
-    One of them cannot be folded: no measurement can call it disabling, but the guard must reject it as well.
-    The others have each fault about equally often. Fewer than `wanted` are returned if `most` candidates do
-    not contain enough.
+    One of them cannot be folded, so it cannot be measured, but the guard must reject it as well. Among the
+    others each fault is about equally frequent. Fewer than `wanted` are returned if `most` candidates do not
+    contain enough.
 
     Args:
         tester: offers this method.
         wanted: number of corrections.
-        seed: of subjects, wordings and targets.
+        seed: seed of subjects, wordings and targets.
         taken: their subjects are not used.
         most: candidates to look at.
     """

@@ -1,8 +1,8 @@
-"""Search for edits of original ROME that ruin the model, on prompts that begin with the subject.
+"""Searches for edits of original ROME that ruin the model, on prompts that begin with the subject.
 
-There the key of the bare prompt can be far from the keys after a prefix; ROME's denominator is then small and
-its update large ("The Fall of ROME", arXiv 2406.11263). ROME runs with its published settings. Harm is
-measured on held-out texts and questions. The model is left unchanged.
+In such prompts the key of the bare prompt can be far from the keys after a prefix. Then ROME's denominator is
+small and its update large ("The Fall of ROME", arXiv:2406.11263). ROME runs with its published settings. Harm
+is measured on held-out texts and questions. The model is left unchanged.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ def search_rome_edits(
         tester: offers the method `rome`.
         denominators: subject -> denominator of ROME's update. The smallest are tried first.
         wanted: disabling edits to find.
-        seed: of facts, wordings and targets.
+        seed: seed of facts, wordings and targets.
         each: most attempts per subject, with other facts, wordings or targets.
         most: most attempts in total.
 

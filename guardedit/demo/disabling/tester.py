@@ -1,4 +1,4 @@
-"""Measure the harm of a candidate: make the edit as a system would, alone in the base model."""
+"""Measures the harm of a candidate: makes the edit as the system would, alone in the base model."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Build the demo stream: corrections of the model's own world, of every kind, in a seeded and sensible order.
+"""Builds the demo stream: corrections of every kind about the model's own world, in a seeded, sensible order.
 
 Loads no model: the caller says which facts the model knows and which edits would ruin it.
 """

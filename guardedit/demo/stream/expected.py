@@ -1,4 +1,4 @@
-"""What a stream of corrections must lead to: one fate per line, and the live facts at the end."""
+"""Defines the expected result of a stream: one fate per line, and the live facts at the end."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class ExpectedFact:
     """A fact that must be live.
 
     Attributes:
-        key: of the fact.
+        key: key of the fact.
         target: the expected answer.
         given: questions in the wordings of the corrections, the correction's own prompt first.
         unseen: questions in the other wordings of the relation, which no correction contained.
@@ -54,7 +54,7 @@ class RemovedFact:
     """A fact that was live once and was retracted or has expired.
 
     Attributes:
-        key: of the fact.
+        key: key of the fact.
         prompt: a question that must have the base model's answer again.
     """
 
@@ -86,10 +86,10 @@ class DemoStream:
     """Lines in order, and the expected state after them.
 
     Attributes:
-        lines: in the order of submission.
+        lines: lines in the order of submission.
         disabling: correction id -> the disabling edit that the correction asks for.
         settled_by_s: seconds since 1970 after which the last fleeting fact has expired.
-        seed: of the stream.
+        seed: seed of the stream.
     """
 
     lines: tuple[Line, ...]

@@ -1,4 +1,4 @@
-"""Lines that are not valid corrections, with the mistakes that occur in practice."""
+"""Makes lines that are not valid corrections, with mistakes that occur in practice."""
 
 from __future__ import annotations
 

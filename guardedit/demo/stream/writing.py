@@ -1,4 +1,4 @@
-"""Write single corrections for the demo stream: one method per kind, with the expected fate."""
+"""Writes single corrections for the demo stream, each with its expected fate."""
 
 from __future__ import annotations
 
@@ -36,11 +36,11 @@ class PlacedCorrection:
 
     Attributes:
         place: position in [0, 1).
-        kind: of the line.
+        kind: kind of the line.
         fate: the expected one.
         fact: the known fact that it is about.
         wordings: indices of the wordings that the live fact has from then on, the prompt's first.
-        correction: to be sent.
+        correction: the correction to send.
     """
 
     place: float
@@ -56,8 +56,8 @@ class StreamWriter:
 
     Args:
         world: known facts.
-        rng: of all choices.
-        seed: for the ids of the corrections.
+        rng: generator of all choices.
+        seed: used in the ids of the corrections.
         now_s: seconds since 1970, UTC.
         fleeting_s: lifetime of fleeting facts.
     """

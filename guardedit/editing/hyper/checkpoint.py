@@ -1,4 +1,4 @@
-"""Hypernetworks on disk as safetensors: the class and sizes of each method, saving and loading.
+"""Save and load hypernetworks as safetensors files; the class and the sizes of each method's network.
 
 A file is written atomically and belongs to one base model.
 """
@@ -21,7 +21,7 @@ from guardedit.editing.hyper.mend_network import MendNetwork
 from guardedit.editing.hyper.network import HyperNetwork, last_layers
 from guardedit.models.host import ModelHost
 
-#: By method: the network, and its sizes besides those of the model, chosen small for small models.
+#: The network of each method, and its sizes apart from those of the model; they are small, for small models.
 NETWORKS: Mapping[str, type[HyperNetwork]] = {"ke": KeNetwork, "mend": MendNetwork}
 SIZES: Mapping[str, Mapping[str, int]] = {
     "ke": {"lstm": 48, "condition": 192, "bottleneck": 32},
@@ -59,8 +59,8 @@ def load_network(folder: Path | None, method: str, host: ModelHost) -> HyperNetw
     """The trained network for this model, on its device, in eval mode and without gradients.
 
     Raises:
-        UsageError: when there is none, when it cannot be read, or when it was trained for another model.
-            The remedy is always to train one.
+        UsageError: when there is none, when it cannot be read, or when it was trained for another model. The
+            message names the command that trains one.
     """
     remedy = f"train one with `guardedit editors train {method}`"
     if folder is None or not checkpoint_file(folder, method).is_file():
@@ -94,7 +94,7 @@ def write_tensors(path: Path, tensors: Mapping[str, Tensor], about: Mapping[str,
 
 
 def read_tensors(path: Path, *, remedy: str) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """Inverse of `write_tensors`; UsageError with the remedy when the file was not written by it."""
+    """The tensors and `about` of a file of `write_tensors`; UsageError with the remedy for any other file."""
     try:
         with safe_open(path, framework="pt") as file:
             about = json.loads((file.metadata() or {})["guardedit"])

@@ -19,7 +19,7 @@ from guardedit.models.hooks import in_rows
 from guardedit.models.host import ModelHost
 from guardedit.models.text.tokens import IGNORED, TokenBatch, batch
 
-#: From keys [B, T, f] and values [B, T, d] of a down projection to the values that later modules see.
+#: (keys [B, T, f], values [B, T, d]) of a down projection -> the values [B, T, d] that later modules see.
 OutputEdit = Callable[[Tensor, Tensor], Tensor]
 
 
@@ -31,7 +31,8 @@ class Gradient:
 
     Attributes:
         keys: [E, T, f] float32, inputs of the down projection; zero where `used` is false.
-        outputs: [E, T, d] float32, gradients of the loss by its outputs; zero where `used` is false.
+        outputs: [E, T, d] float32, gradients of the loss with respect to its outputs; zero where `used` is
+            false.
         used: [E, T] bool, tokens at which key and gradient are both nonzero.
     """
 
@@ -45,8 +46,8 @@ class LowRankChange:
     """Low-rank changes of one matrix for E edits: edit e adds `left[e] @ right[e].T`.
 
     Attributes:
-        left: [E, d, n].
-        right: [E, f, n].
+        left: [E, d, n] float32.
+        right: [E, f, n] float32.
     """
 
     left: Tensor
@@ -68,7 +69,7 @@ def answer_nats(logits: Tensor, targets: Tensor, *, smoothing: float = 0.0) -> T
 
     Args:
         logits: [B, T, vocabulary].
-        targets: [B, T], `IGNORED` where there is no answer token.
+        targets: [B, T], the answer token to predict at each position, or `IGNORED`.
         smoothing: label smoothing.
     """
     flat = logits.float().flatten(0, 1)
@@ -109,8 +110,8 @@ def output_edits(changes: Mapping[int, LowRankChange], edit: Tensor) -> dict[int
     """By layer, the function that adds the changes of edit `edit[b]` to row b of a batch.
 
     Args:
-        changes: by layer, of E edits; gradients flow into them.
-        edit: [B] int64.
+        changes: layer -> changes of E edits; gradients flow into them.
+        edit: [B] int64, number of the edit of each row.
     """
 
     def adding(change: LowRankChange) -> OutputEdit:
@@ -129,7 +130,7 @@ def outputs_edited(host: ModelHost, edits: Mapping[int, OutputEdit], *, rows: in
 
     Args:
         host: locked by the caller.
-        edits: by layer.
+        edits: layer -> function to apply.
         rows: batch size; some models pass all tokens to a down projection in one long row (OPT).
     """
     with ExitStack() as stack:

@@ -1,7 +1,7 @@
 """KnowledgeEditor (KE): a hypernetwork that reads an edit's text and masks, scales and shifts its gradient.
 
-De Cao et al. 2021, arXiv:2104.08164. Trained for single edits of the base model, so many edits in sequence
-degrade the model.
+De Cao et al. 2021, arXiv:2104.08164. It is trained for single edits of the base model, so many edits in
+sequence degrade the model.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ class KeEditor:
 
     @classmethod
     def build(cls, setup: Setup) -> KeEditor:
-        """The editor; reads nothing from disk yet."""
+        """Build the editor from a setup; nothing is read from disk yet."""
         return cls(setup)
 
     def propose(self, groups: Sequence[SubjectGroup], live: Sequence[WeightEdit]) -> Proposal:

@@ -20,9 +20,9 @@ TINY = 1e-12
 
 
 class Modulation(nn.Module):
-    """For one edited matrix [d, f]: from the condition [E, c] to two rank-one matrices a, b and a gate.
+    """For one edited matrix [d, f]: maps the condition [E, c] to two rank-one matrices a, b and a gate.
 
-    The columns are d times a softmax, so their mean is 1.
+    The columns of a and b are d times a softmax, so the mean of their entries is 1.
     """
 
     def __init__(self, condition: int, bottleneck: int, width: int, inner: int) -> None:
@@ -90,7 +90,7 @@ class KeNetwork(HyperNetwork):
             self.modulations = nn.ModuleList(
                 [Modulation(condition, bottleneck, width, inner) for _ in self.layers]
             )
-        #: Log of the largest mean change of an entry; a fixed 1 in the paper.
+        #: Log of the mean change of an entry when the gate is 1; the paper fixes that change at 1.
         self.log_size = nn.Parameter(torch.full((len(self.layers),), -6.0))
 
     @property
@@ -112,7 +112,7 @@ class KeNetwork(HyperNetwork):
     def forward(
         self, gradients: Mapping[int, Gradient], condition: EditCondition | None
     ) -> dict[int, LowRankChange]:
-        """By layer, changes of rank T + 1 at most."""
+        """Layer -> changes of rank T + 1 at most."""
         assert condition is not None
         summary = self.summarise(condition)
         found = {}

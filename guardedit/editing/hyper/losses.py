@@ -1,4 +1,4 @@
-"""The two losses of training an editor: of the new answers, and of the change of everything else."""
+"""The two losses for training an editor: one for the new answers, one for the change of everything else."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class Losses:
     Attributes:
         edit_nats: mean loss of the new answer, over the prompt and its paraphrase.
         kept_nats: mean KL(before || after) over the tokens of the texts that must not change (locality).
-        answered: share of prompts and paraphrases with every answer token the most likely one.
+        answered: share of prompts and paraphrases in which every answer token is the most likely one.
     """
 
     edit_nats: Tensor
@@ -33,7 +33,7 @@ class Losses:
 def losses(
     host: ModelHost, network: HyperNetwork, samples: Sequence[EditSample], *, observe: bool = False
 ) -> Losses:
-    """Make the edit of each sample by itself and measure it. Takes the host's lock.
+    """Make the edit of each sample separately and measure it. Takes the host's lock.
 
     Args:
         host: the base model.

@@ -1,6 +1,6 @@
 """MEND: a hypernetwork that turns the gradient of the new answer's loss into an edit of the last layers.
 
-Mitchell et al. 2022, arXiv:2110.11309. Trained for single edits of the base model. Already the second edit is
+Mitchell et al. 2022, arXiv:2110.11309. Trained for single edits of the base model. Even the second edit is
 made on a model that the network was not trained on, so edits in sequence fade and harm the model.
 """
 
@@ -43,7 +43,7 @@ class MendEditor:
 
     @classmethod
     def build(cls, setup: Setup) -> MendEditor:
-        """The editor; reads nothing from disk yet."""
+        """Build the editor from a setup; nothing is read from disk yet."""
         return cls(setup)
 
     def propose(self, groups: Sequence[SubjectGroup], live: Sequence[WeightEdit]) -> Proposal:

@@ -20,7 +20,7 @@ EPSILON = 1e-7
 class RunningNorm(nn.Module):
     """Normalises each coordinate by the mean and standard deviation of observed rows (Welford, in chunks).
 
-    The identity until two rows were observed.
+    It is the identity until two rows have been observed.
     """
 
     def __init__(self, width: int) -> None:
@@ -71,7 +71,7 @@ class LowRankLayer(nn.Module):
         self.shift = nn.Parameter(torch.zeros(places, width))
 
     def forward(self, u: Tensor, place: int) -> Tensor:
-        """[..., width] for matrix number `place`."""
+        """[..., width], the output for u [..., width] of matrix number `place`."""
         inner = (u @ self.V.t()) @ self.U.t() + self.bias
         return u + torch.relu(inner * self.scale[place] + self.shift[place])
 
@@ -110,7 +110,7 @@ class MendNetwork(HyperNetwork):
         return dict(self._sizes)
 
     def observe(self, gradients: Mapping[int, Gradient]) -> None:
-        """Update the running norms. Only for training: the statistics determine how inputs are normalised."""
+        """Update the running norms. For training only: the statistics decide how inputs are normalised."""
         for norm, layer in zip(self.norms, self.layers, strict=True):
             found = gradients[layer]
             assert isinstance(norm, RunningNorm)
@@ -128,7 +128,7 @@ class MendNetwork(HyperNetwork):
     def forward(
         self, gradients: Mapping[int, Gradient], condition: EditCondition | None
     ) -> dict[int, LowRankChange]:
-        """By layer, changes of rank T at most."""
+        """Layer -> changes of rank T at most."""
         del condition
         found = {}
         for place, layer in enumerate(self.layers):

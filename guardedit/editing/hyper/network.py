@@ -1,4 +1,4 @@
-"""What KE and MEND share: a network from the gradient of an edit's loss to low-rank changes of matrices."""
+"""The base class of KE and MEND: a network from gradients of an edit's loss to low-rank weight changes."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from guardedit.models.text.tokens import encode, pad
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EditRequest:
-    """One edit: a prompt, the model's present answer, and the answer that it is to give."""
+    """One edit: a prompt, the model's current answer `old`, and the answer `new` that it should give."""
 
     prompt: str
     old: str
@@ -38,12 +38,12 @@ class EditCondition:
 
 
 class HyperNetwork(nn.Module):
-    """A network from gradients of E edits to changes of the down projections of some layers.
+    """Maps gradients of E edits to changes of the down projections of some layers.
 
     Attributes:
         method: name of the editing method.
         smoothing: label smoothing of the loss whose gradients are the input.
-        conditioned: whether the text of the request is an input too.
+        conditioned: whether the text of the request is also an input.
         layers: the edited layers.
     """
 
@@ -64,10 +64,10 @@ class HyperNetwork(nn.Module):
     def forward(
         self, gradients: Mapping[int, Gradient], condition: EditCondition | None
     ) -> dict[int, LowRankChange]:
-        """By layer, the changes of E edits. No edit depends on the others."""
+        """Layer -> changes of E edits. No edit depends on the others."""
 
     def observe(self, gradients: Mapping[int, Gradient]) -> None:
-        """Update running statistics with gradients of training; by default there are none."""
+        """Update running statistics with training gradients; a network without statistics does nothing."""
 
 
 def last_layers(host: ModelHost, count: int = 3) -> tuple[int, ...]:
@@ -78,7 +78,7 @@ def last_layers(host: ModelHost, count: int = 3) -> tuple[int, ...]:
 def predict_changes(
     host: ModelHost, network: HyperNetwork, requests: Sequence[EditRequest], *, observe: bool = False
 ) -> dict[int, LowRankChange]:
-    """By layer, the changes that the network predicts for some requests on the model as it stands.
+    """Layer -> the changes that the network predicts for E requests on the model as it stands.
 
     Args:
         host: the model, locked by the caller.

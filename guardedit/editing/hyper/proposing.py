@@ -23,7 +23,7 @@ from guardedit.models.weights.factors import Factors, to_payload
 
 
 class HyperNetworkEditor:
-    """Proposals of one hypernetwork. The network is read from disk when it is first used.
+    """Proposes edits with one hypernetwork, which is read from disk when it is first used.
 
     So a method can be listed and built without a trained network.
 
@@ -49,7 +49,7 @@ class HyperNetworkEditor:
         return self._loaded
 
     def propose(self, groups: Sequence[SubjectGroup], live: Sequence[WeightEdit]) -> Proposal:
-        """One edit for each fact, in order. Refused: facts too long for the context, and edits not finite.
+        """One edit for each fact, in order. Refused: facts too long for the context, and non-finite edits.
 
         Raises:
             UsageError: when the method is not trained for this model.
@@ -89,7 +89,7 @@ class HyperNetworkEditor:
 
 
 def _factors(layer: int, change: LowRankChange) -> Factors:
-    """The change of a batch of one edit, without the columns of tokens that had no gradient."""
+    """The only edit of a batch of one, without the columns of tokens that had no gradient."""
     left, right = change.left[0], change.right[0]  # [d, n], [f, n]
     used = (left != 0).any(0) & (right != 0).any(0)
     return Factors.direct(layer=layer, left=left[:, used], right=right[:, used])

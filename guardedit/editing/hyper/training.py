@@ -24,11 +24,11 @@ from guardedit.editing.hyper.training_data import EditSampler
 from guardedit.editing.hyper.training_settings import TrainingSettings
 from guardedit.models.host import ModelHost
 
-#: Called after every step with its number, the number of the last step, and numbers to show.
+#: Called after every step with its number, the number of the last step, and named numbers to show.
 OnStep = Callable[[int, int, Mapping[str, float]], None]
 
 
-#: Keys of the digests in a state file, and their names in messages.
+#: Keys of the digests in a state file -> their names in messages.
 NAMES = {"recipe": "settings", "base_sha256": "base model", "lessons": "training data"}
 
 
@@ -39,7 +39,7 @@ class TrainingReport:
     Attributes:
         score: weighted sum of both losses, in nats; NaN before the first validation.
         edit_nats, kept_nats, answered: see `losses.Losses`; answers are teacher-forced.
-        step: at which this network was reached.
+        step: the step at which this network was reached.
     """
 
     score: float = math.nan
@@ -153,7 +153,7 @@ class Training:
         edit = sum(w * one.edit_nats.item() for w, one in zip(share, found, strict=True))
         kept = sum(w * one.kept_nats.item() for w, one in zip(share, found, strict=True))
         score = self.settings.edit_weight * edit + self.settings.kept_weight * kept
-        if not score >= self.best.score:  # also when there is none yet, which is NaN
+        if not score >= self.best.score:  # also true when there is no best score yet (NaN)
             answered = sum(w * one.answered for w, one in zip(share, found, strict=True))
             self.best = TrainingReport(
                 score=score, edit_nats=edit, kept_nats=kept, answered=answered, step=self.step
@@ -221,7 +221,7 @@ class Training:
 
     @property
     def _optimisers(self) -> dict[str, torch.optim.Optimizer]:
-        """By their name in the state file."""
+        """Optimisers by their name in the state file."""
         return {"optimiser": self._optimiser, "climber": self._multiplier_optimiser}
 
 

@@ -25,10 +25,10 @@ class FactExample:
     """A fact that the model knows, and new answers for edits of it.
 
     Attributes:
-        subject: what it is about.
-        relation: may be empty.
+        subject: what the fact is about.
+        relation: its relation; may be empty.
         wordings: prompts with the subject filled in.
-        old: the model's present answer.
+        old: the model's current answer.
         targets: possible new answers.
     """
 
@@ -39,7 +39,7 @@ class FactExample:
     targets: tuple[str, ...]
 
     def statement(self, rng: random.Random) -> str:
-        """The present fact as a sentence, in one of its wordings."""
+        """The fact with its current answer as a sentence, in one of its wordings."""
         return f"{rng.choice(self.wordings)} {self.old}."
 
 
@@ -49,7 +49,7 @@ class EditSample:
 
     Attributes:
         request: the edit.
-        paraphrase: another wording of its prompt.
+        paraphrase: a wording of the same fact, drawn independently: it may be the prompt itself.
         kept: texts whose next-token probabilities must not change.
     """
 
@@ -122,7 +122,7 @@ class EditSampler:
         )
 
     def _kept(self, example: FactExample, pool: Sequence[FactExample], rng: random.Random) -> list[str]:
-        """Texts on the same subject, two of the same relation, one of any fact, and ordinary text."""
+        """A fact of the same subject, up to two of the same relation, up to one other, and ordinary text."""
         same = [other for other in self._by_subject[example.subject] if other.wordings != example.wordings]
         kept = [rng.choice(same)] if same else []
         for near in (self._by_relation[example.relation], self._by_relation[example.relation], pool):
@@ -135,7 +135,7 @@ class EditSampler:
 
 
 def read_examples(path: Path) -> tuple[FactExample, ...]:
-    """Read corrections from a JSONL file, as for `guardedit submit`; `target_true` is the present answer.
+    """Read corrections from a JSONL file, as for `guardedit submit`; `target_true` is the current answer.
 
     Retractions and lines without `target_true` are skipped.
 
@@ -175,7 +175,7 @@ def _grouped(examples: Sequence[FactExample], name: str) -> dict[str, list[FactE
 
 
 def _excerpt(text: str, rng: random.Random) -> str:
-    """Some words from a random place of a text."""
+    """Words from a random place of a text, at most `TEXT_LENGTH` characters."""
     start = rng.randrange(max(1, len(text) - TEXT_LENGTH))
     start = text.find(" ", start) + 1 if start else 0
     return text[start : start + TEXT_LENGTH].rsplit(" ", 1)[0].strip() or text[:TEXT_LENGTH]

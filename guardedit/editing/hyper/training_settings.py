@@ -13,22 +13,22 @@ class TrainingSettings:
     """How a hypernetwork is trained.
 
     Attributes:
-        steps: most optimiser steps.
+        steps: largest number of optimiser steps.
         edits: samples in one forward pass.
         accumulate: forward passes in one step.
-        rate: Adam's learning rate; it warms up and falls linearly to a tenth.
+        rate: Adam's learning rate; it warms up, and falls linearly to a tenth over all steps.
         size_rate: learning rate of the edits' overall sizes.
-        warmup: steps.
-        clip: largest norm of the gradient.
+        warmup: number of steps over which learning rates rise linearly.
+        clip: largest norm of the gradient; longer gradients are scaled down.
         edit_weight, kept_weight: weights of the two losses (MEND), also for the validation score.
         constrained: minimise the edit loss subject to `kept_nats <= margin` instead (KE), with gradient
             ascent on the Lagrange multiplier.
-        margin, last_margin: nats; the margin falls geometrically from one to the other.
+        margin, last_margin: in nats; the margin falls geometrically from the first to the second.
         multiplier_rate: learning rate of the multiplier.
         validate_every: steps between validations.
         validation: samples in a validation.
-        patience: validations without improvement before training stops.
-        seed: of the network and the samples.
+        patience: validations without improvement that are allowed; training stops at the next one.
+        seed: seed of the network's initial weights.
     """
 
     steps: int
@@ -63,8 +63,9 @@ class TrainingSettings:
         return hashlib.sha256(json.dumps(asdict(self), sort_keys=True).encode()).hexdigest()
 
 
-#: By method, for models as small as the demo model. There, single edits with MEND's published `edit_weight`
-#: of 0.1 answer 93 % of questions and keep 98 % of other subjects' answers; with 0.3 it is 98 % and 96 %.
+#: Settings by method, for models as small as the demo model. On that model, single edits with MEND's
+#: published `edit_weight` of 0.1 answer 93 % of questions and keep 98 % of other subjects' answers; with 0.3
+#: the numbers are 98 % and 96 %.
 DEFAULT_SETTINGS: Mapping[str, TrainingSettings] = {
     "ke": TrainingSettings(steps=200, constrained=True),
     "mend": TrainingSettings(steps=100, rate=3e-4, size_rate=5e-5, edit_weight=0.3),

@@ -37,8 +37,7 @@ class LayerStatistics:
     Attributes:
         layer: decoder layer.
         ridge: M, from background text and known subjects.
-        priced: [f, f] float64, second moment C' of the keys whose outputs are priced, divided by tr(W C'
-            W^T).
+        priced: [f, f] float64, second moment P of the keys whose outputs are priced, over tr(W P W^T).
     """
 
     layer: int

@@ -60,8 +60,8 @@ def pilot_values(
     """Values of made-up edits of the base model.
 
     If the setup has known questions, they are edited to the answers of other subjects. Otherwise, texts that
-    the model generates are edited to end in a word of another text; those values are half as long again, so
-    the anchor is looser.
+    the model generates are edited to continue with a word of another text; those values are half as long
+    again, so the anchor is looser.
 
     Args:
         setup: its host is unpatched and locked by the caller; its seed chooses the pilots.

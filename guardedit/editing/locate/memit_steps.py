@@ -116,7 +116,11 @@ class MemitSteps:
     def values(
         self, groups: Sequence[SubjectGroup], live: Sequence[WeightEdit]
     ) -> tuple[list[tuple[SubjectGroup, Value]], dict[str, str]]:
-        """Values on the model with live edits, anchored if the settings say so; and fact id -> refusal."""
+        """Values on the model with live edits, anchored if the settings say so; and fact id -> refusal.
+
+        A fact is refused when its prompt does not contain the subject or cannot be encoded. All facts of a
+        subject are refused when its optimisation diverges, or when its value is too long for the anchor.
+        """
         host, settings = self._setup.host, self._setup.settings
         anchor = self._anchor if settings.norm_anchored else math.nan
         usable, refused = editable(host, merged_by_subject(groups), self.contexts)

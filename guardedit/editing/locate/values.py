@@ -92,7 +92,7 @@ def find_values(
 ) -> list[Value]:
     """Keys and value changes of some subjects at one layer; each as if found alone, up to rounding.
 
-    The facts of a subject share one change (MEMIT-Merge), because methods have one key per subject.
+    The facts of a subject share one change (MEMIT-Merge), as methods with one key per subject need.
 
     Args:
         host: the model that the edit will change; locked by the caller.

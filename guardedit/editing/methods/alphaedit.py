@@ -25,22 +25,22 @@ from guardedit.editing.setup import Setup
 from guardedit.models.weights.ridge import dual_coefficients
 
 #: The published threshold, 2e-2 on every eigenvalue, depends on the scale of C; on the demo model 78 to 94
-#: per cent of the directions would count as null space. In a batch of 24 facts there, 0.02 loses two facts
-#: and 0.05 loses one; 0.1 and 0.2 lose no fewer, and other subjects' answers too.
+#: per cent of the directions would count as null space. In a batch of 24 facts on that model, 0.02 loses two
+#: facts and 0.05 loses one; 0.1 and 0.2 lose no fewer facts, and also lose other subjects' answers.
 FREE_SHARE = 0.05
-#: The published 10 is absolute and depends on the model. On the demo model 0.03 writes a tenth fewer of the
-#: unseen wordings, and 0.003 doubles the cost in perplexity.
+#: The published 10 is absolute and depends on the model. Compared with 0.01 on the demo model, 0.03 writes a
+#: tenth fewer of the unseen wordings, and 0.003 doubles the cost in perplexity.
 L2_SHARE = 0.01
 
 
 class AlphaEditEditor:
-    """Proposes `direct` edits of `setup.layers` for a batch at once, which preserve background and live keys.
+    """Proposes `direct` edits of `setup.layers`, a batch at once, that preserve background and live keys.
 
     Args:
         setup: the model, its layers and their second moments.
         contexts: prefixes of the prompts; default: five, sampled from the model.
         value_settings: of the value optimisation; default: `value_settings_from`.
-        free_share: share of the trace of C in the directions that count as its null space, all together.
+        free_share: share of the trace of C that all directions of its null space together may have.
         l2_share: L2 as a multiple of the mean squared norm of the layer's keys.
         clock: seconds, for `Proposal.seconds`.
     """
@@ -75,11 +75,11 @@ class AlphaEditEditor:
             setup, setup.layers, contexts=contexts, value_settings=value_settings, clock=clock
         )
         self._moments, self._free_share, self._l2_share = setup.moments, free_share, l2_share
-        self._used: dict[int, Tensor] = {}  # layer -> [f, r]; of the base model, so never out of date
+        self._used: dict[int, Tensor] = {}  # layer -> [f, r]; of the base model, so it never goes stale
 
     @classmethod
     def build(cls, setup: Setup) -> AlphaEditEditor:
-        """The method as the registry builds it."""
+        """Build the editor from a setup."""
         return cls(setup)
 
     def propose(self, groups: Sequence[SubjectGroup], live: Sequence[WeightEdit]) -> Proposal:

@@ -1,8 +1,8 @@
-"""CoachHook: edits in a hook next to the matrix, which act only on tokens with an outlier response.
+"""CoachHook: edits in a hook beside the matrix, which act only on tokens with an outlier response.
 
 Li et al. 2024, arXiv:2403.05330. The update is MEMIT's with its whole history: the fold solves it for all
-live edits together, from keys and residuals of the base model. `weights.bypasses.outlier` chooses at every
-token between the edited and the base matrix.
+live edits together, from keys and residuals of the base model. At every token, `weights.bypasses.outlier`
+chooses between the edited and the base matrix.
 """
 
 from __future__ import annotations
@@ -25,13 +25,13 @@ from guardedit.models.weights.factors import Factors
 
 #: Threshold in standard deviations above the mean of background tokens. The published 2.2 is for the tokens
 #: of one prompt, among which the edited one stands out. Of all background tokens, one in a hundred is above 4
-#: with a single edit and above 8 with two dozen (keys have longer tails than a Gaussian); edited tokens are
-#: mostly above 20.
+#: with a single edit, and above 8 with two dozen edits (keys have longer tails than a Gaussian). Edited
+#: tokens are mostly above 20.
 ALPHA = 15.0
 
 
 class CoachHookEditor:
-    """Proposes `hooked` edits of `setup.layers`, independent of live edits; lambda is that of the fold.
+    """Proposes `hooked` edits of `setup.layers`, independent of live edits; lambda must be that of the fold.
 
     Args:
         setup: the base model, its layers, and a fold with their second moments.
@@ -78,11 +78,11 @@ class CoachHookEditor:
 
     @classmethod
     def build(cls, setup: Setup) -> CoachHookEditor:
-        """The method as the registry builds it."""
+        """Build the editor from a setup."""
         return cls(setup)
 
     def propose(self, groups: Sequence[SubjectGroup], live: Sequence[WeightEdit]) -> Proposal:
-        """One edit a subject, made on the base model. Refused: see `MemitSteps.propose`."""
+        """One edit per subject, made on the base model. Refused: see `MemitSteps.values`."""
         del live
         start = self._clock()
         with self._host.lock:

@@ -1,10 +1,10 @@
-"""D4S: every edit refers to the base model, and the edited matrices are computed from all live edits.
+"""D4S: edits are made on the base model, and the edited matrices are computed from all live edits together.
 
 W = W0 + (sum r k^T) (lambda C + sum k k^T)^-1 in each layer (Huang et al. 2024, arXiv:2410.23843). The fold
 computes this for `ridge` parts, so the live edits replace the running sums of the paper: order does not
 matter, and an edit that is left out has no effect. The reference code gives the m layers 1/m, 1/(m-1), ... 1
-of a residual that it does not measure again, which adds up to more than the whole change; here each layer
-gets 1/m.
+of a residual that it measures only once, which adds up to more than the whole change; here each layer gets
+1/m.
 """
 
 from __future__ import annotations
@@ -25,10 +25,11 @@ from guardedit.models.weights.factors import Factors
 
 
 class D4SEditor:
-    """Proposes `ridge` edits of `setup.layers`, independent of live edits; lambda is that of the fold.
+    """Proposes `ridge` edits of `setup.layers`, independent of live edits; lambda must be that of the fold.
 
     Args:
-        setup: the base model, its layers and a fold with their second moments and the settings' weights.
+        setup: the base model, its layers, and a fold with their second moments and the weights in the
+            settings.
         contexts: prefixes of the prompts; default: five, sampled from the model.
         value_settings: of the value optimisation; default: `value_settings_from`.
         clock: seconds, for `Proposal.seconds`.
@@ -67,11 +68,11 @@ class D4SEditor:
 
     @classmethod
     def build(cls, setup: Setup) -> D4SEditor:
-        """The method as the registry builds it."""
+        """Build the editor from a setup."""
         return cls(setup)
 
     def propose(self, groups: Sequence[SubjectGroup], live: Sequence[WeightEdit]) -> Proposal:
-        """One edit a subject, made on the base model. Refused: see `MemitSteps.propose`."""
+        """One edit per subject, made on the base model. Refused: see `MemitSteps.values`."""
         del live
         start = self._clock()
         with self._host.lock:

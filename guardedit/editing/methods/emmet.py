@@ -1,7 +1,7 @@
 """EMMET: ROME for a batch, with equality constraints and the least change for background text.
 
 Delta = R (K^T C^-1 K + slack I)^-1 K^T C^-1 (Gupta et al. 2024, arXiv:2403.14236). A single edit has no slack
-and equals r-ROME's; with slack the solution is MEMIT's for one layer with lambda = slack.
+and equals that of r-ROME. With slack, the solution is that of MEMIT for one layer with lambda = slack.
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ from guardedit.editing.method_card import MethodCard
 from guardedit.editing.optimise.contexts import Contexts
 from guardedit.editing.setup import Setup
 
-#: The paper uses 0.1 with C multiplied by 1 to 1000, which means 0.1 to 100 background tokens. On the demo
-#: model 10 writes as many facts as 0 does, and 100 writes one in 24 fewer.
+#: The paper uses 0.1 with C multiplied by 1 to 1000, which corresponds to 0.1 to 100 background tokens. On
+#: the demo model 10 writes as many facts as 0 does, and 100 writes one in 24 fewer.
 SLACK = 10.0
 
 
 class EmmetEditor:
-    """Proposes `direct` edits of `setup.layer` for a batch at once, on the model with all live edits.
+    """Proposes `direct` edits of `setup.layer`, a batch at once, on the model with all live edits.
 
     Args:
         setup: the model, its layer and its second moments.
@@ -61,13 +61,13 @@ class EmmetEditor:
         self._steps = MemitSteps(
             setup, (setup.layer,), contexts=contexts, value_settings=value_settings, clock=clock
         )
-        # eps is relative to lambda C, and here C has no lambda.
+        # The eps in the settings is relative to lambda C; here C is not multiplied by lambda.
         ridge = settings.ridge / settings.background_weight
         self._background, self._slack = Backgrounds(setup.moments, weight=1.0, ridge=ridge), slack
 
     @classmethod
     def build(cls, setup: Setup) -> EmmetEditor:
-        """The method as the registry builds it."""
+        """Build the editor from a setup."""
         return cls(setup)
 
     def propose(self, groups: Sequence[SubjectGroup], live: Sequence[WeightEdit]) -> Proposal:

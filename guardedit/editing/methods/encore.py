@@ -1,9 +1,9 @@
 """ENCORE: sequential MEMIT with early stopping and a penalty on the norm of the change.
 
 Delta = R (I + K^T B^-1 K)^-1 K^T B^-1 with B = lambda C + lambda_n I + sum k k^T over the live keys of the
-layer (Gupta et al. 2025, arXiv:2502.01636): the history of `memit-seq`, plus a ridge against growing norms.
-The value optimisation stops a few steps after every answer token is the most likely one (MPES), so that
-values are no longer than necessary.
+layer (Gupta et al. 2025, arXiv:2502.01636). This is the history of `memit-seq`, plus a ridge against growing
+norms. The value optimisation stops a few steps after every answer token is the most likely one (MPES), so
+that values are no longer than necessary.
 """
 
 from __future__ import annotations
@@ -30,14 +30,14 @@ from guardedit.editing.setup import Setup
 
 #: Steps in a row in which the model must give the answer; the paper's number for GPT-2 XL.
 EXTRA_STEPS = 4
-#: The paper's 10 and 20 are absolute and depend on the model. In a batch on the demo model, of 0, 0.003, 0.03
-#: and 0.1 this one writes the most unseen wordings and costs the least perplexity; 0.1 loses a tenth of the
+#: The paper's 10 and 20 are absolute and depend on the model. Of 0, 0.003, 0.03 and 0.1, in a batch on the
+#: demo model, 0.003 writes the most unseen wordings and costs the least perplexity; 0.1 loses a tenth of the
 #: facts.
 NORM_SHARE = 0.003
 
 
 class EncoreEditor:
-    """Proposes `direct` edits of `setup.layers` for a batch at once, which preserve all live keys.
+    """Proposes `direct` edits of `setup.layers`, a batch at once, that preserve all live keys.
 
     Args:
         setup: the model, its layers and their second moments; lambda and eps come from its settings.
@@ -81,7 +81,7 @@ class EncoreEditor:
 
     @classmethod
     def build(cls, setup: Setup) -> EncoreEditor:
-        """The method as the registry builds it."""
+        """Build the editor from a setup."""
         return cls(setup)
 
     def propose(self, groups: Sequence[SubjectGroup], live: Sequence[WeightEdit]) -> Proposal:

@@ -1,9 +1,9 @@
 """FT-L: fine-tuning of one matrix with a limit on the change of every entry (Zhu et al. 2020).
 
 As in the published baseline, the log probabilities of all target tokens are raised at the last position of
-the prompt. This is right for targets of one token and an artefact for longer ones. It is the reason, rather
-than fine-tuning itself, that FT-L performs badly in the literature. It serves for comparison; FT-M has the
-proper loss.
+the prompt. This is right for targets of one token and an artefact for longer ones. This artefact, rather than
+fine-tuning itself, is the reason that FT-L performs badly in the literature. The method serves for
+comparison; FT-M has the proper loss.
 """
 
 from __future__ import annotations
@@ -22,9 +22,10 @@ from guardedit.editing.setup import Setup
 from guardedit.editing.tune.by_fact import FactToEdit, edit_facts, fact_tensors
 from guardedit.editing.tune.tuning import TuningSettings, facts_at_once, tune
 
-#: Step size, and limit in first steps of Adam. In the reference code of ROME the limit is four steps on GPT-2
-#: medium, one on XL and a tenth on GPT-J. On the demo model a limit of eight writes nothing, and sixteen
-#: writes more than half of the facts, with less harm than without a limit.
+#: Learning rate ratio, and the limit on an entry's change as a multiple of Adam's first step. In the
+#: reference code of ROME the limit is four steps on GPT-2 medium, one on XL and a tenth of a step on GPT-J.
+#: On the demo model a limit of eight writes nothing, and sixteen writes more than half of the facts, with
+#: less harm than without a limit.
 LEARNING_RATE_RATIO, CLAMP_STEPS = 0.1, 16.0
 
 
@@ -68,11 +69,11 @@ class ClampedFineTuneEditor:
 
     @classmethod
     def build(cls, setup: Setup) -> ClampedFineTuneEditor:
-        """The method as the registry builds it."""
+        """Build the editor from a setup."""
         return cls(setup)
 
     def propose(self, groups: Sequence[SubjectGroup], live: Sequence[WeightEdit]) -> Proposal:
-        """One edit for each fact, in order. Refused: facts that cannot be encoded, and edits not finite."""
+        """One edit for each fact, in order. Refused: facts that cannot be encoded, and non-finite edits."""
         start, host = self._clock(), self._setup.host
         with host.lock, host.patched(self._setup.fold.fold(live)):
             edits, refused = edit_facts(
@@ -90,7 +91,7 @@ class ClampedFineTuneEditor:
 
 
 def each_token_first(rows: RowTensors) -> RowTensors:
-    """A row for each answer token of each row: the prompt, directly followed by that token."""
+    """Split each row into one row per answer token: the prompt, directly followed by that token."""
     owners, tokens = [], []
     for row, (first, last) in enumerate(zip(rows.first.tolist(), rows.last.tolist(), strict=True)):
         tokens += rows.ids[row, first + 1 : last + 2].tolist()

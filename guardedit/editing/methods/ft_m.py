@@ -57,11 +57,11 @@ class FineTuneEditor:
 
     @classmethod
     def build(cls, setup: Setup) -> FineTuneEditor:
-        """The method as the registry builds it."""
+        """Build the editor from a setup."""
         return cls(setup)
 
     def propose(self, groups: Sequence[SubjectGroup], live: Sequence[WeightEdit]) -> Proposal:
-        """One edit for each fact, in order. Refused: facts that cannot be encoded, and edits not finite."""
+        """One edit for each fact, in order. Refused: facts that cannot be encoded, and non-finite edits."""
         start, host = self._clock(), self._setup.host
         with host.lock, host.patched(self._setup.fold.fold(live)):
             edits, refused = edit_facts(

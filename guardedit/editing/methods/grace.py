@@ -1,11 +1,11 @@
-"""GRACE: a codebook for one matrix, from the key of a prompt's last token to a value that gives the answer.
+"""GRACE: a codebook for one matrix, from keys of prompts' last tokens to values that give the answers.
 
 The value is trained by gradient descent with everything else fixed (Hartvigsen et al. 2023,
 arXiv:2211.11031). `weights.bypasses.codebook` looks up the key of every token, so the prompt's last token is
-found with cached decoding, in batches, and with text after the prompt.
+also found with cached decoding, in batches, and when text follows the prompt.
 
-A codebook answers the prompts that it was given and others with very similar keys. Each wording of a fact
-gets a key of its own.
+A codebook answers the prompts that it was trained on and others with very similar keys. Each wording of a
+fact gets a key of its own.
 """
 
 from __future__ import annotations
@@ -39,8 +39,9 @@ from guardedit.models.weights.second_moments import SecondMoments
 
 #: Facts whose values are trained at the same time; bounds memory.
 FACTS_AT_ONCE = 32
-#: Default radius as a share of the distance between two keys of background text. On the demo model other
-#: subjects' prompts are further than .26 from an edited one, and half of its unseen wordings nearer than .2.
+#: Default radius as a share of the distance between two keys of background text. On the demo model, prompts
+#: about other subjects are further than 0.26 from an edited prompt, and half of the fact's unseen wordings
+#: are nearer than 0.2.
 RADIUS_RATIO = 0.2
 
 
@@ -48,7 +49,8 @@ class GraceEditor:
     """Proposes one `codebook` edit for each fact, made on the base model; live edits are not used.
 
     Args:
-        setup: the base model and its layer; of the settings, steps, clamp, penalty and confidence are used.
+        setup: the base model and its layer. Its settings on learning rate, steps, clamp, penalty and
+            confidence are used.
         radius_ratio: default radius as a share of `typical_distance`, so that it carries over between models,
             unlike an absolute radius.
         clock: seconds, for `Proposal.seconds`.
@@ -85,11 +87,11 @@ class GraceEditor:
 
     @classmethod
     def build(cls, setup: Setup) -> GraceEditor:
-        """The method as the registry builds it."""
+        """Build the editor from a setup."""
         return cls(setup)
 
     def propose(self, groups: Sequence[SubjectGroup], live: Sequence[WeightEdit]) -> Proposal:
-        """One edit for each fact, in order. Refused: facts that cannot be encoded, and edits not finite."""
+        """One edit for each fact, in order. Refused: facts that cannot be encoded, and non-finite edits."""
         del live
         start = self._clock()
         with self._host.lock:
@@ -159,7 +161,7 @@ def train(
 
     Args:
         host: the model to edit, as it stands; locked by the caller.
-        layer: of the codebook.
+        layer: the layer of the codebook.
         rows: row n in group n, without subjects.
         settings: of the optimisation.
 

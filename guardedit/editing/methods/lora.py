@@ -33,13 +33,14 @@ class LoraSettings:
     """Settings of the training; rank, alpha, steps and stopping rule as published.
 
     Attributes:
-        learning_rate_ratio: how far the first step moves the value where the answer begins, as a share of
-            its norm, shared by the adapted layers. The published 5e-3 is absolute. Of 0.1, 0.03, 0.02 and
-            0.01 on the demo model, 0.01 writes every fact and harms least.
-        rank: of each adapter.
+        learning_rate_ratio: how far the first step moves the value at the token that predicts the first
+            answer token, as a share of its norm, divided equally among the adapted layers. The published 5e-3
+            is absolute. Of 0.1, 0.03, 0.02 and 0.01 on the demo model, 0.01 writes every fact and harms
+            least.
+        rank: rank of each adapter.
         alpha: PEFT's `lora_alpha`.
         steps: gradient steps.
-        enough_nats: training stops when the loss is below.
+        enough_nats: training stops when the loss is below this number of nats.
     """
 
     learning_rate_ratio: float = 0.01
@@ -50,7 +51,7 @@ class LoraSettings:
 
 
 class LoraEditor:
-    """Proposes one `direct` edit for each fact, with a part for each layer, on the model with all live edits.
+    """Proposes one `direct` edit per fact, with one part per layer, on the model with all live edits.
 
     Facts of one batch are trained independently of each other, and their changes add up.
 
@@ -87,17 +88,17 @@ class LoraEditor:
         settings: LoraSettings | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        load_peft()  # before anything slow
+        load_peft()  # fails here, before any slow work
         self._setup, self._clock = setup, clock
         self._settings = settings or LoraSettings()
 
     @classmethod
     def build(cls, setup: Setup) -> LoraEditor:
-        """The method as the registry builds it."""
+        """Build the editor from a setup."""
         return cls(setup)
 
     def propose(self, groups: Sequence[SubjectGroup], live: Sequence[WeightEdit]) -> Proposal:
-        """One edit for each fact, in order. Refused: facts that cannot be encoded, and edits not finite."""
+        """One edit for each fact, in order. Refused: facts that cannot be encoded, and non-finite edits."""
         start, host = self._clock(), self._setup.host
         with host.lock, host.patched(self._setup.fold.fold(live)):
             edits, refused = edit_facts(host, groups, lambda each: [self._edit(each[0])], at_once=1)
@@ -141,7 +142,8 @@ def train(
     Args:
         model: with the adapters.
         adapters: of this model.
-        sites: for each adapter, keys and values where the answer is predicted; they determine the step sizes.
+        sites: for each adapter, keys and values at the tokens that predict the answer; they determine the
+            step sizes.
         rows: one row.
         settings: of the training.
 
@@ -175,9 +177,9 @@ def train(
 def _rates(adapter: Adapter, site: KeysAndValues, share: float) -> tuple[float, float]:
     """Learning rates of A and B.
 
-    A step of Adam on B moves the value by up to rate * scale * ||A k||_1 in each of d coordinates; its rate
-    makes that the wanted share of the value's norm. A's entries move by the same share of their standard
-    deviation, so that both matrices change at the same pace.
+    A step of Adam on B moves the value by up to rate * scale * ||A k||_1 in each of d coordinates; the rate
+    of B makes this move the wanted share of the value's norm. A's entries move by the same share of their
+    standard deviation, so that both matrices change at the same pace.
     """
     value, key = site.values[0], site.keys[0].float().to(adapter.A.device)
     reach = float((adapter.A.detach() @ key).abs().sum()) * adapter.scale * value.shape[0] ** 0.5
@@ -186,7 +188,7 @@ def _rates(adapter: Adapter, site: KeysAndValues, share: float) -> tuple[float, 
 
 
 def _answering(host: Any, layer: int, rows: RowTensors) -> KeysAndValues:
-    """Keys [m, f] and values [m, d] where the m answer tokens of one row are predicted."""
+    """Keys [m, f] and values [m, d] at the tokens of one row that predict its m answer tokens."""
     places = torch.arange(int(rows.first[0]), int(rows.last[0]) + 1)
     repeated: dict[str, Tensor] = {
         name: getattr(rows, name)[[0] * len(places)] for name in ("ids", "lengths")
@@ -195,6 +197,6 @@ def _answering(host: Any, layer: int, rows: RowTensors) -> KeysAndValues:
 
 
 def _generator(seed: int, fact: str) -> torch.Generator:
-    """Seeded by the fact, so that its adapters start alike in any batch."""
+    """A generator seeded by the fact, so that its adapters start from the same values in every batch."""
     digest = hashlib.sha256(f"{seed} {fact}".encode()).digest()
     return torch.Generator().manual_seed(int.from_bytes(digest[:7], "little"))

@@ -1,7 +1,8 @@
 """MEMIT: edit a batch of facts in several layers by least squares.
 
-In each layer Delta = R K^T (lambda C + K K^T)^-1 (Meng et al. 2023, eq. 14). The solve does not know earlier
-edits, so each batch overwrites directions that its keys share with theirs; `memit-seq` preserves them.
+In each layer Delta = R K^T (lambda C + K K^T)^-1 (Meng et al. 2023, eq. 14). The solve ignores earlier edits,
+so each batch overwrites what earlier edits wrote in directions that their keys share with its own;
+`memit-seq` preserves it.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from guardedit.editing.setup import Setup
 
 
 class MemitEditor:
-    """Proposes `direct` edits of `setup.layers` for a batch at once, on the model with all live edits.
+    """Proposes `direct` edits of `setup.layers`, a batch at once, on the model with all live edits.
 
     Args:
         setup: the model, its layers and their second moments; lambda and eps come from its settings.
@@ -62,7 +63,7 @@ class MemitEditor:
 
     @classmethod
     def build(cls, setup: Setup) -> MemitEditor:
-        """The method as the registry builds it."""
+        """Build the editor from a setup."""
         return cls(setup)
 
     def propose(self, groups: Sequence[SubjectGroup], live: Sequence[WeightEdit]) -> Proposal:

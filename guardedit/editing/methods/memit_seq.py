@@ -2,7 +2,7 @@
 
 Delta = R (I + K^T B^-1 K)^-1 K^T B^-1 with B = lambda C + sum k k^T over the live keys of the layer. With one
 layer and unchanged keys this equals the solution for all edits at once (recursive least squares). With
-several layers it is close to it, since edits in lower layers change the keys above them.
+several layers it is only close to that solution, since edits in lower layers change the keys above them.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from guardedit.editing.setup import Setup
 
 
 class MemitSeqEditor:
-    """Proposes `direct` edits of `setup.layers` for a batch at once, which preserve all live keys.
+    """Proposes `direct` edits of `setup.layers`, a batch at once, that preserve all live keys.
 
     Args:
         setup: the model, its layers and their second moments; lambda and eps come from its settings.
@@ -70,7 +70,7 @@ class MemitSeqEditor:
 
     @classmethod
     def build(cls, setup: Setup) -> MemitSeqEditor:
-        """The method as the registry builds it."""
+        """Build the editor from a setup."""
         return cls(setup)
 
     def propose(self, groups: Sequence[SubjectGroup], live: Sequence[WeightEdit]) -> Proposal:

@@ -1,8 +1,8 @@
-"""r-ROME: ROME with the same averaged key everywhere, the fix of "The Fall of ROME".
+"""r-ROME: ROME with the same averaged key everywhere, the fix from "The Fall of ROME".
 
 Direction and denominator use the same key, averaged over prefixes, and the target value is compared with the
 output averaged in the same way (r-ROME, 2403.07175; C-ROME, 2406.11263). So the denominator is never small,
-and no single edit collapses the model. There is no background weight: each edit writes its whole residual.
+and no single edit collapses the model. There is no background weight, so each edit writes its whole residual.
 """
 
 from __future__ import annotations
@@ -64,11 +64,11 @@ class RRomeEditor:
 
     @classmethod
     def build(cls, setup: Setup) -> RRomeEditor:
-        """The method as the registry builds it."""
+        """Build the editor from a setup."""
         return cls(setup)
 
     def propose(self, groups: Sequence[SubjectGroup], live: Sequence[WeightEdit]) -> Proposal:
-        """One edit for each subject, in order. Refused: see `MemitSteps.propose`."""
+        """One edit for each subject, in order. Refused: see `MemitSteps.values`."""
         start, refused, edits = self._clock(), dict[str, str](), list[WeightEdit]()
         for group in groups:
             found, why = self._steps.values([group], [*live, *edits])

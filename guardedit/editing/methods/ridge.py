@@ -1,12 +1,12 @@
 """Ridge: one edit for each subject, solved together with all live edits by the fold.
 
-MEMIT with history in one layer; averaged keys everywhere, as in r-ROME; one edit for all facts of a subject,
-as in MEMIT-Merge. Keys and values belong to the base model, so an edit does not depend on other live edits,
-and undoing it means leaving it out of the fold.
+The method is MEMIT with history in one layer, with averaged keys everywhere as in r-ROME, and with one edit
+for all facts of a subject as in MEMIT-Merge. Keys and values belong to the base model, so an edit does not
+depend on other live edits, and undoing it means leaving it out of the fold.
 
-Values are optimised through the solve: during the optimisation each position gets the share of the change
-that the edit alone would write there, so wordings whose key is far from the mean count for what they will
-really get.
+Values are optimised through the solve: during the optimisation, each position gets the share of the change
+that the edit alone would write there. So a wording whose key is far from the mean key is optimised with the
+smaller share that it will really get.
 """
 
 from __future__ import annotations
@@ -42,8 +42,9 @@ class RidgeEditor:
     Args:
         setup: the base model and its layer; `background_weight` and `ridge` must be those of the fold.
         contexts: prefixes of the prompts; default: `settings.contexts` of them, sampled from the model.
-        cache: of finished edits; default: in memory.
-        anchor_norm: typical norm of an edited value (`anchor_norm`); NaN switches its limit off.
+        cache: cache of finished edits; default: one in memory.
+        anchor_norm: typical norm of an edited value (function `anchor_norm`); NaN switches the limit on it
+            off.
         clock: seconds, for `Proposal.seconds`.
     """
 
@@ -86,7 +87,7 @@ class RidgeEditor:
 
     @classmethod
     def build(cls, setup: Setup) -> RidgeEditor:
-        """The method as the registry builds it."""
+        """Build the editor from a setup."""
         return cls(setup)
 
     def content_key(self, group: SubjectGroup) -> str:
@@ -99,9 +100,9 @@ class RidgeEditor:
     def propose(self, groups: Sequence[SubjectGroup], live: Sequence[WeightEdit]) -> Proposal:
         """One edit for each subject, made on the base model; `live` is not used.
 
-        A fact is refused when none of its wordings contains the subject, when its row cannot be encoded, when
-        its answer is not reached, or when the value is not finite or longer than `anchor_ratio` times the
-        anchor norm.
+        A fact is refused when none of its wordings contains the subject, when one of its rows cannot be
+        encoded, when its answer is not reached, or when the value is not finite or longer than `anchor_ratio`
+        times the anchor norm.
         """
         del live
         start, refused, edits = self._clock(), dict[str, str](), list[WeightEdit]()
@@ -155,7 +156,7 @@ class RidgeEditor:
     def _solve(
         self, groups: Sequence[SubjectGroup], refused: dict[str, str]
     ) -> list[tuple[SubjectGroup, Solution]]:
-        """Solutions by group. If a batch diverges, its halves are solved, down to the subject that fails."""
+        """Groups and their solutions. A batch that diverges is halved, down to the subject that fails."""
         if not groups:
             return []
         try:

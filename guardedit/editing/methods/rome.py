@@ -2,8 +2,8 @@
 
 The update direction uses the key averaged over prefixes, the denominator uses the key of the bare prompt
 (Meng et al. 2022, section 3.1 and the reference code). If the two differ much, as for subjects at the start
-of the prompt, the denominator is tiny and one edit collapses the model ("The Fall of ROME", 2406.11263). It
-serves as a negative control and for comparison.
+of the prompt, the denominator is tiny and one edit collapses the model ("The Fall of ROME", 2406.11263). This
+method serves as a negative control and for comparison.
 """
 
 from __future__ import annotations
@@ -27,7 +27,8 @@ from guardedit.models.weights.factors import Factors, to_payload
 class RomeEditor:
     """Proposes a `direct` edit for each fact, on the model with all live edits and the earlier proposals.
 
-    So edits depend on their order, and later edits stay made for an earlier one that is undone.
+    So edits depend on their order: when an earlier edit is undone, later ones still contain what was computed
+    with it.
 
     Args:
         setup: the model and its layer. Of the settings only the learning rate is used; there are 20 steps, as
@@ -60,11 +61,15 @@ class RomeEditor:
 
     @classmethod
     def build(cls, setup: Setup) -> RomeEditor:
-        """The method as the registry builds it."""
+        """Build the editor from a setup."""
         return cls(setup)
 
     def propose(self, groups: Sequence[SubjectGroup], live: Sequence[WeightEdit]) -> Proposal:
-        """One edit for each fact, in order. Refused: no subject in the prompt, or an edit not finite."""
+        """One edit for each fact, in order.
+
+        A fact is refused when its prompt lacks the subject or cannot be encoded, or when the optimisation
+        diverges.
+        """
         start, refused, edits = self._clock(), dict[str, str](), list[WeightEdit]()
         host, fold = self._setup.host, self._setup.fold
         for group in groups:

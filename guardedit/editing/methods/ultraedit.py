@@ -1,14 +1,13 @@
 """UltraEdit: edits from one forward and backward pass, running statistics and one linear system.
 
 Gu et al. 2025, arXiv:2505.14679. It needs no subject and no training. For each matrix and each token that
-predicts an answer token, it takes the key h [f] and the gradient g [d] of the loss by the output. Both are
-normalised (h^, g^) with the mean and standard deviation over the tokens of all edits so far. Then
-v = -eta ||h^||^2 g^ is the wanted change of the output at h, and Delta = V^T H (H^T H + a I)^-1 over the
+predicts an answer token, it takes the key h [f] and the gradient g [d] of the loss with respect to the
+output. Both are normalised (h^, g^) with the mean and standard deviation over the tokens of all edits so far.
+Then v = -eta ||h^||^2 g^ is the wanted change of the output at h, and Delta = V^T H (H^T H + a I)^-1 over the
 tokens of the batch, with raw keys H [N, f].
 
-The statistics are not state: each edit stores those of its own tokens, and they are combined over the live
-    edits
-and over the ordinary text that StableEdit (arXiv:2605.11836) uses as a warm-up.
+The statistics are not kept as state. Each edit stores those of its own tokens, and they are combined over the
+live edits and over ordinary text, which StableEdit (arXiv:2605.11836) uses as a warm-up.
 """
 
 from __future__ import annotations
@@ -32,10 +31,10 @@ from guardedit.editing.tune.row_statistics import RowStatistics, joined
 from guardedit.editing.tune.token_gradients import TokenGradients, text_rows, token_gradients
 from guardedit.models.weights.factors import Factors, parts_of, to_payload
 
-#: Subjects in one turn. A turn is solved together, on the model with the earlier turns; the paper has 100
-#: facts.
+#: Subjects in one turn, and most facts in one linear system. A turn is solved on the model with the edits of
+#: the earlier turns. In the paper a turn has 100 facts.
 TURN = 100
-#: Number of texts for the warm-up of the statistics, and most tokens of each.
+#: Number of texts for the warm-up of the statistics, and the most tokens that are used of each.
 WARM_TEXTS, WARM_TOKENS = 32, 64
 
 
@@ -44,11 +43,11 @@ class UltraEditSettings:
     """Settings of UltraEdit.
 
     Attributes:
-        step_ratio: eta without scale. ||h^||^2 is about f and ||g^|| about sqrt(d) for a typical token, so
-            the published eta = 1e-6 changes a value by 1e-6 f sqrt(d): by 0.9 for f = 14336 and d = 4096, and
-            by a fiftieth of that for f = 1024 and d = 256, which has no effect. Here a typical token's value
-            changes by this share of the norm of a typical value, divided between the layers; with three
-            layers, 2 is close to the published step in each.
+        step_ratio: eta, made independent of the model's sizes. For a typical token, ||h^||^2 is about f and
+            ||g^|| about sqrt(d), so the published eta = 1e-6 changes a value by 1e-6 f sqrt(d). That is 0.9
+            for f = 14336 and d = 4096; for f = 1024 and d = 256 it is a fiftieth of that, which has no
+            effect. Here a typical token's value changes by this share of the norm of a typical value, divided
+            among the layers. With three layers, 2 is close to the published step in each.
         ridge_ratio: a, as a share of the mean squared norm of a key; the published a is 1, absolute.
         warm: whether ordinary text is part of the statistics.
     """
@@ -59,7 +58,7 @@ class UltraEditSettings:
 
 
 class UltraEditor:
-    """Proposes one `direct` edit for each fact, with a part for each layer; a batch is solved together.
+    """Proposes one `direct` edit per fact, with one part per layer; the facts of a turn are solved together.
 
     Args:
         setup: the model and its layers.
@@ -95,11 +94,11 @@ class UltraEditor:
 
     @classmethod
     def build(cls, setup: Setup) -> UltraEditor:
-        """The method as the registry builds it."""
+        """Build the editor from a setup."""
         return cls(setup)
 
     def propose(self, groups: Sequence[SubjectGroup], live: Sequence[WeightEdit]) -> Proposal:
-        """One edit for each fact, in order. Refused: facts that cannot be encoded, and edits not finite."""
+        """One edit for each fact, in order. Refused: facts that cannot be encoded, and non-finite edits."""
         start, refused, edits = self._clock(), dict[str, str](), list[WeightEdit]()
         host, fold = self._setup.host, self._setup.fold
         for at in range(0, len(groups), TURN):
@@ -127,7 +126,7 @@ class UltraEditor:
         return known
 
     def _text_statistics(self) -> dict[int, RowStatistics]:
-        """By layer, the statistics of ordinary text, or of sampled text where there is none."""
+        """By layer, the statistics of ordinary text, or of sampled text if the setup has no texts."""
         setup = self._setup
         texts = setup.texts[:WARM_TEXTS]
         if not texts:
@@ -139,7 +138,7 @@ class UltraEditor:
     def _edits(
         self, wanted: Sequence[FactToEdit], known: Mapping[int, Sequence[RowStatistics]]
     ) -> list[WeightEdit]:
-        """The edits of one turn, whose own tokens are part of the statistics too.
+        """The edits of one turn. The tokens of the turn are part of the statistics, too.
 
         Args:
             wanted: facts of the turn.

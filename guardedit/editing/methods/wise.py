@@ -1,10 +1,8 @@
-"""WISE: a side memory into which edits are trained, and a router that uses it for prompts of the edits.
+"""WISE: edits are trained into a side memory, and a router uses it for the prompts of the edits.
 
 Wang et al. 2024, arXiv:2405.14768. Facts are trained into random columns of a copy of one matrix, with
 margins on the routing activation: it must be high for prompts of the edits and low for other texts. Each edit
-stores
-    the
-activation of its own prompts, from which `weights.bypasses.router` takes the routing threshold.
+stores the activation of its own prompts, from which `weights.bypasses.router` computes the routing threshold.
 """
 
 from __future__ import annotations
@@ -34,11 +32,12 @@ from guardedit.models.text.tokens import encode
 from guardedit.models.weights.bypasses.router import merged, shard_changes
 from guardedit.models.weights.factors import Factors, parts_of, to_payload
 
-#: Prefixes besides the bare wording. The published ten add variety; here all wordings are trained instead.
+#: Number of prefixes besides the bare wording. The published ten add variety; here all wordings are trained
+#: instead.
 PREFIXES = 1
 #: Facts trained together; bounds memory.
 FACTS_AT_ONCE = 8
-#: Share of the matrix that one shard may change, and facts in a shard (as published).
+#: Share of the matrix that one shard may change, and number of facts in a shard (as published).
 MASK_SHARE, SHARD_FACTS = 0.2, 500
 #: Irrelevant ordinary texts for each fact, and their length in tokens.
 OTHER_TEXTS, OTHER_TOKENS = 3, 24
@@ -98,11 +97,11 @@ class WiseEditor:
 
     @classmethod
     def build(cls, setup: Setup) -> WiseEditor:
-        """The method as the registry builds it."""
+        """Build the editor from a setup."""
         return cls(setup)
 
     def propose(self, groups: Sequence[SubjectGroup], live: Sequence[WeightEdit]) -> Proposal:
-        """One edit for each fact, in order. Refused: facts that cannot be encoded, and edits not finite."""
+        """One edit for each fact, in order. Refused: facts that cannot be encoded, and non-finite edits."""
         start, host, layer = self._clock(), self._setup.host, self._setup.layer
         memory = [part for edit in _canonical(live) for part in _routed(edit, layer)]
         others = [edit for edit in live if not _routed(edit, layer)]
@@ -138,7 +137,8 @@ class WiseEditor:
         added = torch.stack([left.double() @ right.double().t() for left, right in found.factors]).sum(0)
         whole = merged({**shards, shard: shards.get(shard, 0.0) + added})
         for n, (item, (left, right)) in enumerate(zip(wanted, found.factors, strict=True)):
-            # A fact that the model knows already changes nothing: it must not lower the threshold.
+            # A fact that the model already knows changes nothing, so its activation of 0 must not lower the
+            # threshold.
             activation = side.activation(n, whole) or math.inf
             factors = Factors.direct(
                 kind="routed",

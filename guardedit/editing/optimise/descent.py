@@ -69,7 +69,7 @@ class Adam:
         self._steps = 0
 
     def direction(self, gradient: Tensor) -> Tensor:
-        """The step to subtract at learning rate 1, shaped as the gradient; first entries are about +-1."""
+        """The step to subtract at learning rate 1; in the first step every entry is about 1 in size."""
         (beta1, beta2), self._steps = self._betas, self._steps + 1
         self._first = torch.lerp(gradient, self._first, beta1)
         self._second = torch.lerp(gradient**2, self._second, beta2)

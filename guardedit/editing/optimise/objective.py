@@ -28,7 +28,7 @@ class RowScores:
 
     Attributes:
         loss_nats: [B] mean over answer tokens. Rows to change: how far the negative log-likelihood exceeds
-            that of the probability `Objective.enough`. Rows to keep: KL(base || perturbed).
+            that of the probability `enough` of `Objective`. Rows to keep: KL(base || perturbed).
         satisfied: [B] bool, every answer token is the most likely one; in rows to keep, the most likely
             tokens are still those of the base model.
         hardest: [B] lowest probability among the answer tokens.

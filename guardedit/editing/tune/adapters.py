@@ -1,8 +1,8 @@
 """LoRA adapters (PEFT) on a copy of the module tree, so that the model itself is not changed.
 
-PEFT replaces modules of the model that it gets. Here it gets a copy in which the parents of the adapted
-matrices are copied, and all other modules and every tensor are shared. So the model keeps its modules, its
-`requires_grad` flags and its bytes, also when training fails.
+PEFT replaces modules of the model that it is given. Here it is given a copy in which only the parents of the
+adapted matrices are copied; all other modules and every tensor are shared. So the model keeps its modules,
+its `requires_grad` flags and its bytes, even when training fails.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ def with_adapters(
 ) -> tuple[Any, list[Adapter]]:
     """A copy of the host's model with adapters on some down projections; everything else is shared.
 
-    A is initialised with PEFT's distribution (uniform, variance 1 / 3 f), but drawn from `generator`. B is
+    A is initialised with PEFT's distribution (uniform, variance 1 / (3 f)), but drawn from `generator`. B is
     zero, so the copy initially answers like the model.
 
     Args:
@@ -74,7 +74,8 @@ def with_adapters(
     peft = load_peft()
     names = {layer: host.layout.mlp_out_name(layer) for layer in layers}
     transposed = any(is_transposed(host.model, f"{name}.weight") for name in names.values())
-    # A pattern, since PEFT compares names of a list with the ends of paths: `layers.2` matches `layers.12`.
+    # A regular expression, since PEFT compares the names in a list with the ends of paths: `layers.2` would
+    # match `layers.12`.
     pattern = "|".join(name.replace(".", r"\.") for name in names.values())
     config = peft.LoraConfig(
         r=rank, lora_alpha=alpha, lora_dropout=0.0, target_modules=pattern, fan_in_fan_out=transposed
@@ -101,14 +102,14 @@ def shared_copy(model: nn.Module, names: Sequence[str]) -> Any:
 
 
 def _shallow_copy(module: nn.Module) -> nn.Module:
-    """A copy with its own dict of children, so that one of them can be replaced."""
+    """A copy of the module with its own dict of children, so that one of them can be replaced."""
     found = copy.copy(module)
     found._modules = dict(module._modules)  # noqa: SLF001  # nn.Module has no public way to share all but one
     return found
 
 
 def _adapter(module: Any, layer: int, generator: torch.Generator) -> Adapter:
-    # Trained in float32 for every dtype of the model: bf16 is too coarse for the steps.
+    # Trained in float32 whatever the dtype of the model, because bf16 is too coarse for the steps.
     module.lora_A.float()
     module.lora_B.float()
     a, b = module.lora_A["default"].weight, module.lora_B["default"].weight

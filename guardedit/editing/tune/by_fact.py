@@ -1,4 +1,4 @@
-"""Shared by methods that make one edit for each fact and need no subject.
+"""Edit fact by fact, for methods that make one edit for each fact and need no subject.
 
 Refuses facts that cannot be encoded, and splits a batch that diverges.
 """
@@ -18,13 +18,13 @@ from guardedit.models.host import ModelHost
 
 @dataclass(frozen=True, slots=True)
 class FactToEdit:
-    """One fact, and the subject that its edit is recorded under."""
+    """One fact, and the subject under which its edit is recorded."""
 
     subject: str
     fact: Fact
 
 
-#: From facts to their edits, in order; raises EditDiverged when one of them cannot be made.
+#: Facts -> their edits, in order; raises EditDiverged when one of them cannot be made.
 MakeEdits = Callable[[Sequence[FactToEdit]], list[WeightEdit]]
 
 
@@ -32,7 +32,7 @@ def fact_tensors(host: ModelHost, facts: Sequence[FactToEdit], **other: str) -> 
     """The encoded prompt and answer of each fact; fact n is row n and group n.
 
     Args:
-        host: its tokenizer and context are used.
+        host: gives the tokenizer and the context length.
         facts: to encode.
         other: keyword arguments of `whole_row`.
 
@@ -46,14 +46,14 @@ def fact_tensors(host: ModelHost, facts: Sequence[FactToEdit], **other: str) -> 
 def edit_facts(
     host: ModelHost, groups: Sequence[SubjectGroup], make: MakeEdits, *, at_once: int
 ) -> tuple[list[WeightEdit], dict[str, str]]:
-    """The edits of the facts, in order, and by fact id the reasons of those that are refused.
+    """The edits of the facts, in order; and fact id -> reason for the facts that are refused.
 
     Args:
         host: the model to edit, as it stands; locked by the caller.
         groups: facts; their `keep` questions are not used.
-        make: called with at most `at_once` facts. When it diverges, it is called with each half, down to the
-            one fact that fails.
-        at_once: bounds memory.
+        make: called with at most `at_once` facts. When it diverges, it is called with each half, until only
+            the facts that fail are left out.
+        at_once: most facts in one call of `make`; bounds memory.
     """
     edits, refused, fit = list[WeightEdit](), dict[str, str](), list[FactToEdit]()
     for group in groups:

@@ -1,4 +1,4 @@
-"""Truncate the rank of a product of two factors."""
+"""Reduce the rank of a product of two factors."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ from torch import Tensor
 def truncated(left: Tensor, right: Tensor, *, lost: float = 1e-4) -> tuple[Tensor, Tensor]:
     """Factors of the best low-rank approximation of a product, by a truncated singular value decomposition.
 
-    For a fact with many tokens, whose gradients span only few directions.
+    Used for facts with many tokens, whose gradients span only a few directions.
 
     Args:
         left: [d, t].
         right: [f, t].
-        lost: most that may be lost of the squared Frobenius norm, as a share.
+        lost: share of the squared Frobenius norm that may be lost.
 
     Returns:
-        [d, r] and [f, r] float32, with the least r.
+        [d, r] and [f, r] float32, with the smallest possible r.
     """
     q_left, r_left = torch.linalg.qr(left.double())
     q_right, r_right = torch.linalg.qr(right.double())

@@ -1,4 +1,4 @@
-"""Mean and variance of rows that come in parts; the statistics of parts can be combined.
+"""Mean and variance of rows that arrive in parts: the statistics of the parts can be combined.
 
 Count, mean and sum of squared deviations are combined as in Chan, Golub & LeVeque (1979), the batched form of
 Welford's update.

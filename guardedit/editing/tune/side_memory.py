@@ -4,7 +4,7 @@ Only one matrix changes, so its inputs are fixed, and gradient descent on it add
 key: Delta = sum_t v_t u_t^T over the tokens t of the training texts. The parameters are the v_t. With plain
 gradient steps u_t would be the key k_t. But keys of one layer share directions with large norm, along which
 such a step moves every token of every text. So steps are preconditioned with the second moments of background
-text: u_t = M^-1 k_t, within the columns that may change.
+text: u_t = M^-1 k_t, restricted to the columns that may change.
 """
 
 from __future__ import annotations
@@ -26,13 +26,14 @@ class SideMemorySettings:
 
     Attributes:
         steps: gradient steps.
-        learning_rate_ratio: most that one step moves the value of any of a fact's tokens, in the same units.
+        learning_rate_ratio: largest move of the value at any of a fact's tokens in one step, in the same
+            units.
         alpha: largest activation of irrelevant texts.
         beta: least activation of edited prompts.
         gamma: least difference between the two.
-        margin_weight: of the losses of these three margins, in nats per unit.
+        margin_weight: weight of the losses of these three margins, in nats per unit.
         slack_nats: margin loss below which the margins count as satisfied.
-        softness: of M = C + softness I, in units of the mean diagonal entry of C.
+        softness: s in M = C + s I, in units of the mean diagonal entry of C.
         ratio: threshold as a share of the lowest activation of the edited prompts (published: .5 to .88).
         confidence: least probability of each target token that counts as satisfied.
     """
@@ -58,16 +59,16 @@ class SideMemory:
         rows: of n groups, one for each fact, without subjects. Rows with `keep` are the irrelevant texts.
         moments: second moments of the layer.
         columns: [c], the columns of the matrix that may change.
-        existing: [d, f], the present difference of the side memory from the matrix.
+        existing: [d, f], the current difference between the side memory and the matrix.
         settings: of the training.
 
     Attributes:
         rows, settings: as given.
         unit: median norm of the matrix's output.
-        upper: the layers above.
+        upper: the layers above `layer`.
         facts: n.
         keys: [B, S, f], inputs of the matrix.
-        answer_keys: [B, f], inputs where the answer begins.
+        answer_keys: [B, f], inputs at the token that predicts the first answer token.
         tokens: for each fact, its t tokens as [B, S] bool.
         own_keys, directions: for each fact, k_t and u_t within the columns, [t, c].
     """
@@ -99,8 +100,8 @@ class SideMemory:
         self.own_keys = [self._inside[mine] for mine in self.tokens]
         self.directions = [torch.cholesky_solve(k.t().double(), factor).t().float() for k in self.own_keys]
         # A prompt must be routed before its answer begins, at a token that it does not share with an
-        # irrelevant text. Otherwise the losses of both would push the activation of the same token up and
-        # down.
+        # irrelevant text. Otherwise the loss of the prompt would push the activation of that token up, and
+        # the loss of the irrelevant text would push it down.
         last = place == rows.first[:, None]  # [B, S]: the last token of the prompt
         own = (place <= rows.first[:, None]) & ~common_starts(rows.ids[:, : len(place)], rows.keep)
         own |= last & ~own.any(dim=1, keepdim=True)
@@ -113,7 +114,7 @@ class SideMemory:
         return float(_largest_norm(added, self._routing[mine]).min())
 
     def in_columns(self, right: Tensor) -> Tensor:
-        """[c, r] to [f, r], with zero for all other columns of the matrix."""
+        """Expand `right` [c, r] to [f, r], with zero for all other columns of the matrix."""
         found = torch.zeros(self.keys.shape[2], right.shape[1])
         found[self._columns] = right
         return found
@@ -135,7 +136,7 @@ def _largest_norm(added: Tensor, tokens: Tensor) -> Tensor:
 
 
 def common_starts(ids: Tensor, keep: Tensor) -> Tensor:
-    """[B, S] bool: whether a row's tokens up to here are also the first tokens of a row with `keep`.
+    """[B, S] bool: whether a row's tokens up to this one are also the first tokens of a row with `keep`.
 
     Args:
         ids: [B, S].

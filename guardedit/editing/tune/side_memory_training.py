@@ -71,7 +71,7 @@ class _Training:
     def __init__(self, memory: SideMemory, counts: list[int]) -> None:
         self._memory, self._rows, self._settings = memory, memory.rows, memory.settings
         self._counts = counts
-        # Every prefix must have had its turn before the training may stop.
+        # Every prefix must have had a turn before the training may stop.
         self._patience = max(int(self._rows.context.max()), 1)
         self.streak = torch.zeros(memory.facts, dtype=torch.int64)
         self._margin = self._loss = torch.zeros(memory.facts)
@@ -84,7 +84,7 @@ class _Training:
         )
 
     def rows(self, step: int, parameters: Tensor) -> Tensor | None:
-        """Rows of all facts to the end: what others write may undo what one had reached."""
+        """[B] bool: rows of all facts, even satisfied ones, because steps of other facts may undo them."""
         del parameters
         if bool((self.streak >= self._patience).all()):
             return None
@@ -106,7 +106,7 @@ class _Training:
         return slope + pull, scores
 
     def moving(self, step: int, parameters: Tensor, evaluated: Tensor, scores: RowScores) -> Tensor:
-        """Facts that are not satisfied."""
+        """[n] bool: facts that are not satisfied."""
         del step, parameters
         confident = scores.confident(self._rows.keep, self._settings.confidence)
         missed = torch.bincount(self._rows.group[evaluated & ~confident], minlength=self._memory.facts)
@@ -115,7 +115,7 @@ class _Training:
         return ~satisfied
 
     def update(self, step: int, values: Tensor, gradient: Tensor, moving: Tensor) -> Tensor:
-        """Move each fact's v_t along the gradient at its tokens."""
+        """Move each fact's v_t [t, d] against the gradient at its tokens; returns all v_t, [T, d]."""
         del step
         lengths = self._settings.learning_rate_ratio * self._memory.unit * self._loss.clamp(max=1.0)  # [n]
         moved = values.clone()
@@ -125,13 +125,13 @@ class _Training:
         return moved
 
     def _step(self, n: int, gradient: Tensor, length: float) -> Tensor:
-        """The gradient [t, d] of fact n, scaled so that it moves none of its tokens by more than `length`."""
+        """The gradient [t, d] of fact n, scaled so that no token's value moves by more than `length`."""
         keys, directions = self._memory.own_keys[n], self._memory.directions[n]
         largest = float((keys @ (directions.t() @ gradient)).norm(dim=1).max())
         return gradient * (length / largest) if largest > 0 else torch.zeros_like(gradient)
 
     def _is_open(self, added: Tensor) -> Tensor:
-        """[B, S, 1], 1 where a router would use the side memory, if each fact were the only one.
+        """[B, S, 1], 1 where a router would use the side memory if the row's fact were the only one.
 
         The model does not see what the memory adds before the router opens.
         """
@@ -149,7 +149,8 @@ class _Training:
         with torch.enable_grad():
             at = added.detach().requires_grad_()
             activation = self._memory.activations(at) / self._memory.unit  # [B]
-            # The highest activation of a fact's irrelevant texts; without any, so low that gamma holds.
+            # The highest activation of a fact's irrelevant texts; without any, a number so low that gamma is
+            # satisfied.
             irrelevant = torch.full((n,), -settings.gamma).scatter_reduce(
                 0, rows.group[rows.keep], activation[rows.keep], "amax"
             )

@@ -1,7 +1,7 @@
-"""Inputs of down projections and gradients of their outputs, from one forward and backward pass.
+"""Inputs of down projections and gradients with respect to their outputs, from one forward and backward pass.
 
-The gradient of a matrix is the sum over tokens of the outer products of both. No parameter needs a gradient
-for it, and the model is left unchanged.
+The gradient of a matrix is the sum over tokens of the outer products of the two. No parameter needs a
+gradient for this, and the model is left unchanged.
 """
 
 from __future__ import annotations
@@ -29,7 +29,8 @@ class TokenGradients:
 
     Attributes:
         keys: [N, f] float64 on the CPU, inputs of the down projection.
-        gradients: [N, d] float64 on the CPU, gradients of the rows' summed losses in nats by its outputs.
+        gradients: [N, d] float64 on the CPU, gradients of the rows' summed losses in nats with respect to its
+            outputs.
     """
 
     keys: Tensor
@@ -39,7 +40,7 @@ class TokenGradients:
 def token_gradients(
     host: ModelHost, layers: Sequence[int], rows: RowTensors
 ) -> tuple[dict[int, TokenGradients], Tensor]:
-    """By layer, the N positions that predict an answer token; and the row of each position, [N].
+    """By layer, keys and gradients at the N tokens that predict an answer token; and the row of each, [N].
 
     Losses are summed, so that a row's gradients do not depend on the other rows.
 
@@ -67,8 +68,8 @@ def text_rows(host: ModelHost, texts: Sequence[str], *, length: int) -> RowTenso
 
     Args:
         host: its tokenizer is used.
-        texts: those of fewer than two tokens are skipped.
-        length: most tokens that are used of a text.
+        texts: the texts; those of fewer than two tokens are skipped.
+        length: largest number of tokens that are used of a text.
     """
     ids = [row[:length] for text in texts if len(row := encode(host.tokenizer, text)) > 1]
     lengths, zero = torch.tensor([len(row) for row in ids]), torch.zeros(len(ids), dtype=torch.int64)

@@ -23,7 +23,7 @@ from guardedit.editing.optimise.stopping import UntilLossBelow, mean_by_edit
 from guardedit.editing.optimise.upper_layers import Perturbation, UpperLayers
 from guardedit.models.host import ModelHost
 
-#: Numbers in all Deltas that are trained at once; about six tensors of that size are in memory.
+#: Most numbers in all Deltas that are trained at once; about six tensors of that size are in memory.
 NUMBERS_AT_ONCE = 2**25
 
 
@@ -35,13 +35,12 @@ class TuningSettings:
         learning_rate_ratio: how far the first step moves the value where the answer begins, as a share of
             its norm. The published learning rate of 5e-4 is absolute, and its effect depends on the norms of
             keys and values and on the width: a step of Adam is about `rate` in every entry, so it moves W k
-                by
-            up to rate ||k||_1 in each of d coordinates. On the demo model 25 steps are too few at 0.06, and
-            from 0.1 on an edit harms other answers more than necessary.
+            by up to rate ||k||_1 in each of d coordinates. On the demo model, 25 steps are too few at 0.06,
+            and from 0.1 on an edit harms other answers more than necessary.
         steps: gradient steps.
-        enough_nats: a fact is done when its loss is below.
-        clamp_steps: largest |Delta_ij|, in first steps; None for no limit. The published limits of FT-L are
-            between a tenth of and four times its learning rate.
+        enough_nats: a fact is done when its loss is below this number of nats.
+        clamp_steps: largest |Delta_ij|, as a multiple of the first step; None for no limit. The published
+            limits of FT-L are between a tenth of and four times its learning rate.
     """
 
     learning_rate_ratio: float = 0.08
@@ -56,9 +55,9 @@ class Tuned:
 
     Attributes:
         change: [d, f] float32, Delta.
-        key: [f, m] float32, keys where the fact's m answer tokens are predicted.
+        key: [f, m] float32, keys at the tokens that predict the fact's m answer tokens.
         loss_nats: mean over answer tokens, before the last step.
-        steps: taken.
+        steps: number of steps taken.
     """
 
     change: Tensor
@@ -68,7 +67,7 @@ class Tuned:
 
 
 def facts_at_once(host: ModelHost, layer: int) -> int:
-    """How many facts fit into memory at once; at least one."""
+    """Number of facts that are trained at once, so that their Deltas fit into memory; at least one."""
     return max(1, NUMBERS_AT_ONCE // host.base_matrix(layer).numel())
 
 
@@ -77,7 +76,7 @@ def tune(host: ModelHost, layer: int, rows: RowTensors, settings: TuningSettings
 
     Args:
         host: the model to edit, as it stands; locked by the caller.
-        layer: whose down projection is tuned.
+        layer: the layer whose down projection is tuned.
         rows: of n groups, without subjects.
         settings: of the tuning.
 
@@ -109,7 +108,7 @@ def tune(host: ModelHost, layer: int, rows: RowTensors, settings: TuningSettings
 
 
 def _rates(host: ModelHost, layer: int, rows: RowTensors, n: int, settings: TuningSettings) -> Tensor:
-    """[n]: learning rates, from key and value where each group's first answer begins."""
+    """[n]: learning rates, from key and value at the token before the first answer of each group."""
     site = keys_and_values(host, layer, replace(rows, subject_at=rows.first))
     each = site.values.norm(dim=1) / (site.keys.abs().sum(1) * site.values.shape[1] ** 0.5)
     first = [int((rows.group == group).nonzero()[0, 0]) for group in range(n)]

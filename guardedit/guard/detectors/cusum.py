@@ -11,7 +11,7 @@ class Cusum:
 
     S_0 = 0,  S_t = max(0, S_{t-1} + x_t - target - slack),  alarm when S_t > threshold.
 
-    Use it for many small rises of which none is worth an alarm alone, such as the growth of log perplexity
+    Use it for many small rises, none of which is worth an alarm alone, such as the growth of log perplexity
     per epoch. The level is fixed: a running mean would follow the rise that is to be detected.
 
     Args:

@@ -9,10 +9,10 @@ from guardedit.core.errors import GuardError
 
 
 class Detector(Protocol):
-    """Takes one number after the other and raises an alarm when their level has risen.
+    """Takes numbers one by one and raises an alarm when their level has risen.
 
     Deterministic and independent of time: equal numbers in equal order give equal states. An alarm stays
-    until `reset`. Only a rise raises it; falling perplexity is no harm.
+    until `reset`. Only a rise raises an alarm; falling perplexity is harmless.
     """
 
     @property

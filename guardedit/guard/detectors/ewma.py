@@ -14,7 +14,7 @@ class Ewma:
     z_0 = target,  z_t = (1 - w) z_{t-1} + w x_t,
     alarm when z_t - target > L sigma sqrt(w / (2 - w) (1 - (1 - w)^{2t})).
 
-    Use it beside CUSUM: it forgets, so an old rise without a breach counts less than a new one, and its value
+    Use it beside CUSUM. It forgets, so an old rise without a breach counts less than a new one, and its value
     is the current growth per epoch.
 
     Args:

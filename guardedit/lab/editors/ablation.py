@@ -1,4 +1,4 @@
-"""The effect of each part of the default editor: the same edits, made with one part left out at a time."""
+"""Measures the effect of each part of the default editor: the same edits with one part left out each time."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class Ablation:
     """One change to the editor.
 
     Attributes:
-        name: in tables and on the command line.
+        name: name in tables and on the command line.
         setup: full setup -> changed setup.
         case: full case -> what the editor is given.
     """
@@ -104,12 +104,12 @@ def ablate(
     """One result per ablation, named after it and measured by `compare` on the same cases.
 
     Args:
-        setup: of the unchanged editor.
+        setup: setup of the unchanged editor.
         cases: vetted.
-        texts: for the perplexity.
+        texts: texts for measuring perplexity.
         plan: how much to measure.
-        ablations: in order.
-        registry: of methods; default: all that are registered.
+        ablations: ablations in order.
+        registry: registry of methods; default: all that are registered.
         tell: progress.
     """
     results = []

@@ -1,4 +1,4 @@
-"""Each edit by itself on the base model, measured before the next one is made."""
+"""Measures each edit by itself on the base model."""
 
 from __future__ import annotations
 
@@ -26,10 +26,10 @@ class SingleEditScores:
         edits: number of edits attempted.
         refused: declined by the method, or impossible to fold. Their answers count as wrong.
         counts: answers over all edits.
-        perplexity_ratio: over the base model's; mean over edits.
+        perplexity_ratio: perplexity over the base model's; mean over edits.
         worst_perplexity_ratio: the largest.
-        seconds_per_edit: of the method, without the questions.
-        bytes_per_edit: of the payload.
+        seconds_per_edit: seconds of the method, without the questions.
+        bytes_per_edit: bytes of the payload.
         reasons: fact id -> why it was refused.
     """
 
@@ -55,8 +55,8 @@ def edit_alone(
 
     Args:
         editor: the method.
-        cases: on different subjects when `at_once`.
-        examiner: of the base model.
+        cases: cases on different subjects when `at_once`.
+        examiner: examiner of the base model.
         at_once: propose all edits in one call. Only for methods whose edits do not depend on the other edits
             of the call.
         tell: progress.

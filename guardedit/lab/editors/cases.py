@@ -1,7 +1,7 @@
-"""Test cases for editors: one edit each, with all questions to ask after it.
+"""Defines test cases for editors: one edit each, with all questions to ask after it.
 
-Plain records. `world_facts` and `given_facts` make the cases; `vetted` removes the questions that the base
-model does not answer as expected, so that a rate over no questions becomes NaN later.
+Plain records. `world_facts` and `given_facts` make the cases. `vetted` removes the questions that the base
+model does not answer as expected. A share of no questions is NaN.
 """
 
 from __future__ import annotations
@@ -14,9 +14,9 @@ from guardedit.core.fact import Fact
 from guardedit.core.probe import Question
 from guardedit.guard.catalogue import KnownQuestion
 
-#: Prompt -> likely answers in, prompt -> answer out: `models.text.guessing.complete_guessed` of a host.
+#: (prompt -> likely answers) -> (prompt -> answer), as `models.text.guessing.complete_guessed` for a host.
 Ask = Callable[[Mapping[str, Sequence[str]]], dict[str, str]]
-#: Minimum length of a word that stands for a whole name.
+#: Minimum length of a word that is used as an alias of a whole name.
 SHORTEST_ALIAS = 4
 
 
@@ -33,15 +33,15 @@ class PortabilityQuestion:
     """A question whose answer follows from an edit.
 
     It counts only if the base model answers `base_prompt`, the same question about the old fact, with
-    `base_answer`: an edit is not responsible for an inference that the base model cannot make either (the
+    `base_answer`. An edit is not expected to enable an inference that the base model cannot make (the
     condition queries of RippleEdits, Cohen et al. 2023, arXiv:2307.12976).
 
     Attributes:
         kind: form of the question.
         prompt: to ask after the edit.
-        answer: that follows from the edit.
+        answer: answer that follows from the edit.
         base_prompt: to ask the base model.
-        base_answer: expected from the base model; empty: its answer to the fact's own prompt.
+        base_answer: answer expected from the base model; empty: its answer to the fact's own prompt.
     """
 
     kind: PortabilityKind
@@ -81,8 +81,8 @@ def vetted(cases: Sequence[EditCase], ask: Ask) -> list[EditCase]:
     left out.
 
     Args:
-        cases: as they were made.
-        ask: the base model.
+        cases: all cases.
+        ask: asks the base model.
     """
     guesses: dict[str, list[str]] = {}
     for prompt, answer in (pair for case in cases for pair in _expectations(case)):
@@ -135,9 +135,9 @@ def portability_questions(
 
     Args:
         fact: to edit.
-        wording: of the question, with the subject filled in; unseen if there is such a wording.
+        wording: wording of the question, with the subject filled in; unseen if there is such a wording.
         names: all subjects, so that no alias is ambiguous.
-        aside: a known fact about another subject that is stated before the question; None: no such question.
+        aside: a known fact about another subject, stated before the question; None: no question in a text.
     """
     questions = []
     alias = alias_of(fact.key.subject, names)

@@ -1,4 +1,4 @@
-"""Compare editing methods on the same facts: each edit alone, and all edits in sequence."""
+"""Compares editing methods on the same facts: each edit alone, and all edits in sequence."""
 
 from __future__ import annotations
 
@@ -53,10 +53,10 @@ class MethodResult:
     """The measurements of one method.
 
     Attributes:
-        name: with its filters, such as `memit+rect`.
-        card: of the method with its filters; None when it could not be built.
+        name: name with its filters, such as `memit+rect`.
+        card: card of the method with its filters; None when it could not be built.
         alone: single edits; None when not requested or not reached.
-        points: of the sequence.
+        points: points of the sequence.
         problem: why it ended early; empty when it did not.
     """
 
@@ -86,12 +86,12 @@ def compare(
     """Measure one method after the other. A method that fails is reported with its problem.
 
     Args:
-        setup: of the base model.
+        setup: setup of the base model.
         methods: names in the registry.
         cases: vetted, the same for all methods; the first `plan.single` and `plan.sequential` are edited.
-        texts: for the perplexity; no text that a method uses.
+        texts: texts for measuring perplexity; no text that a method uses.
         plan: how much to measure.
-        registry: of methods; default: all that are registered.
+        registry: registry of methods; default: all that are registered.
         tell: progress.
     """
     setup = without_test_questions(setup, cases)

@@ -1,4 +1,4 @@
-"""Test cases from a corrections file, with further questions from the model's probe set."""
+"""Makes test cases from a corrections file, with further questions from the model's probe set."""
 
 from __future__ import annotations
 
@@ -50,8 +50,8 @@ def read_corrections(path: Path) -> list[Correction]:
 def split_paraphrases(correction: Correction) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """(wordings for the method, wordings for testing generalization).
 
-    The method always gets the prompt. The second half of the paraphrases, including the middle one, is for
-    testing; so of CounterFact's two paraphrases the method gets one.
+    The method always gets the prompt. The second half of the paraphrases, including the middle one, is used
+    for testing. So of CounterFact's two paraphrases the method gets one.
 
     >>> c = Correction(id="1", subject="S", prompt="{} is", target_new="T", paraphrases=("a {}", "b {}"))
     >>> split_paraphrases(c)
@@ -65,9 +65,9 @@ def split_paraphrases(correction: Correction) -> tuple[tuple[str, ...], tuple[st
 def given_cases(corrections: Sequence[Correction], probes: ProbeSet, *, seed: int) -> list[EditCase]:
     """One case per correction.
 
-    Questions come from the probe set, so relations need the probe set's names. Other facts of the subject
-    must stay unchanged. Locality is tested on subjects that no correction names, first with the same
-    relation. Questions are sampled by the hash of seed and prompt.
+    Questions come from the probe set, so the corrections must name relations as the probe set does. Other
+    facts of the subject must stay unchanged. Locality is tested on subjects that no correction names, first
+    with the same relation. Questions are sampled by the hash of seed and prompt.
     """
     edited = {normalise(c.subject) for c in corrections}
     others = sorted(

@@ -1,6 +1,6 @@
-"""How the speed of the default editor depends on the batch, the model's width and the length of the texts.
+"""Measures how the default editor's speed depends on batch size, model width and text length.
 
-Every measurement stands beside the plain editor on the same model and facts.
+Every measurement is compared with the plain editor on the same model and facts.
 """
 
 from __future__ import annotations
@@ -32,9 +32,9 @@ BATCH, PLAIN = 16, 2
 COUNTED = 64
 #: Decoder layers of the random models, and the width of an attention head.
 LAYERS, HEAD = 6, 64
-#: Repeated before a wording until the text is long enough.
+#: The text that is repeated before a wording until it is long enough.
 FILLER = "Much has been written about this, and more will be."
-#: Takes what is being measured.
+#: Called with the name of the current measurement.
 Tell = Callable[[str], None]
 
 
@@ -45,9 +45,9 @@ class SpeedPoint:
     Attributes:
         varied: `batch`, `width` or `tokens before`.
         at: its value.
-        edits_per_second: of the default editor.
-        plain_edits_per_second: of the plain editor.
-        ratio: of the two.
+        edits_per_second: rate of the default editor.
+        plain_edits_per_second: rate of the plain editor.
+        ratio: ratio of the two rates.
         gigaflops_per_edit: counted matrix operations of the default editor; NaN for more than `COUNTED`
             facts.
     """

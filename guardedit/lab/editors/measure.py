@@ -1,4 +1,4 @@
-"""Score a set of edits: freely generated answers, compared as a whole, and perplexity on ordinary text."""
+"""Scores a set of edits: freely generated answers, compared as a whole, and perplexity on ordinary text."""
 
 from __future__ import annotations
 
@@ -38,12 +38,12 @@ class EditQuestion:
     """One question to ask after an edit.
 
     Attributes:
-        measure: in which the answer counts.
+        measure: measure in which the answer counts.
         fact: id of the edited fact to which the question belongs.
         prompt: the question.
         wanted: the correct answer.
         old: the base model's answer, which is the likeliest wrong one; empty when it equals `wanted`.
-        kind: of a portability question.
+        kind: kind of a portability question.
     """
 
     measure: Measure
@@ -87,7 +87,7 @@ def questions(
 
     Args:
         cases: edits that were made.
-        edited: keys of all facts edited so far. Their old answers are not tested for locality.
+        edited: keys of all facts edited so far. They are not asked as facts that must be unchanged.
         most: most questions per measure, evenly spaced over the cases; None: all. The edits' own prompts
             are always all asked.
     """
@@ -174,8 +174,8 @@ class Examiner:
 
     Attributes:
         host: unpatched.
-        fold: of the edits.
-        texts: for the perplexity.
+        fold: fold of the edits.
+        texts: texts for measuring perplexity.
         base: log-probabilities of the texts under the base model.
     """
 
@@ -186,7 +186,7 @@ class Examiner:
 
     @staticmethod
     def of(host: ModelHost, fold: Fold, texts: Sequence[str]) -> Examiner:
-        """Measures the base model on `texts`."""
+        """An examiner for one base model, whose perplexity is measured on `texts` here."""
         return Examiner(host, fold, tuple(texts), host.token_logprobs(texts))
 
     def examine(self, edits: Sequence[WeightEdit], asked: Sequence[EditQuestion]) -> tuple[list[bool], float]:

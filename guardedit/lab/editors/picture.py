@@ -1,4 +1,4 @@
-"""The picture of a comparison: six curves over the number of edits, one line per method."""
+"""Draws a comparison: six panels over the number of edits, with one line per method."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _LEAST, _MOST = 0.1, 1000.0
 
 
 class _Panel(NamedTuple):
-    """What one panel shows of each point."""
+    """One panel: its title and the value that it shows of each point."""
 
     title: str
     value: Callable[[SequencePoint], float]

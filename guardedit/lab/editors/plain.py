@@ -1,8 +1,8 @@
-"""The baseline for speed: the same edits, computed the way reference code computes them.
+"""The baseline for speed: computes the same edits in the way of published reference code.
 
-One fact at a time, the whole model from the first token to every logit of every position, and a fixed number
-of steps (Meng et al. 2022 and 2023, `compute_z` in their code). Rows, loss, directions and settings are those
-of the default editor, so only the way of computing differs.
+It edits one fact at a time, runs the whole model from the first token to every logit of every position, and
+takes a fixed number of steps (Meng et al. 2022 and 2023, `compute_z` in their code). Rows, loss, directions
+and settings are those of the default editor, so only the computation differs.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""A comparison as JSON data and as the rows of two tables."""
+"""Converts a comparison to JSON data and to the rows of two tables."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def problems(results: Sequence[MethodResult]) -> list[str]:
 
 
 def _rounded(row: dict[str, Any]) -> dict[str, Any]:
-    """Shares have three decimals: a few hundred questions resolve no more."""
+    """The shares rounded to three decimals, since a few hundred questions give no higher precision."""
     return {
         **{name: round(row[name], 3) for name in SHARES},
         "perplexity": round(row["perplexity_ratio"], 4),

@@ -1,4 +1,4 @@
-"""Edits in sequence: each batch is made with all earlier edits live, and all facts are asked afterwards."""
+"""Measures edits in sequence: each batch is made with all earlier edits live, then all facts are asked."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ class SequencePoint:
 
     Attributes:
         edits: attempted so far.
-        refused: of these, without an edit in the model.
+        refused: number of these without an edit in the model.
         counts: answers over all edits so far.
         retention: reliability of the first batch.
-        newest: reliability of the newest edits, as many as a batch.
-        perplexity_ratio: over the base model's.
+        newest: reliability of the newest edits; their number is that of a batch.
+        perplexity_ratio: perplexity over the base model's.
         capacity_ratio: live keys over the effective free rank, in the fullest layer.
-        seconds_per_edit: of the method, over all edits so far.
-        bytes_per_edit: of the live payloads, over the facts in them.
+        seconds_per_edit: seconds of the method, over all edits so far.
+        bytes_per_edit: bytes of the live payloads, over the facts in them.
     """
 
     edits: int
@@ -82,8 +82,8 @@ def edit_in_sequence(
 
     Args:
         editor: the method.
-        cases: in order.
-        examiner: of the base model.
+        cases: cases in order.
+        examiner: examiner of the base model.
         batch: most edits proposed at once, and the number of edits in `retention` and `newest`.
         checkpoints: numbers of edits after which to ask, ascending, at most `len(cases)`.
         most: most questions per measure at a checkpoint; None: all. The edits' own prompts are all asked.

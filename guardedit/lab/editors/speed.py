@@ -1,4 +1,4 @@
-"""Speed of the default editor, beside the plain editor and other methods, on the same facts in one run."""
+"""Measures the speed of the default editor, the plain editor and other methods, on the same facts."""
 
 from __future__ import annotations
 
@@ -36,8 +36,8 @@ class Speed:
     """The speed and success of one editor.
 
     Attributes:
-        edits: made. Refused ones count as wrong below.
-        seconds: for all of them.
+        edits: number of edits made. Answers of refused ones count as wrong.
+        seconds: seconds for all of them.
         edits_per_second: facts over seconds.
         efficacy: share of own prompts answered with the target, with all edits in the model.
         generalization: the same for unseen wordings.
@@ -77,9 +77,9 @@ def measure(setup: Setup, editor: MethodEditor, cases: Sequence[EditCase], *, ra
     """Propose all cases at once, timed; repeat it to count operations; then ask.
 
     Args:
-        setup: of the editor.
+        setup: setup of the editor.
         editor: its edits must not depend on live edits.
-        cases: on different subjects.
+        cases: cases on different subjects.
         rate: operations per second of the machine.
     """
     groups = [group_of(case) for case in cases]
@@ -144,12 +144,12 @@ def compare_speed(
     others: Mapping[str, MethodEditor] = MappingProxyType({}),
     tell: Callable[[str], None] = lambda _: None,
 ) -> dict[str, Any]:
-    """Measure the editor on `batch` facts, and the plain editor on the first `plain` of them.
+    """Measure the default editor on `batch` facts, and the plain editor on the first `plain` of them.
 
     Args:
-        setup: of all editors.
+        setup: setup of all editors.
         editor: the default one.
-        cases: on different subjects.
+        cases: cases on different subjects.
         batch: number of facts for the editor.
         plain: number of facts for the plain editor.
         others: further methods by name, also on `batch` facts.

@@ -1,4 +1,4 @@
-"""Where the time of a proposal goes, by Python's profiler."""
+"""Measures with Python's profiler which parts of a proposal take how much time."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def time_shares(propose: Callable[[], object]) -> dict[str, float]:
     profile.runcall(propose)
     seconds, total = defaultdict[CodeType, float](float), 0.0
     for entry in profile.getstats():
-        # Not the longest total time: nested calls of one function can sum to more than the whole.
+        # Not the largest total time: for nested calls of one function it can exceed the time of the whole.
         total += entry.inlinetime
         if isinstance(entry.code, CodeType):
             seconds[entry.code] += entry.totaltime

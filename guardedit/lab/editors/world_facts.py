@@ -1,4 +1,4 @@
-"""Test cases from the demo model's world: a known fact gets another object of its relation."""
+"""Makes test cases from the demo model's world: a known fact gets another object of its relation."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def world_cases(world: World, *, count: int, seed: int) -> list[EditCase]:
     Args:
         world: only facts that the model knows, see `zoo.probes.known_world`.
         count: number of cases.
-        seed: of every random choice.
+        seed: seed of every random choice.
 
     Raises:
         UsageError: when the world has fewer facts to edit.

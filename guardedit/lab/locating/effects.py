@@ -1,4 +1,4 @@
-"""Averages of indirect effects, by kind of token and layer."""
+"""Averages indirect effects, by kind of token and layer."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""A small trace: only the effect of MLPs at the subject's last token, by layer.
+"""Runs a small trace: only the effect of MLPs at the subject's last token, by layer.
 
-This effect is the argument for editing the layer where it peaks (Meng et al. 2022, section 2.2). The sweep
-shows it beside the results of editing. It costs at most a sixth of a whole trace.
+This effect is the reason given for editing the layer where it peaks (Meng et al. 2022, section 2.2). The
+sweep shows it beside the results of editing. The small trace costs at most a sixth of a whole one.
 """
 
 from __future__ import annotations

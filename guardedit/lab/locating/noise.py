@@ -1,4 +1,4 @@
-"""The Gaussian noise that corrupts a subject's token embeddings."""
+"""Draws the Gaussian noise that corrupts a subject's token embeddings."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The picture of a trace: a heat map for each part, and the effects with MLPs or attention severed."""
+"""Draws a trace: a heat map for each part, and the effects with MLPs or attention severed."""
 
 from __future__ import annotations
 

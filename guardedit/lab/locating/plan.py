@@ -1,4 +1,4 @@
-"""The restorations to run for one fact, and how their scores become effects by kind of token and layer."""
+"""Plans the restorations of one fact, and turns their scores into effects by kind of token and layer."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ def effects_of(
         tokenized: the fact.
         plan: its restorations.
         measured: the effect of each restoration.
-        layers: of the model.
+        layers: number of layers of the model.
     """
     by_token: dict[str, Array] = {}
     for step, effect in zip(plan, measured, strict=True):

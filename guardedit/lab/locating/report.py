@@ -1,4 +1,4 @@
-"""A trace as JSON data, as table rows and as a summary."""
+"""Converts a trace to JSON data, table rows and a summary."""
 
 from __future__ import annotations
 

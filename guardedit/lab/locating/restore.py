@@ -1,4 +1,4 @@
-"""Forward passes with a corrupted subject in which some states are restored from a clean pass."""
+"""Runs forward passes with a corrupted subject in which some states are restored from a clean pass."""
 
 from __future__ import annotations
 
@@ -38,8 +38,8 @@ class Restoration:
     Attributes:
         tokens: positions whose states come from the clean run.
         clean: modules whose outputs are restored there.
-        frozen: modules whose output at the subject's last token stays as in the corrupted run. A module that
-            is also in `clean` is frozen at that token.
+        frozen: modules whose output at the subject's last token stays as in the corrupted run, even if the
+            module is also in `clean`.
     """
 
     tokens: tuple[int, ...]
@@ -48,7 +48,7 @@ class Restoration:
 
 
 class NoisyRuns:
-    """Clean and corrupted runs of facts of equal length, and restored runs on demand.
+    """Clean and corrupted runs of facts with the same number of tokens, and restored runs on demand.
 
     Args:
         host: the model; its lock is held during every pass.

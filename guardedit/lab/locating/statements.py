@@ -1,4 +1,4 @@
-"""The facts to trace: their file, their tokens, and whether the model answers them."""
+"""Reads and tokenizes the facts to trace, and checks whether the model answers them."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class Statement:
     Attributes:
         prompt: contains the subject and ends where the answer begins.
         subject: as it is written in the prompt.
-        answer: without a leading space.
+        answer: the answer, without a leading space.
         at: characters [start, end) of the subject in `prompt`; None: searched for.
     """
 

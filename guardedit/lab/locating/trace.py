@@ -1,7 +1,7 @@
-"""Causal tracing: which single states, restored in a run with a corrupted subject, restore the answer.
+"""Causal tracing: finds the states that bring the answer back when they are restored in a corrupted run.
 
 Source: Meng et al. 2022, "Locating and Editing Factual Associations in GPT", section 2 and appendix B.
-A diagnostic: Hase et al. 2023 found that it does not predict which layer is best to edit.
+Use it as a diagnostic only: Hase et al. 2023 found that it does not predict which layer is best to edit.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ class TraceSettings:
 
     Attributes:
         count: most facts to trace.
-        seed: of the choice of facts and of the noise.
+        seed: seed of the choice of facts and of the noise.
         window: number of consecutive MLPs or attentions restored together; None: `usual_window`.
         noisy_rows: rows with different noise over which a probability is averaged.
         noise: standard deviation of the noise over that of the subjects' token embeddings.
@@ -49,8 +49,8 @@ class Trace:
     Attributes:
         facts: number of facts traced.
         skipped: number of facts left out because the model does not answer them.
-        layers: of the model.
-        window: of MLPs and attentions.
+        layers: number of layers of the model.
+        window: number of MLPs or attentions restored together.
         sigma: standard deviation of the noise.
         clean: mean probability without noise.
         corrupted: mean probability with a corrupted subject.
@@ -84,13 +84,13 @@ def trace(
 ) -> Trace:
     """Trace a sample of statements.
 
-    The scale of the noise comes from all statements. They are tried in a seeded order until the model has
-    answered `count` of them; those it does not answer count as skipped.
+    The scale of the noise is computed from all statements. They are tried in a seeded order until the model
+    has answered `count` of them. Statements that it does not answer count as skipped.
 
     Args:
         host: the model, left unchanged.
         statements: facts that it may know.
-        settings: of the trace.
+        settings: settings of the trace.
         tell: progress; takes restorations done and in total.
 
     Raises:

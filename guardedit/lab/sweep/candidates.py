@@ -1,4 +1,4 @@
-"""The candidates of a sweep: layers to edit, and values of an editor's settings."""
+"""Lists the candidates of a sweep: layers to edit, and values of an editor's settings."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from guardedit.editing.edit_card import KINDS, SettingValue
 
 #: Layers of a window.
 WINDOW = 3
-#: Setting -> factors on its value. Few and coarse: a few dozen facts cannot resolve finer steps.
+#: Setting -> factors on its value. Few and coarse, because a few dozen facts cannot distinguish finer steps.
 EDIT_GRID: Mapping[str, tuple[float, ...]] = MappingProxyType(
     {
         "learning_rate_ratio": (0.5, 2.0),

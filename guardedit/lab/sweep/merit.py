@@ -1,4 +1,4 @@
-"""The merit of a candidate of the sweep, as a pure function of its measurements."""
+"""Computes the merit of a candidate of the sweep, as a pure function of its measurements."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 #: Minimum shares of single edits for a candidate to be usable.
 USABLE = (("efficacy", 0.9), ("other_subject", 0.97), ("same_subject", 0.92))
-#: Merit lost per percent of perplexity: a batch of 24 edits that costs 2 % has to answer one fact more.
+#: Merit lost per percent of perplexity: to offset 2 %, a batch of 24 edits has to answer one more fact.
 PERCENT_PRICE = 0.02
 
 
@@ -22,8 +22,8 @@ class Shares:
         unseen: the same for wordings that the method was not given.
         other_subject: share of unchanged answers about subjects that are never edited.
         same_subject: share of unchanged answers about other facts of the edited subjects.
-        perplexity_ratio: on ordinary text, over the base model's; the mean over edits if each is alone.
-        seconds_per_edit: of the method, without the questions.
+        perplexity_ratio: perplexity on ordinary text over the base model's; mean over edits if each is alone.
+        seconds_per_edit: seconds of the method, without the questions.
         refused: edits that the method declined. Their answers count as wrong.
     """
 
@@ -38,7 +38,7 @@ class Shares:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Score:
-    """The same facts edited in both ways."""
+    """The results for the same facts, edited each alone and all together."""
 
     alone: Shares
     together: Shares
@@ -59,9 +59,9 @@ def merit(score: Score) -> Merit:
     `PERCENT_PRICE` for each percent by which perplexity rises. Edits are served together, and the best layer
     for single edits may be the worst for many.
 
-    A measure without questions is left out; all candidates lack the same ones. There is no merit if no edit
-    took hold, or if other subjects or perplexity are not numbers. Speed does not count, because the result
-    would depend on the machine.
+    A measure without questions is left out; this is the same for all candidates. There is no merit if no edit
+    succeeded, or if the value for other subjects or perplexity is not finite. Speed does not count, because
+    the result would depend on the machine.
 
     >>> good = Shares(efficacy=1.0, unseen=1.0, other_subject=1.0, same_subject=1.0, perplexity_ratio=1.01)
     >>> merit(Score(alone=good, together=good))
@@ -81,7 +81,7 @@ def merit(score: Score) -> Merit:
 
 
 def better(one: Merit, other: Merit, *, gain: float = 0.0) -> bool:
-    """Whether only `one` is usable, or both are equally usable and `one` is worth more by over `gain`.
+    """Whether only `one` is usable, or usability is equal and the value of `one` is larger by over `gain`.
 
     >>> better(Merit(True, 0.5), Merit(False, 0.9)), better(Merit(False, 0.1), Merit(False, math.nan))
     (True, True)

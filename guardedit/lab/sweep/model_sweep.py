@@ -1,4 +1,4 @@
-"""A sweep on the model of a home folder: what is checked before it, the run, and the edit card after it."""
+"""Runs a sweep on the model of a home folder, with the checks before it and the edit card after it."""
 
 from __future__ import annotations
 
@@ -26,14 +26,14 @@ from guardedit.settings import Settings
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModelSweep:
-    """A sweep and what follows from it.
+    """The result of a sweep, and the edit card made from it.
 
     Attributes:
         result: every candidate and the best one.
-        effects: of causal tracing, by layer; None where the model answers nothing that could be traced.
+        effects: tracing effects by layer; None where the model answers nothing that could be traced.
         card: the edit card with the best candidate. Not written yet.
-        facts: how many were edited.
-        already_known: facts left out because the model answers them with their targets already.
+        facts: number of facts that were edited.
+        already_known: number of facts left out because the model already answers them with their targets.
     """
 
     result: SweepResult
@@ -44,7 +44,7 @@ class ModelSweep:
 
 
 def check_sweep(settings: Settings, method: str, trace: Path | None, *, write: bool) -> None:
-    """Check what would otherwise fail, or do harm, at the end of a sweep.
+    """Check before a sweep for problems that would otherwise appear, or do harm, only at its end.
 
     Raises:
         UsageError: an unknown method or one that is trained for its layers, a trace that cannot be read, or
@@ -78,16 +78,16 @@ def sweep_model(
 
     Args:
         settings: names the model.
-        policy: what its editing section sets is not varied.
-        cases: to edit.
-        texts: for the perplexity.
-        method: as the registry knows it.
-        layers: that may be edited; None: all.
+        policy: settings that its editing section sets are not varied.
+        cases: cases to edit.
+        texts: texts for measuring perplexity.
+        method: name in the registry.
+        layers: layers that may be edited; None: all.
         vary: also vary the method's settings at the best place.
-        seed: of sampling and of the noise.
+        seed: seed of sampling and of the noise.
         trace: output of `guardedit locate trace --output json`; None: a small trace is made.
         tell: progress.
-        warn: gets a sentence where there is no trace to compare with.
+        warn: called with a sentence if there is no trace to compare with.
 
     Raises:
         EditError: no layer takes any edit.
@@ -105,7 +105,7 @@ def sweep_model(
 
 
 def base_change(settings: Settings) -> str:
-    """What the next start will say about changed parts of the base, such as a new edit card; "" for none."""
+    """The next start's error about changed parts of the base, such as a new edit card; "" for none."""
     try:
         assembly.require_unchanged_base(settings)
     except WrongBaseModel as changed:

@@ -1,4 +1,4 @@
-"""The picture of a sweep: the tracing effect of each layer, above the results of editing there."""
+"""Draws a sweep: the tracing effect of each layer, above the results of editing there."""
 
 from __future__ import annotations
 
@@ -104,7 +104,7 @@ def _places(axes: Any, result: SweepResult) -> None:
 
 
 def _legend(axes: Any, *, windows: bool) -> None:
-    """Explains bars and lines, including kinds that this sweep happens not to have."""
+    """Add a legend of bars and lines, including kinds that do not occur in this sweep."""
     from matplotlib.lines import Line2D
     from matplotlib.patches import Patch
 

@@ -1,4 +1,4 @@
-"""A sweep as JSON data, as table rows, and as an edit card."""
+"""Converts a sweep to JSON data, table rows, and an edit card."""
 
 from __future__ import annotations
 
@@ -60,11 +60,11 @@ def card_of(
     """The edit card: the best single layer for methods of one layer, the best place for the others.
 
     Args:
-        result: of the sweep.
-        trace: to be recorded beside it.
+        result: result of the sweep.
+        trace: trace to record in the card.
         base_sha256: digest of the base model.
         about: method, facts and seed.
-        layers: over which methods spread an edit, if the sweep cannot decide that.
+        layers: layers over which methods spread an edit, if the sweep cannot decide that.
     """
     single = result.best.place if math.isnan(result.single.merit.value) else result.single.place
     return EditCard(

@@ -1,4 +1,4 @@
-"""Run a sweep: edit the same facts at every place and with every changed setting."""
+"""Runs a sweep: edits the same facts at every place and with every changed setting."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from guardedit.models.weights.fold import Fold
 
 #: Takes the current activity, candidates done, and candidates in total.
 Tell = Callable[[str, int, int], None]
-#: Settings that the fold has as well. It must fold an edit with the values with which the edit was made.
+#: Settings that the fold uses too. It must fold an edit with the values that the edit was made with.
 _FOLDED = ("background_weight", "ridge")
 
 
@@ -32,7 +32,7 @@ class SweepRequest:
 
     Attributes:
         method: name in the registry.
-        layers: that may be edited.
+        layers: layers that may be edited.
         vary: also try other values of the settings.
         fixed: "edit" and "joint" -> settings that are not varied, because the policy sets them.
     """
@@ -55,11 +55,11 @@ def sweep(
     """Edit the cases with every candidate: each case alone in the model, and all cases together.
 
     Args:
-        setup: with second moments of all requested layers. The sweep starts from its settings.
+        setup: setup with second moments of all requested layers. The sweep starts from its settings.
         request: what to sweep.
         cases: vetted, preferably on different subjects.
-        texts: for the perplexity.
-        registry: of methods; default: all that are registered.
+        texts: texts for measuring perplexity.
+        registry: registry of methods; default: all that are registered.
         tell: progress.
 
     Raises:
@@ -112,7 +112,7 @@ def card_of_method(registry: Registry, name: str) -> MethodCard:
 
 def setup_at(setup: Setup, place: EditPlace, changed: ChangedSettings) -> Setup:
     """The setup of a candidate. Its fold uses the settings with which its edits are made."""
-    # A value has the type of its default: `grid` keeps the type, and edit cards are checked for it.
+    # Each value has the type of its default: `grid` keeps the type, and edit cards are checked for it.
     edit, joint = dict[str, Any](changed.edit), dict[str, Any](changed.joint)
     settings = replace(setup.settings, **edit)
     fold = setup.fold

@@ -1,4 +1,4 @@
-"""The search of a sweep: the order in which candidates are tried, and which one is kept."""
+"""Searches the candidates of a sweep: decides in which order they are tried, and which one is kept."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from guardedit.editing.edit_card import SettingValue
 from guardedit.lab.sweep.candidates import ChangedSettings, EditPlace
 from guardedit.lab.sweep.merit import Merit, Score, better, merit
 
-#: A changed setting must gain this much merit to be kept: with a few dozen facts less is chance.
+#: A changed setting must gain this much merit to be kept. With a few dozen facts, a smaller gain is chance.
 GAIN = 0.01
 
 #: The reason when no place has merit and none has a problem.
@@ -28,9 +28,9 @@ class CandidateResult:
 
     Attributes:
         place: the edited layers.
-        settings: that differ from those at the start.
-        score: of its edits.
-        seconds: that it took, with all questions.
+        settings: settings that differ from those at the start.
+        score: score of its edits.
+        seconds: seconds that it took, with all questions.
         problem: why it ended early; empty when it did not.
     """
 
@@ -42,7 +42,7 @@ class CandidateResult:
 
     @property
     def merit(self) -> Merit:
-        """Of the score."""
+        """The merit of the score."""
         return merit(self.score)
 
 
@@ -68,7 +68,7 @@ class SweepResult:
 
 
 def search(places: Sequence[EditPlace], grid: Grid, measure: MeasureCandidate) -> SweepResult:
-    """Try every place, then at the best one each setting in turn. A gain is kept for the next setting.
+    """Try every place, then each setting in turn at the best place. A changed setting that gains is kept.
 
     Raises:
         EditError: when no place has merit; names a reason.

@@ -1,4 +1,4 @@
-"""Tracing effects by layer, from a file or measured, and their rank correlation with the merit of editing.
+"""Reads or measures tracing effects by layer, and computes their rank correlation with the merit of editing.
 
 Hase et al. 2023, "Does Localization Inform Editing?" (arXiv:2301.04213), found hardly any correlation. So the
 sweep shows the trace and never uses it to decide.
@@ -108,5 +108,5 @@ def _ranks(values: Sequence[float]) -> Any:
 
 
 def _numbers(values: Sequence[float | None]) -> tuple[float, ...]:
-    """JSON has null for NaN."""
+    """The numbers, with NaN for JSON's null."""
     return tuple(math.nan if value is None else float(value) for value in values)

@@ -88,7 +88,7 @@ def layout_of(model: nn.Module) -> Layout:
 
 
 def read_structure(model: nn.Module) -> Structure:
-    """The layout of a model, and how it was found; for a card the account is empty.
+    """The layout of a model, and how it was found; the account is empty if there is a card.
 
     Raises:
         UnknownLayout: names the architecture, the known ones and what is unclear about this one.

@@ -27,7 +27,7 @@ class ForwardPass:
 
 
 def record_pass(model: Any, *, tokens: int, vocabulary: int) -> ForwardPass:
-    """Run the model on `tokens` different tokens, without dropout and gradients; it is left unchanged."""
+    """Run the model on `tokens` different tokens, without dropout or gradients; it is left unchanged."""
     calls: dict[str, list[Call]] = {}
 
     def recorder(name: str) -> Callable[..., None]:
@@ -38,7 +38,7 @@ def record_pass(model: Any, *, tokens: int, vocabulary: int) -> ForwardPass:
 
         return hook
 
-    # Not from token 0 on: the first tokens are often special, and the padding token's embedding is zero.
+    # Does not start at token 0: the first tokens are often special, and a padding token's embedding is zero.
     ids = torch.linspace(vocabulary // 4, vocabulary - 1, tokens).long()[None]  # [1, tokens]
     handles = [
         module.register_forward_hook(recorder(name), with_kwargs=True)
@@ -57,7 +57,7 @@ def record_pass(model: Any, *, tokens: int, vocabulary: int) -> ForwardPass:
 
 @contextmanager
 def evaluating(model: nn.Module) -> Iterator[None]:
-    """Eval mode for the length of a `with` block; then every module has its previous mode again."""
+    """Eval mode for the length of a `with` block; afterwards every module has its previous mode again."""
     modes = {module: module.training for module in model.modules()}
     model.eval()
     try:

@@ -16,7 +16,7 @@ from guardedit.core.errors import UnknownLayout
 from guardedit.models.layouts.replay import Call, Replay, fixed_to, plus
 from guardedit.models.matrices import is_transposed
 
-#: Relative size below which a difference is rounding: many layers compute their norms in float32.
+#: Relative size below which a difference counts as rounding: many layers compute their norms in float32.
 ROUNDING = 1e-5
 
 
@@ -129,7 +129,7 @@ def _effect(replay: Replay, name: str, change: Tensor) -> Tensor:
 
 
 def _scaled(replay: Replay, name: str) -> str:
-    """For the message: a note on a matrix whose output is multiplied by a number, as in Granite; or ""."""
+    """A note for the message on a matrix whose output is multiplied by a number, as in Granite; or ""."""
     change = _noise(replay.output, seed=3)
     effect = _effect(replay, name, change)
     factor = float((effect * change).sum() / change.square().sum())

@@ -1,7 +1,8 @@
 """Find the layout of a model without a card, from the inputs and outputs of its modules on a few tokens.
 
-Uses how decoder-only language models are built, and no architecture by name. Reports what it found and why.
-An ambiguous model is refused, because an edit of the wrong matrix would only look like a bad edit.
+It relies on how decoder-only language models are built, and on no architecture's name. It reports what was
+found and why. An ambiguous model is refused, because an edit of the wrong matrix would merely look like a bad
+edit.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from guardedit.models.layouts.layer_parts import LayerParts, find_parts
 from guardedit.models.layouts.layout import Layout
 from guardedit.models.layouts.replay import Call, Replay
 
-#: Number of tokens that the model is run on. Which tokens they are does not matter; they differ.
+#: Number of tokens that the model is run on. They must differ; it does not matter which ones they are.
 TOKENS = 6
 #: Errors that the model's own code may raise.
 FOREIGN_ERRORS = (RuntimeError, TypeError, ValueError, AttributeError, KeyError, IndexError)
@@ -31,7 +32,7 @@ class Structure:
 
     Attributes:
         layout: of the model.
-        account: one sentence for people about each finding; empty when the layout is a card.
+        account: one sentence about each finding; empty when the layout is a card.
     """
 
     layout: Layout
@@ -39,9 +40,9 @@ class Structure:
 
 
 def find_structure(model: nn.Module) -> Structure:
-    """Run the model on a few tokens, then copies of single layers on their inputs of that run.
+    """Run the model on a few tokens, then copies of single layers on the inputs that they had in that run.
 
-    Takes one forward pass and some dozen runs of copies of three layers, one at a time, in float64. The
+    This takes one forward pass and a few dozen runs of copies of three layers, one at a time, in float64. The
     model is left unchanged.
 
     Raises:
@@ -89,7 +90,7 @@ def _path_from(model: Any, getter: str) -> str:
 
 
 def _decoder_layers(model: nn.Module, seen: ForwardPass) -> tuple[str, nn.ModuleList]:
-    """The longest list of modules of one class in which the output of each is the input of the next."""
+    """The longest list of modules of one class in which each module's output is the next one's input."""
     chains: dict[str, nn.ModuleList] = {}
     for name, module in model.named_modules():
         # A list inside a layer, such as experts, is not a candidate.

@@ -30,21 +30,21 @@ class DraftMatch(NamedTuple):
     """How far the model agrees with a draft.
 
     Attributes:
-        answer: the model's answer, when it ends before the model leaves the draft; else None.
-        text: what the model generates up to there.
+        answer: the model's answer if it ends before the model departs from the draft; else None.
+        text: the text that the model generates up to that point.
     """
 
     answer: str | None
     text: str
 
     def may_become(self, answer: str) -> bool:
-        """Whether generation from `text` on could still end in `answer`, in other tokens than the draft's."""
+        """Whether generation from `text` on could still give `answer`, in other tokens than the draft's."""
         text = self.text.strip().rstrip("\ufffd")  # the bytes of the last character may be incomplete
         return answer.startswith(text) or (text.endswith(".") and answer == text[:-1].strip())
 
 
 def make_draft(tokenizer: Any, prompt: str, answer: str) -> Draft | None:
-    """The draft; None where the tokenizer merges prompt and answer, so that the prompt's tokens change."""
+    """The draft; None if the tokenizer merges prompt and answer, so that the prompt's tokens change."""
     asked = prompt.rstrip(" ")
     given, row = encode(tokenizer, asked), encode(tokenizer, f"{join(asked, answer)}.")
     if not given or row[: len(given)] != given:
@@ -77,10 +77,10 @@ def match_drafts(
     batch_rows: int,
     device: torch.device | str = "cpu",
 ) -> list[DraftMatch]:
-    """How far the model agrees with each draft, in one forward pass for each `batch_rows` of them.
+    """How far the model agrees with each draft; one forward pass per `batch_rows` drafts.
 
-    Rows are padded on the right, where no earlier token sees it. Batch shapes differ from those of
-    generation, so two tokens whose logits are equal up to rounding may change places.
+    Rows are padded on the right, where no real token attends to the padding. Batch shapes differ from those
+    of generation, so two tokens whose logits are equal up to rounding may change places.
 
     Args:
         model: causal language model in eval mode.
@@ -104,10 +104,10 @@ def match_drafts(
 def _next_tokens(
     model: Any, drafts: Sequence[Draft], *, decoder: str, device: torch.device | str
 ) -> list[list[int]]:
-    """Per draft the most likely token after its prompt and after each token of its answer.
+    """For each draft, the most likely token after its prompt and after each token of its answer.
 
-    The head runs only at these positions: with a large vocabulary, logits of whole prompts would be most of
-    the work.
+    The head runs only at these positions, because with a large vocabulary the logits of whole prompts would
+    be most of the work.
     """
     ids = pad([[*draft.prompt, *draft.answer] for draft in drafts], device=device)  # [B, T]
     hidden = model.get_submodule(decoder)(input_ids=ids, use_cache=False).last_hidden_state  # [B, T, d]

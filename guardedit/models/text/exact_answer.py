@@ -1,4 +1,4 @@
-"""Whether a model would give exactly this answer: one forward pass over prompt and answer, no decoding loop.
+"""Check whether a model would give exactly an answer: one forward pass and no decoding loop.
 
 Consistent with `ModelHost.complete`: the model must generate the answer token by token, and then end it.
 """
@@ -17,8 +17,8 @@ PromptAnswer = tuple[str, str]
 def says(host: LanguageModel, asked: Sequence[PromptAnswer], *, max_new_tokens: int) -> list[bool]:
     """For each (prompt, answer) whether `complete` would give exactly this answer.
 
-    Generates only where one pass does not decide: where the model begins the answer in other tokens than the
-    tokenizer has for it, or where a token spans the end of the prompt and the start of the answer.
+    Text is generated only if one pass does not decide: if the model begins the answer with other tokens than
+    the tokenizer's, or if a token spans the end of the prompt and the start of the answer.
 
     Raises:
         MalformedCorrection, GuardError: as `complete`.
@@ -37,7 +37,7 @@ def says(host: LanguageModel, asked: Sequence[PromptAnswer], *, max_new_tokens: 
 def _matches(
     host: LanguageModel, asked: Sequence[PromptAnswer], max_new_tokens: int
 ) -> dict[PromptAnswer, DraftMatch]:
-    """How far the model agrees with each answer; without those that `make_draft` gives None for."""
+    """How far the model agrees with each answer, for pairs that give a draft and fit into the context."""
     drafts = {}
     for prompt, answer in asked:
         draft = make_draft(host.tokenizer, prompt, answer)

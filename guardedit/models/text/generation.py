@@ -26,15 +26,15 @@ _LAST_WORD = re.compile(r"[^\W\d_]+\Z")
 
 
 def answer_end(text: str, *, final: bool) -> int | None:
-    """Where the answer at the start of `text` ends; None when it continues, or more text is needed to decide.
+    """Index where the answer at the start of `text` ends; None when it goes on or more text is needed.
 
-    An answer ends at a line break, and at a full stop that is followed by white space or by the end.
-    A full stop does not end it after a word of `ABBREVIATIONS` or a single capital letter when a capital
-    letter or digit follows: `St. Louis`, `J. R. R. Tolkien`, `No. 5`. (So `C. It is` is read on, which
-    costs a longer answer, never a lost one.)
+    An answer ends at a line break, and at a full stop that is followed by white space or by the end. A full
+    stop does not end it after a word of `ABBREVIATIONS` or a single capital letter when a capital letter or
+    digit follows: `St. Louis`, `J. R. R. Tolkien`, `No. 5`. (So an answer like `C. It is` is read further: it
+    may get longer, but nothing is lost.)
 
     Args:
-        text: what was generated so far.
+        text: the text generated so far.
         final: no text follows, because the model ended the text or the token limit is reached.
 
     >>> answer_end(" Rome. It", final=False)
@@ -74,8 +74,8 @@ def complete(host: LanguageModel, prompts: Sequence[str], *, max_new_tokens: int
     """Greedy answer to each prompt, up to `answer_end`, without the sign that ends it.
 
     Only prompts of equal length share a batch, so there is no padding and no answer depends on which other
-    prompts are asked. Each different prompt is answered once. A space at a prompt's end is left out, since
-    tokenizers make it part of the answer's first word.
+    prompts are asked. Each different prompt is answered once. Spaces at the end of a prompt are removed,
+    since tokenizers make a space part of the next word.
 
     Raises:
         MalformedCorrection: when a prompt is empty, or does not fit into the context with its answer.
@@ -144,7 +144,7 @@ def append_token(tokenizer: Any, row: list[int], token: int, *, final: bool) -> 
 
 
 def by_length(rows: Sequence[Sequence[int]], *, at_most: int) -> list[list[int]]:
-    """Indices of rows in groups of equal length, shortest first, at most `at_most` a group.
+    """Indices of rows in groups of equal length, shortest first, at most `at_most` per group.
 
     >>> by_length([[1, 2], [3], [4, 5], [6, 7]], at_most=2)
     [[1], [0, 2], [3]]

@@ -1,6 +1,6 @@
-"""Answers with the help of guesses: one forward pass confirms a right guess, generation replaces a wrong one.
+"""Answer with the help of guesses: one forward pass confirms a right guess; else the answer is generated.
 
-`drafts` says how a guess is confirmed.
+`drafts` describes how a guess is confirmed.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from guardedit.models.text.language_model import LanguageModel
 def complete_guessed(
     host: LanguageModel, guesses: Mapping[str, Sequence[str]], *, max_new_tokens: int = 12
 ) -> dict[str, str]:
-    """The answer of `ModelHost.complete` to every prompt, whatever the guesses are.
+    """The answer of `ModelHost.complete` to every prompt, regardless of the guesses.
 
     Args:
         host: the model as it stands, patched or not.
@@ -53,12 +53,12 @@ def complete_drafted(
 
 
 def _confirmed(host: LanguageModel, guesses: Mapping[str, str], max_new_tokens: int) -> dict[str, str]:
-    """By prompt, the answers that one forward pass over prompt and guess determines."""
+    """Prompt -> answer, for the prompts that one forward pass over prompt and guess decides."""
     drafts = {
         prompt: draft
         for prompt, text in guesses.items()
         if (draft := make_draft(host.tokenizer, prompt, text)) is not None
-        # A longer draft could not be generated whole; `complete` refuses a prompt that is too long.
+        # A longer draft could not be generated completely, and `complete` refuses a prompt that is too long.
         and len(draft.answer) < max_new_tokens
         and len(draft.prompt) + max_new_tokens <= host.context
     }

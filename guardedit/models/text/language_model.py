@@ -1,4 +1,4 @@
-"""What scoring and generation need of a loaded model, as a protocol; `ModelHost` has it."""
+"""The protocol of a loaded model that scoring and generation need; `ModelHost` implements it."""
 
 from __future__ import annotations
 
@@ -42,4 +42,4 @@ class LanguageModel(Protocol):
         """Final hidden states [m, d] -> logits [m, vocabulary]."""
 
     def complete(self, prompts: Sequence[str], *, max_new_tokens: int = 12) -> list[str]:
-        """Greedy answers."""
+        """Greedy answer to each prompt."""

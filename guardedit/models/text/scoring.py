@@ -13,7 +13,7 @@ from guardedit.models.text.tokens import encode, pad
 
 
 def token_logprobs(host: LanguageModel, texts: Sequence[str]) -> list[list[float]]:
-    """Per text log p of tokens 2..N in nats, from a float32 log_softmax; empty for one token.
+    """For each text, log p of tokens 2..N in nats, from a float32 log_softmax; empty for one token.
 
     Raises:
         MalformedCorrection: when a text is longer than the context.

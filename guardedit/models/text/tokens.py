@@ -1,6 +1,6 @@
-"""Encode texts as token ids, find subject and answer tokens, and refuse what the context cannot hold.
+"""Encode texts as token ids, find subject and answer tokens, and refuse texts longer than the context.
 
-Uses a tokenizer only through its offset mapping. Does not know the model.
+Tokens are located only by the tokenizer's offset mapping. The model is not needed.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ def encode(tokenizer: Any, text: str, *, context: int | None = None, answer: int
         tokenizer: a fast tokenizer.
         text: one prompt or text.
         context: longest input of the model in tokens; None for no limit.
-        answer: how many of these tokens are reserved for an answer.
+        answer: number of these tokens that are reserved for an answer.
 
     Raises:
         MalformedCorrection: when the text does not fit. Texts are never truncated.
@@ -47,7 +47,7 @@ def subject_last(tokenizer: Any, prompt: str, subject: str, at: Span | None = No
     Args:
         tokenizer: a fast tokenizer.
         prompt: the whole text, with any prefix.
-        subject: searched for where `at` is None; the last occurrence as a whole name counts.
+        subject: searched for if `at` is None; the last occurrence as a whole name counts.
         at: characters [start, end) of the subject in `prompt`.
 
     Raises:
@@ -149,7 +149,7 @@ def _encode(tokenizer: Any, text: str, *, context: int | None = None, answer: in
 def _encodings(
     tokenizer: Any, texts: Sequence[str], *, context: int | None = None, answer: int = 0
 ) -> list[_Encoding]:
-    """Many texts in one call of the tokenizer, which takes a third of the time."""
+    """Encode many texts in one call of the tokenizer, which takes a third of the time of single calls."""
     if not texts:
         return []
     # verbose=False: texts that are too long are refused below; no warning about the tokenizer's own limit.

@@ -20,9 +20,9 @@ from guardedit.core.errors import EditError
 Kind = Literal["ridge", "direct", "hooked", "codebook", "routed"]
 #: Kinds that change the matrix itself; the others are bypasses (`models.bypass`).
 WRITTEN: frozenset[Kind] = frozenset({"ridge", "direct"})
-#: Kinds whose `left` and `right` are residuals and keys; all edits of the kind in a layer are solved jointly.
+#: Kinds with residuals in `left` and keys in `right`; all edits of such a kind in a layer are solved jointly.
 SOLVED: frozenset[Kind] = frozenset({"ridge", "hooked"})
-#: Kinds whose `right` are keys.
+#: Kinds with keys in `right`.
 KEYED: frozenset[Kind] = SOLVED | {"codebook"}
 
 
@@ -31,8 +31,9 @@ class Factors:
     """One edit at the down projection W [d, f] of one layer, as float32 on the CPU.
 
     The kinds:
-    - `ridge`: `right` holds keys k [f, n], `left` the residuals r = v* - W0 k [d, n] of their target values
-      against the base model. The change is solved jointly with all other live edits (MEMIT with history).
+    - `ridge`: `right` holds keys k [f, n]; `left` holds the residuals r = v* - W0 k [d, n] between their
+      target values and the base model. The change is solved jointly with all other live edits (MEMIT with
+      history).
     - `direct`: the change is `left @ right.T`, added as it is.
     - `hooked`: as `ridge`, but base and edited matrix are both kept, and a test at every token chooses
       between them (CoachHook).
@@ -44,9 +45,9 @@ class Factors:
         kind: see above.
         left: [d, n].
         right: [f, n].
-        key: [f, m], keys where the change is meant to act, for inspection. Equal to `right` where that holds
+        key: [f, m], keys at which the change is meant to act, for inspection. Equal to `right` if that holds
             keys; None for an edit without keys.
-        extra: by name, other tensors that the kind or the method needs: radii, thresholds, statistics.
+        extra: name -> other tensors that the kind or the method needs: radii, thresholds, statistics.
     """
 
     layer: int

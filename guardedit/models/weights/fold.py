@@ -25,7 +25,7 @@ from guardedit.models.weights.ridge import dual_coefficients
 from guardedit.models.weights.second_moments import SecondMoments
 from guardedit.models.weights.sites import Site, site_of
 
-#: Most cached solutions M^-1 K. Bounds memory only: solving a key again gives the same bytes.
+#: Most cached solutions M^-1 K. This only bounds memory: solving a key again gives the same bytes.
 CACHED_KEYS = 4096
 
 
@@ -37,12 +37,12 @@ class Fold:
     edits as one batch; see `ridge`). `direct` edits are added after it, in canonical order, which is the
     order of digests. Keys and residuals refer to the base model, so nothing depends on the order of arrival.
 
-    Safe in several threads: whatever is cached here is reproducible.
+    Safe in several threads, since everything that is cached here is reproducible.
 
     Args:
         host: the base model; only its base matrices are read.
         moments: second moments of the keys by layer; layers without them take `direct` edits only.
-        background_weight: lambda, about how many background tokens one edit is weighed against.
+        background_weight: lambda, roughly the number of background tokens that one edit is weighed against.
         ridge: added to the diagonal of lambda C; keeps it invertible.
     """
 
@@ -55,7 +55,7 @@ class Fold:
         ridge: float,
     ) -> None:
         self._host = host
-        self._moments = moments  # not copied: the mapping may collect a layer when it is first read
+        self._moments = moments  # not copied: the mapping may collect a layer's moments when first read
         self._background_weight = background_weight
         self._ridge = ridge
         self._sites: dict[int, Site] = {}
@@ -87,7 +87,7 @@ class Fold:
         return Folded.of(self.fold(edits), base_sha256=self._host.base_sha256)
 
     def forget(self) -> None:
-        """Drop the cache, so that the base model is read again. Call it when its tensors were repaired."""
+        """Drop the cache, so that the base model is read again. Call this after its tensors were repaired."""
         self._sites, self._solved = {}, {}
 
     def inspect(self, edits: Sequence[WeightEdit], live: Sequence[WeightEdit]) -> list[Inspection]:
@@ -108,7 +108,7 @@ class Fold:
         ]
 
     def capacity_ratio(self, edits: Sequence[WeightEdit]) -> float:
-        """Number of keys over effective free rank (`Ridge.free_rank`), of the fullest layer; 0 without edits.
+        """Number of keys over effective free rank (`Ridge.free_rank`) in the fullest layer; 0 without edits.
 
         Retention is good until this is close to 1, where norm and damage to background text peak (the
         interpolation threshold of least squares). A layer without second moments has its whole width f free.
@@ -147,7 +147,7 @@ class Fold:
         ]
 
     def _contributions(self, edits: Mapping[str, tuple[Factors, ...]]) -> dict[str, list[Contribution]]:
-        """By digest, each edit's parts in the joint solution; `edits` is in canonical order."""
+        """Digest -> the edit's parts in the joint solution; `edits` is in canonical order."""
         found: dict[str, list[Contribution]] = {}
         for digest, factors in edits.items():
             for part in factors:
@@ -208,8 +208,9 @@ class Fold:
         return solved
 
     def _site(self, layer: int) -> Site:
-        # No lock: this may collect second moments, which waits for the model, and a thread that holds the
-        # model may fold. Two threads may read the same site twice, with the same result.
+        # There is no lock, because it could deadlock: this may collect second moments, which waits for the
+        # model, and a thread that holds the model may call `fold`. Two threads may both read a site, with the
+        # same result.
         if layer not in (sites := self._sites):
             made = site_of(
                 self._host,
@@ -228,7 +229,7 @@ class Fold:
 
 
 def _canonical(edits: Sequence[WeightEdit]) -> dict[str, WeightEdit]:
-    """By digest, sorted, each edit once."""
+    """Digest -> edit, sorted by digest, each edit once."""
     named = {edit.digest: edit for edit in edits}
     return {digest: named[digest] for digest in sorted(named)}
 

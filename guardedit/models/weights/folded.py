@@ -17,8 +17,8 @@ class Folded:
 
     Attributes:
         patch: for `ModelHost.patched`.
-        sha256: of the base model and the patch; the base's own where there are no edits.
-        parts: by name, the digest of each matrix and each bypass when it was folded.
+        sha256: digest of the base model and the patch; the base model's own digest if there are no edits.
+        parts: name -> digest of each matrix and each bypass when it was folded.
     """
 
     patch: Patch

@@ -1,4 +1,4 @@
-"""Tier 0 of the guard: numbers on a weight edit from its factors alone, without running the model."""
+"""Tier 0 of the guard: measure a weight edit from its factors alone, without running the model."""
 
 from __future__ import annotations
 
@@ -30,17 +30,17 @@ class Contribution:
     right: Tensor
 
 
-#: Numbers of an edit that cannot be measured.
+#: The numbers of an edit that cannot be measured.
 NOTHING = (math.nan, math.nan, math.nan, math.nan)
 
 
 def inspection(edit: WeightEdit, parts: Sequence[tuple[Contribution, Site]]) -> Inspection:
-    """The numbers of `core.probe.Inspection`; all NaN for an edit that is not finite (no parts).
+    """The numbers of `core.probe.Inspection`; all NaN for an edit that is not finite, which has no parts.
 
-    Of several parts and of several keys the largest number counts. `value_ratio` and `key_outlier` are NaN
-    for an edit without keys. They and `background_error` are NaN where the layer has no second moments.
-    Codebook and routed edits change no weight: their `relative_size` and `background_error` are 0, and their
-    keys and values are measured like all others.
+    If there are several parts or keys, the largest number counts. `value_ratio` and `key_outlier` are NaN for
+    an edit without keys. They and `background_error` are NaN where the layer has no second moments. Codebook
+    and routed edits change no weight: their `relative_size` and `background_error` are 0, and their keys and
+    values are measured like all others.
     """
     found = [_numbers(part, site) for part, site in parts]
     size, ratio, outlier, error = (
@@ -86,7 +86,7 @@ def _numbers(part: Contribution, site: Site) -> tuple[float, float, float, float
 
 
 def _new_values(part: Contribution, site: Site, key: Tensor) -> Tensor:
-    """The outputs [d, m] that the edit wants of the down projection at its keys [f, m]."""
+    """The outputs [d, m] that the down projection should have at the edit's keys [f, m]."""
     now = site.W @ key + site.bias[:, None]
     if part.factors.kind == "codebook":
         return part.factors.left.double()

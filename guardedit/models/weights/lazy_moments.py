@@ -1,4 +1,4 @@
-"""Second moments by layer, some of them collected only when they are first read."""
+"""Second moments by layer, of which some are collected only when they are first read."""
 
 from __future__ import annotations
 
@@ -6,20 +6,20 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from guardedit.models.weights.second_moments import SecondMoments
 
-#: From layers to their second moments, in one pass; `second_moments.load_or_collect` on a host.
+#: Layers -> their second moments, collected in one pass; `second_moments.load_or_collect` on a host.
 Collect = Callable[[Sequence[int]], Mapping[int, SecondMoments]]
 
 
 class LazyMoments(Mapping[int, SecondMoments]):
-    """Second moments of some layers, and of others that are all collected when one of them is first read.
+    """Second moments of layers: some known now, the others all collected when one of them is first read.
 
-    There is no lock: it could deadlock with the lock of the model. Two threads may both collect, with the
-    same result.
+    There is no lock, because it could deadlock with the lock of the model. Two threads may both collect, with
+    the same result.
 
     Args:
-        now: collected already.
+        now: second moments that are collected already.
         later: layers that are rarely needed, such as those of trained editors.
-        collect: from the base model; must not be called inside of `ModelHost.patched`.
+        collect: collects from the base model; must not be called inside of `ModelHost.patched`.
 
     >>> asked = []
     >>> moments = LazyMoments({}, later=[4, 5], collect=lambda layers: asked.append(layers) or {})

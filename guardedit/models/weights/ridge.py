@@ -1,6 +1,6 @@
 """Closed-form solution of ridge edits, in its dual form. Linear algebra only: no model, no edits.
 
-With M = lambda C + rho I fixed and n keys K [f, n], residuals R [d, n]:
+With M = lambda C + eps I fixed, n keys K [f, n] and residuals R [d, n]:
 
     Delta = R (I + K^T M^-1 K)^-1 K^T M^-1      (dual: one n x n system)
           = R K^T (M + K K^T)^-1                (primal; MEMIT, Meng et al. 2023, eq. 14)
@@ -23,8 +23,8 @@ class Ridge:
     Args:
         C: [f, f] float64, second moments of the keys, E[k k^T].
         spectrum: [f] float64, eigenvalues of C.
-        background_weight: lambda, the number of background tokens that one edit is weighed against.
-        ridge: rho, added to the diagonal.
+        background_weight: lambda, roughly the number of background tokens that one edit is weighed against.
+        ridge: eps, added to the diagonal.
 
     Raises:
         EditError: when M is not positive definite.
@@ -45,7 +45,7 @@ class Ridge:
         self._m = background_weight * self._c + ridge
 
     def solve(self, key: Tensor) -> Tensor:
-        """M^-1 k for one key k [f]: the direction in key space that an edit at k uses.
+        """M^-1 k [f] for one key k [f]: the direction in key space that an edit at k uses.
 
         One key at a time, so that the bytes of the result do not depend on other live keys.
         """
@@ -53,7 +53,7 @@ class Ridge:
             return torch.cholesky_solve(key[:, None], self._factor)[:, 0]
 
     def solve_together(self, keys: Tensor) -> Tensor:
-        """M^-1 K for keys [f, n] in one solve; the last bits of a column may depend on the other keys."""
+        """M^-1 K [f, n] for keys [f, n] in one solve; the last bits of a column may depend on other keys."""
         with one_thread():
             return torch.cholesky_solve(keys, self._factor)
 
@@ -64,11 +64,11 @@ class Ridge:
 
     @property
     def free_rank(self) -> float:
-        """How many independent keys the layer has room for: sum over eigen-directions of s / (s + m).
+        """Number of independent keys that the layer has room for: sum over eigenvectors of s / (s + m).
 
         m is M's eigenvalue in that direction and s = tr(C) = E||k||^2. An edit at a single key of average
         length in that direction writes the share s / (s + m) of its residual. So a direction that background
-        text uses a lot counts as occupied, and an unused one as free. Between 0 and f.
+        text uses a lot counts as occupied, and an unused one as free. The sum is between 0 and f.
         """
         s = float(self._c.sum())
         return float((s / (s + self._m)).sum()) if s > 0 else 0.0

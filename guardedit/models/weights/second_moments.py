@@ -27,7 +27,7 @@ from guardedit.models.matrices import tensor_sha256
 from guardedit.models.text.tokens import encode, pad
 from guardedit.models.threads import one_thread
 
-#: Tokens of background text for each dimension f of a key: the least that is accepted, the most that is read.
+#: Tokens of background text for each of a key's f dimensions: the least accepted, and the most that are read.
 MIN_TOKENS_PER_DIM, MAX_TOKENS_PER_DIM = 10, 40
 #: Windows in one forward pass. Fixed, because C is summed batch by batch and its bytes must be reproducible.
 ROWS = 16
@@ -42,7 +42,7 @@ class SecondMoments:
         C: [f, f] float64, CPU, symmetric, mean over tokens of k k^T.
         spectrum: [f] float64, eigenvalues of C, ascending.
         value_norm: median over tokens of the norm of the down projection's output.
-        tokens: how many tokens were read.
+        tokens: number of tokens that were read.
         text_sha256: digest of all texts that were passed.
     """
 
@@ -61,7 +61,7 @@ class SecondMoments:
 
     @property
     def sha256(self) -> str:
-        """Digest of every field. Base model, edits and second moments determine the folded bytes."""
+        """Digest of every field. The folded bytes are determined by base model, edits and second moments."""
         tensors = [tensor_sha256(self.C), tensor_sha256(self.spectrum)]  # with dtype and shape
         body = [self.layer, self.value_norm, self.tokens, self.text_sha256, *tensors]
         return hashlib.sha256(json.dumps(body).encode()).hexdigest()
@@ -88,11 +88,11 @@ def collect(
 
     Args:
         host: unpatched.
-        texts: long ones are read in windows of the model's context; every token counts. They are read in
-            order until there are enough tokens.
+        texts: read in order until there are enough tokens. Long texts are read in windows of the model's
+            context, and every token counts.
         layers: decoder layers.
-        min_tokens: default `MIN_TOKENS_PER_DIM` f, with f the largest key width of the layers. At most four
-            times as many are read (`MAX_TOKENS_PER_DIM / MIN_TOKENS_PER_DIM`).
+        min_tokens: least number of tokens; default: `MIN_TOKENS_PER_DIM` f, with f the largest key width of
+            the layers. Reading stops at four times as many (`MAX_TOKENS_PER_DIM / MIN_TOKENS_PER_DIM`).
 
     Raises:
         EditError: when the texts end before `min_tokens`, or the model is patched.
@@ -196,7 +196,7 @@ def read_moments(path: Path) -> SecondMoments | None:
 
 
 def _batches(host: ModelHost, texts: Sequence[str]) -> Iterator[list[list[int]]]:
-    """Windows of at most the context, `ROWS` at a time, in the order of the texts."""
+    """Windows no longer than the model's context, `ROWS` at a time, in the order of the texts."""
     rows: list[list[int]] = []
     for text in texts:
         ids = encode(host.tokenizer, text)
@@ -209,7 +209,7 @@ def _batches(host: ModelHost, texts: Sequence[str]) -> Iterator[list[list[int]]]
 
 
 def _add(host: ModelHost, sums: Mapping[int, _Sum], rows: list[list[int]]) -> None:
-    """Run the rows up to the deepest layer and add the keys and values of all tokens but padding."""
+    """Run the rows up to the deepest layer; add the keys and values of all tokens except padding."""
     ids = pad(rows, device=host.device)  # [B, T]
     lengths = torch.tensor([len(row) for row in rows], device=host.device)
     real = torch.arange(ids.shape[1], device=host.device) < lengths[:, None]  # [B, T]
@@ -241,9 +241,9 @@ def moments_from(
 
     Args:
         C: [f, f] float64, mean of k k^T.
-        value_norms: norms of the values.
+        value_norms: [tokens], norms of the values.
         layer: decoder layer.
-        tokens: how many tokens the mean is over.
+        tokens: number of tokens that the mean is over.
         text_sha256: digest of their texts.
     """
     C = (C + C.t()) / 2

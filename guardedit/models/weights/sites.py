@@ -1,4 +1,4 @@
-"""A site: the down projection of one layer of the base model, with everything that the fold needs of it."""
+"""A site: the down projection of one layer of the base model, with everything that the fold needs from it."""
 
 from __future__ import annotations
 
@@ -23,7 +23,8 @@ class Site:
         name: parameter name of the matrix.
         W: [d, f] float64, the base matrix.
         bias: [d] float64, zero where the module has none.
-        moments: second moments of the layer's keys; None where only `direct` edits can be folded.
+        moments: second moments of the layer's keys; None if they are missing; `ridge` and `hooked` edits then
+            cannot be folded.
         ridge: M and its Cholesky factor; None without `moments`.
         size: Frobenius norm of W.
         background: tr(W C W^T), mean squared output on background text; NaN without `moments`.

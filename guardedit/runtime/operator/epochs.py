@@ -20,7 +20,7 @@ class EpochRecord:
         facts: how many facts are live in it.
         changed: facts that are new in it, or have another version or placement than before.
         removed: keys that had a fact in the epoch before and have none in this one, sorted.
-        verdict: of the guard, as recorded; None for an epoch without a trial.
+        verdict: verdict of the guard, as recorded; None for an epoch without a trial.
     """
 
     epoch: Epoch

@@ -40,7 +40,7 @@ def submit_lines(
     Args:
         ledger: open for messages.
         stream: JSON Lines.
-        name: of the file, for people.
+        name: name of the file, for people.
         submission: the same lines under the same submission count once.
 
     Raises:

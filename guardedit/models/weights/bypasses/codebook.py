@@ -4,13 +4,14 @@ A token whose key is within the radius of a codebook key gets that entry's value
 
 Unlike in the paper, radii are not state: they are computed from the set of live edits. (The paper shrinks
 them as edits arrive, so they depend on the order, and a deleted edit leaves its neighbours' radii small.)
-Each radius is the default radius of its edit, or half the distance to the nearest key with another label
-where that is less. So balls of different labels never overlap, and deleting a key lets its neighbours grow
+Each radius is the default radius of its edit, or half the distance to the nearest key with another label,
+whichever is smaller. So balls of different labels never overlap, and deleting a key lets its neighbours grow
 again.
 
-Labels are compared by digest. If two keys with different labels are at the same place, as for two versions
-of a fact, only one is used: that of the higher version, and of equal versions the later one in canonical
-order. A ledger never has two live versions of a fact; the rule makes the fold defined for every set of edits.
+Labels are compared by digest. If two keys with different labels are at the same place, as with two versions
+of a fact, only one is used: that of the higher version or, for equal versions, the later one in canonical
+order. A ledger never has two live versions of a fact; with this rule the fold is defined for every set of
+edits.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ from guardedit.models.threads import one_thread
 from guardedit.models.weights.inspection import Contribution
 from guardedit.models.weights.sites import Site
 
-#: Keys closer than this share of their default radius are at the same place: rounding moves them that far.
+#: Keys closer than this share of their default radius are at the same place; rounding can move them that far.
 SAME_PLACE = 1e-3
 #: Required entries of an edit's `extra`.
 NAMES = ("label", "radius", "version")
@@ -60,7 +61,8 @@ class CodebookBypass:
         """As `Bypass`; no token's output depends on other tokens."""
         del past
         book, stored, radii = (part.to(keys.device) for part in (self.keys, self.values, self.radii))
-        # Computed from squares and products, small distances between long keys would lose their digits.
+        # Distances are not computed from squares and products, because small distances between long keys
+        # would lose their digits.
         distance = torch.cdist(
             keys.float().flatten(0, 1), book, compute_mode="donot_use_mm_for_euclid_dist"
         )  # [B T, n]

@@ -1,10 +1,10 @@
 """CoachHook's bypass: at every token, choose between the edited matrix and the base matrix.
 
-A token gets the edited output if that differs unusually much from the base output: if the norm of Delta k is
+A token gets the edited output if it differs unusually much from the base output: if the norm of Delta k is
 `alpha` standard deviations above its mean (Li et al. 2024, arXiv:2403.05330). In the paper, mean and
-deviation are over the prompt's own tokens, which a cached decoding step of one token does not have. Here
-they are over background text, from its second moments, so every token is tested by itself and against the
-same threshold. The threshold changes with the set of live edits and never while serving.
+deviation are over the prompt's own tokens, which a cached decoding step of one token does not have. Here they
+are over background text, computed from its second moments, so every token is tested separately and against
+the same threshold. The threshold changes only with the set of live edits, never while serving.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ class OutlierBypass:
         layer: decoder layer.
         left: [d, n] float32; Delta is `left @ right.T`.
         right: [f, n] float32.
-        threshold: least norm of Delta k.
+        threshold: least norm of Delta k at which it is added.
     """
 
     layer: int
@@ -84,8 +84,8 @@ def background_length(left: Tensor, right: Tensor, C: Tensor) -> tuple[float, fl
     """Mean and standard deviation of ||Delta k|| over background keys k, for Delta = left right^T.
 
     Second moments give E||Delta k||^2 = tr(Delta C Delta^T) exactly. The variance is that of a Gaussian with
-    these moments, Var ||Delta k||^2 = 2 tr((Delta C Delta^T)^2). The norm of such a vector is taken to be
-    Nakagami distributed, which is exact for a Delta of rank one and for one with equal singular values.
+    these moments, Var ||Delta k||^2 = 2 tr((Delta C Delta^T)^2). The norm is taken to be Nakagami
+    distributed, which is exact if Delta C Delta^T has rank one or equal nonzero eigenvalues.
 
     Args:
         left: [d, n] float64.
@@ -93,7 +93,7 @@ def background_length(left: Tensor, right: Tensor, C: Tensor) -> tuple[float, fl
         C: [f, f] float64.
     """
     with one_thread():
-        product = (left.t() @ left) @ (right.t() @ (C @ right))  # [n, n], similar to Delta C Delta^T
+        product = (left.t() @ left) @ (right.t() @ (C @ right))  # [n, n], traces as of Delta C Delta^T
         power = float(product.diagonal().sum())
         squares = float((product * product.t()).sum())
     if power <= 0 or squares <= 0:

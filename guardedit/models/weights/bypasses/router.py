@@ -1,10 +1,10 @@
 """WISE's bypass: a side memory, and a router that switches to it (Wang et al. 2024, arXiv:2405.14768).
 
 The side memory W' = W0 + Delta is a copy of the matrix that edits were trained into. A token's routing
-activation is ||Delta k||. From the first token of a row whose activation exceeds the threshold on, all tokens
-get the side memory's output. The paper averages the activation over a whole prompt and routes a whole batch;
-here the running maximum over the row so far decides, which does not depend on cached decoding, on padding on
-the right or on other rows.
+activation is ||Delta k||. The first token of a row whose activation exceeds the threshold, and all tokens
+after it, get the side memory's output. The paper averages the activation over a whole prompt and routes a
+whole batch; here the running maximum over the row so far decides, which does not depend on cached decoding,
+on padding on the right or on other rows.
 
 Edits of one shard are written into the same random columns and add up. Several shards are merged by sign
 (TIES, Yadav et al. 2023, arXiv:2306.01708). The threshold is the lowest that any live edit needs. Everything
@@ -26,21 +26,21 @@ from guardedit.models.weights.factors import Factors
 from guardedit.models.weights.inspection import Contribution
 from guardedit.models.weights.sites import Site
 
-#: Share of the entries of each shard that a merge keeps, the largest ones (as published).
+#: Share of the entries of each shard, the largest ones, that a merge keeps (as published).
 DENSITY = 0.53
 #: Required entries of an edit's `extra`.
 NAMES = ("shard", "activation", "ratio")
 
 
 class RouterBypass:
-    """Adds Delta k to the output from the first token of a row on whose routing activation is high enough.
+    """Adds Delta k to the output of each row from the first token on that activates the router.
 
     For cached decoding it remembers the highest activation of each row so far.
 
     Args:
         layer: decoder layer.
         change: [d, f] float32, Delta.
-        threshold: on ||Delta k||.
+        threshold: limit on ||Delta k||; a token above it activates the router.
     """
 
     def __init__(self, *, layer: int, change: Tensor, threshold: float) -> None:
@@ -73,7 +73,7 @@ def router_bypass(site: Site, parts: Sequence[Contribution]) -> RouterBypass:
     """The bypass of all `routed` edits of a layer; `parts` is in canonical order.
 
     Raises:
-        EditError: when an edit lacks its shard or threshold.
+        EditError: when an edit lacks its shard, activation or ratio.
     """
     factors = [part.factors for part in parts]
     for each in factors:
@@ -86,7 +86,7 @@ def router_bypass(site: Site, parts: Sequence[Contribution]) -> RouterBypass:
 
 
 def shard_changes(factors: Sequence[Factors]) -> dict[int, Tensor]:
-    """By shard, ascending: the sum of its edits' changes of the matrix, [d, f] float64."""
+    """Shard -> the sum of its edits' changes of the matrix, [d, f] float64; shards ascending."""
     found: dict[int, Tensor] = {}
     with one_thread():
         for part in factors:
@@ -99,8 +99,8 @@ def shard_changes(factors: Sequence[Factors]) -> dict[int, Tensor]:
 def merged(shards: Mapping[int, Tensor], *, density: float = DENSITY) -> Tensor:
     """Merge the changes of several shards into one [d, f] by TIES; a single one is returned unchanged.
 
-    Each shard keeps its largest entries, a share `density` of all. Where several shards have an entry, the
-    sign of their sum is chosen, and the entries of that sign are averaged.
+    Each shard keeps its largest entries, a share `density` of all. Where several shards keep an entry, the
+    sign of their sum is chosen, and the values of that sign are averaged.
     """
     if len(shards) == 1:
         return next(iter(shards.values()))
