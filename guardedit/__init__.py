@@ -21,8 +21,10 @@ from typing import TYPE_CHECKING, Any
 from guardedit.version import VERSION as __version__  # noqa: N811 - the name that tools look for
 
 if TYPE_CHECKING:
-    from guardedit.api.agent import Agent, open  # noqa: A004 - as in gzip.open
-    from guardedit.api.editor import Edited, Editor, EditResult, demo_model
+    from guardedit.api.agent import Agent
+    from guardedit.api.editor import Edited, Editor, EditResult
+    from guardedit.api.model_parts import demo_model
+    from guardedit.api.opening import open  # noqa: A004 - as in gzip.open
     from guardedit.core.correction import Correction
     from guardedit.core.epoch import Epoch
     from guardedit.core.errors import (
@@ -77,8 +79,8 @@ _HOMES = {
     "Fact": "core.fact",
     "Fate": "core.messages",
     "Receipt": "core.messages",
-    "demo_model": "api.editor",
-    "open": "api.agent",
+    "demo_model": "api.model_parts",
+    "open": "api.opening",
 }
 
 

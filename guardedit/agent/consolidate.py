@@ -1,4 +1,4 @@
-"""The consolidating cycle: facts move from memory into the weights, in minutes, beside the live cycle.
+"""Runs the consolidating cycle: moves facts from memory into the weights, in minutes, beside the live cycle.
 
     5 watch    measure the serving epoch for drift; after a breach roll back to last-good         `watching`
     6 promote  choose a batch, propose edits, try them under the guard, commit what passed       `promotion`

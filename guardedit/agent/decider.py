@@ -44,7 +44,7 @@ class Decider:
     def decide(self, pending: Sequence[Received]) -> list[Settlement]:
         """One settlement for each message, in order.
 
-        A message that makes a stage fail gets a dead letter. Only a ledger that cannot be read raises.
+        A message for which a stage fails becomes a dead letter. Only an unreadable ledger raises an error.
         """
         if not pending:
             return []

@@ -1,4 +1,4 @@
-"""Step 2 for one message: from raw bytes to a settlement. Pure; `decider` calls it for a batch."""
+"""Step 2 for one message: turns raw bytes into a settlement. Pure; `decider` calls it for a batch."""
 
 from __future__ import annotations
 

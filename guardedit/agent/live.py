@@ -1,4 +1,4 @@
-"""The live cycle: from a message to an answer, in milliseconds. It never waits for a trial.
+"""Runs the live cycle: from a message to an answer, in milliseconds. It never waits for a trial.
 
     1 receive   sources -> inbox of the ledger, then acknowledge
     2 decide    bytes -> correction -> the policy's decision -> settlement        `decider`

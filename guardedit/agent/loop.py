@@ -1,4 +1,4 @@
-"""How a correction gets into the model. Open this file first.
+"""Runs both cycles in turn, and explains how a correction gets into the model. Open this file first.
 
 Two cycles work on one ledger. They share nothing else, so they can run in two threads, two processes or two
 actors, and neither waits for the other. Each is one class; its method `step` is one turn of the cycle.

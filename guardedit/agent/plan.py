@@ -83,7 +83,7 @@ def commit_plan(
     `last_good` is the epoch that the ref `last-good` will point to; None leaves it to the ledger.
 
     Raises:
-        ConflictError: a fact of the plan was corrected meanwhile, or the ledger moved `COMMITS` times.
+        ConflictError: a fact of the plan was corrected meanwhile, or all `COMMITS` attempts met a new epoch.
     """
     weights_sha256 = parts.worker.weights_sha256(plan.edits)
     for _ in range(COMMITS):
@@ -106,7 +106,7 @@ def commit_plan(
 def rebased(parts: Parts, plan: EpochPlan, now: int) -> list[Change]:
     """The changes of the plan that still apply at epoch `now`.
 
-    A fact that the plan only moves, and that has a newer version by now, keeps the newer version.
+    If the plan only moves a fact and the fact has a newer version now, the newer version stays as it is.
 
     Raises:
         ConflictError: a fact that the plan removes or brings back was corrected meanwhile.

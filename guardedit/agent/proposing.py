@@ -1,4 +1,4 @@
-"""The weight edits for facts: taken from the ledger if they were made before, else proposed by the method.
+"""Gets the weight edits for facts: from the ledger if they were made before, else from the editing method.
 
 An edit is optimised once and stored in the ledger under the hash of everything it depends on: base model,
 settings, facts, the answers to keep, and the other edits of its proposal, because a method may make the edits

@@ -1,4 +1,4 @@
-"""Rollback, undo and redo. Each makes a new epoch whose weights are folded from its edits, never subtracted.
+"""Does rollback, undo and redo. Each makes a new epoch by folding its edits; nothing is ever subtracted.
 
 Each request becomes changes of the live facts. The facts determine the edits, byte for byte, because an
 optimised edit is stored under the hash of everything it was made from.

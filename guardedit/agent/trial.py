@@ -1,14 +1,14 @@
-"""A trial of a batch: which of its edits can be served together, and why the others cannot.
+"""Tries a batch: finds which of its edits can be served together, and why the others cannot.
 
     1. Tier 0 (`guard.inspect`) drops edits whose numbers alone exceed a limit.
     2. Tier 1 (`judging`) measures the rest together. If they fail, bisection accepts a set that passes and
        names the harmful edits.
     3. Each harmful edit is tried alone on the base model, which depends on no other edit. An edit that was
-       made beside others may need them: if it fails, it is remade for the base model and tried once more. If
-       that is rejected as well, its facts are kept in memory as `harm`.
+       made together with others may need them. So if it fails, it is remade for the base model and tried
+       again. If that is rejected as well, its facts are kept in memory as `harm`.
     4. Remade edits that pass are tried together with the accepted ones.
-    5. An edit that passes alone but not beside the others waits for the next batch. If a budget against the
-       base model is used up, its facts are kept in memory as `full`.
+    5. An edit that passes alone but not together with the others waits for the next batch. If a budget
+       against the base model is used up, its facts are kept in memory as `full`.
 
 Only a rejecting verdict makes an edit harmful. Facts about which no verdict could decide are `undecided` and
 are tried again.
@@ -34,7 +34,7 @@ from guardedit.core.proposal import WeightEdit
 from guardedit.core.protocols import Event
 from guardedit.core.verdict import Outcome, Verdict
 
-#: Makes an edit once more for the base model alone; None where that fails.
+#: Remakes an edit for the base model alone; returns None if that fails.
 Remake = Callable[[WeightEdit], WeightEdit | None]
 
 
@@ -180,7 +180,7 @@ class _Search:
         return self._measurable(judge_alone(self.parts, self.setup, edit))
 
     def _no_room(self, edit: WeightEdit, verdict: Verdict, *, beside: Sequence[str]) -> None:
-        """Record why an edit that passes alone fails beside other edits."""
+        """Record why an edit that passes alone fails together with other edits."""
         others = len(beside) + len(self.setup.staying)
         if others and not BUDGETS.isdisjoint(gate.name for gate in failing(verdict)):
             self._fail(edit, FULL, f"passes alone, but not with the other {others} edits: {verdict.reason}")

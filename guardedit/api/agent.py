@@ -1,4 +1,4 @@
-"""`guardedit.open`: the whole system from Python, as a context manager.
+"""`guardedit.Agent`: the whole system from Python, as a context manager.
 
 The same parts as `guardedit run`, driven by the caller: `submit` takes corrections, `settle` works until
 nothing waits, `ask` answers questions from the serving epoch.
@@ -12,9 +12,8 @@ import time
 import uuid
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import replace
 from pathlib import Path
-from typing import Any, Literal, Self, overload
+from typing import Any, Self, overload
 
 from guardedit.agent.parts import StepReport
 from guardedit.api.corrections import CorrectionLike, decoded
@@ -25,63 +24,13 @@ from guardedit.core.fact import Fact
 from guardedit.core.messages import Delivery, Fate, Receipt
 from guardedit.core.serving import Answer
 from guardedit.ledger.sqlite_ledger import SqliteLedger
-from guardedit.ledger.storage.lock import DriverLock
-from guardedit.policy.load import load_policy
 from guardedit.policy.schema import Policy
 from guardedit.runtime.drive import drain
-from guardedit.runtime.opening import inbox
-from guardedit.runtime.system import System, open_system
-from guardedit.settings import Settings, shipped_policy
+from guardedit.runtime.system import System
+from guardedit.settings import Settings
 
 #: The source that the inbox records for messages from this API.
 SOURCE = "api"
-
-
-def open(  # noqa: A001 - read as guardedit.open
-    home: str | os.PathLike[str],
-    *,
-    model: str | os.PathLike[str] | None = None,
-    policy: str | os.PathLike[str] | None = None,
-    runtime: Literal["local", "ray"] | None = None,
-    **settings: Any,
-) -> Agent:
-    """Open the system whose ledger is in `home`, and start its parts.
-
-    Settings that are not given come from the `GUARDEDIT_*` environment variables, as for the command line.
-    Metrics are served only if `metrics` is given.
-
-    Args:
-        home: folder of the ledger; made when missing. One process at a time may have it open.
-        model: folder of the base model in Hugging Face format; default: the embedded demo model.
-        policy: policy file, or the name of a shipped one such as `memory-only`; default: `default`.
-        runtime: `local` runs everything in this process, `ray` in Ray actors.
-        **settings: further fields of `guardedit.settings.Settings`, such as `probes` or `device`.
-
-    Raises:
-        UsageError: a setting is unknown or wrong, or the model cannot be used.
-        WrongBaseModel: the ledger belongs to another model, or a file of the model was changed.
-        PolicyError: the policy cannot be used; the message lists every problem.
-        LedgerBusy: another process has the ledger open as its coordinator.
-
-    >>> with guardedit.open("runs/x", model="/models/my-llama") as agent:  # doctest: +SKIP
-    ...     agent.ask("The headquarters of Stelco are in").text
-    'Hamilton'
-    """
-    found = Settings.from_environment(os.environ)
-    given = {"home": Path(home), "metrics": None, **settings}
-    if model is not None:
-        given["model"] = os.fspath(model)
-    if policy is not None:
-        given["policy"] = _policy_file(os.fspath(policy))
-    if runtime is not None:
-        given["runtime"] = runtime
-    found = replace(found, **given)
-    rules = load_policy(found.policy)
-    with ExitStack() as undo:
-        undo.enter_context(DriverLock(found.home))
-        system = undo.enter_context(open_system(found, rules))
-        ledger = undo.enter_context(inbox(found))
-        return Agent(system, ledger, found, rules, undo.pop_all())
 
 
 class Agent:
@@ -285,11 +234,6 @@ class Agent:
         ids = [correction.id for _, correction in read]
         self._unsettled.update(dict.fromkeys(ids))
         return ids
-
-
-def _policy_file(name: str) -> Path:
-    shipped = shipped_policy(f"{name}.yaml")
-    return Path(name) if Path(name).exists() or not shipped.is_file() else shipped
 
 
 def _refuse_unusable(question: object) -> None:

@@ -6,41 +6,41 @@ No ledger, no guard and no policy: this is the editing engine alone, for noteboo
 from __future__ import annotations
 
 import copy
-import json
 import os
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
-import torch
 from torch import nn
 
 from guardedit.agent.deciding import first_version
 from guardedit.api.corrections import CorrectionLike, decoded
+from guardedit.api.model_parts import (
+    CARD,
+    TRAINED,
+    edited_layers,
+    find_card,
+    settings_of,
+    texts_of,
+    twin_of,
+    user_cache,
+)
 from guardedit.core.correction import Correction, Op
 from guardedit.core.errors import UsageError
 from guardedit.core.fact import Fact
 from guardedit.core.probe import Question
 from guardedit.core.proposal import WeightEdit
 from guardedit.core.protocols import SubjectGroup
-from guardedit.editing.edit_card import EditCard, parse_card
 from guardedit.editing.registry import Registry
-from guardedit.editing.settings import EditSettings, JointSettings
 from guardedit.editing.setup import Setup
-from guardedit.models.background import background_texts
 from guardedit.models.bypass import Patch, attached
 from guardedit.models.host import ModelHost
 from guardedit.models.matrices import write
 from guardedit.models.weights.fold import Fold
 from guardedit.models.weights.second_moments import load_or_collect
-
-#: Names in the model's folder: the edit card, background texts, trained editors.
-CARD, BACKGROUND, TRAINED = "edit_card.json", "background.json", "editors"
-#: Sampled tokens for each dimension of a key, if no texts are given.
-TOKENS_PER_DIMENSION = 24
 
 
 class Editor:
@@ -101,14 +101,14 @@ class Editor:
         registry.resolve(method.partition("+")[0])  # before anything slow
         name = str(getattr(model.config, "_name_or_path", ""))
         folder = Path(name) if name else None  # a model that was made in memory has none
-        card = _card(folder)
-        places = _places(layer, layers, card)
-        edit, joint = _settings(method, card, settings or {})
+        card = find_card(folder)
+        places = edited_layers(layer, layers, card)
+        edit, joint = settings_of(method, card, settings or {})
         self.method = method
         self._model = model
         # The engine works on a second model that shares the tensors, so that its hooks and modes do not
         # affect the caller's model.
-        self._host = ModelHost(_twin(model), copy.deepcopy(tokenizer))
+        self._host = ModelHost(twin_of(model), copy.deepcopy(tokenizer))
         host = self._host
         if card is not None and card.base_sha256 not in (None, host.base_sha256):
             raise UsageError(
@@ -118,8 +118,8 @@ class Editor:
         where = sorted({places[0], *places[1]})
         for one in where:
             host.decoder_layer(one)  # UsageError for one that the model does not have
-        kept_in = _user_cache() if cache is None else Path(cache)
-        background = tuple(_texts(folder, host, texts, kept_in, seed))
+        kept_in = user_cache() if cache is None else Path(cache)
+        background = tuple(texts_of(folder, host, texts, kept_in, seed))
         moments = load_or_collect(kept_in, host, background, where)
         trained = folder and folder / TRAINED
         setup = Setup(
@@ -258,14 +258,6 @@ class Edited:
         )
 
 
-def demo_model() -> tuple[Any, Any]:
-    """The embedded demo model and its tokenizer, as transformers objects: 5M parameters, for trying out."""
-    from guardedit.models.loading import load_model
-    from guardedit.zoo.train import MODEL_FOLDER
-
-    return load_model(MODEL_FOLDER, device="cpu", dtype=torch.float32)
-
-
 def _apply(model: nn.Module, patch: Patch, host: ModelHost, undo: ExitStack) -> None:
     """Put a patch into the caller's model; `undo` takes it out again."""
     for name, stored in patch.matrices.items():
@@ -274,13 +266,6 @@ def _apply(model: nn.Module, patch: Patch, host: ModelHost, undo: ExitStack) -> 
         layer = model.get_submodule(host.layout.layer_name(bypass.layer))
         down = model.get_submodule(host.layout.mlp_out_name(bypass.layer))
         undo.enter_context(attached(layer, down, bypass))
-
-
-def _twin(model: Any) -> Any:
-    """The same tensors in a second model, which has modes, hooks and `requires_grad` of its own."""
-    shared: dict[int, Any] = {id(p): nn.Parameter(p.data, requires_grad=False) for p in model.parameters()}
-    shared |= {id(buffer): buffer for buffer in model.buffers()}
-    return copy.deepcopy(model, shared)
 
 
 def _groups(facts: Sequence[Fact]) -> list[SubjectGroup]:
@@ -292,61 +277,3 @@ def _groups(facts: Sequence[Fact]) -> list[SubjectGroup]:
         SubjectGroup(subject=subject, facts=tuple(members[name] for name in sorted(members)))
         for subject, members in sorted(groups.items())
     ]
-
-
-def _card(folder: Path | None) -> EditCard | None:
-    path = folder and folder / CARD
-    return parse_card(path.read_text(encoding="utf-8"), path) if path and path.is_file() else None
-
-
-def _places(
-    layer: int | None, layers: Sequence[int] | None, card: EditCard | None
-) -> tuple[int, tuple[int, ...]]:
-    """The layer for methods that edit one layer, and the layers for methods that edit several."""
-    several = tuple(sorted({*layers})) if layers else ()
-    if layer is None and several:
-        layer = several[-1]
-    if layer is None and card is None:
-        raise UsageError(
-            "no layer is named and the model has no edit card: give layer=5 or layers=(4, 5, 6); "
-            "`guardedit locate sweep` finds good ones"
-        )
-    if layer is None:
-        assert card is not None
-        return card.layer, card.layers
-    return layer, several or (layer,)
-
-
-def _settings(
-    method: str, card: EditCard | None, given: Mapping[str, Any]
-) -> tuple[EditSettings, JointSettings]:
-    """The default settings, overridden by the card, overridden by the given settings."""
-    no_numbers: Mapping[str, Any] = {}
-    from_card = (no_numbers, no_numbers) if card is None else (card.edit, card.joint)
-    edit, joint = replace(EditSettings(), **from_card[0]), replace(JointSettings(), **from_card[1])
-    chosen = joint if method.partition("+")[0] == "joint" else edit
-    known = sorted(field.name for field in fields(chosen))
-    if unknown := sorted(set(given) - set(known)):
-        raise UsageError(f"{method} has no setting {unknown[0]!r}; known: {', '.join(known)}")
-    if chosen is joint:
-        return edit, replace(joint, **given)
-    return replace(edit, **given), joint
-
-
-def _user_cache() -> Path:
-    """`guardedit` in XDG_CACHE_HOME, by default ~/.cache."""
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "guardedit"
-
-
-def _texts(
-    folder: Path | None, host: ModelHost, given: Sequence[str] | None, cache: Path, seed: int
-) -> Sequence[str]:
-    """The given texts, else those beside the model, else some sampled from it."""
-    if given is not None:
-        return given
-    path = folder and folder / BACKGROUND
-    if path and path.is_file():
-        found: list[str] = json.loads(path.read_text(encoding="utf-8"))
-        return found
-    width = host.base_matrix(0).shape[1]
-    return background_texts(host, (), tokens=TOKENS_PER_DIMENSION * width, folder=cache, seed=seed)

@@ -1,4 +1,4 @@
-"""Files that survive a crash: a file is replaced as a whole, and its name is durable in its folder."""
+"""Replaces files so that they survive a crash: the whole content at once, with the name synced to disk."""
 
 from __future__ import annotations
 

@@ -80,7 +80,7 @@ class Counts:
     tensors_repaired: int = 0
 
 
-#: How the exporter gets the totals, in the thread of the scrape; may raise LedgerError.
+#: Reads the totals for the exporter, in the thread of the scrape; may raise LedgerError.
 ReadCounts = Callable[[], Counts]
 
 
@@ -196,7 +196,7 @@ class Ledger(Protocol):
         """An edit that was optimised before, byte for byte."""
 
     def served_edit(self, group_key: str) -> WeightEdit | None:
-        """The last edit of this group that an epoch served, whatever it was optimised together with."""
+        """The last edit of this group that an epoch served, whichever edits it was optimised with."""
 
     def remember_edits(self, made: Sequence[tuple[str, str, WeightEdit]]) -> None:
         """Keep (content key, group key, edit) of one proposal, all of them or none."""

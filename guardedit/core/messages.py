@@ -1,4 +1,4 @@
-"""What happens to one message: delivered by a source, received in the inbox, settled with a fate."""
+"""The records of one message: delivered by a source, received in the inbox, settled with a fate."""
 
 from __future__ import annotations
 

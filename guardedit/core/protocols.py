@@ -1,4 +1,4 @@
-"""What the loop needs of a queue, a model worker, an editing method, a replica and a clock.
+"""Protocols of a queue, a model worker, an editing method, a replica and a clock, as the loop uses them.
 
 Kept small on purpose. Every implementation passes the conformance tests of its protocol.
 """

@@ -1,4 +1,4 @@
-"""What replicas receive, and what they answer."""
+"""The records that replicas receive and return: snapshots and updates, recalls and answers."""
 
 from __future__ import annotations
 

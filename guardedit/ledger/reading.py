@@ -1,4 +1,4 @@
-"""All queries of the ledger. Writes nothing, so any number of processes may use it."""
+"""Implements all queries of the ledger. Writes nothing, so any number of processes may use it."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class LedgerReader(LiveReader):
         return None if row is None else self._edit(*row)
 
     def served_edit(self, group_key: str) -> WeightEdit | None:
-        """The last edit of this group that an epoch served, whatever it was optimised together with."""
+        """The last edit of this group that an epoch served, whichever edits it was optimised with."""
         row = self._database.row(
             "SELECT digest, facts FROM epoch_edits JOIN edit_cache USING (digest, facts)"
             " WHERE group_key = ? ORDER BY epoch DESC LIMIT 1",

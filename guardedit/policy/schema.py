@@ -1,4 +1,4 @@
-"""The shape of a policy: rules in order, and the sections beside them. One YAML file is one `Policy`."""
+"""The schema of a policy: rules in order, and the other sections. One YAML file is one `Policy`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The sections of a policy beside its rules and its limits: editing, memory, serving, subjects and quota.
+"""The sections of a policy except rules and limits: editing, memory, serving, subjects and quota.
 
 Each description says what the key does, its unit, and what a larger value means. The reference page of the
 policy is generated from them.

@@ -1,4 +1,4 @@
-"""The whole system on Ray: coordinator, consolidator, workers, memory shards and replica as actors."""
+"""Runs the whole system on Ray: coordinator, consolidator, workers, memory shards and replica as actors."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A model worker in a process of its own, behind the `Worker` protocol.
+"""Runs a model worker in a process of its own, behind the `Worker` protocol.
 
 A trial keeps a model, and Python's interpreter lock, busy for seconds at a time. In another process with a
 lower priority it does not delay questions and corrections.

@@ -1,4 +1,4 @@
-"""`guardedit bench edit`: the speed of the default editor against its plain mode."""
+"""`guardedit bench edit`: measures the speed of the default editor against its plain mode."""
 
 from __future__ import annotations
 

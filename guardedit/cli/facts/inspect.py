@@ -1,4 +1,4 @@
-"""`guardedit facts list`, `show` and `history`."""
+"""`guardedit facts list`, `show` and `history`: print facts and their changes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`guardedit locate trace`: causal tracing."""
+"""`guardedit locate trace`: shows by causal tracing where a model stores facts."""
 
 from __future__ import annotations
 

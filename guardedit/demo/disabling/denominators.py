@@ -1,4 +1,4 @@
-"""Computes the denominator of ROME's update by subject, from forward passes alone. A small one is dangerous.
+"""Computes the denominator of ROME's update for each subject, from forward passes alone.
 
 ROME divides by k u: the key k of the bare prompt, times a direction u made from the mean key over prefixes
 (`editing.methods.rome`). If the two keys are far apart, k u is near zero and a single edit ruins the model

@@ -38,9 +38,9 @@ class PortabilityQuestion:
 
     Attributes:
         kind: form of the question.
-        prompt: to ask after the edit.
+        prompt: question to ask after the edit.
         answer: answer that follows from the edit.
-        base_prompt: to ask the base model.
+        base_prompt: question to ask the base model.
         base_answer: answer expected from the base model; empty: its answer to the fact's own prompt.
     """
 

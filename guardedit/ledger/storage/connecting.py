@@ -43,7 +43,7 @@ def writable(
         check_heads: compare the database with `ledger.head`. False only in order to rewrite that file.
 
     Raises:
-        LedgerCorrupt: the file is damaged, missing beside files that belong to it, or ends before
+        LedgerCorrupt: the file is damaged, missing although other files of the ledger exist, or ends before
             `ledger.head` does.
         LedgerError: it cannot be opened, another version wrote it, or its heads are signed and `key` is
             missing.

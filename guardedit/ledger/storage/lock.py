@@ -57,7 +57,7 @@ class CoordinatorLock:
 class DriverLock:
     """The right to start the steps of a folder's cycles: an flock on `driver.lock`.
 
-    The cycles' own locks do not express it: they may be held by actors that outlive their driver.
+    The locks of the cycles cannot be used for this, because actors that outlive their driver may hold them.
 
     Raises:
         LedgerBusy: another process is the driver; names that process.
@@ -126,7 +126,7 @@ class Presence:
 
     @classmethod
     def reading(cls, folder: Path) -> Presence:
-        """Share the lock as a reader beside a writer. Creates no file."""
+        """Share the lock as a reader while a writer is at work. Creates no file."""
         with translated_errors(folder / _OPEN):
             handle = os.open(folder / _OPEN, os.O_RDONLY | os.O_CLOEXEC)
             fcntl.flock(handle, fcntl.LOCK_SH)

@@ -25,7 +25,7 @@ def answer_here(
 ) -> list[Answer]:
     """Load the model, build a replica of the serving epoch, and ask it.
 
-    The ledger is only read, so a coordinator may run beside this.
+    The ledger is only read, so a coordinator may run at the same time.
 
     Args:
         settings: model and home folder.
