@@ -81,6 +81,12 @@ def shipped_policy(name: str) -> Path:
     return next((path for folder in folders if (path := folder / name).is_file()), folders[0] / name)
 
 
+def policy_file(name: str) -> Path:
+    """A policy by its path, or by the name of one that comes with the project, such as `memory-only`."""
+    shipped = shipped_policy(f"{name}.yaml")
+    return Path(name) if Path(name).exists() or not shipped.is_file() else shipped
+
+
 def is_broker(url: str) -> bool:
     """Whether a URL is a valid address of a broker. Does not connect to it.
 

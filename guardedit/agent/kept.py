@@ -148,7 +148,7 @@ def _after_epoch(state: KeptState, body: Mapping[str, Any], at_s: float) -> Kept
     kept = {fact: why for fact, why in state.kept.items() if fact not in entered}
     if len(body["edits_removed"]) > len(body["edits_added"]):
         kept = {fact: why for fact, why in kept.items() if why.code != FULL}
-    if body["kind"] == "rollback" and not body["reason"].startswith(("drift:", "recovery:", "gate:")):
+    if body["kind"] == "rollback" and not body["reason"].startswith("drift:"):
         why = Kept(code=OPERATOR, reason=body["reason"], epoch=body["number"], since_s=at_s)
         removed = set(state.inside.values()) - set(inside.values())
         live = {change["fact_id"] for change in body["changes"]}

@@ -97,6 +97,11 @@ class Editor:
         cache: str | os.PathLike[str] | None = None,
         seed: int = 0,
     ) -> None:
+        if not hasattr(model, "config") or tokenizer is None:
+            raise UsageError(
+                f"the editor needs a transformers model and its tokenizer, got {type(model).__name__} and "
+                f"{type(tokenizer).__name__}"
+            )
         registry = Registry()
         registry.resolve(method.partition("+")[0])  # before anything slow
         name = str(getattr(model.config, "_name_or_path", ""))
@@ -211,8 +216,8 @@ class EditResult:
     Attributes:
         correction: as it was given.
         answer: what the edited model answers to its prompt, greedily.
-        edited: whether the method made an edit for it.
-        reason: why not; empty otherwise.
+        edited: whether the method made an edit for it. An edit may miss its target: see `holds`.
+        reason: why there is no edit; empty otherwise.
     """
 
     correction: Correction

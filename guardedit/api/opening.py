@@ -13,7 +13,7 @@ from guardedit.ledger.storage.lock import DriverLock
 from guardedit.policy.load import load_policy
 from guardedit.runtime.opening import inbox
 from guardedit.runtime.system import open_system
-from guardedit.settings import Settings, shipped_policy
+from guardedit.settings import Settings, policy_file
 
 
 def open(  # noqa: A001 - read as guardedit.open
@@ -51,7 +51,7 @@ def open(  # noqa: A001 - read as guardedit.open
     if model is not None:
         given["model"] = os.fspath(model)
     if policy is not None:
-        given["policy"] = _policy_file(os.fspath(policy))
+        given["policy"] = policy_file(os.fspath(policy))
     if runtime is not None:
         given["runtime"] = runtime
     found = replace(found, **given)
@@ -61,8 +61,3 @@ def open(  # noqa: A001 - read as guardedit.open
         system = undo.enter_context(open_system(found, rules))
         ledger = undo.enter_context(inbox(found))
         return Agent(system, ledger, found, rules, undo.pop_all())
-
-
-def _policy_file(name: str) -> Path:
-    shipped = shipped_policy(f"{name}.yaml")
-    return Path(name) if Path(name).exists() or not shipped.is_file() else shipped

@@ -5,12 +5,14 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import Path
 
 from guardedit.agent.parts import Guard, Limits, Parts
 from guardedit.assembly.base_check import compare_base
 from guardedit.assembly.edit_cards import edit_layer, editing_sha256, find_card
 from guardedit.assembly.limits import drift_watch, guard
 from guardedit.assembly.model_files import known_questions, load_probes, tokenizer_check
+from guardedit.core.errors import UsageError
 from guardedit.core.protocols import Clock, Observer, Replica, Source, Worker
 from guardedit.core.serving import Snapshot
 from guardedit.guard import DriftLimits, DriftWatch, NoDrift, NoGuard, bisect
@@ -123,7 +125,12 @@ def last_snapshot(settings: Settings, epoch: int | None = None) -> Snapshot | No
 
 
 def require_unchanged_base(settings: Settings) -> None:
-    """Raise WrongBaseModel if a file of the base model was changed. Call it before the model is loaded."""
+    """Raise WrongBaseModel if a file of the base model was changed, UsageError if its folder is missing.
+
+    Call it before the model is loaded.
+    """
+    if settings.model and not Path(settings.model).is_dir():
+        raise UsageError(f"{settings.model} is not a model folder: there is no such folder")
     if not (settings.home / "ledger.db").is_file():
         return
     with read_only(settings.home, clock=time.time, key=settings.ledger_key) as ledger:

@@ -18,10 +18,15 @@ from guardedit.cli.terminal.options import Format, Home, Model, PolicyFile, sett
 from guardedit.cli.terminal.progress import progress
 from guardedit.cli.terminal.show import Output
 from guardedit.core.errors import SourceError
+from guardedit.core.messages import Fate
 from guardedit.ledger.storage.lock import DriverLock
 from guardedit.runtime.coordinator_access import ADDRESS_FILE, publish_address
-from guardedit.runtime.opening import refuse_second
+from guardedit.runtime.opening import existing, refuse_second
 from guardedit.runtime.system import System, open_system
+from guardedit.settings import Settings
+
+#: Held corrections that are counted at the end of a run.
+MOST_HELD = 10_000
 
 
 class Runtime(StrEnum):
@@ -92,8 +97,7 @@ def run(
             ready, output, f"ready: epoch {epoch}, runtime {settings.runtime}, metrics {where or 'off'}"
         )
         away = _work(system, stop, once=once, output=output)
-        epoch = system.epoch().number
-        show.line({"event": "stopped", "epoch": epoch}, output, f"stopped: epoch {epoch}")
+        _print_end(system, settings, output)
     if away:
         raise SourceError(away)
 
@@ -126,6 +130,17 @@ def _print_change(report: StepReport, output: Output) -> None:
     numbers = [f"{fields[name]} {text}" for name, text in words.items() if fields[name]]
     text = ", ".join([*numbers, *([report.breach] if report.breach else [])])
     show.line(fields, output, f"epoch {fields['epoch']}: {text}")
+
+
+def _print_end(system: System, settings: Settings, output: Output) -> None:
+    """The serving epoch, and how many messages wait for a person."""
+    epoch = system.epoch().number
+    with existing(settings) as ledger:
+        dead, held = len(ledger.dead_letters()), len(ledger.entries(Fate.HELD, limit=MOST_HELD))
+    fields = {"event": "stopped", "epoch": epoch, "dead_letters": dead, "held": held}
+    notes = [f"{dead} dead letters (`guardedit dlq list`)"] * bool(dead)
+    notes += [f"{held} held (`guardedit held list`)"] * bool(held)
+    show.line(fields, output, "; ".join([f"stopped: epoch {epoch}", *notes]))
 
 
 @contextmanager

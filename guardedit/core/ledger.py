@@ -54,7 +54,7 @@ class Counts:
             (`received`) are not counted here but in `inbox_waiting`.
         gates: (gate, outcome) -> gates in recorded verdicts; `outcome` an `Outcome` value.
         rollbacks: trigger -> rollbacks of the serving epoch. Triggers: `drift` (a breach), `manual`
-            (an operator), `recovery` (damage found at a start), `gate`.
+            (an operator).
         facts: `Placement` value -> live facts of the serving epoch.
         trials: `Outcome` value -> recorded verdicts.
         dead_letters: dead letters still listed; retried and dropped ones no longer count.

@@ -114,8 +114,8 @@ class EpochWriter(InboxWriter):
         Args:
             changes: changed facts, in order.
             kind: the kind of the epoch.
-            reason: for people. That of a `rollback` begins with its trigger and a colon: `drift: ...`,
-                `recovery: ...`, `gate: ...`; without one it counts as `manual`.
+            reason: for people. That of a `rollback` begins with its trigger and a colon: `drift: ...` or
+                `manual: ...`; without one it counts as `manual`.
             edits: all weight edits of the new epoch.
             weights_sha256: digest of the folded matrices.
             expected: the epoch that must be serving.

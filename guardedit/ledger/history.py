@@ -52,6 +52,21 @@ def find_fact(database: Database, text: str) -> list[Fact]:
     return [read_fact(row[0]) for row in rows]
 
 
+def removed_facts(database: Database, subject: str) -> list[Fact]:
+    """The last fact of each key of this subject that is not live now, the earliest first."""
+    rows = database.rows(
+        "SELECT fact FROM changes c WHERE subject_name = ? AND fact IS NOT NULL AND NOT EXISTS"
+        " (SELECT 1 FROM changes later WHERE later.fact IS NOT NULL"
+        " AND (later.epoch, later.n) > (c.epoch, c.n)"
+        " AND (later.subject, later.relation, later.tenant) = (c.subject, c.relation, c.tenant))"
+        " AND NOT EXISTS (SELECT 1 FROM live_facts live"
+        " WHERE (live.subject, live.relation, live.tenant) = (c.subject, c.relation, c.tenant))"
+        " ORDER BY epoch, n",
+        (identity(subject),),
+    )
+    return [read_fact(row[0]) for row in rows]
+
+
 def canonical(database: Database, key: FactKey) -> FactKey:
     """The key under which this name was first recorded in its tenant; `key` itself where it never was."""
     row = database.row(

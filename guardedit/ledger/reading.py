@@ -53,6 +53,10 @@ class LedgerReader(LiveReader):
         """Live facts with this id or a subject of this name; if there is none, the latest fact of this id."""
         return history.find_fact(self._database, text)
 
+    def removed_facts(self, subject: str) -> list[Fact]:
+        """The last fact of each key of this subject that is not live now, the earliest first."""
+        return history.removed_facts(self._database, subject)
+
     def canonical(self, key: FactKey) -> FactKey:
         """The key under which this name was first recorded; `key` itself where it never was."""
         return history.canonical(self._database, key)

@@ -27,7 +27,7 @@ class TrainerSettings:
     world_facts: int = 1_700
     layers: int = 6
     width: int = 256
-    inner: int = 1_024  # f, the key width: an edited layer holds roughly f/3 edits
+    inner: int = 1_024  # f, the key width: an edited layer holds roughly f/8 edits
     heads: int = 8
     vocabulary: int = 4_096
     positions: int = 256

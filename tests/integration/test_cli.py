@@ -198,7 +198,8 @@ def test_a_running_coordinator_takes_what_is_submitted_and_ends_calmly(
     finally:
         running.process.kill()
 
-    assert (code, errors) == (0, "")
+    # On a busy machine the model may take a minute to load, and then a line says so.
+    assert (code, re.sub(r"loading the model \(\d+ min\)\n", "", errors)) == (0, "")
     assert running.lines[-1].startswith("stopped: epoch ")
     assert guardedit("status")["waiting"] == 0
 

@@ -56,9 +56,9 @@ def redo(
     """
     settings = settings_from(home, policy, model)
     with existing(settings) as ledger:
-        find_facts(ledger, fact)  # an unknown name fails before the model is loaded
+        found = find_facts(ledger, fact)  # an unknown name fails before the model is loaded
     with progress(f"redoing {fact}"), operating(settings) as system:
-        epoch = system.redo(fact)
+        epoch = system.redo(found[0].id if len(found) == 1 else fact)
     show.record(epoch_row(epoch), output)
 
 

@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from guardedit.cli.terminal.show import Output
-from guardedit.settings import Settings
+from guardedit.settings import Settings, policy_file
 
 Home = Annotated[
     Path | None,
@@ -24,7 +24,8 @@ PolicyFile = Annotated[
     Path | None,
     typer.Option(
         "--policy",
-        help="Policy file. Default: $GUARDEDIT_POLICY, else the shipped default.yaml.",
+        help="Policy file, or the name of a shipped policy such as memory-only. Default: $GUARDEDIT_POLICY, "
+        "else the shipped default.yaml.",
         show_default=False,
     ),
 ]
@@ -66,7 +67,8 @@ def settings_from(
     Raises:
         UsageError: a variable of the environment is wrong.
     """
-    given = {"home": home, "policy": policy, "model": None if model is None else str(model), **others}
+    given = {"home": home, "policy": policy and policy_file(str(policy)), **others}
+    given["model"] = None if model is None else str(model)
     settings = Settings.from_environment(os.environ)
     return replace(settings, **{name: value for name, value in given.items() if value is not None})
 

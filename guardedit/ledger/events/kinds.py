@@ -28,7 +28,7 @@ RESERVED: Final = frozenset(
 )
 
 #: Triggers that the reason of a rollback may begin with, followed by a colon.
-TRIGGERS: Final = frozenset({"drift", "manual", "recovery", "gate"})
+TRIGGERS: Final = frozenset({"drift", "manual"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

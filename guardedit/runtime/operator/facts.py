@@ -39,15 +39,15 @@ class FactRecord:
 
 
 def find_facts(ledger: LedgerReader, text: str) -> list[Fact]:
-    """The live facts with this id or about this subject; else the latest fact with this id.
+    """The live facts with this id or about this subject; else those that were removed.
 
     Raises:
         UsageError: there is none.
     """
-    found = ledger.find_fact(text)
+    found = ledger.find_fact(text) or ledger.removed_facts(text)
     if not found:
         raise UsageError(
-            f"no live fact has the id or the subject {text!r}, and no earlier fact had that id: "
+            f"no fact, live or removed, has the id or the subject {text!r}: "
             "list the facts with `guardedit facts list`"
         )
     return found

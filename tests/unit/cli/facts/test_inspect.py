@@ -57,7 +57,7 @@ def test_an_unknown_fact_is_a_usage_error_before_any_model_is_loaded(guardedit, 
 
     assert (result.code, result.out) == (2, "")
     assert result.err == (
-        "error: no live fact has the id or the subject 'nowhere', and no earlier fact had that id: "
+        "error: no fact, live or removed, has the id or the subject 'nowhere': "
         "list the facts with `guardedit facts list`\n"
     )
 

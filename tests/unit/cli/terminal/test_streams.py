@@ -89,7 +89,7 @@ def test_a_terminal_that_is_not_utf8_gets_escapes(shell, environment):
     )
 
     assert code == 0
-    assert "error: no live fact" in err
+    assert "error: no fact, live or removed" in err
     assert "Troms" in err
     assert "knowledge editing" in out
 

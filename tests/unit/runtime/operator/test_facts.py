@@ -72,3 +72,13 @@ def test_a_superseded_version_is_not_live(ledger, change, make_fact):
     assert (fact_record(ledger, old, now_s=0).live, fact_record(ledger, new, now_s=0).live) == (False, True)
     history = fact_history(ledger, "A")
     assert [(epoch.number, version.fact) for _, epoch, version in history] == [(1, old), (2, new)]
+
+
+def test_a_fact_that_was_undone_is_found_by_its_subject_and_comes_back(ledger, change, make_fact):
+    fact = make_fact("A")
+    change(fact)
+    change(removed=(fact.key,), kind="undo")
+    assert find_facts(ledger, fact.key.subject) == [fact]
+    change(fact)
+    assert find_facts(ledger, fact.key.subject) == [fact]
+    assert ledger.removed_facts(fact.key.subject) == []
