@@ -203,6 +203,7 @@ def test_another_process_can_join_it_there(running: RaySystem):
 
 
 def test_an_actor_that_cannot_start_says_why_in_its_own_words(running: RaySystem):
+    (running.settings.home / "no-model").mkdir()  # a folder without a model
     nowhere = replace(running.settings, model=str(running.settings.home / "no-model"))
     fresh = replace(nowhere, home=running.settings.home / "fresh")
     for settings, kind, says in (
