@@ -36,7 +36,7 @@ ENV PATH=/opt/guardedit/bin:${PATH} \
     PYTHONDONTWRITEBYTECODE=1 \
     PYTHONUNBUFFERED=1 \
     HF_HUB_OFFLINE=1 \
-    HF_HOME=/tmp/huggingface \
+    HF_HOME=/var/lib/guardedit/huggingface \
     GUARDEDIT_HOME=/var/lib/guardedit \
     GUARDEDIT_POLICY=/etc/guardedit/policies/default.yaml
 # No secret is baked in: GUARDEDIT_REDIS_URL, which may hold a password, is given when the container starts.

@@ -116,6 +116,8 @@ def pytest_configure() -> None:
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")  # the crash tests fork
     os.environ.setdefault("OMP_NUM_THREADS", "1")  # threads waiting for each other make small models slow
 
+    # Beside what else is built, and not in the folder that people look at.
+    os.environ.setdefault("HYPOTHESIS_STORAGE_DIRECTORY", str(ROOT / "build" / "hypothesis"))
     hypothesis.settings.register_profile("default", max_examples=50, deadline=None)
     hypothesis.settings.register_profile("whole", max_examples=2_000, deadline=None)
     hypothesis.settings.load_profile("whole" if os.environ.get("GUARDEDIT_TESTS") == "whole" else "default")

@@ -34,7 +34,7 @@ def test_the_floors_are_these():
         "agent | editing | memory | guard | ledger | sources | telemetry",
         "models",
         "policy | settings",
-        "naming",
+        "naming | plotting",
         "core | version",
     ]
 

@@ -59,7 +59,7 @@ def choose_batch(
     return Batch(
         found=found,
         subjects=frozenset(subjects),
-        groups=tuple(group_by_subject(parts, [*new, *same_subjects])),
+        groups=tuple(group_by_subject([*new, *same_subjects], parts.known_questions)),
         new=frozenset(fact.id for fact in new),
         effort=max((_effort(fact, kept) for fact in new), default=1),
     )

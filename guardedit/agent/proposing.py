@@ -12,12 +12,13 @@ from __future__ import annotations
 import hashlib
 import json
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from guardedit.agent.parts import Parts
 from guardedit.core.errors import GuardeditError, GuardError, LedgerError
 from guardedit.core.fact import Fact
+from guardedit.core.probe import Question
 from guardedit.core.proposal import Proposal, WeightEdit
 from guardedit.core.protocols import Event, SubjectGroup
 
@@ -30,8 +31,13 @@ class Proposed:
     refused: dict[str, str] = field(default_factory=dict)
 
 
-def group_by_subject(parts: Parts, facts: Iterable[Fact]) -> list[SubjectGroup]:
-    """One group for each subject, over all tenants, since they share the weights. Sorted by subject."""
+def group_by_subject(
+    facts: Iterable[Fact], known_questions: Callable[[str], Sequence[Question]]
+) -> list[SubjectGroup]:
+    """One group for each subject, over all tenants, since they share the weights. Sorted by subject.
+
+    `known_questions` gives what the base model knows of a subject. The answers to other relations are kept.
+    """
     groups: dict[str, list[Fact]] = defaultdict(list)
     for fact in facts:
         groups[fact.key.subject].append(fact)
@@ -41,7 +47,7 @@ def group_by_subject(parts: Parts, facts: Iterable[Fact]) -> list[SubjectGroup]:
             facts=tuple(sorted(members, key=lambda fact: fact.id)),
             keep=tuple(
                 question
-                for question in parts.known_questions(subject)
+                for question in known_questions(subject)
                 if question.relation not in {fact.key.relation for fact in members}
             ),
         )

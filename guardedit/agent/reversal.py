@@ -123,7 +123,7 @@ def _plan(parts: Parts, changes: Sequence[Change], stale: Collection[str] = ()) 
     subjects = {*stale, *(change.key.subject for change in changes)}
     in_weights = [f for f in live.values() if f.placement is Placement.WEIGHTS and f.key.subject in subjects]
     staying = [edit for edit in parts.ledger.edits() if edit.subject not in subjects]
-    proposed = edits_for(parts, group_by_subject(parts, in_weights), staying)
+    proposed = edits_for(parts, group_by_subject(in_weights, parts.known_questions), staying)
     # A fact that can no longer be edited stays live in memory.
     demoted = [
         Change(fact.key, fact.placed(Placement.MEMORY))

@@ -87,8 +87,10 @@ class Agent:
             SourceError: a broker cannot be reached. Everything else was done.
         """
         stop = threading.Event()
-        timer = threading.Timer(timeout_s, stop.set) if timeout_s is not None else None
-        if timer is not None:
+        timer = None if timeout_s is None else threading.Timer(timeout_s, stop.set)
+        if timeout_s is not None and timeout_s <= 0:
+            stop.set()
+        elif timer is not None:
             timer.daemon = True
             timer.start()
         try:

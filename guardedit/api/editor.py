@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import copy
 import os
-from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -17,27 +16,24 @@ from typing import Any, Self
 from torch import nn
 
 from guardedit.agent.deciding import first_version
+from guardedit.agent.proposing import group_by_subject
 from guardedit.api.corrections import CorrectionLike, decoded
 from guardedit.api.model_parts import (
-    CARD,
-    TRAINED,
     edited_layers,
     find_card,
     settings_of,
     texts_of,
-    twin_of,
     user_cache,
 )
+from guardedit.assembly.model_files import TRAINED
 from guardedit.core.correction import Correction, Op
 from guardedit.core.errors import UsageError
-from guardedit.core.fact import Fact
 from guardedit.core.probe import Question
 from guardedit.core.proposal import WeightEdit
-from guardedit.core.protocols import SubjectGroup
 from guardedit.editing.registry import Registry
 from guardedit.editing.setup import Setup
 from guardedit.models.bypass import Patch, attached
-from guardedit.models.host import ModelHost
+from guardedit.models.host import ModelHost, twin_of
 from guardedit.models.matrices import write
 from guardedit.models.weights.fold import Fold
 from guardedit.models.weights.second_moments import load_or_collect
@@ -106,20 +102,13 @@ class Editor:
         registry.resolve(method.partition("+")[0])  # before anything slow
         name = str(getattr(model.config, "_name_or_path", ""))
         folder = Path(name) if name else None  # a model that was made in memory has none
-        card = find_card(folder)
-        places = edited_layers(layer, layers, card)
-        edit, joint = settings_of(method, card, settings or {})
-        self.method = method
-        self._model = model
         # The engine works on a second model that shares the tensors, so that its hooks and modes do not
         # affect the caller's model.
-        self._host = ModelHost(twin_of(model), copy.deepcopy(tokenizer))
-        host = self._host
-        if card is not None and card.base_sha256 not in (None, host.base_sha256):
-            raise UsageError(
-                f"{folder}/{CARD} is the edit card of another model, {card.base_sha256[:12]}; this one is "
-                f"{host.base_sha256[:12]}: name the layers yourself, or remove the card"
-            )
+        host = ModelHost(twin_of(model), copy.deepcopy(tokenizer))
+        card = find_card(folder, host.base_sha256)
+        places = edited_layers(layer, layers, card)
+        edit, joint = settings_of(method, card, settings or {})
+        self.method, self._model, self._host = method, model, host
         where = sorted({places[0], *places[1]})
         for one in where:
             host.decoder_layer(one)  # UsageError for one that the model does not have
@@ -172,7 +161,7 @@ class Editor:
                     f"the correction about {correction.subject!r} is a retraction: undo the edit instead"
                 )
         facts = [first_version(correction) for correction in read]
-        proposal = self._editor.propose(_groups(facts), self.live)
+        proposal = self._editor.propose(group_by_subject(facts, lambda _: ()), self.live)
         edited = Edited(self, proposal.seconds)
         self._show({**self._live, edited: proposal.edits})
         refused = dict(proposal.refused)
@@ -271,14 +260,3 @@ def _apply(model: nn.Module, patch: Patch, host: ModelHost, undo: ExitStack) -> 
         layer = model.get_submodule(host.layout.layer_name(bypass.layer))
         down = model.get_submodule(host.layout.mlp_out_name(bypass.layer))
         undo.enter_context(attached(layer, down, bypass))
-
-
-def _groups(facts: Sequence[Fact]) -> list[SubjectGroup]:
-    """Facts by subject: the facts of one subject share its key, so they are one edit."""
-    groups: dict[str, dict[str, Fact]] = defaultdict(dict)
-    for fact in facts:
-        groups[fact.key.subject][fact.id] = fact
-    return [
-        SubjectGroup(subject=subject, facts=tuple(members[name] for name in sorted(members)))
-        for subject, members in sorted(groups.items())
-    ]

@@ -1,8 +1,7 @@
-"""What `guardedit.Editor` needs of a model: a second model of the same tensors, card, settings and texts."""
+"""What `guardedit.Editor` needs besides the model: its edit card, layers, settings and texts."""
 
 from __future__ import annotations
 
-import copy
 import json
 import os
 from collections.abc import Mapping, Sequence
@@ -11,39 +10,27 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import nn
 
+from guardedit.assembly.edit_cards import EDIT_CARD, read_card
+from guardedit.assembly.model_files import BACKGROUND, TOKENS_PER_DIMENSION, model_folder, read_background
 from guardedit.core.errors import UsageError
 from guardedit.editing.edit_card import EditCard, parse_card
 from guardedit.editing.settings import EditSettings, JointSettings
 from guardedit.models.background import background_texts
 from guardedit.models.host import ModelHost
-
-#: Names in the model's folder: the edit card, background texts, trained editors.
-CARD, BACKGROUND, TRAINED = "edit_card.json", "background.json", "editors"
-#: Sampled tokens for each dimension of a key, if no texts are given.
-TOKENS_PER_DIMENSION = 24
+from guardedit.models.loading import load_model
+from guardedit.settings import Settings
 
 
 def demo_model() -> tuple[Any, Any]:
     """The embedded demo model and its tokenizer, as transformers objects: 5M parameters, for trying out."""
-    from guardedit.models.loading import load_model
-    from guardedit.zoo.train import MODEL_FOLDER
-
-    return load_model(MODEL_FOLDER, device="cpu", dtype=torch.float32)
+    return load_model(model_folder(Settings()), device="cpu", dtype=torch.float32)
 
 
-def twin_of(model: Any) -> Any:
-    """The same tensors in a second model, which has modes, hooks and `requires_grad` of its own."""
-    shared: dict[int, Any] = {id(p): nn.Parameter(p.data, requires_grad=False) for p in model.parameters()}
-    shared |= {id(buffer): buffer for buffer in model.buffers()}
-    return copy.deepcopy(model, shared)
-
-
-def find_card(folder: Path | None) -> EditCard | None:
-    """The edit card in a model's folder; UsageError if it cannot be read."""
-    path = folder and folder / CARD
-    return parse_card(path.read_text(encoding="utf-8"), path) if path and path.is_file() else None
+def find_card(folder: Path | None, base_sha256: str) -> EditCard | None:
+    """The edit card in a model's folder; UsageError if it cannot be read or belongs to another model."""
+    path = folder and folder / EDIT_CARD
+    return read_card(path, base_sha256) if path and path.is_file() else None
 
 
 def edited_layers(
@@ -75,6 +62,9 @@ def settings_of(
     known = sorted(field.name for field in fields(chosen))
     if unknown := sorted(set(given) - set(known)):
         raise UsageError(f"{method} has no setting {unknown[0]!r}; known: {', '.join(known)}")
+    # A card's reader knows the limits of every setting.
+    kind = "joint" if chosen is joint else "edit"
+    parse_card(json.dumps({"layer": 0, "dials": {kind: dict(given)}}), f"settings of {method}")
     if chosen is joint:
         return edit, replace(joint, **given)
     return replace(edit, **given), joint
@@ -88,8 +78,7 @@ def texts_of(
         return given
     path = folder and folder / BACKGROUND
     if path and path.is_file():
-        found: list[str] = json.loads(path.read_text(encoding="utf-8"))
-        return found
+        return read_background(path)
     width = host.base_matrix(0).shape[1]
     return background_texts(host, (), tokens=TOKENS_PER_DIMENSION * width, folder=cache, seed=seed)
 

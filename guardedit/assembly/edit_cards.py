@@ -40,7 +40,7 @@ def find_card(settings: Settings, base_sha256: str) -> EditCard | None:
     """
     for path in (card_file(settings, base_sha256), model_folder(settings) / EDIT_CARD):
         if path.is_file():
-            return _read(path, base_sha256)
+            return read_card(path, base_sha256)
     return None
 
 
@@ -102,7 +102,12 @@ def editing_sha256(policy: Policy, settings: Settings, card: EditCard | None) ->
     return hashlib.sha256(json.dumps(body, sort_keys=True).encode()).hexdigest()
 
 
-def _read(path: Path, base_sha256: str) -> EditCard:
+def read_card(path: Path, base_sha256: str) -> EditCard:
+    """The card in a file, for a base model.
+
+    Raises:
+        UsageError: the card cannot be read, or belongs to another model.
+    """
     try:
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:

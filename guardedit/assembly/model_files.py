@@ -63,6 +63,15 @@ def background(settings: Settings, host: ModelHost, *, folder: Path | None = Non
         width = host.base_matrix(0).shape[1]
         cache = folder or settings.home / MOMENTS
         return background_texts(host, known, tokens=TOKENS_PER_DIMENSION * width, folder=cache)
+    return read_background(path)
+
+
+def read_background(path: Path) -> list[str]:
+    """The texts in a background file, a JSON list.
+
+    Raises:
+        UsageError: it is not a list of texts.
+    """
     try:
         texts = json.loads(path.read_text(encoding="utf-8"))
     except (ValueError, RecursionError) as error:

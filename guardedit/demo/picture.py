@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from guardedit.demo.plotting import load_pyplot
 from guardedit.demo.timeline import TimelinePoint
+from guardedit.plotting import load_pyplot
 
 _INK, _GREY, _GRID = "#1f2430", "#6b7280", "#e5e7eb"
 _BLUE, _RED, _GREEN, _AMBER = "#2563eb", "#dc2626", "#15803d", "#d97706"

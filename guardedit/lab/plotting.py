@@ -1,4 +1,4 @@
-"""Loads matplotlib on demand, and the style that all pictures of the lab share."""
+"""The style that all pictures of the lab share."""
 
 from __future__ import annotations
 
@@ -6,28 +6,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from guardedit.core.errors import UsageError
+from guardedit.plotting import load_pyplot
 
 INK, GREY, GRID = "#1f2430", "#6b7280", "#e5e7eb"
 BLUE, RED, GREEN, AMBER = "#2563eb", "#dc2626", "#15803d", "#d97706"
 #: Half the width of a 95 % confidence band, in standard errors.
 BAND = 1.96
-
-
-def load_pyplot() -> Any:
-    """`matplotlib.pyplot`, drawing without a display.
-
-    Raises:
-        UsageError: when matplotlib is not installed.
-    """
-    try:
-        import matplotlib as mpl
-    except ImportError as error:
-        raise UsageError("pictures need matplotlib: pip install 'guardedit[plots]'") from error
-    mpl.use("agg")
-    from matplotlib import pyplot as plt
-
-    return plt
 
 
 @contextmanager

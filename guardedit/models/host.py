@@ -121,11 +121,7 @@ class ModelHost:
         with self.lock:
             if self.is_patched:
                 raise UsageError("a patched model has no twin: ask for one outside of `patched`")
-            shared: dict[int, Any] = {
-                id(p): nn.Parameter(p.data, requires_grad=False) for p in self.model.parameters()
-            }
-            shared |= {id(buffer): buffer for buffer in self.model.buffers()}
-            model = copy.deepcopy(self.model, shared)
+            model = twin_of(self.model)
         tokenizer = copy.deepcopy(self.tokenizer)
         return ModelHost(model, tokenizer, batch_rows=self.batch_rows, loaded=self._loaded)
 
@@ -270,3 +266,10 @@ class ModelHost:
         if not 0 <= layer < self.layers:
             raise UsageError(f"layer {layer} does not exist: this model has layers 0 to {self.layers - 1}")
         return layer
+
+
+def twin_of(model: Any) -> Any:
+    """A second model that shares the tensors but has parameters, hooks and modes of its own; no gradients."""
+    shared: dict[int, Any] = {id(p): nn.Parameter(p.data, requires_grad=False) for p in model.parameters()}
+    shared |= {id(buffer): buffer for buffer in model.buffers()}
+    return copy.deepcopy(model, shared)

@@ -10,11 +10,10 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import replace
 from typing import Self
 
 from guardedit import assembly
-from guardedit.agent.loop import merge_reports
+from guardedit.agent.loop import Loop
 from guardedit.agent.parts import StepReport
 from guardedit.core.epoch import Epoch
 from guardedit.core.proposal import WeightEdit
@@ -27,7 +26,7 @@ from guardedit.runtime.worker_process import WorkerProcess
 from guardedit.serving.replica import ServingReplica
 from guardedit.serving.shard import MemoryShard
 from guardedit.settings import Settings
-from guardedit.telemetry.health import CONSOLIDATE
+from guardedit.telemetry.health import CONSOLIDATE, LIVE
 
 #: Name -> builder of an editing method that is not in the registry.
 Extra = Mapping[str, assembly.Builder]
@@ -87,10 +86,8 @@ class LocalSystem:
 
     def step(self) -> StepReport:
         """One turn of each cycle. An epoch that the second cycle made is published when this returns."""
-        live = self.step_live()
-        with self.coordinator.turn(CONSOLIDATE):
-            consolidated = self.consolidator.consolidate.step()
-        return replace(merge_reports(live, consolidated), epoch=self.coordinator.publish())
+        with self.coordinator.turn(LIVE), self.coordinator.turn(CONSOLIDATE):
+            return Loop(self.coordinator.live, self.consolidator.consolidate).step()
 
     def step_live(self, wait_s: float = 0.0) -> StepReport:
         """One turn of the live cycle, after waiting at most `wait_s` seconds for something new."""

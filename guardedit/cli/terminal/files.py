@@ -63,7 +63,7 @@ def check_picture(path: Path | None) -> None:
     """
     if path is None:
         return
-    from guardedit.lab.plotting import load_pyplot
+    from guardedit.plotting import load_pyplot
 
     load_pyplot()
     folder = path.absolute().parent

@@ -118,6 +118,8 @@ def test_bad_input_leaves_the_model_alone(model, editor_of):
         ("ft-m", {"layers": None}, "no layer is named and the model has no edit card"),
         ("ft-m", {"layers": (7,)}, "layer 7 does not exist: this model has layers 0 to 2"),
         ("ft-m", {"settings": {"stepz": 3}}, "ft-m has no setting 'stepz'; known: .*steps"),
+        ("ft-m", {"settings": {"steps": "many"}}, "steps"),
+        ("ft-m", {"settings": {"steps": -1}}, "steps"),
         ("joint", {"settings": {"clamp_ratio": 3}}, "joint has no setting 'clamp_ratio'"),
     ],
 )

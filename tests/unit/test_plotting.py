@@ -8,7 +8,7 @@ import pytest
 
 from guardedit.core.errors import UsageError
 from guardedit.lab.editors.picture import draw_comparison
-from guardedit.lab.plotting import load_pyplot
+from guardedit.plotting import load_pyplot
 
 
 def test_without_matplotlib_a_picture_names_the_extra_to_install(monkeypatch, tmp_path):
