@@ -7,6 +7,7 @@ here.
 from __future__ import annotations
 
 import dataclasses
+import os
 import re
 import sys
 from collections.abc import Mapping
@@ -52,10 +53,11 @@ _REMEDIES: Mapping[str, str] = MappingProxyType(
         "home": "remove the NUL character",
         "policy": "remove the NUL character",
         "probes": "remove the NUL character",
+        "models": "remove the NUL character",
     }
 )
 #: Fields whose variables may begin with `~`.
-_PATHS = frozenset({"home", "policy", "probes"})
+_PATHS = frozenset({"home", "policy", "probes", "models"})
 #: Fields whose values must not be shown: errors end up in logs.
 _SECRETS = frozenset({"redis_url", "ledger_key"})
 
@@ -69,6 +71,10 @@ class Address(NamedTuple):
 
 #: On the loopback address, since the page asks for no password.
 DEFAULT_METRICS = Address("127.0.0.1", 9108)
+
+
+#: The models' home, unless GUARDEDIT_MODELS names another folder.
+MODELS = "~/.local/share/guardedit/models"
 
 
 def shipped_policy(name: str) -> Path:
@@ -147,7 +153,9 @@ class Settings:
     Attributes:
         home: folder of the ledger and its blobs. GUARDEDIT_HOME.
         policy: the policy file; default: the shipped `default.yaml`. GUARDEDIT_POLICY.
-        model: folder or name of the base model; empty is the embedded demo model. GUARDEDIT_MODEL.
+        model: the base model: a name in the models' home, a folder or a `.gguf` file; empty is the embedded
+            demo model. GUARDEDIT_MODEL.
+        models: the models' home, where `guardedit model add` puts models. GUARDEDIT_MODELS.
         probes: the guard's probe set; None is the `probes.json` beside the model. GUARDEDIT_PROBES.
         encoder: folder or name of the sentence encoder; empty is the packaged MiniLM. GUARDEDIT_ENCODER.
         device: `auto`, `cpu`, `mps`, `cuda` or `cuda:N`. GUARDEDIT_DEVICE.
@@ -169,6 +177,7 @@ class Settings:
     home: _AnyPath = Path(".guardedit")
     policy: _AnyPath = Field(default_factory=lambda: shipped_policy("default.yaml"))
     model: str = ""
+    models: _AnyPath = Field(default_factory=lambda: Path(os.path.expanduser(MODELS)))  # noqa: PTH111 - no error
     probes: _AnyPath | None = None
     encoder: str = ""
     device: Annotated[str, Field(pattern=r"^(auto|cpu|mps|cuda(:[0-9]+)?)$")] = "auto"
@@ -199,6 +208,8 @@ class Settings:
         """
         texts = {name.lower(): text for name, text in _Variables(env)().items()}
         user_home = env.get("HOME", "").strip()
+        if user_home:
+            texts.setdefault("models", MODELS)
         for name in _PATHS & texts.keys():
             # Path.expanduser uses the environment of the process; here only `env` counts.
             path = Path(texts[name])

@@ -192,7 +192,9 @@ class FakeReplica:
 
     def expect(self, facts: Sequence[Fact]) -> None: ...
 
-    def ask(self, prompts: Sequence[str], *, tenant: str = "default") -> list[Answer]:
+    def ask(
+        self, prompts: Sequence[str], *, tenant: str = "default", max_tokens: int | None = None
+    ) -> list[Answer]:
         if self.number is None:
             raise UsageError("nothing is published")
         return [Answer(text=self._text(p), epoch=self.number, placement="memory") for p in prompts]

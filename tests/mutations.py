@@ -193,9 +193,9 @@ MUTATIONS = (
     ),
     Mutation(
         "a fact in memory that was never answered right counts as harm",
-        "guardedit/guard/answers.py",
-        "return previous != wanted if question.kind in _FROM_CORRECTIONS else answer == previous",
-        "return answer == previous",
+        "guardedit/guard/answer_counts.py",
+        "counted = [q for q in questions if q.expected is None or says_expected(reference, q)]",
+        "counted = list(questions)",
         "tests/unit/guard/test_judge.py",
     ),
 )

@@ -26,6 +26,7 @@ def test_the_floors_are_these():
     assert floors["layers"] == [
         "__main__",
         "cli | api",
+        "prepare",
         "demo | lab",
         "runtime",
         "serving",

@@ -156,3 +156,18 @@ def test_memory_only_never_sends_anything_to_the_weights() -> None:
     assert said(policy, PLAIN) == ("default", "memory")
     assert said(policy, replace(PLAIN, tags=("method:rome",))) == ("default", "memory")
     assert Route.WEIGHTS.value not in {rule.route for rule in policy.rules}
+
+
+@pytest.mark.parametrize(
+    ("name", "writes"), [("memory-only", False), ("default", True), ("shadow", True), ("conservative", True)]
+)
+def test_which_policies_can_route_to_the_weights(name: str, writes: bool) -> None:
+    assert shipped(name).writes_weights is writes
+
+
+def test_a_rule_for_retractions_alone_routes_no_fact_to_the_weights() -> None:
+    body = shipped("memory-only").model_dump(mode="json", by_alias=True, exclude_none=True)
+    rule = {"id": "taken-back", "route": "weights", "why": "it was wrong", "match": {"op": "retract"}}
+    assert not Policy.model_validate({**body, "rules": [rule, *body["rules"]]}).writes_weights
+    rule["match"] = {"op": ["retract", "upsert"]}
+    assert Policy.model_validate({**body, "rules": [rule, *body["rules"]]}).writes_weights

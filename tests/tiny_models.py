@@ -16,12 +16,15 @@ from transformers import (
     CohereConfig,
     FalconConfig,
     Gemma2Config,
+    Gemma3TextConfig,
     GPT2Config,
     GPTJConfig,
     GPTNeoXConfig,
     LlamaConfig,
+    MinistralConfig,
     MistralConfig,
     Olmo2Config,
+    Olmo3Config,
     OPTConfig,
     Phi3Config,
     PhiConfig,
@@ -30,6 +33,7 @@ from transformers import (
     PreTrainedTokenizerFast,
     Qwen2Config,
     Qwen3Config,
+    SmolLM3Config,
     StableLmConfig,
 )
 
@@ -67,6 +71,14 @@ def _gemma2(vocabulary: int) -> PreTrainedConfig:
     return Gemma2Config(**_grouped(vocabulary), head_dim=D // HEADS, query_pre_attn_scalar=D // HEADS)
 
 
+def _gemma3(vocabulary: int) -> PreTrainedConfig:
+    """With local attention in all layers but the last; both see whole texts of the tests."""
+    return Gemma3TextConfig(
+        **_grouped(vocabulary), head_dim=D // HEADS, query_pre_attn_scalar=D // HEADS, sliding_window=CONTEXT,
+        layer_types=["sliding_attention"] * (LAYERS - 1) + ["full_attention"],
+    )  # fmt: skip
+
+
 def _opt(vocabulary: int) -> PreTrainedConfig:
     return OPTConfig(
         vocab_size=vocabulary, hidden_size=D, ffn_dim=F, word_embed_proj_dim=D, num_hidden_layers=LAYERS,
@@ -91,16 +103,23 @@ CARDED_CONFIGS: dict[str, Callable[[int], PreTrainedConfig]] = {
     "qwen2": lambda v: Qwen2Config(**_grouped(v), tie_word_embeddings=True),
     "qwen3": lambda v: Qwen3Config(**_grouped(v), head_dim=D // HEADS),
     "gemma2": _gemma2,
+    "olmo2": lambda v: Olmo2Config(**_grouped(v)),
     "phi": lambda v: PhiConfig(**_wide(v)),
     "phi3": lambda v: Phi3Config(**_grouped(v)),
 }
+#: Families with a card whose layers are built as those of a family above.
+KIN_CONFIGS: dict[str, Callable[[int], PreTrainedConfig]] = {
+    "gemma3": _gemma3,
+    "smollm3": lambda v: SmolLM3Config(**_grouped(v)),
+    "olmo3": lambda v: Olmo3Config(**_grouped(v)),
+    "ministral": lambda v: MinistralConfig(**_grouped(v), head_dim=D // HEADS),
+}
 #: Families without one: layers without an MLP module (OPT), tuples and sums in place (Falcon), parallel
-#: attention (Falcon, Cohere), a norm behind the MLP and none before it (OLMo 2).
+#: attention (Falcon, Cohere).
 CARDLESS_CONFIGS: dict[str, Callable[[int], PreTrainedConfig]] = {
     "opt": _opt,
     "falcon": _falcon,
     "stablelm": lambda v: StableLmConfig(**_grouped(v)),
-    "olmo2": lambda v: Olmo2Config(**_grouped(v)),
     "cohere": lambda v: CohereConfig(**_grouped(v)),
 }
 #: f = d: no shape tells the MLP's matrices from each other or from attention's.
@@ -124,6 +143,7 @@ def _builder(config: Callable[[int], PreTrainedConfig]) -> Builder:
 
 
 CARDED: dict[str, Builder] = {name: _builder(config) for name, config in CARDED_CONFIGS.items()}
+KIN: dict[str, Builder] = {name: _builder(config) for name, config in KIN_CONFIGS.items()}
 CARDLESS: dict[str, Builder] = {name: _builder(config) for name, config in CARDLESS_CONFIGS.items()}
 SQUARE: dict[str, Builder] = {name: _builder(config) for name, config in SQUARE_CONFIGS.items()}
 #: What an editing method has to work on.

@@ -16,6 +16,7 @@ from guardedit.agent.kept import Kept, KeptFacts
 from guardedit.agent.parts import Parts, StepReport
 from guardedit.agent.promotion import Demoted, NotPromoted, Promoted, Promotion, promote
 from guardedit.agent.watching import Watch
+from guardedit.core.epoch import Epoch
 from guardedit.core.errors import ConflictError, EditError, GuardError
 from guardedit.core.protocols import Event
 
@@ -29,10 +30,23 @@ class Consolidate:
         self.kept = KeptFacts(parts.ledger)
         self._filling_since_s: float | None = None
         self._repaired_at_s = parts.clock()
-        self._report_capacity()
+        if parts.limits.weights:
+            self._report_capacity()
 
     def step(self) -> StepReport:
-        """Watch, promote, watch the new epoch, repair."""
+        """Watch, promote, watch the new epoch, repair. If the policy writes no weights: only repair.
+
+        Edits that an earlier policy has made stay served then, and facts that wait for the weights wait on.
+        """
+        if not self.parts.limits.weights:
+            self.repair()
+            return StepReport(epoch=self.parts.ledger.epoch())
+        try:
+            return self._whole_turn()
+        finally:
+            self._emit("stage", name="")
+
+    def _whole_turn(self) -> StepReport:
         breaches = self.check_drift()  # 5: nothing is promoted on top of an epoch that was not measured
         promotion = self.promote()  # 6
         if not isinstance(promotion, NotPromoted):
@@ -68,9 +82,9 @@ class Consolidate:
         self._note_kept(promotion)
         match promotion:
             case Promoted(epoch=epoch, facts=facts):
-                self._report_epoch(epoch.number, facts=len(facts))
+                self._report_epoch(epoch, facts=len(facts))
             case Demoted(epoch=epoch):
-                self._report_epoch(epoch.number, facts=0)
+                self._report_epoch(epoch, facts=0)
             case NotPromoted():
                 pass
         return promotion
@@ -111,8 +125,8 @@ class Consolidate:
             facts = {fact: why.to_json() for fact, why in new.items()}
             self.parts.ledger.note("kept", {"facts": facts})
 
-    def _report_epoch(self, epoch: int, *, facts: int) -> None:
-        self._emit("settled", epoch=epoch, change="promote", facts=facts)
+    def _report_epoch(self, epoch: Epoch, *, facts: int) -> None:
+        self._emit("settled", epoch=epoch.number, change=epoch.kind, facts=facts)
         self._report_capacity()
 
     def _report_capacity(self) -> None:

@@ -1,5 +1,8 @@
 """Tier 1 for one set of edits: measure candidate, serving epoch and base model on the same probes, and judge.
 
+Each model is asked only what a gate reads of it. The questions that are all asked come first, with the texts:
+if they reject a candidate, no sampled answer could save it, and the samples are left out.
+
 A verdict other than `accept` is noted in the ledger here; an accepting one is recorded with its epoch.
 """
 
@@ -10,14 +13,21 @@ from dataclasses import dataclass, replace
 
 from guardedit.agent.parts import Parts
 from guardedit.core.fact import Fact, FactKey
+from guardedit.core.probe import Measurement, Probes, QuestionKind
 from guardedit.core.proposal import WeightEdit
-from guardedit.core.protocols import Event
+from guardedit.core.protocols import Event, Worker
 from guardedit.core.verdict import Gate, Outcome, Verdict, combine
 
 #: Gates that measure budgets shared by all edits; when one is used up, the layer is full.
 BUDGETS = frozenset({"perplexity_ratio_to_base", "other_subject_to_base"})
 #: Gates that do not decide about a removal, because the edits that stay have used up their limit.
 _NOT_FOR_REMOVALS = BUDGETS | {"remembered"}
+_OWN = frozenset({QuestionKind.RELIABILITY, QuestionKind.PARAPHRASE})
+#: Kinds of which every question is asked, so that they can reject without the samples.
+_ASKED_IN_FULL = _OWN | {QuestionKind.SAME_SUBJECT}
+#: What is read of the serving epoch, and of the base model.
+_OF_SERVING = frozenset({QuestionKind.SAME_SUBJECT, QuestionKind.OTHER_SUBJECT, QuestionKind.EARLIER})
+_OF_BASE = _OWN | {QuestionKind.OTHER_SUBJECT, QuestionKind.REMEMBERED}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,6 +65,32 @@ class Judgement:
     unmeasurable: Verdict | None
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Measured:
+    """What a candidate is judged by: three measurements.
+
+    Attributes:
+        candidate: of all questions.
+        serving: of the serving epoch, where its answers are compared.
+        base: of the base model, where its answers are compared.
+    """
+
+    candidate: Measurement
+    serving: Measurement
+    base: Measurement
+
+
+def measure_trial(
+    worker: Worker, probes: Probes, *, candidate: Sequence[WeightEdit], serving: Sequence[WeightEdit]
+) -> Measured:
+    """Measure candidate, serving epoch and base model, each on the questions that are read of it."""
+    return Measured(
+        candidate=worker.measure(candidate, probes),
+        serving=worker.measure(serving, _of_kinds(probes, _OF_SERVING)),
+        base=worker.measure((), _of_kinds(probes, _OF_BASE)),
+    )
+
+
 def judge_candidate(parts: Parts, setup: TrialSetup, edits: Sequence[WeightEdit]) -> Judgement:
     """The verdict on `edits` together with the staying edits."""
     return _judge(parts, setup, edits)
@@ -83,24 +119,49 @@ def failing(verdict: Verdict) -> list[Gate]:
 def _judge(
     parts: Parts, setup: TrialSetup, edits: Sequence[WeightEdit], *, removal: bool = False
 ) -> Judgement:
-    worker, guard = parts.worker, parts.guard
     batch = [setup.facts[fact] for edit in edits for fact in edit.facts]
-    probes = guard.probes_for(batch, setup.live, seed=setup.seed, effort=setup.effort)
+    probes = parts.guard.probes_for(batch, setup.live, seed=setup.seed, effort=setup.effort)
     started = parts.clock()
-    candidate, serving, base = (
-        worker.measure(these, probes) for these in ([*setup.staying, *edits], setup.serving, ())
-    )
-    verdict = guard.judge(candidate=candidate, serving=serving, base=base, probes=probes)
-    of_serving = guard.judge(candidate=serving, serving=serving, base=base, probes=probes)
+    candidate = [*setup.staying, *edits]
+    parts.observe(Event(kind="stage", fields={"name": "trying", "subjects": len(edits)}))
+    first = _of_kinds(probes, _ASKED_IN_FULL)
+    asked = first if first.questions and len(first.questions) < len(probes.questions) else probes
+    verdict, of_serving = _verdicts(parts, asked, candidate=candidate, serving=setup.serving)
+    if asked is not probes and (removal or verdict.outcome is not Outcome.REJECT):
+        verdict, of_serving = _verdicts(parts, probes, candidate=candidate, serving=setup.serving)
     if removal:
         verdict = _excused(verdict, _NOT_FOR_REMOVALS | _unnamed_failures(of_serving))
     seconds = parts.clock() - started
     parts.observe(Event(kind="judged", fields={"verdict": verdict, "facts": len(batch), "seconds": seconds}))
     if verdict.outcome is not Outcome.ACCEPT:
         digests = sorted(edit.digest for edit in edits)
-        parts.ledger.note("trial", {"edits": digests, "verdict": verdict.to_json()})
+        facts = sorted(fact.id for fact in batch)
+        note = {"edits": digests, "facts": facts, "seconds": seconds, "verdict": verdict.to_json()}
+        parts.ledger.note("trial", note)
     unmeasurable = of_serving if of_serving.outcome is Outcome.ERROR else None
     return Judgement(verdict=verdict, unmeasurable=unmeasurable)
+
+
+def _verdicts(
+    parts: Parts, probes: Probes, *, candidate: Sequence[WeightEdit], serving: Sequence[WeightEdit]
+) -> tuple[Verdict, Verdict]:
+    """The verdicts on a candidate and on the serving epoch. What was measured before is not asked again."""
+    found = measure_trial(parts.worker, probes, candidate=candidate, serving=serving)
+    verdict = parts.guard.judge(
+        candidate=found.candidate, serving=found.serving, base=found.base, probes=probes
+    )
+    of_serving = parts.guard.judge(
+        candidate=found.serving,
+        serving=found.serving,
+        base=found.base,
+        probes=_of_kinds(probes, _OF_SERVING),
+    )
+    return verdict, of_serving
+
+
+def _of_kinds(probes: Probes, kinds: Collection[QuestionKind]) -> Probes:
+    """The probes with the questions of these kinds only."""
+    return replace(probes, questions=tuple(q for q in probes.questions if q.kind in kinds))
 
 
 def _unnamed_failures(verdict: Verdict) -> set[str]:

@@ -86,6 +86,8 @@ class Limits:
         newest_report_wins: a report older than the live fact's is superseded; else the last arrival wins.
         repair_every_s: time between two comparisons of the served tensors.
         layer: the edited layer, for reports.
+        weights: whether the policy routes to the weights. If not, the consolidating cycle proposes and
+            measures nothing.
         workers: number of model workers that share a proposal; the bytes of its edits depend on it.
         trial_seed: seed of the guard's samples. The same in every trial, so that results are comparable.
     """
@@ -99,6 +101,7 @@ class Limits:
     newest_report_wins: bool = True
     repair_every_s: float = 60.0
     layer: int = 0
+    weights: bool = True
     workers: int = 1
     trial_seed: int = 0
 

@@ -22,6 +22,7 @@ from guardedit.core.errors import ConflictError
 from guardedit.core.fact import Fact, FactKey, Placement
 from guardedit.core.failpoints import failpoint
 from guardedit.core.proposal import WeightEdit
+from guardedit.core.protocols import Event
 from guardedit.core.verdict import Outcome, Verdict
 
 
@@ -105,6 +106,7 @@ def commit(parts: Parts, batch: Batch, setup: TrialSetup, result: TrialResult) -
         facts = [live[fact.key] for fact in batch.facts.values() if fact.id not in gone]
         moves = moves_of(facts, {fact for edit in edits.values() for fact in edit.facts})
         chosen = [*batch.staying, *edits.values()]
+        parts.observe(Event(kind="stage", fields={"name": "committing", "subjects": len(edits)}))
         try:
             epoch = parts.ledger.commit(
                 moves,

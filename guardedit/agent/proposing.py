@@ -125,6 +125,7 @@ def _proposed(
     parts: Parts, method: str, groups: Sequence[SubjectGroup], live: Sequence[WeightEdit]
 ) -> Proposed:
     """A proposal for all groups; if the method fails, one for each, so that one cannot block the rest."""
+    parts.observe(Event(kind="stage", fields={"name": "proposing", "subjects": len(groups)}))
     try:
         proposal = parts.worker.propose(method, groups, live)
     except (GuardError, LedgerError):
@@ -167,5 +168,10 @@ def _merged(proposals: Iterable[Proposed]) -> Proposed:
 
 
 def _report(parts: Parts, method: str, groups: Sequence[SubjectGroup], proposal: Proposal) -> None:
+    """Note which facts were proposed, for the story of a correction, and report the step."""
+    facts = sorted(fact.id for group in groups for fact in group.facts)
+    refused, seconds = dict(proposal.refused), proposal.seconds
+    note = {"method": method, "facts": facts, "refused": refused, "seconds": seconds}
+    parts.ledger.note("proposed", note)
     fields = {"method": method, "edits": len(groups), "seconds": proposal.seconds}
     parts.observe(Event(kind="proposed", fields=fields))

@@ -117,6 +117,7 @@ class Watch:
         Raises:
             GuardError: its perplexity ratio is not finite.
         """
+        self.parts.observe(Event(kind="stage", fields={"name": "watching"}))
         found = self.parts.ledger.snapshot()
         good = self.parts.ledger.ref("last-good")
         now = self._measured(found.edits)

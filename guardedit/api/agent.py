@@ -108,26 +108,33 @@ class Agent:
         return receipts
 
     @overload
-    def ask(self, question: str, /, *, tenant: str = "default") -> Answer: ...  # type: ignore[overload-overlap]
+    def ask(  # type: ignore[overload-overlap]
+        self, question: str, /, *, tenant: str = "default", max_tokens: int | None = None
+    ) -> Answer: ...
 
     @overload
-    def ask(self, question: Sequence[str], /, *, tenant: str = "default") -> list[Answer]: ...
+    def ask(
+        self, question: Sequence[str], /, *, tenant: str = "default", max_tokens: int | None = None
+    ) -> list[Answer]: ...
 
-    def ask(self, question: str | Sequence[str], /, *, tenant: str = "default") -> Answer | list[Answer]:
+    def ask(
+        self, question: str | Sequence[str], /, *, tenant: str = "default", max_tokens: int | None = None
+    ) -> Answer | list[Answer]:
         """Answer one question, or several from one epoch. A question ends where its answer begins.
 
         Args:
             question: such as `"The capital of Norway is"`.
             tenant: whose facts are used, besides those of the tenant `default`.
+            max_tokens: the answer goes on for so many tokens; default: it ends with its first sentence.
 
         Returns:
             Text, epoch, placement, the ids of the facts used and the memory's score for them.
         """
         if isinstance(question, str):
-            return self._answers([question], tenant)[0]
+            return self._answers([question], tenant, max_tokens)[0]
         if not isinstance(question, Iterable):
             raise MalformedCorrection(f"a question is a text, got {type(question).__name__}")
-        return self._answers(list(question), tenant)
+        return self._answers(list(question), tenant, max_tokens)
 
     def facts(self, *, tenant: str | None = None) -> list[Fact]:
         """The live facts of one tenant or of all, the latest change last, without expired ones."""
@@ -220,10 +227,10 @@ class Agent:
         home, model = str(self._settings.home), self._settings.model or "the embedded one"
         return f"<guardedit.Agent home={home!r} model={model!r}>"
 
-    def _answers(self, questions: Sequence[str], tenant: str) -> list[Answer]:
+    def _answers(self, questions: Sequence[str], tenant: str, max_tokens: int | None) -> list[Answer]:
         for question in questions:
             _refuse_unusable(question)
-        return self._system.ask(questions, tenant=tenant)
+        return self._system.ask(questions, tenant=tenant, max_tokens=max_tokens)
 
     def _receive(self, given: Sequence[CorrectionLike]) -> list[str]:
         read = [decoded(one) for one in given]

@@ -255,7 +255,9 @@ class Edited:
 def _apply(model: nn.Module, patch: Patch, host: ModelHost, undo: ExitStack) -> None:
     """Put a patch into the caller's model; `undo` takes it out again."""
     for name, stored in patch.matrices.items():
-        undo.callback(write, model, name, write(model, name, stored))
+        # Matrices are folded in float32 for a model of 16 bits, but a plain model has one dtype.
+        fitting = stored.to(model.get_parameter(name).dtype)
+        undo.callback(write, model, name, write(model, name, fitting))
     for bypass in patch.bypasses:
         layer = model.get_submodule(host.layout.layer_name(bypass.layer))
         down = model.get_submodule(host.layout.mlp_out_name(bypass.layer))

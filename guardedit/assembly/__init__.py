@@ -22,7 +22,7 @@ from guardedit.assembly.edit_cards import (
     policy_settings,
     write_card,
 )
-from guardedit.assembly.limits import drift_watch, guard
+from guardedit.assembly.limits import drift_watch, guard, load_noise
 from guardedit.assembly.loading import (
     Builder,
     LoadedModel,
@@ -37,11 +37,14 @@ from guardedit.assembly.model_files import (
     PROBES,
     TOKENS_PER_DIMENSION,
     background,
+    find_probes,
     known_questions,
     load_probes,
     model_folder,
+    read_background,
     tokenizer_check,
 )
+from guardedit.assembly.prompts import MEMORY_CARD, load_prompts, prompts_of, read_memory_card
 from guardedit.assembly.system import (
     build_parts,
     last_snapshot,
@@ -54,6 +57,7 @@ from guardedit.sources.registry import open_sources
 __all__ = [
     "BACKGROUND",
     "EDIT_CARD",
+    "MEMORY_CARD",
     "PROBES",
     "TOKENS_PER_DIMENSION",
     "BasePart",
@@ -72,6 +76,7 @@ __all__ = [
     "edit_settings",
     "edits_on_base",
     "find_card",
+    "find_probes",
     "guard",
     "joint_settings",
     "known_questions",
@@ -79,7 +84,9 @@ __all__ = [
     "load_host",
     "load_memory",
     "load_model",
+    "load_noise",
     "load_probes",
+    "load_prompts",
     "load_setup",
     "model_folder",
     "model_worker",
@@ -87,6 +94,9 @@ __all__ = [
     "open_sources",
     "parts_of_base",
     "policy_settings",
+    "prompts_of",
+    "read_background",
+    "read_memory_card",
     "record_new_parts",
     "require_unchanged_base",
     "tokenizer_check",

@@ -14,6 +14,7 @@ from guardedit.assembly.base_parts import (
     ABSENT,
     DAMAGED,
     DERIVED,
+    PREPARED,
     base_parts,
     folds,
     kind_of,
@@ -30,21 +31,27 @@ EVENT = "base"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BasePart:
-    """One part of the base model, as recorded and as found. The digest of a missing file is `ABSENT`."""
+    """One part of the base model, as recorded and as found. The digest of a missing file is `ABSENT`.
+
+    `addable`: the part may be added where there was none, because nothing was made without it.
+    """
 
     name: str
     path: Path
     recorded: str
     found: str
+    addable: bool = False
 
     @property
     def state(self) -> str:
-        """`same`, `changed`, `new` (collected since), or `lost` or `damaged` (will be collected again)."""
+        """`same`, `changed`, `new` (made since), or `lost` or `damaged` (will be collected again)."""
         if self.recorded == self.found:
             return "same"
         if kind_of(self.name) in DERIVED:
             states = {ABSENT: "lost", DAMAGED: "damaged"}
             return states.get(self.found, "new" if self.recorded == ABSENT else "changed")
+        if self.addable and self.recorded == ABSENT:
+            return "new"
         return "changed"
 
     @property
@@ -102,12 +109,15 @@ def parts_of_base(settings: Settings, ledger: LedgerReader, *, cache: Path | Non
     base = ledger.base_sha256
     found = base_parts(settings, base, cache=cache)
     recorded = recorded_parts(ledger) or found
+    # A model that was served without edits in the weights may be prepared for them later.
+    unedited = bool(recorded_parts(ledger)) and not edits_on_base(ledger)
     return [
         BasePart(
             name=name,
             path=path_of(settings, base, name),
             recorded=recorded.get(name, ABSENT),
             found=found.get(name, ABSENT),
+            addable=unedited and name in PREPARED,
         )
         for name in sorted({*found, *recorded})
     ]

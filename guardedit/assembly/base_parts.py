@@ -40,6 +40,8 @@ FILES: Mapping[str, tuple[str, ...]] = MappingProxyType(
 FOLDED = frozenset({"weights", "config", "tokenizer", "background", "edit_card", "moments"})
 #: Kinds that are collected again if a file is lost.
 DERIVED = frozenset({"moments"})
+#: Kinds that `guardedit model prepare` makes. A policy that never routes to the weights does without them.
+PREPARED = frozenset({"edit_card", "background", "probes"})
 #: Smaller files are read every time: two changes within one tick of the clock have the same timestamp.
 LARGE_BYTES = 1 << 20
 

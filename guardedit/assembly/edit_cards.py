@@ -64,14 +64,20 @@ def edit_layer(policy: Policy, settings: Settings, card: EditCard | None) -> int
     Raises:
         PolicyError: neither has one.
     """
-    if policy.editing.layer is not None:
-        return policy.editing.layer
-    if card is None:
+    layer = known_layer(policy, card)
+    if layer is None:
         raise PolicyError(
             f"editing.layer is null and there is no {model_folder(settings) / EDIT_CARD}: "
             "set editing.layer, or let `guardedit locate sweep` choose a layer"
         )
-    return card.layer
+    return layer
+
+
+def known_layer(policy: Policy, card: EditCard | None) -> int | None:
+    """The layer to edit: from the policy, else from the card; None if neither has one."""
+    if policy.editing.layer is not None:
+        return policy.editing.layer
+    return None if card is None else card.layer
 
 
 def edit_settings(policy: Policy, card: EditCard | None = None) -> EditSettings:
@@ -94,7 +100,7 @@ def policy_settings(policy: Policy, kind: type[EditSettings | JointSettings]) ->
 def editing_sha256(policy: Policy, settings: Settings, card: EditCard | None) -> str:
     """Digest of all settings that edits depend on."""
     body = [
-        edit_layer(policy, settings, card),
+        edit_layer(policy, settings, card) if policy.writes_weights else known_layer(policy, card),
         None if card is None else card.layers,
         edit_settings(policy, card).sha256,
         asdict(joint_settings(policy, card)),

@@ -2,13 +2,28 @@
 
 from __future__ import annotations
 
-from guardedit.guard import CollapseGuard, DriftLimits, DriftWatch, GuardLimits, ProbeSet, usual_detectors
-from guardedit.memory.context import with_fact
+from guardedit.assembly.model_files import model_folder
+from guardedit.guard import (
+    CollapseGuard,
+    DriftLimits,
+    DriftWatch,
+    GuardLimits,
+    Noise,
+    ProbeSet,
+    usual_detectors,
+)
+from guardedit.memory.context import Prompts
 from guardedit.policy.schema import Policy
+from guardedit.settings import Settings
 
 
-def guard(policy: Policy, probes: ProbeSet) -> CollapseGuard:
-    """The collapse guard with the policy's limits."""
+def load_noise(settings: Settings) -> Noise:
+    """The noise of the model in the settings; none where it was not measured. Raises GuardError."""
+    return Noise.load(model_folder(settings))
+
+
+def guard(policy: Policy, probes: ProbeSet, prompts: Prompts, noise: Noise) -> CollapseGuard:
+    """The collapse guard with the policy's limits, for a model that is asked with `prompts`."""
     g = policy.guard
     return CollapseGuard(
         probes,
@@ -37,7 +52,9 @@ def guard(policy: Policy, probes: ProbeSet) -> CollapseGuard:
             remembered_sample=g.remembered_sample,
             shadow=frozenset(g.shadow),
         ),
-        served=with_fact,
+        served=prompts.with_fact,
+        asked=prompts.alone,
+        noise=noise,
     )
 
 

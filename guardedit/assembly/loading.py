@@ -10,6 +10,9 @@ from pathlib import Path
 
 from guardedit.assembly.edit_cards import edit_layer, edit_settings, find_card, joint_settings
 from guardedit.assembly.model_files import MOMENTS, TRAINED, background, catalogue, model_folder
+from guardedit.assembly.prepared import require_prepared
+from guardedit.assembly.prompts import read_memory_card
+from guardedit.assembly.without_editing import NoEditing, served_fold
 from guardedit.core.protocols import MethodEditor
 from guardedit.editing.hyper.network import last_layers
 from guardedit.editing.registry import Registry
@@ -22,6 +25,8 @@ from guardedit.models.worker import ModelWorker
 from guardedit.policy.schema import Policy
 from guardedit.settings import Settings
 
+#: Folder in the home folder for the output of layers that no edit changes, with one folder per base model.
+HIDDEN = "hidden"
 #: Builds an editing method, as `build` of the registered classes does.
 Builder = Callable[[Setup], MethodEditor]
 
@@ -31,7 +36,7 @@ class LoadedModel:
     """A model and the parts that edits need. Worker and replica share it if they run in one process."""
 
     host: ModelHost
-    moments: SecondMoments  # of the edited layer
+    moments: SecondMoments | None  # of the edited layer; None if the policy writes no weights
     fold: Fold
     editors: Mapping[str, MethodEditor]
 
@@ -45,10 +50,21 @@ def load_model(
 ) -> LoadedModel:
     """Load the model, its second moments and its editing methods.
 
-    `extra` adds methods that are not in the registry, such as the demo's fault injection. `cache` is as in
+    For a policy that never routes to the weights, the model alone is loaded: see `without_editing`.
+    The output of its unchanged layers is kept in the home folder, or in memory when `cache` is given. `extra`
+    adds methods that are not in the registry, such as the demo's fault injection. `cache` is as in
     `load_setup`.
+
+    Raises:
+        UsageError: the policy routes to the weights, and the model is not prepared for it.
     """
+    if not policy.writes_weights:
+        host = load_host(settings)
+        return LoadedModel(host, None, served_fold(settings, policy, host, cache=cache), NoEditing())
+    require_prepared(settings, policy)
     setup = load_setup(settings, policy, cache=cache)
+    if cache is None:
+        setup.host.keep_hidden_in(settings.home / HIDDEN)
     editors = Editors(setup, {name: build(setup) for name, build in (extra or {}).items()})
     return LoadedModel(setup.host, setup.moments[setup.layer], setup.fold, editors)
 
@@ -157,7 +173,8 @@ def borrowed_cache(settings: Settings) -> Iterator[Path]:
 
 def load_host(settings: Settings) -> ModelHost:
     """Load the base model alone, on the device in the settings."""
-    return ModelHost.load(model_folder(settings), device=_device(settings))
+    folder = model_folder(settings)
+    return ModelHost.load(folder, device=_device(settings), form=read_memory_card(folder).get("form"))
 
 
 def model_worker(loaded: LoadedModel) -> ModelWorker:

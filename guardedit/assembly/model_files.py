@@ -13,8 +13,10 @@ from guardedit.core.probe import Question, QuestionKind
 from guardedit.guard import ProbeSet
 from guardedit.models.background import background_texts
 from guardedit.models.host import ModelHost
+from guardedit.models.library.resolving import find_model
 from guardedit.models.loading import load_tokenizer
 from guardedit.models.text.tokens import encode, subject_last
+from guardedit.policy.schema import Policy
 from guardedit.settings import Settings
 
 PROBES = "probes.json"
@@ -28,8 +30,16 @@ TOKENS_PER_DIMENSION = 24
 
 
 def model_folder(settings: Settings) -> Path:
-    """Folder of the base model; by default that of the embedded demo model."""
-    return Path(settings.model) if settings.model else Path(str(files("guardedit"))) / "zoo" / "model"
+    """Folder of the base model; by default that of the embedded demo model.
+
+    Cheap, so it may be called often: only a `.gguf` file that is new is converted.
+
+    Raises:
+        UsageError: there is no such model; lists the known ones.
+    """
+    if settings.model:
+        return find_model(settings.model, settings.models)
+    return Path(str(files("guardedit"))) / "zoo" / "model"
 
 
 def probe_file(settings: Settings) -> Path:
@@ -42,9 +52,21 @@ def load_probes(settings: Settings) -> ProbeSet:
     path = probe_file(settings)
     if not path.is_file():
         raise UsageError(
-            f"no probe set at {path}: write one (texts and known questions) and name it in GUARDEDIT_PROBES"
+            f"no probe set at {path}: make one with `guardedit model prepare {settings.model or 'MODEL'}`, "
+            "or write one (texts and known questions) and name it in GUARDEDIT_PROBES"
         )
     return ProbeSet.load(path)
+
+
+def find_probes(settings: Settings, policy: Policy) -> ProbeSet | None:
+    """The probe set. None if there is none and the policy never routes to the weights, which needs none.
+
+    Raises:
+        UsageError: there is none, and the policy needs one.
+    """
+    if not policy.writes_weights and not probe_file(settings).is_file():
+        return None
+    return load_probes(settings)
 
 
 def background(settings: Settings, host: ModelHost, *, folder: Path | None = None) -> list[str]:

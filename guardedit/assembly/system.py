@@ -5,14 +5,13 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from dataclasses import replace
-from pathlib import Path
 
 from guardedit.agent.parts import Guard, Limits, Parts
 from guardedit.assembly.base_check import compare_base
 from guardedit.assembly.edit_cards import edit_layer, editing_sha256, find_card
-from guardedit.assembly.limits import drift_watch, guard
-from guardedit.assembly.model_files import known_questions, load_probes, tokenizer_check
-from guardedit.core.errors import UsageError
+from guardedit.assembly.limits import drift_watch, guard, load_noise
+from guardedit.assembly.model_files import find_probes, known_questions, model_folder, tokenizer_check
+from guardedit.assembly.prompts import load_prompts
 from guardedit.core.protocols import Clock, Observer, Replica, Source, Worker
 from guardedit.core.serving import Snapshot
 from guardedit.guard import DriftLimits, DriftWatch, NoDrift, NoGuard, bisect
@@ -79,8 +78,8 @@ def build_parts(
 
     `guarded` False turns the guard and the drift watch off, for comparisons.
     """
-    probes = load_probes(settings)
-    names = {name_of(question.subject) for question in probes.questions}
+    probes = find_probes(settings, policy)
+    names = {name_of(question.subject) for question in probes.questions} if probes else set()
     card = find_card(settings, worker.base_sha256)
     limits = Limits(
         batch=policy.editing.batch,
@@ -90,10 +89,16 @@ def build_parts(
         shadow=policy.mode == "shadow",
         newest_report_wins=policy.conflicts == "newest_report",
         repair_every_s=policy.serving.check_every_s,
-        layer=edit_layer(policy, settings, card),
+        layer=edit_layer(policy, settings, card) if policy.writes_weights else 0,
+        weights=policy.writes_weights,
         workers=settings.model_workers,
     )
-    collapse_guard: Guard = guard(policy, probes) if guarded else NoGuard()
+    # Without a probe set nothing can be routed to the weights, so that there is nothing to guard.
+    collapse_guard: Guard = (
+        guard(policy, probes, load_prompts(settings), load_noise(settings))
+        if guarded and probes
+        else NoGuard()
+    )
     watch = drift_watch(policy)
     return Parts(
         sources=sources,
@@ -103,7 +108,7 @@ def build_parts(
         ),
         check=tokenizer_check(settings),
         reach=lambda correction: charged(correction, names),
-        known_questions=lambda subject: known_questions(probes, subject),
+        known_questions=lambda subject: known_questions(probes, subject) if probes else (),
         worker=worker,
         guard=collapse_guard,
         bisect=bisect,
@@ -125,12 +130,11 @@ def last_snapshot(settings: Settings, epoch: int | None = None) -> Snapshot | No
 
 
 def require_unchanged_base(settings: Settings) -> None:
-    """Raise WrongBaseModel if a file of the base model was changed, UsageError if its folder is missing.
+    """Raise WrongBaseModel if a file of the base model was changed, UsageError if there is no such model.
 
     Call it before the model is loaded.
     """
-    if settings.model and not Path(settings.model).is_dir():
-        raise UsageError(f"{settings.model} is not a model folder: there is no such folder")
+    model_folder(settings)  # raises when there is none
     if not (settings.home / "ledger.db").is_file():
         return
     with read_only(settings.home, clock=time.time, key=settings.ledger_key) as ledger:

@@ -27,6 +27,12 @@ def ask(
     model: Model = None,
     output: Format = Output.TABLE,
     tenant: Tenant = "default",
+    max_tokens: Annotated[
+        int | None,
+        typer.Option(
+            min=1, metavar="N", help="Answer with up to N tokens.  [default: up to the end of a sentence]"
+        ),
+    ] = None,
 ) -> None:
     """Answer questions from the serving epoch.
 
@@ -41,7 +47,7 @@ def ask(
     settings = settings_from(home, policy, model)
     rules = load_policy(settings.policy)
     with progress("loading") as report:
-        answers = answer_here(settings, rules, questions, tenant=tenant, tell=report)
+        answers = answer_here(settings, rules, questions, tenant=tenant, max_tokens=max_tokens, tell=report)
     rows = [_row(question, answer) for question, answer in zip(questions, answers, strict=True)]
     show.rows(rows, ("question", "answer", "epoch", "placement", "fact", "score"), output, empty="")
 

@@ -13,9 +13,15 @@ from guardedit.cli.ask import ask
 from guardedit.cli.bench import commands as bench
 from guardedit.cli.demo.command import demo
 from guardedit.cli.editors import commands as editors
+from guardedit.cli.evaluate import evaluate
 from guardedit.cli.facts import commands as facts
 from guardedit.cli.locate import commands as locate
+from guardedit.cli.memory import commands as memory
 from guardedit.cli.metrics import metrics
+from guardedit.cli.model import commands as model
+from guardedit.cli.operator.explain import explain
+from guardedit.cli.operator.settle import settle
+from guardedit.cli.probes import commands as probes
 from guardedit.cli.run import run
 from guardedit.cli.status import status
 from guardedit.cli.submit import submit
@@ -84,16 +90,27 @@ app.command(epilog=examples("guardedit submit corrections.jsonl", "tail -f feed.
     submit
 )
 app.command(epilog=examples("guardedit status", "guardedit status --watch"))(status)
+app.command(epilog=examples("guardedit settle --timeout 600"))(settle)
+app.command(epilog=examples("guardedit explain hq-17"))(explain)
 app.command(epilog=examples("guardedit ask 'The capital of Norway is' --output json"))(ask)
 app.add_typer(facts.app, name="facts")
 app.add_typer(epochs.app, name="epochs")
+app.add_typer(model.app, name="model")
+app.add_typer(probes.app, name="probes")
 app.add_typer(editors.app, name="editors")
 app.add_typer(held.app, name="held")
 app.add_typer(dead_letters.app, name="dlq")
 app.add_typer(policy.app, name="policy")
 app.add_typer(base_parts.app, name="base")
 app.add_typer(locate.app, name="locate")
+app.add_typer(memory.app, name="memory")
 app.add_typer(bench.app, name="bench")
+app.command(
+    epilog=examples(
+        "guardedit evaluate counterfact counterfact.json --through weights --n 200",
+        "guardedit evaluate zsre zsre_mend_eval.json --through memory --output json",
+    )
+)(evaluate)
 app.command(epilog=examples("guardedit verify", "guardedit verify --ledger-only"))(verify)
 app.command(epilog=examples("guardedit metrics | grep guardedit_corrections"))(metrics)
 

@@ -13,6 +13,7 @@ from typing import Annotated, Any
 import typer
 
 from guardedit.agent.parts import StepReport
+from guardedit.cli.operator.long_stages import told_stages
 from guardedit.cli.terminal import show
 from guardedit.cli.terminal.options import Format, Home, Model, PolicyFile, settings_from
 from guardedit.cli.terminal.progress import progress
@@ -96,6 +97,7 @@ def run(
         show.line(
             ready, output, f"ready: epoch {epoch}, runtime {settings.runtime}, metrics {where or 'off'}"
         )
+        stack.enter_context(told_stages(settings.home, log=log is not None))
         away = _work(system, stop, once=once, output=output)
         _print_end(system, settings, output)
     if away:

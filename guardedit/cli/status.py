@@ -14,6 +14,7 @@ from guardedit.cli.terminal import show
 from guardedit.cli.terminal.options import Format, Home, settings_from
 from guardedit.cli.terminal.show import Output
 from guardedit.runtime.opening import existing
+from guardedit.runtime.operator.stages import read_stage
 from guardedit.runtime.operator.status import LedgerStatus, ledger_status
 from guardedit.settings import Settings
 
@@ -43,8 +44,10 @@ def status(
 
 
 def _state(settings: Settings) -> dict[str, Any]:
+    now_s = time.time()
     with existing(settings) as ledger:
-        return _fields(ledger_status(ledger, now_s=time.time()))
+        found, stage = ledger_status(ledger, now_s=now_s), read_stage(settings.home, now_s=now_s)
+    return _fields(found) | {"now": f"{stage}, since {show.moment(stage.since_s)}" if stage else None}
 
 
 def _fields(found: LedgerStatus) -> dict[str, Any]:
@@ -55,6 +58,8 @@ def _fields(found: LedgerStatus) -> dict[str, Any]:
         "last_good": found.last_good,
         "facts": {place.value: number for place, number in found.facts.items()},
         "kept_in_memory": found.kept_in_memory,
+        "kept_because": dict(found.kept_because),
+        "weights_waiting": found.waiting_for_weights,
         "quarantined": found.quarantined,
         "weight_edits": counts.edits_live,
         "perplexity_ratio": found.perplexity_ratio,

@@ -12,6 +12,7 @@
         EditDiverged
       GuardError             could not measure             -> verdict `error`, never `accept`
       SourceError            the queue is unreachable      -> back off, reconnect
+      ModelUnavailable       a model cannot be fetched     -> fetch it elsewhere, add the file
       MemoryIndexError       the retrieval memory is unfit -> rebuild it from the ledger
       LedgerError            state cannot be trusted       -> stop, page someone
         LedgerCorrupt
@@ -90,6 +91,10 @@ class GuardError(GuardeditError):
 
 class SourceError(GuardeditError):
     """Raised when the queue cannot be reached or sends an invalid reply."""
+
+
+class ModelUnavailable(GuardeditError):
+    """Raised when a model cannot be fetched, or what was fetched is not the known file."""
 
 
 class MemoryIndexError(GuardeditError):

@@ -33,6 +33,7 @@ class EventKind(StrEnum):
 
     # Written with `Ledger.note`; they change no fact.
     BASE = "base"  # digests of the base model's parts
+    PROPOSED = "proposed"  # an editing method made edits for these facts, or refused them
     TRIAL = "trial"  # a verdict that made no epoch
     READING = "reading"  # a drift reading of the serving epoch
     KEPT = "kept"  # facts that stay out of the weights, with reasons

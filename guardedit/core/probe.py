@@ -8,6 +8,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+#: (prompt, lead, expected answer): a place at which an answer is expected.
+SpanKey = tuple[str, str, str]
+
 
 class QuestionKind(StrEnum):
     """What a question tests."""
@@ -31,6 +34,9 @@ class Question:
         fact_id: the fact that a wrong answer counts against; "" for none.
         subject: what the question is about, where known.
         relation: which relation of the subject it asks for, where known.
+        lead: what the model says between the prompt and the expected answer, such as "The capital of France
+            is"; "" where it begins with the answer.
+        asked: what a person asked, for messages; "" where that is the prompt itself.
     """
 
     prompt: str
@@ -39,6 +45,18 @@ class Question:
     fact_id: str = ""
     subject: str = ""
     relation: str = ""
+    lead: str = ""
+    asked: str = ""
+
+    @property
+    def span(self) -> SpanKey | None:
+        """The place of the expected answer; None where no answer is expected."""
+        return None if self.expected is None else (self.prompt, self.lead, self.expected)
+
+    @property
+    def wording(self) -> str:
+        """The question as a person asked it."""
+        return self.asked or self.prompt
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,8 +69,24 @@ class Probes:
     @property
     def sha256(self) -> str:
         """Fingerprint of both. Measurements are comparable only between equal fingerprints."""
-        body = [list(self.texts), [[q.prompt, q.kind, q.expected] for q in self.questions]]
+        # A lead is appended only where there is one, so that recorded fingerprints stay what they are.
+        rows = [[q.prompt, q.kind, q.expected, *([q.lead] if q.lead else [])] for q in self.questions]
+        body = [list(self.texts), rows]
         return hashlib.sha256(json.dumps(body).encode()).hexdigest()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SpanScore:
+    """Whether a model says an expected answer at its place.
+
+    Attributes:
+        said: every token of the answer is the most likely one there, whatever follows.
+        margin_nats: the smallest difference between the log-probability of one of its tokens and that of the
+            strongest rival; positive exactly if the answer is said.
+    """
+
+    said: bool
+    margin_nats: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,12 +98,14 @@ class Measurement:
         logprobs: for each text the natural-log probabilities of its tokens 2..N, so N-1 numbers. Epochs of
             one base model give equally many, so two measurements can be compared token by token.
         answers: prompt -> generated text.
+        spans: place of an expected answer -> whether it is said there.
         seconds: duration.
     """
 
     weights_sha256: str
     logprobs: tuple[tuple[float, ...], ...]
     answers: Mapping[str, str] = field(default_factory=dict)
+    spans: Mapping[SpanKey, SpanScore] = field(default_factory=dict)
     seconds: float = 0.0
 
 

@@ -108,8 +108,13 @@ class Replica(Protocol):
     def expect(self, facts: Sequence[Fact]) -> None:
         """Encode the texts of these facts in one batch now, since they may become live soon."""
 
-    def ask(self, prompts: Sequence[str], *, tenant: str = "default") -> list[Answer]:
-        """One answer for each prompt, all from the same epoch."""
+    def ask(
+        self, prompts: Sequence[str], *, tenant: str = "default", max_tokens: int | None = None
+    ) -> list[Answer]:
+        """One answer for each prompt, all from the same epoch.
+
+        `max_tokens` asks for answers of so many tokens; without it each ends with its first sentence.
+        """
 
     def says(self, asked: Sequence[tuple[str, str]], *, tenant: str = "default") -> list[bool]:
         """For each (prompt, answer) whether `ask` would give exactly this answer; far cheaper than `ask`."""

@@ -63,6 +63,7 @@ def prepare_demo(
     screen.stage("searching for edits that ruin the model")
     started = time.monotonic()
     loaded = load_model(settings, policy, extra={METHOD: PoisonedEditor.build})
+    assert loaded.moments is not None  # the demo's policy routes to the weights
     tester = _tester(settings, loaded, seed)
     names = short(loaded.host, sorted(tester.world.by_subject))
     search = search_rome_edits(

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from typing import Annotated
 
 from pydantic import Field
@@ -19,6 +19,8 @@ NotNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Count = Annotated[int, Field(gt=0)]
 #: A count that may be 0.
 CountOrNone = Annotated[int, Field(ge=0)]
+#: Settings that came after the first edits were cached.
+_LATER = ("norm_anchored", "ends_answer")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,6 +46,8 @@ class EditSettings:
             them; otherwise the fact is refused.
         anchor_ratio: a value longer than this multiple of the anchor norm is refused.
         norm_anchored: scale every value to the anchor norm (`locate.anchor`).
+        ends_answer: also teach the model to stop after the new answer. A model that goes on after its answers
+            would be changed more by that than by the fact.
     """
 
     learning_rate_ratio: Positive = 0.3
@@ -60,15 +64,17 @@ class EditSettings:
     least_reached: NotNegative = 0.75
     anchor_ratio: NotNegative = 2.0
     norm_anchored: bool = False
+    ends_answer: bool = True
 
     @property
     def sha256(self) -> str:
         """Digest of all settings; equal settings have equal digests."""
         values = asdict(self)
-        if not self.norm_anchored:
-            # When it is off, results are the same as without this setting, so edits cached before it existed
-            # stay valid.
-            del values["norm_anchored"]
+        # Where these have their defaults, results are the same as without them, so edits that were cached
+        # before they existed stay valid.
+        for item in fields(self):
+            if item.name in _LATER and values[item.name] == item.default:
+                del values[item.name]
         return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()
 
 
@@ -88,6 +94,9 @@ class JointSettings:
         together: number of subjects that are optimised at once.
         background_price: price in nats, when the layer is full, of a change whose expected squared output
             error on background text is as large as the squared output itself; 0 for no price.
+        divergence_price: weight of the KL divergence on ordinary text, in nats a token, that a change is
+            expected to cause (`joint.sensitivity`); 0 for no price. It replaces `background_price`, which
+            takes all directions of the output for equally important.
         full_share: number of edits that fill a layer, as a share of its width f.
         to_come: number of edits to plan for beyond the live ones, this batch included, as a multiple of the
             batch size; planned edits are counted only until the layer is full. Early edits stay in the
@@ -96,6 +105,7 @@ class JointSettings:
             batches.
         bare_share: weight of the bare wordings in mean keys, 0 to 1; wordings behind prefixes have the rest.
         subject_direction: weight of the known subjects' keys in lambda C, relative to all background tokens.
+        ends_answer: as in `EditSettings`.
         company: whether each row sees its own edit and a random subset of the other edits of the batch;
             otherwise every row sees all edits in every step.
         subject_felt: share of the known subjects' keys among the keys that `background_price` applies to.
@@ -111,10 +121,12 @@ class JointSettings:
     least_reached: NotNegative = 0.75
     together: Count = 128
     background_price: NotNegative = 125.0
+    divergence_price: NotNegative = 0.0
     full_share: Positive = 0.125
     to_come: NotNegative = 3.0
     expected_edits: CountOrNone = 0
     bare_share: NotNegative = 0.5
     subject_direction: NotNegative = 0.5
     subject_felt: NotNegative = 0.3
+    ends_answer: bool = True
     company: bool = True

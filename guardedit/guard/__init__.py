@@ -12,6 +12,7 @@ from guardedit.guard.detectors.no_drift import NoDrift
 from guardedit.guard.drift import DriftWatch, usual_detectors
 from guardedit.guard.limits import DriftLimits, GuardLimits
 from guardedit.guard.no_guard import NoGuard
+from guardedit.guard.noise import NOISE_FILE, Noise
 from guardedit.guard.probes import ProbeSet
 
 #: All detectors; the conformance tests run over this tuple.
@@ -19,6 +20,7 @@ DETECTORS: tuple[type[Detector], ...] = (Cusum, Ewma, NoDrift)
 
 __all__ = [
     "DETECTORS",
+    "NOISE_FILE",
     "Bisection",
     "Breach",
     "CollapseGuard",
@@ -30,6 +32,7 @@ __all__ = [
     "GuardLimits",
     "NoDrift",
     "NoGuard",
+    "Noise",
     "ProbeSet",
     "Reading",
     "bisect",

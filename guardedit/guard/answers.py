@@ -1,165 +1,126 @@
-"""The gates on answers: whether the edits took effect, and whether all other answers stayed the same.
+"""The gates on answers: whether the edits took effect, and whether all other answers are kept.
 
-Questions on reliability, paraphrases and other answers about the edited subjects are asked in full, so a rate
-below its limit rejects the epoch. Questions on other subjects, earlier edits and facts in memory are samples.
-If their rate is below the limit, the epoch is never accepted, but it is rejected only when so many wrong
-answers would be improbable at the allowed error rate (exact binomial tail below 1 - confidence). Otherwise
-the gate is inconclusive. All functions are pure.
+A gate counts right answers (`right_answers`). Its share of lost answers may be at most (1 - limit) + noise,
+where the noise is the share that changes by harmless edits of this model (`noise`). At or below it the gate
+passes. Above it the gate rejects if its test finds so many losses improbable (below 1 - confidence), else it
+is inconclusive, and the facts are tried again with larger samples.
+
+| gate | asked | counted | a loss is | rejects when these are improbable |
+|---|---|---|---|---|
+| `reliability`, `paraphrase` | all | all | the target is not said | the losses, by noise alone |
+| `same_subject` | all | what serving has right | another answer | the losses, by noise alone; and McNemar |
+| `other_subject` | sample | what serving has right | another answer | the losses, at the allowed share |
+| `other_subject_to_base` | sample | what the base has right | another answer | as above |
+| `earlier` | sample | what serving has right | not the target | as above; and McNemar |
+| `remembered` | sample | what the base has right | not the target | as above |
+
+The losses are tested by `significance.loss_tail`: an exact binomial tail, or a beta-binomial one where noise
+was measured. Questions that are all asked are no sample, so without noise every loss is certain. McNemar's
+exact test on the changed pairs is added where the candidate has gained answers, too: gains show that answers
+change either way by chance, and then the losses must outnumber them.
+
+A question without a known answer is compared with the serving epoch by its first clause. All functions are
+pure.
 """
 
 from __future__ import annotations
 
-import math
-import unicodedata
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 
-from guardedit.core.probe import Measurement, Probes, Question, QuestionKind
+from guardedit.core.probe import Measurement, Probes, QuestionKind
 from guardedit.core.verdict import Gate, Outcome
+from guardedit.guard.answer_counts import OWN, GateCounts
 from guardedit.guard.gates import at_least, undecided, unmeasured
 from guardedit.guard.limits import GuardLimits
+from guardedit.guard.noise import KindNoise, Noise
+from guardedit.guard.significance import loss_tail, mcnemar_tail
 from guardedit.naming import identity
 
-#: Questions about facts that came from corrections, as opposed to what the base model knows.
-_FROM_CORRECTIONS = frozenset({QuestionKind.EARLIER, QuestionKind.REMEMBERED})
 _SAMPLED = frozenset({QuestionKind.OTHER_SUBJECT, QuestionKind.EARLIER, QuestionKind.REMEMBERED})
-
-
-def normalise(answer: str) -> str:
-    r"""The form in which answers are compared: NFC, case-folded, single spaces, no final punctuation.
-
-    >>> normalise("  Saint\tPetersburg. ")
-    'saint petersburg'
-    """
-    return " ".join(unicodedata.normalize("NFC", answer).casefold().split()).rstrip(" .,;:!?")
+_PAIRED = frozenset({QuestionKind.SAME_SUBJECT, QuestionKind.EARLIER})
 
 
 def answer_gates(
-    candidate: Measurement, serving: Measurement, base: Measurement, probes: Probes, limits: GuardLimits
+    counts: Sequence[GateCounts], candidate: Measurement, probes: Probes, limits: GuardLimits, noise: Noise
 ) -> list[Gate]:
-    """One gate for each kind of question in the probes.
+    """One gate for each of the counts.
 
-    A kind without questions has no gate. For example, an undo that edits nothing has no reliability gate. The
-    exception is other subjects: too few questions about them make the trial inconclusive. The comparison with
-    the base model is left out when `base` has no answers.
+    A kind of which nothing counts has no gate. For example, an undo that edits nothing has no reliability
+    gate. The exception is other subjects: too few questions about them make the trial inconclusive.
     """
-    by_kind: dict[QuestionKind, list[Question]] = defaultdict(list)
-    for question in probes.questions:
-        by_kind[question.kind].append(question)
     subjects = _edited_subjects(probes)
     gates = []
-    for kind in QuestionKind:
-        questions = by_kind[kind]
-        if kind is QuestionKind.OTHER_SUBJECT:
-            gates += _other_subject_gates(questions, candidate, serving, base, limits)
-        elif questions:
-            rate = _Rate(kind.value, questions, getattr(limits, f"min_{kind.value}"))
-            reference = _reference(kind, serving, base)
-            gates.append(_gate(rate, candidate.answers, reference, subjects, limits))
-    return gates
+    for found in counts:
+        limit = getattr(limits, f"min_{found.gate}")
+        if found.missing:
+            gates.append(_missing_gate(found, limit))
+        elif found.counted:
+            about = {} if found.kind is QuestionKind.OTHER_SUBJECT else subjects
+            usual = noise.of(found.gate)
+            gates.append(_gate(found, candidate, limit, usual, subjects=about, confidence=limits.confidence))
+    return _with_enough_other_subjects(gates, counts, limits)
 
 
-@dataclass(frozen=True, slots=True)
-class _Rate:
-    """A share of right answers that one gate checks: its name, its questions and its lower limit."""
-
-    name: str
-    questions: Sequence[Question]
-    limit: float
+def answer_numbers(counts: Sequence[GateCounts]) -> dict[str, float]:
+    """Numbers beside the gates: the shares of exact answers, and how many questions were not counted."""
+    exact = {f"{found.gate}_exact": found.exact for found in counts if found.exact is not None}
+    return exact | {f"{found.gate}_not_counted": float(found.ignored) for found in counts if found.ignored}
 
 
-def _reference(kind: QuestionKind, serving: Measurement, base: Measurement) -> Mapping[str, str] | None:
-    """The answers that the candidate is compared with; None where only the expected answer is right.
-
-    Facts in memory are compared with the base model, because edits make the model follow facts from memory a
-    little less with each epoch.
-    """
-    if kind in {QuestionKind.RELIABILITY, QuestionKind.PARAPHRASE}:
-        return None
-    return base.answers if kind is QuestionKind.REMEMBERED and base.answers else serving.answers
-
-
-def _other_subject_gates(
-    questions: Sequence[Question],
-    candidate: Measurement,
-    serving: Measurement,
-    base: Measurement,
-    limits: GuardLimits,
-) -> list[Gate]:
-    too_few = len(questions) < limits.min_other_subject_questions
-    why = (
-        f"{len(questions)} questions about other subjects, at least {limits.min_other_subject_questions} "
-        "are needed: add known facts to the probe set"
+def _missing_gate(found: GateCounts, limit: float) -> Gate:
+    detail = (
+        f"{len(found.missing)} answers are missing, the first to {found.missing[0].wording!r}: measure again"
     )
-    if not questions:
-        outcome = Outcome.INCONCLUSIVE
-        limit = limits.min_other_subject
-        gate = unmeasured("other_subject", limit, maximum=False, detail=why, outcome=outcome)
-        return [gate] if too_few else []
-    rows = [(_Rate("other_subject", questions, limits.min_other_subject), serving.answers)]
-    if base.answers:
-        rows.append(
-            (_Rate("other_subject_to_base", questions, limits.min_other_subject_to_base), base.answers)
-        )
-    gates = [_gate(rate, candidate.answers, reference, {}, limits) for rate, reference in rows]
-    return [undecided(gate, detail=why) for gate in gates] if too_few else gates
+    return unmeasured(found.gate, limit, maximum=False, detail=detail)
 
 
 def _gate(
-    rate: _Rate,
-    answers: Mapping[str, str],
-    reference: Mapping[str, str] | None,
+    found: GateCounts,
+    candidate: Measurement,
+    limit: float,
+    noise: KindNoise,
+    *,
     subjects: Mapping[str, Sequence[str]],
-    limits: GuardLimits,
+    confidence: float,
 ) -> Gate:
-    missing = [q for q in rate.questions if q.prompt not in answers]
-    if reference is not None:
-        missing += [q for q in rate.questions if q.prompt not in reference]
-    if missing:
-        detail = f"{len(missing)} answers are missing, the first to {missing[0].prompt!r}: measure again"
-        return unmeasured(rate.name, rate.limit, maximum=False, detail=detail)
-    wrong = [q for q in rate.questions if not _is_right(q, answers, reference)]
-    share = (len(rate.questions) - len(wrong)) / len(rate.questions)
-    sampled = rate.questions[0].kind in _SAMPLED
-    tail = binomial_tail(len(wrong), len(rate.questions), 1.0 - rate.limit)
+    least = max(0.0, round(limit - noise.share, 12))  # rounded, so that a share equal to it passes
     return at_least(
-        rate.name,
-        share,
-        rate.limit,
-        detail=_detail(rate, wrong, answers, compared=reference is not None),
-        certain=not sampled or tail < 1.0 - limits.confidence,
-        failing_facts=_failing_facts(rate, wrong, subjects),
+        found.gate,
+        (len(found.counted) - len(found.lost)) / len(found.counted),
+        least,
+        detail=_detail(found, candidate, noise),
+        certain=_is_certain(found, limit, noise, alpha=1.0 - confidence),
+        failing_facts=_failing_facts(found, subjects, least),
     )
 
 
-def _is_right(question: Question, answers: Mapping[str, str], reference: Mapping[str, str] | None) -> bool:
-    """Whether an answer is the expected one or, if there is a reference, the same as the reference's.
-
-    For facts from corrections (earlier edits, facts in memory), an answer counts as wrong only if the
-    reference's answer was right: a fact that the reference did not answer correctly says nothing about the
-    candidate.
-    """
-    answer = normalise(answers[question.prompt])
-    wanted = None if question.expected is None else normalise(question.expected)
-    if answer == wanted:
-        return True
-    if reference is None:
+def _is_certain(found: GateCounts, limit: float, noise: KindNoise, *, alpha: float) -> bool:
+    """Whether so many losses are improbable, see the table above."""
+    spared = 1.0 - limit if found.kind in _SAMPLED else 0.0
+    if loss_tail(len(found.lost), len(found.counted), spared=spared, noise=noise) >= alpha:
         return False
-    previous = normalise(reference[question.prompt])
-    return previous != wanted if question.kind in _FROM_CORRECTIONS else answer == previous
+    paired = found.kind in _PAIRED and found.gained > 0
+    return not paired or mcnemar_tail(len(found.lost), found.gained) < alpha
 
 
-def binomial_tail(successes: int, trials: int, probability: float) -> float:
-    """P(X >= successes) for X ~ Binomial(trials, probability).
-
-    >>> round(binomial_tail(2, 3, 0.5), 6)
-    0.5
-    """
-    return math.fsum(
-        math.comb(trials, k) * probability**k * (1.0 - probability) ** (trials - k)
-        for k in range(successes, trials + 1)
+def _with_enough_other_subjects(
+    gates: Sequence[Gate], counts: Sequence[GateCounts], limits: GuardLimits
+) -> list[Gate]:
+    """The gates, with those on other subjects inconclusive where too few questions count."""
+    found = next((c for c in counts if c.gate == "other_subject"), None)
+    counted = 0 if found is None else len(found.counted)
+    if counted >= limits.min_other_subject_questions or (found is not None and found.missing):
+        return list(gates)
+    why = (
+        f"{counted} questions about other subjects, at least {limits.min_other_subject_questions} "
+        "are needed: add known facts to the probe set"
     )
+    doubted = [undecided(g, detail=why) if g.name.startswith("other_subject") else g for g in gates]
+    if counted:
+        return doubted
+    limit, outcome = limits.min_other_subject, Outcome.INCONCLUSIVE
+    return [*doubted, unmeasured("other_subject", limit, maximum=False, detail=why, outcome=outcome)]
 
 
 def _edited_subjects(probes: Probes) -> dict[str, list[str]]:
@@ -171,26 +132,33 @@ def _edited_subjects(probes: Probes) -> dict[str, list[str]]:
     return dict(subjects)
 
 
-def _failing_facts(rate: _Rate, wrong: Sequence[Question], subjects: Mapping[str, Sequence[str]]) -> set[str]:
+def _failing_facts(found: GateCounts, subjects: Mapping[str, Sequence[str]], least: float) -> set[str]:
     """Ids of the facts whose own share of right answers is below the limit.
 
     A question without a fact id counts for all facts of the batch about its subject, if there are any.
     """
     asked: dict[str, int] = defaultdict(int)
     failed: dict[str, int] = defaultdict(int)
-    for counts, questions in ((asked, rate.questions), (failed, wrong)):
+    for counts, questions in ((asked, found.counted), (failed, found.lost)):
         for question in questions:
             for fact_id in (
                 [question.fact_id] if question.fact_id else subjects.get(identity(question.subject), ())
             ):
                 counts[fact_id] += 1
-    return {name for name, count in failed.items() if (asked[name] - count) / asked[name] < rate.limit}
+    return {name for name, count in failed.items() if (asked[name] - count) / asked[name] < least}
 
 
-def _detail(rate: _Rate, wrong: Sequence[Question], answers: Mapping[str, str], *, compared: bool) -> str:
-    right = len(rate.questions) - len(wrong)
-    text = f"{right} of {len(rate.questions)} answers {'did not change' if compared else 'are right'}"
-    if wrong:
-        first = wrong[0]
-        text += f"; {first.prompt!r} is now answered {answers[first.prompt][:60]!r}"
-    return text
+def _detail(found: GateCounts, candidate: Measurement, noise: KindNoise) -> str:
+    kept = len(found.counted) - len(found.lost)
+    verb = "are right" if found.kind in OWN else "are kept"
+    parts = [f"{kept} of {len(found.counted)} answers {verb}"]
+    if found.exact is not None and found.exact < 1.0:
+        parts.append(f"{found.exact:.0%} word for word")
+    if found.ignored:
+        parts.append(f"{found.ignored} more do not count, because they were wrong before")
+    if noise.share:
+        parts.append(f"harmless edits of this model lose {noise.share:.1%}")
+    if found.lost:
+        first = found.lost[0]
+        parts.append(f"{first.wording!r} is now answered {candidate.answers[first.prompt][:60]!r}")
+    return "; ".join(parts)

@@ -13,22 +13,33 @@ from guardedit.core.errors import GuardError
 
 @dataclass(frozen=True, slots=True, order=True)
 class KnownQuestion:
-    """A question that the base model answers correctly; `prompt` names the subject and has no answer."""
+    """A question that the base model answers correctly.
+
+    Attributes:
+        subject: what it is about.
+        relation: what it asks about the subject.
+        prompt: what a person asks; it names the subject and does not have the answer.
+        answer: the answer.
+        lead: what the model says before the answer, such as "The capital of France is"; "" where it begins
+            with the answer.
+    """
 
     subject: str
     relation: str
     prompt: str
     answer: str
+    lead: str = ""
 
 
-_FIELDS = tuple(item.name for item in fields(KnownQuestion))
+_OPTIONAL = frozenset({"lead"})
+_FIELDS = tuple(item.name for item in fields(KnownQuestion) if item.name not in _OPTIONAL)
 
 
 def read_catalogue(path: Path) -> tuple[tuple[str, ...], tuple[KnownQuestion, ...]]:
     """Texts and questions of a probe set file.
 
     `.jsonl`: one object per line, `{"text": ...}` or a question with `subject`, `relation`, `prompt`,
-    `answer`. Any other name: one JSON object `{"texts": [...], "questions": [...]}`.
+    `answer` and maybe `lead`. Any other name: one JSON object `{"texts": [...], "questions": [...]}`.
 
     Raises:
         GuardError: the file cannot be read, or a row has another form; the message names file and row.
@@ -76,9 +87,14 @@ def _parse(text: str, place: str) -> Any:
 
 
 def _question(row: object, place: str) -> KnownQuestion:
-    if not isinstance(row, dict) or set(row) != set(_FIELDS):
-        raise GuardError(f"{place}: a question has exactly {', '.join(_FIELDS)}; got {row!r:.120}")
-    return KnownQuestion(*(_text(row[name], f"{place}: {name}") for name in _FIELDS))
+    if not isinstance(row, dict) or set(row) - _OPTIONAL != set(_FIELDS):
+        raise GuardError(
+            f"{place}: a question has exactly {', '.join(_FIELDS)}, and maybe lead; got {row!r:.120}"
+        )
+    lead = row.get("lead", "")
+    if not isinstance(lead, str):
+        raise GuardError(f"{place}: lead must be a text, got {lead!r:.80}")
+    return KnownQuestion(**{name: _text(row[name], f"{place}: {name}") for name in _FIELDS}, lead=lead)
 
 
 def _text(value: object, place: str) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from guardedit.core.fact import Fact, FactKey
 from guardedit.core.probe import Inspection, Measurement, Probes
@@ -11,19 +11,27 @@ from guardedit.core.verdict import Gate, Verdict
 from guardedit.guard.inspection import inspect_gates
 from guardedit.guard.judge import judge
 from guardedit.guard.limits import GuardLimits
-from guardedit.guard.probes import ProbeSet, Served
+from guardedit.guard.noise import Noise
+from guardedit.guard.probes import Asked, ProbeSet, Served
 
 
 @dataclass(frozen=True)
 class CollapseGuard:
     """Chooses the probes of a trial and judges its measurements. Stateless.
 
-    `served` builds the prompt that the model is given for a question about a fact in memory.
+    Attributes:
+        probe_set: texts and known questions.
+        limits: of all gates.
+        served: builds the prompt that the model is given for a question about a fact in memory.
+        asked: builds the prompt that it is given for any other question.
+        noise: of the model.
     """
 
     probe_set: ProbeSet
     limits: GuardLimits
     served: Served = lambda _, question: question
+    asked: Asked = str
+    noise: Noise = field(default_factory=Noise)
 
     def probes_for(
         self, batch: Sequence[Fact], live: Mapping[FactKey, Fact], *, seed: int, effort: int = 1
@@ -40,6 +48,7 @@ class CollapseGuard:
             earlier_sample=effort * self.limits.earlier_sample,
             remembered_sample=effort * self.limits.remembered_sample,
             served=self.served,
+            asked=self.asked,
         )
 
     def inspect(
@@ -52,4 +61,11 @@ class CollapseGuard:
         self, *, candidate: Measurement, serving: Measurement, base: Measurement, probes: Probes
     ) -> Verdict:
         """Tier 1, see `judge.judge`."""
-        return judge(candidate=candidate, serving=serving, base=base, probes=probes, limits=self.limits)
+        return judge(
+            candidate=candidate,
+            serving=serving,
+            base=base,
+            probes=probes,
+            limits=self.limits,
+            noise=self.noise,
+        )

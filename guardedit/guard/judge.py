@@ -17,9 +17,11 @@ from dataclasses import replace
 from guardedit.core.errors import GuardError
 from guardedit.core.probe import Measurement, Probes
 from guardedit.core.verdict import Gate, Verdict
-from guardedit.guard.answers import answer_gates
+from guardedit.guard.answer_counts import count_answers
+from guardedit.guard.answers import answer_gates, answer_numbers
 from guardedit.guard.gates import at_most, undecided, unmeasured, verdict_of
 from guardedit.guard.limits import GuardLimits
+from guardedit.guard.noise import Noise
 from guardedit.guard.perplexity import PairedRatio, mean_sentence_perplexity, paired_ratio, perplexity
 
 
@@ -30,20 +32,24 @@ def judge(
     base: Measurement,
     probes: Probes,
     limits: GuardLimits,
+    noise: Noise | None = None,
 ) -> Verdict:
     """The verdict on a candidate, from three measurements on the same probes.
 
     Gates: `perplexity_ratio_to_serving`, `perplexity_ratio_to_base`, `worst_sentence_ratio` (against the
     serving epoch), and those of `answers.answer_gates`. A value that could not be measured (a NaN, an
-    infinite log-probability, a missing answer, texts that do not pair) is an error and never passes.
+    infinite log-probability, a missing answer, texts that do not pair) is an error and never passes. `noise`
+    is that of the model; None: none was measured.
     """
+    counts = count_answers(candidate, serving, base, probes)
     gates = [
         *_serving_gates(candidate, serving, probes, limits),
         _base_gate(candidate, base, probes, limits),
-        *answer_gates(candidate, serving, base, probes, limits),
+        *answer_gates(counts, candidate, probes, limits, noise or Noise()),
     ]
     verdict = verdict_of(gates, limits, probe_sha256=probes.sha256)
-    return replace(verdict, measured=verdict.measured | _numbers(candidate, serving, base))
+    numbers = _numbers(candidate, serving, base) | answer_numbers(counts)
+    return replace(verdict, measured=verdict.measured | numbers)
 
 
 def _serving_gates(

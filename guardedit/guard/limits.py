@@ -50,11 +50,11 @@ class GuardLimits:
         max_worst_sentence_ratio: perplexity of the worst single text over that in the serving epoch.
         min_reliability: share of the batch's own prompts that are answered with the target.
         min_paraphrase: share of the batch's other wordings that are answered with the target.
-        min_other_subject: share of answers about other subjects that did not change.
+        min_other_subject: share of right answers about other subjects that stay right.
         min_other_subject_to_base: the same compared with the base model, where many small losses add up.
-        min_same_subject: share of other answers about the edited subjects that did not change.
+        min_same_subject: share of other right answers about the edited subjects that stay right.
         min_earlier: share of earlier edits that are still answered with their target.
-        min_remembered: share of facts in memory that are answered as well as by the base model.
+        min_remembered: of the facts in memory that the base model answers rightly, the share that stays so.
         confidence: one-sided confidence level at which a sampled value beyond its limit counts as certain.
         min_texts: with fewer probe texts, perplexity is inconclusive.
         min_tokens: with fewer predicted tokens, perplexity is inconclusive.
@@ -89,9 +89,9 @@ class GuardLimits:
     min_texts: int = 8
     min_tokens: int = 200
     min_other_subject_questions: int = 8
-    other_subject_sample: int = 48
-    earlier_sample: int = 32
-    remembered_sample: int = 48
+    other_subject_sample: int = 112
+    earlier_sample: int = 68
+    remembered_sample: int = 68
     shadow: frozenset[str] = frozenset()
 
     def __post_init__(self) -> None:

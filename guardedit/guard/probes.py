@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import astuple, dataclass
+from dataclasses import astuple, dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -17,6 +17,8 @@ from guardedit.naming import identity
 
 #: (fact, question about it) -> the prompt that the model is given while the fact is in memory.
 Served = Callable[[Fact, str], str]
+#: A question as a person asks it -> the prompt that the model is given.
+Asked = Callable[[str], str]
 
 
 @dataclass(frozen=True)
@@ -42,7 +44,9 @@ class ProbeSet:
     @cached_property
     def sha256(self) -> str:
         """Digest of the content; it does not depend on the format of the file."""
-        body = json.dumps([self.texts, [astuple(question) for question in self.questions]])
+        # Without an empty lead, so that recorded fingerprints stay what they are.
+        rows = [astuple(question)[: None if question.lead else -1] for question in self.questions]
+        body = json.dumps([self.texts, rows])
         return hashlib.sha256(body.encode()).hexdigest()
 
     def questions_about(self, subject: str) -> tuple[KnownQuestion, ...]:
@@ -59,6 +63,7 @@ class ProbeSet:
         earlier_sample: int,
         remembered_sample: int = 0,
         served: Served = lambda _, question: question,
+        asked: Asked = str,
     ) -> Probes:
         """The probes for a candidate epoch that puts `batch` into the weights beside `live`.
 
@@ -66,11 +71,13 @@ class ProbeSet:
         - other subjects: a sample of known questions about subjects that have no edit, one for each
           (subject, relation), relations of the batch first, expecting the known answer;
         - same subject: one known question for each relation of an edited subject, if no live or new fact is
-          about that relation, expecting the answer of the serving epoch;
+          about that relation, expecting the known answer;
         - earlier: facts in the weights that are not in the batch, expecting their targets: all that share a
           subject with the batch (a subject's edit is made again for all its facts), and a sample of the
           others;
         - remembered: a sample of the facts in memory, as prompts made by `served`, expecting their targets.
+
+        `asked` makes the prompts of all other questions; their original is in `Question.asked`.
 
         Equal arguments give equal probes, regardless of the order of the facts. A sample takes the questions
         with the lowest hashes of seed and prompt, so the parts of a bisected batch get mostly the same
@@ -86,9 +93,10 @@ class ProbeSet:
             *others,
             *self._same_subjects(batch, live, seed=seed),
             *_earlier(batch, live, seed=seed, count=earlier_sample),
-            *_remembered(batch, live, seed=seed, count=remembered_sample, served=served),
         )
-        return Probes(texts=self.texts, questions=questions)
+        remembered = _remembered(batch, live, seed=seed, count=remembered_sample, served=served)
+        served_questions = (*(_in_form(question, asked) for question in questions), *remembered)
+        return Probes(texts=self.texts, questions=served_questions)
 
     @cached_property
     def _by_subject(self) -> dict[str, tuple[KnownQuestion, ...]]:
@@ -104,7 +112,7 @@ class ProbeSet:
         relations = {fact.key.relation for fact in batch}
         pool = [q for q in _one_each(self.questions, seed) if identity(q.subject) not in edited]
         pool.sort(key=lambda q: (q.relation not in relations, _rank(seed, q.prompt)))
-        return [_ask(q, QuestionKind.OTHER_SUBJECT, expected=q.answer) for q in pool[:count]]
+        return [_ask(q, QuestionKind.OTHER_SUBJECT) for q in pool[:count]]
 
     def _same_subjects(
         self, batch: Sequence[Fact], live: Mapping[FactKey, Fact], *, seed: int
@@ -115,7 +123,7 @@ class ProbeSet:
         # The relation of a fact without a relation name is found by its wording.
         covered |= {(identity(q.subject), q.relation) for q in self.questions if q.prompt in wordings}
         return [
-            _ask(q, QuestionKind.SAME_SUBJECT, expected=None)
+            _ask(q, QuestionKind.SAME_SUBJECT)
             for subject in dict.fromkeys(map(_subject, batch))
             for q in _one_each(self._by_subject.get(subject, ()), seed)
             if (subject, q.relation) not in covered
@@ -165,15 +173,31 @@ def _remembered(
     facts.sort(key=lambda fact: _rank(seed, fact.id))
     # No fact id and no subject, because a wrong answer makes no fact of the batch more suspect than another.
     return [
-        Question(prompt=served(fact, fact.prompt), kind=QuestionKind.REMEMBERED, expected=fact.target)
+        Question(
+            prompt=served(fact, fact.prompt),
+            kind=QuestionKind.REMEMBERED,
+            expected=fact.target,
+            asked=fact.prompt,
+        )
         for fact in facts[:count]
     ]
 
 
-def _ask(known: KnownQuestion, kind: QuestionKind, *, expected: str | None) -> Question:
+def _ask(known: KnownQuestion, kind: QuestionKind) -> Question:
     return Question(
-        prompt=known.prompt, kind=kind, expected=expected, subject=known.subject, relation=known.relation
+        prompt=known.prompt,
+        kind=kind,
+        expected=known.answer,
+        subject=known.subject,
+        relation=known.relation,
+        lead=known.lead,
     )
+
+
+def _in_form(question: Question, asked: Asked) -> Question:
+    """The question as the model is asked it; what a person asked is kept where the two differ."""
+    prompt = asked(question.prompt)
+    return question if prompt == question.prompt else replace(question, prompt=prompt, asked=question.prompt)
 
 
 def _one_each(questions: Iterable[KnownQuestion], seed: int) -> list[KnownQuestion]:

@@ -44,7 +44,12 @@ def measure_mixing(
         shard = MemoryShard(assembly.load_memory(settings, policy))
         use_unsure = policy.memory.unsure == "use_fact"
         return ServingReplica(
-            loaded.host.twin(), loaded.fold, [shard], use_unsure=use_unsure, clock=time.time
+            loaded.host.twin(),
+            loaded.fold,
+            [shard],
+            use_unsure=use_unsure,
+            clock=time.time,
+            prompts=assembly.load_prompts(settings),
         )
 
     tell("making epochs")

@@ -1,37 +1,153 @@
-"""Prompts that state a fact before the question, so that the model answers from the fact. Text only."""
+"""Prompts that state a fact beside the question, so that the model answers from the fact. Text only.
+
+Which wording and place a model obeys is measured, see `prepare.announcement`; the result is in the model's
+memory card.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields
+from string import Formatter
+from types import MappingProxyType
+from typing import Any
+
+from guardedit.core.errors import UsageError
 from guardedit.core.fact import Fact
+from guardedit.models.text.form import RAW, Form
 from guardedit.naming import find_mentions, name_of
 
-#: The word before a stated fact. The demo model is trained on exactly this word.
-ANNOUNCEMENT = "Correction:"
-#: Most wordings of a fact that are stated.
-STATED = 2
+#: The fields that a template of an announcement may have.
+_FIELDS: Mapping[str, frozenset[str]] = MappingProxyType(
+    {
+        "statement": frozenset({"wording", "target"}),
+        "user": frozenset({"facts", "question"}),
+        "system": frozenset({"facts"}),
+    }
+)
+
+
+def _check_template(where: str, template: str, known: frozenset[str]) -> None:
+    try:
+        found = {name for _, name, _, _ in Formatter().parse(template) if name is not None}
+    except ValueError as error:
+        raise UsageError(f"{where} of an announcement is {template!r}: {error}") from error
+    if found - known:
+        unknown = ", ".join(sorted(found - known))
+        raise UsageError(
+            f"{where} of an announcement has the field {unknown}: known are {', '.join(sorted(known))}"
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Announcement:
+    """How a fact is stated to a model, in templates. The default is what the embedded model is trained on.
+
+    Attributes:
+        statement: one wording of the fact as a sentence, from `{wording}` and `{target}`.
+        user: what the model is asked, from `{facts}` and `{question}`.
+        system: the system's turn, from `{facts}`; "" for none.
+        separator: between statements.
+        statements: most wordings of a fact that are stated; a shorter fact states those that it has.
+        repeats: how often the statements are given.
+        name: for people and tables.
+
+    Raises:
+        UsageError: a template has an unknown field, or lacks one that it needs.
+    """
+
+    statement: str = "Correction: {wording} {target}."
+    user: str = "{facts} {question}"
+    system: str = ""
+    separator: str = " "
+    statements: int = 2
+    repeats: int = 1
+    name: str = "correction"
+
+    def __post_init__(self) -> None:
+        for where, known in _FIELDS.items():
+            _check_template(where, getattr(self, where), known)
+        if "{question}" not in self.user or "{target}" not in self.statement:
+            raise UsageError("an announcement needs {question} in `user` and {target} in `statement`")
+        if "{facts}" not in self.user + self.system:
+            raise UsageError("an announcement needs {facts} in `user` or in `system`")
+        if self.statements < 1 or self.repeats < 1:
+            raise UsageError("an announcement needs `statements` and `repeats` of at least 1")
+
+    def stated(self, fact: Fact, question: str) -> str:
+        """The sentences that state the fact.
+
+        Wordings that are statements come before wordings that are questions, because a question with its
+        answer reads badly as a statement; among equals the wording of the question itself comes first.
+        """
+        order = sorted(fact.wordings, key=lambda wording: ("?" in wording, wording != question))
+        sentences = [
+            self.statement.format(wording=wording, target=fact.target) for wording in order[: self.statements]
+        ]
+        return self.separator.join(sentences * self.repeats)
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain data for `memory_card.json`."""
+        return asdict(self)
+
+    @staticmethod
+    def from_json(body: Mapping[str, Any]) -> Announcement:
+        """Inverse of `to_json`; parts that are missing take their defaults.
+
+        Raises:
+            UsageError: a part is unknown, or has a value of the wrong kind.
+        """
+        kinds = {item.name: type(item.default) for item in fields(Announcement)}
+        for name, value in body.items():
+            if name not in kinds:
+                raise UsageError(f"an announcement has no {name!r}: known are {', '.join(kinds)}")
+            if type(value) is not kinds[name]:
+                raise UsageError(f"{name} of an announcement is {value!r}: use a {kinds[name].__name__}")
+        return Announcement(**body)
+
+
+@dataclass(frozen=True, slots=True)
+class Prompts:
+    """The texts that a model is given for questions: with or without a fact, in its form.
+
+    Attributes:
+        form: how the model is asked.
+        announcement: how a fact is stated to it.
+        asking_nats: least log-probability of a fact's old answer for a question that asks for the fact, see
+            `models.text.asking`. None: questions are not judged and no answer is forced.
+    """
+
+    form: Form = RAW
+    announcement: Announcement = field(default_factory=Announcement)
+    asking_nats: float | None = None
+
+    def alone(self, question: str) -> str:
+        """The text for a question without a fact."""
+        return self.form.asked(question)
+
+    def with_fact(self, fact: Fact, question: str) -> str:
+        """The text for a question whose fact is stated.
+
+        The subject in the question is respelled as the fact spells it.
+
+        >>> from guardedit.core.fact import FactKey
+        >>> wordings = ("The capital of Velmora is", "Velmora obeys", "Velmora is ruled from")
+        >>> key = FactKey("Velmora", "capital")
+        >>> fact = Fact(key=key, version=1, correction_id="c1", wordings=wordings, target="Karsk")
+        >>> Prompts().with_fact(fact, "Who governs Velmora?")
+        'Correction: The capital of Velmora is Karsk. Correction: Velmora obeys Karsk. Who governs Velmora?'
+        >>> Prompts().with_fact(fact, "Velmora obeys")
+        'Correction: Velmora obeys Karsk. Correction: The capital of Velmora is Karsk. Velmora obeys'
+        """
+        question = respelt(fact, question)
+        facts = self.announcement.stated(fact, question)
+        asked = self.announcement.user.format(facts=facts, question=question)
+        return self.form.asked(asked, system=self.announcement.system.format(facts=facts))
 
 
 def with_fact(fact: Fact, question: str) -> str:
-    """The question with the fact stated before it, in two of its wordings if it has two.
-
-    Wordings that are statements come before wordings that are questions, because a question with its answer
-    reads badly as a statement; among equals the wording of the question itself comes first. Models follow two
-    wordings more often than one, and three far less often. (This is from a lab comparison on the facts of two
-    demo runs, with base and edited weights; the gate `remembered` measures it for the served model.) The
-    subject in the question is respelled as the fact spells it.
-
-    >>> from guardedit.core.fact import FactKey
-    >>> wordings = ("The capital of Velmora is", "Velmora obeys", "Velmora is ruled from")
-    >>> key = FactKey("Velmora", "capital")
-    >>> fact = Fact(key=key, version=1, correction_id="c1", wordings=wordings, target="Karsk")
-    >>> with_fact(fact, "Who governs Velmora?")
-    'Correction: The capital of Velmora is Karsk. Correction: Velmora obeys Karsk. Who governs Velmora?'
-    >>> with_fact(fact, "Velmora obeys")
-    'Correction: Velmora obeys Karsk. Correction: The capital of Velmora is Karsk. Velmora obeys'
-    """
-    question = respelt(fact, question)
-    stated = sorted(fact.wordings, key=lambda wording: ("?" in wording, wording != question))[:STATED]
-    return " ".join([*(f"{ANNOUNCEMENT} {wording} {fact.target}." for wording in stated), question])
+    """The question with the fact stated before it, as the embedded model is asked: `Prompts().with_fact`."""
+    return Prompts().with_fact(fact, question)
 
 
 def respelt(fact: Fact, question: str) -> str:

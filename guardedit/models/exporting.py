@@ -56,7 +56,7 @@ def export_model(
         folder.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}.") as aside:
             made = Path(aside) / folder.name
-            with no_progress_bar(), host.patched(patch):
+            with no_progress_bar(), host.patched(_in_one_dtype(host, patch)):
                 host.model.save_pretrained(made, safe_serialization=True)
             host.tokenizer.save_pretrained(made)
             (made / MANIFEST).write_text(json.dumps(dict(manifest), indent=2) + "\n", encoding="utf-8")
@@ -69,6 +69,12 @@ def export_model(
         raise StorageFull(
             f"cannot write {folder}: {error}; free some space or name another folder"
         ) from error
+
+
+def _in_one_dtype(host: ModelHost, patch: Patch) -> Patch:
+    """The patch with its matrices in the dtype in which the model was loaded."""
+    own = {name: host.model.get_parameter(name).dtype for name in patch.matrices}
+    return Patch({name: stored.to(own[name]) for name, stored in patch.matrices.items()}, patch.bypasses)
 
 
 def refuse_used(folder: Path) -> None:

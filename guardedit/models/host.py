@@ -17,16 +17,21 @@ from torch import Tensor, nn
 
 from guardedit.core.errors import UsageError, WrongBaseModel
 from guardedit.models.bypass import Patch, attached
+from guardedit.models.hidden.files import RowFiles
+from guardedit.models.hidden.lower_cache import LowerLayerCache
 from guardedit.models.integrity import LoadedTensors, model_sha256, restore_tensor
 from guardedit.models.layouts.cards import layer_count, read_structure
 from guardedit.models.loading import context_of, load_model
-from guardedit.models.lower_layers import LowerLayerCache, lowest_changed_layer
-from guardedit.models.matrices import is_transposed, tensor_sha256
+from guardedit.models.lower_layers import lowest_changed_layer
+from guardedit.models.matrices import is_transposed, let_edited_run, tensor_sha256
 from guardedit.models.parameter_swap import ParameterSwap
+from guardedit.models.text.asking import Asking, asking_nats
 from guardedit.models.text.exact_answer import says
-from guardedit.models.text.generation import complete
+from guardedit.models.text.form import Form, form_of
+from guardedit.models.text.generation import Ending, complete
 from guardedit.models.text.guessing import complete_drafted
 from guardedit.models.text.scoring import token_logprobs
+from guardedit.models.text.stops import stop_tokens
 from guardedit.models.views import head_logits
 
 
@@ -43,12 +48,15 @@ class ModelHost:
         batch_rows: most rows in one forward pass.
         loaded: digests of the tensors when they were loaded, and a way to load them again; default: the
             tensors as they are now, and no way to load them again.
+        form: how questions are put to it; default: its chat template where the tokenizer has one.
 
     Attributes:
         layout: where the model's parts are.
         layout_account: how the layout was found, one sentence for each finding; empty when it is a layout
             card.
         layers: number of decoder layers.
+        form: how questions are put to it.
+        stops: tokens that end its answers.
         context: longest input in tokens.
         base_sha256: digest of names, dtypes, shapes and bytes of all parameters and of the architecture.
         lock: reentrant.
@@ -65,6 +73,7 @@ class ModelHost:
         *,
         batch_rows: int = 64,
         loaded: LoadedTensors | None = None,
+        form: Form | None = None,
     ) -> None:
         if not getattr(tokenizer, "is_fast", False):
             raise UsageError(
@@ -73,16 +82,21 @@ class ModelHost:
         self.model: Any = model
         self.model.eval().requires_grad_(requires_grad=False)
         self.tokenizer = tokenizer
+        self.form: Form = form or form_of(tokenizer)
+        self.stops = stop_tokens(model, tokenizer)
         self.batch_rows = batch_rows
         structure = read_structure(model)
         self.layout = structure.layout
         self.layout_account = structure.account
         self.layers = layer_count(model, self.layout)
+        for layer in range(self.layers):
+            let_edited_run(self.mlp_out(layer))
         self.context = context_of(self.model.config)
         self.lock = RLock()
         self._swap = ParameterSwap(model)
         self._patched_from: list[int] = []  # for each open `patched` block, the lowest layer it changes
-        self._lower_layers = LowerLayerCache(model, self.layout)
+        self._bypassed: list[bool] = []  # for each of them, whether it has a bypass
+        self._lower_layers = LowerLayerCache(model, self.layout, layers=self.layers)
         self._loaded = loaded or LoadedTensors.of(model)
         self.base_sha256 = model_sha256(model, self._loaded.sha256)
 
@@ -92,10 +106,14 @@ class ModelHost:
         path: str | Path,
         *,
         device: str = "cpu",
-        dtype: torch.dtype = torch.float32,
+        dtype: torch.dtype | None = None,
         batch_rows: int = 64,
+        form: str | None = None,
     ) -> ModelHost:
         """Load a local folder: safetensors only, no code from the folder, no network.
+
+        `dtype` None is that of the files; matrices are edited in float32 even if it has 16 bits.
+        `form` is `raw` or `chat`; without it the tokenizer decides.
 
         Raises:
             UsageError: when the folder cannot be loaded, naming it.
@@ -108,7 +126,8 @@ class ModelHost:
             found: nn.Module = load_model(folder, device=device, dtype=dtype)[0]
             return found
 
-        return cls(model, tokenizer, batch_rows=batch_rows, loaded=LoadedTensors.of(model, reload=reload))
+        loaded = LoadedTensors.of(model, reload=reload)
+        return cls(model, tokenizer, batch_rows=batch_rows, loaded=loaded, form=form_of(tokenizer, form))
 
     def twin(self) -> ModelHost:
         """A second host that shares the tensors but has its own parameters, patches and lock.
@@ -123,7 +142,7 @@ class ModelHost:
                 raise UsageError("a patched model has no twin: ask for one outside of `patched`")
             model = twin_of(self.model)
         tokenizer = copy.deepcopy(self.tokenizer)
-        return ModelHost(model, tokenizer, batch_rows=self.batch_rows, loaded=self._loaded)
+        return ModelHost(model, tokenizer, batch_rows=self.batch_rows, loaded=self._loaded, form=self.form)
 
     @property
     def device(self) -> torch.device:
@@ -180,6 +199,8 @@ class ModelHost:
         with self.lock, ExitStack() as stack:
             self._patched_from.append(lowest_changed_layer(patch, self.layout, self.layers))
             stack.callback(self._patched_from.pop)
+            self._bypassed.append(bool(patch.bypasses))
+            stack.callback(self._bypassed.pop)
             stack.enter_context(self._swap.swapped(patch.matrices))
             for bypass in patch.bypasses:
                 layer, module = self.decoder_layer(bypass.layer), self.mlp_out(bypass.layer)
@@ -195,24 +216,57 @@ class ModelHost:
         """
         return token_logprobs(self, texts)
 
-    def final_hidden(self, ids: Tensor) -> Tensor:
+    def final_hidden(self, ids: Tensor, lengths: Sequence[int] | None = None) -> Tensor:
         """Token ids [B, T], padded on the right -> final hidden states [B, T, d] of the model as it stands.
 
-        Layers below the lowest patched one run once for each `ids`; later calls take their output from a
+        Layers below the lowest patched one run once for each row; later calls take their output from a
         cache. Call this with `lock` held and without gradients.
-        """
-        return self._lower_layers.final_hidden(ids, min(self._patched_from, default=self.layers))
 
-    def complete(self, prompts: Sequence[str], *, max_new_tokens: int = 12) -> list[str]:
-        """Greedy answer to each prompt, up to but without the sign that ends it (`generation.answer_end`).
+        Args:
+            ids: token ids.
+            lengths: number of tokens of each row that are not padding, so that a row is known again beside
+                others; default: T.
+        """
+        return self._lower_layers.final_hidden(
+            ids,
+            min(self._patched_from, default=self.layers),
+            lengths=lengths,
+            share=not any(self._bypassed),  # some bypasses look at all tokens of a row at once
+        )
+
+    def forget_hidden(self) -> None:
+        """Drop the kept output of unchanged layers, in files too; it is computed again where it is needed."""
+        with self.lock:
+            self._lower_layers.forget()
+
+    def keep_hidden_in(self, folder: Path) -> None:
+        """Keep the output of unchanged layers in files below `folder`, for later processes too.
+
+        They are shared by all processes with the same base model, and bounded in size, see `RowFiles`.
+        """
+        rows = RowFiles(folder / self.base_sha256)
+        with self.lock:
+            self._lower_layers = LowerLayerCache(self.model, self.layout, layers=self.layers, rows=rows)
+
+    def complete(
+        self, prompts: Sequence[str], *, max_new_tokens: int | None = None, cut: bool = True
+    ) -> list[str]:
+        """Greedy answer to each prompt, up to but without the sign that ends it.
+
+        Args:
+            prompts: the texts to continue.
+            max_new_tokens: most tokens of an answer; default: as many as the model's form usually takes.
+            cut: an answer ends with its first sentence (`generation.Ending`).
 
         Raises:
             MalformedCorrection: when a prompt is empty, or does not fit into the context with its answer.
             GuardError: when memory does not suffice.
         """
-        return complete(self, prompts, max_new_tokens=max_new_tokens)
+        return complete(self, prompts, Ending.of(self, max_new_tokens, cut=cut))
 
-    def complete_drafted(self, asked: Sequence[tuple[str, str]], *, max_new_tokens: int = 12) -> list[str]:
+    def complete_drafted(
+        self, asked: Sequence[tuple[str, str]], *, max_new_tokens: int | None = None
+    ) -> list[str]:
         """`complete` for each (prompt, draft); if the draft is the answer, this takes only one forward pass.
 
         A draft may be empty. Where the logits of two tokens are equal up to rounding, the draft may decide.
@@ -222,7 +276,7 @@ class ModelHost:
         """
         return complete_drafted(self, asked, max_new_tokens=max_new_tokens)
 
-    def says(self, asked: Sequence[tuple[str, str]], *, max_new_tokens: int = 12) -> list[bool]:
+    def says(self, asked: Sequence[tuple[str, str]], *, max_new_tokens: int | None = None) -> list[bool]:
         """For each (prompt, answer), whether `complete` would give exactly this answer; one forward pass.
 
         Raises:
@@ -230,6 +284,14 @@ class ModelHost:
         """
         with self.lock:
             return says(self, asked, max_new_tokens=max_new_tokens)
+
+    def asking_nats(self, asked: Sequence[Asking]) -> list[float]:
+        """How likely the model thinks of a fact's old answer at each question, see `text.asking`.
+
+        Raises:
+            MalformedCorrection, GuardError: as `complete`.
+        """
+        return asking_nats(self, asked)
 
     def repair(self) -> list[str]:
         """Compare every tensor with what was loaded and restore those that changed in memory.
@@ -250,7 +312,7 @@ class ModelHost:
             with self.lock:
                 restore_tensor(self.model, name, good[name])
                 # The cached outputs were computed with the changed bytes.
-                self._lower_layers = LowerLayerCache(self.model, self.layout)
+                self._lower_layers.forget()
         if lost := [name for name in changed if name not in good]:
             raise WrongBaseModel(
                 f"{', '.join(lost)} changed in memory and cannot be loaded again as it was: "

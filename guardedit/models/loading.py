@@ -13,23 +13,26 @@ from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
 from transformers.utils import logging
 
 from guardedit.core.errors import UnknownLayout, UsageError
+from guardedit.models.layouts.refused import refuse_unfit
 
 _LOCAL = {"local_files_only": True, "trust_remote_code": False}
 
 
-def load_model(folder: Path, *, device: str, dtype: torch.dtype) -> tuple[Any, Any]:
-    """The model, in `dtype` on `device`, and its tokenizer.
+def load_model(folder: Path, *, device: str, dtype: torch.dtype | None) -> tuple[Any, Any]:
+    """The model, in `dtype` on `device`, and its tokenizer; `dtype` None is that of the files.
 
     Raises:
+        UnknownLayout: when the model is of a kind that is not edited; no weights are read then.
         UsageError: when the folder cannot be loaded, naming it.
     """
     if not (folder / "config.json").is_file():
         raise UsageError(f"{folder} is not a model folder: it has no config.json")
     try:
         with no_progress_bar():
+            refuse_unfit(AutoConfig.from_pretrained(folder, **_LOCAL))
             tokenizer = AutoTokenizer.from_pretrained(folder, **_LOCAL)
             model: Any = AutoModelForCausalLM.from_pretrained(
-                folder, dtype=dtype, use_safetensors=True, **_LOCAL
+                folder, dtype=dtype or "auto", use_safetensors=True, **_LOCAL
             )
         return model.to(device), tokenizer
     except (OSError, ValueError, KeyError, TypeError, RuntimeError, SafetensorError) as error:

@@ -48,7 +48,7 @@ class ParameterSwap:
         previous: dict[str, Tensor] = {}
         outermost: set[str] = set()
         try:
-            for name, stored in matrices.items():
+            for name, stored in {**matrices, **self._biases(matrices)}.items():
                 with self._lock:
                     previous[name] = write(self._model, name, stored)
                     if name not in self._base:
@@ -61,3 +61,22 @@ class ParameterSwap:
                     write(self._model, name, stored)
                     if name in outermost:
                         del self._base[name]
+
+    def _biases(self, matrices: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """The biases of modules whose matrix gets another dtype, in that dtype: they run in one dtype."""
+        found = {}
+        for name, stored in matrices.items():
+            module = name.removesuffix(".weight")
+            bias = f"{module}.bias"
+            if name != module and bias not in matrices and self._has(bias):
+                base = self.base_tensor(bias)
+                if base.dtype != stored.dtype:
+                    found[bias] = base.to(stored.dtype)
+        return found
+
+    def _has(self, name: str) -> bool:
+        path, _, last = name.rpartition(".")
+        try:
+            return isinstance(getattr(self._model.get_submodule(path), last, None), Tensor)
+        except AttributeError:  # not a name of this model; `write` refuses it
+            return False

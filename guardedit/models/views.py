@@ -6,7 +6,7 @@ A view leaves the model unchanged, so nothing has to be undone and each thread m
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,6 +15,9 @@ from torch import Tensor, nn
 from transformers.modeling_outputs import BaseModelOutputWithPast
 
 from guardedit.models.hooks import in_rows
+
+#: Most logits in one piece of `logits_in_pieces`: 64 MB in float32.
+MOST_LOGITS = 1 << 24
 
 
 def with_module(root: nn.Module, path: str, module: nn.Module) -> nn.Module:
@@ -73,6 +76,18 @@ def head_logits(model: Any, decoder: str, hidden: Tensor) -> Tensor:
     # `forward` is called directly, because hooks on the model itself are meant for whole passes.
     logits: Tensor = view.forward(input_ids=ids, use_cache=False).logits
     return logits[0]
+
+
+def logits_in_pieces(model: Any, decoder: str, hidden: Tensor) -> Iterator[tuple[slice, Tensor]]:
+    """`head_logits` of many positions, a piece [k, vocabulary] at a time, with the rows of each piece.
+
+    The logits of all positions may be larger than the model. One piece suffices unless the vocabulary is
+    large. `model`, `decoder` and `hidden` are as in `head_logits`.
+    """
+    step = max(1, MOST_LOGITS // model.get_output_embeddings().weight.shape[0])
+    for start in range(0, len(hidden), step):
+        rows = slice(start, start + step)
+        yield rows, head_logits(model, decoder, hidden[rows])
 
 
 @dataclass

@@ -1,24 +1,28 @@
 """A model worker: proposes and measures edits on one base model, and never keeps them.
 
-Implements `Worker`. Its only state is a cache, so that the same set of edits is not measured twice.
+Implements `Worker`. Its only state is a cache, so that the same set of edits is not measured twice. Text is
+generated only where the model does not say what is expected: one forward pass over all expected answers
+costs less than a single generated one.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
+import math
 import time
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from threading import Lock
 
-from guardedit.core.errors import EditError, UsageError
-from guardedit.core.probe import Inspection, Measurement, Probes
+from guardedit.core.errors import EditError, MalformedCorrection, UsageError
+from guardedit.core.probe import Inspection, Measurement, Probes, Question, SpanKey, SpanScore
 from guardedit.core.proposal import Proposal, WeightEdit
 from guardedit.core.protocols import MethodEditor, SubjectGroup
 from guardedit.models.host import ModelHost
 from guardedit.models.text.guessing import complete_guessed
+from guardedit.models.text.spans import Expected, score_spans
 from guardedit.models.weights.fold import Fold
 
 #: Sets of edits whose measurements are cached. A trial compares three: base, serving and candidate; a
@@ -33,12 +37,18 @@ class _Measured:
     Attributes:
         weights_sha256: digest of the folded weights; empty before they are folded.
         logprobs: digest of the texts -> for each text, log probabilities in nats.
-        answers: prompt -> answer.
+        spans: place of an expected answer -> whether it is said there.
+        answers: prompt -> generated answer, where one was needed.
     """
 
     weights_sha256: str = ""
     logprobs: dict[str, tuple[tuple[float, ...], ...]] = field(default_factory=dict)
+    spans: dict[SpanKey, SpanScore] = field(default_factory=dict)
     answers: dict[str, str] = field(default_factory=dict)
+
+    def said(self, question: Question) -> bool:
+        """Whether the expected answer is known to be said."""
+        return question.span in self.spans and self.spans[question.span].said
 
 
 class ModelWorker:
@@ -94,57 +104,75 @@ class ModelWorker:
     def measure(self, edits: Sequence[WeightEdit], probes: Probes) -> Measurement:
         """Run the probes on fold(base, edits); results for the same edits and probes come from the cache.
 
-        Answers are those of `ModelHost.complete`, except where the logits of two tokens are equal up to
-        rounding; there a guess may decide. Verdicts are recorded in the ledger, so a replay does not depend
-        on this.
+        Every expected answer is checked by its span (`spans.score_spans`). Where it is said, the answer is
+        given as lead and expected words, whatever the model would add to them. All other answers are those of
+        `ModelHost.complete`, except where the logits of two tokens are equal up to rounding; there a guess
+        may decide. Verdicts are recorded in the ledger, so a replay does not depend on this.
         """
         started = time.perf_counter()
         known = self._cached(edits)
         texts = hashlib.sha256(json.dumps(probes.texts).encode()).hexdigest()
-        prompts = list(dict.fromkeys(question.prompt for question in probes.questions))
-        unasked = [prompt for prompt in prompts if prompt not in known.answers]
-        if unasked or texts not in known.logprobs:
-            self._ask(edits, probes, known, texts=texts, prompts=unasked)
+        self._ask(edits, probes, known, texts=texts)
         return Measurement(
             weights_sha256=known.weights_sha256,
             logprobs=known.logprobs[texts],
-            answers={prompt: known.answers[prompt] for prompt in prompts},
+            answers=_answers(probes.questions, known),
+            spans={span: known.spans[span] for span in _spans(probes.questions)},
             seconds=time.perf_counter() - started,
         )
 
-    def _ask(
-        self,
-        edits: Sequence[WeightEdit],
-        probes: Probes,
-        known: _Measured,
-        *,
-        texts: str,
-        prompts: Sequence[str],
-    ) -> None:
-        """Run the model and add its log probabilities and answers to `known`."""
+    def _ask(self, edits: Sequence[WeightEdit], probes: Probes, known: _Measured, *, texts: str) -> None:
+        """Run the model for what is not yet in `known`, and add it there."""
+        unscored = [span for span in _spans(probes.questions) if span not in known.spans]
+        if not unscored and texts in known.logprobs and not _unanswered(probes.questions, known):
+            return
         folded = self._fold.folded(edits)
         with self._host.patched(folded.patch):
             scores = {} if texts in known.logprobs else {texts: self._scores(probes)}
-            answers = complete_guessed(self._host, self._guesses(probes, prompts, known))
+            spans = self._scored(unscored)
+            with self._lock:
+                known.weights_sha256 = folded.sha256
+                known.logprobs |= scores
+                known.spans |= spans
+            prompts = _unanswered(probes.questions, known)
+            answers = complete_guessed(self._host, self._guesses(prompts, known))
         with self._lock:
-            known.weights_sha256 = folded.sha256
-            known.logprobs |= scores
             known.answers |= answers
 
     def _scores(self, probes: Probes) -> tuple[tuple[float, ...], ...]:
         return tuple(map(tuple, self._host.token_logprobs(probes.texts)))
 
-    def _guesses(self, probes: Probes, prompts: Sequence[str], current: _Measured) -> dict[str, list[str]]:
-        """Prompt -> its expected answers, and the answer of the other weights that were measured last."""
-        guesses: dict[str, list[str]] = {prompt: [] for prompt in prompts}
-        for question in probes.questions:
-            if question.expected is not None and question.prompt in guesses:
-                guesses[question.prompt].append(question.expected)
+    def _scored(self, spans: Sequence[SpanKey]) -> dict[SpanKey, SpanScore]:
+        """Whether the model as it stands says each expected answer."""
+        asked = [Expected(prompt=prompt, answer=answer, lead=lead) for prompt, lead, answer in spans]
+        try:
+            found = score_spans(self._host, asked)
+        except MalformedCorrection:
+            # One answer has no tokens of its own, such as one of characters that the tokenizer drops.
+            return {span: score for span in spans for score in [self._scored_alone(span)]}
+        return {
+            span: SpanScore(said=one.said, margin_nats=one.margin_nats)
+            for span, one in zip(spans, found, strict=True)
+        }
+
+    def _scored_alone(self, span: SpanKey) -> SpanScore:
+        """The score of one expected answer; one without tokens is said if it is all that is generated."""
+        prompt, lead, answer = span
+        try:
+            found = score_spans(self._host, [Expected(prompt=prompt, answer=answer, lead=lead)])[0]
+        except MalformedCorrection:
+            said = self._host.complete([prompt])[0] == answer
+            return SpanScore(said=said, margin_nats=math.nan)
+        return SpanScore(said=found.said, margin_nats=found.margin_nats)
+
+    def _guesses(self, prompts: Sequence[str], current: _Measured) -> dict[str, list[str]]:
+        """Prompt -> the answer of the other weights that were measured last, if there is one."""
         with self._lock:
             others = [known for known in reversed(self._measured.values()) if known is not current]
-        for prompt, texts in guesses.items():
-            texts.extend([known.answers[prompt] for known in others if prompt in known.answers][:1])
-        return guesses
+            return {
+                prompt: [known.answers[prompt] for known in others if prompt in known.answers][:1]
+                for prompt in prompts
+            }
 
     def _cached(self, edits: Sequence[WeightEdit]) -> _Measured:
         """The cache entry of a set of edits; a new one where there is none."""
@@ -156,3 +184,20 @@ class ModelWorker:
             if len(self._measured) > CACHED_EDIT_SETS:
                 self._measured.popitem(last=False)
         return known
+
+
+def _spans(questions: Sequence[Question]) -> list[SpanKey]:
+    return list(dict.fromkeys(question.span for question in questions if question.span is not None))
+
+
+def _unanswered(questions: Sequence[Question], known: _Measured) -> list[str]:
+    """Prompts of questions whose expected answer is not said, or that have none, without an answer yet."""
+    said = {question.prompt for question in questions if known.said(question)}
+    prompts = dict.fromkeys(question.prompt for question in questions)
+    return [prompt for prompt in prompts if prompt not in said and prompt not in known.answers]
+
+
+def _answers(questions: Sequence[Question], known: _Measured) -> dict[str, str]:
+    """Prompt -> lead and expected words where they are said, else the generated answer."""
+    said = {q.prompt: f"{q.lead} {q.expected}".strip() for q in questions if known.said(q)}
+    return {q.prompt: said[q.prompt] if q.prompt in said else known.answers[q.prompt] for q in questions}

@@ -12,6 +12,7 @@ version, so a ledger's keys would depend on that version; uniseg is pure Python 
 from __future__ import annotations
 
 from guardedit.naming.mentions import Mention, Span, find_mentions, last_span
+from guardedit.naming.sentences import answer_end, contains_name, first_sentence, name_at
 from guardedit.naming.words import Name, Token, identity, name_of, tokens
 
 __all__ = [
@@ -19,9 +20,13 @@ __all__ = [
     "Name",
     "Span",
     "Token",
+    "answer_end",
+    "contains_name",
     "find_mentions",
+    "first_sentence",
     "identity",
     "last_span",
+    "name_at",
     "name_of",
     "tokens",
 ]

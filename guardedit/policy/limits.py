@@ -5,11 +5,14 @@ Descriptions are as in `policy.sections`.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Annotated, Literal, Self
 
 from pydantic import BeforeValidator, Field, model_validator
 from pydantic_core import PydanticCustomError
 
+from guardedit.policy.resolution import refusal
 from guardedit.policy.strict import Positive, Share, StrictModel, as_tuple
 
 #: The guard's gates that can be put into shadow. `finite` is not among them: NaN is never served.
@@ -31,14 +34,26 @@ GateName = Literal[
     "capacity_ratio",
 ]
 
+#: Gates on samples of questions -> the key with the size of the sample.
+SAMPLES: Mapping[GateName, str] = MappingProxyType(
+    {
+        "other_subject": "other_subject_sample",
+        "other_subject_to_base": "other_subject_sample",
+        "earlier": "earlier_sample",
+        "remembered": "remembered_sample",
+    }
+)
+
 PerplexityRatio = Annotated[float, Field(ge=1.0, le=1_000.0)]
 
 
 class GuardSection(StrictModel):
     """The limits of a trial. A value equal to its limit passes.
 
-    Shares are shares of questions that are asked by free generation. A ratio of perplexities is 1 when
-    nothing changed.
+    Shares are shares of questions that are answered rightly: the model says the expected answer, in whatever
+    words before and after it. What changes by harmless edits of the model is allowed on top. A sample must
+    tell an epoch that loses half of what its limit allows from one that loses twice as much; a policy whose
+    sample is too small for that is refused. A ratio of perplexities is 1 when nothing changed.
     """
 
     perplexity_ratio_to_serving: PerplexityRatio = Field(
@@ -68,26 +83,26 @@ class GuardSection(StrictModel):
     )
     other_subject_min: Share = Field(
         0.98,
-        description="Least share of answers about other subjects that must be the same as in the serving "
-        "epoch. Larger: stricter.",
+        description="Least share of right answers of the serving epoch about other subjects that must stay "
+        "right. Larger: stricter.",
     )
     other_subject_to_base_min: Share = Field(
         0.95,
-        description="Least share of answers about other subjects that must be the same as in the unedited "
-        "model, so that small losses add up. Larger: stricter.",
+        description="Least share of right answers of the unedited model about other subjects that must stay "
+        "right, so that small losses add up. Larger: stricter.",
     )
     same_subject_min: Share = Field(
         0.95,
-        description="Least share of other answers about the edited subjects that must stay the same. "
-        "Larger: stricter.",
+        description="Least share of the serving epoch's other right answers about the edited subjects that "
+        "must stay right. Larger: stricter.",
     )
     earlier_min: Share = Field(
         0.97, description="Least share of sampled earlier edits that must still hold. Larger: stricter."
     )
     remembered_min: Share = Field(
         0.97,
-        description="Least share of sampled facts in memory that must be answered as well as by the "
-        "unedited model. Larger: stricter.",
+        description="Least share of sampled facts in memory that must be answered rightly, of those that "
+        "the unedited model answers rightly. Larger: stricter.",
     )
     relative_size_max: Positive = Field(
         8.0,
@@ -141,17 +156,19 @@ class GuardSection(StrictModel):
         "Larger: needs more questions.",
     )
     other_subject_sample: int = Field(
-        48,
+        168,
         ge=0,
         description="Questions about other subjects in one trial. Larger: slower and more certain.",
     )
     earlier_sample: int = Field(
-        32,
+        112,
         ge=0,
-        description="Earlier edits that are asked again in one trial. Larger: slower and more certain.",
+        description="Most earlier edits that are asked again in one trial. Larger: slower and more certain.",
     )
     remembered_sample: int = Field(
-        48, ge=0, description="Facts in memory that are asked in one trial. Larger: slower and more certain."
+        112,
+        ge=0,
+        description="Most facts in memory that are asked in one trial. Larger: slower and more certain.",
     )
     shadow: Annotated[tuple[GateName, ...], BeforeValidator(as_tuple)] = Field(
         (), description="Names of gates that are measured and reported but do not decide."
@@ -167,6 +184,20 @@ class GuardSection(StrictModel):
                 "trial would be inconclusive; raise the one or lower the other",
                 {"sample": sample, "needed": needed},
             )
+        return self
+
+    @model_validator(mode="after")
+    def _samples_resolve_their_limits(self) -> Self:
+        for gate, size in SAMPLES.items():
+            sample = getattr(self, size)
+            why = refusal(sample, getattr(self, f"{gate}_min"))
+            # Without a sample nothing is asked, and a shadow gate decides nothing.
+            if why is not None and sample and gate not in self.shadow:
+                raise PydanticCustomError(
+                    "unresolvable",
+                    "{gate}_min with {size}: {why}",
+                    {"gate": gate, "size": size, "why": why},
+                )
         return self
 
 

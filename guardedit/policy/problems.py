@@ -26,6 +26,7 @@ _OWN_MESSAGES = frozenset(
         "method_without_weights",
         "sample_too_small",
         "threshold_order",
+        "unresolvable",
     }
 )
 

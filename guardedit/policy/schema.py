@@ -112,6 +112,12 @@ class Rule(StrictModel):
             )
         return self
 
+    @property
+    def writes_weights(self) -> bool:
+        """Whether a fact can be routed to the weights here. Retractions always go to memory."""
+        only_retractions = self.match is not None and self.match.op == ("retract",)
+        return self.route == "weights" and not only_retractions
+
 
 class Policy(StrictModel):
     """Everything that an operator decides about corrections, trials and serving."""
@@ -171,5 +177,10 @@ class Policy(StrictModel):
     @property
     def methods(self) -> tuple[str, ...]:
         """Every editing method that a decision may name, sorted. The assembly checks that they exist."""
-        named = {rule.method or self.editing.method for rule in self.rules if rule.route == "weights"}
+        named = {rule.method or self.editing.method for rule in self.rules if rule.writes_weights}
         return tuple(sorted(named))
+
+    @property
+    def writes_weights(self) -> bool:
+        """Whether a correction can be routed to the weights. If not, nothing is needed but the model."""
+        return bool(self.methods)

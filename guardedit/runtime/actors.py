@@ -72,7 +72,13 @@ class ReplicaActor(ServingReplica):
         _use_threads(threads)
         assembly.require_unchanged_base(settings)
         loaded = assembly.load_model(settings, policy)
-        super().__init__(loaded.host, loaded.fold, shards, use_unsure=policy.memory.unsure == "use_fact")
+        super().__init__(
+            loaded.host,
+            loaded.fold,
+            shards,
+            use_unsure=policy.memory.unsure == "use_fact",
+            prompts=assembly.load_prompts(settings),
+        )
         # In shadow mode the base model answers, also after a restart of this actor.
         snapshot = assembly.last_snapshot(settings, 0 if policy.mode == "shadow" else None)
         if snapshot is not None:

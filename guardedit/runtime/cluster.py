@@ -107,9 +107,11 @@ class RaySystem:
         call(self.coordinator.consolidated, events)
         return report
 
-    def ask(self, prompts: Sequence[str], *, tenant: str = "default") -> list[Answer]:
+    def ask(
+        self, prompts: Sequence[str], *, tenant: str = "default", max_tokens: int | None = None
+    ) -> list[Answer]:
         """Answer all prompts from one epoch."""
-        return self._replica.ask(prompts, tenant=tenant)
+        return self._replica.ask(prompts, tenant=tenant, max_tokens=max_tokens)
 
     def served(self) -> int | None:
         """Number of the epoch that the replica answers from; None before the first."""

@@ -16,7 +16,9 @@ from guardedit.agent.reversal import Operator
 from guardedit.core.epoch import Epoch
 from guardedit.core.protocols import Observer, Replica, Worker
 from guardedit.policy.schema import Policy
+from guardedit.runtime.operator.stages import StageRecord
 from guardedit.settings import Settings
+from guardedit.telemetry.fan_out import fan_out
 
 
 class Consolidator:
@@ -32,7 +34,7 @@ class Consolidator:
         observe: Observer,
         guarded: bool = True,
     ) -> None:
-        self._settings = settings
+        self._settings, self._stage = settings, StageRecord(settings.home)
         self._ledger = assembly.open_ledger(
             settings, policy, base_sha256=worker.base_sha256, clock=time.time, role="consolidate"
         )
@@ -44,7 +46,7 @@ class Consolidator:
                 worker=worker,
                 replicas=replicas,
                 sources=(),
-                observe=observe,
+                observe=fan_out([observe, self._stage]),
                 clock=time.time,
                 guarded=guarded,
             )
@@ -75,4 +77,5 @@ class Consolidator:
 
     def close(self) -> None:
         """Close the ledger and release its lock."""
+        self._stage.close()
         self._ledger.close()

@@ -109,9 +109,11 @@ class ReplicaHandle(_Handle):
         """Encode the texts of facts that may be published soon."""
         call(self._actor.expect, facts)
 
-    def ask(self, prompts: Sequence[str], *, tenant: str = "default") -> list[Answer]:
+    def ask(
+        self, prompts: Sequence[str], *, tenant: str = "default", max_tokens: int | None = None
+    ) -> list[Answer]:
         """Answer all prompts from one epoch."""
-        found: list[Answer] = call(self._actor.ask, prompts, tenant=tenant)
+        found: list[Answer] = call(self._actor.ask, prompts, tenant=tenant, max_tokens=max_tokens)
         return found
 
     def says(self, asked: Sequence[tuple[str, str]], *, tenant: str = "default") -> list[bool]:

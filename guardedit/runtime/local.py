@@ -70,6 +70,7 @@ class LocalSystem:
                 [self._shard],
                 use_unsure=policy.memory.unsure == "use_fact",
                 clock=time.time,
+                prompts=assembly.load_prompts(settings),
             )
             self.coordinator, self.consolidator = self._start()
             opened.callback(self._close_cycles)
@@ -98,9 +99,11 @@ class LocalSystem:
         with self.coordinator.turn(CONSOLIDATE):
             return self.consolidator.step()
 
-    def ask(self, prompts: Sequence[str], *, tenant: str = "default") -> list[Answer]:
+    def ask(
+        self, prompts: Sequence[str], *, tenant: str = "default", max_tokens: int | None = None
+    ) -> list[Answer]:
         """Answer all prompts from one epoch."""
-        return self.replica.ask(prompts, tenant=tenant)
+        return self.replica.ask(prompts, tenant=tenant, max_tokens=max_tokens)
 
     def served(self) -> int | None:
         """Number of the epoch that the replica answers from; None before the first."""

@@ -72,6 +72,7 @@ class WorkerPool:
             found[0],
             logprobs=tuple(logprobs),
             answers={question.prompt: answers[question.prompt] for question in probes.questions},
+            spans={span: score for part in found for span, score in part.spans.items()},
             seconds=time.perf_counter() - started,
         )
 

@@ -48,7 +48,9 @@ class System(Reversible, Protocol):
     def step_consolidate(self) -> StepReport:
         """One turn of the consolidating cycle."""
 
-    def ask(self, prompts: Sequence[str], *, tenant: str = "default") -> list[Answer]:
+    def ask(
+        self, prompts: Sequence[str], *, tenant: str = "default", max_tokens: int | None = None
+    ) -> list[Answer]:
         """Answer all prompts from one epoch."""
 
     def served(self) -> int | None:

@@ -21,6 +21,8 @@ from guardedit.core.fact import Fact
 from guardedit.core.proposal import WeightEdit
 from guardedit.core.protocols import Clock
 from guardedit.core.serving import Answer, Recall, Snapshot, Update
+from guardedit.memory.context import Prompts
+from guardedit.serving.constrained import Constraint
 from guardedit.serving.served_state import (
     AnsweringModel,
     FoldedEdits,
@@ -49,6 +51,7 @@ class ServingReplica:
         shards: the memory shards, at least one.
         use_unsure: whether to use the fact of a recall that is `unsure`, too.
         clock: seconds since 1970, UTC; decides which facts have expired.
+        prompts: the texts that the model is given; default: those of the embedded model.
     """
 
     def __init__(
@@ -59,11 +62,14 @@ class ServingReplica:
         *,
         use_unsure: bool = False,
         clock: Clock = time.time,
+        prompts: Prompts | None = None,
     ) -> None:
         self._host = host
         self._fold = fold
         self._use_unsure = use_unsure
         self._clock = clock
+        self._prompts = prompts or Prompts()
+        self._constraint = Constraint(self._prompts)
         self._lookups: Counter[str] = Counter()
         self._facts = ShardedFacts(shards)
         self._state: ServedState | None = None
@@ -100,8 +106,16 @@ class ServingReplica:
             weights = self._weights(update.epoch, update.edits)
             return self._switch(update.epoch, weights, self._facts.prepare(update.changes))
 
-    def ask(self, prompts: Sequence[str], *, tenant: str = "default") -> list[Answer]:
+    def ask(
+        self, prompts: Sequence[str], *, tenant: str = "default", max_tokens: int | None = None
+    ) -> list[Answer]:
         """Answer all prompts from one epoch.
+
+        Args:
+            prompts: the questions.
+            tenant: whose facts are used, besides those of the tenant `default`.
+            max_tokens: the answers go on for so many tokens, or until the model ends them; default: an answer
+                ends with its first sentence.
 
         Raises:
             UsageError: no epoch has been published yet.
@@ -110,8 +124,8 @@ class ServingReplica:
         found = self._recall(prompts, tenant)
         self._count(found.recalls)
         with self._host.patched(found.state.weights.folded.patch):
-            asked = zip(found.prompts(prompts), found.expected_answers(), strict=True)
-            texts = self._host.complete_drafted(list(asked))
+            found = self._asked_for(found, prompts)
+            texts = self._texts(found, prompts, max_tokens)
         return [
             Answer(
                 text=text,
@@ -137,7 +151,24 @@ class ServingReplica:
         found = self._recall(questions, tenant)
         answers = [answer for _, answer in asked]
         with self._host.patched(found.state.weights.folded.patch):
-            return self._host.says(list(zip(found.prompts(questions), answers, strict=True)))
+            if self._prompts.asking_nats is not None and any(found.facts):
+                texts = self._texts(self._asked_for(found, questions), questions, None)
+                return [text == answer for text, answer in zip(texts, answers, strict=True)]
+            return self._host.says(list(zip(found.prompts(questions, self._prompts), answers, strict=True)))
+
+    def given(
+        self, questions: Sequence[str], *, tenant: str = "default", prompts: Prompts | None = None
+    ) -> list[str]:
+        """For each question, the text that `ask` gives to the model: with its fact where memory answers it.
+
+        Not counted in `lookups`. Raises as `ask`.
+
+        Args:
+            questions: the questions.
+            tenant: as for `ask`.
+            prompts: another form and announcement; default: those that are served.
+        """
+        return self._recall(questions, tenant).prompts(questions, prompts or self._prompts)
 
     def repair(self) -> list[str]:
         """Compare every served tensor with what was loaded or folded, and restore it if it changed.
@@ -225,6 +256,21 @@ class ServingReplica:
         if self._state is None:
             raise UsageError("this replica serves no epoch yet: publish one first")
         return self._state
+
+    def _asked_for(self, found: RecalledFacts, questions: Sequence[str]) -> RecalledFacts:
+        return found._replace(facts=self._constraint.asked_for(self._host, found.facts, questions))
+
+    def _texts(self, found: RecalledFacts, questions: Sequence[str], max_tokens: int | None) -> list[str]:
+        given = found.prompts(questions, self._prompts)
+        if max_tokens is None:
+            asked = zip(given, found.expected_answers(), strict=True)
+            texts = self._host.complete_drafted(list(asked))
+        else:
+            texts = self._host.complete(given, max_new_tokens=max_tokens, cut=False)
+        return [
+            self._constraint.obeyed(fact, question, text)
+            for fact, question, text in zip(found.facts, questions, texts, strict=True)
+        ]
 
     def _fact_for(self, recall: Recall) -> Fact | None:
         used = recall.scope == "accept" or (recall.scope == "unsure" and self._use_unsure)

@@ -11,8 +11,9 @@ from guardedit.core.epoch import Epoch
 from guardedit.core.fact import Fact, Placement
 from guardedit.core.proposal import WeightEdit
 from guardedit.core.serving import Recall
-from guardedit.memory.context import respelt, with_fact
+from guardedit.memory.context import Prompts, respelt
 from guardedit.models.bypass import Patch
+from guardedit.models.text.asking import Asking
 from guardedit.models.weights.folded import Folded
 from guardedit.serving.sharded_facts import ShardDigests
 
@@ -25,6 +26,12 @@ class AnsweringModel(Protocol):
 
     def complete_drafted(self, asked: Sequence[tuple[str, str]]) -> list[str]:
         """Greedy answers to (prompt, expected answer) pairs; a correct expected answer saves time."""
+
+    def complete(self, prompts: Sequence[str], *, max_new_tokens: int, cut: bool) -> list[str]:
+        """Greedy answers; with `cut` they end with their first sentence."""
+
+    def asking_nats(self, asked: Sequence[Asking]) -> list[float]:
+        """How likely the model thinks of a fact's old answer at each question, as log-probability."""
 
     def says(self, asked: Sequence[tuple[str, str]]) -> list[bool]:
         """For each (prompt, answer), whether `complete_drafted` would return exactly this answer."""
@@ -71,15 +78,15 @@ class RecalledFacts(NamedTuple):
         """For each question, the target of its fact as the probable answer; "" without a fact."""
         return [fact.target if fact else "" for fact in self.facts]
 
-    def prompts(self, questions: Sequence[str]) -> list[str]:
-        """The prompts for the model.
+    def prompts(self, questions: Sequence[str], prompts: Prompts) -> list[str]:
+        """The texts for the model.
 
         A fact placed in memory is stated before its question. A question whose fact is in the weights is
         only respelled. Without a fact the question stays as it is.
         """
         return [
-            question
-            if fact is None
-            else (with_fact if fact.placement is Placement.MEMORY else respelt)(fact, question)
+            prompts.with_fact(fact, question)
+            if fact is not None and fact.placement is Placement.MEMORY
+            else prompts.alone(question if fact is None else respelt(fact, question))
             for fact, question in zip(self.facts, questions, strict=True)
         ]

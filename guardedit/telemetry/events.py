@@ -115,6 +115,12 @@ KINDS: Mapping[str, EventSpec] = {
         replica="str, bounded name",
         problem="str",
     ),
+    "stage": _fact(
+        "the consolidating cycle began a stage of its turn; without a name it ended the turn",
+        {"subjects": "int, subjects of the stage"},
+        name="str, proposing, trying, committing or watching, or empty",
+    ),
+    "progress": _fact("a stage has lasted for a while", name="str, the stage", elapsed="int, seconds"),
     "state": _fact("the state of the agent changed", state="str, one of metrics.STATES"),
     "error": _fact(
         "something failed and the agent continues",

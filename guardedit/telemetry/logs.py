@@ -28,7 +28,7 @@ MAX_ITEMS = 50
 #: Kinds that are logged as warnings.
 WARNINGS = frozenset({"dead_lettered", "rolled_back", "breach"})
 #: Kinds that are logged at level debug: they occur with every question or turn, not with every correction.
-DETAILS = frozenset({"memory_lookup", "lag", "capacity"})
+DETAILS = frozenset({"memory_lookup", "lag", "capacity", "stage"})
 
 #: Keys of every line. A field with one of these names gets a trailing underscore.
 _RESERVED = ("time", "level", "event", "correction")

@@ -126,7 +126,7 @@ def test_a_file_that_appears_later_is_a_change(settings, ledger, tmp_path, part)
     assembly.check_base(settings, ledger)
 
 
-@pytest.mark.parametrize("part", ["generation_config", "background", "edit_card"])
+@pytest.mark.parametrize("part", ["generation_config"])
 def test_a_single_file_that_was_not_there_at_the_first_start_is_a_change(settings, made, tmp_path, part):
     path = tmp_path / FILES[part]
     before = path.read_bytes()
@@ -153,6 +153,24 @@ def test_a_sentence_encoder_of_ones_own_is_a_part_file_by_file(settings, made, t
         put_edit(ledger)
         assembly.accept_base(mine, ledger, ["encoder"], by="Ada")  # no fold depends on it
         assembly.check_base(mine, ledger)
+
+
+@pytest.mark.parametrize("part", ["background", "edit_card"])
+def test_a_file_of_the_preparation_may_be_added_while_nothing_is_in_the_weights(
+    settings, made, tmp_path, part, monkeypatch
+):
+    path = tmp_path / FILES[part]
+    before = path.read_bytes()
+    path.unlink()
+    with SqliteLedger.open(settings.home, base_sha256=made[1], clock=lambda: 1_000.0) as ledger:
+        assembly.check_base(settings, ledger)
+        path.write_bytes(before)
+        with monkeypatch.context() as edited:
+            edited.setattr("guardedit.assembly.base_check.edits_on_base", lambda _: 1)
+            with pytest.raises(WrongBaseModel, match=rf"{part}: .*, recorded is absent"):
+                assembly.check_base(settings, ledger)
+        assembly.check_base(settings, ledger)
+        assert recorded_parts(ledger)[part] != "absent"
 
 
 def test_a_card_of_the_sweep_is_a_change_that_can_be_accepted(settings, ledger):

@@ -22,6 +22,7 @@ def test_every_setting_can_be_set() -> None:
             "GUARDEDIT_HOME": "/var/lib/guardedit",
             "GUARDEDIT_POLICY": "/etc/policy.yaml",
             "GUARDEDIT_MODEL": "/models/small",
+            "GUARDEDIT_MODELS": "/models",
             "GUARDEDIT_ENCODER": "/models/encoder",
             "GUARDEDIT_PROBES": "/models/probes.json",
             "GUARDEDIT_DEVICE": "cuda:1",
@@ -50,6 +51,7 @@ def test_metrics_can_be_off() -> None:
 def test_a_tilde_is_the_home_of_the_given_environment() -> None:
     settings = Settings.from_environment({"HOME": "/home/ada", "GUARDEDIT_HOME": "~/facts"})
     assert settings.home == Path("/home/ada/facts")
+    assert settings.models == Path("/home/ada/.local/share/guardedit/models")
 
 
 @pytest.mark.parametrize(

@@ -33,7 +33,8 @@ Model = Annotated[
     Path | None,
     typer.Option(
         "--model",
-        help="Folder of the base model. Default: $GUARDEDIT_MODEL, else the built-in demo model.",
+        help="The base model: a name listed by `guardedit model list`, a folder or a .gguf file. Default: "
+        "$GUARDEDIT_MODEL, else the built-in demo model.",
         show_default=False,
     ),
 ]

@@ -115,7 +115,7 @@ def ledger_fields(
     rejections = false_rejections(
         ledger,
         worker,
-        assembly.guard(policy, probe_set),
+        assembly.guard(policy, probe_set, assembly.load_prompts(settings), assembly.load_noise(settings)),
         lambda subject: assembly.known_questions(probe_set, subject),
         disabling=set(stream.disabling),
     )

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from guardedit.editing.optimise.rows import STOP
+from guardedit.editing.optimise.contexts import STOP
 from guardedit.models.hooks import in_rows
 from guardedit.models.host import ModelHost
 from guardedit.models.text.tokens import IGNORED, TokenBatch, batch

@@ -13,13 +13,15 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 
 from guardedit.core.proposal import WeightEdit
+from guardedit.editing.joint.sensitivity import sensitivity_of
 from guardedit.editing.optimise.keys import KeysAndValues, keys_and_values_by_layer
 from guardedit.editing.optimise.rows import Row, RowTensors, row_tensors
 from guardedit.editing.setup import Setup
@@ -38,11 +40,15 @@ class LayerStatistics:
         layer: decoder layer.
         ridge: M, from background text and known subjects.
         priced: [f, f] float64, second moment P of the keys whose outputs are priced, over tr(W P W^T).
+        output_power: tr(W P W^T), the mean squared norm of the outputs at those keys.
+        sensitivity: [d, d] float32, see `joint.sensitivity`; None where no price needs it.
     """
 
     layer: int
     ridge: Ridge
     priced: Tensor
+    output_power: float
+    sensitivity: Tensor | None = None
 
     @staticmethod
     def of(setup: Setup) -> dict[int, LayerStatistics]:
@@ -52,7 +58,12 @@ class LayerStatistics:
         price, they have the share `subject_felt`, and background keys the rest.
         """
         subjects = _subject_moments(setup)
-        return {layer: LayerStatistics._with(setup, layer, subjects.get(layer)) for layer in setup.layers}
+        found = {layer: LayerStatistics._with(setup, layer, subjects.get(layer)) for layer in setup.layers}
+        if not setup.joint.divergence_price:
+            return found
+        folder = setup.cache and setup.cache / setup.host.base_sha256
+        sensitivity = sensitivity_of(setup.host, setup.texts, setup.layers, folder=folder)
+        return {layer: replace(one, sensitivity=sensitivity[layer]) for layer, one in found.items()}
 
     @staticmethod
     def _with(setup: Setup, layer: int, subjects: Tensor | None) -> LayerStatistics:
@@ -66,7 +77,8 @@ class LayerStatistics:
             background_weight=setup.settings.background_weight,
             ridge=setup.settings.ridge,
         )
-        return LayerStatistics(layer=layer, ridge=ridge, priced=priced / float(((W @ priced) * W).sum()))
+        power = float(((W @ priced) * W).sum())
+        return LayerStatistics(layer=layer, ridge=ridge, priced=priced / power, output_power=power)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,12 +91,21 @@ class Directions:
             key.
         price: [n, n] float32; changes R [d, n] have the relative squared output error tr(R price R^T).
         scale: [n] float32, ||v0||.
+        output_power, sensitivity: as in `LayerStatistics`.
     """
 
     keys: Tensor
     right: Tensor
     price: Tensor
     scale: Tensor
+    output_power: float = math.nan
+    sensitivity: Tensor | None = None
+
+    def divergence_gradient(self, left: Tensor) -> Tensor:
+        """Gradient of (1/2) tr(S R P R^T), in nats a token, with respect to the changes R^T = left [n, d]."""
+        if self.sensitivity is None:
+            return torch.zeros_like(left)
+        return self.output_power * (self.price @ left @ self.sensitivity)
 
     @staticmethod
     def of(subjects: KeysAndValues, layer: LayerStatistics, live: Sequence[WeightEdit]) -> Directions:
@@ -106,6 +127,8 @@ class Directions:
             right=right,
             price=(right.t() @ layer.priced @ right).float(),
             scale=subjects.values.norm(dim=1).float(),
+            output_power=layer.output_power,
+            sensitivity=layer.sensitivity,
         )
 
 

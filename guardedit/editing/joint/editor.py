@@ -24,7 +24,7 @@ from guardedit.editing.joint.solver import FIRST, SECOND, Attempt, JointSolver
 from guardedit.editing.joint.values import JointValues
 from guardedit.editing.method_card import MethodCard
 from guardedit.editing.optimise.answer_check import predicts_answers
-from guardedit.editing.optimise.contexts import Contexts, sample_contexts
+from guardedit.editing.optimise.contexts import Contexts, served_contexts
 from guardedit.editing.optimise.rows import fact_rows, row_tensors
 from guardedit.editing.setup import Setup
 from guardedit.models.weights.factors import Factors, to_payload
@@ -79,7 +79,12 @@ class JointEditor:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._setup, self._clock = setup, clock
-        self._contexts = contexts or sample_contexts(setup.host, count=setup.joint.contexts, seed=setup.seed)
+        self._contexts = contexts or served_contexts(
+            setup.host,
+            count=setup.joint.contexts,
+            seed=setup.seed,
+            ends_answer=setup.joint.ends_answer,
+        )
         self._solver = JointSolver(setup, self._contexts)
 
     @classmethod

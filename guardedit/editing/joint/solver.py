@@ -98,7 +98,10 @@ class JointSolver:
             for fact in group.facts
             for row in fact_rows(number, fact, group.subject, self._contexts, crossed=False)
         ]
-        return [*changed, *keep_rows(number, group, answers, limit=settings.keep_limit)]
+        return [
+            *changed,
+            *keep_rows(number, group, answers, limit=settings.keep_limit, end=self._contexts.end),
+        ]
 
 
 def fill(settings: JointSettings, width: int, *, live: int, new: int) -> float:

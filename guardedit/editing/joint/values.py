@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from guardedit.editing.joint.directions import Directions
-from guardedit.editing.optimise.descent import AdamUpdate, descend
+from guardedit.editing.optimise.descent import AdamUpdate, Penalty, descend
 from guardedit.editing.optimise.objective import Objective, RowScores
 from guardedit.editing.optimise.perturbations import VisibleEdits, of_all_edits
 from guardedit.editing.optimise.row_schedule import RowSchedule
@@ -129,15 +129,26 @@ def _update(
     """Adam with a falling rate, a penalty on the length of each change and a price on all changes."""
     layers, width = start.shape[0], start.shape[-1]
     rate = settings.learning_rate_ratio * scale / (width**0.5 * layers)
-    price = torch.stack([d.price for d in directions.values()])  # [layers, n, n]
     return AdamUpdate(
         start.shape,
         rate=lambda step: 0.5 * (1 + math.cos(math.pi * step / settings.steps)) * rate,
         penalties=[
             lambda left: 2 * settings.norm_penalty * left / (layers * scale**2),
-            lambda left: 2 * settings.background_price * fill * price @ left,
+            _price(directions, settings, fill),
         ],
     )
+
+
+def _price(directions: Mapping[int, Directions], settings: JointSettings, fill: float) -> Penalty:
+    """Gradient of the price of all changes, [layers, n, d] -> [layers, n, d]."""
+    if settings.divergence_price:
+        weight = settings.divergence_price
+        parts = list(directions.values())
+        return lambda left: (
+            weight * torch.stack([d.divergence_gradient(one) for d, one in zip(parts, left, strict=True)])
+        )
+    price = torch.stack([d.price for d in directions.values()])  # [layers, n, n]
+    return lambda left: 2 * settings.background_price * fill * price @ left
 
 
 class _UntilAllSatisfied:

@@ -19,12 +19,11 @@ from guardedit.editing.optimise.descent import AdamUpdate, clamp_norm, descend
 from guardedit.editing.optimise.keys import mean_per_group
 from guardedit.editing.optimise.objective import Objective, RowScores
 from guardedit.editing.optimise.rows import (
-    STOP,
     Row,
     RowTensors,
     essence_row,
+    moved,
     row_tensors,
-    span_behind_prefix,
 )
 from guardedit.editing.optimise.stopping import UntilLossBelow, mean_by_edit
 from guardedit.editing.optimise.upper_layers import UpperLayers
@@ -154,10 +153,10 @@ def change_rows(
             group=number,
             subject=group.subject,
             prompt=text,
-            answer=fact.target + STOP,
+            answer=fact.target + contexts.end,
             context=n,
             fact=fact.id,
-            at=span_behind_prefix(text, wording, at),
+            at=at and moved(at, contexts.first_at(text, wording)),
         )
         for fact in group.facts
         for wording, at in (fact.located_wordings if all_wordings else fact.located_wordings[:1])

@@ -24,10 +24,11 @@ from guardedit.core.fact import Fact
 from guardedit.core.proposal import Proposal, WeightEdit
 from guardedit.core.protocols import SubjectGroup
 from guardedit.editing.method_card import MethodCard
+from guardedit.editing.optimise.contexts import STOP
 from guardedit.editing.optimise.keys import KeysAndValues, keys_and_values
 from guardedit.editing.optimise.objective import Objective
 from guardedit.editing.optimise.perturbations import at_subject as arrive_first
-from guardedit.editing.optimise.rows import STOP, Row, row_tensors
+from guardedit.editing.optimise.rows import Row, row_tensors
 from guardedit.editing.optimise.upper_layers import UpperLayers
 from guardedit.editing.optimise.value_changes import ValueChanges, optimise_values
 from guardedit.editing.settings import EditSettings

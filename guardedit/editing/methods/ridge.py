@@ -26,7 +26,7 @@ from guardedit.editing.locate.cache import EditCache, RecentEdits
 from guardedit.editing.locate.editable import merged_by_subject
 from guardedit.editing.locate.solution import Solution, solve_subjects
 from guardedit.editing.method_card import MethodCard
-from guardedit.editing.optimise.contexts import Contexts, sample_contexts
+from guardedit.editing.optimise.contexts import Contexts, served_contexts
 from guardedit.editing.optimise.rows import fact_rows, row_tensors
 from guardedit.editing.setup import Setup
 from guardedit.models.weights.factors import Factors, to_payload
@@ -72,7 +72,9 @@ class RidgeEditor:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         host, settings, moments = setup.host, setup.settings, setup.moments[setup.layer]
-        self.contexts = contexts or sample_contexts(host, count=settings.contexts, seed=setup.seed)
+        self.contexts = contexts or served_contexts(
+            host, count=settings.contexts, seed=setup.seed, ends_answer=settings.ends_answer
+        )
         self._host, self._layer, self._settings = host, moments.layer, settings
         self._ridge = Ridge(
             C=moments.C,

@@ -22,8 +22,8 @@ from guardedit.core.probe import Question
 from guardedit.core.proposal import Proposal, WeightEdit
 from guardedit.core.protocols import SubjectGroup
 from guardedit.editing.method_card import MethodCard
-from guardedit.editing.optimise.contexts import Contexts, sample_contexts
-from guardedit.editing.optimise.rows import STOP, Row, row_tensors
+from guardedit.editing.optimise.contexts import STOP, Contexts, sample_contexts
+from guardedit.editing.optimise.rows import Row, row_tensors
 from guardedit.editing.setup import Setup
 from guardedit.editing.tune.by_fact import FactToEdit, edit_facts
 from guardedit.editing.tune.side_memory import SideMemory, SideMemorySettings

@@ -11,6 +11,7 @@ from torch import Tensor
 from guardedit.editing.optimise.rows import RowTensors
 from guardedit.models.host import ModelHost
 from guardedit.models.text.out_of_memory import memory_errors
+from guardedit.models.views import logits_in_pieces
 
 
 def predicts_answers(host: ModelHost, rows: RowTensors) -> Tensor:
@@ -23,9 +24,15 @@ def predicts_answers(host: ModelHost, rows: RowTensors) -> Tensor:
     # Rows of similar length run together. Padding is on the right, so no real token attends to it.
     for chunk in torch.split(rows.lengths.argsort(stable=True), host.batch_rows):
         ids = rows.ids[chunk, : int(rows.lengths[chunk].max())]
-        with host.lock, torch.inference_mode(), memory_errors(host.batch_rows):
-            predicted = host.model(input_ids=ids.to(host.device), use_cache=False).logits.argmax(-1).cpu()
         at = torch.arange(ids.shape[1] - 1)
-        predicting = (at >= rows.first[chunk, None]) & (at <= rows.last[chunk, None])
-        right[chunk] = ~((predicted[:, :-1] != ids[:, 1:]) & predicting).any(1)
+        predicting = (at >= rows.first[chunk, None]) & (at <= rows.last[chunk, None])  # [b, T-1]
+        with host.lock, torch.inference_mode(), memory_errors(host.batch_rows):
+            decoder = host.layout.decoder[0]
+            out = host.model.get_submodule(decoder)(input_ids=ids.to(host.device), use_cache=False)
+            hidden = out.last_hidden_state[:, :-1][predicting.to(host.device)]  # [m, d]
+            pieces = logits_in_pieces(host.model, decoder, hidden)
+            predicted = torch.cat([logits.argmax(-1).cpu() for _, logits in pieces])  # [m]
+        wrong = torch.zeros(predicting.shape, dtype=torch.bool)
+        wrong[predicting] = predicted != ids[:, 1:][predicting]
+        right[chunk] = ~wrong.any(1)
     return right

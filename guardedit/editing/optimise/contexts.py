@@ -8,35 +8,60 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 
 from guardedit.models.host import ModelHost
+from guardedit.models.text.form import Form
 from guardedit.models.text.tokens import encode
 
+#: Ends a new answer, so that free generation stops at the end of the target.
+STOP = "."
 #: First words of sampled prefixes, used in turn; from the MEMIT reference code.
 STARTERS = ("The", "Therefore", "Because", "I", "You")
 
 
 @dataclass(frozen=True, slots=True)
 class Contexts:
-    """Prefixes, each ending a sentence. Context 0 is always the bare wording.
+    """The texts in which a wording is edited. Context 0 is always the bare wording.
+
+    Attributes:
+        prefixes: texts before a wording, each ending a sentence.
+        chat: the form of a model that is asked in a chat. It adds a context in which the user's turn is the
+            wording, and the assistant repeats it before the answer, as chat models do.
+        end: follows every new answer; "" where an edit should not teach the model to stop there.
 
     >>> Contexts(("You see.",)).around("Where is Rome?")
     ('Where is Rome?', 'You see. Where is Rome?')
     """
 
     prefixes: tuple[str, ...] = ()
+    chat: Form | None = None
+    end: str = STOP
 
     @property
     def sha256(self) -> str:
         """Digest of the texts; keys and values found with other contexts are not comparable."""
-        return hashlib.sha256(json.dumps(self.prefixes).encode()).hexdigest()
+        body: list[object] = [*self.prefixes, *([] if self.chat is None else [self.chat.asked("{}")])]
+        body += [] if self.end == STOP else [{"end": self.end}]
+        return hashlib.sha256(json.dumps(body).encode()).hexdigest()
+
+    @property
+    def count(self) -> int:
+        """Number of contexts besides the bare wording."""
+        return len(self.prefixes) + (self.chat is not None)
 
     def around(self, wording: str) -> tuple[str, ...]:
-        """The bare wording, then one text for each prefix."""
-        return (wording, *(f"{prefix} {wording}" for prefix in self.prefixes))
+        """The bare wording, then one text for each prefix, then the chat."""
+        chat = () if self.chat is None else (self.chat.asked(wording) + wording,)
+        return (wording, *(f"{prefix} {wording}" for prefix in self.prefixes), *chat)
+
+    def first_at(self, text: str, wording: str) -> int:
+        """Where the wording begins in one of the texts `around` it; in a chat, in the user's turn."""
+        if self.chat is not None and text == self.chat.asked(wording) + wording:
+            return text.index(wording)
+        return len(text) - len(wording)
 
 
 def sample_contexts(host: ModelHost, *, count: int, length_tokens: int = 6, seed: int = 0) -> Contexts:
@@ -54,6 +79,17 @@ def sample_contexts(host: ModelHost, *, count: int, length_tokens: int = 6, seed
         text = _sample(host, STARTERS[number % len(STARTERS)], length_tokens, generator)
         prefixes.append(_sentence(text))
     return Contexts(tuple(prefixes))
+
+
+def served_contexts(host: ModelHost, *, count: int, seed: int = 0, ends_answer: bool = True) -> Contexts:
+    """`count` contexts in all: prefixes as `sample_contexts`, and the chat for a model that is asked in one.
+
+    A model edited as raw text only answers less often with the new object in its chat, and the other way
+    round, since the subject's keys differ.
+    """
+    chat = host.form if host.form.name == "chat" and count else None
+    sampled = sample_contexts(host, count=count - (chat is not None), seed=seed)
+    return replace(sampled, chat=chat, end=STOP if ends_answer else "")
 
 
 def rome_contexts(host: ModelHost, *, seed: int = 0) -> Contexts:

@@ -12,8 +12,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import pad
 
-from guardedit.editing.optimise.prefix_cache import Pair, cache_of, prefix_keys_values
+from guardedit.editing.optimise.prefix_cache import prefix_keys_values
 from guardedit.editing.optimise.split_rows import SplitRows
+from guardedit.models.hidden.attention import Pair, cache_of
 from guardedit.models.hooks import tap
 from guardedit.models.host import ModelHost
 from guardedit.models.lower_layers import recorded_outputs

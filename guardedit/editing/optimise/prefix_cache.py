@@ -10,11 +10,9 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from transformers import DynamicCache
-from transformers.cache_utils import DynamicLayer
 
-#: Attention keys and values [B, heads, time, width] of one layer.
-Pair = tuple[Tensor, Tensor]
+from guardedit.models.hidden.attention import Pair, cache_of
+
 #: Shortest common beginning, in tokens, that is run in a pass of its own. With 4 or 12 instead of 8, 64
 #: facts, some of them behind prefixes, take a tenth more time.
 MIN_COMMON = 8
@@ -37,17 +35,6 @@ def prefix_keys_values(decoder: nn.Module, ids: Tensor, mask: Tensor, positions:
     # A row that is all padding may hold NaN, and zero attention times NaN is NaN.
     padded = ~mask[:, None, :, None]
     return [(k.masked_fill(padded, 0.0), v.masked_fill(padded, 0.0)) for k, v in pairs]
-
-
-def cache_of(past: Sequence[Pair]) -> DynamicCache:
-    """A Hugging Face cache that holds these tensors; its own constructor would copy them."""
-    cache = DynamicCache()
-    for k, v in past:
-        layer = DynamicLayer()  # type: ignore[no-untyped-call]
-        layer.lazy_initialization(k, v)
-        layer.keys, layer.values = k, v
-        cache.layers.append(layer)
-    return cache
 
 
 def _with_common_beginning(

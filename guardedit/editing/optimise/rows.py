@@ -15,12 +15,9 @@ from torch import Tensor
 from guardedit.core.errors import SubjectNotFound
 from guardedit.core.fact import Fact
 from guardedit.core.protocols import SubjectGroup
-from guardedit.editing.optimise.contexts import Contexts
+from guardedit.editing.optimise.contexts import STOP, Contexts
 from guardedit.models.text.tokens import batch, subjects_last
 from guardedit.naming import Span, last_span
-
-#: Ends every answer, so that free generation stops at the end of the target.
-STOP = "."
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,28 +56,27 @@ def fact_rows(group: int, fact: Fact, subject: str, contexts: Contexts, *, cross
     """
     places = [(text, at or last_span(text, subject)) for text, at in fact.located_wordings]
     wordings = [(text, at) for text, at in places if at is not None]
-    prefixes = len(contexts.prefixes)
-    each = prefixes if crossed else -(-prefixes // max(1, len(wordings)))
+    besides = contexts.count
+    each = besides if crossed else -(-besides // max(1, len(wordings)))
     return [
         Row(
             group=group,
             subject=subject,
             prompt=text,
-            answer=fact.target + STOP,
+            answer=fact.target + contexts.end,
             context=n,
             fact=fact.id,
-            at=span_behind_prefix(text, wording, at),
+            at=moved(at, contexts.first_at(text, wording)),
         )
         for number, (wording, at) in enumerate(wordings)
         for n, text in enumerate(contexts.around(wording))
-        if n == 0 or (n - 1 - number * each) % prefixes < each
+        if n == 0 or (n - 1 - number * each) % besides < each
     ]
 
 
-def span_behind_prefix(text: str, wording: str, at: Span | None) -> Span | None:
-    """Convert a span of characters in a wording to a span in `text`, which is the wording behind a prefix."""
-    prefix = len(text) - len(wording)
-    return at and (at[0] + prefix, at[1] + prefix)
+def moved(at: Span, by: int) -> Span:
+    """A span of characters in a wording as a span in a text in which the wording begins at `by`."""
+    return at[0] + by, at[1] + by
 
 
 def whole_row(group: int, fact: Fact, *, stop: str = STOP) -> Row:
@@ -88,7 +84,9 @@ def whole_row(group: int, fact: Fact, *, stop: str = STOP) -> Row:
     return Row(group=group, subject="", prompt=fact.prompt, answer=fact.target + stop, fact=fact.id)
 
 
-def keep_rows(number: int, group: SubjectGroup, answers: dict[str, str], *, limit: int) -> list[Row]:
+def keep_rows(
+    number: int, group: SubjectGroup, answers: dict[str, str], *, limit: int, end: str = STOP
+) -> list[Row]:
     """Rows of the subject's other answers, and ROME's essence prompt "{subject} is a".
 
     Args:
@@ -96,6 +94,7 @@ def keep_rows(number: int, group: SubjectGroup, answers: dict[str, str], *, limi
         group: its `keep` questions whose prompt does not contain the subject are left out.
         answers: prompt -> the base model's answer, for questions without an expected answer.
         limit: largest number of questions used.
+        end: follows every answer, as `Contexts.end`.
     """
     subject = group.subject
     kept = [
@@ -103,7 +102,7 @@ def keep_rows(number: int, group: SubjectGroup, answers: dict[str, str], *, limi
             group=number,
             subject=subject,
             prompt=q.prompt,
-            answer=(q.expected or answers[q.prompt]) + STOP,
+            answer=(q.expected or answers[q.prompt]) + end,
             at=at,
         )
         for q in group.keep[:limit]

@@ -11,8 +11,8 @@ from guardedit.core.errors import CorrectionError, UsageError
 from guardedit.core.fact import Fact, FactKey
 from guardedit.core.probe import Question, QuestionKind
 from guardedit.guard import ProbeSet
-from guardedit.guard.answers import normalise
 from guardedit.guard.catalogue import KnownQuestion
+from guardedit.guard.right_answers import normalise
 from guardedit.lab.editors.cases import EditCase, portability_questions
 
 #: Questions about other subjects per case: with the same relation, and with another one.

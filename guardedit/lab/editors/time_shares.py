@@ -30,10 +30,17 @@ PARTS: Mapping[str, tuple[Callable[..., Any], ...]] = MappingProxyType(
 )
 
 
-def time_shares(propose: Callable[[], object]) -> dict[str, float]:
-    """Share of the time of one call, by part; `rest` is the time in no part."""
+def time_shares(
+    call: Callable[[], object], parts: Mapping[str, tuple[Callable[..., Any], ...]] = PARTS
+) -> dict[str, float]:
+    """Share of the time of one call, by part; `rest` is the time in no part.
+
+    Args:
+        call: what is measured.
+        parts: part of the work -> the functions that do it, of which none calls one of another part.
+    """
     profile = cProfile.Profile()
-    profile.runcall(propose)
+    profile.runcall(call)
     seconds, total = defaultdict[CodeType, float](float), 0.0
     for entry in profile.getstats():
         # Not the largest total time: for nested calls of one function it can exceed the time of the whole.
@@ -42,6 +49,6 @@ def time_shares(propose: Callable[[], object]) -> dict[str, float]:
             seconds[entry.code] += entry.totaltime
     shares = {
         part: sum(seconds[inspect.unwrap(function).__code__] for function in functions) / total
-        for part, functions in PARTS.items()
+        for part, functions in parts.items()
     }
     return {**shares, "rest": 1.0 - sum(shares.values())}

@@ -42,11 +42,13 @@ GPT_NEOX = Layout(
 )
 LLAMA = Layout(
     architectures=(
-        "LlamaForCausalLM",
+        "LlamaForCausalLM",  # also Llama 3.x and SmolLM2
         "MistralForCausalLM",
+        "MinistralForCausalLM",
         "Phi3ForCausalLM",  # Phi-3 and Phi-4: gate and up projection are one matrix, the key is the same
         "Qwen2ForCausalLM",
         "Qwen3ForCausalLM",
+        "SmolLM3ForCausalLM",
     ),
     decoder_layer="model.layers.{}",
     mlp_out="mlp.down_proj",
@@ -55,8 +57,8 @@ LLAMA = Layout(
     head="lm_head",
     embed="model.embed_tokens",
 )
-GEMMA2 = Layout(
-    architectures=("Gemma2ForCausalLM",),
+GEMMA2 = Layout(  # a norm between MLP and residual stream
+    architectures=("Gemma2ForCausalLM", "Gemma3ForCausalLM", "Olmo2ForCausalLM", "Olmo3ForCausalLM"),
     decoder_layer="model.layers.{}",
     mlp_out="mlp.down_proj",
     attention="self_attn",

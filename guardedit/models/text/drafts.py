@@ -12,11 +12,11 @@ from typing import Any, NamedTuple
 
 import torch
 
-from guardedit.models.text.generation import append_token
+from guardedit.models.text.generation import Ending
 from guardedit.models.text.language_model import LanguageModel
 from guardedit.models.text.out_of_memory import memory_errors
 from guardedit.models.text.tokens import encode, join, pad
-from guardedit.models.views import head_logits
+from guardedit.models.views import logits_in_pieces
 
 
 class Draft(NamedTuple):
@@ -52,15 +52,14 @@ def make_draft(tokenizer: Any, prompt: str, answer: str) -> Draft | None:
     return Draft(given, row[len(given) :])
 
 
-def match_drafts_on(host: LanguageModel, drafts: Sequence[Draft], max_new_tokens: int) -> list[DraftMatch]:
+def match_drafts_on(host: LanguageModel, drafts: Sequence[Draft], ending: Ending) -> list[DraftMatch]:
     """`match_drafts` on a host; GuardError when memory does not suffice."""
     with memory_errors(host.batch_rows):
         return match_drafts(
             host.model,
-            host.tokenizer,
             drafts,
+            ending,
             decoder=host.layout.decoder[0],
-            max_new_tokens=max_new_tokens,
             batch_rows=host.batch_rows,
             device=host.device,
         )
@@ -69,11 +68,10 @@ def match_drafts_on(host: LanguageModel, drafts: Sequence[Draft], max_new_tokens
 @torch.inference_mode()
 def match_drafts(
     model: Any,
-    tokenizer: Any,
     drafts: Sequence[Draft],
+    ending: Ending,
     *,
     decoder: str,
-    max_new_tokens: int,
     batch_rows: int,
     device: torch.device | str = "cpu",
 ) -> list[DraftMatch]:
@@ -84,10 +82,9 @@ def match_drafts(
 
     Args:
         model: causal language model in eval mode.
-        tokenizer: decodes what the model generates.
         drafts: none longer than the model's context.
+        ending: where generation would end.
         decoder: path of the module that returns the hidden states.
-        max_new_tokens: where generation would stop.
         batch_rows: most rows in one forward pass.
         device: of the model.
     """
@@ -97,7 +94,7 @@ def match_drafts(
         part = order[at : at + batch_rows]
         found = _next_tokens(model, [drafts[i] for i in part], decoder=decoder, device=device)
         for i, tokens in zip(part, found, strict=True):
-            matches[i] = _match(tokenizer, drafts[i].answer, tokens, max_new_tokens)
+            matches[i] = _match(drafts[i].answer, tokens, ending)
     return matches
 
 
@@ -112,23 +109,22 @@ def _next_tokens(
     ids = pad([[*draft.prompt, *draft.answer] for draft in drafts], device=device)  # [B, T]
     hidden = model.get_submodule(decoder)(input_ids=ids, use_cache=False).last_hidden_state  # [B, T, d]
     needed = [hidden[n, len(d.prompt) - 1 : len(d.prompt) + len(d.answer)] for n, d in enumerate(drafts)]
-    likeliest = head_logits(model, decoder, torch.cat(needed)).argmax(dim=-1)  # [positions]
+    pieces = logits_in_pieces(model, decoder, torch.cat(needed))
+    likeliest = torch.cat([logits.argmax(dim=-1) for _, logits in pieces])  # [positions]
     return [part.tolist() for part in torch.split(likeliest, [len(part) for part in needed])]
 
 
-def _match(tokenizer: Any, draft: Sequence[int], tokens: Sequence[int], max_new_tokens: int) -> DraftMatch:
+def _match(draft: Sequence[int], tokens: Sequence[int], ending: Ending) -> DraftMatch:
     """Read the model's tokens until the answer ends or they differ from the draft's.
 
     Args:
-        tokenizer: decodes them.
         draft: tokens of the draft answer.
         tokens: the model's next token after the prompt and after each token of `draft`.
-        max_new_tokens: where generation would stop.
+        ending: where generation would end.
     """
     row: list[int] = []
     for n, token in enumerate(tokens):
-        answer = append_token(tokenizer, row, token, final=n == max_new_tokens - 1)
+        answer = ending.append(row, token)
         if answer is not None or n == len(draft) or token != draft[n]:
-            text = tokenizer.decode(row, skip_special_tokens=True, clean_up_tokenization_spaces=False)
-            return DraftMatch(answer, text)
+            return DraftMatch(answer, ending.text(row))
     raise AssertionError("there is one token more than the draft has")

@@ -8,13 +8,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from guardedit.models.text.drafts import DraftMatch, make_draft, match_drafts_on
+from guardedit.models.text.generation import Ending
 from guardedit.models.text.language_model import LanguageModel
 
 #: Prompt and answer.
 PromptAnswer = tuple[str, str]
 
 
-def says(host: LanguageModel, asked: Sequence[PromptAnswer], *, max_new_tokens: int) -> list[bool]:
+def says(
+    host: LanguageModel, asked: Sequence[PromptAnswer], *, max_new_tokens: int | None = None
+) -> list[bool]:
     """For each (prompt, answer) whether `complete` would give exactly this answer.
 
     Text is generated only if one pass does not decide: if the model begins the answer with other tokens than
@@ -25,7 +28,8 @@ def says(host: LanguageModel, asked: Sequence[PromptAnswer], *, max_new_tokens: 
     """
     different = list(dict.fromkeys(asked))
     found: dict[PromptAnswer, bool] = {}
-    for pair, match in _matches(host, different, max_new_tokens).items():
+    ending = Ending.of(host, max_new_tokens)
+    for pair, match in _matches(host, different, ending).items():
         if match.answer is not None or not match.may_become(pair[1]):
             found[pair] = match.answer == pair[1]
     rest = [pair for pair in different if pair not in found]
@@ -35,13 +39,13 @@ def says(host: LanguageModel, asked: Sequence[PromptAnswer], *, max_new_tokens: 
 
 
 def _matches(
-    host: LanguageModel, asked: Sequence[PromptAnswer], max_new_tokens: int
+    host: LanguageModel, asked: Sequence[PromptAnswer], ending: Ending
 ) -> dict[PromptAnswer, DraftMatch]:
     """How far the model agrees with each answer, for pairs that give a draft and fit into the context."""
     drafts = {}
     for prompt, answer in asked:
         draft = make_draft(host.tokenizer, prompt, answer)
         # `complete` refuses a prompt that is too long.
-        if draft is not None and len(draft.prompt) + max_new_tokens <= host.context:
-            drafts[prompt, answer] = draft._replace(answer=draft.answer[:max_new_tokens])
-    return dict(zip(drafts, match_drafts_on(host, list(drafts.values()), max_new_tokens), strict=True))
+        if draft is not None and len(draft.prompt) + ending.max_new_tokens <= host.context:
+            drafts[prompt, answer] = draft._replace(answer=draft.answer[: ending.max_new_tokens])
+    return dict(zip(drafts, match_drafts_on(host, list(drafts.values()), ending), strict=True))

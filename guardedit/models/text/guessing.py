@@ -8,11 +8,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from guardedit.models.text.drafts import make_draft, match_drafts_on
+from guardedit.models.text.generation import Ending
 from guardedit.models.text.language_model import LanguageModel
 
 
 def complete_guessed(
-    host: LanguageModel, guesses: Mapping[str, Sequence[str]], *, max_new_tokens: int = 12
+    host: LanguageModel, guesses: Mapping[str, Sequence[str]], *, max_new_tokens: int | None = None
 ) -> dict[str, str]:
     """The answer of `ModelHost.complete` to every prompt, regardless of the guesses.
 
@@ -28,6 +29,7 @@ def complete_guessed(
         MalformedCorrection, GuardError: as `complete`.
     """
     answers: dict[str, str] = {}
+    ending = Ending.of(host, max_new_tokens)
     with host.lock:
         for turn in range(max(map(len, guesses.values()), default=0)):
             drafts = {
@@ -35,14 +37,14 @@ def complete_guessed(
                 for prompt, texts in guesses.items()
                 if prompt not in answers and turn < len(texts) and texts[turn] not in texts[:turn]
             }
-            answers |= _confirmed(host, drafts, max_new_tokens)
+            answers |= _confirmed(host, drafts, ending)
         rest = [prompt for prompt in guesses if prompt not in answers]
         answers |= zip(rest, host.complete(rest, max_new_tokens=max_new_tokens), strict=True)
     return answers
 
 
 def complete_drafted(
-    host: LanguageModel, asked: Sequence[tuple[str, str]], *, max_new_tokens: int = 12
+    host: LanguageModel, asked: Sequence[tuple[str, str]], *, max_new_tokens: int | None = None
 ) -> list[str]:
     """`complete_guessed` for (prompt, draft) pairs with one guess each; an empty draft is no guess."""
     guesses: dict[str, list[str]] = {}
@@ -52,15 +54,15 @@ def complete_drafted(
     return [answers[prompt] for prompt, _ in asked]
 
 
-def _confirmed(host: LanguageModel, guesses: Mapping[str, str], max_new_tokens: int) -> dict[str, str]:
+def _confirmed(host: LanguageModel, guesses: Mapping[str, str], ending: Ending) -> dict[str, str]:
     """Prompt -> answer, for the prompts that one forward pass over prompt and guess decides."""
     drafts = {
         prompt: draft
         for prompt, text in guesses.items()
         if (draft := make_draft(host.tokenizer, prompt, text)) is not None
         # A longer draft could not be generated completely, and `complete` refuses a prompt that is too long.
-        and len(draft.answer) < max_new_tokens
-        and len(draft.prompt) + max_new_tokens <= host.context
+        and len(draft.answer) < ending.max_new_tokens
+        and len(draft.prompt) + ending.max_new_tokens <= host.context
     }
-    found = match_drafts_on(host, list(drafts.values()), max_new_tokens)
+    found = match_drafts_on(host, list(drafts.values()), ending)
     return {p: match.answer for p, match in zip(drafts, found, strict=True) if match.answer is not None}

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from guardedit.models.layouts.layout import Layout
+from guardedit.models.text.form import Form
 
 
 class LanguageModel(Protocol):
@@ -22,6 +23,8 @@ class LanguageModel(Protocol):
         context: longest input in tokens.
         batch_rows: most rows in one forward pass.
         lock: held while the model runs.
+        form: how questions are put to it.
+        stops: tokens that end its answers.
     """
 
     model: Any
@@ -30,16 +33,18 @@ class LanguageModel(Protocol):
     context: int
     batch_rows: int
     lock: RLock
+    form: Form
+    stops: frozenset[int]
 
     @property
     def device(self) -> torch.device:
         """Device of the parameters."""
 
-    def final_hidden(self, ids: Tensor) -> Tensor:
-        """Token ids [B, T], padded on the right -> final hidden states [B, T, d]."""
+    def final_hidden(self, ids: Tensor, lengths: Sequence[int] | None = None) -> Tensor:
+        """Token ids [B, T], padded on the right after `lengths` -> final hidden states [B, T, d]."""
 
     def head_logits(self, hidden: Tensor) -> Tensor:
         """Final hidden states [m, d] -> logits [m, vocabulary]."""
 
-    def complete(self, prompts: Sequence[str], *, max_new_tokens: int = 12) -> list[str]:
+    def complete(self, prompts: Sequence[str], *, max_new_tokens: int | None = None) -> list[str]:
         """Greedy answer to each prompt."""

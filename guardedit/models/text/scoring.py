@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import torch
-from torch import Tensor
 
 from guardedit.models.text.language_model import LanguageModel
 from guardedit.models.text.out_of_memory import memory_errors
+from guardedit.models.text.passes import passes
 from guardedit.models.text.tokens import encode, pad
+from guardedit.models.views import logits_in_pieces
 
 
 def token_logprobs(host: LanguageModel, texts: Sequence[str]) -> list[list[float]]:
@@ -21,21 +22,25 @@ def token_logprobs(host: LanguageModel, texts: Sequence[str]) -> list[list[float
     """
     rows = [encode(host.tokenizer, text, context=host.context) for text in texts]
     scores: list[list[float]] = [[] for _ in rows]
-    order = sorted((i for i, row in enumerate(rows) if len(row) > 1), key=lambda i: (len(rows[i]), i))
+    scored = [i for i, row in enumerate(rows) if len(row) > 1]
     with host.lock, memory_errors(host.batch_rows):
-        for start in range(0, len(order), host.batch_rows):
-            group = order[start : start + host.batch_rows]
-            found = _logprobs(host, pad([rows[i] for i in group], device=host.device))
-            for i, line in zip(group, found.tolist(), strict=True):
-                scores[i] = line[: len(rows[i]) - 1]
+        for group in passes([rows[i] for i in scored], at_most=host.batch_rows, device=host.device):
+            chosen = [scored[n] for n in group]
+            for i, line in zip(chosen, _logprobs(host, [rows[i] for i in chosen]), strict=True):
+                scores[i] = line
     return scores
 
 
 @torch.inference_mode()
-def _logprobs(host: LanguageModel, ids: Tensor) -> Tensor:
-    """Token ids [B, T] -> log p of tokens 2..T [B, T-1], float32."""
-    hidden = host.final_hidden(ids)[:, :-1]  # [B, T-1, d]
-    logits = host.head_logits(hidden.flatten(0, 1)).float().view(*hidden.shape[:2], -1)
-    chosen = logits.gather(-1, ids[:, 1:, None])[..., 0]
-    scores: Tensor = chosen - logits.logsumexp(dim=-1)
-    return scores
+def _logprobs(host: LanguageModel, rows: Sequence[Sequence[int]]) -> list[list[float]]:
+    """For each row of T tokens, log p of tokens 2..T, from float32 logits."""
+    ids, lengths = pad(rows, device=host.device), [len(row) - 1 for row in rows]
+    hidden = host.final_hidden(ids[:, :-1], lengths)  # [B, T-1, d]; nothing is predicted after the last token
+    real = torch.arange(hidden.shape[1]) < torch.tensor(lengths)[:, None]  # [B, T-1]
+    real = real.to(host.device)
+    tokens = ids[:, 1:][real]  # [m]
+    pieces = [torch.empty(0, device=host.device)]
+    for at, logits in logits_in_pieces(host.model, host.layout.decoder[0], hidden[real]):
+        exact = logits.float()  # [k, vocabulary]
+        pieces.append(exact.gather(-1, tokens[at][:, None])[:, 0] - exact.logsumexp(dim=-1))
+    return [part.tolist() for part in torch.split(torch.cat(pieces), lengths)]

@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -72,17 +72,23 @@ class _Sum:
     """Running sum of k k^T of one layer, and the norm of each value."""
 
     outer: Tensor
+    exact: bool = True
     value_norms: list[Tensor] = field(default_factory=list)
 
     def add(self, keys: Tensor, values: Tensor) -> None:
         """`keys` [t, f], `values` [t, d]."""
-        keys = keys.double()
+        keys = keys.double() if self.exact else keys.float()
         self.outer += keys.t() @ keys
         self.value_norms.append(values.double().norm(dim=1))
 
 
 def collect(
-    host: ModelHost, texts: Sequence[str], layers: Sequence[int], *, min_tokens: int | None = None
+    host: ModelHost,
+    texts: Sequence[str],
+    layers: Sequence[int],
+    *,
+    min_tokens: int | None = None,
+    exact: bool = True,
 ) -> dict[int, SecondMoments]:
     """Collect second moments of some layers in one pass over the texts, in float64 and on one thread.
 
@@ -93,6 +99,8 @@ def collect(
         layers: decoder layers.
         min_tokens: least number of tokens; default: `MIN_TOKENS_PER_DIM` f, with f the largest key width of
             the layers. Reading stops at four times as many (`MAX_TOKENS_PER_DIM / MIN_TOKENS_PER_DIM`).
+        exact: False multiplies each batch in float32 and on all threads, which is several times faster. The
+            result may then differ in its last digits on another machine.
 
     Raises:
         EditError: when the texts end before `min_tokens`, or the model is patched.
@@ -100,9 +108,9 @@ def collect(
     wanted = min_tokens or MIN_TOKENS_PER_DIM * max(
         (host.base_matrix(layer).shape[1] for layer in layers), default=0
     )
-    sums = {layer: _Sum(_zeros(host, layer)) for layer in layers}
+    sums = {layer: _Sum(_zeros(host, layer), exact) for layer in layers}
     tokens = 0
-    with host.lock, one_thread(), torch.inference_mode():
+    with host.lock, one_thread() if exact else nullcontext(), torch.inference_mode():
         if host.is_patched:  # the result would be cached as the base model's
             raise EditError("the model is patched: collect second moments outside of `patched`")
         for rows in _batches(host, texts):

@@ -21,6 +21,7 @@ def answer_here(
     questions: Sequence[str],
     *,
     tenant: str,
+    max_tokens: int | None = None,
     tell: Callable[[str], None] = lambda _: None,
 ) -> list[Answer]:
     """Load the model, build a replica of the serving epoch, and ask it.
@@ -32,6 +33,7 @@ def answer_here(
         policy: its memory section decides about questions of unsure scope.
         questions: each ends where its answer begins.
         tenant: whose facts count, besides those of `default`.
+        max_tokens: as for a replica.
         tell: called with a line of text when a stage begins.
 
     Raises:
@@ -48,11 +50,17 @@ def answer_here(
         loaded = assembly.load_model(settings, policy, cache=cache)
         shard = MemoryShard(assembly.load_memory(settings, policy))
         use_unsure = policy.memory.unsure == "use_fact"
-        replica = ServingReplica(loaded.host, loaded.fold, [shard], use_unsure=use_unsure)
+        replica = ServingReplica(
+            loaded.host,
+            loaded.fold,
+            [shard],
+            use_unsure=use_unsure,
+            prompts=assembly.load_prompts(settings),
+        )
         tell("publishing the serving epoch")
         replica.publish(served_snapshot(settings, policy, loaded))
         tell("answering")
-        return replica.ask(questions, tenant=tenant)
+        return replica.ask(questions, tenant=tenant, max_tokens=max_tokens)
 
 
 def served_snapshot(settings: Settings, policy: Policy, loaded: LoadedModel) -> Snapshot:

@@ -124,6 +124,6 @@ def _context(settings: Settings, policy: Policy, correction: Correction) -> Deci
         # The only rule variable that needs the probe set, and with it the slow imports.
         from guardedit import assembly
 
-        probes = assembly.load_probes(settings)
-        known = bool(assembly.known_questions(probes, correction.subject))
+        probes = assembly.find_probes(settings, policy)
+        known = probes is not None and bool(assembly.known_questions(probes, correction.subject))
     return DecisionContext(now_s=now_s, subject_edits_24h=edits, known_subject=known)

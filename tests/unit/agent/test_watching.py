@@ -63,7 +63,8 @@ def test_a_perplexity_that_is_not_finite_is_no_reading(town):
         town.consolidate.step()
     assert readings(town) == []
     assert town.consolidate.watch.unfinished()
-    assert "no finite perplexity ratio" in town.heard[-1].fields["message"]
+    errors = [event for event in town.heard if event.kind == "error"]
+    assert "no finite perplexity ratio" in errors[-1].fields["message"]
 
 
 def test_a_breach_rolls_back_quarantines_harmful_facts_and_promotes_the_others_again(town):

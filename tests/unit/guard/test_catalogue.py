@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 
 import pytest
@@ -63,3 +64,16 @@ def test_a_missing_file_and_a_binary_one_are_guard_errors(tmp_path):
     for name in ("none.json", "b.json"):
         with pytest.raises(GuardError, match="cannot read the probe set"):
             ProbeSet.load(tmp_path / name)
+
+
+def test_a_lead_is_optional_and_changes_the_fingerprint_only_where_there_is_one(tmp_path):
+    path = tmp_path / "set.jsonl"
+    path.write_text('{"text": "A."}\n' + json.dumps({**ROW, "lead": "Oslo is the capital of"}))
+    (found,) = ProbeSet.load(path).questions
+    assert found.lead == "Oslo is the capital of"
+    plain = ProbeSet(("A.",), (KnownQuestion(**ROW),))
+    rows = json.dumps([("A.",), [tuple(ROW.values())]])  # as fingerprints were made before there were leads
+    assert plain.sha256 == hashlib.sha256(rows.encode()).hexdigest() != ProbeSet.load(path).sha256
+    path.write_text('{"text": "A."}\n' + json.dumps({**ROW, "lead": 3}))
+    with pytest.raises(GuardError, match=r"set.jsonl:2: lead must be a text, got 3"):
+        ProbeSet.load(path)

@@ -10,10 +10,10 @@ import pytest
 
 from guardedit.core.probe import Measurement, Probes, Question, QuestionKind
 from guardedit.core.verdict import Outcome
-from guardedit.guard.answers import binomial_tail
 from guardedit.guard.judge import judge
 from guardedit.guard.limits import TRIAL_GATES, GuardLimits
 from guardedit.guard.perplexity import paired_ratio
+from guardedit.policy.resolution import binomial_tail
 
 LIMITS = GuardLimits()
 TEXTS = tuple(f"Text {i}." for i in range(30))
@@ -106,7 +106,9 @@ def test_an_edit_that_had_no_effect_is_rejected_and_named():
     assert (verdict.outcome, verdict.failing_facts) == (Outcome.REJECT, ("f2",))
     assert gate.value == 0.75
     assert str(gate) == "reliability 0.75 < 1"
-    assert gate.detail == "Halt: 3 of 4 answers are right; 'own 2' is now answered 'was so'"
+    assert (
+        gate.detail == "Halt: 3 of 4 answers are right; 75% word for word; 'own 2' is now answered 'was so'"
+    )
 
 
 def test_only_facts_below_the_limit_are_named_for_their_wordings():

@@ -93,9 +93,9 @@ def test_other_subjects_prefer_the_relations_of_the_batch_and_ask_each_fact_once
     assert len({(q.subject, q.relation) for q in asked}) == len(asked) == 25
 
 
-def test_other_relations_of_an_edited_subject_must_stay_whatever_they_are():
+def test_other_relations_of_an_edited_subject_are_asked_with_their_known_answers():
     asked = _ask([_fact(10)])[QuestionKind.SAME_SUBJECT]
-    assert {(q.relation, q.expected) for q in asked} == {("tongue", None), ("east", None)}
+    assert {(q.relation, q.expected) for q in asked} == {("tongue", "tongue 10"), ("east", "east 10")}
 
 
 def test_a_relation_with_a_live_fact_of_any_placement_is_not_asked_as_unchanged():
@@ -169,3 +169,33 @@ def test_facts_in_the_memory_are_asked_as_they_are_served():
     assert len(found) == 3
     assert all(q.prompt.startswith(f"{q.expected}! ") and not q.fact_id for q in found)
     assert kept[0].prompt not in {q.prompt.partition("! ")[2] for q in found}
+
+
+def test_every_question_is_put_in_the_form_that_is_served():
+    facts = [_fact(10), _fact(11, "tongue", placement=Placement.WEIGHTS), _fact(12, "east")]
+    known = (
+        *_catalogue()[:6],
+        KnownQuestion("Sea", "tongue", "What is spoken at Sea?", "Salt", "They speak"),
+    )
+    asked = ProbeSet(("A.",), known).for_trial(
+        facts[:1],
+        _live(*facts),
+        seed=0,
+        other_subject_sample=9,
+        earlier_sample=9,
+        remembered_sample=9,
+        served=lambda fact, question: f"<{fact.target}|{question}>",
+        asked=lambda question: f"<{question}>",
+    )
+    kinds = {q.kind for q in asked.questions}
+    assert kinds >= {QuestionKind.RELIABILITY, QuestionKind.OTHER_SUBJECT, QuestionKind.EARLIER}
+    assert all(q.prompt == f"<{q.asked}>" for q in asked.questions if q.kind is not QuestionKind.REMEMBERED)
+    (remembered,) = [q for q in asked.questions if q.kind is QuestionKind.REMEMBERED]
+    assert (remembered.prompt, remembered.asked) == (f"<new east 12|{facts[2].prompt}>", facts[2].prompt)
+    (led,) = [q for q in asked.questions if q.subject == "Sea"]
+    assert led.span == ("<What is spoken at Sea?>", "They speak", "Salt")
+
+
+def test_a_question_that_is_asked_as_it_is_has_no_second_wording():
+    (first, *_) = _set().for_trial([_fact(1)], {}, seed=0, other_subject_sample=0, earlier_sample=0).questions
+    assert (first.asked, first.wording) == ("", first.prompt)

@@ -7,7 +7,6 @@ import torch
 
 from guardedit.models.bypass import Patch
 from guardedit.models.host import ModelHost
-from guardedit.models.lower_layers import LowerLayerCache
 from guardedit.models.matrices import to_stored
 from tests.tiny_models import FAMILIES, byte_tokenizer
 
@@ -80,18 +79,3 @@ def test_an_unknown_parameter_leaves_nothing_to_keep(host):
     stored = host.model.get_parameter(name)
     with host.patched(Patch({name: stored.data * 1.5})):
         close(host.token_logprobs(TEXTS), whole(host))
-
-
-def test_no_more_is_kept_than_was_said():
-    host = ModelHost(FAMILIES["gpt2"](len(byte_tokenizer())), byte_tokenizer())
-    ids = torch.arange(24).view(3, 8)
-    with torch.inference_mode():
-        one = LowerLayerCache(host.model, host.layout).final_hidden(ids[:1], 1).nbytes
-        below = LowerLayerCache(host.model, host.layout, max_bytes=2 * one)
-        for row in ids:
-            below.final_hidden(row[None], 1)
-        with ExitStack() as stack:
-            ran = runs(host, 0, stack)
-            for row in (ids[2], ids[1], ids[0]):
-                below.final_hidden(row[None], 1)
-    assert len(ran) == 1  # the first had to go

@@ -12,7 +12,9 @@ from guardedit.core.fact import Fact, FactKey, Placement
 from guardedit.core.protocols import SubjectGroup
 from guardedit.core.serving import Snapshot
 from guardedit.editing.registry import Registry
+from guardedit.memory.context import Announcement, Prompts
 from guardedit.models.text.drafts import Draft, DraftMatch, match_drafts
+from guardedit.models.text.generation import Ending
 from guardedit.serving.replica import ServingReplica
 from guardedit.serving.shard import MemoryShard
 from guardedit.settings import Settings
@@ -105,6 +107,17 @@ def test_an_answer_is_confirmed_without_generating(replica, answered, monkeypatc
     assert not any(wrong)
 
 
+def test_the_texts_given_to_the_model_lead_to_the_answers_of_ask(replica, answered, corrected):
+    questions = list(answered)
+    given = replica.given(questions)
+    with replica._host.patched(replica._state.weights.folded.patch):
+        assert replica._host.complete(given) == list(answered.values())
+    in_memory = [given[questions.index(fact.prompt)] for fact in corrected[IN_WEIGHTS:]]
+    assert all(text.startswith("Correction: ") for text in in_memory)
+    other = Prompts(announcement=Announcement(statement="Note: {wording} {target}."))
+    assert replica.given([corrected[-1].prompt], prompts=other)[0].startswith("Note: ")
+
+
 def test_what_ask_refuses_is_refused(replica):
     with pytest.raises(MalformedCorrection):
         replica.says([("", "x")])
@@ -137,7 +150,7 @@ def test_what_was_generated_may_still_become_the_answer(text, answer, may):
 def test_no_drafts_are_no_readings(setup):
     host = setup.host
     options = {"decoder": host.layout.decoder[0], "batch_rows": 4}
-    assert match_drafts(host.model, host.tokenizer, [], max_new_tokens=12, **options) == []
+    assert match_drafts(host.model, [], Ending.of(host), **options) == []
     row = host.tokenizer("Rome")["input_ids"]
-    (reading,) = match_drafts(host.model, host.tokenizer, [Draft(row, row)], max_new_tokens=1, **options)
+    (reading,) = match_drafts(host.model, [Draft(row, row)], Ending.of(host, 1), **options)
     assert reading.answer is not None  # the limit is reached at once

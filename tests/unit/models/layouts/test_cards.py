@@ -9,11 +9,11 @@ from guardedit.core.errors import UnknownLayout
 from guardedit.models.hooks import tap
 from guardedit.models.layouts.cards import LAYOUTS, layer_count, layout_of
 from guardedit.models.matrices import read_matrix
-from tests.tiny_models import CARDED, FAMILIES, LAYERS, SQUARE, D, F
+from tests.tiny_models import CARDED, FAMILIES, KIN, LAYERS, SQUARE, D, F
 
 VOCABULARY = 300
 IDS = torch.tensor([[30, 41, 52, 63]])
-ALL = {**FAMILIES, **SQUARE}
+ALL = {**FAMILIES, **KIN, **SQUARE}
 
 
 @pytest.fixture(params=list(ALL))
@@ -167,10 +167,10 @@ def test_an_unknown_architecture_is_named_together_with_the_known_ones():
 
 
 def test_every_family_that_is_called_known_has_a_card_and_every_card_a_family():
-    built = {type(builder(VOCABULARY)).__name__ for builder in CARDED.values()}
+    built = {type(builder(VOCABULARY)).__name__ for builder in {**CARDED, **KIN}.values()}
     assert built == {name for card in LAYOUTS for name in card.architectures}
 
 
 def test_no_architecture_stands_on_two_cards():
     names = [name for card in LAYOUTS for name in card.architectures]
-    assert len(names) == len(set(names)) == 10
+    assert len(names) == len(set(names)) == 15

@@ -1,0 +1,57 @@
+"""`guardedit bench trial`: measures how long the guard's trial of a batch takes."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Annotated, Any
+
+import typer
+
+from guardedit.cli.bench.options import Seed, Threads
+from guardedit.cli.terminal import show
+from guardedit.cli.terminal.options import Facts, Format, Home, Model, PolicyFile, settings_from
+from guardedit.cli.terminal.progress import progress
+from guardedit.cli.terminal.show import Output
+
+
+def trial(
+    *,
+    home: Home = None,
+    policy: PolicyFile = None,
+    model: Model = None,
+    facts: Facts = None,
+    batch: Annotated[int, typer.Option(min=1, help="Edits in a trial.")] = 8,
+    method: Annotated[str, typer.Option(help="The editing method that makes the edits.")] = "joint",
+    threads: Threads = 0,
+    seed: Seed = 0,
+    output: Format = Output.TABLE,
+) -> None:
+    """Measure the seconds of a trial.
+
+    Two batches of edits are made. `first` is the trial of the one, when nothing is kept yet; `next` that of
+    the other on top of it, as in a running system. `plain` is the same trial with every layer run and every
+    answer generated. `share` is that of the trial in the whole time of a batch, without waiting.
+    """
+    from guardedit.editing.registry import Registry
+    from guardedit.lab.choosing import check_methods
+    from guardedit.lab.trial_speed import measure_trial_speed
+    from guardedit.policy.load import load_policy
+
+    settings = settings_from(home, policy, model)
+    rules = load_policy(settings.policy)
+    check_methods(Registry(), [method])
+    with progress("loading the model") as report:
+        found = measure_trial_speed(
+            settings, rules, facts, batch=batch, method=method, threads=threads, seed=seed, tell=report
+        )
+    if output is Output.JSON:
+        show.record(asdict(found), output)
+        return
+    numbers: dict[str, Any] = {name: value for name, value in asdict(found).items() if name != "parts"}
+    rows = [
+        {"": name, "value": f"{value:.3g}" if isinstance(value, float) else str(value)}
+        for name, value in numbers.items()
+    ]
+    show.rows(rows, list(rows[0]), output, empty="")
+    parts = ", ".join(f"{part} {share * found.next:.1f} s" for part, share in found.parts.items())
+    show.line({}, output, f"Where the {found.next:.1f} seconds of the next trial go: {parts}.")

@@ -1,0 +1,205 @@
+"""`guardedit evaluate`: the published data sets and metrics, for this system and for other tools' models."""
+
+from __future__ import annotations
+
+import time
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from guardedit.cli.terminal import show
+from guardedit.cli.terminal.lists import numbers_in
+from guardedit.cli.terminal.options import MOST_SEED, Format, Home, Model, PolicyFile, settings_from
+from guardedit.cli.terminal.progress import progress
+from guardedit.cli.terminal.show import Output
+
+if TYPE_CHECKING:
+    from guardedit.lab.field.evaluate import Evaluation, EvaluationPlan
+    from guardedit.settings import Settings
+
+
+class DataSet(StrEnum):
+    """Values of the argument DATASET."""
+
+    COUNTERFACT = "counterfact"
+    ZSRE = "zsre"
+    WIKIBIGEDIT = "wikibigedit"
+    QAEDIT = "qaedit"
+    MQUAKE = "mquake"
+
+
+class Way(StrEnum):
+    """Values of `--through`."""
+
+    MEMORY = "memory"
+    WEIGHTS = "weights"
+    POLICY = "policy"
+
+
+class FormOption(StrEnum):
+    """Values of `--form`."""
+
+    PUBLISHED = "published"
+    SERVED = "served"
+
+
+def evaluate(
+    dataset: Annotated[DataSet, typer.Argument(help="Data set, which decides how the file is read.")],
+    file: Annotated[Path, typer.Argument(help="Its file: a JSON list or JSON Lines.", metavar="FILE")],
+    *,
+    through: Annotated[
+        Way | None,
+        typer.Option(
+            help="Where the facts are written: all in memory, all in the weights without a guard, or as the "
+            "policy and the guard decide.",
+            show_default=False,
+        ),
+    ] = None,
+    against: Annotated[
+        Path | None,
+        typer.Option(
+            help="Instead of --through: folder of a model that another tool has edited with the same facts; "
+            "--model is the one before its edits.",
+            metavar="FOLDER",
+            show_default=False,
+        ),
+    ] = None,
+    count: Annotated[int, typer.Option("--n", min=1, help="Most cases, chosen by the seed.")] = 200,
+    known: Annotated[
+        bool,
+        typer.Option(
+            "--known",
+            help="Only cases whose true object the base model gives under the own prompt. Without it, all "
+            "cases are edited, and the metrics are shown for all and for these.",
+        ),
+    ] = False,
+    method: Annotated[
+        str | None,
+        typer.Option(help="Editing method of --through weights. Default: the policy's.", show_default=False),
+    ] = None,
+    layers: Annotated[
+        str | None,
+        typer.Option(
+            help="Layers of --through weights; a method with one layer edits the middle one. Default: from "
+            "the policy, else the edit card.",
+            metavar="N,N",
+            show_default=False,
+        ),
+    ] = None,
+    batch: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            help="Most facts edited at once in --through weights. Default: the policy's.",
+            show_default=False,
+        ),
+    ] = None,
+    form: Annotated[
+        FormOption | None,
+        typer.Option(
+            help="How the questions of given answers are put: the data set's text as it is, or as the system "
+            "asks the model. Default: published where the facts are in the weights alone, else served.",
+            show_default=False,
+        ),
+    ] = None,
+    max_tokens: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            help="Most tokens of a free answer. Default: as when the model is served.",
+            show_default=False,
+        ),
+    ] = None,
+    seed: Annotated[
+        int,
+        typer.Option(
+            min=0, max=MOST_SEED, help="Seed of the choice of cases, of the methods and of the intervals."
+        ),
+    ] = 0,
+    home: Home = None,
+    policy: PolicyFile = None,
+    model: Model = None,
+    output: Format = Output.TABLE,
+) -> None:
+    """Evaluate on a published data set, with its published metrics.
+
+    The base model is asked, all facts are written, and then everything is asked again, after all edits.
+
+    Answers that are given to the model: ES, PS, NS and their magnitudes EM, PM, NM, with S the harmonic mean
+    (CounterFact, by the mean log-probability of an answer's tokens); reliability, generalization, locality
+    and portability (zsRE, share of tokens that are the most likely ones; locality against the base model).
+    Free answers in the form that is served: whether they name the object, and whether they are nothing else;
+    multi_hop is MQuAKE's accuracy.
+
+    Bounds are those of 95 % intervals. The ledger in the home folder is not touched; second moments are kept
+    there.
+    """
+    from guardedit.policy.load import load_policy
+
+    settings = settings_from(home, policy, model)
+    rules = load_policy(settings.policy)
+    edited = numbers_in("--layers", layers)
+    from guardedit.lab.field.evaluate import EvaluationPlan, GivenForm, Through, check_plan
+    from guardedit.lab.field.evaluate import evaluate as evaluate_cases
+    from guardedit.lab.field.formats.reading import read_cases
+    from guardedit.lab.field.scoring import paced
+
+    plan = EvaluationPlan(
+        through=Through.AGAINST if through is None else Through(through),
+        against=against,
+        count=count,
+        known=known,
+        method=method or "",
+        layers=tuple(sorted(edited)),
+        batch=batch or 0,
+        form=None if form is None else GivenForm(form),
+        max_tokens=max_tokens,
+        seed=seed,
+    )
+    check_plan(plan)
+    cases = read_cases(dataset, file)
+    started = time.perf_counter()
+    with progress("loading the model") as report:
+        found = evaluate_cases(settings, rules, cases, plan, tell=paced(report))
+    about = {
+        "dataset": dataset,
+        **_origin(settings, file, rules.sha256),
+        "rows_in_file": len(cases),
+        "max_tokens": max_tokens,
+        "seconds": time.perf_counter() - started,
+    }
+    _print(found, plan, about, output)
+
+
+def _origin(settings: Settings, file: Path, policy_sha256: str) -> dict[str, Any]:
+    """Where data, model and policy come from."""
+    from guardedit.assembly.base_parts import digest_of
+
+    return {
+        "file": file,
+        "file_sha256": digest_of(file),
+        "model": settings.model or "embedded",
+        "policy": settings.policy,
+        "policy_sha256": policy_sha256,
+    }
+
+
+def _print(found: Evaluation, plan: EvaluationPlan, about: dict[str, Any], output: Output) -> None:
+    from guardedit.lab.field.report import numbers, summaries, table
+
+    shown = summaries(found, plan)
+    if output is Output.JSON:
+        show.record({**about, **numbers(found, plan, shown)}, output)
+        return
+    rows = table(shown)
+    show.rows(rows, list(rows[0]), output, empty="")
+    left_out = {name: number for name, number in found.selection.left_out.items() if number}
+    show.line(
+        {},
+        output,
+        f"{len(found.selection.cases)} cases, {len(found.selection.known)} known to the base model; "
+        f"left out: {show.cell(left_out)}. Facts: {show.cell(dict(found.written.placements))}. "
+        f"Given answers in the {plan.given_form} form. {about['seconds']:.0f} s.",
+    )

@@ -1,0 +1,64 @@
+"""`guardedit memory tune`: choose the announcement that the model obeys, and write its memory card."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from guardedit.cli.terminal import show
+from guardedit.cli.terminal.options import MOST_SEED, Format, Home, Model, settings_from
+from guardedit.cli.terminal.progress import progress
+from guardedit.cli.terminal.show import Output
+
+_COLUMNS = ("announcement", "own", "paraphrase", "neighbours", "same_subject", "facts")
+
+
+def tune(
+    *,
+    home: Home = None,
+    model: Model = None,
+    facts: Annotated[
+        Path | None,
+        typer.Option(
+            help="Corrections with target_true, as JSON Lines.  [default: the shipped public facts]",
+            metavar="FILE.jsonl",
+            show_default=False,
+        ),
+    ] = None,
+    count: Annotated[int, typer.Option(min=16, help="Number of facts that the model knows.")] = 60,
+    seed: Annotated[int, typer.Option(min=0, max=MOST_SEED, help="Seed of the choice of facts.")] = 0,
+    output: Format = Output.TABLE,
+) -> None:
+    """Choose how a fact in memory is stated to the model, by measurement.
+
+    Some ten wordings and places are compared on facts that the model knows otherwise: does it answer with the
+    new object and not the old one, and do other answers stay as they are? The best is measured once more on
+    facts that were held out. The result is written to memory_card.json in the model's folder, from where the
+    next start takes it.
+    """
+    from guardedit.prepare.announcement import tune_announcement
+    from guardedit.prepare.announcing import read_corrections
+
+    corrections = read_corrections(facts) if facts else None
+    with progress("loading the model") as report:
+        found = tune_announcement(
+            settings_from(home, None, model), corrections=corrections, count=count, seed=seed, tell=report
+        )
+    if output is Output.JSON:
+        show.record({**found.card, "written": str(found.path)}, output)
+    else:
+        show.rows(_rows(found.card), _COLUMNS, output, empty="")
+        show.page(f"written to {found.path}")
+
+
+def _rows(card: dict[str, Any]) -> list[dict[str, Any]]:
+    """The table, with the chosen announcement on the held-out facts at its end."""
+    name = card["announcement"]["name"]
+    rows = [
+        *card["table"],
+        {"name": f"{name}, held out", **card["held_out_without_force"]},
+        {"name": f"{name}, held out, as served", **card["held_out"]},
+    ]
+    return [{"announcement": row["name"], **row} for row in rows]

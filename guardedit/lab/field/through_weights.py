@@ -1,0 +1,83 @@
+"""Writes facts into the weights in batches, one after the other, with one method and without a guard."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from guardedit.agent.proposing import group_by_subject
+from guardedit.core.correction import Correction
+from guardedit.core.probe import Question
+from guardedit.core.proposal import WeightEdit
+from guardedit.core.protocols import MethodEditor
+from guardedit.editing.setup import Setup
+from guardedit.lab.field.asking import AskedState
+from guardedit.lab.field.scoring import Tell
+from guardedit.lab.field.written import Written, facts_of
+
+#: From a subject to what the base model knows of it, whose answers edits keep.
+KnownQuestions = Callable[[str], Sequence[Question]]
+
+
+def write_to_weights(
+    setup: Setup,
+    editor: MethodEditor,
+    corrections: Sequence[Correction],
+    *,
+    batch: int,
+    known_questions: KnownQuestions = lambda _: (),
+    tell: Tell = lambda *_: None,
+) -> Written:
+    """All facts edited, each batch on top of the live edits; the fold of them all.
+
+    A subject that has facts in earlier batches is proposed with all its facts, and the new edit takes the
+    place of the old one, as in the agent. A fact that the method refuses is not in the model.
+
+    Args:
+        setup: the base model and its fold.
+        editor: the method, built from the setup.
+        corrections: the facts, in order.
+        batch: most new facts at once.
+        known_questions: what edits of a subject keep.
+        tell: progress.
+
+    Raises:
+        EditError: the method fails, or the edits cannot be folded.
+    """
+    facts = facts_of(corrections)
+    live: dict[str, tuple[WeightEdit, ...]] = {}
+    refused: dict[str, str] = {}
+    seconds = 0.0
+    tell("editing", 0, len(facts))
+    for start in range(0, len(facts), batch):
+        done = facts[: start + batch]
+        subjects = {fact.key.subject for fact in done[start:]}
+        groups = group_by_subject([fact for fact in done if fact.key.subject in subjects], known_questions)
+        others = [edit for subject, edits in live.items() if subject not in subjects for edit in edits]
+        proposal = editor.propose(groups, others)
+        live |= _by_subject(proposal.edits)  # a subject whose facts are refused keeps its earlier edits
+        refused |= proposal.refused
+        seconds += proposal.seconds
+        tell("editing", len(done), len(facts))
+    edits = [edit for made in live.values() for edit in made]
+    folded = setup.fold.folded(edits)
+    inside = {name for edit in edits for name in edit.facts}
+    return Written(
+        state=AskedState(host=setup.host, patch=folded.patch),
+        placements={"weights": len(inside), "refused": len(facts) - len(inside)},
+        seconds=seconds,
+        account={
+            "seconds_per_edit": seconds / len(facts) if facts else float("nan"),
+            "weights_sha256": folded.sha256,
+            "layer": setup.layer,
+            "layers": list(setup.layers),
+            "batch": batch,
+            "refused": refused,
+        },
+    )
+
+
+def _by_subject(edits: Sequence[WeightEdit]) -> dict[str, tuple[WeightEdit, ...]]:
+    made: dict[str, tuple[WeightEdit, ...]] = {}
+    for edit in edits:
+        made[edit.subject] = (*made.get(edit.subject, ()), edit)
+    return made

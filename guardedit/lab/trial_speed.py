@@ -1,0 +1,189 @@
+"""Measures how long the guard's trial of a batch takes, by part, and how long a plain one takes.
+
+The plain trial does the same without any of the savings: each of the three models runs all its layers on all
+texts and generates the answer to every question.
+"""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+from guardedit import assembly
+from guardedit.agent.judging import measure_trial
+from guardedit.core.errors import UsageError
+from guardedit.core.fact import Fact, FactKey, Placement
+from guardedit.core.probe import Probes
+from guardedit.core.proposal import WeightEdit
+from guardedit.editing.registry import Registry
+from guardedit.editing.setup import Setup
+from guardedit.guard import CollapseGuard
+from guardedit.lab.choosing import setup_for_bench
+from guardedit.lab.editors.alone import group_of
+from guardedit.lab.editors.cases import EditCase
+from guardedit.lab.editors.time_shares import time_shares
+from guardedit.models.text.guessing import complete_guessed
+from guardedit.models.text.scoring import token_logprobs
+from guardedit.models.text.spans import score_spans
+from guardedit.models.weights.fold import Fold
+from guardedit.models.worker import ModelWorker
+from guardedit.policy.schema import Policy
+from guardedit.settings import Settings
+
+#: Part of a trial -> the functions that do it. No function calls one of another part.
+TRIAL_PARTS: Mapping[str, tuple[Callable[..., Any], ...]] = MappingProxyType(
+    {
+        "texts": (token_logprobs,),
+        "spans": (score_spans,),
+        "generation": (complete_guessed,),
+        "fold": (Fold.folded,),
+    }
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrialSeconds:
+    """Seconds of trials of one batch.
+
+    Attributes:
+        edits: edits in the batch.
+        texts: probe texts.
+        questions: questions of the trial.
+        said: share of the expected answers that the candidate says; the others are generated.
+        propose: for making the edits.
+        first: for the first trial with this base model, when nothing is kept yet.
+        next: for a trial on top of the batch before, as in a running system.
+        plain: for the plain trial of the same edits and questions.
+        ratio: plain over next.
+        share: of the trial in the whole time of the batch, next / (propose + next).
+        parts: share of `next` by part.
+        outcome: the verdict.
+    """
+
+    edits: int
+    texts: int
+    questions: int
+    said: float
+    propose: float
+    first: float
+    next: float
+    plain: float
+    ratio: float
+    share: float
+    parts: dict[str, float]
+    outcome: str
+
+
+def measure_trial_speed(
+    settings: Settings,
+    policy: Policy,
+    path: Path | None,
+    *,
+    batch: int,
+    method: str,
+    threads: int,
+    seed: int,
+    tell: Callable[[str], None],
+) -> TrialSeconds:
+    """Make two batches of edits, try the first, and measure a trial of the second on top of it.
+
+    Args:
+        settings: names the model.
+        policy: its limits and editing settings.
+        path: corrections to edit, as for `cases_to_edit`.
+        batch: edits in a trial.
+        method: the editing method.
+        threads: threads of PyTorch; 0: as many as PyTorch chooses.
+        seed: seed of the choice of facts and questions.
+        tell: told of the progress.
+
+    Raises:
+        UsageError: there are not enough facts, or the method refuses all of them.
+    """
+    setup, cases = setup_for_bench(settings, policy, path, count=2 * batch, threads=threads, seed=seed)
+    guard = _guard(settings, policy)
+    parts = [cases[:batch], cases[batch : 2 * batch]]
+    if not parts[1]:
+        raise UsageError(f"there are only {len(cases)} facts to edit, more than {batch} are needed")
+    worker = ModelWorker(setup.host, setup.fold, {method: Registry().build(method, setup)})
+    tell("making edits")
+    serving, _ = _proposed(worker, method, parts[0])
+    edits, propose = _proposed(worker, method, parts[1])
+    if not edits:
+        raise UsageError(f"{method} refuses all {len(parts[1])} facts: give others or name another method")
+    before = guard.probes_for([case.fact for case in parts[0]], {}, seed=seed)
+    probes = guard.probes_for([case.fact for case in parts[1]], _in_weights(parts[0]), seed=seed)
+    candidate = [*serving, *edits]
+    with tempfile.TemporaryDirectory(prefix="guardedit-hidden-") as folder:
+        setup.host.keep_hidden_in(Path(folder))
+        tell("trying the first batch")
+        first = _seconds(lambda: measure_trial(worker, before, candidate=serving, serving=()))
+        tell("trying the second batch")
+        shares, following = _profiled(
+            lambda: measure_trial(worker, probes, candidate=candidate, serving=serving), TRIAL_PARTS
+        )
+    found = measure_trial(worker, probes, candidate=candidate, serving=serving)  # measured: costs nothing
+    tell("trying it without savings")
+    plain = _seconds(lambda: _plain_trial(setup, probes, [candidate, serving, ()]))
+    verdict = guard.judge(candidate=found.candidate, serving=found.serving, base=found.base, probes=probes)
+    spans = list(found.candidate.spans.values())
+    return TrialSeconds(
+        edits=len(edits),
+        texts=len(probes.texts),
+        questions=len(probes.questions),
+        said=sum(span.said for span in spans) / max(1, len(spans)),
+        propose=propose,
+        first=first,
+        next=following,
+        plain=plain,
+        ratio=plain / following,
+        share=following / (propose + following),
+        parts=shares,
+        outcome=verdict.outcome.value,
+    )
+
+
+def _guard(settings: Settings, policy: Policy) -> CollapseGuard:
+    probes, prompts = assembly.load_probes(settings), assembly.load_prompts(settings)
+    return assembly.guard(policy, probes, prompts, assembly.load_noise(settings))
+
+
+def _proposed(
+    worker: ModelWorker, method: str, cases: Sequence[EditCase]
+) -> tuple[tuple[WeightEdit, ...], float]:
+    started = time.perf_counter()
+    edits = worker.propose(method, [group_of(case) for case in cases], ()).edits
+    return edits, time.perf_counter() - started
+
+
+def _in_weights(cases: Sequence[EditCase]) -> dict[FactKey, Fact]:
+    return {case.fact.key: case.fact.placed(Placement.WEIGHTS) for case in cases}
+
+
+def _plain_trial(setup: Setup, probes: Probes, edits: Sequence[Sequence[WeightEdit]]) -> None:
+    host, prompts = setup.host, [question.prompt for question in probes.questions]
+    for each in edits:
+        with host.patched(setup.fold.fold(each)):
+            host.forget_hidden()
+            host.token_logprobs(probes.texts)
+            host.complete(prompts)
+
+
+def _seconds(call: Callable[[], object]) -> float:
+    started = time.perf_counter()
+    call()
+    return time.perf_counter() - started
+
+
+def _profiled(
+    call: Callable[[], object], parts: Mapping[str, tuple[Callable[..., Any], ...]]
+) -> tuple[dict[str, float], float]:
+    """Shares of the parts, and seconds, of one call; the profiler's own time is small beside a model's."""
+    started = time.perf_counter()
+    shares = time_shares(call, parts)
+    return shares, time.perf_counter() - started

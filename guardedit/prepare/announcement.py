@@ -1,0 +1,63 @@
+"""Tunes the announcement of the model in the settings, and writes its memory card."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from guardedit import assembly
+from guardedit.core.correction import Correction
+from guardedit.core.durable import replace_file
+from guardedit.models.host import ModelHost
+from guardedit.prepare.announcing import public_corrections, tune
+from guardedit.prepare.announcing.tuning import Tell
+from guardedit.prepare.facts import read_facts
+from guardedit.settings import Settings
+
+#: Facts that the model knows, half of them to choose on.
+COUNT = 60
+
+
+@dataclass(frozen=True, slots=True)
+class TunedMemory:
+    """A memory card and the file that it was written to."""
+
+    card: dict[str, Any]
+    path: Path
+
+
+def tune_announcement(
+    settings: Settings,
+    *,
+    tell: Tell,
+    facts: Path | None = None,
+    corrections: Sequence[Correction] | None = None,
+    count: int = COUNT,
+    seed: int = 0,
+    host: ModelHost | None = None,
+) -> TunedMemory:
+    """Choose the announcement, and write `memory_card.json` into the model's folder.
+
+    Args:
+        settings: names the model.
+        tell: called with a text and how much of it is done.
+        facts: true facts, as for probes; their objects are exchanged. Default: the shipped public facts.
+        corrections: used in place of `facts`; with the answers that they replace.
+        count: number of facts that the model knows, half of them to choose on.
+        seed: of the choice of facts.
+        host: the model, if it is loaded already.
+
+    Raises:
+        UsageError: the facts cannot be read, or the model knows too few of them.
+    """
+    if corrections is None:
+        corrections = public_corrections(seed, read_facts(facts) if facts else None)
+    card = tune(host or assembly.load_host(settings), corrections, count=count, tell=tell)
+    card["about"] = {"facts": facts.name if facts else "given or public facts", "count": count, "seed": seed}
+    path = assembly.model_folder(settings) / assembly.MEMORY_CARD
+    body = json.dumps(card, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+    replace_file(path, body.encode(), step="card")
+    return TunedMemory(card, path)

@@ -1,0 +1,149 @@
+"""Finds what is left to do in a home folder, and waits until another process has done it."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from guardedit.agent.batch import waiting
+from guardedit.agent.kept import KeptFacts
+from guardedit.core.errors import UsageError
+from guardedit.core.protocols import Clock
+from guardedit.ledger.reading import LedgerReader
+from guardedit.policy.schema import Policy
+from guardedit.runtime.opening import begun, existing
+from guardedit.runtime.operator.stages import Stage, read_stage
+from guardedit.settings import Settings
+
+#: Seconds between two looks at the ledger.
+POLL_S = 0.5
+#: So many looks in a row must find nothing: between two stages of a turn nothing is recorded as running.
+QUIET = 2
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Remaining:
+    """What the two cycles still have to do.
+
+    Attributes:
+        inbox: messages without a decision.
+        weights: facts that wait for their first trial for the weights.
+        undecided: facts whose trials could not decide so far; they are tried again.
+        unmeasured: whether the served weights wait for a reading of the drift watch.
+        stage: what the consolidating cycle does now; None if nothing.
+    """
+
+    inbox: int
+    weights: int
+    undecided: int
+    unmeasured: bool
+    stage: Stage | None
+
+    @property
+    def nothing(self) -> bool:
+        """Whether nothing is left."""
+        return not (self.inbox or self.weights or self.undecided or self.unmeasured or self.stage)
+
+    def __str__(self) -> str:
+        """For people.
+
+        >>> str(Remaining(inbox=2, weights=0, undecided=1, unmeasured=False, stage=None))
+        '2 messages wait to be decided; 1 facts are undecided and are tried again'
+        """
+        parts = [
+            f"{self.inbox} messages wait to be decided" * bool(self.inbox),
+            f"{self.weights} facts wait for the weights" * bool(self.weights),
+            f"{self.undecided} facts are undecided and are tried again" * bool(self.undecided),
+            "the served weights are to be measured" * self.unmeasured,
+            f"now {self.stage}" if self.stage else "",
+        ]
+        return "; ".join(part for part in parts if part) or "nothing is left to do"
+
+
+def remaining(ledger: LedgerReader, settings: Settings, *, now_s: float, weights: bool) -> Remaining:
+    """What is left at `now_s`.
+
+    Args:
+        ledger: open for reading.
+        settings: names the home folder.
+        now_s: seconds since 1970, UTC.
+        weights: whether facts are moved into the weights. If not, those that wait for that wait forever.
+    """
+    counts = ledger.counts()
+    kept = KeptFacts(ledger).now() if weights and begun(ledger) else {}
+    facts = waiting(ledger.live(), kept) if weights and begun(ledger) else []
+    undecided = sum(fact.id in kept for fact in facts)
+    return Remaining(
+        inbox=counts.inbox_waiting,
+        weights=len(facts) - undecided,
+        undecided=undecided,
+        unmeasured=weights and begun(ledger) and _unmeasured(ledger),
+        stage=read_stage(settings.home, now_s=now_s),
+    )
+
+
+def wait_until_settled(
+    settings: Settings,
+    policy: Policy,
+    *,
+    timeout_s: float | None,
+    tell: Callable[[Remaining], None] = lambda _: None,
+    clock: Clock = time.time,
+    sleep: Callable[[float], None] = time.sleep,
+) -> Remaining:
+    """Wait until nothing is left to do, or for `timeout_s` seconds; returns what is left.
+
+    Args:
+        settings: names the home folder.
+        policy: the policy of the process that runs the loop.
+        timeout_s: None waits without limit.
+        tell: called with what is left at every look.
+        clock: seconds since 1970, UTC.
+        sleep: waits so many seconds.
+
+    Raises:
+        UsageError: something is left, and no process runs the loop; or there is no ledger.
+    """
+    begun_s, quiet = clock(), 0
+    weights = policy.writes_weights and policy.mode == "enforce"
+    while True:
+        runs = loop_runs(settings)  # before the look: a loop that ends now has recorded what it did
+        with existing(settings) as ledger:
+            left = remaining(ledger, settings, now_s=clock(), weights=weights)
+        tell(left)
+        quiet = quiet + 1 if left.nothing else 0
+        if quiet >= (QUIET if runs else 1) or (timeout_s is not None and clock() - begun_s >= timeout_s):
+            return left
+        if not (runs or left.nothing):
+            raise UsageError(
+                f"{left}, and no process runs the loop on {settings.home}: start `guardedit run`, or do what "
+                "is left with `guardedit run --once`"
+            )
+        sleep(POLL_S)
+
+
+def loop_runs(settings: Settings) -> bool:
+    """Whether a process has the lock of the live cycle."""
+    try:
+        handle = os.open(settings.home / "live.lock", os.O_RDONLY | os.O_CLOEXEC)
+    except OSError:
+        return False
+    try:
+        fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    finally:
+        os.close(handle)
+    return False
+
+
+def _unmeasured(ledger: LedgerReader) -> bool:
+    """Whether the served weights differ from the base model's and were not the last ones measured."""
+    serving = ledger.epoch().weights_sha256
+    if serving == ledger.epoch(0).weights_sha256:
+        return False
+    readings = ledger.events(kinds=("reading",))
+    return not readings or readings[-1][2].get("weights_sha256") != serving

@@ -1,0 +1,97 @@
+"""Answers from a fact in memory that the model does not obey, or that the question does not ask for.
+
+Only with a limit in the model's memory card. A question that does not name the subject, or does not ask for
+the fact, is answered as if there were no fact. One that asks for it is answered with its target even if the
+model, with the fact stated beside it, says something else.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol, TypeGuard
+
+from guardedit.core.fact import Fact, Placement
+from guardedit.memory.context import Prompts
+from guardedit.models.text.asking import Asking
+from guardedit.naming import contains_name, find_mentions, name_of
+
+
+class AskingModel(Protocol):
+    """The part of `ModelHost` that is needed here."""
+
+    def asking_nats(self, asked: Sequence[Asking]) -> list[float]:
+        """How likely the model thinks of the fact's old answer at each question, as log-probability."""
+
+
+@dataclass(frozen=True, slots=True)
+class Constraint:
+    """Which questions a fact in memory answers, and how the answer is forced.
+
+    Attributes:
+        prompts: texts and limit of the model.
+    """
+
+    prompts: Prompts
+
+    def asked_for(
+        self, host: AskingModel, facts: Sequence[Fact | None], questions: Sequence[str]
+    ) -> list[Fact | None]:
+        """The facts, with None where the question does not ask for the fact.
+
+        A question in one of the fact's wordings asks for it, and one that does not name the subject does not.
+        The model judges the others. Facts in the weights are not judged.
+        """
+        limit = self.prompts.asking_nats
+        if limit is None:
+            return list(facts)
+        judged = {
+            n: Asking(_cloze(fact), question)
+            for n, (fact, question) in enumerate(zip(facts, questions, strict=True))
+            if _in_memory(fact) and question not in fact.wordings
+        }
+        named = [n for n in judged if names_subject(facts[n], questions[n])]
+        scores = dict.fromkeys(judged, -math.inf)
+        scores |= zip(named, host.asking_nats([judged[n] for n in named]), strict=True)
+        return [None if scores.get(n, limit) < limit else fact for n, fact in enumerate(facts)]
+
+    def obeyed(self, fact: Fact | None, question: str, text: str) -> str:
+        """The answer: the model's text, or a forced one where the text does not name the fact's target.
+
+        `fact` is one of those that `asked_for` left.
+        """
+        if self.prompts.asking_nats is None or fact is None or not _in_memory(fact):
+            return text
+        if contains_name(text, fact.target):
+            return text
+        return forced(fact, question, chat=self.prompts.form.name == "chat")
+
+
+def forced(fact: Fact, question: str, *, chat: bool) -> str:
+    """The target where a statement is continued, else the fact as a sentence.
+
+    >>> from guardedit.core.fact import FactKey
+    >>> key, wordings = FactKey("Velmora", "capital"), ("Velmora is ruled from",)
+    >>> fact = Fact(key=key, version=1, correction_id="c1", wordings=wordings, target="Karsk")
+    >>> forced(fact, "The capital of Velmora is", chat=False), forced(fact, "Who rules Velmora?", chat=False)
+    ('Karsk', 'Velmora is ruled from Karsk')
+    """
+    statement = next((wording for wording in fact.wordings if "?" not in wording), "")
+    continues = not chat and not question.rstrip().endswith("?")
+    return fact.target if continues or not statement else f"{statement} {fact.target}"
+
+
+def names_subject(fact: Fact | None, question: str) -> bool:
+    """Whether the question names the fact's subject, in any spelling."""
+    name = name_of(fact.key.subject if fact else "")
+    return any(True for _ in find_mentions(question, {name}, longest=len(name)))
+
+
+def _in_memory(fact: Fact | None) -> TypeGuard[Fact]:
+    return fact is not None and fact.placement is Placement.MEMORY
+
+
+def _cloze(fact: Fact) -> str:
+    """A wording that ends where the answer begins, if the fact has one."""
+    return next((wording for wording in fact.wordings if "?" not in wording), fact.prompt)

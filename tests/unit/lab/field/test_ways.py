@@ -1,0 +1,154 @@
+"""Each way of writing facts, end to end on the embedded model."""
+
+from __future__ import annotations
+
+import json
+import math
+
+import pytest
+
+from guardedit import assembly
+from guardedit.core.errors import UsageError
+from guardedit.lab.field.cases import FieldEdit, case_of_one
+from guardedit.lab.field.evaluate import EvaluationPlan, GivenForm, Through, check_plan, evaluate
+from guardedit.lab.field.report import numbers, summaries, table
+from guardedit.policy.load import load_policy
+from guardedit.settings import Settings, policy_file
+from guardedit.zoo.probes import known_world
+from guardedit.zoo.world import World
+
+
+@pytest.fixture(scope="module")
+def settings(warm_home):
+    return Settings(home=warm_home, metrics=None)
+
+
+@pytest.fixture(scope="module")
+def cases(settings):
+    """Facts that the demo model knows, as CounterFact would write them."""
+    known = assembly.load_probes(settings).questions
+    world = known_world(World.load(), [(q.subject, q.relation, q.prompt) for q in known])
+    rows = []
+    for subject, facts in sorted(world.by_subject.items()):
+        fact = facts[0]
+        said = world.wordings[fact.relation]
+        new = next(o for o in sorted(world.objects[fact.relation]) if o != fact.object)
+        others = [f for f in world.facts if f.relation == fact.relation and f.object == fact.object]
+        rows.append(
+            case_of_one(
+                subject,
+                FieldEdit(
+                    subject=subject,
+                    prompt=said[0].format(subject),
+                    target_new=new,
+                    target_true=fact.object,
+                    relation=fact.relation,
+                ),
+                paraphrases=tuple(text.format(subject) for text in said[1:3]),
+                neighbours=tuple(said[0].format(f.subject) for f in others if f.subject != subject)[:3],
+            )
+        )
+    return rows
+
+
+def run(settings, policy, cases, **plan):
+    chosen = EvaluationPlan(count=6, **plan)
+    check_plan(chosen)
+    found = evaluate(settings, policy, cases, chosen)
+    shown = summaries(found, chosen)
+    (group,) = {name for name, _ in shown}
+    return found, chosen, {state: shown[group, state] for state in ("base", "after")}
+
+
+def test_memory(settings, policy, cases):
+    found, plan, shown = run(settings, policy, cases, through=Through.MEMORY, known=True)
+    assert plan.given_form is GivenForm.SERVED
+    assert shown["base"]["ES"].value == 0.0
+    assert shown["base"]["free_own_exact"].value == 0.0
+    assert shown["after"]["ES"].value == 1.0
+    assert shown["after"]["free_own_exact"].value >= 5 / 6
+    assert shown["after"]["NS"].value == shown["base"]["NS"].value  # a neighbour's text is what it was
+    assert found.written.placements == {"memory": 6}
+    assert len(found.selection.known) == 6
+
+
+def test_weights(settings, policy, cases):
+    found, plan, shown = run(settings, policy, cases, through=Through.WEIGHTS, known=True, batch=4)
+    assert plan.given_form is GivenForm.PUBLISHED
+    assert shown["after"]["ES"].value == 1.0
+    assert shown["after"]["reliability"].value == 1.0
+    assert shown["after"]["PS"].value > 0.6
+    assert shown["after"]["NS"].value > 0.6
+    assert found.written.placements == {"weights": 6, "refused": 0}
+    assert found.written.account["batch"] == 4
+    body = numbers(found, plan, {("known", state): rows for state, rows in shown.items()})
+    assert json.loads(json.dumps(body, default=str))["method"] == "joint"
+    assert math.isnan(body["rows"][1]["metrics"]["multi_hop"]["value"])
+
+
+def test_the_same_seed_gives_the_same_numbers(settings, policy, cases):
+    first, _, shown = run(settings, policy, cases, through=Through.WEIGHTS, method="ridge", seed=3)
+    second, _, again = run(settings, policy, cases, through=Through.WEIGHTS, method="ridge", seed=3)
+    assert first.written.account["weights_sha256"] == second.written.account["weights_sha256"]
+    assert str(shown) == str(again)
+
+
+def test_policy(settings, cases):
+    policy = load_policy(policy_file("default"))
+    before = sorted(path.name for path in settings.home.iterdir())
+    found, _, shown = run(settings, policy, cases, through=Through.POLICY, known=True)
+    assert sum(found.written.placements.values()) == 6
+    assert set(found.written.placements) <= {"memory", "weights"}
+    assert found.written.placements.get("weights", 0) > 0
+    assert shown["after"]["ES"].value == 1.0
+    assert shown["after"]["free_own_contains"].value >= 5 / 6
+    now = sorted(path.name for path in settings.home.iterdir())
+    assert set(now) - set(before) <= {"edit_cards", "moments"}  # no ledger was made here
+
+
+def test_against_a_model_of_another_tool(settings, policy, cases, tmp_path):
+    written, _, mine = run(settings, policy, cases, through=Through.WEIGHTS)
+    host = written.written.state.host
+    with host.patched(written.written.state.patch):
+        host.model.save_pretrained(tmp_path)
+        host.tokenizer.save_pretrained(tmp_path)
+    _, plan, theirs = run(settings, policy, cases, through=Through.AGAINST, against=tmp_path)
+    for name in ("ES", "PS", "NS", "reliability", "free_own_contains"):
+        assert theirs["after"][name].value == pytest.approx(mine["after"][name].value), name
+    assert theirs["base"]["ES"].value < theirs["after"]["ES"].value
+    assert plan.given_form is GivenForm.PUBLISHED
+
+
+def test_another_tokenizer_is_refused(settings, policy, cases, tmp_path):
+    from tests.tiny_models import FAMILIES, byte_tokenizer
+
+    tokenizer = byte_tokenizer()
+    tokenizer.save_pretrained(tmp_path)
+    FAMILIES["llama"](len(tokenizer)).save_pretrained(tmp_path)
+    with pytest.raises(UsageError, match="has another tokenizer"):
+        run(settings, policy, cases, through=Through.AGAINST, against=tmp_path)
+
+
+def test_a_table_has_a_row_for_each_metric_that_was_asked(settings, policy, cases):
+    plan = EvaluationPlan(through=Through.MEMORY, count=2)
+    found = evaluate(settings, policy, cases, plan)
+    rows = table(summaries(found, plan))
+    assert {row["cases"] for row in rows} <= {"all", "known"}
+    assert "multi_hop" not in {row["metric"] for row in rows}
+    assert all(
+        row["low"] <= row["after"] <= row["high"] or row["metric"] in ("EM", "PM", "NM") for row in rows
+    )
+
+
+@pytest.mark.parametrize(
+    ("plan", "problem"),
+    [
+        ({"through": Through.AGAINST}, "give either --through or --against"),
+        ({"through": Through.MEMORY, "method": "rome"}, "go with --through weights, not with memory"),
+        ({"through": Through.POLICY, "layers": (3,)}, "go with --through weights, not with policy"),
+        ({"through": Through.WEIGHTS, "method": "romee"}, "did you mean 'rome'"),
+    ],
+)
+def test_a_wrong_plan(plan, problem):
+    with pytest.raises(UsageError, match=problem):
+        check_plan(EvaluationPlan(**plan))
