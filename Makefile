@@ -13,10 +13,15 @@ PYTEST := $(BIN)/python -m pytest --maxprocesses 5 --dist loadfile --no-loadscop
 # Targets side by side. Nothing is held back, so that a run that is cut off has said what it knew.
 BESIDE := $(MAKE) --no-print-directory --jobs $(CORES)
 
-.PHONY: demo check test nightly lint fast whole style types floors docs picture promtool clean
+.PHONY: demo demo-real check test nightly lint fast whole style types floors docs picture promtool clean
 
 demo: $(READY)
 	$(BIN)/guardedit demo --report demo.json $(DEMO)
+
+# The same on a language model and public facts. It is fetched once; its prepared files come with the project.
+demo-real: $(READY)
+	$(BIN)/guardedit model show smollm2 >/dev/null 2>&1 || $(BIN)/guardedit model add smollm2
+	$(BIN)/guardedit demo --model smollm2 --report demo-real.json $(DEMO)
 
 # What to run before every commit: lint, types and the fast tests.
 check: $(READY)
@@ -74,4 +79,4 @@ $(READY): pyproject.toml constraints.txt
 	touch $(READY)
 
 clean:
-	rm -rf $(VENV) build dist *.egg-info demo.json demo.png
+	rm -rf $(VENV) build dist *.egg-info demo.json demo.png demo-real.json demo-real.png

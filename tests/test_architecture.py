@@ -26,8 +26,9 @@ def test_the_floors_are_these():
     assert floors["layers"] == [
         "__main__",
         "cli | api",
+        "demo",
         "prepare",
-        "demo | lab",
+        "lab",
         "runtime",
         "serving",
         "zoo",

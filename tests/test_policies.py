@@ -46,10 +46,10 @@ LONG = replace(PLAIN, target_new="a house with seven doors and no windows")
 
 def test_every_shipped_policy_is_tested_here() -> None:
     names = {path.stem for path in POLICIES.glob("*.yaml")}
-    assert names == {"default", "conservative", "memory-only", "shadow", "demo"}
+    assert names == {"default", "conservative", "memory-only", "shadow", "demo", "demo-real"}
 
 
-@pytest.mark.parametrize("name", ["default", "conservative", "memory-only", "shadow", "demo"])
+@pytest.mark.parametrize("name", ["default", "conservative", "memory-only", "shadow", "demo", "demo-real"])
 def test_every_rule_has_a_comment_above_it(name: str) -> None:
     lines = (POLICIES / f"{name}.yaml").read_text().splitlines()
     policy = shipped(name)

@@ -81,7 +81,11 @@ def _print_version(*, given: bool) -> None:
 
 
 app.command(
-    epilog=examples("guardedit demo", "guardedit demo --corrections 80 --runtime local --no-unguarded")
+    epilog=examples(
+        "guardedit demo",
+        "guardedit demo --corrections 80 --runtime local --no-unguarded",
+        "guardedit demo --model smollm2",
+    )
 )(demo)
 app.command(
     epilog=examples("guardedit run --runtime ray", "guardedit run --once --policy policies/memory-only.yaml")

@@ -1,4 +1,4 @@
-"""Prepares the demo: finds edits that ruin the model, and builds the stream with them.
+"""Prepares the demo: finds known facts and edits that ruin the model, and builds the stream with them.
 
 Uses a model of its own. Neither the system nor its guard is involved.
 """
@@ -15,14 +15,12 @@ from guardedit.settings import Settings
 if TYPE_CHECKING:
     from guardedit.assembly import LoadedModel
     from guardedit.demo.disabling.edit import DisablingEdit
+    from guardedit.demo.disabling.rome_search import RomeSearch
     from guardedit.demo.disabling.tester import HarmTester
     from guardedit.demo.stream.expected import DemoStream
+    from guardedit.demo.worlds.setting import DemoSetting
+    from guardedit.guard import ProbeSet
     from guardedit.policy.schema import Policy
-
-#: Disabling edits in the stream, and how many of them to find by searching. The others have injected faults.
-DISABLING, SEARCHED = 12, 6
-#: The part of `probe_texts.json` that is in no probe set and no training text.
-TEXTS = "evaluation"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,12 +29,14 @@ class PreparedDemo:
 
     Attributes:
         loaded: a model that nothing else uses.
+        setting: the world and the sizes.
         tester: tester with the known world and the held-out texts and questions.
         stream: to submit.
         fields: fields of the report.
     """
 
     loaded: LoadedModel
+    setting: DemoSetting
     tester: HarmTester
     stream: DemoStream
     fields: dict[str, Any]
@@ -54,22 +54,18 @@ def prepare_demo(
         corrections: lines of the stream.
         seed: seed of every random choice.
     """
-    from guardedit.assembly import load_model
-    from guardedit.demo.disabling.denominators import denominators, short
+    from guardedit.assembly import load_model, load_probes
     from guardedit.demo.disabling.poison import METHOD, PoisonedEditor, poison
-    from guardedit.demo.disabling.rome_search import search_rome_edits
     from guardedit.demo.stream.building import make_stream
 
+    loaded = load_model(settings, policy, extra={METHOD: PoisonedEditor.build})
+    probes = load_probes(settings)
+    setting = _setting(settings, loaded, probes, screen, seed)
     screen.stage("searching for edits that ruin the model")
     started = time.monotonic()
-    loaded = load_model(settings, policy, extra={METHOD: PoisonedEditor.build})
-    assert loaded.moments is not None  # the demo's policy routes to the weights
-    tester = _tester(settings, loaded, seed)
-    names = short(loaded.host, sorted(tester.world.by_subject))
-    search = search_rome_edits(
-        tester, denominators(loaded.host, loaded.moments, names), wanted=SEARCHED, seed=seed
-    )
-    poisoned = poison(tester, wanted=DISABLING - len(search.found), seed=seed, taken=search.found)
+    tester = _tester(setting, loaded, probes, seed)
+    search = _search(loaded, tester, setting, seed)
+    poisoned = poison(tester, wanted=setting.disabling - len(search.found), seed=seed, taken=search.found)
     seconds = time.monotonic() - started
     stream = make_stream(
         tester.world,
@@ -77,13 +73,17 @@ def prepare_demo(
         seed=seed,
         disabling=[*search.found, *poisoned],
         now_s=time.time(),
-        fleeting_s=15.0 + corrections / 10,
+        fleeting_s=setting.fleeting_s(corrections),
+        known_fate=setting.known_fate,
     )
     return PreparedDemo(
         loaded=loaded,
+        setting=setting,
         tester=tester,
         stream=stream,
         fields={
+            "world": setting.name,
+            "known_facts": len(setting.world.facts),
             "disabling_mined": len(search.found),
             "disabling_poisoned": len(poisoned),
             "mining_seconds": seconds,
@@ -92,22 +92,53 @@ def prepare_demo(
     )
 
 
-def _tester(settings: Settings, loaded: LoadedModel, seed: int) -> HarmTester:
-    """For the part of the demo world that the model's probe set contains."""
-    from guardedit.assembly import known_questions, load_probes, model_worker
+def _setting(
+    settings: Settings, loaded: LoadedModel, probes: ProbeSet, screen: DemoProgress, seed: int
+) -> DemoSetting:
+    from guardedit.assembly import load_prompts
+    from guardedit.demo.worlds.setting import embedded_setting, is_embedded, public_setting
+
+    if is_embedded(settings, probes):
+        return embedded_setting(probes)
+    screen.stage("finding facts that the model knows")
+    return public_setting(loaded.host, load_prompts(settings), probes, seed=seed, tell=screen.stage)
+
+
+def _search(loaded: LoadedModel, tester: HarmTester, setting: DemoSetting, seed: int) -> RomeSearch:
+    from guardedit.demo.disabling.denominators import denominators, short
+    from guardedit.demo.disabling.rome_search import RomeSearch, search_rome_edits
+
+    if not setting.searched:
+        return RomeSearch(tried=())
+    assert loaded.moments is not None  # the demo's policy routes to the weights
+    names = short(loaded.host, sorted(tester.world.by_subject))
+    return search_rome_edits(
+        tester, denominators(loaded.host, loaded.moments, names), wanted=setting.searched, seed=seed
+    )
+
+
+def _tester(setting: DemoSetting, loaded: LoadedModel, probes: ProbeSet, seed: int) -> HarmTester:
+    """For what the model knows, on texts and questions that its probe set does not contain."""
+    from guardedit.assembly import known_questions, model_worker
     from guardedit.demo.disabling.held_out import choose_held_out
     from guardedit.demo.disabling.tester import HarmTester
-    from guardedit.zoo.probes import known_world, read_texts
-    from guardedit.zoo.world import World
 
-    probes = load_probes(settings)
-    world = known_world(World.load(), [(q.subject, q.relation, q.prompt) for q in probes.questions])
     worker = model_worker(loaded)
-    seen = {*probes.texts, *(question.prompt for question in probes.questions)}
+    held_out = choose_held_out(
+        setting.world,
+        worker,
+        setting.texts[: setting.harm_texts],
+        seen={*probes.texts, *(question.prompt for question in probes.questions)},
+        seed=seed,
+        count=setting.harm_questions,
+        asked=setting.asked,
+        is_right=setting.is_right,
+        texts_first=setting.texts_first,
+    )
     return HarmTester(
-        world=world,
+        world=setting.world,
         worker=worker,
-        held_out=choose_held_out(world, worker, read_texts(TEXTS), seen=seen, seed=seed),
+        held_out=held_out,
         known_questions=lambda subject: known_questions(probes, subject),
     )
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import operator
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 _SIGNS: Mapping[str, Callable[[float, float], bool]] = {
@@ -53,7 +53,7 @@ def _threshold(name: str, sign: str, limit: float, meaning: str) -> Threshold:
     return Threshold(name=name, sign=sign, limit=limit, meaning=meaning)
 
 
-#: In the order of the table.
+#: In the order of the table, for the embedded model.
 THRESHOLDS = (
     _threshold("exact_match", ">=", 0.97, "live facts answered, asked with the corrections' own prompts"),
     _threshold("paraphrase", ">=", 0.90, "live facts answered, asked in wordings that no message contained"),
@@ -78,6 +78,24 @@ THRESHOLDS = (
     _threshold("unexpected_fates", "<=", 0.02, "messages with another fate than expected"),
 )
 
+#: Limits that differ with any other model. It knows less, answers in sentences of its own, and its edits are
+#: less sure; an answer counts if it names the object in its first sentence.
+_PUBLIC_LIMITS: Mapping[str, float] = {
+    "exact_match": 0.95,
+    "paraphrase": 0.88,
+    "locality_other_subject": 0.97,
+    "locality_same_subject": 0.93,
+    "perplexity_ratio": 1.02,
+    "disabling_injected": 5,
+    "false_rejections": 0.05,
+    "share_in_weights": 0.30,
+}
+#: World of the report -> its limits.
+THRESHOLDS_OF: Mapping[str, tuple[Threshold, ...]] = {
+    "embedded": THRESHOLDS,
+    "public": tuple(replace(one, limit=_PUBLIC_LIMITS.get(one.name, one.limit)) for one in THRESHOLDS),
+}
+
 
 #: Numbers without a limit -> meaning.
 WITHOUT_LIMIT = {
@@ -91,8 +109,9 @@ WITHOUT_LIMIT = {
 
 
 def threshold_results(report: Mapping[str, Any]) -> list[ThresholdResult]:
-    """Each threshold with the report's value; NaN where the report has none."""
-    return [ThresholdResult(threshold=t, value=_number(report.get(t.name))) for t in THRESHOLDS]
+    """Each threshold of the report's world with the report's value; NaN where the report has none."""
+    thresholds = THRESHOLDS_OF[report.get("world", "embedded")]
+    return [ThresholdResult(threshold=t, value=_number(report.get(t.name))) for t in thresholds]
 
 
 def reached(report: Mapping[str, Any]) -> bool:

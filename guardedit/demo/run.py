@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from guardedit.core.errors import UsageError
-from guardedit.demo.preparation import TEXTS, PreparedDemo, prepare_demo
+from guardedit.demo.preparation import PreparedDemo, prepare_demo
 from guardedit.demo.progress import DemoProgress
 from guardedit.runtime.opening import existing, inbox
 from guardedit.runtime.system import System, open_system
@@ -56,11 +56,9 @@ class DemoRun:
         from guardedit.demo.disabling.poison import METHOD, PoisonedEditor
         from guardedit.demo.timeline import timeline
         from guardedit.policy.load import load_policy
-        from guardedit.zoo.probes import read_texts
 
         started = time.monotonic()
         policy = load_policy(self.settings.policy)
-        texts = read_texts(TEXTS)
         self.screen.stage("starting the system")
         extra = {METHOD: PoisonedEditor.build}
         with (
@@ -71,9 +69,7 @@ class DemoRun:
             prepared = prepare_demo(
                 self.settings, policy, self.screen, corrections=self.corrections, seed=self.seed
             )
-            fields, live = self._stream_and_measure(
-                system, box, ledger, prepared=prepared, policy=policy, texts=texts
-            )
+            fields, live = self._stream_and_measure(system, box, ledger, prepared=prepared, policy=policy)
             fields |= self._recover(system, ledger)
             points = timeline(ledger)
         if unguarded:
@@ -82,9 +78,8 @@ class DemoRun:
                 policy=policy,
                 screen=self.screen,
                 loaded=prepared.loaded,
-                world=prepared.tester.world,
+                setting=prepared.setting,
                 stream=prepared.stream,
-                texts=texts,
                 live=live,
                 held_out=prepared.tester.held_out,
             ).all()
@@ -104,7 +99,6 @@ class DemoRun:
         *,
         prepared: PreparedDemo,
         policy: Policy,
-        texts: list[str],
     ) -> tuple[dict[str, Any], dict[Any, Any]]:
         """Submit the stream, ask all questions, and measure harm and false rejections.
 
@@ -115,7 +109,7 @@ class DemoRun:
         from guardedit.demo.scores import questions_after
         from guardedit.demo.streaming import run_stream
 
-        stream, tester = prepared.stream, prepared.tester
+        stream, tester, setting = prepared.stream, prepared.tester, prepared.setting
         self.screen.stage("submitting the stream")
         run = run_stream(
             system,
@@ -124,16 +118,24 @@ class DemoRun:
             name=uuid.uuid4().hex,
             settled_by_s=stream.settled_by_s,
             tell=lambda step: self._show_turn(system, ledger, step),
+            chunk=setting.chunk,
         )
         self.screen.stage("asking the questions")
-        base = report_fields.ask_base(system.worker)
-        questions = questions_after(tester.world, base, live=stream.live, gone=stream.gone, seed=self.seed)
+        questions = questions_after(
+            setting.world,
+            report_fields.ask_base(system.worker, setting.asked),
+            live=stream.live,
+            gone=stream.gone,
+            seed=self.seed,
+            others=setting.other_subjects,
+            is_right=setting.is_right,
+        )
         live = ledger.live()
         fields = {
             **self._about(system.epoch().base_sha256),
             **prepared.fields,
             **report_fields.run_fields(run, stream),
-            **report_fields.answer_fields(system, ledger, questions, texts),
+            **report_fields.answer_fields(system, ledger, questions, setting.texts),
         }
         self.screen.stage("measuring the served weights, independently of the guard")
         fields |= report_fields.harm_fields(

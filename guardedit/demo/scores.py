@@ -1,7 +1,7 @@
 """Asks questions after the stream and counts correct answers: live facts, and facts that must be unchanged.
 
-Answers are generated freely, as the system serves them from memory and weights together. The whole answer
-must match. Undefined shares are NaN.
+Answers are generated freely, as the system serves them from memory and weights together. A world says whether
+an answer counts as the wanted one. Undefined shares are NaN.
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ from dataclasses import dataclass
 
 from guardedit.core.fact import FactKey
 from guardedit.demo.stream.expected import ExpectedFact
+from guardedit.demo.worlds.stream_world import IsRight, StreamWorld, exact
 from guardedit.guard.perplexity import Logprobs, paired_ratio
-from guardedit.zoo.world import World
 
 #: Prompts in, answers out, in the same order.
 Ask = Callable[[Sequence[str]], list[str]]
@@ -73,26 +73,30 @@ class Questions:
         other_subject: questions about subjects without live facts.
         same_subject: questions about subjects with live facts, in other relations.
         gone: questions about retracted and expired facts.
+        is_right: whether an answer counts as the wanted one.
     """
 
     live: tuple[ExpectedFact, ...]
     other_subject: tuple[BaseQuestion, ...]
     same_subject: tuple[BaseQuestion, ...]
     gone: tuple[BaseQuestion, ...]
+    is_right: IsRight = exact
 
     def about(self, keys: Collection[FactKey]) -> Questions:
         """Only the live facts with these keys."""
         chosen = tuple(fact for fact in self.live if fact.key in keys)
-        return Questions(live=chosen, other_subject=(), same_subject=(), gone=())
+        return Questions(live=chosen, other_subject=(), same_subject=(), gone=(), is_right=self.is_right)
 
 
 def questions_after(
-    world: World,
+    world: StreamWorld,
     base: Ask,
     *,
     live: Mapping[FactKey, ExpectedFact],
     gone: Mapping[FactKey, str],
     seed: int,
+    others: int = OTHER_SUBJECTS,
+    is_right: IsRight = exact,
 ) -> Questions:
     """Choose the questions, and ask the base model for the answers that must be unchanged.
 
@@ -104,22 +108,30 @@ def questions_after(
         live: facts that must be live.
         gone: a question for each retracted or expired key.
         seed: seed of the sample of other subjects and of all wordings.
+        others: most questions about other subjects.
+        is_right: whether an answer counts as the wanted one.
     """
     rng = random.Random(seed)
     subjects = {key.subject for key in live}
     unchanged = [fact for fact in world.facts if FactKey(fact.subject, fact.relation) not in live]
-    others = [fact for fact in unchanged if fact.subject not in subjects]
-    others = rng.sample(others, min(OTHER_SUBJECTS, len(others)))
+    far = [fact for fact in unchanged if fact.subject not in subjects]
+    far = rng.sample(far, min(others, len(far)))
     near = [fact for fact in unchanged if fact.subject in subjects]
-    worded = [(world.prompt(f, rng.choice(world.shown(f))), f.object) for f in (*others, *near)]
+    worded = [(world.prompt(f, rng.choice(world.shown(f))), f.object) for f in (*far, *near)]
     answered = dict(zip((p for p, _ in worded), base([p for p, _ in worded]), strict=True))
-    right = [BaseQuestion(prompt=p, answer=a) if answered[p] == a else None for p, a in worded]
-    removed = [prompt for key, prompt in gone.items() if key not in live]
+    right = [BaseQuestion(prompt=p, answer=a) if is_right(answered[p], a) else None for p, a in worded]
+    removed = [(key, prompt) for key, prompt in gone.items() if key not in live]
+    true = {FactKey(fact.subject, fact.relation): fact.object for fact in world.facts}
+    before = base([prompt for _, prompt in removed])
     return Questions(
         live=tuple(live.values()),
-        other_subject=_present(right[: len(others)]),
-        same_subject=_present(right[len(others) :]),
-        gone=tuple(BaseQuestion(prompt=p, answer=a) for p, a in zip(removed, base(removed), strict=True)),
+        other_subject=_present(right[: len(far)]),
+        same_subject=_present(right[len(far) :]),
+        gone=tuple(
+            BaseQuestion(prompt=prompt, answer=_kept(answer, true.get(key, answer), is_right))
+            for (key, prompt), answer in zip(removed, before, strict=True)
+        ),
+        is_right=is_right,
     )
 
 
@@ -138,7 +150,8 @@ def count(answered: Mapping[str, str], questions: Questions) -> AnswerScores:
     """The scores of these answers."""
     pairs_by_score = _pairs(questions)
     shares = {
-        name: share(answered[p] == wanted for p, wanted in pairs) for name, pairs in pairs_by_score.items()
+        name: share(questions.is_right(answered[p], wanted) for p, wanted in pairs)
+        for name, pairs in pairs_by_score.items()
     }
     return AnswerScores(
         **shares,
@@ -146,7 +159,7 @@ def count(answered: Mapping[str, str], questions: Questions) -> AnswerScores:
         missed=tuple(
             WrongAnswer(prompt=p, wanted=wanted, answered=answered[p])
             for p, wanted in pairs_by_score["exact_match"]
-            if answered[p] != wanted
+            if not questions.is_right(answered[p], wanted)
         ),
     )
 
@@ -195,6 +208,11 @@ def compare_perplexity(now: Logprobs, base: Logprobs) -> PerplexityRatio:
     pair = paired_ratio(now, base)
     lower, upper = pair.bounds(0.95)
     return PerplexityRatio(ratio=pair.ratio, lower=lower, upper=upper, tokens=pair.tokens)
+
+
+def _kept(answer: str, true: str, is_right: IsRight) -> str:
+    """What must be answered again: the true object where the base model gives it, else its whole answer."""
+    return true if is_right(answer, true) else answer
 
 
 def _present(rows: Collection[BaseQuestion | None]) -> tuple[BaseQuestion, ...]:

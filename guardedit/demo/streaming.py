@@ -13,7 +13,7 @@ from guardedit.ledger.inbox_writer import InboxWriter
 from guardedit.runtime.system import System
 from guardedit.sources.jsonl import read_lines
 
-#: Lines submitted before each turn of the loop.
+#: Lines submitted before each turn of the loop, unless the demo's setting says otherwise.
 CHUNK = 20
 #: Most turns after the last line. A system that still has work to do after that is stuck.
 MOST_TURNS = 400
@@ -46,8 +46,9 @@ def run_stream(
     name: str,
     settled_by_s: float,
     tell: Callable[[StepReport], None],
+    chunk: int = CHUNK,
 ) -> StreamRun:
-    """Submit `CHUNK` lines at a time with one turn after each, then take turns until no work is left.
+    """Submit `chunk` lines at a time with one turn after each, then take turns until no work is left.
 
     In the middle the coordinator is killed once, after lines were committed and before they are decided.
 
@@ -58,14 +59,15 @@ def run_stream(
         name: name of the submission.
         settled_by_s: seconds since 1970, UTC. The run does not end earlier, since facts have yet to expire.
         tell: called after each turn.
+        chunk: lines before each turn.
     """
     started = time.monotonic()
     submitted = tuple(read_lines(io.BytesIO(raw), name="demo", submission=name))
-    starts = range(0, len(submitted), CHUNK)
+    starts = range(0, len(submitted), chunk)
     spent: dict[str, float] = {}
     turns, waited_s = 0, 0.0
     for start in starts:
-        inbox.receive(submitted[start : start + CHUNK])
+        inbox.receive(submitted[start : start + chunk])
         if start == starts[len(starts) // 2]:
             _add(spent, system.seconds_by_stage())
             system.restart_coordinator()

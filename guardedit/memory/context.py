@@ -113,8 +113,8 @@ class Prompts:
     Attributes:
         form: how the model is asked.
         announcement: how a fact is stated to it.
-        asking_nats: least log-probability of a fact's old answer for a question that asks for the fact, see
-            `models.text.asking`. None: questions are not judged and no answer is forced.
+        asking_nats: least log-probability of a fact's old answer for a question of unsure scope that asks
+            for the fact, see `models.text.asking`. None: questions are not judged and no answer is forced.
     """
 
     form: Form = RAW

@@ -186,6 +186,11 @@ class ModelHost:
         """Whether a `patched` block is open, in any thread."""
         return bool(self._patched_from)
 
+    @property
+    def is_bypassed(self) -> bool:
+        """Whether an open `patched` block has a bypass, in any thread."""
+        return any(self._bypassed)
+
     @contextmanager
     def patched(self, patch: Patch) -> Iterator[None]:
         """Run the model with edited weights for the length of a `with` block; `Fold.fold` makes the patch.
@@ -231,7 +236,7 @@ class ModelHost:
             ids,
             min(self._patched_from, default=self.layers),
             lengths=lengths,
-            share=not any(self._bypassed),  # some bypasses look at all tokens of a row at once
+            share=not self.is_bypassed,  # some bypasses look at all tokens of a row at once
         )
 
     def forget_hidden(self) -> None:

@@ -12,13 +12,14 @@ from guardedit import assembly
 from guardedit.core.correction import Correction
 from guardedit.core.durable import replace_file
 from guardedit.models.host import ModelHost
+from guardedit.policy.load import load_policy
 from guardedit.prepare.announcing import public_corrections, tune
 from guardedit.prepare.announcing.tuning import Tell
-from guardedit.prepare.facts import read_facts
+from guardedit.prepare.facts import load_public_facts, read_facts
 from guardedit.settings import Settings
 
 #: Facts that the model knows, half of them to choose on.
-COUNT = 60
+COUNT = 50
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,9 +54,13 @@ def tune_announcement(
     Raises:
         UsageError: the facts cannot be read, or the model knows too few of them.
     """
+    held_out: Sequence[Correction] = ()
     if corrections is None:
         corrections = public_corrections(seed, read_facts(facts) if facts else None)
-    card = tune(host or assembly.load_host(settings), corrections, count=count, tell=tell)
+        held_out = () if facts else public_corrections(seed, load_public_facts("held_out"))
+    host = host or assembly.load_host(settings)
+    memory = assembly.load_memory(settings, load_policy(settings.policy))
+    card = tune(host, memory, corrections, held_out, count=count, tell=tell)
     card["about"] = {"facts": facts.name if facts else "given or public facts", "count": count, "seed": seed}
     path = assembly.model_folder(settings) / assembly.MEMORY_CARD
     body = json.dumps(card, indent=1, ensure_ascii=False, allow_nan=False) + "\n"

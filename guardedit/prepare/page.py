@@ -68,8 +68,9 @@ def _memory(card: Mapping[str, Any] | None) -> Iterator[str]:
     yield f"Facts are stated like this: `{json.dumps(card.get('announcement'), ensure_ascii=False)}`."
     held_out = card.get("held_out")
     if isinstance(held_out, Mapping):
-        numbers = ", ".join(f"{key} {_number(value, 3)}" for key, value in held_out.items())
-        yield f"On facts that nothing was chosen on: {numbers}."
+        shares = {key: value for key, value in held_out.items() if key not in ("facts", "asked")}
+        numbers = ", ".join(f"{key} {_number(value, 3)}" for key, value in shares.items())
+        yield f"On {held_out.get('facts')} facts that nothing was chosen on, all in memory: {numbers}."
 
 
 def _noise(noise: Mapping[str, Any] | None) -> Iterator[str]:

@@ -1,13 +1,13 @@
-"""Answers from a fact in memory that the model does not obey, or that the question does not ask for.
+"""Answers from a fact in memory that the model does not obey, or that the question may not ask for.
 
-Only with a limit in the model's memory card. A question that does not name the subject, or does not ask for
-the fact, is answered as if there were no fact. One that asks for it is answered with its target even if the
-model, with the fact stated beside it, says something else.
+Only with a limit in the model's memory card. A question that the scope test accepts is answered with the
+fact's target, even if the model, with the fact stated beside it, says something else. Where the scope test is
+unsure, the model judges: a question that it does not take to ask for the fact is answered as if there were no
+fact.
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol, TypeGuard
@@ -15,7 +15,7 @@ from typing import Protocol, TypeGuard
 from guardedit.core.fact import Fact, Placement
 from guardedit.memory.context import Prompts
 from guardedit.models.text.asking import Asking
-from guardedit.naming import contains_name, find_mentions, name_of
+from guardedit.naming import contains_name
 
 
 class AskingModel(Protocol):
@@ -36,24 +36,26 @@ class Constraint:
     prompts: Prompts
 
     def asked_for(
-        self, host: AskingModel, facts: Sequence[Fact | None], questions: Sequence[str]
+        self,
+        host: AskingModel,
+        facts: Sequence[Fact | None],
+        questions: Sequence[str],
+        scopes: Sequence[str],
     ) -> list[Fact | None]:
         """The facts, with None where the question does not ask for the fact.
 
-        A question in one of the fact's wordings asks for it, and one that does not name the subject does not.
-        The model judges the others. Facts in the weights are not judged.
+        The model judges questions of `unsure` scope, except those in one of the fact's wordings. Facts in the
+        weights are not judged.
         """
         limit = self.prompts.asking_nats
         if limit is None:
             return list(facts)
         judged = {
             n: Asking(_cloze(fact), question)
-            for n, (fact, question) in enumerate(zip(facts, questions, strict=True))
-            if _in_memory(fact) and question not in fact.wordings
+            for n, (fact, question, scope) in enumerate(zip(facts, questions, scopes, strict=True))
+            if _in_memory(fact) and scope == "unsure" and question not in fact.wordings
         }
-        named = [n for n in judged if names_subject(facts[n], questions[n])]
-        scores = dict.fromkeys(judged, -math.inf)
-        scores |= zip(named, host.asking_nats([judged[n] for n in named]), strict=True)
+        scores = dict(zip(judged, host.asking_nats(list(judged.values())), strict=True)) if judged else {}
         return [None if scores.get(n, limit) < limit else fact for n, fact in enumerate(facts)]
 
     def obeyed(self, fact: Fact | None, question: str, text: str) -> str:
@@ -80,12 +82,6 @@ def forced(fact: Fact, question: str, *, chat: bool) -> str:
     statement = next((wording for wording in fact.wordings if "?" not in wording), "")
     continues = not chat and not question.rstrip().endswith("?")
     return fact.target if continues or not statement else f"{statement} {fact.target}"
-
-
-def names_subject(fact: Fact | None, question: str) -> bool:
-    """Whether the question names the fact's subject, in any spelling."""
-    name = name_of(fact.key.subject if fact else "")
-    return any(True for _ in find_mentions(question, {name}, longest=len(name)))
 
 
 def _in_memory(fact: Fact | None) -> TypeGuard[Fact]:

@@ -258,7 +258,8 @@ class ServingReplica:
         return self._state
 
     def _asked_for(self, found: RecalledFacts, questions: Sequence[str]) -> RecalledFacts:
-        return found._replace(facts=self._constraint.asked_for(self._host, found.facts, questions))
+        scopes = [recall.scope for recall in found.recalls]
+        return found._replace(facts=self._constraint.asked_for(self._host, found.facts, questions, scopes))
 
     def _texts(self, found: RecalledFacts, questions: Sequence[str], max_tokens: int | None) -> list[str]:
         given = found.prompts(questions, self._prompts)

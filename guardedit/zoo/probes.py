@@ -21,13 +21,11 @@ from guardedit.models.weights.second_moments import MAX_TOKENS_PER_DIM
 from guardedit.zoo.world import ZOO_FOLDER, KnownFact, World
 
 TEXTS_FILE = ZOO_FOLDER / "probe_texts.json"
-#: Wordings in which the probe set asks for each fact.
-WORDINGS = 2
 
 
 def probe_prompts(world: World, fact: KnownFact) -> tuple[str, ...]:
     """The questions for a fact in the probe set: the first wordings that training showed with it."""
-    return tuple(world.prompt(fact, i) for i in world.shown(fact)[:WORDINGS])
+    return tuple(world.prompt(fact, i) for i in world.known(fact))
 
 
 def build_probes(

@@ -27,6 +27,8 @@ HIDDEN_WORDINGS = 2
 #: Wordings that a correction of the demo world contains. The other wordings of its relation are used to test
 #: generalization.
 GIVEN_WORDINGS = 4
+#: Wordings in which the probe set asks for each fact.
+PROBED_WORDINGS = 2
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -79,6 +81,14 @@ class World:
         """Indices of the wordings that training showed with this fact, ascending."""
         hidden = self.hidden(fact)
         return [i for i in range(len(self.wordings[fact.relation])) if i not in hidden]
+
+    def given(self, fact: KnownFact, rng: random.Random) -> tuple[int, ...]:
+        """Indices of the wordings that a correction of the fact contains, its prompt's first."""
+        return tuple(rng.sample(range(len(self.wordings[fact.relation])), GIVEN_WORDINGS))
+
+    def known(self, fact: KnownFact) -> tuple[int, ...]:
+        """Indices of the wordings in which the probe set asks for the fact."""
+        return tuple(self.shown(fact)[:PROBED_WORDINGS])
 
     def prompt(self, fact: KnownFact, wording: int) -> str:
         """The question in wording number `wording`, without the object."""

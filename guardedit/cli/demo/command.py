@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
@@ -20,12 +21,22 @@ from guardedit.demo.isolation import isolated
 from guardedit.demo.run import DemoRun
 from guardedit.settings import shipped_policy
 
-POLICY = "demo.yaml"
+#: With the embedded model, and with any other.
+POLICIES = ("demo.yaml", "demo-real.yaml")
+CORRECTIONS = (300, 120)
 
 
 def demo(
     *,
-    corrections: Annotated[int, typer.Option(min=40, help="Number of messages in the stream.")] = 300,
+    corrections: Annotated[
+        int | None,
+        typer.Option(
+            min=40,
+            help=f"Number of messages in the stream. Default: {CORRECTIONS[0]}, with another model "
+            f"{CORRECTIONS[1]}.",
+            show_default=False,
+        ),
+    ] = None,
     seed: Annotated[
         int, typer.Option(min=0, max=MOST_SEED, help="Random seed; another seed gives another stream.")
     ] = 0,
@@ -41,7 +52,10 @@ def demo(
     ] = None,
     policy: Annotated[
         Path | None,
-        typer.Option(help="Policy file. Default: the shipped demo.yaml.", show_default=False),
+        typer.Option(
+            help="Policy file. Default: the shipped demo.yaml, with another model demo-real.yaml.",
+            show_default=False,
+        ),
     ] = None,
     model: Model = None,
     output: Format = Output.TABLE,
@@ -60,15 +74,22 @@ def demo(
     would ruin the model if their edits were served. Meanwhile the coordinator is killed once, epochs are
     rolled back, and facts are undone and redone.
 
+    With another model than the embedded one, the corrections change public facts that the model knows. An
+    answer counts if it names the expected object in its first sentence.
+
     Exit code 1 if a result misses its limit.
     """
     from guardedit.demo.report import reached
 
     with ExitStack() as stack:
         folder = home or Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="guardedit-demo-")))
-        settings = settings_from(folder, policy or shipped_policy(POLICY), model, runtime=runtime.value)
-        screen = stack.enter_context(LiveScreen(f"guardedit demo: {corrections} corrections, seed {seed}"))
-        run = DemoRun(isolated(settings), screen, corrections=corrections, seed=seed)
+        settings = settings_from(folder, policy, model, runtime=runtime.value)
+        other = bool(settings.model)
+        if policy is None:
+            settings = replace(settings, policy=shipped_policy(POLICIES[other]))
+        lines = corrections or CORRECTIONS[other]
+        screen = stack.enter_context(LiveScreen(f"guardedit demo: {lines} corrections, seed {seed}"))
+        run = DemoRun(isolated(settings), screen, corrections=lines, seed=seed)
         found = run.run(report, unguarded=unguarded)
     report.write_text(show.document(found), encoding="utf-8")
     if output is Output.JSON:

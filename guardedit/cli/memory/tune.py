@@ -12,7 +12,8 @@ from guardedit.cli.terminal.options import MOST_SEED, Format, Home, Model, setti
 from guardedit.cli.terminal.progress import progress
 from guardedit.cli.terminal.show import Output
 
-_COLUMNS = ("announcement", "own", "paraphrase", "neighbours", "same_subject", "facts")
+#: As in `prepare.announcing.measure`, which imports torch.
+ASKED, BESIDE = ("own", "paraphrases", "questions"), ("neighbours", "same_subject")
 
 
 def tune(
@@ -27,16 +28,16 @@ def tune(
             show_default=False,
         ),
     ] = None,
-    count: Annotated[int, typer.Option(min=16, help="Number of facts that the model knows.")] = 60,
+    count: Annotated[int, typer.Option(min=16, help="Number of facts, half of them to choose on.")] = 50,
     seed: Annotated[int, typer.Option(min=0, max=MOST_SEED, help="Seed of the choice of facts.")] = 0,
     output: Format = Output.TABLE,
 ) -> None:
     """Choose how a fact in memory is stated to the model, by measurement.
 
     Some ten wordings and places are compared on facts that the model knows otherwise: does it answer with the
-    new object and not the old one, and do other answers stay as they are? The best is measured once more on
-    facts that were held out. The result is written to memory_card.json in the model's folder, from where the
-    next start takes it.
+    new object by itself? With the best one, all facts of another set are put into memory and asked for as an
+    application does: is the new object in the answer and not the old one, and do other answers stay as they
+    are? The result is written to memory_card.json in the model's folder, from where the next start takes it.
     """
     from guardedit.prepare.announcement import tune_announcement
     from guardedit.prepare.announcing import read_corrections
@@ -49,16 +50,26 @@ def tune(
     if output is Output.JSON:
         show.record({**found.card, "written": str(found.path)}, output)
     else:
-        show.rows(_rows(found.card), _COLUMNS, output, empty="")
+        show.rows(_rows(found.card), ("announcement", "obeyed by itself", "facts"), output, empty="")
+        show.page(
+            f"\n{found.card['announcement']['name']}, on {found.card['held_out']['facts']} other facts:"
+        )
+        show.rows(_served(found.card), ("questions", "asked", "right"), output, empty="")
         show.page(f"written to {found.path}")
 
 
 def _rows(card: dict[str, Any]) -> list[dict[str, Any]]:
-    """The table, with the chosen announcement on the held-out facts at its end."""
-    name = card["announcement"]["name"]
-    rows = [
-        *card["table"],
-        {"name": f"{name}, held out", **card["held_out_without_force"]},
-        {"name": f"{name}, held out, as served", **card["held_out"]},
+    """How often the model obeys each announcement by itself, best first."""
+    return [
+        {"announcement": row["name"], "obeyed by itself": row["obeyed"], "facts": row["facts"]}
+        for row in card["table"]
     ]
-    return [{"announcement": row["name"], **row} for row in rows]
+
+
+def _served(card: dict[str, Any]) -> list[dict[str, Any]]:
+    """How questions are answered with the chosen announcement, on the facts that nothing was chosen on."""
+    held = card["held_out"]
+    return [
+        {"questions": kind, "asked": asked, "right": held[kind]}
+        for kind, asked in zip((*ASKED, *BESIDE), held["asked"], strict=True)
+    ]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -31,11 +31,11 @@ from guardedit.demo.scores import (
 )
 from guardedit.demo.stream.expected import DemoStream
 from guardedit.demo.streaming import StreamRun
+from guardedit.demo.worlds.stream_world import StreamWorld
 from guardedit.ledger.reading import LedgerReader
 from guardedit.policy.schema import Policy
 from guardedit.runtime.system import System
 from guardedit.settings import Settings
-from guardedit.zoo.world import World
 
 #: Stages of the loop that belong to the guard.
 GUARD_STAGES = frozenset({"inspected", "judged", "watched"})
@@ -43,13 +43,14 @@ GUARD_STAGES = frozenset({"inspected", "judged", "watched"})
 AT_ONCE = 256
 
 
-def ask_base(worker: Worker) -> Ask:
-    """Asks the base model alone."""
+def ask_base(worker: Worker, asked: Callable[[str], str] = str) -> Ask:
+    """Asks the base model alone; `asked` makes the text that it is given for a question."""
 
     def ask(prompts: Sequence[str]) -> list[str]:
-        questions = tuple(Question(prompt=prompt, kind=QuestionKind.OTHER_SUBJECT) for prompt in prompts)
+        texts = [asked(prompt) for prompt in prompts]
+        questions = tuple(Question(prompt=text, kind=QuestionKind.OTHER_SUBJECT) for text in texts)
         answers = worker.measure((), Probes(texts=(), questions=questions)).answers
-        return [answers[prompt] for prompt in prompts]
+        return [answers[text] for text in texts]
 
     return ask
 
@@ -145,7 +146,7 @@ def ledger_fields(
 
 
 def harm_fields(
-    ledger: LedgerReader, worker: Worker, world: World, *, stream: DemoStream, held_out: HeldOut
+    ledger: LedgerReader, worker: Worker, world: StreamWorld, *, stream: DemoStream, held_out: HeldOut
 ) -> dict[str, Any]:
     """The harm of every disabling line and of every served epoch, by the same rule."""
     return {
@@ -175,7 +176,7 @@ def served_fields(
 
 
 def disabling_lines(
-    ledger: LedgerReader, world: World, disabling: Mapping[str, DisablingEdit]
+    ledger: LedgerReader, world: StreamWorld, disabling: Mapping[str, DisablingEdit]
 ) -> list[dict[str, Any]]:
     """Each disabling line: its harm alone, and why it was kept out of the weights."""
     facts = {fact.correction_id: name for name, fact in audit.recorded_facts(ledger).items()}

@@ -26,11 +26,11 @@ if TYPE_CHECKING:
     from guardedit.demo.disabling.held_out import HeldOut
     from guardedit.demo.scores import AnswerScores, PerplexityRatio, Questions
     from guardedit.demo.stream.expected import DemoStream
+    from guardedit.demo.worlds.setting import DemoSetting
     from guardedit.ledger.inbox_writer import InboxWriter
     from guardedit.ledger.reading import LedgerReader
     from guardedit.policy.schema import Policy
     from guardedit.runtime.local import LocalSystem
-    from guardedit.zoo.world import World
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,9 +42,8 @@ class Comparisons:
         policy: policy of the demo's system.
         screen: shows the progress.
         loaded: a model that nothing else uses.
-        world: facts that the model knows.
+        setting: the world, and which comparisons are made.
         stream: stream of the demo.
-        texts: texts for measuring perplexity.
         live: the live facts of the demo's system, for their placements.
         held_out: texts and questions for the harm.
     """
@@ -53,19 +52,15 @@ class Comparisons:
     policy: Policy
     screen: DemoProgress
     loaded: LoadedModel
-    world: World
+    setting: DemoSetting
     stream: DemoStream
-    texts: list[str]
     live: Mapping[FactKey, Fact]
     held_out: HeldOut
 
     def all(self) -> dict[str, Any]:
         """Comparison -> its fields, with the names of the demo's own report."""
-        return {
-            "memory_alone": self.memory_alone(),
-            "guard_off": self.guard_off(),
-            "original_rome": self.original_rome(),
-        }
+        found = {"memory_alone": self.memory_alone(), "guard_off": self.guard_off()}
+        return {**found, "original_rome": self.original_rome()} if self.setting.rome else found
 
     def guard_off(self) -> dict[str, Any]:
         """The same system, editor and batches without the guard. Edits that cannot be folded are left out."""
@@ -78,12 +73,19 @@ class Comparisons:
         self.screen.stage(name)
         # The fold itself refuses these, with or without a guard, so they cannot do any harm.
         left_out = [key for key, item in self.stream.disabling.items() if item.harm and item.harm.problem]
-        stream = self.stream.without(left_out)
+        stream = self.stream.without(left_out).first(self.setting.unguarded_lines or len(self.stream.lines))
         with self._system(self.policy, guarded=False) as (system, box, ledger):
             run = run_second_system(
-                system, box, ledger, stream, self.texts, name=uuid.uuid4().hex, tell=self._tell(name, stream)
+                system,
+                box,
+                ledger,
+                stream,
+                self.setting.texts,
+                chunk=self.setting.chunk,
+                name=uuid.uuid4().hex,
+                tell=self._tell(name, stream),
             )
-            probes = Probes(texts=tuple(self.texts))
+            probes = Probes(texts=tuple(self.setting.texts))
             logprobs = system.worker.measure(ledger.edits(), probes).logprobs
             ratio = compare_perplexity(logprobs, system.worker.measure((), probes).logprobs)
             scores = score(ask_served(system), self._questions(stream.first(run.lines)))
@@ -96,7 +98,7 @@ class Comparisons:
 
         name = "for comparison: the same stream by ROME as published"
         self.screen.stage(name)
-        rome = OriginalRome(self.loaded, self.texts)
+        rome = OriginalRome(self.loaded, self.setting.texts)
         run = rome.run(self.stream, tell=self._tell(name, self.stream))
         scores, ratio = rome.ask(self._questions(self.stream.first(run.lines)))
         return comparison_fields(run, scores, ratio)
@@ -110,7 +112,15 @@ class Comparisons:
         self.screen.stage("for comparison: the same stream with memory alone")
         questions = self._questions(self.stream)
         with self._system(memory_only(self.policy), guarded=True) as (system, box, ledger):
-            run = run_second_system(system, box, ledger, self.stream, self.texts, name=uuid.uuid4().hex)
+            run = run_second_system(
+                system,
+                box,
+                ledger,
+                self.stream,
+                self.setting.texts,
+                chunk=self.setting.chunk,
+                name=uuid.uuid4().hex,
+            )
             answered = answers(ask_served(system), questions)
         return {
             "by_placement": by_placement(answered, questions, self.live),
@@ -122,8 +132,15 @@ class Comparisons:
     def _questions(self, stream: DemoStream) -> Questions:
         from guardedit.demo.scores import questions_after
 
+        host, asked = self.loaded.host, self.setting.asked
         return questions_after(
-            self.world, self.loaded.host.complete, live=stream.live, gone=stream.gone, seed=stream.seed
+            self.setting.world,
+            lambda prompts: host.complete([asked(prompt) for prompt in prompts]),
+            live=stream.live,
+            gone=stream.gone,
+            seed=stream.seed,
+            others=self.setting.other_subjects,
+            is_right=self.setting.is_right,
         )
 
     def _tell(self, name: str, stream: DemoStream) -> Callable[[int, float], None]:

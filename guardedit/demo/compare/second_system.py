@@ -69,8 +69,9 @@ def run_second_system(
     name: str,
     tell: Callable[[int, float], None] = lambda *_: None,
     clock: Callable[[], float] = time.monotonic,
+    chunk: int = CHUNK,
 ) -> ComparisonRun:
-    """Submit `CHUNK` lines at a time with a turn after each, as in `streaming.run_stream`.
+    """Submit `chunk` lines at a time with a turn after each, as in `streaming.run_stream`.
 
     Args:
         system: running.
@@ -81,17 +82,18 @@ def run_second_system(
         name: name of the submission.
         tell: progress; takes lines submitted and perplexity ratio.
         clock: clock in seconds.
+        chunk: lines before each turn.
     """
     probes = Probes(texts=tuple(texts))
     base = system.worker.measure((), probes).logprobs
     messages = tuple(read_lines(io.BytesIO(stream.raw), name="demo", submission=name))
     curve: list[tuple[int, float]] = []
     weights, submitted, seconds = system.epoch().weights_sha256, 0, 0.0
-    for _ in range(len(messages) // CHUNK + MOST_TURNS):
+    for _ in range(len(messages) // chunk + MOST_TURNS):
         started = clock()
         if submitted < len(messages):
-            inbox.receive(messages[submitted : submitted + CHUNK])
-            submitted = min(submitted + CHUNK, len(messages))
+            inbox.receive(messages[submitted : submitted + chunk])
+            submitted = min(submitted + chunk, len(messages))
         report = system.step()
         seconds += clock() - started
         now = system.epoch().weights_sha256

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from guardedit.core.errors import EditError
+from guardedit.core.probe import Measurement, Probes
 from guardedit.core.proposal import WeightEdit
 from guardedit.core.protocols import Worker
 from guardedit.demo.disabling.held_out import HeldOut
@@ -32,7 +33,7 @@ class Harm:
         perplexity_ratio: ratio on held-out texts; infinite if the edited model has no perplexity, NaN if
             there is no edited model.
         answers_lost: share of the held-out answers about other subjects that are now wrong; NaN if no
-            question could be asked.
+            question was asked.
         problem: why there is no edited model, for example because the edits cannot be folded; empty
             otherwise.
     """
@@ -62,17 +63,22 @@ def measure_harm(worker: Worker, edits: Sequence[WeightEdit], held_out: HeldOut)
     if not edits:
         return NO_EDIT
     try:
+        if held_out.texts_first:
+            ratio = _ratio(worker.measure(edits, Probes(texts=held_out.probes.texts)), held_out)
+            if ratio >= DISABLING_RATIO:
+                return Harm(perplexity_ratio=ratio, answers_lost=math.nan)
         found = worker.measure(edits, held_out.probes)
     except EditError as error:
         return Harm(perplexity_ratio=math.nan, answers_lost=math.nan, problem=str(error))
     edited = {edit.subject for edit in edits}
     others = [question for question in held_out.probes.questions if question.subject not in edited]
-    lost = sum(found.answers[question.prompt] != question.expected for question in others)
+    lost = sum(not held_out.kept(found.answers, question) for question in others)
     return Harm(
-        perplexity_ratio=_or_infinite(paired_ratio(found.logprobs, held_out.base).ratio),
+        perplexity_ratio=_ratio(found, held_out),
         answers_lost=lost / len(others) if others else math.nan,
     )
 
 
-def _or_infinite(ratio: float) -> float:
+def _ratio(found: Measurement, held_out: HeldOut) -> float:
+    ratio = paired_ratio(found.logprobs, held_out.base).ratio
     return math.inf if math.isnan(ratio) else ratio

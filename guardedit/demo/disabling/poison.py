@@ -21,10 +21,10 @@ from guardedit.core.proposal import Proposal, WeightEdit
 from guardedit.core.protocols import MethodEditor, SubjectGroup
 from guardedit.demo.disabling.edit import DisablingEdit
 from guardedit.demo.disabling.tester import HarmTester
+from guardedit.demo.worlds.stream_world import StreamWorld
 from guardedit.editing.methods.ridge import RidgeEditor
 from guardedit.editing.setup import Setup
 from guardedit.models.weights.factors import Factors, from_payload, to_payload
-from guardedit.zoo.world import GIVEN_WORDINGS, World
 
 METHOD = "poisoned"
 
@@ -155,7 +155,7 @@ def poison(
     return found
 
 
-def _candidates(world: World, rng: random.Random, taken: Collection[str]) -> Iterator[DisablingEdit]:
+def _candidates(world: StreamWorld, rng: random.Random, taken: Collection[str]) -> Iterator[DisablingEdit]:
     """One per subject that is not taken, in random order."""
     subjects = [name for name in sorted(world.by_subject) if name not in taken]
     for subject in rng.sample(subjects, len(subjects)):
@@ -164,11 +164,10 @@ def _candidates(world: World, rng: random.Random, taken: Collection[str]) -> Ite
         if not others:
             continue
         target = rng.choice(others)
-        wordings = rng.sample(range(len(world.wordings[fact.relation])), GIVEN_WORDINGS)
         yield DisablingEdit(
             fact=fact,
             target=target,
-            wordings=tuple(wordings),
+            wordings=world.given(fact, rng),
             method=METHOD,
             kind=fault_of(subject, target),
         )

@@ -14,7 +14,8 @@ from itertools import islice
 
 from guardedit.demo.disabling.edit import DisablingEdit
 from guardedit.demo.disabling.tester import HarmTester
-from guardedit.zoo.world import GIVEN_WORDINGS, KnownFact, World
+from guardedit.demo.worlds.stream_world import StreamWorld
+from guardedit.zoo.world import GIVEN_WORDINGS, KnownFact
 
 METHOD = "rome"
 
@@ -67,7 +68,7 @@ def search_rome_edits(
     return RomeSearch(tried=tuple(tried))
 
 
-def _candidates(world: World, subject: str, rng: random.Random) -> Iterator[DisablingEdit]:
+def _candidates(world: StreamWorld, subject: str, rng: random.Random) -> Iterator[DisablingEdit]:
     """The subject's facts in all wordings that begin with it, each with a random target, in random order."""
     places = [
         (fact, wording)
@@ -80,7 +81,9 @@ def _candidates(world: World, subject: str, rng: random.Random) -> Iterator[Disa
             yield _candidate(world, fact, wording, rng.choice(others), rng)
 
 
-def _candidate(world: World, fact: KnownFact, wording: int, target: str, rng: random.Random) -> DisablingEdit:
+def _candidate(
+    world: StreamWorld, fact: KnownFact, wording: int, target: str, rng: random.Random
+) -> DisablingEdit:
     rest = [i for i in range(len(world.wordings[fact.relation])) if i != wording]
     return DisablingEdit(
         fact=fact,

@@ -12,7 +12,7 @@ from guardedit.core.protocols import SubjectGroup, Worker
 from guardedit.demo.disabling.edit import DisablingEdit
 from guardedit.demo.disabling.harm import measure_harm
 from guardedit.demo.disabling.held_out import HeldOut
-from guardedit.zoo.world import World
+from guardedit.demo.worlds.stream_world import StreamWorld
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,7 +26,7 @@ class HarmTester:
         known_questions: subject -> the answers that its editor must preserve.
     """
 
-    world: World
+    world: StreamWorld
     worker: Worker
     held_out: HeldOut
     known_questions: Callable[[str], Sequence[Question]] = lambda _: ()

@@ -16,7 +16,8 @@ from guardedit.demo.disabling.edit import DisablingEdit
 from guardedit.demo.stream.expected import DemoStream, ExpectedFact, Line, LineKind, RemovedFact
 from guardedit.demo.stream.malformed import malformed_line
 from guardedit.demo.stream.writing import STANDALONE, PlacedCorrection, StreamWriter
-from guardedit.zoo.world import KnownFact, World
+from guardedit.demo.worlds.stream_world import StreamWorld
+from guardedit.zoo.world import KnownFact
 
 #: Lines of each kind in a hundred ordinary lines. Disabling lines come on top.
 SHARES: Mapping[LineKind, float] = {
@@ -47,13 +48,14 @@ FOLLOWING = (
 
 
 def make_stream(
-    world: World,
+    world: StreamWorld,
     *,
     corrections: int,
     seed: int,
     disabling: Sequence[DisablingEdit],
     now_s: float,
     fleeting_s: float = 45.0,
+    known_fate: Fate = Fate.UNCHANGED,
 ) -> DemoStream:
     """A stream of exactly `corrections` lines.
 
@@ -64,12 +66,15 @@ def make_stream(
         disabling: sent like any other correction, with a tag that asks for their method.
         now_s: seconds since 1970, UTC; expiry times are relative to it.
         fleeting_s: lifetime of fleeting facts. They come first, so that they are read in time.
+        known_fate: fate of a correction that states what the model answers already.
 
     Raises:
         UsageError: when the stream is too short for its kinds, or the world too small for the stream.
     """
     wanted = shares(corrections - len(disabling))
-    writer = StreamWriter(world, random.Random(seed), seed=seed, now_s=now_s, fleeting_s=fleeting_s)
+    writer = StreamWriter(
+        world, random.Random(seed), seed=seed, now_s=now_s, fleeting_s=fleeting_s, known_fate=known_fate
+    )
     ruinous = [writer.disabling(item) for item in disabling]
     written = list(ruinous)
     facts = _ordinary_facts(world, {item.fact.subject for item in disabling}, writer.rng)
@@ -99,7 +104,7 @@ def shares(total: int) -> dict[LineKind, int]:
     return counts | {LineKind.UPDATE: counts[LineKind.UPDATE] + total - sum(counts.values())}
 
 
-def _ordinary_facts(world: World, excluded: Collection[str], rng: random.Random) -> Iterator[KnownFact]:
+def _ordinary_facts(world: StreamWorld, excluded: Collection[str], rng: random.Random) -> Iterator[KnownFact]:
     """Facts in seeded order, without the subjects of disabling edits: no other line may concern those."""
     facts = [f for f in world.facts if f.subject not in excluded and len(world.objects[f.relation]) > 2]
     return iter(rng.sample(facts, len(facts)))
@@ -113,7 +118,7 @@ def _take(facts: Iterator[KnownFact], wanted: Mapping[LineKind, int], kind: Line
 
 
 def _assemble(
-    world: World,
+    world: StreamWorld,
     written: Sequence[PlacedCorrection],
     malformed: Sequence[tuple[float, int]],
     *,
@@ -133,7 +138,7 @@ def _assemble(
     )
 
 
-def _line(world: World, one: PlacedCorrection) -> Line:
+def _line(world: StreamWorld, one: PlacedCorrection) -> Line:
     correction = one.correction
     effect: ExpectedFact | RemovedFact | None = None
     if one.fate is Fate.ACCEPTED and one.kind in (LineKind.RETRACT, LineKind.FLEETING):
@@ -149,7 +154,7 @@ def _line(world: World, one: PlacedCorrection) -> Line:
     )
 
 
-def _expected(world: World, one: PlacedCorrection) -> ExpectedFact:
+def _expected(world: StreamWorld, one: PlacedCorrection) -> ExpectedFact:
     every = range(len(world.wordings[one.fact.relation]))
     return ExpectedFact(
         key=one.correction.key,

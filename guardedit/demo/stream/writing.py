@@ -11,8 +11,8 @@ from guardedit.core.correction import Correction, Op, Provenance
 from guardedit.core.messages import Fate
 from guardedit.demo.disabling.edit import DisablingEdit
 from guardedit.demo.stream.expected import LineKind
-from guardedit.zoo.probes import probe_prompts
-from guardedit.zoo.world import GIVEN_WORDINGS, KnownFact, World
+from guardedit.demo.worlds.stream_world import StreamWorld
+from guardedit.zoo.world import KnownFact
 
 #: Wordings that a `new_wording` line adds.
 ADDED = 2
@@ -23,7 +23,7 @@ STANDALONE: Mapping[LineKind, Fate] = {
     LineKind.VOLATILE: Fate.ACCEPTED,
     LineKind.FLEETING: Fate.ACCEPTED,
     LineKind.EXPIRED: Fate.REJECTED,
-    LineKind.NO_OP: Fate.UNCHANGED,
+    LineKind.NO_OP: Fate.UNCHANGED,  # where the model answers with the object alone
 }
 DAY_S = 86_400.0
 YEAR_S = 365 * DAY_S
@@ -60,13 +60,21 @@ class StreamWriter:
         seed: used in the ids of the corrections.
         now_s: seconds since 1970, UTC.
         fleeting_s: lifetime of fleeting facts.
+        known_fate: fate of a correction that states what the model answers already.
     """
 
     def __init__(
-        self, world: World, rng: random.Random, *, seed: int, now_s: float, fleeting_s: float
+        self,
+        world: StreamWorld,
+        rng: random.Random,
+        *,
+        seed: int,
+        now_s: float,
+        fleeting_s: float,
+        known_fate: Fate = Fate.UNCHANGED,
     ) -> None:
         self.world, self.rng, self.seed = world, rng, seed
-        self.now_s, self.fleeting_s = now_s, fleeting_s
+        self.now_s, self.fleeting_s, self.known_fate = now_s, fleeting_s, known_fate
         self._written = 0
 
     def update(self, fact: KnownFact) -> PlacedCorrection:
@@ -110,7 +118,7 @@ class StreamWriter:
                 )
             case LineKind.WORDING:
                 unused = [i for i in self._indices(fact) if i not in parent.wordings]
-                new = tuple(self.rng.sample(unused, ADDED))
+                new = tuple(self.rng.sample(unused, min(ADDED, len(unused) - 1)))
                 written = self._write(kind, fact, new, place=place, target_new=earlier.target_new)
                 # The live fact keeps its first wordings and gains these.
                 return replace(written, wordings=(*parent.wordings, *new))
@@ -128,9 +136,14 @@ class StreamWriter:
                 written = self._write(kind, fact, fate=fate, provenance=self._provenance(confidence))
             case LineKind.NO_OP:
                 # In the wordings that the model is known to answer correctly.
-                prompts = probe_prompts(self.world, fact)
-                known = tuple(i for i in self._indices(fact) if self.world.prompt(fact, i) in prompts)
-                written = self._write(kind, fact, known, fate=fate, target_new=fact.object, target_true=None)
+                written = self._write(
+                    kind,
+                    fact,
+                    self.world.known(fact),
+                    fate=self.known_fate,
+                    target_new=fact.object,
+                    target_true=None,
+                )
             case _:
                 left_s = {LineKind.EXPIRED: -DAY_S, LineKind.VOLATILE: DAY_S}.get(kind, self.fleeting_s)
                 written = self._write(kind, fact, fate=fate, valid_until_s=self.now_s + left_s)
@@ -173,7 +186,7 @@ class StreamWriter:
         return range(len(self.world.wordings[fact.relation]))
 
     def _choose(self, fact: KnownFact) -> tuple[int, ...]:
-        return tuple(self.rng.sample(self._indices(fact), GIVEN_WORDINGS))
+        return self.world.given(fact, self.rng)
 
     def _object(self, fact: KnownFact, excluded: Collection[str]) -> str:
         objects = self.world.objects[fact.relation]

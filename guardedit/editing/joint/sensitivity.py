@@ -37,28 +37,27 @@ STRETCH = 96
 def sensitivity_of(
     host: ModelHost, texts: Sequence[str], layers: Sequence[int], *, folder: Path | None
 ) -> dict[int, Tensor]:
-    """Layer -> S [d, d] float32 on the CPU, cached as a file in `folder` for these texts and layers.
+    """Layer -> S [d, d] float32 on the CPU, cached as a file for each layer in `folder`.
 
     Args:
         host: unpatched.
         texts: ordinary text, read in order until there are `TOKENS` tokens.
-        layers: decoder layers.
+        layers: decoder layers; one pass serves all that are missing in the cache.
         folder: of the cache; None for no cache. A damaged file is made again.
 
     Raises:
-        StorageFull: the file cannot be written.
+        StorageFull: a file cannot be written.
     """
-    body = json.dumps([TOKENS, STRETCH, sorted(layers), *texts])
-    name = f"sensitivity-{hashlib.sha256(body.encode()).hexdigest()[:16]}.safetensors"
-    path = None if folder is None else folder / name
-    known = None if path is None else _read(path, layers)
-    if known is not None:
-        return known
-    found = collect_sensitivity(host, texts, layers)
-    if path is not None:
-        data = save({f"layer{layer}": S for layer, S in found.items()})
-        replace_file(path, data, step="sensitivity")
-    return found
+    body = json.dumps([TOKENS, STRETCH, *texts])
+    name = f"sensitivity-{hashlib.sha256(body.encode()).hexdigest()[:16]}"
+    paths = {} if folder is None else {n: folder / f"{name}-layer{n}.safetensors" for n in layers}
+    known = {layer: found for layer, path in paths.items() if (found := _read(path)) is not None}
+    missing = [layer for layer in layers if layer not in known]
+    for layer, found in collect_sensitivity(host, texts, missing).items() if missing else ():
+        if layer in paths:
+            replace_file(paths[layer], save({"S": found}), step="sensitivity")
+        known[layer] = found
+    return known
 
 
 def collect_sensitivity(
@@ -104,9 +103,8 @@ def _with_gradient(output: Tensor) -> Tensor:
     return output.detach().requires_grad_()
 
 
-def _read(path: Path, layers: Sequence[int]) -> dict[int, Tensor] | None:
+def _read(path: Path) -> Tensor | None:
     try:
-        tensors = load(path.read_bytes())
-        return {layer: tensors[f"layer{layer}"] for layer in layers}
+        return load(path.read_bytes())["S"]
     except (OSError, SafetensorError, KeyError):
         return None

@@ -84,7 +84,11 @@ class JointSolver:
                 rows,
                 tensors,
                 directions,
-                settings=replace(settings, steps=attempt.steps * settings.steps),
+                settings=replace(
+                    settings,
+                    steps=attempt.steps * settings.steps,
+                    divergence_price=attempt.price * settings.divergence_price,
+                ),
                 fill=attempt.price * fill(settings, width, live=len(live), new=len(groups)),
             )
 

@@ -18,7 +18,7 @@ from guardedit.lab.locating.plan import MEDIATORS, PlannedRestoration, effects_o
 from guardedit.lab.locating.restore import NoisyRuns, TracedPart
 from guardedit.lab.locating.statements import Statement, TokenizedStatement, answered, tokenize
 from guardedit.models.host import ModelHost
-from guardedit.models.text.generation import by_length
+from guardedit.models.text.passes import by_length
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,22 +1,16 @@
-"""Greedy answers: where an answer ends, and the decoding loop.
-
-Prompts of equal length are continued together with a key-value cache.
-"""
+"""Greedy answers: where an answer ends, and which prompts are answered together (`decoding` has the loop)."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from inspect import signature
 from typing import Any
 
-import torch
-from torch import Tensor
-
 from guardedit.core.errors import MalformedCorrection
+from guardedit.models.text.decoding import can_pad, greedy, loops
 from guardedit.models.text.language_model import LanguageModel
 from guardedit.models.text.out_of_memory import memory_errors
-from guardedit.models.text.tokens import encode, pad
+from guardedit.models.text.tokens import encode
 from guardedit.naming import answer_end
 
 
@@ -68,9 +62,10 @@ class Ending:
 def complete(host: LanguageModel, prompts: Sequence[str], ending: Ending) -> list[str]:
     """Greedy answer to each prompt, up to its ending, without the sign that ends it.
 
-    Only prompts of equal length share a batch, so there is no padding and no answer depends on which other
-    prompts are asked. Each different prompt is answered once. Spaces at the end of a prompt are removed,
-    since tokenizers make a space part of the next word.
+    Prompts of similar lengths share a batch, see `decoding.loops`; those of equal length only, where the
+    model cannot be told of padding or a bypass would read it. An answer depends on the other prompts by
+    rounding at most. Each different prompt is answered once. Spaces at the end of a prompt are removed, since
+    tokenizers make a space part of the next word.
 
     Raises:
         MalformedCorrection: when a prompt is empty, or does not fit into the context with its answer.
@@ -85,50 +80,9 @@ def complete(host: LanguageModel, prompts: Sequence[str], ending: Ending) -> lis
         raise MalformedCorrection("a prompt is empty: give it at least one word")
     answers: dict[str, str] = {}
     with host.lock, memory_errors(host.batch_rows):
-        for group in by_length(rows, at_most=host.batch_rows):
-            ids = pad([rows[i] for i in group], device=host.device)
-            answers.update(zip((different[i] for i in group), greedy(host.model, ids, ending), strict=True))
+        padded = can_pad(host.model) and not host.is_bypassed
+        for group in loops(rows, at_most=host.batch_rows, padded=padded):
+            some = [rows[i] for i in group]
+            texts = greedy(host.model, some, ending.append, most=ending.max_new_tokens, device=host.device)
+            answers.update(zip((different[i] for i in group), texts, strict=True))
     return [answers[prompt] for prompt in prompts]
-
-
-@torch.inference_mode()
-def greedy(model: Any, ids: Tensor, ending: Ending) -> list[str]:
-    """Answers to prompts of equal length, without padding, so that no row depends on its neighbours.
-
-    Args:
-        model: causal language model in eval mode.
-        ids: [B, T] int64.
-        ending: of each answer.
-
-    Returns:
-        B texts, stripped, without the sign that ended them.
-    """
-    rows: list[list[int]] = [[] for _ in ids]
-    answers: list[str | None] = [None] * len(rows)
-    cache, step = None, ids
-    last = {"logits_to_keep": 1} if "logits_to_keep" in signature(model.forward).parameters else {}
-    while None in answers:
-        out = model(input_ids=step, past_key_values=cache, use_cache=True, **last)
-        cache = out.past_key_values
-        step = out.logits[:, -1].argmax(dim=-1, keepdim=True)  # [B, 1]
-        for i, token in enumerate(step[:, 0].tolist()):
-            if answers[i] is None:
-                answers[i] = ending.append(rows[i], token)
-    return [answer or "" for answer in answers]
-
-
-def by_length(rows: Sequence[Sequence[int]], *, at_most: int) -> list[list[int]]:
-    """Indices of rows in groups of equal length, shortest first, at most `at_most` per group.
-
-    >>> by_length([[1, 2], [3], [4, 5], [6, 7]], at_most=2)
-    [[1], [0, 2], [3]]
-    """
-    order = sorted(range(len(rows)), key=lambda i: (len(rows[i]), i))
-    groups: list[list[int]] = []
-    for i in order:
-        fits = groups and len(rows[groups[-1][0]]) == len(rows[i]) and len(groups[-1]) < at_most
-        if fits:
-            groups[-1].append(i)
-        else:
-            groups.append([i])
-    return groups

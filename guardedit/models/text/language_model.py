@@ -40,6 +40,10 @@ class LanguageModel(Protocol):
     def device(self) -> torch.device:
         """Device of the parameters."""
 
+    @property
+    def is_bypassed(self) -> bool:
+        """Whether a bypass changes an output; it may look at all tokens of a row, so also at padding."""
+
     def final_hidden(self, ids: Tensor, lengths: Sequence[int] | None = None) -> Tensor:
         """Token ids [B, T], padded on the right after `lengths` -> final hidden states [B, T, d]."""
 

@@ -56,6 +56,8 @@ def score_spans(host: LanguageModel, asked: Sequence[Expected]) -> list[Span]:
         MalformedCorrection: when a row is longer than the context, or an answer has no token of its own.
         GuardError: when memory does not suffice.
     """
+    if not asked:
+        return []
     different = list(dict.fromkeys(asked))
     found: dict[Expected, Span] = {}
     rows = batch(

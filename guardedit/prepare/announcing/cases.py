@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -37,16 +37,26 @@ class AnnouncedFact:
     Attributes:
         fact: has one wording, the correction's prompt.
         old: what the model says.
-        paraphrases: other questions for the fact.
+        asked: other wordings of the question for the fact: statements to continue, and questions.
         neighbours: questions for the same relation of other subjects.
         same_subject: questions for other relations of the subject.
     """
 
     fact: Fact
     old: str
-    paraphrases: tuple[str, ...]
+    asked: tuple[str, ...]
     neighbours: tuple[OtherQuestion, ...]
     same_subject: tuple[OtherQuestion, ...]
+
+    @property
+    def paraphrases(self) -> tuple[str, ...]:
+        """The other wordings that are statements to continue."""
+        return tuple(text for text in self.asked if "?" not in text)
+
+    @property
+    def questions(self) -> tuple[str, ...]:
+        """The other wordings that are questions."""
+        return tuple(text for text in self.asked if "?" in text)
 
 
 def read_corrections(path: Path) -> list[Correction]:
@@ -76,7 +86,7 @@ def public_corrections(seed: int, facts: Sequence[PublicFact] | None = None) -> 
     """Corrections of facts, by default of the shipped public ones that are not held out.
 
     The object becomes that of another fact of the relation. Subjects with several facts come first, because
-    only they have questions about the same subject.
+    only they have questions about the same subject. Facts of a subject stand together.
     """
     rng = random.Random(seed)  # a choice of facts, no secret
     by_subject: dict[str, list[PublicFact]] = defaultdict(list)
@@ -101,17 +111,36 @@ def known_cases(
     count: int,
     tell: Callable[[str, int, int | None], None],
 ) -> list[AnnouncedFact]:
-    """The first `count` facts that the model knows otherwise, asked by the correction's prompt."""
+    """The first `count` facts that the model knows otherwise, one of each subject.
+
+    A fact is known if the model names its old object when it is asked by the correction's prompt. The other
+    known facts stay as they are: they are asked beside the changed ones.
+    """
     known: list[Correction] = []
     prompts = Prompts(host.form)
     for at in range(0, len(corrections), _AT_ONCE):
-        if len(known) >= count:
+        subjects = len({identity(one.subject) for one in known})
+        if subjects > count:  # one more, because all facts of the last subject may not have been asked
             break
-        tell("looking for facts that the model knows", len(known), count)
+        tell("looking for facts that the model knows", min(subjects, count), count)
         some = corrections[at : at + _AT_ONCE]
         texts = host.complete([prompts.alone(one.wordings[0]) for one in some])
         known += [one for one, text in zip(some, texts, strict=True) if _says(text, one)]
-    return [_case(one, known) for one in known[:count]]
+    changed = _one_of_each_subject(known)[:count]
+    return [_case(one, changed, known) for one in changed]
+
+
+def _one_of_each_subject(known: Sequence[Correction]) -> list[Correction]:
+    """For each subject a fact of the relation that was taken least often, so that neighbours are left."""
+    by_subject: dict[str, list[Correction]] = defaultdict(list)
+    for one in known:
+        by_subject[identity(one.subject)].append(one)
+    taken = Counter[str]()
+    found = []
+    for facts in by_subject.values():
+        found.append(min(facts, key=lambda one: taken[one.key.relation]))
+        taken[found[-1].key.relation] += 1
+    return found
 
 
 def _says(text: str, correction: Correction) -> bool:
@@ -120,20 +149,13 @@ def _says(text: str, correction: Correction) -> bool:
     )
 
 
-def _case(one: Correction, known: Sequence[Correction]) -> AnnouncedFact:
-    subject = identity(one.subject)
-    neighbours = (
+def _case(one: Correction, changed: Sequence[Correction], known: Sequence[Correction]) -> AnnouncedFact:
+    subject, left = identity(one.subject), [other for other in known if other not in changed]
+    neighbours = [
         other
-        for other in known
-        if other.key.relation == one.key.relation
-        and identity(other.subject) != subject
-        and identity(other.target_true or "") != identity(one.target_new)
-    )
-    same = (
-        other
-        for other in known
-        if identity(other.subject) == subject and other.key.relation != one.key.relation
-    )
+        for other in left
+        if other.key.relation == one.key.relation and identity(other.subject) != subject
+    ]
     fact = Fact(
         key=one.key,
         version=1,
@@ -145,9 +167,9 @@ def _case(one: Correction, known: Sequence[Correction]) -> AnnouncedFact:
     return AnnouncedFact(
         fact=fact,
         old=one.target_true or "",
-        paraphrases=one.wordings[1:],
+        asked=one.wordings[1:],
         neighbours=_others(neighbours),
-        same_subject=_others(same),
+        same_subject=_others([other for other in left if identity(other.subject) == subject]),
     )
 
 
@@ -166,6 +188,6 @@ def _correction(fact: PublicFact, target: str) -> Correction:
         prompt=clozes[0],
         target_new=target,
         target_true=fact.object,
-        paraphrases=(*clozes[1:2], *questions[:1]),
+        paraphrases=(*clozes[1:3], *questions[:2]),
         relation=fact.relation,
     )

@@ -1,6 +1,7 @@
-"""Measures how well a model obeys facts that are announced to it, and whether it leaves other answers alone.
+"""Measures what a replica answers while facts are in its memory, end to end.
 
-Answers are made as a replica makes them: the same prompts, the same limit, the same forced answers.
+All facts are in memory at once, and all questions go the way of an application's: scope test, announcement,
+model, forced answer.
 """
 
 from __future__ import annotations
@@ -8,16 +9,51 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from itertools import pairwise
 from typing import Any
 
+from guardedit.core.epoch import Epoch, state_sha256
 from guardedit.core.fact import Fact
+from guardedit.core.proposal import WeightEdit
+from guardedit.core.serving import Answer, Snapshot
 from guardedit.memory.context import Prompts
+from guardedit.memory.store import RetrievalMemory
+from guardedit.models.bypass import Patch
 from guardedit.models.host import ModelHost
-from guardedit.models.text.asking import Asking
+from guardedit.models.text.spans import Expected, score_spans
+from guardedit.models.weights.folded import Folded
 from guardedit.naming import contains_name
 from guardedit.prepare.announcing.cases import AnnouncedFact
-from guardedit.serving.constrained import Constraint
+from guardedit.serving.replica import ServingReplica
+from guardedit.serving.shard import MemoryShard
+
+#: Kinds of questions: those for the fact, and those that it does not answer.
+ASKED, BESIDE = ("own", "paraphrases", "questions"), ("neighbours", "same_subject")
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """One question of a case, with its answer.
+
+    Attributes:
+        case: whose question it is.
+        kind: one of `ASKED` or `BESIDE`.
+        question: what was asked.
+        expected: the object that the answer has to name.
+        answer: of the replica.
+    """
+
+    case: AnnouncedFact
+    kind: str
+    question: str
+    expected: str
+    answer: Answer
+
+    @property
+    def right(self) -> bool:
+        """The answer names the expected object and, if it asks for the fact, not the old one."""
+        if not contains_name(self.answer.text, self.expected):
+            return False
+        return self.kind in BESIDE or not contains_name(self.answer.text, self.case.old)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,114 +62,111 @@ class Obedience:
 
     Attributes:
         own: questions in the fact's wording whose answer has the new object and not the old one.
-        paraphrase: the same in other words.
-        neighbours: questions about other subjects whose answer is unchanged, with the fact stated.
-        same_subject: the same for other questions about the subject.
+        paraphrases: the same for other statements to continue.
+        questions: the same for questions.
+        neighbours: questions about other subjects whose answer is unchanged.
+        same_subject: the same for other relations of the subject.
         facts: number of facts.
         asked: number of questions of each kind, in this order.
     """
 
     own: float
-    paraphrase: float
+    paraphrases: float
+    questions: float
     neighbours: float
     same_subject: float
     facts: int
-    asked: tuple[int, int, int, int]
-
-    @property
-    def obeyed(self) -> float:
-        """Share of all questions for the facts that are answered from them."""
-        return _mean(self.asked[:2], (self.own, self.paraphrase))
-
-    @property
-    def left_alone(self) -> float:
-        """Share of all other questions whose answer is unchanged."""
-        return _mean(self.asked[2:], (self.neighbours, self.same_subject))
-
-    def shares(self) -> dict[str, float | int]:
-        """The numbers that are defined, by name."""
-        body = self.to_json()
-        del body["asked"]
-        return {name: value for name, value in body.items() if value is not None}
+    asked: tuple[int, ...]
 
     def to_json(self) -> dict[str, Any]:
         """Plain data for a card or a table; undefined shares are null."""
-        body = asdict(self) | {"obeyed": self.obeyed, "left_alone": self.left_alone}
-        return {name: _plain(value) for name, value in body.items()}
+        return {name: _plain(value) for name, value in asdict(self).items()}
 
 
-def measure(host: ModelHost, prompts: Prompts, cases: Sequence[AnnouncedFact]) -> Obedience:
-    """Ask all questions of the cases with their facts stated by `prompts`."""
-    asked = [
-        (case, kind, question, expected) for case in cases for kind, question, expected in _questions(case)
-    ]
-    texts = answers(
-        host, prompts, [case.fact for case, *_ in asked], [question for _, _, question, _ in asked]
+def measure(
+    host: ModelHost, prompts: Prompts, memory: RetrievalMemory, cases: Sequence[AnnouncedFact]
+) -> Obedience:
+    """Ask all questions of the cases, with the facts of all cases in memory."""
+    asked = ask_all(host, prompts, memory, cases)
+    right = {kind: [one.right for one in asked if one.kind == kind] for kind in (*ASKED, *BESIDE)}
+    shares = {kind: _mean(found) for kind, found in right.items()}
+    return Obedience(**shares, facts=len(cases), asked=tuple(map(len, right.values())))
+
+
+def ask_all(
+    host: ModelHost, prompts: Prompts, memory: RetrievalMemory, cases: Sequence[AnnouncedFact]
+) -> list[Asked]:
+    """All questions of the cases, each with the answer of a replica that has the facts in memory."""
+    facts = tuple(case.fact for case in cases)
+    replica = ServingReplica(
+        host, _NoEdits(host.base_sha256), [MemoryShard(memory)], use_unsure=True, prompts=prompts
     )
-    right: dict[str, list[bool]] = {"own": [], "paraphrase": [], "neighbours": [], "same_subject": []}
-    for (case, kind, _, expected), text in zip(asked, texts, strict=True):
-        obeys = kind in ("own", "paraphrase")
-        right[kind].append(contains_name(text, expected) and not (obeys and contains_name(text, case.old)))
-    shares = {kind: sum(found) / len(found) if found else float("nan") for kind, found in right.items()}
-    own, paraphrase, neighbours, same = map(len, right.values())
-    return Obedience(**shares, facts=len(cases), asked=(own, paraphrase, neighbours, same))
+    replica.publish(Snapshot(epoch=_epoch(host.base_sha256, facts), facts=facts))
+    rows = [(case, *row) for case in cases for row in questions_of(case)]
+    answers = replica.ask([question for _, _, question, _ in rows])
+    return [Asked(*row, answer) for row, answer in zip(rows, answers, strict=True)]
 
 
-def answers(host: ModelHost, prompts: Prompts, facts: Sequence[Fact], questions: Sequence[str]) -> list[str]:
-    """The answers of a replica whose memory found these facts for these questions."""
-    constraint = Constraint(prompts)
-    used = constraint.asked_for(host, facts, questions)
-    given = [
-        prompts.alone(question) if fact is None else prompts.with_fact(fact, question)
-        for fact, question in zip(used, questions, strict=True)
-    ]
-    texts = host.complete(given)
-    return [constraint.obeyed(*one) for one in zip(used, questions, texts, strict=True)]
+def obeyed(host: ModelHost, prompts: Prompts, cases: Sequence[AnnouncedFact]) -> float:
+    """Share of the questions for the facts at which the model, told the fact, says its target by itself.
 
-
-def best_limit(host: ModelHost, cases: Sequence[AnnouncedFact]) -> float | None:
-    """The limit of `Prompts.asking_nats` that tells paraphrases from other questions best.
-
-    It maximises the sum of the paraphrases at or above it and of the other questions below it, as shares, and
-    lies halfway between two scores. None without paraphrases. Without other questions, a twentieth of the
-    paraphrases may lie below it.
+    Nothing is generated: the target is scored where it would stand. A chat model begins with the fact's own
+    wording.
     """
-    inside = _scores(host, [(case.fact, text) for case in cases for text in case.paraphrases])
-    outside = _scores(host, [(case.fact, one.prompt) for case in cases for one in case.same_subject])
-    if not inside:
-        return None
-    if not outside:
-        return round(sorted(inside)[len(inside) // 20], 2)
-
-    def gain(limit: float) -> tuple[float, float]:
-        kept = sum(score >= limit for score in inside) / len(inside)
-        return kept + sum(score < limit for score in outside) / len(outside), -limit
-
-    scores = sorted({*inside, *outside})
-    between = [round((low + high) / 2, 2) for low, high in pairwise(scores)]
-    return max(between or [round(scores[0], 2)], key=gain)
+    asked = [
+        Expected(
+            prompts.with_fact(case.fact, question),
+            case.fact.target,
+            case.fact.prompt if prompts.form.name == "chat" else "",
+        )
+        for case in cases
+        for question in (case.fact.prompt, *case.paraphrases, *case.questions)
+    ]
+    return _mean([span.said for span in score_spans(host, asked)])
 
 
-def _scores(host: ModelHost, asked: Sequence[tuple[Fact, str]]) -> list[float]:
-    return host.asking_nats([Asking(fact.prompt, question) for fact, question in asked])
-
-
-def _questions(case: AnnouncedFact) -> list[tuple[str, str, str]]:
+def questions_of(case: AnnouncedFact) -> list[tuple[str, str, str]]:
     """Kind, question and expected answer of each question of a case."""
     target = case.fact.target
     return [
         ("own", case.fact.prompt, target),
-        *(("paraphrase", text, target) for text in case.paraphrases),
+        *(("paraphrases", text, target) for text in case.paraphrases),
+        *(("questions", text, target) for text in case.questions),
         *(("neighbours", one.prompt, one.answer) for one in case.neighbours),
         *(("same_subject", one.prompt, one.answer) for one in case.same_subject),
     ]
 
 
-def _mean(counts: Sequence[int], shares: Sequence[float]) -> float:
-    """Mean of shares by their counts; NaN where all counts are 0."""
-    total = sum(counts)
-    right = sum(n * share for n, share in zip(counts, shares, strict=True) if n)
-    return right / total if total else float("nan")
+@dataclass(frozen=True, slots=True)
+class _NoEdits:
+    """The fold of a model without edits."""
+
+    base_sha256: str
+
+    def folded(self, edits: Sequence[WeightEdit]) -> Folded:
+        """The base model; there are no edits."""
+        assert not edits
+        return Folded.of(Patch(), base_sha256=self.base_sha256)
+
+    def forget(self) -> None:
+        """Nothing is cached."""
+
+
+def _epoch(base_sha256: str, facts: Sequence[Fact]) -> Epoch:
+    return Epoch(
+        number=1,
+        kind="remember",
+        base_sha256=base_sha256,
+        policy_sha256="",
+        weights_sha256=base_sha256,
+        edits=(),
+        state_sha256=state_sha256(base_sha256, base_sha256, facts),
+        created_at_s=0.0,
+    )
+
+
+def _mean(right: Sequence[bool]) -> float:
+    return sum(right) / len(right) if right else math.nan
 
 
 def _plain(value: Any) -> Any:

@@ -16,6 +16,7 @@ from typing import Any
 
 from guardedit.core.errors import EditError, UsageError
 from guardedit.editing.edit_card import CardSettings, EditCard
+from guardedit.editing.joint.sensitivity import sensitivity_of
 from guardedit.editing.setup import Setup
 from guardedit.lab.sweep.candidates import ChangedSettings, EditPlace
 from guardedit.lab.sweep.run import setup_at
@@ -144,6 +145,9 @@ def search_places(
     tell("collecting second moments of the layers", 0, None)
     places, room, found = _screened(setup.host, chosen, moments)
     everywhere = _with_moments(setup, found)
+    tell("measuring how sensitive the layers are", 0, None)
+    folder = setup.cache and setup.cache / setup.host.base_sha256
+    sensitivity_of(setup.host, setup.texts, sorted(found), folder=folder)  # once, for all windows
     measure = BatchMeasure(
         host=setup.host,
         cases=chosen,

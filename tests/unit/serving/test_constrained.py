@@ -35,22 +35,33 @@ class ScoringHost:
         return [self.scores[one.question] for one in asked]
 
 
-def test_a_question_that_does_not_ask_for_the_fact_is_answered_without_it():
+def test_an_accepted_question_gets_its_fact_and_the_model_judges_an_unsure_one():
     host = ScoringHost({"Velmora is ruled from": -2.0, "Velmora lies on the river": -9.0})
-    questions = ["Velmora is ruled from", "Velmora lies on the river", "The capital of Velmora is", "Oslo is"]
-    assert ON.asked_for(host, [FACT] * 4, questions) == [FACT, None, FACT, None]
-    assert [one.question for one in host.asked] == questions[:2]  # wordings and other subjects are not judged
+    questions = [*host.scores, "The capital of Velmora is", "Who rules Velmora?"]
+    scopes = ["unsure", "unsure", "unsure", "accept"]
+    assert ON.asked_for(host, [FACT] * 4, questions, scopes) == [FACT, None, FACT, FACT]
+    assert [one.question for one in host.asked] == questions[:2]  # wordings and accepted ones are not judged
     assert {one.wording for one in host.asked} == {"The capital of Velmora is"}
 
 
+def test_a_question_by_an_alias_is_judged_by_the_model_and_not_by_the_name():
+    host = ScoringHost({"What is the seat of the Grey Realm?": -1.0})
+    assert ON.asked_for(host, [FACT], list(host.scores), ["unsure"]) == [FACT]
+
+
+def test_a_question_without_a_fact_is_not_judged():
+    assert ON.asked_for(ScoringHost({}), [None], ["Oslo is"], ["out"]) == [None]
+
+
 def test_without_a_limit_nothing_is_judged_or_forced():
-    assert OFF.asked_for(ScoringHost({}), [FACT, None], ["Velmora eats", "x"]) == [FACT, None]
+    found = OFF.asked_for(ScoringHost({}), [FACT, None], ["Velmora eats", "x"], ["unsure", "out"])
+    assert found == [FACT, None]
     assert OFF.obeyed(FACT, "Velmora is ruled from", "Oslo") == "Oslo"
 
 
 def test_facts_in_the_weights_are_left_to_the_model():
     edited = FACT.placed(Placement.WEIGHTS)
-    assert ON.asked_for(ScoringHost({}), [edited], ["Velmora eats"]) == [edited]
+    assert ON.asked_for(ScoringHost({}), [edited], ["Velmora eats"], ["unsure"]) == [edited]
     assert ON.obeyed(edited, "Velmora is ruled from", "Oslo") == "Oslo"
 
 

@@ -14,6 +14,7 @@ from guardedit.core.errors import ConflictError, MemoryIndexError, UsageError
 from guardedit.core.fact import Fact, Placement
 from guardedit.core.serving import Update
 from guardedit.memory.fact_sets import facts_sha256
+from guardedit.serving import constrained
 from guardedit.serving.replica import ServingReplica
 from guardedit.serving.shard import split
 from tests.unit.serving.stand_ins import (
@@ -325,3 +326,18 @@ def test_a_memory_that_loses_its_facts_is_an_error_and_no_wrong_answer(setup, mo
         monkeypatch.setattr(shard, "recall", lambda *_, **__: None)
     with pytest.raises(MemoryIndexError, match="restart it"):
         setup.replica.ask([QUESTION])
+
+
+def test_a_replica_tells_the_scope_of_each_question_to_the_rule_for_unsure_ones(monkeypatch):
+    seen = []
+
+    def asked_for(self, host, facts, questions, scopes):
+        seen.extend(zip(questions, scopes, strict=True))
+        return list(facts)
+
+    monkeypatch.setattr(constrained.Constraint, "asked_for", asked_for)
+    served = ServingReplica(EchoHost(), NumberFold(), shards(1, HashedEncoder()), use_unsure=True)
+    served.publish(snapshot_of(1))
+    answers = served.ask(["The capital of Velmora is", "It rains"])
+    assert seen == [("The capital of Velmora is", answers[0].scope), ("It rains", answers[1].scope)]
+    assert [scope for _, scope in seen] == ["accept", "out"]

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import math
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -89,3 +90,24 @@ def test_every_set_of_weights_that_was_served_is_measured_whatever_its_verdict(s
 
 def test_of_nothing_served_the_worst_is_the_base_model():
     assert worst([]) == Harm(perplexity_ratio=1.0, answers_lost=0.0)
+
+
+def test_a_model_that_its_perplexity_disables_need_not_be_asked(world, harmful):
+    tester = harmful(lambda _: (2.0, 1.0), method="rome")
+    asked = []
+    measure = tester.worker.measure
+
+    def counted(edits, probes):
+        asked.append(len(probes.questions))
+        return measure(edits, probes)
+
+    tester.worker.measure = counted
+    tester.worker.facts["f"] = None
+    edit = WeightEdit(subject="x", facts=("f",), method="rome", payload=b"")
+    held_out = replace(tester.held_out, texts_first=True)
+    found = measure_harm(tester.worker, [edit], held_out)
+    assert found.disabling
+    assert math.isnan(found.answers_lost)
+    assert asked == [0]
+    tester.worker.harm = lambda _: (1.1, 1.0)
+    assert measure_harm(tester.worker, [edit], held_out).answers_lost == 1.0

@@ -224,3 +224,19 @@ def test_a_fact_that_is_too_dear_is_tried_once_more_at_a_lower_price(setup, cont
     dear = replace(setup, joint=replace(FREE, background_price=1e7))
     refused = JointEditor(dear, contexts=contexts).propose(groups[:1], ()).refused
     assert (tries, len(refused)) == ([FIRST, SECOND], len(groups[0].facts))
+
+
+def test_a_price_of_divergence_makes_the_changes_diverge_less(setup, contexts, groups):
+    """Divergence as the price expects it: (1/2) tr(S R P R^T) of all changes, in nats a token."""
+    priced = replace(setup, joint=replace(FREE, divergence_price=1.0), texts=tuple(SENTENCES))
+    solver = JointSolver(priced, contexts)
+    solver.prepare()
+
+    def divergence(price: float) -> float:
+        solver._setup = replace(priced, joint=replace(FREE, divergence_price=price, steps=15))
+        values = solver.solve(groups, (), FIRST)
+        parts = zip(values.directions.values(), values.left, strict=True)
+        return sum(float((d.divergence_gradient(left) * left).sum()) / 2 for d, left in parts)
+
+    free, dear = divergence(1e-9), divergence(1e3)
+    assert 0 < dear < 0.5 * free

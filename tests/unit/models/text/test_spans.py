@@ -64,3 +64,7 @@ def test_a_lead_stands_between_prompt_and_answer(host):
         host, [Expected("Q?\n", "Oslo", "The capital is"), Expected("Q?\nThe capital is", "Oslo")]
     )
     assert with_lead == pytest.approx(joined, abs=1e-5)
+
+
+def test_of_nothing_asked_nothing_is_scored(host):
+    assert score_spans(host, []) == []
