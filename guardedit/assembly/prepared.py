@@ -33,8 +33,8 @@ def require_prepared(settings: Settings, policy: Policy) -> None:
 
 def missing_parts(settings: Settings, policy: Policy) -> list[str]:
     """What the policy needs and the model's folder lacks, a few words each; empty if nothing is missing."""
-    if not policy.writes_weights:
-        return []
+    if not policy.writes_weights or not (model_folder(settings) / "config.json").is_file():
+        return []  # loading says that it is no model folder
     missing = []
     cards = settings.home / EDIT_CARDS
     has_card = (model_folder(settings) / EDIT_CARD).is_file() or any(cards.glob("*.json"))

@@ -12,6 +12,7 @@ import json
 import shutil
 import sqlite3
 import tempfile
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from urllib.parse import quote
@@ -180,7 +181,7 @@ def _prepare(connection: sqlite3.Connection, path: Path) -> None:
     """Set the connection up for durable writing, and create the tables where there are none."""
     connection.execute("PRAGMA synchronous = FULL")
     connection.execute("PRAGMA foreign_keys = ON")
-    connection.execute("PRAGMA journal_mode = WAL")
+    _use_wal(connection)
     if format_of(connection) == 0:
         failpoint("ledger.schema.before")
         connection.executescript(f"BEGIN IMMEDIATE; {schema()} PRAGMA user_version = {FORMAT};")
@@ -188,6 +189,24 @@ def _prepare(connection: sqlite3.Connection, path: Path) -> None:
         connection.execute("COMMIT")
         failpoint("ledger.schema.after")
     _check_format(connection, path)
+
+
+def _use_wal(connection: sqlite3.Connection) -> None:
+    """Switch to the write-ahead log.
+
+    SQLite does not wait here as it does elsewhere: when several processes open a new ledger at once, the
+    switch of one fails at once while another has the file.
+    """
+    ends_s = time.monotonic() + BUSY_S
+    while True:
+        try:
+            connection.execute("PRAGMA journal_mode = WAL")
+        except sqlite3.OperationalError:
+            if time.monotonic() >= ends_s:
+                raise
+            time.sleep(0.05)
+        else:
+            return
 
 
 def _check_format(connection: sqlite3.Connection, path: Path) -> None:

@@ -89,8 +89,11 @@ def test_complete_answers_leave_the_batch(monkeypatch):
         row.append(token)
         return str(row) if len(row) >= limit[place] else None
 
-    plain = greedy(host.model, rows, lambda row, token: row.append(token) or None if len(row) < 7 else str(row),
-                   most=8, device="cpu")  # fmt: skip
+    def seven(row: list[int], token: int) -> str | None:
+        row.append(token)
+        return str(row) if len(row) >= 7 else None
+
+    plain = greedy(host.model, rows, seven, most=8, device="cpu")
     monkeypatch.setattr(host.model, "forward", recorded.__get__(host.model))
     assert all(text.startswith("[") for text in plain)
     greedy(host.model, rows, append, most=8, device="cpu")
