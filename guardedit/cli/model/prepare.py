@@ -88,7 +88,11 @@ def prepare(
         "files": [{"file": one.file, "made": one.made, "seconds": round(one.seconds, 1)} for one in results],
         "seconds": time.perf_counter() - started,
     }
-    show.line(fields, output, f"{path.read_text(encoding='utf-8')}\n{path}: {fields['seconds']:.0f} s")
+    if output is Output.JSON:
+        show.record(fields, output)
+    else:
+        show.page(path.read_text(encoding="utf-8"))
+        show.page(f"{path}: {fields['seconds']:.0f} s")
 
 
 def seconds_in(text: str) -> float:
