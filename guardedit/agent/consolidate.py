@@ -36,7 +36,8 @@ class Consolidate:
     def step(self) -> StepReport:
         """Watch, promote, watch the new epoch, repair. If the policy writes no weights: only repair.
 
-        Edits that an earlier policy has made stay served then, and facts that wait for the weights wait on.
+        Edits that an earlier policy has made stay served then. They are not watched for drift: there may be
+        no probes. Facts that wait for the weights wait on.
         """
         if not self.parts.limits.weights:
             self.repair()

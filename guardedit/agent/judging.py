@@ -20,6 +20,8 @@ from guardedit.core.verdict import Gate, Outcome, Verdict, combine
 
 #: Gates that measure budgets shared by all edits; when one is used up, the layer is full.
 BUDGETS = frozenset({"perplexity_ratio_to_base", "other_subject_to_base"})
+#: Gates on questions that are samples.
+_OF_SAMPLES = frozenset({"other_subject", "other_subject_to_base", "earlier", "remembered"})
 #: Gates that do not decide about a removal, because the edits that stay have used up their limit.
 _NOT_FOR_REMOVALS = BUDGETS | {"remembered"}
 _OWN = frozenset({QuestionKind.RELIABILITY, QuestionKind.PARAPHRASE})
@@ -91,9 +93,17 @@ def measure_trial(
     )
 
 
-def judge_candidate(parts: Parts, setup: TrialSetup, edits: Sequence[WeightEdit]) -> Judgement:
-    """The verdict on `edits` together with the staying edits."""
-    return _judge(parts, setup, edits)
+def judge_candidate(
+    parts: Parts, setup: TrialSetup, edits: Sequence[WeightEdit], *, in_full: bool = False
+) -> Judgement:
+    """The verdict on `edits` together with the staying edits; `in_full` also asks what cannot save them."""
+    return _judge(parts, setup, edits, in_full=in_full)
+
+
+def shows_budgets(verdict: Verdict) -> bool:
+    """Whether a verdict tells if a budget is used up; an early rejection leaves out the samples for it."""
+    used_up = not BUDGETS.isdisjoint(gate.name for gate in failing(verdict))
+    return used_up or verdict.outcome is not Outcome.REJECT or verdict.measured.keys() >= BUDGETS
 
 
 def judge_alone(parts: Parts, setup: TrialSetup, edit: WeightEdit) -> Judgement:
@@ -108,7 +118,7 @@ def judge_removal(parts: Parts, setup: TrialSetup) -> Judgement:
     that the staying edits have used up, and those that the serving epoch fails on the same probes, unless
     they name facts.
     """
-    return _judge(parts, setup, (), removal=True)
+    return _judge(parts, setup, (), removal=True, in_full=True)
 
 
 def failing(verdict: Verdict) -> list[Gate]:
@@ -117,18 +127,19 @@ def failing(verdict: Verdict) -> list[Gate]:
 
 
 def _judge(
-    parts: Parts, setup: TrialSetup, edits: Sequence[WeightEdit], *, removal: bool = False
+    parts: Parts,
+    setup: TrialSetup,
+    edits: Sequence[WeightEdit],
+    *,
+    removal: bool = False,
+    in_full: bool = False,
 ) -> Judgement:
     batch = [setup.facts[fact] for edit in edits for fact in edit.facts]
     probes = parts.guard.probes_for(batch, setup.live, seed=setup.seed, effort=setup.effort)
     started = parts.clock()
     candidate = [*setup.staying, *edits]
     parts.observe(Event(kind="stage", fields={"name": "trying", "subjects": len(edits)}))
-    first = _of_kinds(probes, _ASKED_IN_FULL)
-    asked = first if first.questions and len(first.questions) < len(probes.questions) else probes
-    verdict, of_serving = _verdicts(parts, asked, candidate=candidate, serving=setup.serving)
-    if asked is not probes and (removal or verdict.outcome is not Outcome.REJECT):
-        verdict, of_serving = _verdicts(parts, probes, candidate=candidate, serving=setup.serving)
+    verdict, of_serving = _verdicts_in_turn(parts, setup, probes, candidate, in_full=in_full)
     if removal:
         verdict = _excused(verdict, _NOT_FOR_REMOVALS | _unnamed_failures(of_serving))
     seconds = parts.clock() - started
@@ -140,6 +151,23 @@ def _judge(
         parts.ledger.note("trial", note)
     unmeasurable = of_serving if of_serving.outcome is Outcome.ERROR else None
     return Judgement(verdict=verdict, unmeasurable=unmeasurable)
+
+
+def _verdicts_in_turn(
+    parts: Parts,
+    setup: TrialSetup,
+    probes: Probes,
+    candidate: Sequence[WeightEdit],
+    *,
+    in_full: bool,
+) -> tuple[Verdict, Verdict]:
+    """`_verdicts` on the questions that are all asked, and unless these reject, on all questions."""
+    first = _of_kinds(probes, _ASKED_IN_FULL)
+    if not in_full and first.questions and len(first.questions) < len(probes.questions):
+        found = _verdicts(parts, first, candidate=candidate, serving=setup.serving)
+        if found[0].outcome is Outcome.REJECT:
+            return _asked_only(found[0]), found[1]
+    return _verdicts(parts, probes, candidate=candidate, serving=setup.serving)
 
 
 def _verdicts(
@@ -162,6 +190,13 @@ def _verdicts(
 def _of_kinds(probes: Probes, kinds: Collection[QuestionKind]) -> Probes:
     """The probes with the questions of these kinds only."""
     return replace(probes, questions=tuple(q for q in probes.questions if q.kind in kinds))
+
+
+def _asked_only(verdict: Verdict) -> Verdict:
+    """The verdict without the gates on samples, of which nothing was asked."""
+    gates = tuple(gate for gate in verdict.gates if gate.name not in _OF_SAMPLES)
+    measured = {name: value for name, value in verdict.measured.items() if name not in _OF_SAMPLES}
+    return replace(combine(gates, probe_sha256=verdict.probe_sha256), measured=measured)
 
 
 def _unnamed_failures(verdict: Verdict) -> set[str]:

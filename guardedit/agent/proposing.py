@@ -136,8 +136,8 @@ def _proposed(
             return _refused(groups, str(error) if known else f"{method}: {type(error).__name__}: {error}")
         return _merged(_proposed(parts, method, [group], live) for group in groups)
     edits = {edit.subject: edit for edit in proposal.edits}
-    _store(parts, groups, live, edits)
     _report(parts, method, groups, proposal)
+    _store(parts, groups, live, edits)
     return Proposed(edits, dict(proposal.refused))
 
 

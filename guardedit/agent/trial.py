@@ -27,6 +27,7 @@ from guardedit.agent.judging import (
     judge_alone,
     judge_candidate,
     judge_removal,
+    shows_budgets,
 )
 from guardedit.agent.kept import FULL, HARM, UNDECIDED, Kept
 from guardedit.agent.parts import Bisected, Parts
@@ -135,12 +136,12 @@ class _Search:
             if edit is not None and edit.digest != edits[subject].digest:
                 remade[subject] = edit
             elif edit is not None:
-                self._no_room(edit, verdict, beside=found.accepted)
+                self._no_room(edit, verdict, beside=[edits[other] for other in found.accepted])
         if remade:
             edits = {subject: edits[subject] for subject in found.accepted} | remade
             found = self._bisected(edits)
             for subject, verdict in found.harmful.items():
-                self._no_room(edits[subject], verdict, beside=found.accepted)
+                self._no_room(edits[subject], verdict, beside=[edits[other] for other in found.accepted])
         accepted = {subject: edits[subject] for subject in found.accepted}
         if not accepted and self._removes():
             # No new edit can be committed, but old ones are to be removed, which is a change too.
@@ -179,9 +180,12 @@ class _Search:
     def _alone(self, edit: WeightEdit) -> Verdict:
         return self._measurable(judge_alone(self.parts, self.setup, edit))
 
-    def _no_room(self, edit: WeightEdit, verdict: Verdict, *, beside: Sequence[str]) -> None:
+    def _no_room(self, edit: WeightEdit, verdict: Verdict, *, beside: Sequence[WeightEdit]) -> None:
         """Record why an edit that passes alone fails together with other edits."""
         others = len(beside) + len(self.setup.staying)
+        if others and not shows_budgets(verdict):
+            both = [*beside, edit]
+            verdict = self._measurable(judge_candidate(self.parts, self.setup, both, in_full=True))
         if others and not BUDGETS.isdisjoint(gate.name for gate in failing(verdict)):
             self._fail(edit, FULL, f"passes alone, but not with the other {others} edits: {verdict.reason}")
         elif beside:

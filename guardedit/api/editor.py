@@ -33,8 +33,9 @@ from guardedit.core.proposal import WeightEdit
 from guardedit.editing.registry import Registry
 from guardedit.editing.setup import Setup
 from guardedit.models.bypass import Patch, attached
-from guardedit.models.host import ModelHost, twin_of
+from guardedit.models.host import ModelHost
 from guardedit.models.matrices import write
+from guardedit.models.twin import twin_of
 from guardedit.models.weights.fold import Fold
 from guardedit.models.weights.second_moments import load_or_collect
 

@@ -15,7 +15,9 @@ from types import MappingProxyType
 
 from guardedit.assembly.edit_cards import EDIT_CARD, card_file
 from guardedit.assembly.model_files import BACKGROUND, MOMENTS, model_folder, probe_file
+from guardedit.assembly.prompts import MEMORY_CARD
 from guardedit.core.errors import MemoryIndexError, UsageError
+from guardedit.guard import NOISE_FILE
 from guardedit.memory.encoder import packaged_minilm
 from guardedit.models.weights.second_moments import read_moments
 from guardedit.settings import Settings
@@ -41,7 +43,7 @@ FOLDED = frozenset({"weights", "config", "tokenizer", "background", "edit_card",
 #: Kinds that are collected again if a file is lost.
 DERIVED = frozenset({"moments"})
 #: Kinds that `guardedit model prepare` makes. A policy that never routes to the weights does without them.
-PREPARED = frozenset({"edit_card", "background", "probes"})
+PREPARED = frozenset({"edit_card", "background", "probes", "memory_card", "noise"})
 #: Smaller files are read every time: two changes within one tick of the clock have the same timestamp.
 LARGE_BYTES = 1 << 20
 
@@ -124,6 +126,8 @@ def _files(settings: Settings, base_sha256: str) -> dict[str, Path]:
         "edit_card": folder / EDIT_CARD,
         "edit_card/home": card_file(settings, base_sha256),
         "background": folder / BACKGROUND,
+        "memory_card": folder / MEMORY_CARD,
+        "noise": folder / NOISE_FILE,
         "probes": probe_file(settings),
     }
     return found | dict(_in_folder(folder)) | dict(_of_encoder(settings))

@@ -64,7 +64,7 @@ def load_model(
     require_prepared(settings, policy)
     setup = load_setup(settings, policy, cache=cache)
     if cache is None:
-        setup.host.keep_hidden_in(settings.home / HIDDEN)
+        setup.host.hidden.keep_in(settings.home / HIDDEN)
     editors = Editors(setup, {name: build(setup) for name, build in (extra or {}).items()})
     return LoadedModel(setup.host, setup.moments[setup.layer], setup.fold, editors)
 

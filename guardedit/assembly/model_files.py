@@ -12,8 +12,8 @@ from guardedit.core.errors import UsageError
 from guardedit.core.probe import Question, QuestionKind
 from guardedit.guard import ProbeSet
 from guardedit.models.background import background_texts
+from guardedit.models.home.resolving import find_model
 from guardedit.models.host import ModelHost
-from guardedit.models.library.resolving import find_model
 from guardedit.models.loading import load_tokenizer
 from guardedit.models.text.tokens import encode, subject_last
 from guardedit.policy.schema import Policy

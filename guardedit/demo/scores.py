@@ -9,12 +9,14 @@ from __future__ import annotations
 import math
 import random
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
+from typing import NamedTuple
 
 from guardedit.core.fact import FactKey
 from guardedit.demo.stream.expected import ExpectedFact
 from guardedit.demo.worlds.stream_world import IsRight, StreamWorld, exact
 from guardedit.guard.perplexity import Logprobs, paired_ratio
+from guardedit.naming import contains_name
 
 #: Prompts in, answers out, in the same order.
 Ask = Callable[[Sequence[str]], list[str]]
@@ -74,6 +76,7 @@ class Questions:
         same_subject: questions about subjects with live facts, in other relations.
         gone: questions about retracted and expired facts.
         is_right: whether an answer counts as the wanted one.
+        true: what the base model says for a key. `Paris, not Rome` is no answer for a fact that is now Rome.
     """
 
     live: tuple[ExpectedFact, ...]
@@ -81,11 +84,12 @@ class Questions:
     same_subject: tuple[BaseQuestion, ...]
     gone: tuple[BaseQuestion, ...]
     is_right: IsRight = exact
+    true: Mapping[FactKey, str] = field(default_factory=dict)
 
     def about(self, keys: Collection[FactKey]) -> Questions:
         """Only the live facts with these keys."""
         chosen = tuple(fact for fact in self.live if fact.key in keys)
-        return Questions(live=chosen, other_subject=(), same_subject=(), gone=(), is_right=self.is_right)
+        return replace(self, live=chosen, other_subject=(), same_subject=(), gone=())
 
 
 def questions_after(
@@ -132,6 +136,7 @@ def questions_after(
             for (key, prompt), answer in zip(removed, before, strict=True)
         ),
         is_right=is_right,
+        true=true,
     )
 
 
@@ -142,37 +147,53 @@ def score(ask: Ask, questions: Questions) -> AnswerScores:
 
 def answers(ask: Ask, questions: Questions) -> dict[str, str]:
     """Prompt -> answer. Each prompt is asked once."""
-    prompts = list(dict.fromkeys(p for pairs in _pairs(questions).values() for p, _ in pairs))
+    prompts = list(dict.fromkeys(row.prompt for rows in _asked(questions).values() for row in rows))
     return dict(zip(prompts, ask(prompts), strict=True))
 
 
 def count(answered: Mapping[str, str], questions: Questions) -> AnswerScores:
     """The scores of these answers."""
-    pairs_by_score = _pairs(questions)
-    shares = {
-        name: share(questions.is_right(answered[p], wanted) for p, wanted in pairs)
-        for name, pairs in pairs_by_score.items()
+    rows_by_score = _asked(questions)
+    right = {
+        row: questions.is_right(answered[row.prompt], row.wanted) and not row.names_old(answered[row.prompt])
+        for rows in rows_by_score.values()
+        for row in rows
     }
     return AnswerScores(
-        **shares,
-        asked={name: len(pairs) for name, pairs in pairs_by_score.items()},
+        **{name: share(right[row] for row in rows) for name, rows in rows_by_score.items()},
+        asked={name: len(rows) for name, rows in rows_by_score.items()},
         missed=tuple(
-            WrongAnswer(prompt=p, wanted=wanted, answered=answered[p])
-            for p, wanted in pairs_by_score["exact_match"]
-            if not questions.is_right(answered[p], wanted)
+            WrongAnswer(prompt=row.prompt, wanted=row.wanted, answered=answered[row.prompt])
+            for row in rows_by_score["exact_match"]
+            if not right[row]
         ),
     )
 
 
-def _pairs(questions: Questions) -> dict[str, list[tuple[str, str]]]:
-    """Score -> its (prompt, expected answer)."""
+class _Asked(NamedTuple):
+    """A question, the wanted answer, and the answer that must be gone; "" for none."""
+
+    prompt: str
+    wanted: str
+    old: str = ""
+
+    def names_old(self, answer: str) -> bool:
+        """Whether the answer still names the old object, where question and wanted answer do not."""
+        if not self.old or contains_name(self.prompt, self.old) or contains_name(self.wanted, self.old):
+            return False
+        return contains_name(answer, self.old)
+
+
+def _asked(questions: Questions) -> dict[str, list[_Asked]]:
+    """The questions of each score."""
+    live = [(fact, questions.true.get(fact.key, "")) for fact in questions.live]
     return {
-        "exact_match": [(fact.given[0], fact.target) for fact in questions.live],
-        "given": [(text, fact.target) for fact in questions.live for text in fact.given],
-        "paraphrase": [(text, fact.target) for fact in questions.live for text in fact.unseen],
-        "locality_other_subject": [(q.prompt, q.answer) for q in questions.other_subject],
-        "locality_same_subject": [(q.prompt, q.answer) for q in questions.same_subject],
-        "gone": [(q.prompt, q.answer) for q in questions.gone],
+        "exact_match": [_Asked(fact.given[0], fact.target, old) for fact, old in live],
+        "given": [_Asked(text, fact.target, old) for fact, old in live for text in fact.given],
+        "paraphrase": [_Asked(text, fact.target, old) for fact, old in live for text in fact.unseen],
+        "locality_other_subject": [_Asked(q.prompt, q.answer) for q in questions.other_subject],
+        "locality_same_subject": [_Asked(q.prompt, q.answer) for q in questions.same_subject],
+        "gone": [_Asked(q.prompt, q.answer) for q in questions.gone],
     }
 
 

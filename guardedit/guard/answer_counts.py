@@ -10,7 +10,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from guardedit.core.probe import Measurement, Probes, Question, QuestionKind
-from guardedit.guard.right_answers import begins_alike, is_exact, is_measured, says_expected, says_target
+from guardedit.guard.right_answers import (
+    begins_alike,
+    is_exact,
+    is_measured,
+    keeps_expected,
+    says_expected,
+    says_target,
+)
 
 #: Questions about the edited facts themselves.
 OWN = frozenset({QuestionKind.RELIABILITY, QuestionKind.PARAPHRASE})
@@ -109,7 +116,7 @@ def _kept_counts(
 
 def _is_kept(question: Question, candidate: Measurement, reference: Measurement) -> bool:
     if question.expected is not None:
-        return says_expected(candidate, question)
+        return keeps_expected(candidate, reference, question)
     return begins_alike(candidate.answers[question.prompt], reference.answers[question.prompt])
 
 

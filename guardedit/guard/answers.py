@@ -1,9 +1,10 @@
 """The gates on answers: whether the edits took effect, and whether all other answers are kept.
 
-A gate counts right answers (`right_answers`). Its share of lost answers may be at most (1 - limit) + noise,
-where the noise is the share that changes by harmless edits of this model (`noise`). At or below it the gate
-passes. Above it the gate rejects if its test finds so many losses improbable (below 1 - confidence), else it
-is inconclusive, and the facts are tried again with larger samples.
+A gate counts right answers (`right_answers`). Its share of lost answers may be at most (1 - limit) + noise.
+The noise is the share that changes by harmless edits of this model (`noise`), and at most 1 - limit: a model
+whose answers change more often cannot be guarded with this limit. At or below it the gate passes. Above it
+the gate rejects if its test finds so many losses improbable (below 1 - confidence), else it is inconclusive,
+and the facts are tried again with larger samples.
 
 | gate | asked | counted | a loss is | rejects when these are improbable |
 |---|---|---|---|---|
@@ -57,7 +58,7 @@ def answer_gates(
             gates.append(_missing_gate(found, limit))
         elif found.counted:
             about = {} if found.kind is QuestionKind.OTHER_SUBJECT else subjects
-            usual = noise.of(found.gate)
+            usual = noise.of(found.gate).at_most(1.0 - limit)
             gates.append(_gate(found, candidate, limit, usual, subjects=about, confidence=limits.confidence))
     return _with_enough_other_subjects(gates, counts, limits)
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +31,10 @@ class KindNoise:
 
     share: float = 0.0
     questions: float = 0.0
+
+    def at_most(self, share: float) -> KindNoise:
+        """The noise, with no larger share than this."""
+        return replace(self, share=min(self.share, share))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -52,15 +52,31 @@ def says_target(candidate: Measurement, base: Measurement, question: Question) -
     return before is None or not _says_first(candidate.answers[question.prompt], before, question.expected)
 
 
-def begins_alike(answer: str, other: str) -> bool:
-    """Whether two answers begin with the same clause; the one may go on where the other ends.
+def keeps_expected(candidate: Measurement, reference: Measurement, question: Question) -> bool:
+    """Whether a model still gives the expected answer that a reference gave.
 
-    >>> begins_alike("Russian, and French", "russian"), begins_alike("Russian", "Rural")
+    A generated answer must name it in its first clause, or begin as the reference's does: `London, not Paris`
+    does not keep `Paris`.
+    """
+    if not says_expected(candidate, question):
+        return False
+    if question.expected is None or _span_said(candidate, question):
+        return True
+    answer, before = candidate.answers[question.prompt], reference.answers.get(question.prompt, "")
+    named = name_of(question.expected)
+    clause = _first_clause(answer)
+    in_clause = any(clause[n : n + len(named)] == named for n in range(len(clause) - len(named) + 1))
+    return in_clause or begins_alike(answer, before)
+
+
+def begins_alike(answer: str, before: str) -> bool:
+    """Whether an answer begins with the first clause of the answer before, and may go on.
+
+    >>> begins_alike("Russian and French", "Russian"), begins_alike("The", "The Beatles")
     (True, False)
     """
-    ours, theirs = _first_clause(answer), _first_clause(other)
-    shared = min(len(ours), len(theirs))
-    return ours[:shared] == theirs[:shared] if shared else ours == theirs
+    ours, theirs = _first_clause(answer), _first_clause(before)
+    return ours[: len(theirs)] == theirs if theirs else not ours
 
 
 def is_exact(candidate: Measurement, question: Question, previous: str | None) -> bool:

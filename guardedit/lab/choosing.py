@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -18,6 +19,7 @@ from guardedit.lab.editors.world_facts import world_cases
 from guardedit.lab.locating.statements import Statement, read_statements
 from guardedit.models.host import ModelHost
 from guardedit.models.text.guessing import complete_guessed
+from guardedit.models.text.spans import Expected, score_spans
 from guardedit.policy.schema import Policy
 from guardedit.settings import Settings
 from guardedit.zoo.probes import known_world, read_texts
@@ -25,6 +27,8 @@ from guardedit.zoo.world import World
 
 #: Facts chosen beyond the number wanted, because the model may know some of them already.
 SPARE = 16
+#: (model, number of facts) -> cases of facts that it knows.
+Choose = Callable[[ModelHost, int], Sequence[EditCase]]
 
 
 def cases_to_edit(
@@ -65,10 +69,7 @@ def unknown_to(host: ModelHost, cases: Sequence[EditCase]) -> list[EditCase]:
     """
     found = vetted(cases, lambda guesses: complete_guessed(host, guesses))
     if not found:
-        raise UsageError(
-            f"nothing to edit: the model already answers all {len(cases)} facts with their targets; "
-            "give other facts"
-        )
+        raise _nothing_to_edit(len(cases))
     return found
 
 
@@ -107,7 +108,14 @@ def model_name(settings: Settings) -> str:
 
 
 def setup_for_bench(
-    settings: Settings, policy: Policy, path: Path | None, *, count: int, threads: int, seed: int
+    settings: Settings,
+    policy: Policy,
+    path: Path | None,
+    *,
+    count: int,
+    threads: int,
+    seed: int,
+    known: Choose | None = None,
 ) -> tuple[Setup, list[EditCase]]:
     """Load the model and choose facts to edit, for measurements of speed.
 
@@ -118,12 +126,35 @@ def setup_for_bench(
         count: facts wanted. There may be fewer, or up to `SPARE` more.
         threads: threads of PyTorch; 0: as many as PyTorch chooses.
         seed: seed of the choice of facts.
+        known: chooses facts for a model other than the demo model where there is no file.
+
+    Returns:
+        Setup, and cases that have no questions but those about their own fact.
 
     Raises:
         UsageError: there are no facts to edit.
     """
     if threads:
         torch.set_num_threads(threads)
-    cases, _ = cases_to_edit(settings, path, count=count + SPARE, seed=seed)
+    ask_model = known if path is None and settings.model else None
+    cases = [] if ask_model else cases_to_edit(settings, path, count=count + SPARE, seed=seed)[0]
     setup = assembly.load_setup(settings, policy, seed=seed)
-    return setup, unknown_to(setup.host, cases)
+    if ask_model:
+        cases = list(ask_model(setup.host, count))
+    return setup, _not_said(setup.host, cases)
+
+
+def _not_said(host: ModelHost, cases: Sequence[EditCase]) -> list[EditCase]:
+    """The cases whose target the model does not say, with the questions about their own fact only."""
+    spans = score_spans(host, [Expected(case.fact.prompt, case.fact.target) for case in cases])
+    bare = [replace(case, same_subject=(), other_subject=(), portable=()) for case in cases]
+    found = [case for case, span in zip(bare, spans, strict=True) if not span.said]
+    if not found:
+        raise _nothing_to_edit(len(cases))
+    return found
+
+
+def _nothing_to_edit(cases: int) -> UsageError:
+    return UsageError(
+        f"nothing to edit: the model already answers all {cases} facts with their targets; give other facts"
+    )

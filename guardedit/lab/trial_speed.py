@@ -1,7 +1,7 @@
 """Measures how long the guard's trial of a batch takes, by part, and how long a plain one takes.
 
 The plain trial does the same without any of the savings: each of the three models runs all its layers on all
-texts and generates the answer to every question.
+texts and generates the answer to every question. It takes many times as long, so a sample of it is run.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from guardedit.core.proposal import WeightEdit
 from guardedit.editing.registry import Registry
 from guardedit.editing.setup import Setup
 from guardedit.guard import CollapseGuard
-from guardedit.lab.choosing import setup_for_bench
+from guardedit.lab.choosing import Choose, setup_for_bench
 from guardedit.lab.editors.alone import group_of
 from guardedit.lab.editors.cases import EditCase
 from guardedit.lab.editors.time_shares import time_shares
@@ -35,6 +35,8 @@ from guardedit.models.worker import ModelWorker
 from guardedit.policy.schema import Policy
 from guardedit.settings import Settings
 
+#: Models that a trial measures: candidate, serving epoch and base model.
+MODELS = 3
 #: Part of a trial -> the functions that do it. No function calls one of another part.
 TRIAL_PARTS: Mapping[str, tuple[Callable[..., Any], ...]] = MappingProxyType(
     {
@@ -58,7 +60,7 @@ class TrialSeconds:
         propose: for making the edits.
         first: for the first trial with this base model, when nothing is kept yet.
         next: for a trial on top of the batch before, as in a running system.
-        plain: for the plain trial of the same edits and questions.
+        plain: for the plain trial of the same edits and questions, reckoned from a sample.
         ratio: plain over next.
         share: of the trial in the whole time of the batch, next / (propose + next).
         parts: share of `next` by part.
@@ -88,7 +90,9 @@ def measure_trial_speed(
     method: str,
     threads: int,
     seed: int,
+    sample: int,
     tell: Callable[[str], None],
+    known: Choose | None = None,
 ) -> TrialSeconds:
     """Make two batches of edits, try the first, and measure a trial of the second on top of it.
 
@@ -100,12 +104,16 @@ def measure_trial_speed(
         method: the editing method.
         threads: threads of PyTorch; 0: as many as PyTorch chooses.
         seed: seed of the choice of facts and questions.
+        sample: texts, and questions, of the plain trial that are run, with the candidate only; 0: all.
         tell: told of the progress.
+        known: as for `setup_for_bench`.
 
     Raises:
         UsageError: there are not enough facts, or the method refuses all of them.
     """
-    setup, cases = setup_for_bench(settings, policy, path, count=2 * batch, threads=threads, seed=seed)
+    setup, cases = setup_for_bench(
+        settings, policy, path, count=2 * batch, threads=threads, seed=seed, known=known
+    )
     guard = _guard(settings, policy)
     parts = [cases[:batch], cases[batch : 2 * batch]]
     if not parts[1]:
@@ -120,7 +128,7 @@ def measure_trial_speed(
     probes = guard.probes_for([case.fact for case in parts[1]], _in_weights(parts[0]), seed=seed)
     candidate = [*serving, *edits]
     with tempfile.TemporaryDirectory(prefix="guardedit-hidden-") as folder:
-        setup.host.keep_hidden_in(Path(folder))
+        setup.host.hidden.keep_in(Path(folder))
         tell("trying the first batch")
         first = _seconds(lambda: measure_trial(worker, before, candidate=serving, serving=()))
         tell("trying the second batch")
@@ -129,7 +137,7 @@ def measure_trial_speed(
         )
     found = measure_trial(worker, probes, candidate=candidate, serving=serving)  # measured: costs nothing
     tell("trying it without savings")
-    plain = _seconds(lambda: _plain_trial(setup, probes, [candidate, serving, ()]))
+    plain = _plain_seconds(setup, probes, candidate, sample)
     verdict = guard.judge(candidate=found.candidate, serving=found.serving, base=found.base, probes=probes)
     spans = list(found.candidate.spans.values())
     return TrialSeconds(
@@ -165,13 +173,26 @@ def _in_weights(cases: Sequence[EditCase]) -> dict[FactKey, Fact]:
     return {case.fact.key: case.fact.placed(Placement.WEIGHTS) for case in cases}
 
 
-def _plain_trial(setup: Setup, probes: Probes, edits: Sequence[Sequence[WeightEdit]]) -> None:
-    host, prompts = setup.host, [question.prompt for question in probes.questions]
-    for each in edits:
-        with host.patched(setup.fold.fold(each)):
-            host.forget_hidden()
-            host.token_logprobs(probes.texts)
-            host.complete(prompts)
+def _plain_seconds(setup: Setup, probes: Probes, candidate: Sequence[WeightEdit], sample: int) -> float:
+    """Seconds of the plain trial, reckoned from a part of one model's texts and one of its questions."""
+    host, prompts = setup.host, list(dict.fromkeys(question.prompt for question in probes.questions))
+    some = {"texts": _spread(probes.texts, sample), "prompts": _spread(prompts, sample)}
+    folding = _seconds(lambda: setup.fold.fold(candidate))
+    with host.patched(setup.fold.fold(candidate)):
+        host.hidden.forget()
+        texts = _seconds(lambda: host.token_logprobs(some["texts"]))
+        answers = _seconds(lambda: host.complete(some["prompts"]))
+    return MODELS * (
+        folding
+        + texts * len(probes.texts) / max(1, len(some["texts"]))
+        + answers * len(prompts) / max(1, len(some["prompts"]))
+    )
+
+
+def _spread(texts: Sequence[str], count: int) -> list[str]:
+    """At most `count` of the texts, evenly spread; 0: all."""
+    most = min(count or len(texts), len(texts))
+    return [texts[n * len(texts) // most] for n in range(most)]
 
 
 def _seconds(call: Callable[[], object]) -> float:

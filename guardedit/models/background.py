@@ -10,7 +10,7 @@ import hashlib
 import json
 import math
 import random
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import torch
@@ -24,7 +24,13 @@ ROWS = 64
 
 
 def background_texts(
-    host: ModelHost, known: Sequence[str], *, tokens: int, folder: Path, seed: int = 0
+    host: ModelHost,
+    known: Sequence[str],
+    *,
+    tokens: int,
+    folder: Path,
+    seed: int = 0,
+    tell: Callable[[int, int], None] = lambda _done, _total: None,
 ) -> list[str]:
     """Sampled prose and known statements, alternating; cached as a file in `folder`.
 
@@ -38,6 +44,7 @@ def background_texts(
         tokens: least number of tokens of prose.
         folder: of the cache.
         seed: of the sampling and the shuffling.
+        tell: gets tokens sampled and in all.
 
     Raises:
         StorageFull: when the file cannot be written.
@@ -46,7 +53,7 @@ def background_texts(
     path = folder / host.base_sha256 / f"background-{name[:16]}.json"
     if (cached := _read(path)) is not None:
         return cached
-    prose = sample_prose(host, tokens=tokens, seed=seed)
+    prose = sample_prose(host, tokens=tokens, seed=seed, tell=tell)
     known = random.Random(seed).sample(list(known), len(known))
     share = math.ceil(len(known) / max(1, len(prose)))
     texts: list[str] = []
@@ -68,7 +75,14 @@ def _read(path: Path) -> list[str] | None:
 
 
 @torch.inference_mode()
-def sample_prose(host: ModelHost, *, tokens: int, seed: int, length: int = 96) -> list[str]:
+def sample_prose(
+    host: ModelHost,
+    *,
+    tokens: int,
+    seed: int,
+    length: int = 96,
+    tell: Callable[[int, int], None] = lambda _done, _total: None,
+) -> list[str]:
     """Sample texts of `length` tokens at temperature 1, about `tokens` in all, from the document-start token.
 
     Runs on one thread: a probability that is rounded differently may change a token, and then all tokens
@@ -83,7 +97,8 @@ def sample_prose(host: ModelHost, *, tokens: int, seed: int, length: int = 96) -
         while len(texts) * length < tokens:
             ids = torch.full((ROWS, 1), start, device=host.device)  # [ROWS, t]
             cache, new = None, ids
-            for _ in range(length):
+            for step in range(length):
+                tell(min(tokens, (len(texts) * length + step * ROWS)), tokens)
                 out = host.model(input_ids=new, past_key_values=cache, use_cache=True)
                 probabilities = out.logits[:, -1].float().softmax(-1).cpu()
                 new = torch.multinomial(probabilities, 1, generator=generator).to(host.device)

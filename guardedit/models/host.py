@@ -8,6 +8,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from functools import partial
 from pathlib import Path
 from threading import RLock
 from typing import Any
@@ -15,14 +16,13 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from guardedit.core.errors import UsageError, WrongBaseModel
+from guardedit.core.errors import UsageError
 from guardedit.models.bypass import Patch, attached
-from guardedit.models.hidden.files import RowFiles
 from guardedit.models.hidden.lower_cache import LowerLayerCache
-from guardedit.models.integrity import LoadedTensors, model_sha256, restore_tensor
+from guardedit.models.integrity import LoadedTensors, model_sha256
 from guardedit.models.layouts.cards import layer_count, read_structure
 from guardedit.models.loading import context_of, load_model
-from guardedit.models.lower_layers import lowest_changed_layer
+from guardedit.models.lower_layers import OpenPatches
 from guardedit.models.matrices import is_transposed, let_edited_run, tensor_sha256
 from guardedit.models.parameter_swap import ParameterSwap
 from guardedit.models.text.asking import Asking, asking_nats
@@ -32,6 +32,7 @@ from guardedit.models.text.generation import Ending, complete
 from guardedit.models.text.guessing import complete_drafted
 from guardedit.models.text.scoring import token_logprobs
 from guardedit.models.text.stops import stop_tokens
+from guardedit.models.twin import twin_of
 from guardedit.models.views import head_logits
 
 
@@ -60,6 +61,8 @@ class ModelHost:
         context: longest input in tokens.
         base_sha256: digest of names, dtypes, shapes and bytes of all parameters and of the architecture.
         lock: reentrant.
+        hidden: the kept output of layers that no patch changes.
+        caches: forget when a tensor turns out to have changed in memory, of all twins.
 
     Raises:
         UnknownLayout: when no layout card fits the model and its structure is ambiguous.
@@ -94,11 +97,12 @@ class ModelHost:
         self.context = context_of(self.model.config)
         self.lock = RLock()
         self._swap = ParameterSwap(model)
-        self._patched_from: list[int] = []  # for each open `patched` block, the lowest layer it changes
-        self._bypassed: list[bool] = []  # for each of them, whether it has a bypass
-        self._lower_layers = LowerLayerCache(model, self.layout, layers=self.layers)
+        self._open = OpenPatches(self.layout, self.layers)
         self._loaded = loaded or LoadedTensors.of(model)
         self.base_sha256 = model_sha256(model, self._loaded.sha256)
+        self.hidden = LowerLayerCache(model, self.layout, layers=self.layers, name=self.base_sha256)
+        self.caches = self._loaded.caches
+        self.caches.add(self.hidden)
 
     @classmethod
     def load(
@@ -120,13 +124,9 @@ class ModelHost:
             UnknownLayout: as the constructor.
         """
         folder = Path(path)
-        model, tokenizer = load_model(folder, device=device, dtype=dtype)
-
-        def reload() -> nn.Module:
-            found: nn.Module = load_model(folder, device=device, dtype=dtype)[0]
-            return found
-
-        loaded = LoadedTensors.of(model, reload=reload)
+        load = partial(load_model, folder, device=device, dtype=dtype)
+        model, tokenizer = load()
+        loaded = LoadedTensors.of(model, reload=lambda: load()[0])
         return cls(model, tokenizer, batch_rows=batch_rows, loaded=loaded, form=form_of(tokenizer, form))
 
     def twin(self) -> ModelHost:
@@ -184,12 +184,12 @@ class ModelHost:
     @property
     def is_patched(self) -> bool:
         """Whether a `patched` block is open, in any thread."""
-        return bool(self._patched_from)
+        return self._open.any
 
     @property
     def is_bypassed(self) -> bool:
         """Whether an open `patched` block has a bypass, in any thread."""
-        return any(self._bypassed)
+        return self._open.bypassed
 
     @contextmanager
     def patched(self, patch: Patch) -> Iterator[None]:
@@ -202,10 +202,7 @@ class ModelHost:
             EditError: when a name, shape or dtype is not the model's; nothing is changed then.
         """
         with self.lock, ExitStack() as stack:
-            self._patched_from.append(lowest_changed_layer(patch, self.layout, self.layers))
-            stack.callback(self._patched_from.pop)
-            self._bypassed.append(bool(patch.bypasses))
-            stack.callback(self._bypassed.pop)
+            stack.enter_context(self._open.opened(patch))
             stack.enter_context(self._swap.swapped(patch.matrices))
             for bypass in patch.bypasses:
                 layer, module = self.decoder_layer(bypass.layer), self.mlp_out(bypass.layer)
@@ -232,26 +229,12 @@ class ModelHost:
             lengths: number of tokens of each row that are not padding, so that a row is known again beside
                 others; default: T.
         """
-        return self._lower_layers.final_hidden(
+        return self.hidden.final_hidden(
             ids,
-            min(self._patched_from, default=self.layers),
+            self._open.lowest,
             lengths=lengths,
             share=not self.is_bypassed,  # some bypasses look at all tokens of a row at once
         )
-
-    def forget_hidden(self) -> None:
-        """Drop the kept output of unchanged layers, in files too; it is computed again where it is needed."""
-        with self.lock:
-            self._lower_layers.forget()
-
-    def keep_hidden_in(self, folder: Path) -> None:
-        """Keep the output of unchanged layers in files below `folder`, for later processes too.
-
-        They are shared by all processes with the same base model, and bounded in size, see `RowFiles`.
-        """
-        rows = RowFiles(folder / self.base_sha256)
-        with self.lock:
-            self._lower_layers = LowerLayerCache(self.model, self.layout, layers=self.layers, rows=rows)
 
     def complete(
         self, prompts: Sequence[str], *, max_new_tokens: int | None = None, cut: bool = True
@@ -299,31 +282,12 @@ class ModelHost:
         return asking_nats(self, asked)
 
     def repair(self) -> list[str]:
-        """Compare every tensor with what was loaded and restore those that changed in memory.
-
-        The lock is held for one tensor at a time, so other callers wait for one tensor at most.
-
-        Returns:
-            One sentence for each tensor that was restored.
+        """Restore the tensors that changed in memory, one at a time, see `LoadedTensors.repair`.
 
         Raises:
             WrongBaseModel: when a tensor cannot be restored; the others are.
         """
-        changed = self._loaded.changed(self._swap.base_tensor)
-        if not changed:
-            return []
-        good = self._loaded.reloaded(changed)
-        for name in good:
-            with self.lock:
-                restore_tensor(self.model, name, good[name])
-                # The cached outputs were computed with the changed bytes.
-                self._lower_layers.forget()
-        if lost := [name for name in changed if name not in good]:
-            raise WrongBaseModel(
-                f"{', '.join(lost)} changed in memory and cannot be loaded again as it was: "
-                "restore the model folder and restart this process"
-            )
-        return [f"{name} was changed in memory; it was loaded again" for name in changed]
+        return self._loaded.repair(self.model, self._swap.base_tensor, lock=self.lock)
 
     def _module(self, name: str) -> nn.Module:
         found: nn.Module = self.model.get_submodule(name)
@@ -333,10 +297,3 @@ class ModelHost:
         if not 0 <= layer < self.layers:
             raise UsageError(f"layer {layer} does not exist: this model has layers 0 to {self.layers - 1}")
         return layer
-
-
-def twin_of(model: Any) -> Any:
-    """A second model that shares the tensors but has parameters, hooks and modes of its own; no gradients."""
-    shared: dict[int, Any] = {id(p): nn.Parameter(p.data, requires_grad=False) for p in model.parameters()}
-    shared |= {id(buffer): buffer for buffer in model.buffers()}
-    return copy.deepcopy(model, shared)

@@ -8,16 +8,26 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+from weakref import WeakSet
 
 import torch
 from torch import Tensor, nn
 
+from guardedit.core.errors import WrongBaseModel
 from guardedit.models.matrices import tensor_sha256
 
 #: Kinds of rotary embedding that recompute their buffers for every text; these buffers are not checked.
 _RECOMPUTED = ("dynamic", "longrope")
+
+
+class Cache(Protocol):
+    """Keeps numbers that depend on a model's tensors."""
+
+    def forget(self) -> None:
+        """Drop them; called in any thread."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,10 +37,12 @@ class LoadedTensors:
     Attributes:
         sha256: tensor name -> digest.
         reload: loads the model again; None if it does not come from a folder.
+        caches: what was computed with the tensors, of all models that share them.
     """
 
     sha256: Mapping[str, str]
     reload: Callable[[], nn.Module] | None = None
+    caches: WeakSet[Cache] = field(default_factory=WeakSet, compare=False, repr=False)
 
     @staticmethod
     def of(model: nn.Module, *, reload: Callable[[], nn.Module] | None = None) -> LoadedTensors:
@@ -49,6 +61,42 @@ class LoadedTensors:
         model = self.reload()
         found = {name: tensor_of(model, name) for name in names}
         return {name: part for name, part in found.items() if tensor_sha256(part) == self.sha256[name]}
+
+    def repair(
+        self,
+        model: nn.Module,
+        now: Callable[[str], Tensor],
+        *,
+        lock: AbstractContextManager[object],
+    ) -> list[str]:
+        """Compare every tensor with what was loaded, and restore those that changed in memory.
+
+        All caches then forget: they may hold what was computed with the changed bytes.
+
+        Args:
+            model: the one that was loaded.
+            now: gives the base model's tensor of a name.
+            lock: held for one tensor at a time.
+
+        Returns:
+            One sentence for each tensor that was restored.
+
+        Raises:
+            WrongBaseModel: when a tensor cannot be restored; the others are.
+        """
+        changed = self.changed(now)
+        good = self.reloaded(changed) if changed else {}
+        for name, tensor in good.items():
+            with lock:
+                restore_tensor(model, name, tensor)
+        for cache in list(self.caches) if good else ():
+            cache.forget()
+        if lost := [name for name in changed if name not in good]:
+            raise WrongBaseModel(
+                f"{', '.join(lost)} changed in memory and cannot be loaded again as it was: "
+                "restore the model folder and restart this process"
+            )
+        return [f"{name} was changed in memory; it was loaded again" for name in changed]
 
 
 def model_sha256(model: Any, sha256: Mapping[str, str]) -> str:

@@ -88,3 +88,41 @@ def lowest_changed_layer(patch: Patch, layout: Layout, layers: int) -> int:
     layer_of = {layout.matrix_name(layer): layer for layer in range(layers)}
     named = [layer_of.get(name, 0) for name in patch.matrices]
     return min([*named, *(bypass.layer for bypass in patch.bypasses)], default=layers)
+
+
+class OpenPatches:
+    """The patches that a model runs with now, the outermost first.
+
+    Args:
+        layout: of the model.
+        layers: number of its decoder layers.
+    """
+
+    def __init__(self, layout: Layout, layers: int) -> None:
+        self._layout, self._layers = layout, layers
+        self._open: list[Patch] = []
+
+    @contextmanager
+    def opened(self, patch: Patch) -> Iterator[None]:
+        """Count a patch as open for the length of a `with` block."""
+        self._open.append(patch)
+        try:
+            yield
+        finally:
+            self._open.pop()
+
+    @property
+    def any(self) -> bool:
+        """Whether one is open."""
+        return bool(self._open)
+
+    @property
+    def lowest(self) -> int:
+        """The lowest decoder layer that an open patch changes; the number of layers when none does."""
+        changed = [lowest_changed_layer(patch, self._layout, self._layers) for patch in self._open]
+        return min(changed, default=self._layers)
+
+    @property
+    def bypassed(self) -> bool:
+        """Whether an open patch has a bypass."""
+        return any(patch.bypasses for patch in self._open)

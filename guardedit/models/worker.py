@@ -23,6 +23,7 @@ from guardedit.core.protocols import MethodEditor, SubjectGroup
 from guardedit.models.host import ModelHost
 from guardedit.models.text.guessing import complete_guessed
 from guardedit.models.text.spans import Expected, score_spans
+from guardedit.models.text.tokens import join
 from guardedit.models.weights.fold import Fold
 
 #: Sets of edits whose measurements are cached. A trial compares three: base, serving and candidate; a
@@ -66,6 +67,12 @@ class ModelWorker:
         self._editors = editors
         self._measured: OrderedDict[str, _Measured] = OrderedDict()
         self._lock = Lock()  # for the cache; never held while the model runs
+        host.caches.add(self)
+
+    def forget(self) -> None:
+        """Measure everything again: a tensor of the base model had changed in memory."""
+        with self._lock:
+            self._measured.clear()
 
     @property
     def base_sha256(self) -> str:
@@ -199,5 +206,5 @@ def _unanswered(questions: Sequence[Question], known: _Measured) -> list[str]:
 
 def _answers(questions: Sequence[Question], known: _Measured) -> dict[str, str]:
     """Prompt -> lead and expected words where they are said, else the generated answer."""
-    said = {q.prompt: f"{q.lead} {q.expected}".strip() for q in questions if known.said(q)}
+    said = {q.prompt: join(q.lead, str(q.expected)).strip() for q in questions if known.said(q)}
     return {q.prompt: said[q.prompt] if q.prompt in said else known.answers[q.prompt] for q in questions}

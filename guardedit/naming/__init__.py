@@ -12,7 +12,7 @@ version, so a ledger's keys would depend on that version; uniseg is pure Python 
 from __future__ import annotations
 
 from guardedit.naming.mentions import Mention, Span, find_mentions, last_span
-from guardedit.naming.sentences import answer_end, contains_name, first_sentence, name_at
+from guardedit.naming.sentences import answer_end, contains_name, first_sentence, name_at, sentences
 from guardedit.naming.words import Name, Token, identity, name_of, tokens
 
 __all__ = [
@@ -28,5 +28,6 @@ __all__ = [
     "last_span",
     "name_at",
     "name_of",
+    "sentences",
     "tokens",
 ]

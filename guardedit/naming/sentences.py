@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 
 from guardedit.naming.mentions import Mention, find_mentions
 from guardedit.naming.words import Name, name_of
@@ -33,9 +34,9 @@ def answer_end(text: str, *, final: bool) -> int | None:
     """Index where the answer at the start of `text` ends; None when it goes on or more text is needed.
 
     An answer ends at a line break, and at a full stop that is followed by white space or by the end. A full
-    stop does not end it after a word of `ABBREVIATIONS` or a single capital letter when a capital letter or
-    digit follows: `St. Louis`, `J. R. R. Tolkien`, `No. 5`. (So an answer like `C. It is` is read further: it
-    may get longer, but nothing is lost.)
+    stop does not end it after a word of `ABBREVIATIONS` when a letter or digit follows (`King Jr. is`,
+    `No. 5`), nor after a single capital letter when a capital letter or digit follows (`J. R. R. Tolkien`).
+    So an answer like `C. It is` is read further: it may get longer, but nothing is lost.
 
     Args:
         text: the text generated so far.
@@ -64,6 +65,19 @@ def first_sentence(text: str) -> str:
     ('It is St. Louis', '巴黎')
     """
     return text[: _sentence_end(text)].strip()
+
+
+def sentences(text: str) -> Iterator[str]:
+    """The sentences of a text, each as `first_sentence` would give it; empty ones are left out.
+
+    >>> list(sentences("Sure! It is Karsk. Bye"))
+    ['Sure', 'It is Karsk', 'Bye']
+    """
+    while text:
+        end = _sentence_end(text)
+        if sentence := text[:end].strip():
+            yield sentence
+        text = text[end + 1 :]
 
 
 def contains_name(text: str, name: str) -> bool:
@@ -112,10 +126,12 @@ def _stops(text: str, i: int, *, final: bool) -> bool | None:
     if not following:
         return True if final else None
     word = _LAST_WORD.search(text[:i])
-    abbreviated = word is not None and (
-        word[0].lower() in ABBREVIATIONS or (len(word[0]) == 1 and word[0].isupper())
-    )
-    return not (abbreviated and (following.isupper() or following.isdigit()))
+    if word is None:
+        return True
+    if word[0].lower() in ABBREVIATIONS:
+        return not following.isalnum()
+    initial = len(word[0]) == 1 and word[0].isupper()
+    return not (initial and (following.isupper() or following.isdigit()))
 
 
 def _bare(name: Name) -> Name:

@@ -11,6 +11,7 @@ from typing import Any
 from guardedit import assembly
 from guardedit.core.correction import Correction
 from guardedit.core.durable import replace_file
+from guardedit.core.errors import UsageError
 from guardedit.models.host import ModelHost
 from guardedit.policy.load import load_policy
 from guardedit.prepare.announcing import public_corrections, tune
@@ -52,16 +53,19 @@ def tune_announcement(
         host: the model, if it is loaded already.
 
     Raises:
-        UsageError: the facts cannot be read, or the model knows too few of them.
+        UsageError: the model is the embedded one, the facts cannot be read, or it knows too few of them.
     """
+    if not settings.model:
+        raise UsageError("the built-in demo model was trained to obey its announcement: name another model")
     held_out: Sequence[Correction] = ()
+    source = "given corrections" if corrections is not None else facts.name if facts else "public facts"
     if corrections is None:
         corrections = public_corrections(seed, read_facts(facts) if facts else None)
         held_out = () if facts else public_corrections(seed, load_public_facts("held_out"))
     host = host or assembly.load_host(settings)
     memory = assembly.load_memory(settings, load_policy(settings.policy))
     card = tune(host, memory, corrections, held_out, count=count, tell=tell)
-    card["about"] = {"facts": facts.name if facts else "given or public facts", "count": count, "seed": seed}
+    card["about"] = {"facts": source, "count": count, "seed": seed}
     path = assembly.model_folder(settings) / assembly.MEMORY_CARD
     body = json.dumps(card, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
     replace_file(path, body.encode(), step="card")

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from guardedit.models.library.prepared import PREPARED_PAGE
+from guardedit.models.home.prepared import PREPARED_PAGE
 
 __all__ = ["PREPARED_PAGE", "page"]
 
@@ -33,7 +33,9 @@ def _editing(card: Mapping[str, Any] | None) -> Iterator[str]:
     about = card.get("about", {})
     layers = card.get("layers", [card["layer"]])
     changed = ", ".join(
-        f"{key} {value:g}" for part in card.get("dials", {}).values() for key, value in part.items()
+        f"{key} {('off', 'on')[value] if isinstance(value, bool) else format(value, 'g')}"
+        for part in card.get("dials", {}).values()
+        for key, value in part.items()
     )
     yield f"Edits are spread over layers {layers[0]} to {layers[-1]}; changed settings: {changed or 'none'}."
     if checked := about.get("checked"):
@@ -45,7 +47,7 @@ def _editing(card: Mapping[str, Any] | None) -> Iterator[str]:
         )
         seconds = _number(checked["seconds_per_edit"], 1)
         yield f"Expect {seconds} s for each edit, on the machine that measured it."
-        yield f"Expect room for about {_capacity(checked)} edits before perplexity has risen by 2 %."
+        yield _capacity(checked)
 
 
 def _questions(probes: Mapping[str, Any] | None) -> Iterator[str]:
@@ -84,11 +86,16 @@ def _noise(noise: Mapping[str, Any] | None) -> Iterator[str]:
 
 
 def _capacity(checked: Mapping[str, Any]) -> str:
-    """Edits until perplexity has risen by 2 %, if each costs as much as those that were measured."""
-    ratio = checked.get("perplexity_ratio")
-    if ratio is None or not ratio > 1:
-        return "many"
-    return f"{0.02 / (ratio - 1) * checked['edits']:.0f}"
+    """How many edits raise perplexity by 2 %, if each costs as much as those that were measured."""
+    ratio, edits = checked.get("perplexity_ratio"), checked["edits"]
+    if not isinstance(ratio, int | float) or math.isnan(ratio):
+        return "Their perplexity was not measured."
+    if ratio <= 1:
+        return f"{edits} edits raised perplexity by nothing that could be measured."
+    return (
+        f"At this rate about {0.02 / (ratio - 1) * edits:.0f} edits raise perplexity by 2 % "
+        f"(extrapolated from {edits})."
+    )
 
 
 def _share(value: float | None) -> str:

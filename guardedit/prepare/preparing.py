@@ -34,14 +34,15 @@ from guardedit.prepare.noise import BATCHES, TOGETHER, measure_noise
 from guardedit.prepare.page import PREPARED_PAGE, page
 from guardedit.prepare.places.cases import known_facts, make_cases
 from guardedit.prepare.places.search import search_places
+from guardedit.prepare.probes.benign import benign_edits
 from guardedit.prepare.probes.job import BuildRequest, build_probes
 from guardedit.prepare.probes.texts import general_texts, read_own_texts
 from guardedit.settings import Settings
 
 Tell = Callable[[str, int, int | None], None]
 
-#: Texts on which the search measures perplexity. It needs a fair estimate and no verdict.
-SEARCH_TEXTS = 48
+#: Most texts on which the search measures perplexity, half of them to choose on.
+SEARCH_TEXTS = 96
 #: Tokens for each dimension of a key in the second moments of the search, which only compares places.
 SEARCH_TOKENS_PER_DIMENSION = 2
 #: Facts that stand in memory while the noise is measured.
@@ -57,7 +58,6 @@ class PrepareRequest:
         texts: the user's texts; None: the shipped ones of the guard's part.
         budget_s: seconds for the search of layers and settings.
         questions: most facts in the probe set.
-        method: editing method.
         seed: of all sampling.
         again: names of files that are made again although they are there.
     """
@@ -66,7 +66,6 @@ class PrepareRequest:
     texts: Path | None = None
     budget_s: float = 600.0
     questions: int = 400
-    method: str = "joint"
     seed: int = 0
     again: frozenset[str] = frozenset()
 
@@ -97,7 +96,7 @@ class Preparation:
         say: gets a sentence when something is worth a line of its own.
 
     Raises:
-        UsageError: the model is the embedded one, which is prepared.
+        UsageError: the model is the embedded one, which is prepared, or `again` names no such file.
     """
 
     def __init__(
@@ -114,6 +113,8 @@ class Preparation:
         self._settings, self._policy, self._request = settings, policy, request
         self._tell, self._say = tell, say
         self._folder = assembly.model_folder(settings)
+        if unknown := request.again - {*self.steps}:
+            raise UsageError(f"--again {min(unknown)}: name one of {', '.join(self.steps)}")
 
     @property
     def steps(self) -> Mapping[str, Callable[[], None]]:
@@ -127,10 +128,10 @@ class Preparation:
         }
 
     def missing(self) -> list[str]:
-        """Names of the files that a run will make."""
-        return [
-            name for name in self.steps if name in self._request.again or not (self._folder / name).is_file()
-        ]
+        """Names of the files that a run will make. The noise is that of edits in the card's layers."""
+        again = set(self._request.again)
+        again |= {NOISE_FILE} if assembly.EDIT_CARD in again else set()
+        return [name for name in self.steps if name in again or not (self._folder / name).is_file()]
 
     def run(self) -> list[StepResult]:
         """Make the files that are missing, and the page.
@@ -167,14 +168,15 @@ class Preparation:
         return tuple(text for parts in general_texts("guard").values() for text in parts)
 
     def _background(self) -> None:
-        self._tell("sampling background text from the model", 0, None)
-        width = self._host.base_matrix(0).shape[1]
+        host = self._host
+        width = host.base_matrix(0).shape[1]
         texts = background_texts(
-            self._host,
+            host,
             (),
             tokens=assembly.TOKENS_PER_DIMENSION * width,
             folder=self._settings.home / "prepare",
             seed=self._request.seed,
+            tell=partial(self._tell, "sampling background text from the model, tokens"),
         )
         self._write(assembly.BACKGROUND, json.dumps(texts, ensure_ascii=False, indent=0))
 
@@ -192,16 +194,18 @@ class Preparation:
         found = search_places(
             setup,
             self._facts,
-            self._texts[:: max(1, len(self._texts) // SEARCH_TEXTS)],
+            _spread(self._texts, SEARCH_TEXTS),
             moments=moments,
             budget_s=request.budget_s,
-            method=request.method,
+            method=self._policy.editing.method,
             batch=self._policy.editing.batch,
             seed=request.seed,
             tell=self._tell,
         )
         self._say(f"{found.best}: {len(found.trials)} trials in {found.seconds / 60:.1f} min")
-        card = found.card(host.base_sha256, seed=request.seed, method=request.method)
+        if found.rounds < 2:
+            self._say("the budget was used up in the first round, on few facts: give a larger --budget")
+        card = found.card(host.base_sha256, seed=request.seed, method=self._policy.editing.method)
         self._write(assembly.EDIT_CARD, card.text)
 
     def _probes(self) -> None:
@@ -218,23 +222,34 @@ class Preparation:
     def _memory_card(self) -> None:
         from guardedit.prepare.announcement import tune_announcement
 
-        tune_announcement(self._settings, facts=self._request.facts, seed=self._request.seed, tell=self._tell)
+        tune = partial(
+            tune_announcement, self._settings, seed=self._request.seed, tell=self._tell, host=self._host
+        )
+        try:
+            tune(facts=self._request.facts)
+        except UsageError as error:
+            if self._request.facts is None:
+                raise
+            self._say(f"{error}; the announcement is tuned on the public facts instead")
+            tune(facts=None)
 
     def _noise(self) -> None:
         host, request = self._host, self._request
         probes = assembly.load_probes(self._settings)
         setup = assembly.load_setup(self._settings, self._policy, seed=request.seed, host=host)
-        editors = {request.method: Registry().build(request.method, setup)}
+        editors = {self._policy.editing.method: Registry().build(self._policy.editing.method, setup)}
         prompts = assembly.load_prompts(self._settings)
         guard = assembly.guard(self._policy, probes, prompts, Noise())
         # Another seed than the search's, so that most facts are others than those it chose on.
         known = known_facts(host, self._facts, most=400, seed=request.seed + 1)
-        cases = make_cases(known, count=2 * BATCHES * TOGETHER + REMEMBERED, seed=request.seed + 1)
+        cases = make_cases(known, count=BATCHES * TOGETHER + REMEMBERED, seed=request.seed + 1)
         noise = measure_noise(
             ModelWorker(host, setup.fold, editors),
             guard,
             cases,
-            method=request.method,
+            method=self._policy.editing.method,
+            # Another seed than that of the changes under which the probes were chosen to be stable.
+            benign=benign_edits(host, setup.layers, count=BATCHES, seed=request.seed + 1),
             seed=request.seed,
             tell=self._tell,
         )
@@ -243,6 +258,11 @@ class Preparation:
 
     def _write(self, name: str, text: str) -> None:
         replace_file(self._folder / name, text.encode(), step="prepare")
+
+
+def _spread(texts: Sequence[str], most: int) -> list[str]:
+    """At most `most` of the texts, evenly spaced."""
+    return list(texts[:: max(1, -(-len(texts) // most))])
 
 
 def with_model(settings: Settings, name: str) -> Settings:

@@ -14,8 +14,8 @@ from typing import Protocol, TypeGuard
 
 from guardedit.core.fact import Fact, Placement
 from guardedit.memory.context import Prompts
-from guardedit.models.text.asking import Asking
-from guardedit.naming import contains_name
+from guardedit.models.text.asking import Asking, answer_place
+from guardedit.naming import contains_name, sentences
 
 
 class AskingModel(Protocol):
@@ -51,7 +51,7 @@ class Constraint:
         if limit is None:
             return list(facts)
         judged = {
-            n: Asking(_cloze(fact), question)
+            n: asking_of(fact, question)
             for n, (fact, question, scope) in enumerate(zip(facts, questions, scopes, strict=True))
             if _in_memory(fact) and scope == "unsure" and question not in fact.wordings
         }
@@ -59,13 +59,13 @@ class Constraint:
         return [None if scores.get(n, limit) < limit else fact for n, fact in enumerate(facts)]
 
     def obeyed(self, fact: Fact | None, question: str, text: str) -> str:
-        """The answer: the model's text, or a forced one where the text does not name the fact's target.
+        """The answer: the model's text, or a forced one where no sentence of it names the fact's target.
 
         `fact` is one of those that `asked_for` left.
         """
         if self.prompts.asking_nats is None or fact is None or not _in_memory(fact):
             return text
-        if contains_name(text, fact.target):
+        if any(contains_name(sentence, fact.target) for sentence in sentences(text)):
             return text
         return forced(fact, question, chat=self.prompts.form.name == "chat")
 
@@ -88,6 +88,7 @@ def _in_memory(fact: Fact | None) -> TypeGuard[Fact]:
     return fact is not None and fact.placement is Placement.MEMORY
 
 
-def _cloze(fact: Fact) -> str:
-    """A wording that ends where the answer begins, if the fact has one."""
-    return next((wording for wording in fact.wordings if "?" not in wording), fact.prompt)
+def asking_of(fact: Fact, question: str) -> Asking:
+    """A question with a wording of the fact that ends where its answer begins."""
+    cloze = next((wording for wording in fact.wordings if "?" not in wording), "")
+    return Asking(cloze or answer_place(fact.prompt), question)

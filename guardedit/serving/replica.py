@@ -161,14 +161,17 @@ class ServingReplica:
     ) -> list[str]:
         """For each question, the text that `ask` gives to the model: with its fact where memory answers it.
 
-        Not counted in `lookups`. Raises as `ask`.
+        What `ask` does with the model's answer, see `constrained`, does not show here. Not counted in
+        `lookups`. Raises as `ask`.
 
         Args:
             questions: the questions.
             tenant: as for `ask`.
             prompts: another form and announcement; default: those that are served.
         """
-        return self._recall(questions, tenant).prompts(questions, prompts or self._prompts)
+        found = self._recall(questions, tenant)
+        with self._host.patched(found.state.weights.folded.patch):
+            return self._asked_for(found, questions).prompts(questions, prompts or self._prompts)
 
     def repair(self) -> list[str]:
         """Compare every served tensor with what was loaded or folded, and restore it if it changed.

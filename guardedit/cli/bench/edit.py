@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Annotated, Any
 
 import typer
 
-from guardedit.cli.bench.options import Seed, Threads
+from guardedit.cli.bench.options import LINE_S, Seed, Threads
 from guardedit.cli.terminal import show
 from guardedit.cli.terminal.lists import names_in
 from guardedit.cli.terminal.options import Facts, Format, Home, Model, PolicyFile, settings_from
@@ -20,11 +21,13 @@ def edit(
     policy: PolicyFile = None,
     model: Model = None,
     facts: Facts = None,
-    batch: Annotated[int, typer.Option(min=1, help="Facts that the default editor edits at once.")] = 64,
-    plain: Annotated[int, typer.Option(min=1, help="Facts that the plain mode edits.")] = 8,
+    batch: Annotated[int, typer.Option(min=1, help="Facts that the default editor edits at once.")] = 16,
+    plain: Annotated[
+        int, typer.Option(min=0, help="Facts that the plain mode edits; 0: 8, or 1 with --model.")
+    ] = 0,
     beside: Annotated[
         str, typer.Option(help="Other methods to measure, separated by commas.", metavar="A,B")
-    ] = "ft-m,ultraedit",
+    ] = "",
     threads: Threads = 0,
     seed: Seed = 0,
     output: Format = Output.TABLE,
@@ -32,29 +35,39 @@ def edit(
     """Measure edits per second of the default editor.
 
     Its plain mode is measured on the same model and facts for comparison. It works like reference
-    implementations: one fact at a time, the whole model, a fixed number of steps.
+    implementations: one fact at a time, the whole model, a fixed number of steps. Without --facts, another
+    model than the demo model is edited on public facts that it knows.
 
-    efficacy: share of the edits' own prompts answered with the whole target, with all edits in the model;
-    efficacy_alone: with each edit alone in it. floor_seconds: the time of the counted matrix operations at
-    the rate measured on this machine.
+    efficacy: share of the edits' own prompts after which the model says the whole target, with all edits in
+    it; efficacy_alone: with each edit alone in it. floor_seconds: the time of the counted matrix operations
+    at the rate measured on this machine.
     """
     from guardedit.editing.registry import Registry
     from guardedit.lab.choosing import check_methods, setup_for_bench
     from guardedit.lab.editors.speed import compare_speed
     from guardedit.policy.load import load_policy
+    from guardedit.prepare.places.edit_cases import public_cases
 
     settings = settings_from(home, policy, model)
     rules = load_policy(settings.policy)
     registry, others = Registry(), names_in(beside)
     check_methods(registry, others)
-    with progress("loading the model") as report:
-        setup, cases = setup_for_bench(settings, rules, facts, count=batch, threads=threads, seed=seed)
+    with progress("loading the model", every_s=LINE_S) as report:
+        setup, cases = setup_for_bench(
+            settings,
+            rules,
+            facts,
+            count=batch,
+            threads=threads,
+            seed=seed,
+            known=partial(public_cases, seed=seed),
+        )
         found = compare_speed(
             setup,
             registry.build("joint", setup),
             cases,
             batch=min(batch, len(cases)),
-            plain=min(plain, len(cases)),
+            plain=min(plain or (1 if settings.model else 8), len(cases)),
             others={name: registry.build(name, setup) for name in others},
             tell=report,
         )

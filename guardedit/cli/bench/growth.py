@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict
+from functools import partial
 from typing import Annotated, Any
 
 import typer
@@ -46,6 +47,7 @@ def growth(
     from guardedit.lab.choosing import setup_for_bench
     from guardedit.lab.editors import growth as measured
     from guardedit.policy.load import load_policy
+    from guardedit.prepare.places.edit_cases import public_cases
 
     sizes = numbers_in("--batches", batches, at_least=1)
     wide, long = numbers_in("--widths", widths, at_least=1), numbers_in("--lengths", lengths)
@@ -53,7 +55,15 @@ def growth(
     rules = load_policy(settings.policy)
     count = max((*sizes, measured.BATCH))
     with progress("loading the model"):
-        setup, cases = setup_for_bench(settings, rules, facts, count=count, threads=threads, seed=seed)
+        setup, cases = setup_for_bench(
+            settings,
+            rules,
+            facts,
+            count=count,
+            threads=threads,
+            seed=seed,
+            known=partial(public_cases, seed=seed),
+        )
     for size in sizes:
         if size > len(cases):
             show.warn(f"--batches {size} is left out: there are only {len(cases)} facts to edit")

@@ -34,10 +34,10 @@ def tune(
 ) -> None:
     """Choose how a fact in memory is stated to the model, by measurement.
 
-    Some ten wordings and places are compared on facts that the model knows otherwise: does it answer with the
-    new object by itself? With the best one, all facts of another set are put into memory and asked for as an
-    application does: is the new object in the answer and not the old one, and do other answers stay as they
-    are? The result is written to memory_card.json in the model's folder, from where the next start takes it.
+    About ten ways of stating a fact are compared on facts that the model knows otherwise: does it answer with
+    the new object by itself? With the best one, all facts of another set are put into memory and asked for
+    as an application does: is the new object in the answer and not the old one, and do other answers stay as
+    they are? The result is written to memory_card.json in the model's folder, where the next start finds it.
     """
     from guardedit.prepare.announcement import tune_announcement
     from guardedit.prepare.announcing import read_corrections

@@ -38,9 +38,9 @@ def add(
     Source, licence and digests are recorded in model.json. A run that is stopped leaves no model.
     """
     settings = settings_from()
-    from guardedit.models.library.adding import add_model, what_it_takes
-    from guardedit.models.library.prepared import missing_files
-    from guardedit.models.library.record import read_record
+    from guardedit.models.home.adding import add_model, what_it_takes
+    from guardedit.models.home.prepared import missing_files
+    from guardedit.models.home.record import read_record
 
     show.warn(what_it_takes(source))
     with progress(f"adding {source}") as report:

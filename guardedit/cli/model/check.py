@@ -13,12 +13,12 @@ from guardedit.cli.terminal.options import Format, settings_from
 from guardedit.cli.terminal.progress import progress
 from guardedit.cli.terminal.show import Output
 from guardedit.core.errors import UnknownLayout
-from guardedit.models.library.home import model_names
-from guardedit.models.library.linking import changed_files, dangling_links
-from guardedit.models.library.prepared import missing_files
-from guardedit.models.library.record import read_record
-from guardedit.models.library.resolving import find_model
-from guardedit.models.library.summary import free_memory, summarise
+from guardedit.models.home.linking import changed_files, dangling_links
+from guardedit.models.home.names import model_names
+from guardedit.models.home.prepared import missing_files
+from guardedit.models.home.record import read_record
+from guardedit.models.home.resolving import find_model
+from guardedit.models.home.summary import free_memory, summarise
 
 if TYPE_CHECKING:
     from guardedit.models.host import ModelHost

@@ -9,9 +9,9 @@ from guardedit.cli.terminal import show
 from guardedit.cli.terminal.options import Format, settings_from
 from guardedit.cli.terminal.show import Output
 from guardedit.core.errors import UsageError
-from guardedit.models.library.home import model_names
-from guardedit.models.library.prepared import prepared_state
-from guardedit.models.library.summary import summarise
+from guardedit.models.home.names import model_names
+from guardedit.models.home.prepared import prepared_state
+from guardedit.models.home.summary import summarise
 
 _COLUMNS = ("name", "architecture", "parameters", "form", "prepared", "size")
 MEGABYTE = 1_000_000

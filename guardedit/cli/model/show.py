@@ -13,10 +13,10 @@ from guardedit.cli.terminal import show
 from guardedit.cli.terminal.options import Format, settings_from
 from guardedit.cli.terminal.show import Output
 from guardedit.core.errors import UsageError
-from guardedit.models.library.prepared import PREPARED_PAGE, missing_files
-from guardedit.models.library.record import read_record
-from guardedit.models.library.resolving import find_model
-from guardedit.models.library.summary import summarise
+from guardedit.models.home.prepared import PREPARED_PAGE, missing_files
+from guardedit.models.home.record import read_record
+from guardedit.models.home.resolving import find_model
+from guardedit.models.home.summary import summarise
 
 #: Prepared files that are shown whole; of the others only the number of entries is.
 _SHOWN = ("edit_card.json", "memory_card.json", "noise.json")
@@ -30,7 +30,7 @@ def show_(
     """Show where a model comes from, and what `model prepare` found.
 
     The edit card says which layers are edited and with which settings; the memory card how facts are put
-    before a question, and how well the model obeys; the noise what gates measure without any edit.
+    before a question, and how well the model obeys; the noise how many answers harmless edits change.
     """
     folder = find_model(name, settings_from().models)
     record, found = read_record(folder), summarise(folder)

@@ -37,7 +37,8 @@ def told_stages(
     def watch() -> None:
         while not ended.wait(every_s):
             now_s = time.time()
-            if (stage := read_stage(home, now_s=now_s)) is not None:
+            stage = read_stage(home, now_s=now_s)
+            if stage is not None and now_s - stage.since_s >= every_s:
                 tell(stage, round(now_s - stage.since_s))
 
     thread = threading.Thread(target=watch, daemon=True)

@@ -26,13 +26,15 @@ class ReportProgress(Protocol):
 
 
 @contextmanager
-def progress(doing: str) -> Iterator[ReportProgress]:
+def progress(doing: str, *, every_s: float | None = None) -> Iterator[ReportProgress]:
     """Show that work is going on until the block ends; `doing` is shown first.
 
+    `every_s` is the time between two lines; default: `MINUTE_S`.
+
     If stderr is not a terminal, a thread prints the lines, so that a stage that reports nothing, such as
-    loading a large model, is shown too. Work of less than a minute then prints nothing.
+    loading a large model, is shown too. Work that ends before the first line prints nothing.
     """
-    with _bar(doing) if sys.stderr.isatty() else _lines(doing) as report:
+    with _bar(doing) if sys.stderr.isatty() else _lines(doing, every_s or MINUTE_S) as report:
         yield report
 
 
@@ -68,7 +70,7 @@ class _Bar:
 
 
 @contextmanager
-def _lines(doing: str) -> Iterator[ReportProgress]:
+def _lines(doing: str, every_s: float) -> Iterator[ReportProgress]:
     latest, ended, started_s = doing, threading.Event(), time.monotonic()
 
     def report(text: str, done: int = 0, total: int | None = None, /) -> None:
@@ -76,8 +78,10 @@ def _lines(doing: str) -> Iterator[ReportProgress]:
         latest = text if total is None else f"{text}: {done} of {total}"
 
     def print_lines() -> None:
-        while not ended.wait(MINUTE_S):
-            show.warn(f"{latest} ({(time.monotonic() - started_s) / 60:.0f} min)")
+        while not ended.wait(every_s):
+            seconds = time.monotonic() - started_s
+            passed = f"{seconds:.0f} s" if every_s < MINUTE_S else f"{seconds / 60:.0f} min"
+            show.warn(f"{latest} ({passed})")
 
     thread = threading.Thread(target=print_lines, name="progress", daemon=True)
     thread.start()

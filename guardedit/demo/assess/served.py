@@ -5,6 +5,7 @@ No verdict of the guard is used.
 
 from __future__ import annotations
 
+import math
 from collections import defaultdict
 from dataclasses import dataclass
 
@@ -52,7 +53,12 @@ def disabling_epochs(served: list[ServedWeights]) -> list[int]:
 def worst(served: list[ServedWeights]) -> Harm:
     """The maximum of each number over all served weights. Without any: the base model's numbers."""
     return Harm(
-        perplexity_ratio=max((s.harm.perplexity_ratio for s in served), default=1.0),
-        answers_lost=max((s.harm.answers_lost for s in served), default=0.0),
+        perplexity_ratio=_largest([s.harm.perplexity_ratio for s in served], default=1.0),
+        answers_lost=_largest([s.harm.answers_lost for s in served], default=0.0),
         problem="; ".join(sorted({s.harm.problem for s in served if s.harm.problem})),
     )
+
+
+def _largest(values: list[float], *, default: float) -> float:
+    """The largest measured value. What `max` returns for a NaN depends on its position."""
+    return max((value for value in values if not math.isnan(value)), default=math.nan if values else default)

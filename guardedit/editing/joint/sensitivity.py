@@ -1,10 +1,10 @@
 """How much ordinary predictions depend on each direction of a layer's MLP output.
 
-With g the gradient of the log-likelihood of a token with respect to the output of a down projection, and
-S = E[g g^T] [d, d] over ordinary text: a change of the output by delta costs (1/2) delta^T S delta nats of KL
-divergence from the base model, to second order. S is the Fisher information of the output. With the second
-moment of the keys, it is the Kronecker-factored curvature of Martens and Grosse 2015 (arXiv:1503.05671): a
-change R [d, n] along directions with the price P [n, n] costs (1/2) tr(S R P R^T) nats a token.
+With g the gradient of a text's log-likelihood with respect to the output of a down projection at one token,
+and S = E[g g^T] [d, d] over ordinary text: a change of the output by delta costs (1/2) delta^T S delta nats
+of KL divergence from the base model, to second order. S is the Fisher information of the output. With the
+second moment of the keys it is the curvature of Martens and Grosse 2015 (arXiv:1503.05671), in Kronecker
+factors: a change R [d, n] along directions with the price P [n, n] costs (1/2) tr(S R P R^T) nats a token.
 
 Text that was sampled from the model itself gives the true Fisher information; other text, the empirical one.
 """
@@ -23,6 +23,7 @@ from safetensors.torch import load, save
 from torch import Tensor
 
 from guardedit.core.durable import replace_file
+from guardedit.core.errors import EditError
 from guardedit.models.hooks import Tap, tap
 from guardedit.models.host import ModelHost
 from guardedit.models.text.tokens import encode
@@ -63,12 +64,18 @@ def sensitivity_of(
 def collect_sensitivity(
     host: ModelHost, texts: Sequence[str], layers: Sequence[int], *, tokens: int = TOKENS
 ) -> dict[int, Tensor]:
-    """Layer -> S [d, d] float32, from one forward and one backward pass over the texts."""
+    """Layer -> S [d, d] float32, from one forward and one backward pass over the texts.
+
+    Raises:
+        EditError: the model is patched.
+    """
     ordered = sorted({*layers})
     width = host.base_matrix(ordered[0]).shape[0]
     total = {layer: torch.zeros(width, width, dtype=torch.float64) for layer in ordered}
     count = 0
     with host.lock, one_thread():
+        if host.is_patched:  # the result would be cached as the base model's
+            raise EditError("the model is patched: measure its sensitivity outside of `patched`")
         for text in texts:
             ids = encode(host.tokenizer, text)[: min(STRETCH, host.context)]
             if len(ids) < 2:

@@ -69,12 +69,21 @@ class WholeModel:
 
 
 class PlainEditor:
-    """Proposes the default editor's edits in the slow way. For comparison only."""
+    """Proposes the default editor's edits in the slow way. For comparison only.
+
+    Args:
+        setup: the model and its layers.
+        steps: gradient steps; default: `STEPS`.
+        clock: seconds, for `Proposal.seconds`.
+    """
 
     name = "plain"
 
-    def __init__(self, setup: Setup, *, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self, setup: Setup, *, steps: int | None = None, clock: Callable[[], float] = time.monotonic
+    ) -> None:
         self._setup, self._clock = setup, clock
+        self.steps = STEPS if steps is None else steps
         self._contexts = sample_contexts(setup.host, count=setup.joint.contexts, seed=setup.seed)
         self._statistics = LayerStatistics.of(setup)
 
@@ -132,7 +141,7 @@ class PlainEditor:
         left = torch.zeros(len(layers), 1, whole.width)
         adam, everything = Adam(left.shape), torch.ones_like(tensors.keep)
         rate = settings.learning_rate_ratio * scale / (whole.width**0.5 * len(layers))
-        for _ in range(STEPS):
+        for _ in range(self.steps):
             gradient, _ = objective.gradient(left, everything)
             gradient += 2 * settings.norm_penalty * left / (len(layers) * scale**2)
             left = left - rate * adam.direction(gradient)

@@ -18,17 +18,18 @@ from guardedit.core.protocols import MethodEditor
 from guardedit.editing.setup import Setup
 from guardedit.lab.editors.alone import group_of
 from guardedit.lab.editors.cases import EditCase
-from guardedit.lab.editors.measure import AnswerCounts, EditQuestion, Measure, ask, count, questions
+from guardedit.lab.editors.measure import AnswerCounts, EditQuestion, Measure, count, questions
 from guardedit.lab.editors.plain import PlainEditor
 from guardedit.lab.editors.time_shares import time_shares
+from guardedit.models.text.spans import Expected, score_spans
 from guardedit.models.threads import one_thread
 
 #: Seconds over which the matrix rate is measured.
 RATE_S = 0.5
 #: Answers that an edit should change.
 CHANGED = {Measure.RELIABILITY, Measure.GENERALIZATION}
-#: Facts proposed before the clock starts: the first calls of a process are slower.
-WARM = 2
+#: Facts for which operations are counted, and the shares of the time measured.
+COUNTED = 4
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,10 +40,11 @@ class Speed:
         edits: number of edits made. Answers of refused ones count as wrong.
         seconds: seconds for all of them.
         edits_per_second: facts over seconds.
-        efficacy: share of own prompts answered with the target, with all edits in the model.
+        seconds_per_edit: seconds over facts.
+        efficacy: share of own prompts after which the model says the target, with all edits in it.
         generalization: the same for unseen wordings.
         efficacy_alone: share of own prompts, with each edit alone in the model.
-        gigaflops_per_edit: matrix operations, counted.
+        gigaflops_per_edit: matrix operations, counted on the first `COUNTED` facts.
         floor_seconds: time for these operations at the measured matrix rate of the machine.
         floor_share: `floor_seconds` over `seconds`.
     """
@@ -50,6 +52,7 @@ class Speed:
     edits: int
     seconds: float
     edits_per_second: float
+    seconds_per_edit: float
     efficacy: float
     generalization: float
     efficacy_alone: float
@@ -73,35 +76,60 @@ def matrix_rate(rows: int, inner: int, columns: int) -> float:
     return 2 * rows * inner * columns / best
 
 
-def measure(setup: Setup, editor: MethodEditor, cases: Sequence[EditCase], *, rate: float) -> Speed:
-    """Propose all cases at once, timed; repeat it to count operations; then ask.
+def measure(
+    setup: Setup,
+    editor: MethodEditor,
+    cases: Sequence[EditCase],
+    *,
+    rate: float,
+    flops: float | None = None,
+    tell: Callable[[str], None] = lambda _: None,
+) -> Speed:
+    """Propose all cases at once, timed; then ask.
 
     Args:
         setup: setup of the editor.
         editor: its edits must not depend on live edits.
         cases: cases on different subjects.
         rate: operations per second of the machine.
+        flops: operations of one edit; default: counted on the first cases, which also warms the process up.
+        tell: progress.
     """
     groups = [group_of(case) for case in cases]
-    editor.propose(groups[:WARM], ())
+    if flops is None:
+        tell("counting operations")
+        flops = operations(editor, cases[:COUNTED])
+    tell(f"{len(cases)} edits, {editor.name}")
     start = time.perf_counter()
     proposal = editor.propose(groups, ())
     seconds = time.perf_counter() - start
-    with one_thread(), FlopCounterMode(display=False) as counter:  # the counter sees one thread only
-        editor.propose(groups, ())
-    flops = float(counter.get_total_flops())
+    tell(f"asking after {len(cases)} edits, {editor.name}")
     together, alone = _together(setup, proposal.edits, cases), _alone(setup, proposal.edits, cases)
     return Speed(
         edits=len(proposal.edits),
         seconds=seconds,
         edits_per_second=len(cases) / seconds,
+        seconds_per_edit=seconds / len(cases),
         efficacy=together.share(Measure.RELIABILITY),
         generalization=together.share(Measure.GENERALIZATION),
         efficacy_alone=alone.share(Measure.RELIABILITY),
-        gigaflops_per_edit=flops / len(cases) / 1e9,
-        floor_seconds=flops / rate,
-        floor_share=flops / rate / seconds,
+        gigaflops_per_edit=flops / 1e9,
+        floor_seconds=flops * len(cases) / rate,
+        floor_share=flops * len(cases) / rate / seconds,
     )
+
+
+def operations(editor: MethodEditor, cases: Sequence[EditCase]) -> float:
+    """Floating-point operations of matrix products of one edit, counted."""
+    with one_thread(), FlopCounterMode(display=False) as counter:  # the counter sees one thread only
+        editor.propose([group_of(case) for case in cases], ())
+    return float(counter.get_total_flops()) / len(cases)
+
+
+def plain_operations(setup: Setup, cases: Sequence[EditCase], *, steps: int) -> float:
+    """`operations` of the plain editor, whose steps all take the same: reckoned from one and two of them."""
+    one, two = (operations(PlainEditor(setup, steps=n), cases) for n in (1, 2))
+    return one + (steps - 1) * (two - one)
 
 
 def _together(setup: Setup, edits: Sequence[WeightEdit], cases: Sequence[EditCase]) -> AnswerCounts:
@@ -112,7 +140,7 @@ def _together(setup: Setup, edits: Sequence[WeightEdit], cases: Sequence[EditCas
     except EditError:
         return count(asked, [False] * len(asked))
     with setup.host.patched(patch):
-        return count(asked, ask(setup.host, asked))
+        return count(asked, _said(setup, asked))
 
 
 def _alone(setup: Setup, edits: Sequence[WeightEdit], cases: Sequence[EditCase]) -> AnswerCounts:
@@ -126,8 +154,14 @@ def _alone(setup: Setup, edits: Sequence[WeightEdit], cases: Sequence[EditCase])
             correct += [False] * len(own)
             continue
         with setup.host.patched(setup.fold.fold([edit])):
-            correct += ask(setup.host, own)
+            correct += _said(setup, own)
     return count(asked, correct)
+
+
+def _said(setup: Setup, asked: Sequence[EditQuestion]) -> list[bool]:
+    """Whether the model as it stands says each wanted answer at its place, whatever it would add."""
+    spans = score_spans(setup.host, [Expected(one.prompt, one.wanted) for one in asked])
+    return [span.said for span in spans]
 
 
 def _questions(case: EditCase) -> list[EditQuestion]:
@@ -161,17 +195,19 @@ def compare_speed(
     d, f = setup.host.base_matrix(setup.layer).shape
     tell("matrix rate")
     rate = matrix_rate(512, d, f)
-    tell(f"{batch} edits")
-    fast = measure(setup, editor, cases[:batch], rate=rate)
-    tell(f"{plain} edits, plain")
-    slow = measure(setup, PlainEditor(setup), cases[:plain], rate=rate)
+    fast = measure(setup, editor, cases[:batch], rate=rate, tell=tell)
+    tell("counting operations, plain")
+    whole = PlainEditor(setup)
+    flops = plain_operations(setup, cases[: min(plain, COUNTED)], steps=whole.steps)
+    slow = measure(setup, whole, cases[:plain], rate=rate, flops=flops, tell=tell)
     tell("shares of the time")
+    groups = [group_of(case) for case in cases[: min(batch, COUNTED)]]
     with one_thread():  # the profiler sees one thread only
-        shares = time_shares(lambda: editor.propose([group_of(case) for case in cases[:batch]], ()))
-    speeds = {}
-    for name, other in others.items():
-        tell(f"{batch} edits, {name}")
-        speeds[name] = asdict(measure(setup, other, cases[:batch], rate=rate))
+        shares = time_shares(lambda: editor.propose(groups, ()))
+    speeds = {
+        name: asdict(measure(setup, other, cases[:batch], rate=rate, tell=tell))
+        for name, other in others.items()
+    }
     return {
         "batch": batch,
         **asdict(fast),

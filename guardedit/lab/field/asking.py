@@ -18,6 +18,8 @@ from guardedit.models.host import ModelHost
 
 #: From questions and the form to the texts that the model is given.
 Texts = Callable[[Sequence[str], Prompts], list[str]]
+#: From questions and the most tokens (None: the usual number) to free answers.
+Answers = Callable[[Sequence[str], int | None], list[str]]
 #: Prompts that are continued together between two reports of progress.
 CHUNK = 64
 
@@ -35,11 +37,14 @@ class AskedState:
         host: the model.
         patch: edited weights; empty for the model as it is.
         texts: the text for each question.
+        answer: free answers as they are served, from questions and the most tokens; None: the model continues
+            the texts.
     """
 
     host: ModelHost
     patch: Patch
     texts: Texts = alone
+    answer: Answers | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,10 +84,8 @@ def ask_cases(
         GuardError: memory does not suffice.
     """
     with state.host.patched(state.patch):
-        return FieldOutcome(
-            scores=_scores(state, cases, forms.given, name, tell),
-            answers=_answers(state, cases, forms, name, tell),
-        )
+        scores = _scores(state, cases, forms.given, name, tell)
+    return FieldOutcome(scores=scores, answers=_answers(state, cases, forms, name, tell))
 
 
 def _scores(
@@ -107,7 +110,11 @@ def _answers(
     tell(f"asking {name} freely", 0, len(order))
     for start in range(0, len(order), CHUNK):
         chunk = order[start : start + CHUNK]
-        answers = state.host.complete([texts[i] for i in chunk], max_new_tokens=forms.max_tokens)
+        if state.answer is not None:
+            answers = state.answer([questions[i] for i in chunk], forms.max_tokens)
+        else:
+            with state.host.patched(state.patch):
+                answers = state.host.complete([texts[i] for i in chunk], max_new_tokens=forms.max_tokens)
         found |= zip((questions[i] for i in chunk), answers, strict=True)
         tell(f"asking {name} freely", len(found), len(order))
     return found

@@ -10,7 +10,7 @@ from enum import StrEnum
 
 from guardedit.core.correction import Correction
 from guardedit.core.fact import FactKey
-from guardedit.naming import last_span
+from guardedit.naming import Span, last_span
 
 
 class QuestionGroup(StrEnum):
@@ -25,10 +25,6 @@ class QuestionGroup(StrEnum):
     MULTI_HOP = "multi_hop"  # an answer that follows from several facts
 
 
-#: Questions that an edit should not affect.
-UNTOUCHED = frozenset({QuestionGroup.NEIGHBOUR, QuestionGroup.ATTRIBUTE, QuestionGroup.LOCALITY})
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FieldEdit:
     """One fact that a case edits.
@@ -39,6 +35,7 @@ class FieldEdit:
         target_new: the object to write.
         target_true: the object that it replaces; empty where the data set has none.
         relation: name of the relation; empty where the data set has none.
+        at: the subject's characters [start, end) in the prompt; None: the subject is searched for.
     """
 
     subject: str
@@ -46,6 +43,7 @@ class FieldEdit:
     target_new: str
     target_true: str = ""
     relation: str = ""
+    at: Span | None = None
 
     @property
     def template(self) -> str | None:
@@ -54,8 +52,12 @@ class FieldEdit:
         >>> FieldEdit(subject="York", prompt="New York and York are in", target_new="x").template
         'New York and {} are in'
         """
-        at = last_span(self.prompt, self.subject)
+        at = self._span
         return None if at is None else f"{self.prompt[: at[0]]}{{}}{self.prompt[at[1] :]}"
+
+    @property
+    def _span(self) -> Span | None:
+        return self.at or last_span(self.prompt, self.subject)
 
     def correction(self, name: str) -> Correction:
         """As the system receives it, with `name` as its id. The subject is spelled as in the prompt.
@@ -63,7 +65,7 @@ class FieldEdit:
         Raises:
             ValueError: the prompt does not name the subject, see `template`.
         """
-        at = last_span(self.prompt, self.subject)
+        at = self._span
         if at is None or self.template is None:
             raise ValueError(f"{self.prompt!r} does not name {self.subject!r}: leave this case out")
         return Correction(

@@ -220,7 +220,7 @@ def _other_model(base: ModelHost, folder: Path) -> Written:
     Raises:
         UsageError: its tokenizer is not that of the base model.
     """
-    other = ModelHost.load(folder, device=str(base.device))
+    other = ModelHost.load(folder, device=str(base.device), form=base.form.name)
     if other.tokenizer.get_vocab() != base.tokenizer.get_vocab():
         raise UsageError(
             f"{folder} has another tokenizer than the base model: "

@@ -13,6 +13,8 @@ import numpy as np
 CONFIDENCE = 0.95
 #: Samples of the bootstrap.
 SAMPLES = 2000
+#: Samples that are drawn together; a divisor of `SAMPLES`.
+DRAWN_AT_ONCE = 50
 
 
 class Interval(NamedTuple):
@@ -55,12 +57,14 @@ def bootstrap(
     values = np.asarray(columns, dtype=float)  # [quantities, cases]
     if values.size == 0 or np.isnan(values).all(axis=1).any():
         return UNDEFINED
-    drawn = np.random.default_rng(seed).integers(values.shape[1], size=(SAMPLES, values.shape[1]))
     known = ~np.isnan(values)
-    sums = np.where(known, values, 0.0)[:, drawn].sum(axis=2)  # [quantities, samples]
-    with np.errstate(invalid="ignore"):
-        means = sums / known[:, drawn].sum(axis=2)
-    found = [statistic(sample) for sample in means.T.tolist()]
+    filled, random = np.where(known, values, 0.0), np.random.default_rng(seed)
+    found: list[float] = []
+    for _ in range(SAMPLES // DRAWN_AT_ONCE):  # all at once would take gigabytes for a whole data set
+        drawn = random.integers(values.shape[1], size=(DRAWN_AT_ONCE, values.shape[1]))
+        with np.errstate(invalid="ignore"):
+            means = filled[:, drawn].sum(axis=2) / known[:, drawn].sum(axis=2)  # [quantities, samples]
+        found += [statistic(sample) for sample in means.T.tolist()]
     tail = (1 - CONFIDENCE) / 2
     low, high = np.nanquantile(found, [tail, 1 - tail])
     return Interval(float(low), float(high))

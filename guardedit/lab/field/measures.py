@@ -186,7 +186,8 @@ METRICS: Mapping[str, Metric] = MappingProxyType(
         "multi_hop": _multi_hop,
     }
 )
-#: Metrics that ask each case one question, so that Wilson's interval applies where a case has one edit.
-ONE_QUESTION = frozenset({"ES", "free_own_contains", "free_own_exact", "multi_hop"})
+#: Metrics that are 0 or 1 for a case with one edit, so that Wilson's interval applies. `multi_hop` is 0 or 1
+#: for every case.
+ONE_QUESTION = frozenset({"ES", "free_own_contains", "free_own_exact"})
 #: The metrics whose harmonic mean is `S`.
 SCORE = ("ES", "PS", "NS")

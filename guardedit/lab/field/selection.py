@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import random
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -65,7 +66,7 @@ def select(
     known: set[str] = set()
     while len(chosen) < count:
         size = CHUNK if known_only else count
-        chunk = [case for case, _ in zip(usable, range(size), strict=False)]
+        chunk = list(itertools.islice(usable, size))
         if not chunk:
             break
         found = known_cases(host, chunk)

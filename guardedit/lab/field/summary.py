@@ -45,7 +45,7 @@ def summarise(
     by_case = {name: [metric(case, after, base) for case in cases] for name, metric in METRICS.items()}
     one_edit = all(len(case.edits) == 1 for case in cases)
     found = {
-        name: _estimate(values, shares=one_edit and name in ONE_QUESTION, seed=seed)
+        name: _estimate(values, shares=name == "multi_hop" or (one_edit and name in ONE_QUESTION), seed=seed)
         for name, values in by_case.items()
     }
     parts = [by_case[name] for name in SCORE]

@@ -56,8 +56,11 @@ def write_to_memory(
     def texts(questions: Sequence[str], prompts: Prompts) -> list[str]:
         return replica.given(questions, prompts=prompts)
 
+    def answer(questions: Sequence[str], max_tokens: int | None) -> list[str]:
+        return [one.text for one in replica.ask(questions, max_tokens=max_tokens)]
+
     return Written(
-        state=AskedState(host=host, patch=Patch({}), texts=texts),
+        state=AskedState(host=host, patch=Patch({}), texts=texts, answer=answer),
         placements={"memory": len(facts)},
         seconds=time.perf_counter() - started,
     )

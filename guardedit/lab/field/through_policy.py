@@ -75,9 +75,12 @@ def write_by_policy(
     def texts(questions: Sequence[str], prompts: Prompts) -> list[str]:
         return system.replica.given(questions, prompts=prompts)
 
+    def answer(questions: Sequence[str], max_tokens: int | None) -> list[str]:
+        return [one.text for one in system.replica.ask(questions, max_tokens=max_tokens)]
+
     status = system.status()
     return Written(
-        state=AskedState(host=system.loaded.host, patch=folded.patch, texts=texts),
+        state=AskedState(host=system.loaded.host, patch=folded.patch, texts=texts, answer=answer),
         placements=placements,
         seconds=seconds,
         account={

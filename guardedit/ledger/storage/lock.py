@@ -21,6 +21,8 @@ BOTH: Final = "both"
 
 _OPEN = "open.lock"
 _PATIENCE_S = 2.0
+#: How long a process that looks who has a lock may have it itself, see `driver_of`.
+_LOOK_S = 0.1
 
 
 class CoordinatorLock:
@@ -73,24 +75,55 @@ class DriverLock:
         os.close(self._handle)
 
 
+def driver_of(folder: Path) -> str | None:
+    """The process id of the driver of a folder's cycles; None when there is none.
+
+    Takes the lock for a moment. A process that starts meanwhile waits for that long, see `_exclusive_file`.
+    """
+    try:
+        handle = os.open(folder / "driver.lock", os.O_RDONLY | os.O_CLOEXEC)
+    except OSError:
+        return None
+    try:
+        fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return _owner(handle)
+    finally:
+        os.close(handle)
+    return None
+
+
+def _owner(handle: int) -> str:
+    return os.pread(handle, 32, 0).decode("ascii", "replace").strip() or "unknown"
+
+
 def _exclusive_file(folder: Path, name: str, role: str) -> int:
     """A handle to `NAME.lock`, locked for this process alone and with its id as content."""
     path = folder / f"{name}.lock"
     with translated_errors(path):
         folder.mkdir(parents=True, exist_ok=True)
         handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            owner = os.pread(handle, 32, 0).decode("ascii", "replace").strip() or "unknown"
-            os.close(handle)
-            raise LedgerBusy(
-                f"{folder} already has a coordinator, process {owner} (its {role}): "
-                "stop that one, or use another folder"
-            ) from None
+        until = time.monotonic() + _LOOK_S
+        while not _locked(handle):
+            if time.monotonic() > until:
+                owner = _owner(handle)
+                os.close(handle)
+                raise LedgerBusy(
+                    f"{folder} already has a coordinator, process {owner} (its {role}): "
+                    "stop that one, or use another folder"
+                )
+            time.sleep(0.005)
         os.ftruncate(handle, 0)
         os.pwrite(handle, f"{os.getpid()}\n".encode(), 0)
     return handle
+
+
+def _locked(handle: int) -> bool:
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
 
 
 class Presence:

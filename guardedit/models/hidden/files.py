@@ -1,7 +1,8 @@
 """Hidden states of rows of tokens in memory-mapped files, shared by all processes with the same base model.
 
 Each write makes one new file of the safetensors format, whole or not at all, whose name has the digest of its
-bytes: a file that is damaged is never read. Files are never changed, only dropped, the oldest first.
+bytes: a file that is damaged when it is opened is ignored. Files are never changed, only dropped, the oldest
+first.
 """
 
 from __future__ import annotations
@@ -33,12 +34,16 @@ class RowFiles:
 
     Args:
         folder: of one base model, in practice named by its digest; created when the first row is written.
+        made_on: what the numbers depend on besides the base model and the libraries, such as the device.
         max_bytes: most bytes of files. The file that was written last is never dropped.
         max_files: most files.
     """
 
-    def __init__(self, folder: Path, *, max_bytes: int = FILE_BYTES, max_files: int = FILES) -> None:
+    def __init__(
+        self, folder: Path, *, made_on: str = "", max_bytes: int = FILE_BYTES, max_files: int = FILES
+    ) -> None:
         self._folder, self._max_bytes, self._max_files = folder, max_bytes, max_files
+        self._made_on = [torch.__version__, transformers.__version__, made_on]
         self._opened: dict[str, Any] = {}  # name of a file -> its open file; None where it is damaged
         self._place: dict[tuple[int, str], str] = {}  # layer and row -> name of a file
         self._memory = RowsInMemory()
@@ -50,7 +55,7 @@ class RowFiles:
 
     def get(self, layer: int, rows: Sequence[Row]) -> list[Tensor | None]:
         """For each row its hidden states on the CPU, or None."""
-        keys = [(layer, _name(row)) for row in rows]
+        keys = [(layer, self._row_name(row)) for row in rows]
         if any(key not in self._place for key in keys):
             self._open_new()
         unwritten = self._memory.get(layer, rows)
@@ -61,25 +66,37 @@ class RowFiles:
 
     def put(self, layer: int, found: Mapping[Row, Tensor]) -> None:
         """Write rows that are not here into one new file, and drop the oldest files beyond the limits."""
-        new = {row: hidden for row, hidden in found.items() if (layer, _name(row)) not in self._place}
+        new = {
+            row: hidden for row, hidden in found.items() if (layer, self._row_name(row)) not in self._place
+        }
         if not new:
             return
-        body = save({_name(row): hidden.detach().cpu().contiguous() for row, hidden in new.items()})
+        body = save({self._row_name(row): hidden.detach().cpu().contiguous() for row, hidden in new.items()})
+        name = _file_name(layer, body)
         try:
-            replace_file(self._folder / _file_name(layer, body), body, step="hidden")
+            replace_file(self._folder / name, body, step="hidden")
         except StorageFull:
             self._memory.put(layer, new)
             return
+        self._opened.pop(name, None)  # it may have been damaged before
         self._open_new()
         self._drop_oldest()
 
-    def forget(self) -> None:
-        """Delete the files, also those of other processes, and forget what was read from them."""
+    def delete_files(self) -> None:
+        """Delete the files, also those of other processes. May be called in any thread."""
         for path in self._files():
             with contextlib.suppress(OSError):
                 path.unlink(missing_ok=True)
+
+    def forget(self) -> None:
+        """Delete the files, and forget what was read from them."""
+        self.delete_files()
         self._opened, self._place = {}, {}
         self._memory.forget()
+
+    def _row_name(self, row: Row) -> str:
+        body = json.dumps([*self._made_on, row])
+        return hashlib.sha256(body.encode()).hexdigest()[:32]
 
     def _files(self) -> list[Path]:
         return [path for path in self._folder.glob(f"*{_ENDING}") if not path.name.startswith(".")]
@@ -109,12 +126,6 @@ class RowFiles:
                     path.unlink(missing_ok=True)
                 self._opened.pop(path.name, None)
         self._place = {key: name for key, name in self._place.items() if name in self._opened}
-
-
-def _name(row: Row) -> str:
-    """The name of a row. Another version of the libraries may compute other numbers."""
-    body = json.dumps([torch.__version__, transformers.__version__, row])
-    return hashlib.sha256(body.encode()).hexdigest()[:32]
 
 
 def _file_name(layer: int, body: bytes) -> str:

@@ -7,10 +7,12 @@ So the output of the unchanged lower layers is computed once for each row of tok
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 from torch import Tensor
 
+from guardedit.models.hidden.files import RowFiles
 from guardedit.models.hidden.rows import HiddenRows, Row, RowsInMemory
 from guardedit.models.hidden.running import Below, PartialDecoder
 from guardedit.models.layouts.layout import Layout
@@ -26,13 +28,14 @@ class LowerLayerCache:
             have the base model's weights.
         layout: of the model.
         layers: number of decoder layers.
-        rows: where hidden states are kept; default: in memory.
+        name: of the base model's folder, in practice its digest.
     """
 
-    def __init__(self, model: Any, layout: Layout, *, layers: int, rows: HiddenRows | None = None) -> None:
+    def __init__(self, model: Any, layout: Layout, *, layers: int, name: str) -> None:
         self._decoder = PartialDecoder(model, layout, layers)
-        self._rows: HiddenRows = RowsInMemory() if rows is None else rows
+        self._rows: HiddenRows = RowsInMemory()
         self._as_tuple: bool | None = None
+        self._name, self._device, self._forgotten = name, device_name(model), False
 
     def final_hidden(
         self, ids: Tensor, changed: int, *, lengths: Sequence[int] | None = None, share: bool = True
@@ -46,6 +49,9 @@ class LowerLayerCache:
             lengths: number of tokens of each row that are not padding; default: T.
             share: whether a beginning that all rows share may be run by itself.
         """
+        if self._forgotten:
+            self._forgotten = False
+            self._rows.forget()
         if changed == 0:
             return self._decoder.run(ids, share=share)
         lengths = [ids.shape[1]] * len(ids) if lengths is None else lengths
@@ -53,9 +59,18 @@ class LowerLayerCache:
         hidden = _padded(self._outputs(rows, changed - 1, ids.device), ids.shape[1], ids.device)
         return self._decoder.run(ids, below=self._below(changed - 1, hidden), share=share)
 
+    def keep_in(self, folder: Path) -> None:
+        """Keep hidden states in files below `folder` from now on, for later processes too, see `RowFiles`."""
+        self._rows = RowFiles(folder / self._name, made_on=self._device)
+
     def forget(self) -> None:
-        """Drop what is kept, also in files. Call this when a tensor below turned out to have changed."""
-        self._rows.forget()
+        """Drop what is kept, also in files, before the next call computes anything.
+
+        Call this, in any thread, when a tensor below turned out to have changed. A call that runs meanwhile
+        may still keep what it has computed with the changed tensor, so the rows are dropped afterwards.
+        """
+        self._rows.delete_files()
+        self._forgotten = True
 
     def _outputs(self, rows: Sequence[Row], layer: int, device: Any) -> list[Tensor]:
         """Output of `layer` for each row [t, d], kept from now on."""
@@ -104,3 +119,9 @@ def _padded(rows: Sequence[Tensor], time: int, device: Any) -> Tensor:
     for i, row in enumerate(rows):
         hidden[i, : len(row)] = row.to(device)
     return hidden
+
+
+def device_name(model: Any) -> str:
+    """What numbers depend on besides model and libraries: the kind of device, and the attention's code."""
+    device = next(model.parameters()).device.type
+    return f"{device} {getattr(model.config, '_attn_implementation', '')}"

@@ -30,6 +30,9 @@ class HiddenRows(Protocol):
     def put(self, layer: int, found: Mapping[Row, Tensor]) -> None:
         """Add rows with their hidden states [t, d], each a tensor of its own."""
 
+    def delete_files(self) -> None:
+        """Delete its files, if it has any; called in any thread."""
+
     def forget(self) -> None:
         """Drop everything: it was computed with weights that are not the base model's."""
 
@@ -66,6 +69,9 @@ class RowsInMemory:
             self._rows[layer, row] = hidden
         while self._bytes > self._max_bytes and self._rows:
             self._bytes -= self._rows.popitem(last=False)[1].nbytes
+
+    def delete_files(self) -> None:
+        """There are none."""
 
     def forget(self) -> None:
         """Drop everything."""

@@ -16,6 +16,7 @@ from torch import Tensor
 
 from guardedit.models.text.language_model import LanguageModel
 from guardedit.models.text.out_of_memory import memory_errors
+from guardedit.models.text.passes import passes
 from guardedit.models.text.tokens import encode, pad
 
 #: Questions that are answered in a word or two, so that the next answer begins with its object.
@@ -50,10 +51,11 @@ def asking_nats(host: LanguageModel, asked: Sequence[Asking]) -> list[float]:
     """
     texts = list(dict.fromkeys(text for one in asked for text in (one.wording, answer_place(one.question))))
     with host.lock, memory_errors(host.batch_rows):
+        rows = [encode(host.tokenizer, text.rstrip(" "), context=host.context) for text in texts]
         found = dict[str, Tensor]()
-        for at in range(0, len(texts), host.batch_rows):
-            some = texts[at : at + host.batch_rows]
-            found.update(zip(some, _next_logprobs(host, some), strict=True))
+        for group in passes(rows, at_most=host.batch_rows, device=host.device):
+            some = _next_logprobs(host, [rows[i] for i in group])
+            found.update(zip((texts[i] for i in group), some, strict=True))
     return [float(found[answer_place(one.question)][found[one.wording].argmax()]) for one in asked]
 
 
@@ -67,9 +69,8 @@ def answer_place(question: str) -> str:
 
 
 @torch.inference_mode()
-def _next_logprobs(host: LanguageModel, texts: Sequence[str]) -> Tensor:
-    """[B, vocabulary] log-probabilities of the token after each text."""
-    rows = [encode(host.tokenizer, text.rstrip(" "), context=host.context) for text in texts]
-    hidden = host.final_hidden(pad(rows, device=host.device))  # [B, T, d]
+def _next_logprobs(host: LanguageModel, rows: Sequence[Sequence[int]]) -> Tensor:
+    """[B, vocabulary] log-probabilities of the token after each row."""
+    hidden = host.final_hidden(pad(rows, device=host.device), [len(row) for row in rows])  # [B, T, d]
     last = torch.stack([hidden[n, len(row) - 1] for n, row in enumerate(rows)])
     return host.head_logits(last).float().log_softmax(dim=-1)

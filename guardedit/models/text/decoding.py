@@ -85,7 +85,13 @@ class _Batch:
 
 @torch.inference_mode()
 def greedy(
-    model: Any, rows: Sequence[Sequence[int]], append: Append, *, most: int, device: torch.device | str
+    model: Any,
+    rows: Sequence[Sequence[int]],
+    append: Append,
+    *,
+    most: int,
+    device: torch.device | str,
+    plain: bool = False,
 ) -> list[str]:
     """The answer to each row.
 
@@ -95,11 +101,13 @@ def greedy(
         append: called with every generated token.
         most: most tokens of an answer.
         device: of the model.
+        plain: every pass has all rows and all of their next tokens, for a model with bypasses, which may look
+            at all tokens of a row, or remember rows between passes.
     """
     made: list[list[int]] = [[] for _ in rows]
     answers: list[str | None] = [None] * len(rows)
     last = {"logits_to_keep": 1} if "logits_to_keep" in signature(model.forward).parameters else {}
-    batch, out = _read(model, rows, last, most, device)
+    batch, out = _read(model, rows, last, None if plain else most, device)
     while True:
         step = out.logits[:, -1].argmax(dim=-1, keepdim=True)  # [B, 1]
         batch.cache = out.past_key_values
@@ -109,20 +117,28 @@ def greedy(
         if None not in answers:
             return [answer or "" for answer in answers]
         open_rows = [place for place, i in enumerate(batch.rows) if answers[i] is None]
-        if len(open_rows) <= (1 - COMPLETE) * len(batch.rows) and isinstance(batch.cache, DynamicCache):
+        few = len(open_rows) <= (1 - COMPLETE) * len(batch.rows)
+        if few and not plain and isinstance(batch.cache, DynamicCache):
             batch.keep(open_rows)
             step = step[open_rows]
         out = model(**batch.arguments(step), **last)
 
 
 def _read(
-    model: Any, rows: Sequence[Sequence[int]], last: dict[str, int], most: int, device: torch.device | str
+    model: Any,
+    rows: Sequence[Sequence[int]],
+    last: dict[str, int],
+    most: int | None,
+    device: torch.device | str,
 ) -> tuple[_Batch, Any]:
-    """Run the prompts: the batch, and the model's output at their last tokens."""
+    """Run the prompts: the batch, and the model's output at their last tokens.
+
+    A shared beginning is run once if there may be `most` tokens more; None: it is not.
+    """
     lengths = torch.tensor([len(row) for row in rows], device=device)
     numbers = list(range(len(rows)))
     T = int(lengths.max())
-    shares = len(rows) >= FEWEST and can_pad(model) and _sees_all(model, T + most)
+    shares = most is not None and len(rows) >= FEWEST and can_pad(model) and _sees_all(model, T + most)
     L = shared_beginning(rows) if shares else 0
     if not L and bool((lengths == T).all()):
         ids = torch.tensor([list(row) for row in rows], device=device)

@@ -15,6 +15,7 @@ import torch
 from guardedit.models.text.generation import Ending
 from guardedit.models.text.language_model import LanguageModel
 from guardedit.models.text.out_of_memory import memory_errors
+from guardedit.models.text.passes import passes
 from guardedit.models.text.tokens import encode, join, pad
 from guardedit.models.views import logits_in_pieces
 
@@ -52,64 +53,41 @@ def make_draft(tokenizer: Any, prompt: str, answer: str) -> Draft | None:
     return Draft(given, row[len(given) :])
 
 
-def match_drafts_on(host: LanguageModel, drafts: Sequence[Draft], ending: Ending) -> list[DraftMatch]:
-    """`match_drafts` on a host; GuardError when memory does not suffice."""
-    with memory_errors(host.batch_rows):
-        return match_drafts(
-            host.model,
-            drafts,
-            ending,
-            decoder=host.layout.decoder[0],
-            batch_rows=host.batch_rows,
-            device=host.device,
-        )
-
-
 @torch.inference_mode()
-def match_drafts(
-    model: Any,
-    drafts: Sequence[Draft],
-    ending: Ending,
-    *,
-    decoder: str,
-    batch_rows: int,
-    device: torch.device | str = "cpu",
-) -> list[DraftMatch]:
-    """How far the model agrees with each draft; one forward pass per `batch_rows` drafts.
+def match_drafts(host: LanguageModel, drafts: Sequence[Draft], ending: Ending) -> list[DraftMatch]:
+    """How far the model agrees with each draft; drafts of similar length share a forward pass.
 
     Rows are padded on the right, where no real token attends to the padding. Batch shapes differ from those
     of generation, so two tokens whose logits are equal up to rounding may change places.
 
     Args:
-        model: causal language model in eval mode.
+        host: the model as it stands.
         drafts: none longer than the model's context.
         ending: where generation would end.
-        decoder: path of the module that returns the hidden states.
-        batch_rows: most rows in one forward pass.
-        device: of the model.
+
+    Raises:
+        GuardError: when memory does not suffice.
     """
-    order = sorted(range(len(drafts)), key=lambda i: len(drafts[i].prompt) + len(drafts[i].answer))
+    rows = [[*draft.prompt, *draft.answer] for draft in drafts]
     matches = [DraftMatch(None, "")] * len(drafts)
-    for at in range(0, len(order), batch_rows):
-        part = order[at : at + batch_rows]
-        found = _next_tokens(model, [drafts[i] for i in part], decoder=decoder, device=device)
-        for i, tokens in zip(part, found, strict=True):
-            matches[i] = _match(drafts[i].answer, tokens, ending)
+    with host.lock, memory_errors(host.batch_rows):
+        for group in passes(rows, at_most=host.batch_rows, device=host.device):
+            found = _next_tokens(host, [drafts[i] for i in group])
+            for i, tokens in zip(group, found, strict=True):
+                matches[i] = _match(drafts[i].answer, tokens, ending)
     return matches
 
 
-def _next_tokens(
-    model: Any, drafts: Sequence[Draft], *, decoder: str, device: torch.device | str
-) -> list[list[int]]:
+def _next_tokens(host: LanguageModel, drafts: Sequence[Draft]) -> list[list[int]]:
     """For each draft, the most likely token after its prompt and after each token of its answer.
 
     The head runs only at these positions, because with a large vocabulary the logits of whole prompts would
     be most of the work.
     """
-    ids = pad([[*draft.prompt, *draft.answer] for draft in drafts], device=device)  # [B, T]
-    hidden = model.get_submodule(decoder)(input_ids=ids, use_cache=False).last_hidden_state  # [B, T, d]
+    rows = [[*draft.prompt, *draft.answer] for draft in drafts]
+    hidden = host.final_hidden(pad(rows, device=host.device), [len(row) for row in rows])  # [B, T, d]
     needed = [hidden[n, len(d.prompt) - 1 : len(d.prompt) + len(d.answer)] for n, d in enumerate(drafts)]
-    pieces = logits_in_pieces(model, decoder, torch.cat(needed))
+    pieces = logits_in_pieces(host.model, host.layout.decoder[0], torch.cat(needed))
     likeliest = torch.cat([logits.argmax(dim=-1) for _, logits in pieces])  # [positions]
     return [part.tolist() for part in torch.split(likeliest, [len(part) for part in needed])]
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from guardedit.models.text.drafts import DraftMatch, make_draft, match_drafts_on
+from guardedit.models.text.drafts import DraftMatch, make_draft, match_drafts
 from guardedit.models.text.generation import Ending
 from guardedit.models.text.language_model import LanguageModel
 
@@ -48,4 +48,4 @@ def _matches(
         # `complete` refuses a prompt that is too long.
         if draft is not None and len(draft.prompt) + ending.max_new_tokens <= host.context:
             drafts[prompt, answer] = draft._replace(answer=draft.answer[: ending.max_new_tokens])
-    return dict(zip(drafts, match_drafts_on(host, list(drafts.values()), ending), strict=True))
+    return dict(zip(drafts, match_drafts(host, list(drafts.values()), ending), strict=True))

@@ -83,6 +83,13 @@ def complete(host: LanguageModel, prompts: Sequence[str], ending: Ending) -> lis
         padded = can_pad(host.model) and not host.is_bypassed
         for group in loops(rows, at_most=host.batch_rows, padded=padded):
             some = [rows[i] for i in group]
-            texts = greedy(host.model, some, ending.append, most=ending.max_new_tokens, device=host.device)
+            texts = greedy(
+                host.model,
+                some,
+                ending.append,
+                most=ending.max_new_tokens,
+                device=host.device,
+                plain=host.is_bypassed,
+            )
             answers.update(zip((different[i] for i in group), texts, strict=True))
     return [answers[prompt] for prompt in prompts]

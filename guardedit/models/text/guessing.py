@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from guardedit.models.text.drafts import make_draft, match_drafts_on
+from guardedit.models.text.drafts import make_draft, match_drafts
 from guardedit.models.text.generation import Ending
 from guardedit.models.text.language_model import LanguageModel
 
@@ -64,5 +64,5 @@ def _confirmed(host: LanguageModel, guesses: Mapping[str, str], ending: Ending) 
         and len(draft.answer) < ending.max_new_tokens
         and len(draft.prompt) + ending.max_new_tokens <= host.context
     }
-    found = match_drafts_on(host, list(drafts.values()), ending)
+    found = match_drafts(host, list(drafts.values()), ending)
     return {p: match.answer for p, match in zip(drafts, found, strict=True) if match.answer is not None}

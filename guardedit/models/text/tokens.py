@@ -17,6 +17,9 @@ from guardedit.naming import Span, last_span
 
 #: Target of positions without a loss, as in torch.nn.functional.cross_entropy.
 IGNORED = -100
+_OPENERS = frozenset("([{<\u2018\u201c\u201a\u201e\u00ab\u2039\u00a1\u00bf")
+_STRAIGHT_QUOTES = frozenset("\"'`")
+_LINKS = frozenset("-\u2010\u2011/")
 
 
 class _Encoding(NamedTuple):
@@ -130,8 +133,30 @@ def batch(
 
 
 def join(prompt: str, answer: str) -> str:
-    """Prompt and answer with a space between them, unless there is white space already."""
-    return prompt + answer if prompt[-1:].isspace() or answer[:1].isspace() else f"{prompt} {answer}"
+    """Prompt and answer with a space between them, unless there is white space already or none belongs.
+
+    >>> join("The capital is", "Oslo"), join("The capital (", "Oslo")
+    ('The capital is Oslo', 'The capital (Oslo')
+    """
+    touches = prompt[-1:].isspace() or answer[:1].isspace() or opens(prompt)
+    return prompt + answer if touches else f"{prompt} {answer}"
+
+
+def opens(text: str) -> bool:
+    """Whether a text ends in a sign that the next word follows without a space.
+
+    Such signs are opening brackets and quotes, and a slash or hyphen behind a word. A straight quote opens if
+    it stands at the beginning of a word, so that of `"Alien"` at the end of a text does not.
+
+    >>> [opens(text) for text in ('called "', 'of "Alien"', "Anglo-", "either -")]
+    [True, False, True, False]
+    """
+    last, before = text[-1:], text[-2:-1]
+    if last and last in _OPENERS:
+        return True
+    if last in _STRAIGHT_QUOTES:
+        return not before or before.isspace() or before in _OPENERS
+    return bool(last) and last in _LINKS and before.isalnum()
 
 
 def pad(rows: Sequence[Sequence[int]], *, device: torch.device | str = "cpu") -> Tensor:

@@ -17,10 +17,10 @@ from guardedit.core.errors import UsageError
 from guardedit.memory.context import Announcement, Prompts
 from guardedit.memory.store import RetrievalMemory
 from guardedit.models.host import ModelHost
-from guardedit.models.text.asking import Asking
 from guardedit.prepare.announcing.candidates import candidates
 from guardedit.prepare.announcing.cases import AnnouncedFact, known_cases
 from guardedit.prepare.announcing.measure import measure, obeyed
+from guardedit.serving.constrained import asking_of
 
 #: Facts of each round but the last, which has all.
 _ROUNDS = (6, 12)
@@ -140,5 +140,5 @@ def best_limit(host: ModelHost, memory: RetrievalMemory, cases: Sequence[Announc
     counted = unsure if len(unsure) >= _FEWEST else asked
     if not counted:
         return None
-    scores = host.asking_nats([Asking(case.fact.prompt, question) for case, question in counted])
+    scores = host.asking_nats([asking_of(case.fact, question) for case, question in counted])
     return math.floor(10 * sorted(scores)[len(scores) // 20]) / 10

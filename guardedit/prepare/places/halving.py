@@ -85,15 +85,21 @@ def halve(
 
 
 def best_trial(trials: Sequence[Trial[C]]) -> Trial[C]:
-    """The best trial of the last round that compared anything, else of all.
+    """The best trial of the last round that decides anything, else the first trial of all.
 
-    A last round that the budget cut after its first candidate compared nothing; the round before decides.
+    A round decides nothing when the budget cut it after one of several candidates, or when none of its
+    candidates has a merit.
     """
-    most = max(trial.facts for trial in trials)
-    last = [trial for trial in trials if trial.facts == most]
-    before = [trial for trial in trials if trial.facts == most // 2]
-    cut = len(last) < math.ceil(len(before) * STAY)
-    return _ranked(before if cut and before else last)[0]
+    sizes = sorted({trial.facts for trial in trials})
+    rounds = [[trial for trial in trials if trial.facts == size] for size in sizes]
+    before: Sequence[Trial[C]] = ()
+    deciding: list[Trial[C]] = []
+    for one in rounds:
+        whole = len(one) >= math.ceil(len(before) * STAY)
+        if whole and not all(math.isnan(trial.merit) for trial in one):
+            deciding = one
+        before = one
+    return _ranked(deciding or rounds[0])[0]
 
 
 def _seconds_per_fact(trials: Sequence[Trial[C]]) -> float:

@@ -19,8 +19,8 @@ from guardedit.models.host import ModelHost
 from guardedit.models.weights.second_moments import SecondMoments
 from guardedit.prepare.places.cases import TryCase
 
-#: Numbers of layers in a window. A change that is spread over more layers costs ordinary text less, and more
-#: layers leave fewer above them through which the change can act.
+#: Numbers of layers in a window. Spreading a change over more layers disturbs ordinary text less, but leaves
+#: fewer layers above to act on it.
 WIDTHS = (3, 7)
 #: Share of the layers, from below, in which windows begin. Higher up, the subject has been read already.
 LOWER_SHARE = 0.6

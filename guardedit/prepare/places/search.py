@@ -9,6 +9,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
@@ -34,13 +35,16 @@ Tell = Callable[[str, int, int | None], None]
 
 #: Windows of each width, and how many of all stay after the screening.
 STARTS, SCREENED = 5, 6
-#: Facts of a trial in the last round, and facts on which only the choice is measured.
-MOST_FACTS, CHECKED = 16, 16
+#: Facts of a trial in the last round, and facts on which the choice is checked.
+MOST_FACTS = 16
+#: Known facts to look for, and those that are asked whether the model ends its answers.
+KNOWN, ENDINGS = 200, 64
 #: A changed setting must gain this much merit: with so few facts, a smaller gain is chance.
 GAIN = 0.01
 #: Settings that are varied, with factors on their values, in this order.
 VARIED: tuple[tuple[str, str, tuple[float, ...]], ...] = (
     ("joint", "divergence_price", (4.0, 16.0)),
+    ("joint", "divergence_price", (0.25,)),
     ("joint", "confidence", (0.7,)),
     ("joint", "norm_penalty", (4.0,)),
 )
@@ -82,6 +86,11 @@ class PlaceSearch:
     known: int
     seconds: float
 
+    @property
+    def rounds(self) -> int:
+        """Number of rounds of the halving; one compares all places on few facts only."""
+        return len({trial.facts for trial in self.trials})
+
     def card(self, base_sha256: str, *, seed: int, method: str) -> EditCard:
         """The edit card with the choice, the check and every trial."""
         return EditCard(
@@ -118,7 +127,7 @@ def search_places(
     Args:
         setup: the model, with the settings to start from. Its layers do not matter.
         facts: facts that may be edited, or asked as neighbours.
-        texts: ordinary texts, on which perplexity is measured.
+        texts: ordinary texts for perplexity: every other one to choose on, the rest to check on.
         moments: second moments of some layers; called once, with all layers of all windows.
         budget_s: seconds for all of it.
         method: name of the editing method.
@@ -134,42 +143,35 @@ def search_places(
     started = clock()
     budget = Budget(started + budget_s, clock)
     tell("asking which facts the model knows", 0, None)
-    known = known_facts(setup.host, facts, most=30 * MOST_FACTS, seed=seed)
-    cases = make_cases(known, count=MOST_FACTS + CHECKED, seed=seed)
-    if len(cases) < 2:
+    known = known_facts(setup.host, facts, most=KNOWN, seed=seed)
+    # Two halves that share no fact, neighbours included: one to choose on, one to check the choice on.
+    chosen, checked = (make_cases(half, count=MOST_FACTS, seed=seed) for half in (known[::2], known[1::2]))
+    if len(chosen) < 2 or not checked:
         raise UsageError(
             f"the model knows {len(known)} of {len(facts)} facts, too few to try edits with: "
             "give facts that it knows with --facts"
         )
-    chosen, checked = cases[: (len(cases) + 1) // 2], cases[(len(cases) + 1) // 2 :]
     tell("collecting second moments of the layers", 0, None)
     places, room, found = _screened(setup.host, chosen, moments)
-    everywhere = _with_moments(setup, found)
-    tell("measuring how sensitive the layers are", 0, None)
-    folder = setup.cache and setup.cache / setup.host.base_sha256
-    sensitivity_of(setup.host, setup.texts, sorted(found), folder=folder)  # once, for all windows
-    measure = BatchMeasure(
-        host=setup.host,
-        cases=chosen,
-        texts=texts,
-        base=setup.host.token_logprobs(texts),
-        method=method,
-        batch=batch,
-    )
-    log = _Log(everywhere, measure, clock, tell)
-    start = ChangedSettings(
-        joint={"divergence_price": START_PRICE, "ends_answer": ends_answers(setup.host, known)}
-    )
-    trials = halve(
-        [EditCandidate(place, start) for place in places], log.measure, budget, most_facts=len(chosen)
-    )
+    start = ChangedSettings()
+    if joint := method == "joint":
+        tell("measuring how sensitive the layers are", 0, None)
+        folder = setup.cache and setup.cache / setup.host.base_sha256
+        sensitivity_of(setup.host, setup.texts, sorted(found), folder=folder)  # once, for all windows
+        ends = ends_answers(setup.host, known[:ENDINGS])
+        start = ChangedSettings(joint={"divergence_price": START_PRICE, "ends_answer": ends})
+    measure = _measure(setup.host, chosen, texts[::2], method, batch)
+    log = _Log(_with_moments(setup, found), measure, clock, tell)
+    candidates = [EditCandidate(place, start) for place in places]
+    trials = halve(candidates, log.measure, budget, most_facts=len(chosen))
     best = best_trial(trials)
-    if best.merit != best.merit:
+    if math.isnan(best.merit):
         reason = next((one.problem for one in log.scores if one.problem), "no edit took hold")
         raise EditError(f"no layers of {', '.join(map(str, places))} take these edits: {reason}")
-    best = _varied(best, log, budget)
-    tell(f"checking {best.candidate} on other facts", 0, None)
-    check = replace(measure, cases=checked)
+    if joint:
+        best = _varied(best, log, budget)
+    tell(f"checking {best.candidate} on other facts and texts", 0, None)
+    check = _measure(setup.host, checked, texts[1::2], method, batch)
     return PlaceSearch(
         best=best.candidate,
         checked=check(log.setup(best.candidate), len(checked)),
@@ -178,6 +180,14 @@ def search_places(
         room=room,
         known=len(known),
         seconds=clock() - started,
+    )
+
+
+def _measure(
+    host: ModelHost, cases: Sequence[TryCase], texts: Sequence[str], method: str, batch: int
+) -> BatchMeasure:
+    return BatchMeasure(
+        host=host, cases=cases, texts=texts, base=host.token_logprobs(texts), method=method, batch=batch
     )
 
 
@@ -208,13 +218,12 @@ class _Log:
 def _varied(best: Trial[EditCandidate], log: _Log, budget: Budget) -> Trial[EditCandidate]:
     """The best trial after varying settings one after the other, while the budget lasts."""
     for kind, name, factors in VARIED:
+        start = getattr(log.setup(best.candidate), kind)
+        value = getattr(start, name)  # before the loop: each factor is on the value that the loop began with
         for factor in factors:
             if best.seconds > budget.left_s:
                 return best
-            start = getattr(
-                getattr(log.setup(best.candidate), "joint" if kind == "joint" else "settings"), name
-            )
-            settings = best.candidate.settings.having(kind, name, start * factor)
+            settings = best.candidate.settings.having(kind, name, value * factor)
             trial = log.measure(EditCandidate(best.candidate.place, settings), best.facts)
             if not trial.merit > best.merit + GAIN:
                 break  # a larger factor in the same direction would hardly help

@@ -21,7 +21,7 @@ RELATIVE_SIZE = 0.01
 
 
 def middle_layers(host: ModelHost) -> tuple[int, ...]:
-    """The middle third of the layers, where edits are usually made."""
+    """The middle third of the layers, for a model without an edit card."""
     return tuple(range(host.layers // 3, max(host.layers // 3 + 1, 2 * host.layers // 3)))
 
 
@@ -33,7 +33,15 @@ def benign_patches(
     Equal arguments give equal patches.
     """
     fold = Fold(host, {}, background_weight=1.0, ridge=1.0)
-    return [fold.fold([_benign_edit(host, layers, seed, n, relative_size)]) for n in range(count)]
+    edits = benign_edits(host, layers, count=count, seed=seed, relative_size=relative_size)
+    return [fold.fold([edit]) for edit in edits]
+
+
+def benign_edits(
+    host: ModelHost, layers: Sequence[int], *, count: int, seed: int, relative_size: float = RELATIVE_SIZE
+) -> list[WeightEdit]:
+    """The edits of which `benign_patches` are made."""
+    return [_benign_edit(host, layers, seed, n, relative_size) for n in range(count)]
 
 
 def _benign_edit(host: ModelHost, layers: Sequence[int], seed: int, n: int, size: float) -> WeightEdit:

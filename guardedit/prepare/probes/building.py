@@ -15,9 +15,9 @@ from typing import Any
 from guardedit.memory.context import Prompts
 from guardedit.models.bypass import Patch
 from guardedit.models.host import ModelHost
-from guardedit.prepare.facts import PublicFact
+from guardedit.prepare.facts import PublicFact, cloze
 from guardedit.prepare.probes.benign import benign_patches
-from guardedit.prepare.probes.candidates import in_turn
+from guardedit.prepare.probes.candidates import asked_wordings, in_turn
 from guardedit.prepare.probes.kept_results import KeptResults
 from guardedit.prepare.probes.known import SCREEN_NATS, AnswerPlace, find_places, margins, screen
 
@@ -158,11 +158,16 @@ class QuestionBuilder:
             if all(found[json.dumps(astuple(place))] > 0 for place in places):
                 yield fact, places
 
+    def _key(self, fact: PublicFact) -> str:
+        """Everything that is asked about a fact: with other wordings or names it is asked again."""
+        wordings = asked_wordings(fact, self._prompts.form.name)
+        return json.dumps([fact.subject, fact.relation, *fact.names, cloze(fact), *wordings])
+
     def _for_facts(
         self,
         step: str,
         facts: Sequence[PublicFact],
         make: Callable[[Sequence[PublicFact]], Sequence[Any]],
     ) -> list[Any]:
-        by_key = {json.dumps([fact.subject, fact.relation, fact.object]): fact for fact in facts}
+        by_key = {self._key(fact): fact for fact in facts}
         return self._kept.results(step, list(by_key), lambda new: make([by_key[key] for key in new]))

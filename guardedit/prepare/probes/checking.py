@@ -116,12 +116,12 @@ def problems(found: ProbeCheck, wanted: Wanted, model: str) -> Iterator[str]:
     """A sentence, with a remedy, for each thing that a policy needs and the probe set does not give."""
     again = f"guardedit probes build{f' {model}' if model else ''}"
     if found.texts < wanted.texts:
-        yield f"{found.texts} texts, the policy asks for {wanted.texts}: add some with `{again} --texts FILE`"
+        yield f"{found.texts} texts, the policy asks for {wanted.texts}: give more: `{again} --texts FILE`"
     if not found.smallest_ratio <= wanted.ratio:
         texts = _texts_needed(found, wanted)
         yield (
             f"the texts can tell a perplexity ratio of {found.smallest_ratio:.4f}, the policy's limit is "
-            f"{wanted.ratio}: about {texts} texts are needed; add your own with `{again} --texts FILE`"
+            f"{wanted.ratio}: about {texts} texts are needed; give that many with `{again} --texts FILE`"
         )
     lost = found.questions - found.good
     if lost > found.questions / 50:

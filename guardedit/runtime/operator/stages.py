@@ -31,7 +31,7 @@ class Stage:
 
     Attributes:
         name: `proposing`, `trying`, `committing` or `watching`.
-        since_s: when this stage began.
+        since_s: when this stage began; for `trying`, when the first candidate was tried.
         at_s: when the record was renewed last.
         subjects: how many subjects the stage works on.
         candidate: number of the candidate on trial, counted from 1 in each turn; 0 before the first.

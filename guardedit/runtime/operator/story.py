@@ -28,6 +28,8 @@ _OF_MESSAGES = {
     "retried": "the dead letter is read again",
     "dropped": "the dead letter is no longer listed",
 }
+#: Steps that one transaction records, in the order in which they happen.
+_TOGETHER = {"received": 0, "decided": 1, "remembered": 2}
 #: Kinds of events that a story is made of.
 _KINDS = (*_OF_MESSAGES, "epoch", "proposed", "edits", "trial", "kept", "turned_away", "fact_released")
 
@@ -65,15 +67,18 @@ def story(ledger: LedgerReader, name: str, *, now_s: float) -> list[Happening]:
     live: dict[FactKey, str] = {}
     for _, at_s, kind, body in ledger.timed_events(kinds=_KINDS) if begun(ledger) else ():
         told += [Happening(at_s=at_s, step=step, text=text) for step, text in _told(about, kind, body, live)]
-    told.sort(key=lambda one: one.at_s or 0.0)
+    # What is recorded together has one time; it is told in the order in which it happens.
+    told.sort(key=lambda one: (one.at_s or 0.0, _TOGETHER.get(one.step, len(_TOGETHER))))
     return [*told, Happening(at_s=None, step="now", text=_now(ledger, about, now_s=now_s))]
 
 
 def _find(ledger: LedgerReader, name: str) -> _Subject:
     entries = ledger.entries(limit=-1)
-    named = [row for row in entries if name in (row.correction_id, str(row.seq)) or _waits_as(name, row)]
-    rows = {row.seq: row for row in named}
+    named = [row for row in entries if name == row.correction_id or _waits_as(name, row)]
     facts = [fact for fact in ledger.find_fact(name) if fact.id == name] if begun(ledger) else []
+    if not (named or facts):  # an id may look like the number of a row, which then is another correction's
+        named = [row for row in entries if name == str(row.seq)]
+    rows = {row.seq: row for row in named}
     corrections = {row.correction_id for row in rows.values()} | {fact.correction_id for fact in facts}
     corrections.discard(None)
     rows |= {row.seq: row for row in entries if row.correction_id in corrections}
@@ -169,23 +174,26 @@ def _epoch(about: _Subject, body: Mapping[str, Any], live: dict[FactKey, str]) -
         else:
             live[key] = live_id
         if live_id in about.facts:
-            yield _placed(fact["placement"], body, epoch)
+            yield _placed(fact["placement"], body, epoch, restored=before != live_id)
         elif before in about.facts:
             yield _replaced(change, body, epoch)
 
 
-def _placed(placement: str, body: Mapping[str, Any], epoch: str) -> tuple[str, str]:
+def _placed(placement: str, body: Mapping[str, Any], epoch: str, *, restored: bool) -> tuple[str, str]:
     if placement == Placement.WEIGHTS:
         verdict = body["verdict"]
         trial = f"; trial: {_verdict(verdict, len(body['edits_added']), None)}" if verdict else ""
         return "promoted", f"into the weights in {epoch} ({body['kind']}){trial}"
     if body["kind"] in ("remember", "base"):
         return "remembered", f"answered from memory since {epoch}"
-    return _REMOVED.get(body["kind"], "moved to memory"), f"in memory since {epoch}: {body['reason']}"
+    step = "restored" if restored else _REMOVED.get(body["kind"], "moved to memory")
+    return step, f"in memory since {epoch}: {body['reason']}"
 
 
 def _replaced(change: Mapping[str, Any], body: Mapping[str, Any], epoch: str) -> tuple[str, str]:
-    by = f" by correction {change['correction_id']}" if change["correction_id"] else f": {body['reason']}"
+    by = f": {body['reason']}"
+    if change["correction_id"] and body["kind"] not in _REMOVED:
+        by = f" by correction {change['correction_id']}"
     if change["fact"] is None:
         return _REMOVED.get(body["kind"], "retracted"), f"in {epoch}{by}"
     return _REMOVED.get(body["kind"], "superseded"), f"in {epoch}{by}, by fact {change['fact_id']}"
@@ -218,7 +226,9 @@ def _now(ledger: LedgerReader, about: _Subject, *, now_s: float) -> str:
     fact = mine[0]
     where = "the weights" if fact.placement is Placement.WEIGHTS else "memory"
     kept = KeptFacts(ledger).now().get(fact.id)
-    stays = f"; stays there: {kept.code}" if kept is not None and fact.placement is Placement.MEMORY else ""
+    stays = ""
+    if kept is not None and fact.placement is Placement.MEMORY:
+        stays = f"; {kept.code}, will be tried again" if kept.waits else f"; stays there: {kept.code}"
     return f"an asker gets {fact.target!r} from {where}{stays}, epoch {ledger.epoch().number}"
 
 

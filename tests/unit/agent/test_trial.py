@@ -7,8 +7,9 @@ import pytest
 from guardedit.agent.judging import TrialSetup
 from guardedit.agent.trial import TrialResult, try_batch
 from guardedit.core.fact import Fact, FactKey
+from guardedit.core.probe import Probes, Question, QuestionKind
 from guardedit.core.protocols import SubjectGroup
-from guardedit.core.verdict import Outcome
+from guardedit.core.verdict import Gate, Outcome, combine
 from tests.fakes import edit_of
 
 
@@ -109,6 +110,31 @@ def test_the_layer_is_full_if_a_budget_is_used_up(town, tried):
     town.guard.gate, town.guard.together = "perplexity_ratio_to_base", {frozenset({"Old", "Eve"})}
     result = tried("Eve", serving=("Old",))
     assert codes(result, "Eve") == {"Eve": "full"}
+
+
+@pytest.mark.parametrize(("used_up", "code"), [(True, "full"), (False, "undecided")])
+def test_an_early_rejection_does_not_hide_that_a_budget_is_used_up(town, tried, used_up, code):
+    """The wording fails too, and it is asked before the sample that shows the budget."""
+    kinds = (QuestionKind.RELIABILITY, QuestionKind.OTHER_SUBJECT)
+    judge, asked = town.guard.judge, []
+    town.guard.gate, town.guard.together = "reliability", {frozenset({"Old", "Eve"})}
+
+    def probes_for(*_, **__):
+        return Probes(texts=("a text",), questions=tuple(Question(prompt=f"{k}?", kind=k) for k in kinds))
+
+    def judge_with_budget(*, probes, **rest):
+        verdict = judge(probes=probes, **rest)
+        of_kinds = {question.kind for question in probes.questions}
+        asked.append(of_kinds)
+        fails = used_up and verdict.outcome is Outcome.REJECT
+        outcome = Outcome.REJECT if fails else Outcome.ACCEPT
+        budget = Gate(name="other_subject_to_base", value=0.9, limit=0.95, at_most=False, outcome=outcome)
+        return combine((*verdict.gates, budget)) if QuestionKind.OTHER_SUBJECT in of_kinds else verdict
+
+    town.guard.probes_for, town.guard.judge = probes_for, judge_with_budget
+    result = tried("Eve", serving=("Old",))
+    assert codes(result, "Eve") == {"Eve": code}
+    assert asked[0] == {QuestionKind.RELIABILITY}
 
 
 def test_an_edit_that_passes_alone_but_not_with_the_serving_ones_is_undecided_and_the_gate_is_named(

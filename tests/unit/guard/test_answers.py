@@ -118,6 +118,16 @@ def test_noise_is_allowed_on_top_of_the_limit():
     assert _gate(questions, six, before, noise=noise).outcome is Outcome.INCONCLUSIVE
 
 
+def test_noise_counts_at_most_as_much_as_the_limit_allows():
+    """Otherwise a model whose answers change all the time would let everything pass."""
+    questions = _questions(QuestionKind.OTHER_SUBJECT, 100)
+    before, after = _saying(questions), _saying(questions, range(60))
+    noise = _noise(QuestionKind.OTHER_SUBJECT, 600, 100)  # 60 % of the answers
+    assert _gate(questions, after, before, noise=noise).outcome is Outcome.REJECT
+    allowed = round(2 * (1 - LIMITS.min_other_subject) * 100)
+    assert _gate(questions, _saying(questions, range(allowed)), before, noise=noise).outcome is Outcome.ACCEPT
+
+
 @pytest.mark.parametrize(
     ("questions_of_noise", "outcome"),
     [(0, Outcome.REJECT), (20, Outcome.INCONCLUSIVE), (200, Outcome.REJECT)],

@@ -2,10 +2,19 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from guardedit.core.probe import Measurement, Question, QuestionKind, SpanScore
-from guardedit.guard.right_answers import begins_alike, is_exact, is_measured, says_expected, says_target
+from guardedit.guard.right_answers import (
+    begins_alike,
+    is_exact,
+    is_measured,
+    keeps_expected,
+    says_expected,
+    says_target,
+)
 
 QUESTION = Question(prompt="Ann speaks", kind=QuestionKind.RELIABILITY, expected="Russian", fact_id="f")
 
@@ -69,23 +78,41 @@ def test_a_target_that_is_said_needs_no_comparison_and_no_base_answer_is_no_obje
 
 
 @pytest.mark.parametrize(
-    ("answer", "other", "alike"),
+    ("answer", "before", "alike"),
     [
         ("Russian", "russian, fluent in English", True),
+        ("russian, fluent in English", "Russian", True),
         ("Russian by birth", "Russian", True),
-        ("Peru. It lies", "Peru and", True),
+        ("Peru and", "Peru. It lies", True),
+        # What breaks off is not the answer.
+        ("Russian", "Russian by birth", False),
+        ("The", "The Beatles", False),
         ("a town in Peru", "a town in Chile", False),
         ("1,990 people", "1,000 people", False),
         ("", "", True),
         ("", "Peru", False),
+        ("Peru", "", False),
     ],
 )
-def test_answers_without_a_known_one_are_compared_by_their_first_clause(answer, other, alike):
-    assert begins_alike(answer, other) is alike
-    assert begins_alike(other, answer) is alike
+def test_answers_without_a_known_one_are_compared_by_their_first_clause(answer, before, alike):
+    assert begins_alike(answer, before) is alike
 
 
 def test_exact_is_the_whole_answer():
     assert is_exact(_measured(" RUSSIAN. "), QUESTION, None)
     assert not is_exact(_measured("Russian and"), QUESTION, None)
     assert is_exact(_measured("Russian and"), QUESTION, "russian and")
+
+
+@pytest.mark.parametrize(
+    ("answer", "before", "kept"),
+    [
+        ("Paris, of course", "Paris", True),
+        ("London, not Paris", "Paris", False),
+        ("In the north, Paris", "In the north, Paris", True),
+        ("The capital is Paris", "Paris", True),
+    ],
+)
+def test_the_expected_answer_is_kept_in_the_first_clause_or_as_before(answer, before, kept):
+    question = replace(QUESTION, expected="Paris")
+    assert keeps_expected(_measured(answer), _measured(before), question) is kept

@@ -75,7 +75,7 @@ def test_buffers_count_and_those_that_move_by_design_do_not(tokenizer, loaded):
 def test_what_lower_layers_kept_is_forgotten_with_the_changed_tensor(loaded):
     text = ["The mother tongue of Marie Curie is Polish"]
     scores = loaded.token_logprobs(text)
-    loaded._lower_layers.forget()
+    loaded.hidden.forget()
     tensor_of(loaded.model, loaded.layout.matrix_name(0)).mul_(2)
     assert loaded.token_logprobs(text) != scores
     loaded.repair()

@@ -5,10 +5,10 @@ from guardedit.core.probe import Measurement, SpanScore
 from guardedit.core.proposal import Proposal, WeightEdit
 from guardedit.guard import CollapseGuard, GuardLimits, Noise, ProbeSet
 from guardedit.guard.catalogue import KnownQuestion
-from guardedit.prepare.noise import BATCHES, TOGETHER, measure_noise
+from guardedit.prepare.noise import BATCHES, LEAST_QUESTIONS, TOGETHER, measure_noise
 from guardedit.prepare.places.cases import TryCase
 
-LANDS = [(f"Land {n}", f"City {n}") for n in range(20)]
+LANDS = [(f"Land {n}", f"City {n}") for n in range(40)]
 KNOWN = tuple(KnownQuestion(land, "P36", f"The capital of {land} is", city) for land, city in LANDS)
 
 
@@ -51,23 +51,37 @@ def guard() -> CollapseGuard:
     return CollapseGuard(ProbeSet(("A text.",), KNOWN), GuardLimits(shadow=frozenset({"remembered"})))
 
 
-def test_it_counts_what_no_op_and_benign_edits_change() -> None:
+RANDOM = [
+    WeightEdit(subject="", facts=(), method="benign", payload=name.encode()) for name in ("one", "another")
+]
+
+
+def test_it_counts_what_no_op_and_random_changes_change() -> None:
     worker = Worker()
-    cases = [case(n) for n in range(2 * BATCHES * TOGETHER + 5)]
-    noise = measure_noise(worker, guard(), cases, method="joint", seed=7)
-    assert worker.targets == [{"Chile"}] * BATCHES + [{"Peru"}] * BATCHES
-    edits = 2 * BATCHES
+    cases = [case(n) for n in range(BATCHES * TOGETHER + 40)]
+    noise = measure_noise(worker, guard(), cases, method="joint", benign=RANDOM, seed=7)
+    # The method only writes what the model says already.
+    assert worker.targets == [{"Chile"}] * BATCHES
+    edits = BATCHES + len(RANDOM)
     assert noise.asked["other_subject"] == edits * len(KNOWN)
     assert noise.changed["other_subject"] == edits
     # Facts that are not edited stand in memory.
-    assert (noise.asked["remembered"], noise.changed["remembered"]) == (edits * 5, 0)
+    assert (noise.asked["remembered"], noise.changed["remembered"]) == (edits * 40, 0)
     assert not {"reliability", "paraphrase"} & {*noise.asked}
     assert (noise.edits, noise.seeds) == (edits, (7,))
 
 
 def test_batches_that_the_method_refuses_do_not_count() -> None:
-    cases = [case(n) for n in range(2 * BATCHES * TOGETHER)]
+    cases = [case(n) for n in range(BATCHES * TOGETHER)]
     worker = Worker(refused=frozenset(one.fact.key.subject for one in cases[:TOGETHER]))
-    assert measure_noise(worker, guard(), cases, method="joint").edits == 2 * BATCHES - 1
+    assert measure_noise(worker, guard(), cases, method="joint", benign=()).edits == BATCHES - 1
     nothing = Worker(refused=frozenset(one.fact.key.subject for one in cases))
-    assert measure_noise(nothing, guard(), cases, method="joint") == Noise(seeds=(0,))
+    assert measure_noise(nothing, guard(), cases, method="joint", benign=()) == Noise(seeds=(0,))
+
+
+def test_a_kind_with_few_questions_is_not_measured() -> None:
+    """One question that is always kept would let the gate take ten lost answers for chance."""
+    cases = [case(n) for n in range(BATCHES * TOGETHER + LEAST_QUESTIONS - 1)]
+    noise = measure_noise(Worker(), guard(), cases, method="joint", benign=RANDOM)
+    assert "remembered" not in noise.asked
+    assert "other_subject" in noise.asked

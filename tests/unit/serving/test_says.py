@@ -149,8 +149,7 @@ def test_what_was_generated_may_still_become_the_answer(text, answer, may):
 
 def test_no_drafts_are_no_readings(setup):
     host = setup.host
-    options = {"decoder": host.layout.decoder[0], "batch_rows": 4}
-    assert match_drafts(host.model, [], Ending.of(host), **options) == []
+    assert match_drafts(host, [], Ending.of(host)) == []
     row = host.tokenizer("Rome")["input_ids"]
-    (reading,) = match_drafts(host.model, [Draft(row, row)], Ending.of(host, 1), **options)
+    (reading,) = match_drafts(host, [Draft(row, row)], Ending.of(host, 1))
     assert reading.answer is not None  # the limit is reached at once

@@ -44,6 +44,7 @@ def rewrite_of(row: DataRow) -> FieldEdit:
         target_new=row.inner("target_new").text("str"),
         target_true=row.inner("target_true").text("str"),
         relation=row.optional_text("relation_id"),
+        at=(place := prompt.index("{}"), place + len(subject)),
     )
 
 

@@ -28,7 +28,7 @@ def test_settle_without_a_loop_names_the_command(guardedit, ledger_file):
     result = guardedit("settle")
 
     assert result.code == 2
-    assert "1 messages wait to be decided" in result.err
+    assert "to be decided: 1 message;" in result.err
     assert "guardedit run --once" in result.err
 
 

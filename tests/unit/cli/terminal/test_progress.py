@@ -73,3 +73,10 @@ def test_a_terminal_gets_a_bar_that_disappears(monkeypatch):
     assert "[layers] 1" in terminal.getvalue()  # never read as markup
     assert "43%" in terminal.getvalue()
     assert terminal.getvalue().endswith(("\x1b[2K", "\x1b[?25h", "\r"))
+
+
+def test_lines_that_come_more_often_than_once_a_minute_show_seconds(monkeypatch):
+    printed = pipe(monkeypatch, minute_s=60.0)
+
+    with progress("editing", every_s=0.01):
+        assert wait_for_lines(printed, 1)[0] == "editing (0 s)"

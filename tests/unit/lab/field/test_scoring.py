@@ -121,6 +121,14 @@ def test_known_ones_are_searched_for(knows):
     assert some.known < {case.name for case in some.cases}
 
 
+def test_no_case_is_lost_between_two_chunks(knows):
+    rows = cases(
+        *((str(n), f"Town {n}", f"Town {n} is in", "Peru", "Italy") for n in range(selection.CHUNK + 1))
+    )
+    found = select(None, rows, count=len(rows), known_only=True, seed=0)
+    assert (len(found.cases), sum(found.left_out.values())) == (len(rows), 0)
+
+
 def test_known_needs_true_objects(host):
     rows = cases(("a", "Rome", "Rome is in", "Peru", ""))
     with pytest.raises(UsageError, match="leave --known out"):

@@ -65,7 +65,7 @@ def whole(host: ModelHost, texts) -> list[list[float]]:
 def test_only_new_rows_run_the_lower_layers(in_files, tmp_path):
     host = gpt2()
     if in_files:
-        host.keep_hidden_in(tmp_path)
+        host.hidden.keep_in(tmp_path)
     with ExitStack() as stack, host.patched(patch(host, 2)):
         host.token_logprobs(TEXTS[:3])
         below = rows_run(host, 1, stack)
@@ -76,11 +76,11 @@ def test_only_new_rows_run_the_lower_layers(in_files, tmp_path):
 
 
 def test_another_process_finds_the_rows_in_files(host, tmp_path):
-    host.keep_hidden_in(tmp_path)
+    host.hidden.keep_in(tmp_path)
     with host.patched(patch(host, 2)):
         first = host.token_logprobs(TEXTS)
     later = host.twin()
-    later.keep_hidden_in(tmp_path)
+    later.hidden.keep_in(tmp_path)
     with ExitStack() as stack, later.patched(patch(later, 2)):
         below = rows_run(later, 1, stack)
         assert later.token_logprobs(TEXTS) == first
@@ -90,13 +90,13 @@ def test_another_process_finds_the_rows_in_files(host, tmp_path):
 
 def test_another_base_model_finds_nothing(tmp_path):
     host = gpt2()
-    host.keep_hidden_in(tmp_path)
+    host.hidden.keep_in(tmp_path)
     base = host.token_logprobs(TEXTS)
     model = FAMILIES["gpt2"](len(host.tokenizer))
     with torch.no_grad():
         model.get_parameter(host.layout.matrix_name(0)).mul_(2)
     other = ModelHost(model, host.tokenizer)
-    other.keep_hidden_in(tmp_path)
+    other.hidden.keep_in(tmp_path)
     close(other.token_logprobs(TEXTS), whole(other, TEXTS))
     assert other.token_logprobs(TEXTS) != base
 
@@ -133,8 +133,8 @@ def test_a_part_of_the_decoder_gives_what_the_whole_gives(host):
 
 def test_forgetting_removes_the_files(tmp_path):
     host = gpt2()
-    host.keep_hidden_in(tmp_path)
+    host.hidden.keep_in(tmp_path)
     host.token_logprobs(TEXTS)
     assert list(tmp_path.rglob("*.safetensors"))
-    host.forget_hidden()
+    host.hidden.forget()
     assert not list(tmp_path.rglob("*.safetensors"))

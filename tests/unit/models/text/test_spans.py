@@ -53,10 +53,14 @@ def test_what_is_generated_is_said_and_anything_else_is_not():
                 continue  # half a character is no answer
             other = answer[:-1] + ("z" if answer[-1] != "z" else "q")
             said, changed = score_spans(host, [Expected(prompt, answer), Expected(prompt, other)])
-            assert said.said
+            following = host.tokenizer.decode(greedy(host, prompt, 5))[len(answer) :][:1]
+            goes_on = following.isalnum() or (answer[-1].isdigit() and following in {".", ","})
+            assert said.margin_nats > 0
+            assert said.said is not goes_on
             assert not changed.said
-            found += 1
-    assert found >= 3
+            found += 1 + 100 * goes_on
+    assert found % 100 >= 3
+    assert found >= 100, "no answer goes on with the same word"
 
 
 def test_a_lead_stands_between_prompt_and_answer(host):
@@ -68,3 +72,14 @@ def test_a_lead_stands_between_prompt_and_answer(host):
 
 def test_of_nothing_asked_nothing_is_scored(host):
     assert score_spans(host, []) == []
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("opener", ["(", '"', "\u201c", "Anglo-", "and/"])
+def test_no_space_stands_behind_a_lead_that_opens(host, opener):
+    (span,) = score_spans(host, [Expected("Q?\n", "Oslo", f"It is {opener}")])
+    ids, wanted = host.tokenizer(f"Q?\nIt is {opener}Oslo")["input_ids"], host.tokenizer("Oslo")["input_ids"]
+    logprobs = host.model(input_ids=torch.tensor([ids])).logits[0].log_softmax(-1)[-len(wanted) - 1 : -1]
+    assert span.logprob_nats == pytest.approx(
+        float(logprobs.gather(1, torch.tensor(wanted)[:, None]).mean()), abs=1e-4
+    )

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from guardedit.core.errors import MalformedCorrection, SubjectNotFound
-from guardedit.models.text.tokens import batch, encode, subject_last, subject_tokens, subjects_last
+from guardedit.models.text.tokens import batch, encode, join, subject_last, subject_tokens, subjects_last
 
 PROMPTS = [
     ("The Eiffel Tower is located in", "Eiffel Tower", "The Eiffel Tower"),
@@ -225,3 +225,25 @@ def test_without_a_place_a_name_is_found_in_any_spelling_but_not_inside_another_
 def test_a_place_outside_the_prompt_is_refused(tokenizer, at):
     with pytest.raises(SubjectNotFound, match="does not contain"):
         subject_last(tokenizer, "York is not New York", "York", at)
+
+
+@pytest.mark.parametrize(
+    ("prompt", "joined"),
+    [
+        ("in", "in Oslo"),
+        ("in ", "in Oslo"),
+        ("in (", "in (Oslo"),
+        ('in "', 'in "Oslo'),
+        ('in ("', 'in ("Oslo'),
+        ('of "Alien"', 'of "Alien" Oslo'),
+        ("the players'", "the players' Oslo"),
+        ("in \u201c", "in \u201cOslo"),
+        ("\u201cAlien\u201d", "\u201cAlien\u201d Oslo"),
+        ("the Anglo-", "the Anglo-Oslo"),
+        ("either -", "either - Oslo"),
+        ("(1990)", "(1990) Oslo"),
+        ("", " Oslo"),
+    ],
+)
+def test_a_space_stands_before_an_answer_where_one_belongs(prompt, joined):
+    assert join(prompt, "Oslo") == joined

@@ -57,3 +57,17 @@ def test_the_budget_is_kept_after_the_first_trial(merits: dict[str, float], budg
     assert trials
     assert bench.now_s <= max(4.0, budget_s)
     assert best_trial(trials) in trials
+
+
+def test_a_last_round_of_an_odd_size_that_was_cut_decides_nothing() -> None:
+    bench = Bench({"a": 0.1, "b": 0.9, "c": 0.5, "d": 0.4})
+    trials = bench.run(4 * 4.0 + 2 * 8.0 + 0.5, most=13)
+    assert best_trial([*trials, Trial("a", 13, 0.1, 1.0)]).candidate == "a"  # whole: one of one
+    assert best_trial([*trials[:5], Trial("c", 8, 0.1, 1.0)]).facts == 8
+    rounds = [Trial(name, 8, merit, 1.0) for name, merit in (("a", 0.1), ("b", 0.9), ("c", 0.5))]
+    assert best_trial([*rounds, Trial("a", 13, 0.1, 1.0)]).candidate == "b"
+
+
+def test_a_round_without_any_merit_decides_nothing() -> None:
+    trials = [Trial("a", 4, 0.3, 1.0), Trial("b", 4, 0.2, 1.0), Trial("a", 8, math.nan, 1.0)]
+    assert best_trial(trials) == trials[0]

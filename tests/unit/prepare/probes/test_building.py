@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
@@ -121,3 +122,15 @@ def test_progress_is_told(model):
     told = []
     build(tell=lambda *state: told.append(state))
     assert told == [("0 facts screened, questions found", 0, 400), ("asking for 10 facts", 0, 400)]
+
+
+def test_a_fact_with_another_wording_is_asked_again(model):
+    """Results are kept by everything that was asked; a user who edits a wording must not get the old ones."""
+    fact = PublicFact(
+        "Acme", "boss", "Ann", clozes=("The boss of {} is", "{} is led by"), questions=("Who?", "Who leads?")
+    )
+    settings = BuildSettings(questions=1, noise=0, layers=(1,))
+    builder = QuestionBuilder(SimpleNamespace(), Prompts(), settings, KeptResults(None), lambda *_: None)
+    for other in (replace(fact, clozes=("Acme's boss is", "{} is led by")), replace(fact, aliases=("Anne",))):
+        assert builder._key(fact) != builder._key(other)
+    assert builder._key(fact) == builder._key(replace(fact))

@@ -15,7 +15,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from guardedit.core.errors import ModelUnavailable
-from guardedit.models.library.downloads import ModelDownload
+from guardedit.models.home.downloads import ModelDownload
 
 #: Takes a text and, where they are known, what is done of what total.
 Report = Callable[[str, int, int | None], None]

@@ -11,8 +11,8 @@ import pytest
 import torch
 from transformers import LlamaConfig
 
-from guardedit.models.library import adding
-from guardedit.models.library import downloads as known
+from guardedit.models.home import adding
+from guardedit.models.home import downloads as known
 from tests.tiny_models import build, byte_tokenizer
 
 TEXTS = ("The capital of Norway is Oslo. The capital of Peru is Lima.",)

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
-import shutil
 from importlib.resources import files
 from pathlib import Path
+
+from guardedit.core.durable import replace_file
 
 #: What a model that is prepared has in its folder.
 PREPARED_FILES = ("edit_card.json", "memory_card.json", "noise.json", "probes.json", "background.json")
@@ -46,7 +47,8 @@ def copy_shipped(shipped: Path, folder: Path, base_sha256: str) -> str:
         )
     copied = [path for path in sorted(shipped.iterdir()) if path.is_file() and path.name != "model.json"]
     for path in copied:
-        shutil.copyfile(path, folder / path.name)
+        # Not by copying: a file of this name may be a link to one in the user's own folder.
+        replace_file(folder / path.name, path.read_bytes(), step="model")
     return f"{len(copied)} prepared files that come with the project were copied"
 
 

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
-import os
 
 import pytest
 import torch
 
 from guardedit.core.errors import ModelUnavailable, UnknownLayout, UsageError
-from guardedit.models.library import adding, prepared
-from guardedit.models.library.home import model_names
-from guardedit.models.library.record import read_record
+from guardedit.editing.edit_card import EditCard
+from guardedit.guard import Noise, ProbeSet
+from guardedit.models.home import adding, prepared
+from guardedit.models.home.downloads import DOWNLOADS
+from guardedit.models.home.names import model_names
+from guardedit.models.home.prepared import copy_shipped, missing_files, shipped_folder
+from guardedit.models.home.record import read_record
 
 
 def quiet(*_: object) -> None:
@@ -96,11 +100,13 @@ def test_a_taken_name_is_said_before_anything_is_done(tiny_folder, tmp_path):
 
 def test_what_a_killed_process_left_is_no_model_and_goes(tiny_folder, tmp_path):
     left = tmp_path / f".mine.{2**22 - 1}.part"
-    running = tmp_path / f".mine.{os.getppid()}.part"
+    running = tmp_path / ".mine.another.part"
     left.mkdir()
     running.mkdir()
     assert model_names(tmp_path) == []
-    add(tiny_folder, tmp_path, name="mine")
+    with running.with_suffix(".lock").open("w") as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        add(tiny_folder, tmp_path, name="mine")
     assert not left.exists()
     assert running.exists()
 
@@ -148,8 +154,39 @@ def test_shipped_files_are_copied_only_to_the_model_they_were_made_for(tmp_path)
 
 
 def test_without_the_package_gguf_it_is_named(tiny_gguf, tmp_path, monkeypatch):
-    from guardedit.models.library import gguf_files
+    from guardedit.models.home import gguf_files
 
     monkeypatch.setattr(gguf_files, "find_spec", lambda _: None)
     with pytest.raises(UsageError, match=r"guardedit\[gguf\]"):
         add(tiny_gguf, tmp_path)
+
+
+def test_files_that_come_with_the_project_do_not_touch_those_of_the_user(tiny_folder, tmp_path):
+    """A folder is linked, so writing through a link would change the user's own probe set."""
+    shipped = tmp_path / "shipped"
+    shipped.mkdir()
+    (shipped / "probes.json").write_text("shipped")
+    (shipped / "noise.json").write_text('{"base_sha256": "b"}')
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    own = tmp_path / "own.json"
+    own.write_text("mine")
+    (folder / "probes.json").symlink_to(own)
+    copy_shipped(shipped, folder, "b")
+    assert own.read_text() == "mine"
+    assert (folder / "probes.json").read_text() == "shipped"
+
+
+@pytest.mark.parametrize("name", sorted(DOWNLOADS))
+def test_a_known_model_comes_with_all_its_prepared_files(name):
+    """README says that nothing is to be done for these models."""
+    shipped = shipped_folder(name)
+    assert missing_files(shipped) == []
+    digests = {
+        json.loads((shipped / file).read_text())["base_sha256"]
+        for file in ("edit_card.json", "memory_card.json", "noise.json")
+    }
+    assert len(digests) == 1
+    EditCard.model_validate_json((shipped / "edit_card.json").read_text(), by_name=False)
+    assert ProbeSet.load(shipped / "probes.json").questions
+    assert Noise.load(shipped).edits

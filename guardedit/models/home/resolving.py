@@ -6,11 +6,11 @@ from functools import lru_cache
 from pathlib import Path
 
 from guardedit.core.errors import ConflictError, UsageError
-from guardedit.models.library.adding import add_model
-from guardedit.models.library.downloads import DOWNLOADS
-from guardedit.models.library.gguf_files import file_sha256, require_gguf
-from guardedit.models.library.home import is_model_name, model_names
-from guardedit.models.library.record import read_record
+from guardedit.models.home.adding import add_model
+from guardedit.models.home.downloads import DOWNLOADS
+from guardedit.models.home.gguf_files import file_sha256, require_gguf
+from guardedit.models.home.names import is_model_name, model_names
+from guardedit.models.home.record import read_record
 
 #: Digits of a digest in the name of a converted file.
 DIGITS = 12

@@ -8,8 +8,8 @@ import pytest
 
 from guardedit import assembly
 from guardedit.core.errors import UsageError
-from guardedit.models.library import resolving
-from guardedit.models.library.resolving import find_model
+from guardedit.models.home import resolving
+from guardedit.models.home.resolving import find_model
 from guardedit.settings import Settings
 
 

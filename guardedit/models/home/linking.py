@@ -7,8 +7,8 @@ import re
 from pathlib import Path
 
 from guardedit.core.errors import UsageError
-from guardedit.models.library.prepared import PREPARED_FILES, PREPARED_PAGE
-from guardedit.models.library.record import MODEL_RECORD
+from guardedit.models.home.prepared import PREPARED_FILES, PREPARED_PAGE
+from guardedit.models.home.record import MODEL_RECORD
 
 #: Larger files are weights, which `base_sha256` covers.
 SMALL_BYTES = 64_000_000

@@ -8,13 +8,13 @@ from dataclasses import replace
 from pathlib import Path
 
 from guardedit.core.errors import StorageFull, UsageError
-from guardedit.models.library.downloads import DOWNLOADS, ModelDownload, download_of
-from guardedit.models.library.fetching import MEGABYTE, Report, fetch
-from guardedit.models.library.gguf_files import convert, file_sha256, require_gguf, stated_licence
-from guardedit.models.library.home import checked_name, is_model_name, new_model, refuse_taken
-from guardedit.models.library.linking import folder_licence, link_files, small_digests
-from guardedit.models.library.prepared import copy_shipped, shipped_folder
-from guardedit.models.library.record import ModelRecord, write_record
+from guardedit.models.home.downloads import DOWNLOADS, ModelDownload, download_of
+from guardedit.models.home.fetching import MEGABYTE, Report, fetch
+from guardedit.models.home.gguf_files import convert, file_sha256, require_gguf, stated_licence
+from guardedit.models.home.linking import folder_licence, link_files, small_digests
+from guardedit.models.home.names import checked_name, is_model_name, new_model, refuse_taken
+from guardedit.models.home.prepared import copy_shipped, shipped_folder
+from guardedit.models.home.record import ModelRecord, write_record
 
 #: A float32 number is about this many times as large as one in a quantised file.
 GROWTH = 6

@@ -5,9 +5,11 @@ Names that begin with a full stop are folders that are being made, or were left 
 
 from __future__ import annotations
 
+import fcntl
 import os
 import re
 import shutil
+import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,7 +18,9 @@ from guardedit.core.durable import sync_folder
 from guardedit.core.errors import ConflictError, StorageFull, UsageError
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
-_UNFINISHED = re.compile(r"\.(?P<name>.+)\.(?P<process>[0-9]+)\.part")
+_UNFINISHED = re.compile(r"\.(?P<name>.+)\.[^.]+\.part")
+#: Ending of the file beside an unfinished folder that is locked by the process that fills it.
+_LOCK = ".lock"
 
 
 def is_model_name(text: str) -> bool:
@@ -59,11 +63,12 @@ def new_model(models: Path, name: str) -> Iterator[Path]:
     """
     final = models / checked_name(name)
     refuse_taken(models, name)
-    building = models / f".{name}.{os.getpid()}.part"
+    building = models / f".{name}.{uuid.uuid4().hex}.part"
     try:
         models.mkdir(parents=True, exist_ok=True)
         _remove_unfinished(models, name)
         building.mkdir()
+        lock = _try_lock(building)
     except OSError as error:
         raise StorageFull(
             f"cannot write to the models' home {models}: {error}; name another in GUARDEDIT_MODELS"
@@ -77,6 +82,8 @@ def new_model(models: Path, name: str) -> Iterator[Path]:
         sync_folder(models)
     finally:
         shutil.rmtree(building, ignore_errors=True)
+        if lock is not None:
+            _unlock(building, lock)
 
 
 def refuse_taken(models: Path, name: str) -> None:
@@ -91,17 +98,28 @@ def _remove_unfinished(models: Path, name: str) -> None:
     """Remove what killed processes have left of a model of this name."""
     for path in models.glob(f".{name}.*.part"):
         found = _UNFINISHED.fullmatch(path.name)
-        if found and found["name"] == name and not _is_running(int(found["process"])):
+        if found and found["name"] == name and (lock := _try_lock(path)) is not None:
             shutil.rmtree(path, ignore_errors=True)
+            _unlock(path, lock)
 
 
-def _is_running(process: int) -> bool:
-    if process == os.getpid():  # another process with this number has ended
-        return False
+def _try_lock(folder: Path) -> int | None:
+    """A handle that locks an unfinished folder; None while another process has it.
+
+    A lock, and not the number of the process: containers that share a models' home have equal numbers.
+    """
     try:
-        os.kill(process, 0)
-    except ProcessLookupError:
-        return False
-    except OSError:  # it belongs to someone else
-        return True
-    return True
+        handle = os.open(folder.with_suffix(_LOCK), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+    except OSError:
+        return None
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        os.close(handle)
+        return None
+    return handle
+
+
+def _unlock(folder: Path, handle: int) -> None:
+    folder.with_suffix(_LOCK).unlink(missing_ok=True)
+    os.close(handle)

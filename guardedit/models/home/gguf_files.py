@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from guardedit.core.errors import UsageError
-from guardedit.models.library.fetching import Report
+from guardedit.models.home.fetching import Report
 
 #: First bytes of every GGUF file.
 MAGIC = b"GGUF"
