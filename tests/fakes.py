@@ -130,8 +130,17 @@ class FakeGuard:
     ) -> tuple[Verdict, dict[str, tuple[Gate, ...]]]:
         return Verdict(outcome=Outcome.ACCEPT), {}
 
+    def first_look(self, probes: Probes) -> Probes:
+        return probes
+
     def judge(
-        self, *, candidate: Measurement, serving: Measurement, base: Measurement, probes: Probes
+        self,
+        *,
+        candidate: Measurement,
+        serving: Measurement,
+        base: Measurement,
+        probes: Probes,
+        final: bool = True,
     ) -> Verdict:
         inside = set(json.loads(candidate.answers["edits"]))
         if candidate is not serving:

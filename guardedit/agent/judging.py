@@ -1,7 +1,7 @@
 """Tier 1 for one set of edits: measure candidate, serving epoch and base model on the same probes, and judge.
 
-Each model is asked only what a gate reads of it. The questions that are all asked come first, with the texts:
-if they reject a candidate, no sampled answer could save it, and the samples are left out.
+Each model is asked only what a gate reads of it. The questions that are all asked come first, with a part of
+the texts: if they reject a candidate, no sampled answer could save it, and the rest is left out.
 
 A verdict other than `accept` is noted in the ledger here; an accepting one is recorded with its epoch.
 """
@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from guardedit.agent.parts import Parts
+from guardedit.agent.parts import Guard, Parts
 from guardedit.core.fact import Fact, FactKey
 from guardedit.core.probe import Measurement, Probes, QuestionKind
 from guardedit.core.proposal import WeightEdit
@@ -20,6 +20,8 @@ from guardedit.core.verdict import Gate, Outcome, Verdict, combine
 
 #: Gates that measure budgets shared by all edits; when one is used up, the layer is full.
 BUDGETS = frozenset({"perplexity_ratio_to_base", "other_subject_to_base"})
+#: Gates on texts.
+_ON_TEXTS = frozenset({"perplexity_ratio_to_serving", "perplexity_ratio_to_base", "worst_sentence_ratio"})
 #: Gates on questions that are samples.
 _OF_SAMPLES = frozenset({"other_subject", "other_subject_to_base", "earlier", "remembered"})
 #: Gates that do not decide about a removal, because the edits that stay have used up their limit.
@@ -139,7 +141,9 @@ def _judge(
     started = parts.clock()
     candidate = [*setup.staying, *edits]
     parts.observe(Event(kind="stage", fields={"name": "trying", "subjects": len(edits)}))
-    verdict, of_serving = _verdicts_in_turn(parts, setup, probes, candidate, in_full=in_full)
+    verdict, of_serving = verdicts(
+        parts.guard, parts.worker, probes, candidate=candidate, serving=setup.serving, in_full=in_full
+    )
     if removal:
         verdict = _excused(verdict, _NOT_FOR_REMOVALS | _unnamed_failures(of_serving))
     seconds = parts.clock() - started
@@ -153,38 +157,47 @@ def _judge(
     return Judgement(verdict=verdict, unmeasurable=unmeasurable)
 
 
-def _verdicts_in_turn(
-    parts: Parts,
-    setup: TrialSetup,
+def verdicts(
+    guard: Guard,
+    worker: Worker,
     probes: Probes,
-    candidate: Sequence[WeightEdit],
     *,
-    in_full: bool,
+    candidate: Sequence[WeightEdit],
+    serving: Sequence[WeightEdit],
+    in_full: bool = False,
 ) -> tuple[Verdict, Verdict]:
-    """`_verdicts` on the questions that are all asked, and unless these reject, on all questions."""
-    first = _of_kinds(probes, _ASKED_IN_FULL)
-    if not in_full and first.questions and len(first.questions) < len(probes.questions):
-        found = _verdicts(parts, first, candidate=candidate, serving=setup.serving)
+    """The verdicts on a candidate and on the serving epoch, from as few probes as decide.
+
+    1. A part of the texts, and the questions that are all asked. If these reject, the trial ends.
+    2. All questions. The other texts are read unless the first ones have clearly passed.
+
+    `in_full` leaves out the first step. What was measured before is not asked again.
+    """
+
+    def look(some: Probes, *, final: bool) -> tuple[Verdict, Verdict]:
+        found = measure_trial(worker, some, candidate=candidate, serving=serving)
+        of_serving = replace(found, candidate=found.serving)
+        compared = _of_kinds(some, _OF_SERVING)
+        return (
+            _judged(guard, found, some, final=final),
+            _judged(guard, of_serving, compared, final=final),
+        )
+
+    part = probes if in_full else guard.first_look(probes)
+    first = probes if in_full else _of_kinds(part, _ASKED_IN_FULL)
+    if first != probes:
+        found = look(first, final=False)
         if found[0].outcome is Outcome.REJECT:
             return _asked_only(found[0]), found[1]
-    return _verdicts(parts, probes, candidate=candidate, serving=setup.serving)
+        if all(gate.outcome is Outcome.ACCEPT for gate in found[0].gates if gate.name in _ON_TEXTS):
+            probes = replace(probes, texts=part.texts)
+    return look(probes, final=True)
 
 
-def _verdicts(
-    parts: Parts, probes: Probes, *, candidate: Sequence[WeightEdit], serving: Sequence[WeightEdit]
-) -> tuple[Verdict, Verdict]:
-    """The verdicts on a candidate and on the serving epoch. What was measured before is not asked again."""
-    found = measure_trial(parts.worker, probes, candidate=candidate, serving=serving)
-    verdict = parts.guard.judge(
-        candidate=found.candidate, serving=found.serving, base=found.base, probes=probes
+def _judged(guard: Guard, found: Measured, probes: Probes, *, final: bool) -> Verdict:
+    return guard.judge(
+        candidate=found.candidate, serving=found.serving, base=found.base, probes=probes, final=final
     )
-    of_serving = parts.guard.judge(
-        candidate=found.serving,
-        serving=found.serving,
-        base=found.base,
-        probes=_of_kinds(probes, _OF_SERVING),
-    )
-    return verdict, of_serving
 
 
 def _of_kinds(probes: Probes, kinds: Collection[QuestionKind]) -> Probes:

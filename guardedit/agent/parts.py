@@ -30,10 +30,22 @@ class Guard(Protocol):
     ) -> tuple[Verdict, dict[str, tuple[Gate, ...]]]:
         """Tier 0, without a forward pass: the verdict, and the failing gates by fact id."""
 
+    def first_look(self, probes: Probes) -> Probes:
+        """The probes with the part of their texts that is read first."""
+
     def judge(
-        self, *, candidate: Measurement, serving: Measurement, base: Measurement, probes: Probes
+        self,
+        *,
+        candidate: Measurement,
+        serving: Measurement,
+        base: Measurement,
+        probes: Probes,
+        final: bool = True,
     ) -> Verdict:
-        """Tier 1: the verdict on a candidate, compared with the serving epoch and the base model."""
+        """Tier 1: the verdict on a candidate, compared with the serving epoch and the base model.
+
+        Without `final` it is one on the first look, and inconclusive where more texts could change it.
+        """
 
 
 class Drift(Protocol):

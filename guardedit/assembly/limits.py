@@ -52,7 +52,8 @@ def guard(policy: Policy, probes: ProbeSet, prompts: Prompts, noise: Noise) -> C
             remembered_sample=g.remembered_sample,
             shadow=frozenset(g.shadow),
         ),
-        served=prompts.with_fact,
+        # An answer that can be forced needs no trial: the fact's own question is always answered with it.
+        served=prompts.with_fact if prompts.asking_nats is None else None,
         asked=prompts.alone,
         noise=noise,
     )

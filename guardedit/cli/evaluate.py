@@ -10,13 +10,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from guardedit.cli.terminal import show
-from guardedit.cli.terminal.lists import numbers_in
+from guardedit.cli.terminal.lists import names_in, numbers_in
 from guardedit.cli.terminal.options import MOST_SEED, Format, Home, Model, PolicyFile, settings_from
 from guardedit.cli.terminal.progress import progress
 from guardedit.cli.terminal.show import Output
 
 if TYPE_CHECKING:
-    from guardedit.lab.field.evaluate import Evaluation, EvaluationPlan
+    from guardedit.lab.field.evaluate import Evaluation
+    from guardedit.lab.field.plan import EvaluationPlan
     from guardedit.settings import Settings
 
 
@@ -77,8 +78,21 @@ def evaluate(
     ] = False,
     method: Annotated[
         str | None,
-        typer.Option(help="Editing method of --through weights. Default: the policy's.", show_default=False),
+        typer.Option(
+            help="Editing method of --through weights, or several separated by commas: each starts with the "
+            "base model. Default: the policy's.",
+            metavar="A,B",
+            show_default=False,
+        ),
     ] = None,
+    alone: Annotated[
+        bool,
+        typer.Option(
+            "--alone",
+            help="In --through weights, edit every case by itself, ask only its own questions, and take the "
+            "edit out again.",
+        ),
+    ] = False,
     layers: Annotated[
         str | None,
         typer.Option(
@@ -112,6 +126,15 @@ def evaluate(
             show_default=False,
         ),
     ] = None,
+    texts: Annotated[
+        Path | None,
+        typer.Option(
+            help="Texts for perplexity: a text a line, JSON Lines with text, or a JSON list. Default: "
+            "shipped texts that are in no probe set.",
+            metavar="FILE",
+            show_default=False,
+        ),
+    ] = None,
     seed: Annotated[
         int,
         typer.Option(
@@ -131,7 +154,7 @@ def evaluate(
     (CounterFact, by the mean log-probability of an answer's tokens); reliability, generalization, locality
     and portability (zsRE, share of tokens that are the most likely ones; locality against the base model).
     Free answers in the form that is served: whether they name the object, and whether they are nothing else;
-    multi_hop is MQuAKE's accuracy.
+    multi_hop is MQuAKE's accuracy. perplexity is that of the edited weights over the base model's.
 
     Bounds are those of 95 % intervals. The ledger in the home folder is not touched; second moments are kept
     there.
@@ -141,21 +164,24 @@ def evaluate(
     settings = settings_from(home, policy, model)
     rules = load_policy(settings.policy)
     edited = numbers_in("--layers", layers)
-    from guardedit.lab.field.evaluate import EvaluationPlan, GivenForm, Through, check_plan
     from guardedit.lab.field.evaluate import evaluate as evaluate_cases
     from guardedit.lab.field.formats.reading import read_cases
+    from guardedit.lab.field.plan import EvaluationPlan, GivenForm, Through, check_plan
     from guardedit.lab.field.scoring import paced
+    from guardedit.prepare.probes.texts import held_out_texts, read_own_texts
 
     plan = EvaluationPlan(
         through=Through.AGAINST if through is None else Through(through),
         against=against,
         count=count,
         known=known,
-        method=method or "",
+        methods=names_in(method),
+        alone=alone,
         layers=tuple(sorted(edited)),
         batch=batch or 0,
         form=None if form is None else GivenForm(form),
         max_tokens=max_tokens,
+        texts=read_own_texts(texts) if texts else held_out_texts(),
         seed=seed,
     )
     check_plan(plan)
@@ -187,19 +213,24 @@ def _origin(settings: Settings, file: Path, policy_sha256: str) -> dict[str, Any
 
 
 def _print(found: Evaluation, plan: EvaluationPlan, about: dict[str, Any], output: Output) -> None:
-    from guardedit.lab.field.report import numbers, summaries, table
+    from guardedit.lab.field.report import numbers, summaries, table, table_of_methods
 
     shown = summaries(found, plan)
     if output is Output.JSON:
         show.record({**about, **numbers(found, plan, shown)}, output)
         return
-    rows = table(shown)
+    rows = table(shown) if len(found.ways) == 1 else table_of_methods(found, shown)
     show.rows(rows, list(rows[0]), output, empty="")
+    for way in found.ways:
+        if way.problem:
+            show.line({}, output, f"{way.method} failed: {way.problem}")
     left_out = {name: number for name, number in found.selection.left_out.items() if number}
+    placed = found.ways[0].written.placements if len(found.ways) == 1 and found.ways[0].written else {}
     show.line(
         {},
         output,
         f"{len(found.selection.cases)} cases, {len(found.selection.known)} known to the base model; "
-        f"left out: {show.cell(left_out)}. Facts: {show.cell(dict(found.written.placements))}. "
-        f"Given answers in the {plan.given_form} form. {about['seconds']:.0f} s.",
+        f"left out: {show.cell(left_out)}. "
+        + (f"Facts: {show.cell(dict(placed))}. " if placed else "")
+        + f"Given answers in the {plan.given_form} form. {about['seconds']:.0f} s.",
     )

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from guardedit.core.fact import Fact, FactKey
 from guardedit.core.probe import Inspection, Measurement, Probes
 from guardedit.core.verdict import Gate, Verdict
+from guardedit.guard import looks
 from guardedit.guard.inspection import inspect_gates
 from guardedit.guard.judge import judge
 from guardedit.guard.limits import GuardLimits
@@ -22,14 +23,15 @@ class CollapseGuard:
     Attributes:
         probe_set: texts and known questions.
         limits: of all gates.
-        served: builds the prompt that the model is given for a question about a fact in memory.
+        served: builds the prompt that the model is given for a question about a fact in memory; None: such
+            questions are not asked, because their answers do not depend on the weights.
         asked: builds the prompt that it is given for any other question.
         noise: of the model.
     """
 
     probe_set: ProbeSet
     limits: GuardLimits
-    served: Served = lambda _, question: question
+    served: Served | None = lambda _, question: question
     asked: Asked = str
     noise: Noise = field(default_factory=Noise)
 
@@ -46,8 +48,8 @@ class CollapseGuard:
             seed=seed,
             other_subject_sample=effort * self.limits.other_subject_sample,
             earlier_sample=effort * self.limits.earlier_sample,
-            remembered_sample=effort * self.limits.remembered_sample,
-            served=self.served,
+            remembered_sample=effort * self.limits.remembered_sample if self.served else 0,
+            served=self.served or _never_asked,
             asked=self.asked,
         )
 
@@ -57,8 +59,18 @@ class CollapseGuard:
         """Tier 0, see `inspection.inspect_gates`."""
         return inspect_gates(inspections, capacity_ratio=capacity_ratio, limits=self.limits)
 
+    def first_look(self, probes: Probes) -> Probes:
+        """The probes with the texts that are read first, see `looks`."""
+        return replace(probes, texts=looks.first_texts(probes.texts, self.limits))
+
     def judge(
-        self, *, candidate: Measurement, serving: Measurement, base: Measurement, probes: Probes
+        self,
+        *,
+        candidate: Measurement,
+        serving: Measurement,
+        base: Measurement,
+        probes: Probes,
+        final: bool = True,
     ) -> Verdict:
         """Tier 1, see `judge.judge`."""
         return judge(
@@ -68,4 +80,9 @@ class CollapseGuard:
             probes=probes,
             limits=self.limits,
             noise=self.noise,
+            final=final,
         )
+
+
+def _never_asked(fact: Fact, question: str) -> str:
+    raise AssertionError(f"{question!r} about {fact.key} is not asked")

@@ -16,7 +16,8 @@ from dataclasses import replace
 
 from guardedit.core.errors import GuardError
 from guardedit.core.probe import Measurement, Probes
-from guardedit.core.verdict import Gate, Verdict
+from guardedit.core.verdict import Gate, Outcome, Verdict
+from guardedit.guard import looks
 from guardedit.guard.answer_counts import count_answers
 from guardedit.guard.answers import answer_gates, answer_numbers
 from guardedit.guard.gates import at_most, undecided, unmeasured, verdict_of
@@ -33,18 +34,20 @@ def judge(
     probes: Probes,
     limits: GuardLimits,
     noise: Noise | None = None,
+    final: bool = True,
 ) -> Verdict:
     """The verdict on a candidate, from three measurements on the same probes.
 
     Gates: `perplexity_ratio_to_serving`, `perplexity_ratio_to_base`, `worst_sentence_ratio` (against the
     serving epoch), and those of `answers.answer_gates`. A value that could not be measured (a NaN, an
     infinite log-probability, a missing answer, texts that do not pair) is an error and never passes. `noise`
-    is that of the model; None: none was measured.
+    is that of the model; None: none was measured. `final`: there are no more texts to read; otherwise what is
+    not clear is inconclusive, see `looks`.
     """
     counts = count_answers(candidate, serving, base, probes)
     gates = [
-        *_serving_gates(candidate, serving, probes, limits),
-        _base_gate(candidate, base, probes, limits),
+        *_serving_gates(candidate, serving, probes, limits, final=final),
+        _base_gate(candidate, base, probes, limits, final=final),
         *answer_gates(counts, candidate, probes, limits, noise or Noise()),
     ]
     verdict = verdict_of(gates, limits, probe_sha256=probes.sha256)
@@ -53,7 +56,7 @@ def judge(
 
 
 def _serving_gates(
-    candidate: Measurement, serving: Measurement, probes: Probes, limits: GuardLimits
+    candidate: Measurement, serving: Measurement, probes: Probes, limits: GuardLimits, *, final: bool
 ) -> list[Gate]:
     limit, worst_limit = limits.max_ratio_to_serving, limits.max_worst_sentence_ratio
     try:
@@ -66,19 +69,24 @@ def _serving_gates(
     worst = at_most(
         "worst_sentence_ratio",
         pair.worst_text_ratio,
-        worst_limit,
+        worst_limit if final else looks.clear_worst(worst_limit),
+        certain=pair.worst_text_ratio > worst_limit,
         detail=f"the perplexity of one text is {pair.worst_text_ratio:.4g} times that of the serving epoch",
     )
-    return [_ratio_gate("perplexity_ratio_to_serving", pair, limit, "the serving epoch", limits), worst]
+    gate = _ratio_gate("perplexity_ratio_to_serving", pair, limit, "the serving epoch", limits)
+    return [gate if final else _early(gate, pair, limits), worst]
 
 
-def _base_gate(candidate: Measurement, base: Measurement, probes: Probes, limits: GuardLimits) -> Gate:
+def _base_gate(
+    candidate: Measurement, base: Measurement, probes: Probes, limits: GuardLimits, *, final: bool
+) -> Gate:
     name, limit = "perplexity_ratio_to_base", limits.max_ratio_to_base
     try:
         pair = _pair(candidate, base, probes)
     except GuardError as error:
         return unmeasured(name, limit, maximum=True, detail=str(error))
-    return _ratio_gate(name, pair, limit, "the base model", limits)
+    gate = _ratio_gate(name, pair, limit, "the base model", limits)
+    return gate if final else _early(gate, pair, limits)
 
 
 def _ratio_gate(name: str, pair: PairedRatio, limit: float, against: str, limits: GuardLimits) -> Gate:
@@ -98,6 +106,16 @@ def _ratio_gate(name: str, pair: PairedRatio, limit: float, against: str, limits
         )
         return undecided(gate, detail=why)
     return gate
+
+
+def _early(gate: Gate, pair: PairedRatio, limits: GuardLimits) -> Gate:
+    """The gate on a ratio after the first look: it decides only what is clear."""
+    lower, upper = looks.clear_bounds(pair, limits)
+    if gate.outcome is Outcome.ERROR or upper <= gate.limit or lower > gate.limit:
+        return gate
+    return undecided(
+        gate, detail=f"between {lower:.4f} and {upper:.4f} on {pair.texts} texts: read the others"
+    )
 
 
 def _pair(candidate: Measurement, reference: Measurement, probes: Probes) -> PairedRatio:

@@ -36,6 +36,10 @@ class NoGuard:
         """Accept; no edit fails."""
         return Verdict(outcome=Outcome.ACCEPT, reason=_REASON), {}
 
+    def first_look(self, probes: Probes) -> Probes:
+        """The same probes."""
+        return probes
+
     def judge(
         self,
         *,
@@ -43,6 +47,7 @@ class NoGuard:
         serving: Measurement,  # noqa: ARG002 - as above
         base: Measurement,  # noqa: ARG002 - as above
         probes: Probes,
+        final: bool = True,  # noqa: ARG002 - as above
     ) -> Verdict:
         """Accept."""
         return Verdict(outcome=Outcome.ACCEPT, reason=_REASON, probe_sha256=probes.sha256)

@@ -15,7 +15,7 @@ from types import MappingProxyType
 from typing import Any
 
 from guardedit import assembly
-from guardedit.agent.judging import measure_trial
+from guardedit.agent.judging import verdicts
 from guardedit.core.errors import UsageError
 from guardedit.core.fact import Fact, FactKey, Placement
 from guardedit.core.probe import Probes
@@ -64,7 +64,8 @@ class TrialSeconds:
         ratio: plain over next.
         share: of the trial in the whole time of the batch, next / (propose + next).
         parts: share of `next` by part.
-        outcome: the verdict.
+        outcome: the verdict; one that rejects may have left out questions and texts.
+        reason: why it does not accept; empty if it does.
     """
 
     edits: int
@@ -79,6 +80,7 @@ class TrialSeconds:
     share: float
     parts: dict[str, float]
     outcome: str
+    reason: str
 
 
 def measure_trial_speed(
@@ -130,16 +132,16 @@ def measure_trial_speed(
     with tempfile.TemporaryDirectory(prefix="guardedit-hidden-") as folder:
         setup.host.hidden.keep_in(Path(folder))
         tell("trying the first batch")
-        first = _seconds(lambda: measure_trial(worker, before, candidate=serving, serving=()))
+        first = _seconds(lambda: verdicts(guard, worker, before, candidate=serving, serving=()))
         tell("trying the second batch")
         shares, following = _profiled(
-            lambda: measure_trial(worker, probes, candidate=candidate, serving=serving), TRIAL_PARTS
+            lambda: verdicts(guard, worker, probes, candidate=candidate, serving=serving), TRIAL_PARTS
         )
-    found = measure_trial(worker, probes, candidate=candidate, serving=serving)  # measured: costs nothing
+    verdict, _ = verdicts(guard, worker, probes, candidate=candidate, serving=serving)  # kept: costs nothing
+    tell("reading what the trial left out")
+    spans = list(worker.measure(candidate, probes).spans.values())
     tell("trying it without savings")
     plain = _plain_seconds(setup, probes, candidate, sample)
-    verdict = guard.judge(candidate=found.candidate, serving=found.serving, base=found.base, probes=probes)
-    spans = list(found.candidate.spans.values())
     return TrialSeconds(
         edits=len(edits),
         texts=len(probes.texts),
@@ -153,6 +155,7 @@ def measure_trial_speed(
         share=following / (propose + following),
         parts=shares,
         outcome=verdict.outcome.value,
+        reason=verdict.reason,
     )
 
 

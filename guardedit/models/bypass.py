@@ -53,6 +53,11 @@ class Patch:
     matrices: Mapping[str, Tensor] = field(default_factory=dict)
     bypasses: Sequence[Bypass] = ()
 
+    @property
+    def empty(self) -> bool:
+        """Whether the edited model is the base model."""
+        return not self.matrices and not self.bypasses
+
 
 @contextmanager
 def attached(layer: nn.Module, module: nn.Module, bypass: Bypass) -> Iterator[None]:

@@ -7,7 +7,6 @@ costs less than a single generated one.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import math
 import time
@@ -37,13 +36,13 @@ class _Measured:
 
     Attributes:
         weights_sha256: digest of the folded weights; empty before they are folded.
-        logprobs: digest of the texts -> for each text, log probabilities in nats.
+        logprobs: text -> log probabilities of its tokens in nats.
         spans: place of an expected answer -> whether it is said there.
         answers: prompt -> generated answer, where one was needed.
     """
 
     weights_sha256: str = ""
-    logprobs: dict[str, tuple[tuple[float, ...], ...]] = field(default_factory=dict)
+    logprobs: dict[str, tuple[float, ...]] = field(default_factory=dict)
     spans: dict[SpanKey, SpanScore] = field(default_factory=dict)
     answers: dict[str, str] = field(default_factory=dict)
 
@@ -118,24 +117,24 @@ class ModelWorker:
         """
         started = time.perf_counter()
         known = self._cached(edits)
-        texts = hashlib.sha256(json.dumps(probes.texts).encode()).hexdigest()
-        self._ask(edits, probes, known, texts=texts)
+        self._ask(edits, probes, known)
         return Measurement(
             weights_sha256=known.weights_sha256,
-            logprobs=known.logprobs[texts],
+            logprobs=tuple(known.logprobs[text] for text in probes.texts),
             answers=_answers(probes.questions, known),
             spans={span: known.spans[span] for span in _spans(probes.questions)},
             seconds=time.perf_counter() - started,
         )
 
-    def _ask(self, edits: Sequence[WeightEdit], probes: Probes, known: _Measured, *, texts: str) -> None:
+    def _ask(self, edits: Sequence[WeightEdit], probes: Probes, known: _Measured) -> None:
         """Run the model for what is not yet in `known`, and add it there."""
+        unread = [text for text in dict.fromkeys(probes.texts) if text not in known.logprobs]
         unscored = [span for span in _spans(probes.questions) if span not in known.spans]
-        if not unscored and texts in known.logprobs and not _unanswered(probes.questions, known):
+        if known.weights_sha256 and not (unread or unscored or _unanswered(probes.questions, known)):
             return
         folded = self._fold.folded(edits)
         with self._host.patched(folded.patch):
-            scores = {} if texts in known.logprobs else {texts: self._scores(probes)}
+            scores = dict(zip(unread, map(tuple, self._host.token_logprobs(unread)), strict=True))
             spans = self._scored(unscored)
             with self._lock:
                 known.weights_sha256 = folded.sha256
@@ -145,9 +144,6 @@ class ModelWorker:
             answers = complete_guessed(self._host, self._guesses(prompts, known))
         with self._lock:
             known.answers |= answers
-
-    def _scores(self, probes: Probes) -> tuple[tuple[float, ...], ...]:
-        return tuple(map(tuple, self._host.token_logprobs(probes.texts)))
 
     def _scored(self, spans: Sequence[SpanKey]) -> dict[SpanKey, SpanScore]:
         """Whether the model as it stands says each expected answer."""

@@ -66,7 +66,8 @@ def trial(
     if output is Output.JSON:
         show.record(asdict(found), output)
         return
-    numbers: dict[str, Any] = {name: value for name, value in asdict(found).items() if name != "parts"}
+    numbers: dict[str, Any] = asdict(found)
+    del numbers["parts"], numbers["reason"]
     rows = [
         {"": name, "value": f"{value:.3g}" if isinstance(value, float) else str(value)}
         for name, value in numbers.items()
@@ -74,3 +75,5 @@ def trial(
     show.rows(rows, list(rows[0]), output, empty="")
     parts = ", ".join(f"{part} {share * found.next:.1f} s" for part, share in found.parts.items())
     show.line({}, output, f"Where the {found.next:.1f} seconds of the next trial go: {parts}.")
+    if found.reason:
+        show.line({}, output, f"It does not accept: {found.reason}")

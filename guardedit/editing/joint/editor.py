@@ -23,7 +23,7 @@ from guardedit.core.protocols import SubjectGroup
 from guardedit.editing.joint.solver import FIRST, SECOND, Attempt, JointSolver
 from guardedit.editing.joint.values import JointValues
 from guardedit.editing.method_card import MethodCard
-from guardedit.editing.optimise.answer_check import predicts_answers
+from guardedit.editing.optimise.answer_check import predicts_answers, says_targets
 from guardedit.editing.optimise.contexts import Contexts, served_contexts
 from guardedit.editing.optimise.rows import fact_rows, row_tensors
 from guardedit.editing.setup import Setup
@@ -160,7 +160,7 @@ class JointEditor:
         try:
             values = self._solver.solve(groups, live, attempt)
             edits = [self._edit(n, group, values) for n, group in enumerate(groups)]
-            answered = self._answered([*live, *edits], values)
+            answered = self._answered([*live, *edits], groups, values)
         except (EditDiverged, CorrectionError) as error:
             return self._halved(groups, live, attempt, error)
         result = BatchResult()
@@ -204,16 +204,22 @@ class JointEditor:
             refused={worst.id: f"target {worst.target!r} is not reached in {steps} steps"},
         )
 
-    def _answered(self, edits: Sequence[WeightEdit], values: JointValues) -> set[str]:
+    def _answered(
+        self, edits: Sequence[WeightEdit], groups: Sequence[SubjectGroup], values: JointValues
+    ) -> set[str]:
         """Ids of the facts whose own prompt is answered with the target by the whole model with these edits.
 
         Raises:
             EditDiverged: when the edits cannot be folded.
         """
+        host = self._setup.host
         prompts = values.rows.select(torch.tensor(list(values.own_prompt.values())))
-        with self._setup.host.patched(self._setup.fold.fold(edits)):
-            right = predicts_answers(self._setup.host, prompts)
-        return {fact for fact, hit in zip(values.own_prompt, right.tolist(), strict=True) if hit}
+        with host.patched(self._setup.fold.fold(edits)):
+            right = predicts_answers(host, prompts)
+            found = {fact for fact, hit in zip(values.own_prompt, right.tolist(), strict=True) if hit}
+            if not self._contexts.end or self._contexts.chat:
+                found &= says_targets(host, [fact for group in groups for fact in group.facts])
+        return found
 
     def _edit(self, n: int, group: SubjectGroup, values: JointValues) -> WeightEdit:
         parts = [

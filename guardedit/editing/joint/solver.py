@@ -9,7 +9,7 @@ from guardedit.core.proposal import WeightEdit
 from guardedit.core.protocols import SubjectGroup
 from guardedit.editing.joint.directions import Directions, LayerStatistics
 from guardedit.editing.joint.values import JointValues, optimise_jointly
-from guardedit.editing.optimise.contexts import Contexts
+from guardedit.editing.optimise.contexts import STOP, Contexts
 from guardedit.editing.optimise.keys import mean_keys_and_values
 from guardedit.editing.optimise.rows import Row, fact_rows, keep_rows, row_tensors
 from guardedit.editing.optimise.upper_layers import UpperLayers
@@ -24,19 +24,23 @@ class Attempt:
     Attributes:
         price: factor on the usual price of a change.
         steps: factor on the number of steps in the settings.
+        thorough: where the settings leave out the end of an answer, optimise it too, and every wording in
+            every context.
         last: whether facts whose answers are not reached are refused; otherwise their subjects are tried
             again.
     """
 
     price: float = 1.0
     steps: int = 1
+    thorough: bool = False
     last: bool = False
 
 
 FIRST = Attempt()
-#: The second attempt has a lower price and more steps. Few subjects need it, so their changes do little harm
-#: and their steps take little time.
-SECOND = Attempt(price=0.25, steps=2, last=True)
+#: The second attempt has a lower price, more steps and more rows. Few subjects need it, so their changes do
+#: little harm and their steps take little time. Short answers need their end: a model that was taught "Ag"
+#: alone may go on with "AgNO3".
+SECOND = Attempt(price=0.25, steps=2, thorough=True, last=True)
 
 
 class JointSolver:
@@ -67,7 +71,7 @@ class JointSolver:
         """
         host, settings = self._setup.host, self._setup.joint
         with host.patched(self._setup.fold.fold(live)):
-            rows = [row for n, group in enumerate(groups) for row in self._rows(n, group)]
+            rows = [row for n, group in enumerate(groups) for row in self._rows(n, group, attempt)]
             tensors = row_tensors(host.tokenizer, rows, context=host.context)
             upper = UpperLayers(host, self._setup.layers[0], tensors)
             directions = {
@@ -92,19 +96,22 @@ class JointSolver:
                 fill=attempt.price * fill(settings, width, live=len(live), new=len(groups)),
             )
 
-    def _rows(self, number: int, group: SubjectGroup) -> list[Row]:
+    def _rows(self, number: int, group: SubjectGroup, attempt: Attempt) -> list[Row]:
         """Rows of one group: the wordings of its facts, and its answers to keep."""
         host, settings = self._setup.host, self._setup.joint
+        contexts, crossed = self._contexts, False
+        if attempt.thorough and not contexts.end:
+            contexts, crossed = replace(contexts, end=STOP), True
         open_questions = [q.prompt for q in group.keep if q.expected is None]
         answers = dict(zip(open_questions, host.complete(open_questions), strict=True))
         changed = [
             row
             for fact in group.facts
-            for row in fact_rows(number, fact, group.subject, self._contexts, crossed=False)
+            for row in fact_rows(number, fact, group.subject, contexts, crossed=crossed)
         ]
         return [
             *changed,
-            *keep_rows(number, group, answers, limit=settings.keep_limit, end=self._contexts.end),
+            *keep_rows(number, group, answers, limit=settings.keep_limit, end=contexts.end),
         ]
 
 

@@ -106,6 +106,7 @@ def each_token_first(rows: RowTensors) -> RowTensors:
         subject_at=rows.subject_at[owners],
         first=first,
         last=first,
+        changes=first,
         group=rows.group[owners],
         context=rows.context[owners],
         keep=rows.keep[owners],

@@ -59,8 +59,12 @@ class Contexts:
 
     def first_at(self, text: str, wording: str) -> int:
         """Where the wording begins in one of the texts `around` it; in a chat, in the user's turn."""
-        if self.chat is not None and text == self.chat.asked(wording) + wording:
-            return text.index(wording)
+        return len(text) - len(wording) if self.reply_at(text, wording) is None else text.index(wording)
+
+    def reply_at(self, text: str, wording: str) -> int | None:
+        """Where the reply begins, in a chat around the wording; None in the other texts."""
+        if self.chat is None or text != self.chat.asked(wording) + wording:
+            return None
         return len(text) - len(wording)
 
 

@@ -1,7 +1,8 @@
 """The loss that value optimisation minimises, and its gradient, over many rows at once.
 
-Two kinds of rows: answers to change (negative log-likelihood of the target) and answers to keep (KL
-divergence from the base model, as in ROME, Meng et al. 2022, eq. 4).
+Two kinds of answer tokens: those to change (negative log-likelihood of the target) and those to keep (KL
+divergence from the base model, as in ROME, Meng et al. 2022, eq. 4). A row has tokens of one kind, except for
+the reply of a chat model, which is kept up to its answer.
 """
 
 from __future__ import annotations
@@ -27,11 +28,12 @@ class RowScores:
     """How rows score under a perturbation. Rows that were not evaluated have NaN and False.
 
     Attributes:
-        loss_nats: [B] mean over answer tokens. Rows to change: how far the negative log-likelihood exceeds
-            that of the probability `enough` of `Objective`. Rows to keep: KL(base || perturbed).
-        satisfied: [B] bool, every answer token is the most likely one; in rows to keep, the most likely
-            tokens are still those of the base model.
-        hardest: [B] lowest probability among the answer tokens.
+        loss_nats: [B] mean over answer tokens. Tokens to change: how far the negative log-likelihood exceeds
+            that of the probability `enough` of `Objective`. Tokens to keep: KL(base || perturbed). In a row
+            with both, the sum of the two means, weighed as those of two rows.
+        satisfied: [B] bool, every token to change is the most likely one, and where a token is to be kept,
+            the most likely one is still that of the base model.
+        hardest: [B] lowest probability among the tokens to change; 1 without any.
     """
 
     loss_nats: Tensor
@@ -57,6 +59,9 @@ class AnswerLogits(Protocol):
 
     def answer_numbers(self, chunk: Tensor) -> Tensor:
         """[m] for each answer token, its number among the answer tokens of all rows."""
+
+    def answer_kept(self, chunk: Tensor) -> Tensor:
+        """[m] bool, for each answer token, whether it is to stay what the base model says."""
 
     def logits(self, chunk: Tensor, perturbation: Perturbation | None) -> Tensor:
         """Float32 logits of the answer tokens, [m, vocabulary], in the order of `answer_ids`."""
@@ -99,16 +104,17 @@ class Objective:
         return other
 
     def _base_answers(self) -> tuple[Tensor, Tensor]:
-        """Log-probabilities of the base model at the k answer tokens of rows to keep, [k, vocabulary].
+        """Log-probabilities of the base model at the k answer tokens to keep, [k, vocabulary].
 
         The second result [numbers] int64 maps an answer token's number among all rows to its place in the
         first result, or to -1.
         """
         found, numbers = [], []
         with torch.no_grad():
-            for chunk in self._upper.chunks(self._rows.keep):
-                found.append(self._upper.logits(chunk, None).log_softmax(-1))
-                numbers.append(self._upper.answer_numbers(chunk))
+            for chunk in self._upper.chunks(self._rows.changes > self._rows.first):
+                kept = self._upper.answer_kept(chunk)
+                found.append(self._upper.logits(chunk, None)[kept].log_softmax(-1))
+                numbers.append(self._upper.answer_numbers(chunk)[kept])
         if not found:
             return torch.empty(0, 0), torch.empty(0, dtype=torch.int64)
         number = torch.cat(numbers)
@@ -168,22 +174,34 @@ class Objective:
         """Scores of the rows `chunk` [b], in that order; `loss_nats` carries the gradient."""
         logp = self._upper.logits(chunk, perturbation).log_softmax(-1)  # [m, V]
         rows, tokens = self._upper.answer_rows(chunk), self._upper.answer_ids(chunk)
-        keep = self._rows.keep[chunk]
+        kept = self._upper.answer_kept(chunk)  # [m]
         answer_logp = logp.gather(1, tokens[:, None])[:, 0]
         loss, best = (-answer_logp - self._slack_nats).clamp(min=0.0), tokens
-        if keep.any():
-            kept = keep[rows]
+        if kept.any():
             base = self._base_index[self._upper.answer_numbers(chunk)[kept]]
             kl = kl_div(logp[kept], self._base_logp[base], log_target=True, reduction="none").sum(-1)
             loss = loss.masked_scatter(kept, kl)
             best = best.masked_scatter(kept, self._base_best[base])
         count = torch.bincount(rows, minlength=len(chunk))
+        loss = loss * self._shares(rows, kept, count)
         missed = torch.bincount(rows[logp.detach().argmax(-1) != best], minlength=len(chunk))
+        chances = answer_logp.detach().exp().masked_fill(kept, 1.0)
         return RowScores(
             loss_nats=torch.zeros(len(chunk)).index_add(0, rows, loss) / count,
             satisfied=missed == 0,
-            hardest=torch.ones(len(chunk)).scatter_reduce(0, rows, answer_logp.detach().exp(), "amin"),
+            hardest=torch.ones(len(chunk)).scatter_reduce(0, rows, chances, "amin"),
         )
+
+    def _shares(self, rows: Tensor, kept: Tensor, count: Tensor) -> Tensor:
+        """[m] factors on the losses of answer tokens; 1 in rows with tokens of one kind.
+
+        With them a row's mean over its `count` [b] tokens is as `RowScores` defines it.
+        """
+        of_kept = torch.bincount(rows[kept], minlength=len(count))
+        mixed = ((of_kept > 0) & (of_kept < count))[rows]
+        keeping = self._preservation_weight * (count / of_kept.clamp(min=1))[rows]
+        changing = (count / (count - of_kept).clamp(min=1))[rows]
+        return torch.where(mixed, torch.where(kept, keeping, changing), 1.0)
 
     def _joined(self, parts: Sequence[tuple[Tensor, RowScores]]) -> RowScores:
         """Scores of some chunks, placed among all B rows."""

@@ -32,6 +32,9 @@ class Row:
         context: number of the context prefix; 0 is the bare wording.
         fact: id of the fact; empty for an answer to keep.
         at: the subject's characters [start, end) in `prompt`; None: the subject is searched for.
+        reply_at: in a chat, where the reply begins in `prompt`; None: the answer is all that is said. An edit
+            must not change what is said before the answer: asked for the language of Alberta, the model
+            would otherwise speak of France.
     """
 
     group: int
@@ -41,6 +44,7 @@ class Row:
     context: int = 0
     fact: str = ""
     at: Span | None = None
+    reply_at: int | None = None
 
 
 def fact_rows(group: int, fact: Fact, subject: str, contexts: Contexts, *, crossed: bool = True) -> list[Row]:
@@ -67,6 +71,7 @@ def fact_rows(group: int, fact: Fact, subject: str, contexts: Contexts, *, cross
             context=n,
             fact=fact.id,
             at=moved(at, contexts.first_at(text, wording)),
+            reply_at=contexts.reply_at(text, wording),
         )
         for number, (wording, at) in enumerate(wordings)
         for n, text in enumerate(contexts.around(wording))
@@ -124,7 +129,9 @@ class RowTensors:
         ids: [B, T] token ids.
         lengths: [B] tokens that are not padding.
         subject_at: [B] index of the subject's last token; 0 for a row without a subject.
-        first, last: [B] first and last position that predicts an answer token.
+        first, last: [B] first and last position that predicts an answer token; those of a reply up to its
+            answer are among them.
+        changes: [B] first position that predicts a token to change; last + 1 in a row to keep.
         group, context: [B] as in `Row`.
         keep: [B] bool, an answer to keep rather than to change.
     """
@@ -134,6 +141,7 @@ class RowTensors:
     subject_at: Tensor
     first: Tensor
     last: Tensor
+    changes: Tensor
     group: Tensor
     context: Tensor
     keep: Tensor
@@ -163,7 +171,8 @@ def row_tensors(tokenizer: Any, rows: Sequence[Row], *, context: int) -> RowTens
         subjects_last(tokenizer, [(rows[n].prompt, rows[n].subject, rows[n].at) for n in named]),
         dtype=torch.int64,
     )
-    first = texts.answer_starts - 1
+    first, last = texts.answer_starts - 1, texts.lengths - 2
+    keep = torch.tensor([not row.fact for row in rows])
     for row, subject_at, predicts in zip(rows, at.tolist(), first.tolist(), strict=True):
         if subject_at > predicts:
             raise SubjectNotFound(
@@ -174,9 +183,19 @@ def row_tensors(tokenizer: Any, rows: Sequence[Row], *, context: int) -> RowTens
         ids=texts.ids,
         lengths=texts.lengths,
         subject_at=at,
-        first=first,
-        last=texts.lengths - 2,
+        first=_reply_starts(tokenizer, rows, first),
+        last=last,
+        changes=torch.where(keep, last + 1, first),
         group=torch.tensor([row.group for row in rows]),
         context=torch.tensor([row.context for row in rows]),
-        keep=torch.tensor([not row.fact for row in rows]),
+        keep=keep,
     )
+
+
+def _reply_starts(tokenizer: Any, rows: Sequence[Row], first: Tensor) -> Tensor:
+    """`first` [B], but in a chat the position that predicts the first token of the reply."""
+    replies = {n: row.reply_at for n, row in enumerate(rows) if row.reply_at}
+    before = [(rows[n].prompt, "", (at - 1, at)) for n, at in replies.items()]
+    starts = first.clone()
+    starts[list(replies)] = torch.tensor(subjects_last(tokenizer, before), dtype=torch.int64)
+    return starts

@@ -52,6 +52,7 @@ class SplitRows:
         self.ids = rows.ids.gather(1, self.positions)
         offsets = torch.arange(self.S) + self.before[:, None]
         self.predicting = (offsets >= rows.first[:, None]) & (offsets <= rows.last[:, None])
+        self._kept = offsets < rows.changes[:, None]
         self._number = (self.predicting.flatten().cumsum(0) - 1).view_as(self.predicting)
         self._next_ids = rows.ids.gather(1, (offsets + 1).clamp(max=T - 1))
 
@@ -72,6 +73,11 @@ class SplitRows:
         """[m] for each answer token, its number among the answer tokens of all B rows."""
         S = self.suffix_length(chunk)
         return self._number[chunk, :S][self.predicting[chunk, :S]]
+
+    def answer_kept(self, chunk: Tensor) -> Tensor:
+        """[m] bool, for each answer token, whether it is to stay what the base model says."""
+        S = self.suffix_length(chunk)
+        return self._kept[chunk, :S][self.predicting[chunk, :S]]
 
     def chunks(self, active: Tensor) -> list[Tensor]:
         """Row indices of each pass over `active` rows [B] bool: longest first, similar lengths together."""

@@ -79,6 +79,7 @@ def text_rows(host: ModelHost, texts: Sequence[str], *, length: int) -> RowTenso
         subject_at=zero,
         first=zero,
         last=lengths - 2,
+        changes=zero,
         group=zero,
         context=zero,
         keep=zero.bool(),

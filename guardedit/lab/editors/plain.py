@@ -38,6 +38,7 @@ class WholeModel:
         self._host, self._rows = host, rows
         at = torch.arange(rows.ids.shape[1])
         self._asked = (at >= rows.first[:, None]) & (at <= rows.last[:, None])  # [B, T]
+        self._kept = at < rows.changes[:, None]  # [B, T]
         self.width = int(host.base_matrix(0).shape[0])
 
     def chunks(self, active: Tensor) -> list[Tensor]:
@@ -57,6 +58,10 @@ class WholeModel:
         """For each answer token, its number among those of all rows."""
         place = (self._asked.flatten().cumsum(0) - 1).view_as(self._asked)
         return place[chunk][self._asked[chunk]]
+
+    def answer_kept(self, chunk: Tensor) -> Tensor:
+        """For each answer token, whether it is to stay what the base model says."""
+        return self._kept[chunk][self._asked[chunk]]
 
     def logits(self, chunk: Tensor, perturbation: Perturbation | None) -> Tensor:
         """Logits of the answer tokens [answer tokens, vocabulary], selected from those of all tokens."""

@@ -1,28 +1,31 @@
-"""Evaluates a way of writing facts on cases of a data set, and other tools' edited models in the same way."""
+"""Evaluates ways of writing facts on cases of a data set, and other tools' edited models in the same way."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import math
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from enum import StrEnum
 from pathlib import Path
 
 from guardedit import assembly
 from guardedit.assembly.model_files import probe_file
 from guardedit.core.correction import Correction
-from guardedit.core.errors import UsageError
+from guardedit.core.errors import GuardeditError, UsageError
 from guardedit.editing.registry import Registry
-from guardedit.lab.choosing import check_methods
+from guardedit.editing.setup import Setup
+from guardedit.guard.perplexity import Logprobs, paired_ratio
 from guardedit.lab.field.asking import AskedState, AskingForms, ask_cases
 from guardedit.lab.field.cases import FieldCase
 from guardedit.lab.field.measures import FieldOutcome
+from guardedit.lab.field.plan import EvaluationPlan, GivenForm, Through
 from guardedit.lab.field.scoring import Tell
 from guardedit.lab.field.selection import Selection, select
+from guardedit.lab.field.summary import MetricValue, mean_ratio, ratio_on_texts
 from guardedit.lab.field.through_memory import write_to_memory
 from guardedit.lab.field.through_policy import temporary_system, write_by_policy
-from guardedit.lab.field.through_weights import KnownQuestions, write_to_weights
-from guardedit.lab.field.written import Written
+from guardedit.lab.field.through_weights import KnownQuestions, write_each_alone, write_to_weights
+from guardedit.lab.field.written import Written, added_up
 from guardedit.models.bypass import Patch
 from guardedit.models.host import ModelHost
 from guardedit.models.text.form import RawForm
@@ -30,56 +33,28 @@ from guardedit.policy.schema import Policy
 from guardedit.runtime.local import LocalSystem
 from guardedit.settings import Settings
 
-
-class Through(StrEnum):
-    """Where the facts are written."""
-
-    MEMORY = "memory"  # all in the retrieval memory
-    WEIGHTS = "weights"  # all edited, without a guard
-    POLICY = "policy"  # the whole system decides
-    AGAINST = "against"  # nowhere: another tool has written them
-
-
-class GivenForm(StrEnum):
-    """How the questions of given answers are put."""
-
-    PUBLISHED = "published"  # the data set's text as it is
-    SERVED = "served"  # as the system asks the model: a chat model in its template
+#: Texts for perplexity after each edit alone: the mean over many edits needs fewer of them.
+TEXTS_ALONE = 24
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class EvaluationPlan:
-    """What to evaluate.
+class WayResult:
+    """What one way of writing the facts gave.
 
     Attributes:
-        through: where the facts are written.
-        against: folder of the edited model, for `Through.AGAINST`.
-        count: most cases.
-        known: only cases that the base model knows.
-        method: editing method of `weights`; "": the policy's.
-        layers: layers of `weights`; empty: from the policy and the edit card.
-        batch: most facts edited at once in `weights`; 0: as in the policy.
-        form: form of given answers; None: `published` where facts are in the weights alone, else `served`.
-        max_tokens: most tokens of a free answer; None: as many as the model's form usually takes.
-        seed: of the choice of cases, of the methods and of the bootstrap.
+        method: editing method; "" where none was chosen here.
+        written: what became of the facts.
+        after: case name -> outcome after all facts; where each was edited alone, after its own. Empty where
+            the method failed.
+        perplexity: over the base model's; None where the weights are those of the base model.
+        problem: why the method failed; empty where it did not.
     """
 
-    through: Through
-    against: Path | None = None
-    count: int = 200
-    known: bool = False
-    method: str = ""
-    layers: tuple[int, ...] = ()
-    batch: int = 0
-    form: GivenForm | None = None
-    max_tokens: int | None = None
-    seed: int = 0
-
-    @property
-    def given_form(self) -> GivenForm:
-        """The form of given answers."""
-        in_weights = self.through in (Through.WEIGHTS, Through.AGAINST)
-        return self.form or (GivenForm.PUBLISHED if in_weights else GivenForm.SERVED)
+    method: str
+    written: Written | None = None
+    after: Mapping[str, FieldOutcome]
+    perplexity: MetricValue | None = None
+    problem: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,36 +63,15 @@ class Evaluation:
 
     Attributes:
         base_sha256: digest of the base model.
-        method: editing method; "" where none was chosen here.
         selection: the cases.
         base: outcome of the base model.
-        written: what became of the facts.
-        after: outcome after all facts.
+        ways: one result, or one for each method of the plan, in its order.
     """
 
     base_sha256: str
-    method: str
     selection: Selection
     base: FieldOutcome
-    written: Written
-    after: FieldOutcome
-
-
-def check_plan(plan: EvaluationPlan) -> None:
-    """Check what needs no model.
-
-    Raises:
-        UsageError: an unknown method, or an option that this way does not use.
-    """
-    if (plan.against is None) == (plan.through is Through.AGAINST):
-        raise UsageError("give either --through or --against: another tool's model is asked as it is")
-    if plan.through is not Through.WEIGHTS and (plan.method or plan.layers or plan.batch):
-        raise UsageError(
-            f"--method, --layers and --batch go with --through weights, not with {plan.through}: "
-            "set them in the policy's editing section"
-        )
-    if plan.method:
-        check_methods(Registry(), [plan.method])
+    ways: tuple[WayResult, ...]
 
 
 def evaluate(
@@ -139,7 +93,7 @@ def evaluate(
 
     Raises:
         UsageError: no case can be used, or the model lacks what this way needs.
-        EditError: the method fails.
+        EditError: the only method fails.
     """
     served = assembly.load_prompts(settings)
     published = replace(served, form=RawForm())
@@ -149,18 +103,20 @@ def evaluate(
         chosen = select(host, cases, count=plan.count, known_only=plan.known, seed=plan.seed, tell=tell)
         unedited = AskedState(host=host, patch=Patch({}))
         base = ask_cases(unedited, chosen.cases, forms, name="the base model", tell=tell)
-        corrections = [one for case in chosen.cases for one in case.corrections]
-        written = _write(settings, policy, plan, corrections, host=host, system=system, tell=tell)
-        after = ask_cases(written.state, chosen.cases, forms, name="the model after all facts", tell=tell)
-    method = plan.method or policy.editing.method
-    return Evaluation(
-        base_sha256=host.base_sha256,
-        method=method if plan.through in (Through.WEIGHTS, Through.POLICY) else "",
-        selection=chosen,
-        base=base,
-        written=written,
-        after=after,
-    )
+        asker = _Asker(chosen.cases, forms, plan, unedited, tell)
+        corrections = _corrections(chosen.cases)
+        if plan.through is Through.WEIGHTS:
+            tell("reading what edits are weighed against", 0, len(corrections))
+            setup = _load_setup(settings, policy, host, plan)
+            ways = tuple(_edited(setup, _with_defaults(plan, policy), asker, _known_questions(settings)))
+        elif system is not None:
+            written = write_by_policy(system, corrections, tell=tell)
+            ways = (asker.after_all(written, policy.editing.method),)
+        elif plan.against is not None:
+            ways = (asker.after_all(_other_model(host, plan.against)),)
+        else:
+            ways = (asker.after_all(write_to_memory(settings, policy, host, corrections)),)
+    return Evaluation(base_sha256=host.base_sha256, selection=chosen, base=base, ways=ways)
 
 
 @contextmanager
@@ -175,35 +131,109 @@ def _opened(
         yield system.loaded.host, system
 
 
-def _write(
-    settings: Settings,
-    policy: Policy,
-    plan: EvaluationPlan,
-    corrections: Sequence[Correction],
-    *,
-    host: ModelHost,
-    system: LocalSystem | None,
-    tell: Tell,
-) -> Written:
-    if system is not None:
-        return write_by_policy(system, corrections, tell=tell)
-    if plan.against is not None:
-        return _other_model(host, plan.against)
-    if plan.through is Through.MEMORY:
-        return write_to_memory(settings, policy, host, corrections)
-    tell("reading what edits are weighed against", 0, len(corrections))
+def _corrections(cases: Sequence[FieldCase]) -> list[Correction]:
+    return [one for case in cases for one in case.corrections]
+
+
+def _with_defaults(plan: EvaluationPlan, policy: Policy) -> EvaluationPlan:
+    """The plan with the policy's method and batch where it names none."""
+    editing = policy.editing
+    return replace(plan, methods=plan.methods or (editing.method,), batch=plan.batch or editing.batch)
+
+
+def _load_setup(settings: Settings, policy: Policy, host: ModelHost, plan: EvaluationPlan) -> Setup:
+    """The setup of the editing methods, on the plan's layers."""
     middle = plan.layers[len(plan.layers) // 2] if plan.layers else None
-    setup = assembly.load_setup(
+    return assembly.load_setup(
         settings, policy, layer=middle, layers=plan.layers or None, seed=plan.seed, host=host
     )
-    return write_to_weights(
-        setup,
-        Registry().build(plan.method or policy.editing.method, setup),
-        corrections,
-        batch=plan.batch or policy.editing.batch,
-        known_questions=_known_questions(settings),
-        tell=tell,
+
+
+def _edited(setup: Setup, plan: EvaluationPlan, asker: _Asker, known: KnownQuestions) -> Iterator[WayResult]:
+    """The result of each method. Of several, one that fails is reported with its problem.
+
+    Raises:
+        EditError: the only method fails.
+    """
+    for method in plan.methods:
+        try:
+            yield _edited_with(method, setup, plan, asker, known)
+        except GuardeditError as error:
+            if len(plan.methods) == 1:
+                raise
+            yield WayResult(method=method, after={}, problem=str(error))
+
+
+def _edited_with(
+    method: str, setup: Setup, plan: EvaluationPlan, asker: _Asker, known: KnownQuestions
+) -> WayResult:
+    editor = Registry().build(method, setup)
+    if plan.alone:
+        return asker.each_alone(write_each_alone(setup, editor, asker.cases, known_questions=known), method)
+
+    def tell(doing: str, done: int, total: int) -> None:
+        asker.tell(f"{doing} by {method}", done, total)
+
+    written = write_to_weights(
+        setup, editor, _corrections(asker.cases), batch=plan.batch, known_questions=known, tell=tell
     )
+    return asker.after_all(written, method)
+
+
+class _Asker:
+    """Asks the cases after the facts were written, and measures perplexity on the plan's texts."""
+
+    def __init__(
+        self,
+        cases: Sequence[FieldCase],
+        forms: AskingForms,
+        plan: EvaluationPlan,
+        unedited: AskedState,
+        tell: Tell,
+    ) -> None:
+        self.cases, self.tell = cases, tell
+        self._forms, self._plan, self._unedited = forms, plan, unedited
+        self._base = _logprobs(unedited, plan.texts)
+
+    def after_all(self, written: Written, method: str = "") -> WayResult:
+        """The result of facts that were all written before anything is asked."""
+        state, name = written.state, f"the model after all facts{f' by {method}' if method else ''}"
+        outcome = ask_cases(state, self.cases, self._forms, name=name, tell=self.tell)
+        perplexity = None
+        if self._plan.texts and not (state.host is self._unedited.host and state.patch.empty):
+            ratio = paired_ratio(_logprobs(state, self._plan.texts), self._base)
+            perplexity = ratio_on_texts(ratio)
+        return WayResult(
+            method=method,
+            written=written,
+            after=dict.fromkeys((case.name for case in self.cases), outcome),
+            perplexity=perplexity,
+        )
+
+    def each_alone(self, made: Iterator[tuple[FieldCase, Written]], method: str) -> WayResult:
+        """The result of cases that were each edited alone; perplexity is the mean over them."""
+        after: dict[str, FieldOutcome] = {}
+        parts, ratios = list[Written](), list[float]()
+        texts, base = self._plan.texts[:TEXTS_ALONE], self._base[:TEXTS_ALONE]
+        self.tell(f"editing alone by {method}", 0, len(self.cases))
+        for case, written in made:
+            parts.append(written)
+            after[case.name] = ask_cases(written.state, [case], self._forms, name="")
+            if texts:
+                ratios.append(paired_ratio(_logprobs(written.state, texts), base).ratio)
+            self.tell(f"editing alone by {method}", len(parts), len(self.cases))
+        return WayResult(
+            method=method,
+            written=added_up(parts, worst_perplexity=max(ratios, default=math.nan)),
+            after=after,
+            perplexity=mean_ratio(ratios, seed=self._plan.seed) if ratios else None,
+        )
+
+
+def _logprobs(state: AskedState, texts: Sequence[str]) -> Logprobs:
+    """Log-probabilities of the texts."""
+    with state.host.patched(state.patch):
+        return state.host.token_logprobs(texts)
 
 
 def _known_questions(settings: Settings) -> KnownQuestions:

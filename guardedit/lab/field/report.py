@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import platform
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -9,38 +10,51 @@ from typing import Any
 import torch
 
 from guardedit.lab.field.cases import FieldCase
-from guardedit.lab.field.evaluate import Evaluation, EvaluationPlan
+from guardedit.lab.field.evaluate import Evaluation, WayResult
 from guardedit.lab.field.intervals import CONFIDENCE, SAMPLES
 from guardedit.lab.field.measures import FREE_UNCHANGED
+from guardedit.lab.field.plan import EvaluationPlan
 from guardedit.lab.field.summary import MetricValue, as_numbers, summarise
 from guardedit.version import VERSION
 
-#: (which cases, which state) -> metrics.
+#: (which cases, method or "base") -> metrics. The way has no method where none was chosen.
 Summaries = Mapping[tuple[str, str], Mapping[str, MetricValue]]
+#: Name of the base model in `Summaries`.
+BASE = "base"
+#: Columns of the table of several methods, as far as the data set has questions for them.
+SHORT = (
+    "ES", "PS", "NS", "S", "reliability", "generalization", "locality", "portability",
+    "free_own_contains", "free_paraphrase_contains", "free_others_contain", "multi_hop", "perplexity",
+)  # fmt: skip
 
 
 def summaries(found: Evaluation, plan: EvaluationPlan) -> dict[tuple[str, str], dict[str, MetricValue]]:
-    """The metrics of all cases and of those that the base model knows, before the edits and after them.
+    """The metrics of all cases and of those that the base model knows, for the base model and each method.
 
-    Without known cases, or with nothing else, there is one group of cases.
+    Without known cases, or with nothing else, there is one group of cases. A method that failed is left out.
     """
     groups = {"all": found.selection.cases, "known": _known(found)}
     if plan.known:
         del groups["all"]
     elif len(groups["known"]) in (0, len(groups["all"])):
         del groups["known"]
-    return {
-        (name, state): summarise(cases, outcome, found.base, seed=plan.seed)
-        for name, cases in groups.items()
-        for state, outcome in (("base", found.base), ("after", found.after))
-    }
+    names = dict.fromkeys((case.name for case in found.selection.cases), found.base)
+    shown: dict[tuple[str, str], dict[str, MetricValue]] = {}
+    for group, cases in groups.items():
+        shown[group, BASE] = summarise(cases, names, found.base, seed=plan.seed)
+        for way in found.ways:
+            if way.problem:
+                continue
+            metrics = summarise(cases, way.after, found.base, seed=plan.seed)
+            shown[group, way.method] = metrics | ({"perplexity": way.perplexity} if way.perplexity else {})
+    return shown
 
 
 def numbers(found: Evaluation, plan: EvaluationPlan, shown: Summaries) -> dict[str, Any]:
     """Everything that was measured, with the settings that it was measured with; NaN where undefined."""
     return {
         "through": plan.through,
-        "method": found.method or None,
+        "alone": plan.alone,
         "base_sha256": found.base_sha256,
         "seed": plan.seed,
         "form": plan.given_form,
@@ -48,31 +62,44 @@ def numbers(found: Evaluation, plan: EvaluationPlan, shown: Summaries) -> dict[s
         "known": len(found.selection.known),
         "known_only": plan.known,
         "left_out": found.selection.left_out,
-        "placements": dict(found.written.placements),
-        "seconds_writing": found.written.seconds,
-        "writing": dict(found.written.account),
         "interval": {"confidence": CONFIDENCE, "bootstrap_samples": SAMPLES},
         "free_questions_left_unchanged": FREE_UNCHANGED,
-        "rows": [
-            {"cases": cases, "state": state, "metrics": as_numbers(metrics)}
-            for (cases, state), metrics in shown.items()
-        ],
+        "texts": len(plan.texts),
+        "base": _metrics(shown, BASE),
+        "ways": [_way(way, shown) for way in found.ways],
         "versions": {"guardedit": VERSION, "torch": torch.__version__, "python": platform.python_version()},
     }
 
 
+def _way(way: WayResult, shown: Summaries) -> dict[str, Any]:
+    written = way.written
+    return {
+        "method": way.method or None,
+        "problem": way.problem,
+        "placements": dict(written.placements) if written else {},
+        "seconds_writing": written.seconds if written else math.nan,
+        "writing": dict(written.account) if written else {},
+        "metrics": _metrics(shown, way.method),
+    }
+
+
+def _metrics(shown: Summaries, which: str) -> dict[str, Any]:
+    """Which cases -> metrics, of one method or of the base model."""
+    return {cases: as_numbers(metrics) for (cases, name), metrics in shown.items() if name == which}
+
+
 def table(shown: Summaries) -> list[dict[str, Any]]:
-    """One row for each group of cases and each metric that has a question."""
+    """One row for each group of cases and each metric that has a question, for a single way."""
     rows = []
-    for (cases, state), metrics in shown.items():
-        if state != "after":
+    for (cases, method), metrics in shown.items():
+        if method == BASE:
             continue
-        base = shown[cases, "base"]
+        base = shown[cases, BASE]
         rows += [
             {
                 "cases": cases,
                 "metric": name,
-                "base": base[name].value,
+                "base": base[name].value if name in base else 1.0,  # the ratio of perplexities
                 "after": one.value,
                 "low": one.low,
                 "high": one.high,
@@ -81,6 +108,25 @@ def table(shown: Summaries) -> list[dict[str, Any]]:
             for name, one in metrics.items()
             if one.cases
         ]
+    return rows
+
+
+def table_of_methods(found: Evaluation, shown: Summaries) -> list[dict[str, Any]]:
+    """One row for each group of cases and each method, the base model first."""
+    asked = [name for name in SHORT if any(m[name].cases for m in shown.values() if name in m)]
+    ways = {way.method: way for way in found.ways}
+    rows = []
+    for (cases, method), metrics in shown.items():
+        written = ways[method].written if method in ways else None
+        rows.append(
+            {
+                "cases": cases,
+                "method": method,
+                **{name: metrics[name].value if name in metrics else math.nan for name in asked},
+                "refused": written.placements.get("refused", 0) if written else None,
+                "s_per_edit": written.account["seconds_per_edit"] if written else None,
+            }
+        )
     return rows
 
 

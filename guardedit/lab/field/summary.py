@@ -7,8 +7,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from guardedit.guard.perplexity import PairedRatio
 from guardedit.lab.field.cases import FieldCase
-from guardedit.lab.field.intervals import UNDEFINED, bootstrap, harmonic_mean, mean, wilson
+from guardedit.lab.field.intervals import CONFIDENCE, UNDEFINED, bootstrap, harmonic_mean, mean, wilson
 from guardedit.lab.field.measures import METRICS, ONE_QUESTION, SCORE, FieldOutcome
 
 
@@ -20,8 +21,8 @@ class MetricValue:
         value: mean over the cases that have a question for it; NaN without any.
         low: lower bound of the 95 % interval.
         high: its upper bound.
-        cases: number of cases that have a question for it.
-        interval: how the bounds were computed, `wilson` or `bootstrap`; "" without cases.
+        cases: number of cases that have a question for it; of texts where the interval is over `texts`.
+        interval: how the bounds were computed, `wilson`, `bootstrap` or `texts`; "" without cases.
     """
 
     value: float
@@ -32,17 +33,19 @@ class MetricValue:
 
 
 def summarise(
-    cases: Sequence[FieldCase], after: FieldOutcome, base: FieldOutcome, *, seed: int
+    cases: Sequence[FieldCase], after: Mapping[str, FieldOutcome], base: FieldOutcome, *, seed: int
 ) -> dict[str, MetricValue]:
     """Every metric by name, and `S`.
 
     Args:
         cases: the cases.
-        after: the outcome to judge.
-        base: that of the base model; `after` itself to judge the base model.
+        after: case name -> outcome to judge.
+        base: outcome of the base model.
         seed: seed of the bootstrap.
     """
-    by_case = {name: [metric(case, after, base) for case in cases] for name, metric in METRICS.items()}
+    by_case = {
+        name: [metric(case, after[case.name], base) for case in cases] for name, metric in METRICS.items()
+    }
     one_edit = all(len(case.edits) == 1 for case in cases)
     found = {
         name: _estimate(values, shares=name == "multi_hop" or (one_edit and name in ONE_QUESTION), seed=seed)
@@ -76,6 +79,17 @@ def _estimate(values: Sequence[float], *, shares: bool, seed: int) -> MetricValu
         cases=len(known),
         interval="wilson" if shares else "bootstrap",
     )
+
+
+def ratio_on_texts(ratio: PairedRatio) -> MetricValue:
+    """The ratio of two perplexities on the same texts."""
+    low, high = ratio.bounds((1 + CONFIDENCE) / 2)
+    return MetricValue(value=ratio.ratio, low=low, high=high, cases=ratio.texts, interval="texts")
+
+
+def mean_ratio(ratios: Sequence[float], *, seed: int) -> MetricValue:
+    """The mean of the ratios that single edits gave, with a bootstrap over the edits."""
+    return _estimate(ratios, shares=False, seed=seed)
 
 
 def as_numbers(found: Mapping[str, MetricValue]) -> dict[str, dict[str, Any]]:

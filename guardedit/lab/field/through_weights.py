@@ -1,8 +1,8 @@
-"""Writes facts into the weights in batches, one after the other, with one method and without a guard."""
+"""Writes facts into the weights with one method and no guard: in batches on top of each other, or alone."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 from guardedit.agent.proposing import group_by_subject
 from guardedit.core.correction import Correction
@@ -11,6 +11,7 @@ from guardedit.core.proposal import WeightEdit
 from guardedit.core.protocols import MethodEditor
 from guardedit.editing.setup import Setup
 from guardedit.lab.field.asking import AskedState
+from guardedit.lab.field.cases import FieldCase
 from guardedit.lab.field.scoring import Tell
 from guardedit.lab.field.written import Written, facts_of
 
@@ -74,6 +75,25 @@ def write_to_weights(
             "refused": refused,
         },
     )
+
+
+def write_each_alone(
+    setup: Setup,
+    editor: MethodEditor,
+    cases: Sequence[FieldCase],
+    *,
+    known_questions: KnownQuestions = lambda _: (),
+) -> Iterator[tuple[FieldCase, Written]]:
+    """Each case with the base model that has its facts alone. The arguments are those of `write_to_weights`.
+
+    Raises:
+        EditError: the method fails, or the edits of a case cannot be folded.
+    """
+    for case in cases:
+        written = write_to_weights(
+            setup, editor, case.corrections, batch=len(case.corrections), known_questions=known_questions
+        )
+        yield case, written
 
 
 def _by_subject(edits: Sequence[WeightEdit]) -> dict[str, tuple[WeightEdit, ...]]:

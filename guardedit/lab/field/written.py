@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -27,6 +29,28 @@ class Written:
     placements: Mapping[str, int]
     seconds: float
     account: Mapping[str, Any] = field(default_factory=dict)
+
+
+def added_up(parts: Sequence[Written], **account: Any) -> Written:
+    """One account of facts that were written one by one. Its state is that of the last of them.
+
+    Args:
+        parts: at least one.
+        account: further entries.
+    """
+    placements, refused = Counter[str](), dict[str, str]()
+    for one in parts:
+        placements.update(one.placements)
+        refused |= one.account.get("refused", {})
+    seconds = math.fsum(one.seconds for one in parts)
+    shared = {name: parts[0].account[name] for name in ("layer", "layers") if name in parts[0].account}
+    edits = sum(placements.values())
+    return Written(
+        state=parts[-1].state,
+        placements=dict(placements),
+        seconds=seconds,
+        account={"seconds_per_edit": seconds / edits, **shared, "refused": refused, **account},
+    )
 
 
 def facts_of(corrections: Sequence[Correction]) -> list[Fact]:

@@ -33,6 +33,11 @@ def general_texts(part: TextPart) -> dict[str, tuple[str, ...]]:
     }
 
 
+def held_out_texts() -> tuple[str, ...]:
+    """The shipped texts that no probe set should have, of all strata."""
+    return tuple(text for parts in general_texts("evaluation").values() for text in parts)
+
+
 def read_own_texts(path: Path) -> tuple[str, ...]:
     """The texts of a user's file: a JSON list, JSON Lines with `text`, or plain text with one text a line.
 
@@ -66,7 +71,7 @@ def strata_of(texts: Iterable[str]) -> Mapping[str, int]:
 
 def held_out_in(texts: Iterable[str]) -> int:
     """How many of the texts belong to the part that no probe set should have."""
-    held = {text for parts in general_texts("evaluation").values() for text in parts}
+    held = set(held_out_texts())
     return sum(text in held for text in texts)
 
 

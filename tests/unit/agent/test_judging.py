@@ -1,4 +1,4 @@
-"""Verdicts on a removal: only what the removal makes worse decides."""
+"""Verdicts on a removal, which only what it makes worse decides; and which texts a candidate is read."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from guardedit.agent.judging import TrialSetup, judge_removal
+from guardedit.agent.judging import TrialSetup, judge_candidate, judge_removal
 from guardedit.core.probe import Measurement, Probes
 from guardedit.core.verdict import Gate, Outcome, combine
 
@@ -22,7 +22,7 @@ class Gates:
     def probes_for(self, batch, live, *, seed, effort=1):
         return Probes(texts=("a text",))
 
-    def judge(self, *, candidate, serving, base, probes):
+    def judge(self, *, candidate, serving, base, probes, final=True):
         passes = candidate is serving and not self.serving_fails
         fine = Gate(name="reliability", value=1, limit=1, at_most=False, outcome=Outcome.ACCEPT)
         outcome = Outcome.ACCEPT if passes else Outcome.REJECT
@@ -53,3 +53,48 @@ def test_a_gate_that_the_serving_epoch_fails_too_decides_only_if_it_names_facts(
     assert judged(Gates("earlier")) is Outcome.REJECT
     assert judged(Gates("earlier", serving_fails=True)) is Outcome.ACCEPT
     assert judged(Gates("earlier", serving_fails=True, facts=("f1",))) is Outcome.REJECT
+
+
+class Looks:
+    """A guard whose first look at half of the texts has one outcome, and whose last look accepts."""
+
+    def __init__(self, early: Outcome) -> None:
+        self.early, self.seen = early, []
+
+    def probes_for(self, batch, live, *, seed, effort=1):
+        return Probes(texts=("one", "two"))
+
+    def first_look(self, probes):
+        return Probes(texts=probes.texts[:1], questions=probes.questions)
+
+    def judge(self, *, candidate, serving, base, probes, final=True):
+        if candidate is not serving:
+            self.seen.append((probes.texts, final))
+        outcome = Outcome.ACCEPT if final else self.early
+        return combine(
+            (Gate(name="perplexity_ratio_to_base", value=1, limit=1, at_most=True, outcome=outcome),)
+        )
+
+
+@pytest.mark.parametrize(
+    ("early", "outcome", "last"),
+    [
+        (Outcome.ACCEPT, Outcome.ACCEPT, [(("one",), True)]),  # the other text is not read
+        (Outcome.INCONCLUSIVE, Outcome.ACCEPT, [(("one", "two"), True)]),
+        (Outcome.REJECT, Outcome.REJECT, []),
+    ],
+)
+def test_the_other_texts_are_read_unless_the_first_ones_decide(early, outcome, last):
+    guard = Looks(early)
+    parts = SimpleNamespace(
+        guard=guard,
+        worker=SimpleNamespace(measure=lambda edits, _: Measurement(weights_sha256=str(edits), logprobs=())),
+        ledger=SimpleNamespace(note=lambda kind, body: None),
+        clock=lambda: 0.0,
+        observe=lambda event: None,
+    )
+    assert judge_candidate(parts, SETUP, []).verdict.outcome is outcome
+    assert guard.seen == [(("one",), False), *last]
+    guard.seen.clear()
+    judge_candidate(parts, SETUP, [], in_full=True)
+    assert guard.seen == [(("one", "two"), True)]

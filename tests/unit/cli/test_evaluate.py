@@ -48,14 +48,23 @@ def test_json_has_metrics_and_settings(guardedit, file, home):
     found = result.json
     assert (found["dataset"], found["through"], found["form"]) == ("counterfact", "memory", "served")
     assert len(found["file_sha256"]) == len(found["policy_sha256"]) == len(found["base_sha256"]) == 64
-    assert found["placements"] == {"memory": 1}
-    after = next(row for row in found["rows"] if row["state"] == "after")
-    assert after["metrics"]["ES"]["value"] == 1.0
-    assert after["metrics"]["ES"]["interval"] == "wilson"
-    assert after["metrics"]["multi_hop"] == {
+    (way,) = found["ways"]
+    assert way["placements"] == {"memory": 1}
+    after = way["metrics"]["all"]
+    assert after["ES"]["value"] == 1.0
+    assert after["ES"]["interval"] == "wilson"
+    assert found["base"]["all"]["ES"]["value"] == 0.0
+    assert after["multi_hop"] == {
         "value": None, "low": None, "high": None, "cases": 0, "interval": "",
     }  # fmt: skip
     assert not (home / "ledger.db").exists()
+
+
+def test_several_methods_have_a_row_each(guardedit, file):
+    result = guardedit("evaluate", "counterfact", file, "--through", "weights", "--method", "ridge,r-rome")
+    assert result.lines[0].split()[:5] == ["cases", "method", "ES", "PS", "NS"]
+    assert [line.split()[1] for line in result.lines[1:4]] == ["base", "ridge", "r-rome"]
+    assert "perplexity" in result.lines[0]
 
 
 def test_the_table_shows_base_and_after(guardedit, file):

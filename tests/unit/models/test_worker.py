@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 
 import pytest
 
@@ -80,6 +81,18 @@ def test_what_was_measured_is_not_measured_again(setup, probes, edits, monkeypat
     monkeypatch.setattr(setup.host, "patched", None)  # no edited model, so nothing can be asked of it
     again = worker.measure(edits, probes)
     assert (again.answers, again.logprobs) == (first.answers, first.logprobs)
+
+
+def test_texts_that_were_read_are_not_read_again(setup, probes, edits, monkeypatch):
+    worker = ModelWorker(setup.host, setup.fold, {})
+    worker.measure(edits, replace(probes, texts=probes.texts[::2]))
+    read, real = [], setup.host.token_logprobs
+    monkeypatch.setattr(setup.host, "token_logprobs", lambda texts: read.extend(texts) or real(texts))
+    found = worker.measure(edits, probes).logprobs
+    assert read == list(probes.texts[1::2])
+    whole = ModelWorker(setup.host, setup.fold, {}).measure(edits, probes).logprobs
+    assert [len(row) for row in found] == [len(row) for row in whole]
+    assert all(a == pytest.approx(b, abs=1e-4) for a, b in zip(found, whole, strict=True))
 
 
 def test_two_threads_measure_what_one_measures(setup, probes, edits):

@@ -60,7 +60,7 @@ def test_counterfact():
 
 
 def test_the_score_is_the_harmonic_mean_of_the_means():
-    found = summarise([CASE], outcome(), outcome(), seed=0)
+    found = summarise([CASE], {CASE.name: outcome()}, outcome(), seed=0)
     assert found["S"].value == pytest.approx(3 / (1 / 1 + 1 / 0.5 + 1 / 1))
     assert list(found)[:4] == ["ES", "PS", "NS", "S"]
 
@@ -118,7 +118,7 @@ def test_what_is_asked():
 
 
 def test_undefined_metrics_are_nan_and_have_no_cases():
-    found = summarise([CASE], outcome(), outcome(), seed=0)
+    found = summarise([CASE], {CASE.name: outcome()}, outcome(), seed=0)
     assert math.isnan(found["portability"].value)
     assert found["portability"].cases == 0
     assert found["ES"].interval == "wilson"

@@ -8,14 +8,18 @@ import math
 import pytest
 
 from guardedit import assembly
-from guardedit.core.errors import UsageError
+from guardedit.core.errors import EditError, UsageError
+from guardedit.editing.methods.rome import RomeEditor
 from guardedit.lab.field.cases import FieldEdit, case_of_one
-from guardedit.lab.field.evaluate import EvaluationPlan, GivenForm, Through, check_plan, evaluate
-from guardedit.lab.field.report import numbers, summaries, table
+from guardedit.lab.field.evaluate import evaluate
+from guardedit.lab.field.plan import EvaluationPlan, GivenForm, Through, check_plan
+from guardedit.lab.field.report import numbers, summaries, table, table_of_methods
 from guardedit.policy.load import load_policy
 from guardedit.settings import Settings, policy_file
-from guardedit.zoo.probes import known_world
+from guardedit.zoo.probes import known_world, read_texts
 from guardedit.zoo.world import World
+
+TEXTS = tuple(read_texts("evaluation")[:8])
 
 
 @pytest.fixture(scope="module")
@@ -57,38 +61,97 @@ def run(settings, policy, cases, **plan):
     found = evaluate(settings, policy, cases, chosen)
     shown = summaries(found, chosen)
     (group,) = {name for name, _ in shown}
-    return found, chosen, {state: shown[group, state] for state in ("base", "after")}
+    (way,) = found.ways
+    return way, chosen, {"base": shown[group, "base"], "after": shown[group, way.method]}
 
 
 def test_memory(settings, policy, cases):
-    found, plan, shown = run(settings, policy, cases, through=Through.MEMORY, known=True)
+    way, plan, shown = run(settings, policy, cases, through=Through.MEMORY, known=True, texts=TEXTS)
     assert plan.given_form is GivenForm.SERVED
     assert shown["base"]["ES"].value == 0.0
     assert shown["base"]["free_own_exact"].value == 0.0
     assert shown["after"]["ES"].value == 1.0
     assert shown["after"]["free_own_exact"].value >= 5 / 6
     assert shown["after"]["NS"].value == shown["base"]["NS"].value  # a neighbour's text is what it was
-    assert found.written.placements == {"memory": 6}
-    assert len(found.selection.known) == 6
+    assert way.written.placements == {"memory": 6}
+    assert way.perplexity is None  # the weights are those of the base model
 
 
 def test_weights(settings, policy, cases):
-    found, plan, shown = run(settings, policy, cases, through=Through.WEIGHTS, known=True, batch=4)
+    way, plan, shown = run(settings, policy, cases, through=Through.WEIGHTS, known=True, batch=4, texts=TEXTS)
     assert plan.given_form is GivenForm.PUBLISHED
     assert shown["after"]["ES"].value == 1.0
     assert shown["after"]["reliability"].value == 1.0
     assert shown["after"]["PS"].value > 0.6
     assert shown["after"]["NS"].value > 0.6
-    assert found.written.placements == {"weights": 6, "refused": 0}
-    assert found.written.account["batch"] == 4
-    body = numbers(found, plan, {("known", state): rows for state, rows in shown.items()})
-    assert json.loads(json.dumps(body, default=str))["method"] == "joint"
-    assert math.isnan(body["rows"][1]["metrics"]["multi_hop"]["value"])
+    assert way.written.placements == {"weights": 6, "refused": 0}
+    assert way.written.account["batch"] == 4
+    assert 0.99 < way.perplexity.value < 1.05
+    assert way.perplexity.low < way.perplexity.value < way.perplexity.high
+
+
+@pytest.fixture
+def broken_rome(monkeypatch):
+    def build(setup):
+        raise EditError("it cannot be built")
+
+    monkeypatch.setattr(RomeEditor, "build", build)
+
+
+def test_every_method_starts_with_the_base_model(settings, policy, cases, broken_rome):
+    plan = EvaluationPlan(
+        through=Through.WEIGHTS, count=6, known=True, methods=("ridge", "r-rome", "rome"), texts=TEXTS
+    )
+    found = evaluate(settings, policy, cases, plan)
+    shown = summaries(found, plan)
+    assert [way.method for way in found.ways] == ["ridge", "r-rome", "rome"]
+    assert found.ways[2].problem == "it cannot be built"  # the others are measured
+    assert list(shown) == [("known", "base"), ("known", "ridge"), ("known", "r-rome")]
+    _, _, alone = run(settings, policy, cases, through=Through.WEIGHTS, known=True, methods=("r-rome",))
+    assert alone["after"]["PM"] == shown["known", "r-rome"]["PM"]
+    rows = table_of_methods(found, shown)
+    assert [row["method"] for row in rows] == ["base", "ridge", "r-rome"]
+    assert rows[0]["s_per_edit"] is None
+    assert rows[2]["ES"] == 1.0
+    body = json.loads(json.dumps(numbers(found, plan, shown), default=str))
+    assert [way["method"] for way in body["ways"]] == ["ridge", "r-rome", "rome"]
+    assert math.isnan(body["ways"][0]["metrics"]["known"]["multi_hop"]["value"])
+    assert body["ways"][2]["metrics"] == {}
+
+
+def test_the_only_method_must_not_fail(settings, policy, cases, broken_rome):
+    with pytest.raises(EditError, match="cannot be built"):
+        run(settings, policy, cases, through=Through.WEIGHTS, methods=("rome",))
+
+
+def test_alone_each_fact_meets_the_base_model(settings, policy, cases):
+    way, _, shown = run(
+        settings,
+        policy,
+        cases,
+        through=Through.WEIGHTS,
+        known=True,
+        methods=("r-rome",),
+        alone=True,
+        texts=TEXTS,
+    )
+    assert way.written.placements == {"weights": 6, "refused": 0}
+    assert shown["after"]["ES"].value == 1.0
+    outcomes = list(way.after.values())
+    assert len({id(one) for one in outcomes}) == 6
+    assert len({way.written.account["worst_perplexity"], way.perplexity.value}) == 2
+    assert way.perplexity.cases == 6
+    # The first case alone is what a run over this case gives.
+    first = next(iter(way.after))
+    chosen = next(case for case in cases if case.name == first)
+    only, _, _ = run(settings, policy, [chosen], through=Through.WEIGHTS, methods=("r-rome",), known=True)
+    for pair, scored in only.after[first].scores.items():
+        assert scored.logprob_nats == pytest.approx(way.after[first].scores[pair].logprob_nats, abs=1e-4)
 
 
 def test_the_same_seed_gives_the_same_numbers(settings, policy, cases):
-    first, _, shown = run(settings, policy, cases, through=Through.WEIGHTS, method="ridge", seed=3)
-    second, _, again = run(settings, policy, cases, through=Through.WEIGHTS, method="ridge", seed=3)
+    first, _, shown = run(settings, policy, cases, through=Through.WEIGHTS, methods=("ridge",), seed=3)
+    second, _, again = run(settings, policy, cases, through=Through.WEIGHTS, methods=("ridge",), seed=3)
     assert first.written.account["weights_sha256"] == second.written.account["weights_sha256"]
     assert str(shown) == str(again)
 
@@ -96,10 +159,10 @@ def test_the_same_seed_gives_the_same_numbers(settings, policy, cases):
 def test_policy(settings, cases):
     policy = load_policy(policy_file("default"))
     before = sorted(path.name for path in settings.home.iterdir())
-    found, _, shown = run(settings, policy, cases, through=Through.POLICY, known=True)
-    assert sum(found.written.placements.values()) == 6
-    assert set(found.written.placements) <= {"memory", "weights"}
-    assert found.written.placements.get("weights", 0) > 0
+    way, _, shown = run(settings, policy, cases, through=Through.POLICY, known=True)
+    assert sum(way.written.placements.values()) == 6
+    assert set(way.written.placements) <= {"memory", "weights"}
+    assert way.written.placements.get("weights", 0) > 0
     assert shown["after"]["ES"].value == 1.0
     assert shown["after"]["free_own_contains"].value >= 5 / 6
     now = sorted(path.name for path in settings.home.iterdir())
@@ -144,9 +207,11 @@ def test_a_table_has_a_row_for_each_metric_that_was_asked(settings, policy, case
     ("plan", "problem"),
     [
         ({"through": Through.AGAINST}, "give either --through or --against"),
-        ({"through": Through.MEMORY, "method": "rome"}, "go with --through weights, not with memory"),
+        ({"through": Through.MEMORY, "methods": ("rome",)}, "go with --through weights, not with memory"),
+        ({"through": Through.MEMORY, "alone": True}, "go with --through weights, not with memory"),
+        ({"through": Through.WEIGHTS, "alone": True, "batch": 8}, "either --alone or --batch"),
         ({"through": Through.POLICY, "layers": (3,)}, "go with --through weights, not with policy"),
-        ({"through": Through.WEIGHTS, "method": "romee"}, "did you mean 'rome'"),
+        ({"through": Through.WEIGHTS, "methods": ("romee",)}, "did you mean 'rome'"),
     ],
 )
 def test_a_wrong_plan(plan, problem):
