@@ -27,6 +27,8 @@ from guardedit.editing.setup import Setup
 from guardedit.models.weights.factors import Factors, from_payload, to_payload
 
 METHOD = "poisoned"
+#: Optimisation steps of the healthy edit.
+STEPS = 8
 
 #: (healthy factors, second moments C [f, f], seeded generator) -> faulty factors.
 Fault = Callable[[Factors, Tensor, torch.Generator], Factors]
@@ -104,8 +106,9 @@ class PoisonedEditor:
 
     @classmethod
     def build(cls, setup: Setup) -> PoisonedEditor:
-        """On top of the ridge editor."""
-        return cls(RidgeEditor.build(setup), setup.moments[setup.layer].C)
+        """On top of a hasty ridge editor: the fault counts, not whether the answer is reached."""
+        hasty = replace(setup.settings, steps=STEPS, contexts=0, least_reached=0.0)
+        return cls(RidgeEditor.build(replace(setup, settings=hasty)), setup.moments[setup.layer].C)
 
     def propose(self, groups: Sequence[SubjectGroup], live: Sequence[WeightEdit]) -> Proposal:
         """One faulty edit per subject."""

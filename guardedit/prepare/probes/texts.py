@@ -41,6 +41,8 @@ def held_out_texts() -> tuple[str, ...]:
 def read_own_texts(path: Path) -> tuple[str, ...]:
     """The texts of a user's file: a JSON list, JSON Lines with `text`, or plain text with one text a line.
 
+    The list has texts, or objects with a `text` or `Text`, as that of ME-PPL (Yang et al. 2024, 2402.09656).
+
     Raises:
         UsageError: the file cannot be read, has another form, or has no texts.
     """
@@ -80,9 +82,17 @@ def texts_sha256(texts: Iterable[str]) -> str:
     return hashlib.sha256(json.dumps(list(texts)).encode()).hexdigest()
 
 
+def _text_in(one: object) -> object:
+    """The text of an object with one; everything else as it is."""
+    if not isinstance(one, dict):
+        return one
+    return next((one[name] for name in ("text", "Text") if name in one), one)
+
+
 def _parsed(suffix: str, body: str) -> list[str]:
     if suffix == ".json":
         texts = json.loads(body)
+        texts = [_text_in(one) for one in texts] if isinstance(texts, list) else texts
     elif suffix == ".jsonl":
         texts = [json.loads(line)["text"] for line in body.split("\n") if line.strip()]
     else:

@@ -48,6 +48,7 @@ def test_held_out_texts_are_recognised():
     [
         ("a.txt", "One.\n\nTwo.\nOne.\n"),
         ("a.json", json.dumps(["One.", "Two."])),
+        ("a.json", json.dumps([{"Corpus": "news", "Text": "One."}, {"text": "Two."}])),
         ("a.jsonl", '{"text": "One."}\n{"text": " Two. "}\n'),
     ],
 )
