@@ -60,7 +60,7 @@ class DemoRun:
         started = time.monotonic()
         policy = load_policy(self.settings.policy)
         self.screen.stage("starting the system")
-        extra = {METHOD: PoisonedEditor.build}
+        extra, base_answers = {METHOD: PoisonedEditor.build}, dict[str, str]()
         with (
             open_system(self.settings, policy, extra=extra) as system,
             inbox(self.settings) as box,
@@ -69,7 +69,9 @@ class DemoRun:
             prepared = prepare_demo(
                 self.settings, policy, self.screen, corrections=self.corrections, seed=self.seed
             )
-            fields, live = self._stream_and_measure(system, box, ledger, prepared=prepared, policy=policy)
+            fields, live = self._stream_and_measure(
+                system, box, ledger, prepared=prepared, policy=policy, base_answers=base_answers
+            )
             fields |= self._recover(system, ledger)
             points = timeline(ledger)
         if unguarded:
@@ -82,6 +84,7 @@ class DemoRun:
                 stream=prepared.stream,
                 live=live,
                 held_out=prepared.tester.held_out,
+                base_answers=base_answers,
             ).all()
         picture = self._draw(report.with_suffix(".png"), points, policy, fields)
         return {
@@ -99,14 +102,17 @@ class DemoRun:
         *,
         prepared: PreparedDemo,
         policy: Policy,
+        base_answers: dict[str, str],
     ) -> tuple[dict[str, Any], dict[Any, Any]]:
         """Submit the stream, ask all questions, and measure harm and false rejections.
+
+        The answers of the base model are added to `base_answers`.
 
         Returns:
             Fields of the report, and the live facts by key.
         """
         from guardedit.demo.assess import report_fields
-        from guardedit.demo.scores import questions_after
+        from guardedit.demo.scores import questions_after, remembering
         from guardedit.demo.streaming import run_stream
 
         stream, tester, setting = prepared.stream, prepared.tester, prepared.setting
@@ -123,7 +129,7 @@ class DemoRun:
         self.screen.stage("asking the questions")
         questions = questions_after(
             setting.world,
-            report_fields.ask_base(system.worker, setting.asked),
+            remembering(report_fields.ask_base(system.worker, setting.asked), base_answers),
             live=stream.live,
             gone=stream.gone,
             seed=self.seed,

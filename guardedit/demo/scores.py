@@ -140,6 +140,17 @@ def questions_after(
     )
 
 
+def remembering(ask: Ask, known: dict[str, str]) -> Ask:
+    """The same, but what is in `known`, prompt -> answer, is not asked again; new answers are added to it."""
+
+    def answer(prompts: Sequence[str]) -> list[str]:
+        new = [prompt for prompt in dict.fromkeys(prompts) if prompt not in known]
+        known.update(zip(new, ask(new) if new else (), strict=True))
+        return [known[prompt] for prompt in prompts]
+
+    return answer
+
+
 def score(ask: Ask, questions: Questions) -> AnswerScores:
     """Ask all questions in one call and count."""
     return count(answers(ask, questions), questions)

@@ -46,6 +46,7 @@ class Comparisons:
         stream: stream of the demo.
         live: the live facts of the demo's system, for their placements.
         held_out: texts and questions for the harm.
+        base_answers: what the base model has answered already, by prompt.
     """
 
     settings: Settings
@@ -56,6 +57,7 @@ class Comparisons:
     stream: DemoStream
     live: Mapping[FactKey, Fact]
     held_out: HeldOut
+    base_answers: dict[str, str]
 
     def all(self) -> dict[str, Any]:
         """Comparison -> its fields, with the names of the demo's own report."""
@@ -130,12 +132,12 @@ class Comparisons:
         }
 
     def _questions(self, stream: DemoStream) -> Questions:
-        from guardedit.demo.scores import questions_after
+        from guardedit.demo.scores import questions_after, remembering
 
         host, asked = self.loaded.host, self.setting.asked
         return questions_after(
             self.setting.world,
-            lambda prompts: host.complete([asked(prompt) for prompt in prompts]),
+            remembering(lambda new: host.complete([asked(one) for one in new]), self.base_answers),
             live=stream.live,
             gone=stream.gone,
             seed=stream.seed,

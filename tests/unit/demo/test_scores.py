@@ -6,7 +6,7 @@ import pytest
 
 from guardedit.core.fact import Fact, FactKey, Placement
 from guardedit.demo.assess.report_fields import by_placement
-from guardedit.demo.scores import answers, compare_perplexity, questions_after, score, share
+from guardedit.demo.scores import answers, compare_perplexity, questions_after, remembering, score, share
 from guardedit.demo.stream.expected import ExpectedFact
 
 
@@ -123,3 +123,12 @@ def test_by_placement_each_fact_counts_where_it_is(world):
     assert found["memory"] == {"facts": 2, "exact_match": 1.0, "paraphrase": 1.0}
     assert found["all"]["facts"] == 3
     assert found["all"]["paraphrase"] == pytest.approx(2 / 3)
+
+
+def test_what_was_answered_is_not_asked_again():
+    asked, known = [], {"a": "1"}
+    ask = remembering(lambda prompts: asked.extend(prompts) or [prompt.upper() for prompt in prompts], known)
+    assert ask(["b", "a", "b"]) == ["B", "1", "B"]
+    assert ask(["b"]) == ["B"]
+    assert asked == ["b"]
+    assert known == {"a": "1", "b": "B"}
