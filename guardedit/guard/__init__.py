@@ -7,9 +7,9 @@ from guardedit.guard.bisection import Bisection, bisect
 from guardedit.guard.collapse_guard import CollapseGuard
 from guardedit.guard.detectors.cusum import Cusum
 from guardedit.guard.detectors.detector import Detector
+from guardedit.guard.detectors.drift import DriftWatch, usual_detectors
 from guardedit.guard.detectors.ewma import Ewma
 from guardedit.guard.detectors.no_drift import NoDrift
-from guardedit.guard.drift import DriftWatch, usual_detectors
 from guardedit.guard.limits import DriftLimits, GuardLimits
 from guardedit.guard.no_guard import NoGuard
 from guardedit.guard.noise import NOISE_FILE, Noise
