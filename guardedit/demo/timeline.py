@@ -24,8 +24,9 @@ class TimelinePoint:
         at: epoch number; a rejected trial is placed after the epoch that continued to serve.
         kind: kind of the epoch, or `trial`.
         mark: `accepted`, `rejected`, `rolled_back`, or empty if the weights did not change.
-        ratio: perplexity over the base model's on the guard's texts; NaN if it was not measured, for example
-            when an edit was rejected before any forward pass.
+        ratio: perplexity over the base model's. Of an epoch it is that of the drift watch, on all texts of
+            the guard, else that of its trial, which may have read a part of them. NaN if it was not
+            measured, for example when an edit was rejected before any forward pass.
         memory: live facts in memory.
         weights: live facts in the weights.
         reason: reason of the epoch or the verdict.
@@ -45,6 +46,7 @@ def timeline(ledger: LedgerReader) -> list[TimelinePoint]:
     points: list[TimelinePoint] = []
     placements: dict[tuple[str, ...], str] = {}
     known: dict[str, float] = {}  # weights digest -> ratio
+    readings = {body["epoch"]: body["log_ratio_to_base"] for _, _, body in ledger.events(kinds=("reading",))}
     ratio, number, trials = 1.0, 0, 0
     for _, kind, body in ledger.events(kinds=("epoch", "trial")):
         if kind == "trial":
@@ -60,6 +62,8 @@ def timeline(ledger: LedgerReader) -> list[TimelinePoint]:
         number, trials, weights = body["number"], 0, body["weights_sha256"]
         if weights == body["base_sha256"]:
             ratio = 1.0
+        elif number in readings:
+            ratio = math.exp(readings[number])
         elif weights in known:
             ratio = known[weights]
         else:

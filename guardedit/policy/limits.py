@@ -102,7 +102,8 @@ class GuardSection(StrictModel):
     remembered_min: Share = Field(
         0.97,
         description="Least share of sampled facts in memory that must be answered rightly, of those that "
-        "the unedited model answers rightly. Larger: stricter.",
+        "the unedited model answers rightly. Not asked where the model's memory card lets answers be forced. "
+        "Larger: stricter.",
     )
     relative_size_max: Positive = Field(
         8.0,

@@ -28,7 +28,10 @@ from guardedit.models.threads import one_thread
 RATE_S = 0.5
 #: Answers that an edit should change.
 CHANGED = {Measure.RELIABILITY, Measure.GENERALIZATION}
-#: Facts for which operations are counted, and the shares of the time measured.
+#: Facts proposed before anything is measured: the first call of an editor prepares it, and that of a process
+#: is slower.
+WARM = 2
+#: Facts for which the operations of the plain editor are counted. It edits one fact at a time.
 COUNTED = 4
 
 
@@ -44,7 +47,7 @@ class Speed:
         efficacy: share of own prompts after which the model says the target, with all edits in it.
         generalization: the same for unseen wordings.
         efficacy_alone: share of own prompts, with each edit alone in the model.
-        gigaflops_per_edit: matrix operations, counted on the first `COUNTED` facts.
+        gigaflops_per_edit: matrix operations, counted.
         floor_seconds: time for these operations at the measured matrix rate of the machine.
         floor_share: `floor_seconds` over `seconds`.
     """
@@ -85,24 +88,26 @@ def measure(
     flops: float | None = None,
     tell: Callable[[str], None] = lambda _: None,
 ) -> Speed:
-    """Propose all cases at once, timed; then ask.
+    """Propose all cases at once, timed; repeat it to count operations; then ask.
 
     Args:
         setup: setup of the editor.
         editor: its edits must not depend on live edits.
         cases: cases on different subjects.
         rate: operations per second of the machine.
-        flops: operations of one edit; default: counted on the first cases, which also warms the process up.
+        flops: operations of one edit; default: counted, after a first call that is not measured.
         tell: progress.
     """
     groups = [group_of(case) for case in cases]
     if flops is None:
-        tell("counting operations")
-        flops = operations(editor, cases[:COUNTED])
+        editor.propose(groups[:WARM], ())
     tell(f"{len(cases)} edits, {editor.name}")
     start = time.perf_counter()
     proposal = editor.propose(groups, ())
     seconds = time.perf_counter() - start
+    if flops is None:
+        tell("counting operations")
+        flops = operations(editor, cases)
     tell(f"asking after {len(cases)} edits, {editor.name}")
     together, alone = _together(setup, proposal.edits, cases), _alone(setup, proposal.edits, cases)
     return Speed(
@@ -201,7 +206,7 @@ def compare_speed(
     flops = plain_operations(setup, cases[: min(plain, COUNTED)], steps=whole.steps)
     slow = measure(setup, whole, cases[:plain], rate=rate, flops=flops, tell=tell)
     tell("shares of the time")
-    groups = [group_of(case) for case in cases[: min(batch, COUNTED)]]
+    groups = [group_of(case) for case in cases[:batch]]
     with one_thread():  # the profiler sees one thread only
         shares = time_shares(lambda: editor.propose(groups, ()))
     speeds = {

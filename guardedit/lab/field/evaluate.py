@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 
 from guardedit import assembly
@@ -193,7 +194,11 @@ class _Asker:
     ) -> None:
         self.cases, self.tell = cases, tell
         self._forms, self._plan, self._unedited = forms, plan, unedited
-        self._base = _logprobs(unedited, plan.texts)
+
+    @cached_property
+    def _base(self) -> Logprobs:
+        """Log-probabilities of the texts under the base model, where they are needed."""
+        return _logprobs(self._unedited, self._plan.texts)
 
     def after_all(self, written: Written, method: str = "") -> WayResult:
         """The result of facts that were all written before anything is asked."""
@@ -211,15 +216,16 @@ class _Asker:
         )
 
     def each_alone(self, made: Iterator[tuple[FieldCase, Written]], method: str) -> WayResult:
-        """The result of cases that were each edited alone; perplexity is the mean over them."""
+        """The result of cases that were each edited alone; perplexity is the mean over the edits made."""
         after: dict[str, FieldOutcome] = {}
         parts, ratios = list[Written](), list[float]()
-        texts, base = self._plan.texts[:TEXTS_ALONE], self._base[:TEXTS_ALONE]
+        texts = self._plan.texts[:TEXTS_ALONE]
+        base = self._base[:TEXTS_ALONE]
         self.tell(f"editing alone by {method}", 0, len(self.cases))
         for case, written in made:
             parts.append(written)
             after[case.name] = ask_cases(written.state, [case], self._forms, name="")
-            if texts:
+            if texts and not written.state.patch.empty:  # a refused fact changes no text
                 ratios.append(paired_ratio(_logprobs(written.state, texts), base).ratio)
             self.tell(f"editing alone by {method}", len(parts), len(self.cases))
         return WayResult(

@@ -17,7 +17,7 @@ from guardedit.lab.field.plan import EvaluationPlan
 from guardedit.lab.field.summary import MetricValue, as_numbers, summarise
 from guardedit.version import VERSION
 
-#: (which cases, method or "base") -> metrics. The way has no method where none was chosen.
+#: (which cases, method or "base") -> metrics. The method is "" where none was chosen.
 Summaries = Mapping[tuple[str, str], Mapping[str, MetricValue]]
 #: Name of the base model in `Summaries`.
 BASE = "base"

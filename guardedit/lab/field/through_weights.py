@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 
 from guardedit.agent.proposing import group_by_subject
 from guardedit.core.correction import Correction
+from guardedit.core.errors import EditError
 from guardedit.core.probe import Question
 from guardedit.core.proposal import WeightEdit
 from guardedit.core.protocols import MethodEditor
@@ -14,6 +15,7 @@ from guardedit.lab.field.asking import AskedState
 from guardedit.lab.field.cases import FieldCase
 from guardedit.lab.field.scoring import Tell
 from guardedit.lab.field.written import Written, facts_of
+from guardedit.models.bypass import Patch
 
 #: From a subject to what the base model knows of it, whose answers edits keep.
 KnownQuestions = Callable[[str], Sequence[Question]]
@@ -86,14 +88,27 @@ def write_each_alone(
 ) -> Iterator[tuple[FieldCase, Written]]:
     """Each case with the base model that has its facts alone. The arguments are those of `write_to_weights`.
 
-    Raises:
-        EditError: the method fails, or the edits of a case cannot be folded.
+    A case that the method fails on counts as refused: it says nothing about the others.
     """
     for case in cases:
-        written = write_to_weights(
-            setup, editor, case.corrections, batch=len(case.corrections), known_questions=known_questions
-        )
+        corrections = case.corrections
+        try:
+            written = write_to_weights(
+                setup, editor, corrections, batch=len(corrections), known_questions=known_questions
+            )
+        except EditError as error:
+            written = _nothing_written(setup, corrections, str(error))
         yield case, written
+
+
+def _nothing_written(setup: Setup, corrections: Sequence[Correction], why: str) -> Written:
+    facts = facts_of(corrections)
+    return Written(
+        state=AskedState(host=setup.host, patch=Patch({})),
+        placements={"weights": 0, "refused": len(facts)},
+        seconds=0.0,
+        account={"refused": {fact.id: why for fact in facts}},
+    )
 
 
 def _by_subject(edits: Sequence[WeightEdit]) -> dict[str, tuple[WeightEdit, ...]]:

@@ -43,7 +43,7 @@ def added_up(parts: Sequence[Written], **account: Any) -> Written:
         placements.update(one.placements)
         refused |= one.account.get("refused", {})
     seconds = math.fsum(one.seconds for one in parts)
-    shared = {name: parts[0].account[name] for name in ("layer", "layers") if name in parts[0].account}
+    shared = {name: one.account[name] for one in parts for name in ("layer", "layers") if name in one.account}
     edits = sum(placements.values())
     return Written(
         state=parts[-1].state,

@@ -3,7 +3,8 @@
 1. Facts that the model knows are changed to other objects (`cases`).
 2. Windows of layers are ordered by the room that their keys leave (`screening`).
 3. Successive halving over the windows (`halving`), each scored by likelihood (`measure`).
-4. While there is time, settings of the editor are varied at the best window; what gains is kept.
+4. While there is time, half of the steps are tried at the best window, and settings are varied there. The
+   fewer steps stay unless they cost merit, the other settings if they gain some.
 5. The best is measured once more on facts that nothing was chosen on.
 """
 
@@ -41,6 +42,8 @@ MOST_FACTS = 16
 KNOWN, ENDINGS = 200, 64
 #: A changed setting must gain this much merit: with so few facts, a smaller gain is chance.
 GAIN = 0.01
+#: Factor on the length of a step when there are half as many.
+LONGER = 1.5
 #: Settings that are varied, with factors on their values, in this order.
 VARIED: tuple[tuple[str, str, tuple[float, ...]], ...] = (
     ("joint", "divergence_price", (4.0, 16.0)),
@@ -169,7 +172,7 @@ def search_places(
         reason = next((one.problem for one in log.scores if one.problem), "no edit took hold")
         raise EditError(f"no layers of {', '.join(map(str, places))} take these edits: {reason}")
     if joint:
-        best = _varied(best, log, budget)
+        best = _varied(_hastened(best, log, budget), log, budget)
     tell(f"checking {best.candidate} on other facts and texts", 0, None)
     check = _measure(setup.host, checked, texts[1::2], method, batch)
     return PlaceSearch(
@@ -213,6 +216,17 @@ class _Log:
         self.trials.append(trial)
         self.scores.append(scores)
         return trial
+
+
+def _hastened(best: Trial[EditCandidate], log: _Log, budget: Budget) -> Trial[EditCandidate]:
+    """The best trial with half of the steps, each `LONGER`, if that costs at most `GAIN` of merit."""
+    if best.seconds > budget.left_s:
+        return best
+    start = log.setup(best.candidate).joint
+    settings = best.candidate.settings.having("joint", "steps", max(1, start.steps // 2))
+    settings = settings.having("joint", "learning_rate_ratio", LONGER * start.learning_rate_ratio)
+    trial = log.measure(EditCandidate(best.candidate.place, settings), best.facts)
+    return trial if trial.merit >= best.merit - GAIN else best
 
 
 def _varied(best: Trial[EditCandidate], log: _Log, budget: Budget) -> Trial[EditCandidate]:

@@ -125,9 +125,8 @@ def wait_until_settled(
     started_s, quiet = clock(), 0
     weights = policy.writes_weights and policy.mode == "enforce"
     while True:
-        runs = (
-            driver_of(settings.home) is not None
-        )  # before the look: a loop that ends now has recorded what it did
+        # Before the look: a loop that ends now has recorded what it did.
+        runs = driver_of(settings.home) is not None
         with existing(settings) as ledger:
             left = remaining(ledger, settings, now_s=clock(), weights=weights)
         tell(left)

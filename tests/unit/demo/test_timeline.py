@@ -37,3 +37,11 @@ def test_facts_are_counted_by_placement(story, make):
     points = points_of(story, make)
     assert [(p.memory, p.weights) for p in points][3:5] == [(3, 0), (2, 1)]
     assert (points[-1].memory, points[-1].weights) == (3, 0)
+
+
+def test_the_drift_watch_reads_all_texts_so_its_ratio_counts(story, make):
+    fact = story.accept(make.correction(0))
+    story.promote(fact, ratio=1.01)
+    reading = {"log_ratio_to_base": math.log(1.02), "log_ratio_to_last_good": 0.0, "restart": False}
+    story.ledger.note("reading", {"epoch": story.ledger.epoch().number, **reading})
+    assert timeline(story.ledger)[-1].ratio == 1.02

@@ -8,7 +8,7 @@ import torch
 
 from guardedit.editing.registry import Registry
 from guardedit.lab.editors import growth
-from guardedit.lab.editors.speed import compare_speed, matrix_rate
+from guardedit.lab.editors.speed import compare_speed, matrix_rate, measure
 from guardedit.lab.editors.time_shares import PARTS, time_shares
 from guardedit.models.text.tokens import encode
 
@@ -41,6 +41,12 @@ def test_the_floor_is_the_operations_over_the_matrix_rate(found):
         operations = column["gigaflops_per_edit"] * edits
         assert column["floor_seconds"] == pytest.approx(operations / found["matrix_gigaflops_per_second"])
         assert column["floor_share"] == pytest.approx(column["floor_seconds"] / column["seconds"])
+
+
+def test_operations_are_those_of_the_edits_and_not_of_preparing_the_editor(hasty, cases):
+    editor = Registry().build("joint", hasty)
+    first, again = (measure(hasty, editor, cases[:3], rate=1e9) for _ in range(2))
+    assert first.gigaflops_per_edit == pytest.approx(again.gigaflops_per_edit, rel=0.01)
 
 
 def test_the_shares_of_the_time_sum_to_one(found):

@@ -9,6 +9,7 @@ import pytest
 
 from guardedit import assembly
 from guardedit.core.errors import EditError, UsageError
+from guardedit.editing.methods.r_rome import RRomeEditor
 from guardedit.editing.methods.rome import RomeEditor
 from guardedit.lab.field.cases import FieldEdit, case_of_one
 from guardedit.lab.field.evaluate import evaluate
@@ -147,6 +148,33 @@ def test_alone_each_fact_meets_the_base_model(settings, policy, cases):
     only, _, _ = run(settings, policy, [chosen], through=Through.WEIGHTS, methods=("r-rome",), known=True)
     for pair, scored in only.after[first].scores.items():
         assert scored.logprob_nats == pytest.approx(way.after[first].scores[pair].logprob_nats, abs=1e-4)
+
+
+def test_alone_a_case_that_fails_is_refused_and_the_others_are_measured(settings, policy, cases, monkeypatch):
+    propose, first = RRomeEditor.propose, []
+
+    def fails_once(editor, groups, live):
+        first.append(groups[0].subject)
+        if len(first) == 1:
+            raise EditError("it cannot be folded")
+        return propose(editor, groups, live)
+
+    monkeypatch.setattr(RRomeEditor, "propose", fails_once)
+    way, _, shown = run(
+        settings,
+        policy,
+        cases,
+        through=Through.WEIGHTS,
+        known=True,
+        methods=("r-rome",),
+        alone=True,
+        texts=TEXTS,
+    )
+    assert way.written.placements == {"weights": 5, "refused": 1}
+    assert list(way.written.account["refused"].values()) == ["it cannot be folded"]
+    assert way.written.account["layers"]
+    assert shown["after"]["ES"].value == pytest.approx(5 / 6)
+    assert way.perplexity.cases == 5  # the ratio of an edit that was not made would flatter the others
 
 
 def test_the_same_seed_gives_the_same_numbers(settings, policy, cases):

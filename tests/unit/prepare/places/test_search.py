@@ -76,7 +76,19 @@ def test_each_factor_is_on_the_value_that_the_variation_began_with(setup, facts,
     monkeypatch.setattr(search, "VARIED", (("joint", "divergence_price", (4.0, 16.0)),))
     found = run(setup, facts, budget_s=1e9)
     prices = [trial.candidate.settings.joint["divergence_price"] for trial in found.trials]
-    assert prices == [3_000.0, 12_000.0, 48_000.0]
+    # The second trial is the one with half of the steps.
+    assert prices == [3_000.0, 3_000.0, 12_000.0, 48_000.0]
+
+
+@pytest.mark.parametrize(("gain", "steps"), [(1.0, 30), (-10.0, 60)])
+def test_half_of_the_steps_stay_unless_they_cost_merit(setup, facts, monkeypatch, gain, steps) -> None:
+    monkeypatch.setattr(search, "MOST_FACTS", 4)
+    monkeypatch.setattr(search, "SCREENED", 1)
+    monkeypatch.setattr(search, "GAIN", gain)
+    monkeypatch.setattr(search, "VARIED", ())
+    found = run(setup, facts, budget_s=1e9)
+    assert found.trials[1].candidate.settings.joint["steps"] == 30
+    assert found.best.settings.joint.get("steps", setup.joint.steps) == steps
 
 
 def test_a_model_that_knows_too_little_is_refused_with_the_remedy(setup) -> None:
