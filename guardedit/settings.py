@@ -132,6 +132,21 @@ def _address(value: object) -> object:
     return Address(host, int(port))
 
 
+def parse_address(option: str, text: str) -> Address:
+    """The address in an option such as `--listen`.
+
+    Raises:
+        UsageError: it is not `host:port`.
+    """
+    try:
+        found = _address(text)
+    except ValueError:
+        found = None
+    if not isinstance(found, Address):
+        raise UsageError(f"{option} is {text!r:.100}: give host and port, such as 127.0.0.1:8000")
+    return found
+
+
 def _broker(url: str) -> str:
     if url and not is_broker(url):
         raise ValueError

@@ -23,6 +23,7 @@ from guardedit.cli.operator.explain import explain
 from guardedit.cli.operator.settle import settle
 from guardedit.cli.probes import commands as probes
 from guardedit.cli.run import run
+from guardedit.cli.serve import serve
 from guardedit.cli.status import status
 from guardedit.cli.submit import submit
 from guardedit.cli.terminal import show, streams
@@ -97,6 +98,9 @@ app.command(epilog=examples("guardedit status", "guardedit status --watch"))(sta
 app.command(epilog=examples("guardedit settle --timeout 600"))(settle)
 app.command(epilog=examples("guardedit explain hq-17"))(explain)
 app.command(epilog=examples("guardedit ask 'The capital of Norway is' --output json"))(ask)
+app.command(
+    epilog=examples("guardedit serve", "guardedit serve --listen 127.0.0.1:9000 --alias gpt-4o-mini")
+)(serve)
 app.add_typer(facts.app, name="facts")
 app.add_typer(epochs.app, name="epochs")
 app.add_typer(model.app, name="model")

@@ -68,6 +68,13 @@ def parse_questions(questions: Sequence[str], indexes: Sequence[TenantIndex]) ->
     return ParsedQuestions(questions, subjects)
 
 
+def named_subjects(text: str, indexes: Sequence[TenantIndex]) -> list[str]:
+    """The subjects of facts that a text names, as they are spelled there, in their order."""
+    known = ChainMap(*(index.names for index in indexes))
+    mentions = find_mentions(text, known, longest=longest_name(indexes))
+    return list(dict.fromkeys(text[mention.start : mention.end] for mention in mentions))
+
+
 def find_candidates(
     parsed: ParsedQuestions, indexes: Sequence[TenantIndex], vectors: Mapping[str, Vectors]
 ) -> list[list[Candidate]]:

@@ -17,7 +17,7 @@ from guardedit.core.epoch import Change
 from guardedit.core.errors import MemoryIndexError
 from guardedit.core.fact import Fact, FactKey
 from guardedit.core.serving import Recall
-from guardedit.memory.candidates import Candidate, find_candidates, parse_questions
+from guardedit.memory.candidates import Candidate, find_candidates, named_subjects, parse_questions
 from guardedit.memory.encoder import Encoder, Vectors
 from guardedit.memory.expiry import Expiry
 from guardedit.memory.fact_sets import changes_between, digest_after, facts_sha256
@@ -58,6 +58,10 @@ class RetrievalMemory:
 
     def __len__(self) -> int:
         return len(self._facts)
+
+    def empty(self) -> RetrievalMemory:
+        """A memory without facts, with the same encoder and thresholds."""
+        return RetrievalMemory(self._encoder, self._thresholds)
 
     def facts(self) -> tuple[Fact, ...]:
         """All facts, in no particular order. `rebuild` with them makes an equal memory."""
@@ -128,6 +132,12 @@ class RetrievalMemory:
     ) -> list[list[Candidate]]:
         """The candidates that `recall` chooses from, with all features; for calibration and explanations."""
         return self._find(questions, tenant=tenant, now_s=now_s, digest=None) or []
+
+    def subjects(self, texts: Sequence[str], *, tenant: str = DEFAULT_TENANT) -> list[list[str]]:
+        """For each text, the subjects of facts that it names, as they are spelled there, in their order."""
+        with self._lock:
+            indexes = [self._indexes[name] for name in {tenant, DEFAULT_TENANT} if name in self._indexes]
+            return [named_subjects(text, indexes) for text in texts]
 
     def digest(self) -> str:
         """Digest of the facts, as `facts_sha256` computes it; independent of the order of changes."""

@@ -84,6 +84,11 @@ class ShardHandle(_Handle):
         """Apply the changes if the facts have the digest `before`; otherwise return False."""
         return bool(call(self._actor.apply_if, changes, before, after))
 
+    def subjects(self, texts: Sequence[str], *, tenant: str) -> list[list[str]]:
+        """For each text, the subjects of facts that it names, as they are spelled there."""
+        found: list[list[str]] = call(self._actor.subjects, texts, tenant=tenant)
+        return found
+
     def recall(
         self, questions: Sequence[str], *, tenant: str, digest: str, now_s: float | None = None
     ) -> list[Recall] | None:

@@ -138,6 +138,32 @@ class ServingReplica:
             for text, fact, recall in zip(texts, found.facts, found.recalls, strict=True)
         ]
 
+    def recalled(self, questions: Sequence[str], *, tenant: str = "default") -> RecalledFacts:
+        """What the memory finds for the questions, pinned to one epoch; the model does not run.
+
+        For callers that run the model themselves: `asked_for` then lets the model judge questions of unsure
+        scope, and `state.weights.folded.patch` of the result is the epoch's weights. Raises as `ask`.
+        """
+        found = self._recall(questions, tenant)
+        self._count(found.recalls)
+        return found
+
+    def asked_for(self, found: RecalledFacts, questions: Sequence[str]) -> RecalledFacts:
+        """The facts that the questions ask for, as the model judges where the scope test is unsure."""
+        if self._prompts.asking_nats is None or all(recall.scope != "unsure" for recall in found.recalls):
+            return found
+        with self._host.patched(found.state.weights.folded.patch):
+            return self._asked_for(found, questions)
+
+    def subjects(self, texts: Sequence[str], *, tenant: str = "default") -> list[list[str]]:
+        """For each text, the subjects of live facts that it names, as they are spelled there."""
+        return self._facts.subjects(texts, tenant=tenant)
+
+    @property
+    def prompts(self) -> Prompts:
+        """The texts that the model is given."""
+        return self._prompts
+
     def expect(self, facts: Sequence[Fact]) -> None:
         """Encode the texts of facts that may be published soon, all in one batch."""
         self._facts.expect(facts)

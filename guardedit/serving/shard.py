@@ -32,6 +32,9 @@ class Shard(Protocol):
     ) -> list[Recall] | None:
         """For each question, the recall at time `now_s`; None if the facts have another digest."""
 
+    def subjects(self, texts: Sequence[str], *, tenant: str) -> list[list[str]]:
+        """For each text, the subjects of facts that it names, as they are spelled there."""
+
 
 class MemoryShard:
     """A shard in a `RetrievalMemory`. It reports when its facts are not the ones that a replica expects.
@@ -64,6 +67,10 @@ class MemoryShard:
     ) -> list[Recall] | None:
         """For each question, the recall at time `now_s`; None if the facts have another digest."""
         return self._memory.recall_from(digest, questions, tenant=tenant, now_s=now_s)
+
+    def subjects(self, texts: Sequence[str], *, tenant: str) -> list[list[str]]:
+        """For each text, the subjects of facts that it names, as they are spelled there."""
+        return self._memory.subjects(texts, tenant=tenant)
 
 
 def shard_of(key: FactKey, shards: int) -> int:

@@ -95,6 +95,14 @@ class ShardedFacts:
                 self._reload(n, facts, self.digests[n])
         raise MemoryIndexError(f"a memory shard lost its facts {_RELOADS} times in a row: restart it")
 
+    def subjects(self, texts: Sequence[str], *, tenant: str) -> list[list[str]]:
+        """For each text, the subjects of facts that it names, as they are spelled there."""
+        by_shard = [shard.subjects(texts, tenant=tenant) for shard in self._shards]
+        return [
+            list(dict.fromkeys(name for names in each for name in names))
+            for each in zip(*by_shard, strict=True)
+        ]
+
     def _encode(self, parts: Sequence[Sequence[Change]]) -> None:
         for shard, part in zip(self._shards, parts, strict=True):
             if part:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, NamedTuple, Protocol
 
 from jinja2.exceptions import TemplateError
 
@@ -19,6 +19,13 @@ RAW_TOKENS = 12
 CHAT_TOKENS = 48
 #: A system text that no template contains, to see whether a template shows the system's turn.
 _MARK = "guardedit-system-turn"
+
+
+class Turn(NamedTuple):
+    """One turn of a conversation. The role is `system`, `user`, `assistant` or another of the template."""
+
+    role: str
+    content: str
 
 
 class Form(Protocol):
@@ -40,6 +47,13 @@ class Form(Protocol):
             system: a text that comes before it, in the system's turn where there is one; "" for none.
         """
 
+    def conversed(self, turns: Sequence[Turn]) -> str:
+        """The whole text that the model continues with its next turn.
+
+        Raises:
+            UsageError: when the turns cannot be shown.
+        """
+
 
 @dataclass(frozen=True, slots=True)
 class RawForm:
@@ -55,6 +69,14 @@ class RawForm:
     def asked(self, question: str, *, system: str = "") -> str:
         """The question, after the system text if there is one."""
         return f"{system} {question}" if system else question
+
+    def conversed(self, turns: Sequence[Turn]) -> str:
+        r"""The contents of the turns, one a line: a model without a template knows no roles.
+
+        >>> RawForm().conversed([Turn("system", "Be brief."), Turn("user", "Oslo is in")])
+        'Be brief.\nOslo is in'
+        """
+        return "\n".join(turn.content for turn in turns)
 
 
 RAW = RawForm()
@@ -91,17 +113,31 @@ class ChatForm:
         Raises:
             UsageError: when the template refuses the turns.
         """
-        turns = [{"role": "user", "content": question}]
-        if system and self.has_system:
-            turns.insert(0, {"role": "system", "content": system})
-        elif system:
-            turns[0]["content"] = f"{system}\n\n{question}"
+        turns = [Turn("system", system)] if system else []
         try:
-            text = _shown(self.tokenizer, turns)
+            return self._text([*turns, Turn("user", question)])
         except TemplateError as error:
             raise UsageError(
                 f'the model\'s chat template cannot be used ({error}): set "form": "raw" in its memory card'
             ) from error
+
+    def conversed(self, turns: Sequence[Turn]) -> str:
+        """As `asked`, for a whole conversation.
+
+        Raises:
+            UsageError: when the template refuses the turns, for example two of the user in a row.
+        """
+        try:
+            return self._text(turns)
+        except TemplateError as error:
+            roles = ", ".join(turn.role for turn in turns)
+            raise UsageError(f"the model's chat template refuses the turns {roles}: {error}") from error
+
+    def _text(self, turns: Sequence[Turn]) -> str:
+        if not self.has_system and turns and turns[0].role == "system":
+            first, *others = turns[1:] or [Turn("user", "")]
+            turns = [first._replace(content=f"{turns[0].content}\n\n{first.content}"), *others]
+        text = _shown(self.tokenizer, [turn._asdict() for turn in turns])
         return text.removeprefix(self.tokenizer.bos_token) if self.adds_bos else text
 
 

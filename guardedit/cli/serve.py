@@ -1,0 +1,101 @@
+"""`guardedit serve`: answer applications over HTTP, as OpenAI's API does."""
+
+from __future__ import annotations
+
+import os
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from guardedit.cli.terminal import show
+from guardedit.cli.terminal.options import Format, Home, Model, PolicyFile, settings_from
+from guardedit.cli.terminal.progress import progress
+from guardedit.cli.terminal.show import Output
+from guardedit.core.errors import UsageError
+from guardedit.settings import parse_address
+
+DEFAULT_ADDRESS = "127.0.0.1:8000"
+#: The variable with the key that clients must send.
+KEY = "GUARDEDIT_SERVE_KEY"
+
+
+def serve(
+    *,
+    home: Home = None,
+    policy: PolicyFile = None,
+    model: Model = None,
+    output: Format = Output.TABLE,
+    listen: Annotated[
+        str, typer.Option(metavar="HOST:PORT", help="Where to listen; port 0 chooses a free one.")
+    ] = DEFAULT_ADDRESS,
+    alias: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME",
+            help="A further name for the serving epoch, such as the one that an application asks for. "
+            "May be repeated.",
+            show_default=False,
+        ),
+    ] = None,
+    most_rows: Annotated[
+        int, typer.Option(min=1, metavar="N", help="Make at most N answers at the same time.")
+    ] = 32,
+    most_waiting: Annotated[
+        int,
+        typer.Option(min=1, metavar="N", help="Let at most N requests wait; refuse more with status 429."),
+    ] = 256,
+    tls_certificate: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Certificate for TLS, PEM.", show_default=False)
+    ] = None,
+    tls_key: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Private key for TLS, PEM.", show_default=False)
+    ] = None,
+    open_to_all: Annotated[
+        bool,
+        typer.Option(
+            "--open-to-all", help="Allow an address that other machines reach, without a key or without TLS."
+        ),
+    ] = False,
+) -> None:
+    """Answer applications over HTTP, in the form of OpenAI's API.
+
+    Offers /v1/chat/completions, /v1/completions and /v1/models. The model `serving` follows the ledger: a
+    correction that `guardedit run` accepts is answered by the next request. `base` is the unedited model, and
+    `epoch:N` an earlier state. Each answer names its epoch and its facts in headers.
+
+    The ledger is only read, so `guardedit run` may work beside it. If $GUARDEDIT_SERVE_KEY is set, clients
+    must send it as their API key. SIGTERM or Ctrl-C ends the server after running answers, at most 5 seconds.
+    """
+    from guardedit.policy.load import load_policy
+
+    try:
+        from guardedit.gateway.listening import Listener
+        from guardedit.gateway.serving import open_served
+    except ModuleNotFoundError as error:
+        raise UsageError(f"serving needs the package {error.name}: pip install 'guardedit[serve]'") from None
+    settings = settings_from(home, policy, model)
+    rules = load_policy(settings.policy)
+    listener = Listener(
+        address=parse_address("--listen", listen),
+        key=os.environ.get(KEY, "").strip(),
+        certificate=tls_certificate,
+        private_key=tls_key,
+        open_to_all=open_to_all,
+    )
+    with listener.bind() as bound, ExitStack() as stack:
+        with progress("loading the model") as report:
+            opened = open_served(
+                settings,
+                rules,
+                aliases=alias or (),
+                most_rows=most_rows,
+                most_waiting=most_waiting,
+                tell=report,
+            )
+            served = stack.enter_context(opened)
+        url, epoch = listener.url(bound), served.models.find("serving").replica.epoch()
+        ready = {"event": "ready", "url": f"{url}/v1", "epoch": epoch}
+        show.line(ready, output, f"ready: {url}/v1, epoch {epoch}")
+        listener.server(served.app).run(sockets=[bound])

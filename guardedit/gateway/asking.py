@@ -1,0 +1,229 @@
+"""One request through memory and model: the fact it asks for, what the model reads, how the answer comes.
+
+1. The memory judges the question of the request, see `conversation`.
+2. Where it is unsure, the model judges whether the question asks for the fact.
+3. The fact, if any, is stated beside the question, and the engine makes the answer on the weights of the same
+   epoch.
+4. An answer from a fact in memory must name the fact's target, else the fact is the answer (`constrained`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+
+from guardedit.core.errors import MalformedCorrection
+from guardedit.core.fact import Fact, Placement
+from guardedit.core.serving import Recall
+from guardedit.gateway.conversation import (
+    Question,
+    prompt_with_fact,
+    question_of,
+    question_of_prompt,
+    turns_with_fact,
+)
+from guardedit.models.streaming.engine import Engine
+from guardedit.models.streaming.request import Deliver, Piece, Request, Sampling
+from guardedit.models.text.form import RAW, Turn
+from guardedit.models.text.tokens import encode
+from guardedit.naming import contains_name, sentences
+from guardedit.serving.constrained import Constraint
+from guardedit.serving.replica import ServingReplica
+from guardedit.serving.served_state import RecalledFacts
+
+#: Seconds that the engine may take before it lets the model judge a question.
+_JUDGE_S = 60.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Asked:
+    """What a caller wants.
+
+    Attributes:
+        prompt: a text to continue, or the turns of a conversation.
+        tenant: whose facts are used, besides those of the tenant `default`.
+        most_tokens: most tokens of the answer; None for `usual_tokens` of `Asker`.
+        sampling: how tokens are chosen.
+        stop: texts that end the answer.
+        answers: number of answers to the same prompt.
+    """
+
+    prompt: str | Sequence[Turn]
+    tenant: str = "default"
+    most_tokens: int | None = None
+    sampling: Sampling = field(default_factory=Sampling)
+    stop: tuple[str, ...] = ()
+    answers: int = 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Prepared:
+    """A request after the memory has judged it, ready for the engine.
+
+    Attributes:
+        epoch: the epoch that answers it.
+        fact: the fact behind the answer, if any.
+        recall: what the memory found.
+        question: the text that the memory was asked with; "" where there is none.
+        text: what the model reads.
+        ids: its tokens.
+        state: what the replica found; its state has the weights.
+        most_tokens: most tokens of each answer.
+        asked: the request.
+    """
+
+    epoch: int
+    fact: Fact | None
+    recall: Recall
+    question: str
+    text: str
+    ids: tuple[int, ...]
+    state: RecalledFacts
+    most_tokens: int
+    asked: Asked
+
+
+class Asker:
+    """Answers requests from one replica. Thread-safe; `prepare` may take as long as the encoder needs.
+
+    Args:
+        replica: the epoch, its facts and its weights.
+        engine: makes the answers, on the same model.
+        tokenizer: of the model, not shared with other threads.
+        context: longest input of the model in tokens.
+        usual_tokens: most tokens of an answer where the caller names no number.
+    """
+
+    def __init__(
+        self, replica: ServingReplica, engine: Engine, tokenizer: object, *, context: int, usual_tokens: int
+    ) -> None:
+        self.replica, self._engine = replica, engine
+        self._tokenizer, self._context, self._usual = tokenizer, context, usual_tokens
+        self._constraint = Constraint(replica.prompts)
+
+    def prepare(self, asked: Asked) -> Prepared:
+        """Ask the memory, and write what the model reads.
+
+        Raises:
+            MalformedCorrection: the prompt is empty, or does not fit into the context.
+            UsageError: the model's template refuses the turns, or no epoch is served yet.
+        """
+        chat = not isinstance(asked.prompt, str)
+        question = question_of(asked.prompt) if chat else question_of_prompt(asked.prompt)  # type: ignore[arg-type]
+        readings = self._readings(question, asked.tenant) if question else [""]
+        found = self.replica.recalled(readings, tenant=asked.tenant)
+        if any(recall.scope == "unsure" for recall in found.recalls):
+            judged = self._engine.between_steps(lambda: self.replica.asked_for(found, readings))
+            found = judged.result(timeout=_JUDGE_S)
+        at = next((n for n, fact in enumerate(found.facts) if fact), 0) if question else 0
+        fact = found.facts[at] if question else None
+        text = self._text(asked.prompt, fact, resolved=at > 0)
+        most = self._most_tokens(asked, text)
+        return Prepared(
+            epoch=found.state.epoch.number,
+            fact=fact,
+            recall=found.recalls[at],
+            question=readings[at],
+            text=text,
+            ids=most[0],
+            state=found,
+            most_tokens=most[1],
+            asked=asked,
+        )
+
+    def start(self, prepared: Prepared, deliver: Sequence[Deliver]) -> list[Request]:
+        """Hand the request to the engine: one `deliver` for each of its answers.
+
+        Raises:
+            Busy: too many requests wait.
+        """
+        weights = prepared.state.state.weights.folded
+        requests = [
+            Request(
+                ids=prepared.ids,
+                patch=weights.patch,
+                weights=weights.sha256,
+                most_tokens=prepared.most_tokens,
+                sampling=replace(prepared.asked.sampling, seed=prepared.asked.sampling.seed + n),
+                stop=prepared.asked.stop,
+                deliver=self._obeying(prepared, one),
+            )
+            for n, one in enumerate(deliver)
+        ]
+        self._engine.submit(requests)
+        return requests
+
+    def _readings(self, question: Question, tenant: str) -> list[str]:
+        if not question.needs_subject:
+            return [question.text]
+        texts = [question.text, *question.looked_back]
+        return question.readings(self.replica.subjects(texts, tenant=tenant))
+
+    def _text(self, prompt: str | Sequence[Turn], fact: Fact | None, *, resolved: bool) -> str:
+        """What the model reads. With `resolved` the question names the subject by a pronoun only."""
+        prompts = self.replica.prompts
+        # Edited weights answer questions that name the subject.
+        stated = fact is not None and (resolved or fact.placement is Placement.MEMORY)
+        if isinstance(prompt, str):
+            if fact is not None:
+                prompt = prompt_with_fact(prompt, fact, prompts.announcement, stated=stated)
+            return RAW.asked(prompt)
+        turns = prompt if fact is None else turns_with_fact(prompt, fact, prompts.announcement, stated=stated)
+        return prompts.form.conversed(turns)
+
+    def _most_tokens(self, asked: Asked, text: str) -> tuple[tuple[int, ...], int]:
+        """Tokens of the prompt, and most tokens of the answer, so that both fit into the context."""
+        ids = tuple(encode(self._tokenizer, text, context=self._context, answer=asked.most_tokens or 1))
+        if not ids:
+            raise MalformedCorrection("the prompt is empty: give it at least one word")
+        return ids, asked.most_tokens or min(self._usual, self._context - len(ids))
+
+    def _obeying(self, prepared: Prepared, deliver: Deliver) -> Deliver:
+        if not isinstance(prepared.asked.prompt, str):
+            deliver = _WithoutLeadingSpace(deliver)
+        fact = prepared.fact
+        forces = self.replica.prompts.asking_nats is not None
+        if not forces or fact is None or fact.placement is not Placement.MEMORY:
+            return deliver
+        return _Obeying(self._constraint, fact, prepared.question, deliver)
+
+
+class _WithoutLeadingSpace:
+    """Drops white space before the first word: a turn of a conversation is a text of its own."""
+
+    def __init__(self, deliver: Deliver) -> None:
+        self._deliver, self._begun = deliver, False
+
+    def __call__(self, piece: Piece | BaseException) -> None:
+        if isinstance(piece, Piece) and not self._begun:
+            piece = replace(piece, text=piece.text.lstrip())
+            self._begun = bool(piece.text)
+        self._deliver(piece)
+
+
+class _Obeying:
+    """Holds an answer back until it names the fact's target; one that never does is replaced by the fact."""
+
+    def __init__(self, constraint: Constraint, fact: Fact, question: str, deliver: Deliver) -> None:
+        self._constraint, self._fact, self._question = constraint, fact, question
+        self._deliver = deliver
+        self._held: list[Piece] | None = []
+
+    def __call__(self, piece: Piece | BaseException) -> None:
+        if self._held is None or isinstance(piece, BaseException):
+            self._deliver(piece)
+            return
+        self._held.append(piece)
+        text = "".join(one.text for one in self._held)
+        if self._names_target(text, final=piece.finish is not None):
+            held, self._held = self._held, None
+            for one in held:
+                self._deliver(one)
+        elif piece.finish is not None:
+            answer = self._constraint.obeyed(self._fact, self._question, text)
+            self._deliver(Piece(token=None, text=answer, finish=piece.finish))
+
+    def _names_target(self, text: str, *, final: bool) -> bool:
+        # The last word may go on: "Oslo" may become "Oslovia".
+        complete = text if final else text.rstrip().rpartition(" ")[0]
+        return any(contains_name(sentence, self._fact.target) for sentence in sentences(complete))

@@ -1,0 +1,125 @@
+"""Which text of a request is judged by the memory, and where a fact is stated in it. Text only.
+
+The question of a conversation is its last user turn. A turn such as "And what is its capital?" names no
+subject; then the memory is also asked with the pronoun replaced by each subject that earlier user turns name.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from guardedit.core.fact import Fact
+from guardedit.memory.context import Announcement, respelt
+from guardedit.models.text.form import Turn
+
+#: Earlier user turns that are searched for the subject of a pronoun.
+_TURNS_BACK = 3
+_POSSESSIVE = re.compile(r"\b(its|his|her|their)\b(?=\s+\w)", re.IGNORECASE)
+_PRONOUN = re.compile(r"\b(it|he|she|they|him|them|this|that)\b", re.IGNORECASE)
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """The question of a request.
+
+    Attributes:
+        text: as it was asked.
+        earlier: the user's turns before it, the latest first.
+    """
+
+    text: str
+    earlier: tuple[str, ...] = ()
+
+    @property
+    def needs_subject(self) -> bool:
+        """Whether a pronoun may stand for a subject of an earlier turn."""
+        pronoun = _POSSESSIVE.search(self.text) or _PRONOUN.search(self.text)
+        return bool(self.earlier and pronoun)
+
+    def readings(self, subjects: Sequence[Sequence[str]] = ()) -> list[str]:
+        """The texts to ask the memory with, in the order of preference; the first is the question itself.
+
+        Args:
+            subjects: the known subjects in `text` and in each of `looked_back`, as they are spelled there.
+
+        >>> question = Question("And what is its capital?", ("Where is Velmora?",))
+        >>> question.readings([[], ["Velmora"]])
+        ['And what is its capital?', "And what is Velmora's capital?"]
+        """
+        if not subjects or subjects[0]:
+            return [self.text]
+        named = dict.fromkeys(subject for found in subjects[1:] for subject in reversed(found))
+        return [self.text, *(with_subject(self.text, subject) for subject in named)]
+
+    @property
+    def looked_back(self) -> tuple[str, ...]:
+        """The earlier turns that are searched for the subject of a pronoun."""
+        return self.earlier[:_TURNS_BACK]
+
+
+def with_subject(question: str, subject: str) -> str:
+    """The question with its first pronoun replaced by a subject.
+
+    >>> with_subject("Who founded it?", "Stelco"), with_subject("When did his career begin?", "Ali")
+    ('Who founded Stelco?', "When did Ali's career begin?")
+    """
+    if _POSSESSIVE.search(question):
+        return _POSSESSIVE.sub(lambda _: f"{subject}'s", question, count=1)
+    return _PRONOUN.sub(lambda _: subject, question, count=1)
+
+
+def question_of(turns: Sequence[Turn]) -> Question | None:
+    """The question of a conversation: its last user turn. None where that turn has no text."""
+    asked = [turn.content for turn in turns if turn.role == "user"]
+    if not asked or not asked[-1].strip():
+        return None
+    return Question(asked[-1], tuple(reversed(asked[:-1])))
+
+
+def question_of_prompt(prompt: str) -> Question | None:
+    r"""The question of a plain prompt: its last line that is not empty.
+
+    >>> question_of_prompt("Q: Where is Oslo?\nA: Norway\nOslo is in")
+    Question(text='Oslo is in', earlier=())
+    """
+    lines = [line for line in prompt.splitlines() if line.strip()]
+    return Question(lines[-1].strip(" ")) if lines else None
+
+
+def turns_with_fact(
+    turns: Sequence[Turn], fact: Fact, announcement: Announcement, *, stated: bool
+) -> list[Turn]:
+    """The conversation with the fact beside the last user turn.
+
+    What the announcement says in the system's turn comes before the turns: it is what was measured for this
+    model. If the fact is not `stated`, only its subject is respelled.
+    """
+    at = max(n for n, turn in enumerate(turns) if turn.role == "user")
+    question = respelt(fact, turns[at].content)
+    found = list(turns)
+    if not stated:
+        found[at] = Turn("user", question)
+        return found
+    facts = announcement.stated(fact, question)
+    found[at] = Turn("user", announcement.user.format(facts=facts, question=question))
+    system = announcement.system.format(facts=facts)
+    if not system:
+        return found
+    if found[0].role == "system":
+        return [Turn("system", f"{found[0].content}\n\n{system}"), *found[1:]]
+    return [Turn("system", system), *found]
+
+
+def prompt_with_fact(prompt: str, fact: Fact, announcement: Announcement, *, stated: bool) -> str:
+    """The prompt with the fact before its last line; if it is not `stated`, its subject is respelled only."""
+    body = prompt.rstrip()
+    start = body.rfind("\n") + 1
+    question = respelt(fact, body[start:])
+    if stated:
+        facts = announcement.stated(fact, question)
+        system = announcement.system.format(facts=facts)
+        asked = announcement.user.format(facts=facts, question=question)
+        question = f"{system} {asked}" if system else asked
+    return body[:start] + question

@@ -1,0 +1,199 @@
+"""Runs an application on an address: which addresses are allowed, who may ask, and how it ends."""
+
+from __future__ import annotations
+
+import errno
+import hmac
+import ipaddress
+import socket
+from collections.abc import Awaitable, Callable, MutableMapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import uvicorn
+
+from guardedit.core.errors import UsageError
+from guardedit.settings import Address
+
+Scope = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
+Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+App = Callable[[Scope, Receive, Send], Awaitable[None]]
+
+#: Largest body of a request.
+MOST_BYTES = 4 * 2**20
+#: Seconds that running answers get to finish when the server stops.
+GRACE_S = 5
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Listener:
+    """Where an application listens, and who may ask.
+
+    Attributes:
+        address: host and port; port 0 lets the system choose.
+        key: a secret that requests must send as `Authorization: Bearer KEY`; "" asks for none.
+        certificate, private_key: files for TLS; None for plain HTTP.
+        open_to_all: allow an address that other machines reach, without key or TLS.
+
+    Raises:
+        UsageError: other machines could reach the address without a key, or read the traffic.
+    """
+
+    address: Address
+    key: str = field(default="", repr=False)
+    certificate: Path | None = None
+    private_key: Path | None = None
+    open_to_all: bool = False
+
+    def __post_init__(self) -> None:
+        host = self.address.host
+        if (self.certificate is None) != (self.private_key is None):
+            raise UsageError("TLS needs both files: --tls-certificate and --tls-key")
+        if is_loopback(host) or self.open_to_all:
+            return
+        missing = [
+            *(["a key (GUARDEDIT_SERVE_KEY)"] if not self.key else []),
+            *(["TLS (--tls-certificate, --tls-key)"] if self.certificate is None else []),
+        ]
+        if missing:
+            raise UsageError(
+                f"other machines can reach {host}: give {' and '.join(missing)}, "
+                "or allow it with --open-to-all"
+            )
+
+    def bind(self) -> socket.socket:
+        """A listening socket.
+
+        Raises:
+            UsageError: the address is in use, not allowed, or not an address of this machine.
+        """
+        host, port = self.address.host, self.address.port
+        try:
+            family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
+            found = socket.socket(family, socket.SOCK_STREAM)
+            found.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            found.bind((host, port))
+        except OSError as error:
+            raise UsageError(f"cannot listen on {host}:{port} ({_reason(error)})") from None
+        return found
+
+    def url(self, bound: socket.socket) -> str:
+        """The address of a bound socket, without a path."""
+        host = f"[{self.address.host}]" if ":" in self.address.host else self.address.host
+        return f"http{'s' if self.certificate else ''}://{host}:{bound.getsockname()[1]}"
+
+    def server(self, app: App) -> uvicorn.Server:
+        """A server for the application behind this listener's checks; `run` it on the bound socket."""
+        config = uvicorn.Config(
+            guarded(app, key=self.key, loopback=is_loopback(self.address.host)),
+            log_config=None,
+            access_log=False,
+            server_header=False,
+            timeout_graceful_shutdown=GRACE_S,
+            ssl_certfile=self.certificate,
+            ssl_keyfile=self.private_key,
+            lifespan="off",
+        )
+        return uvicorn.Server(config)
+
+
+def is_loopback(host: str) -> bool:
+    """Whether only this machine reaches a host.
+
+    >>> is_loopback("localhost"), is_loopback("::1"), is_loopback("0.0.0.0"), is_loopback("example.org")
+    (True, True, False, False)
+    """
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def guarded(app: App, *, key: str, loopback: bool) -> App:
+    """The application behind three checks: the key, the host name and the size of the body.
+
+    On a loopback address, requests with another host name are refused: they come from a web page in the
+    user's browser whose name was pointed at this machine.
+    """
+
+    async def checked(scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await app(scope, receive, send)
+            return
+        headers = {name.lower(): value for name, value in scope["headers"]}
+        if loopback and not _is_local_host(headers.get(b"host", b"")):
+            await _refuse(send, 403, "the host name is not this machine's: ask for localhost")
+        elif key and not _has_key(headers.get(b"authorization", b""), key):
+            await _refuse(send, 401, "send the key of this server as `Authorization: Bearer KEY`")
+        else:
+            await _limited(app, scope, receive, send, headers)
+
+    return checked
+
+
+async def _limited(
+    app: App, scope: Scope, receive: Receive, send: Send, headers: MutableMapping[bytes, bytes]
+) -> None:
+    """The application with a limit on the body, whether or not its length is announced."""
+    too_large = f"the body is larger than {MOST_BYTES // 2**20} MiB: send less at once"
+    announced = headers.get(b"content-length", b"0")
+    if announced.isdigit() and int(announced) > MOST_BYTES:
+        await _refuse(send, 413, too_large)
+        return
+    read, answered = 0, False
+
+    async def count() -> MutableMapping[str, Any]:
+        nonlocal read
+        message = await receive()
+        read += len(message.get("body", b""))
+        if read > MOST_BYTES:
+            raise _TooLarge
+        return message
+
+    async def note(message: MutableMapping[str, Any]) -> None:
+        nonlocal answered
+        answered = True
+        await send(message)
+
+    try:
+        await app(scope, count, note)
+    except _TooLarge:
+        if not answered:
+            await _refuse(send, 413, too_large)
+
+
+class _TooLarge(Exception):
+    pass
+
+
+async def _refuse(send: Send, status: int, message: str) -> None:
+    import json
+
+    body = json.dumps({"error": {"message": message, "type": "invalid_request_error"}}).encode()
+    headers = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]
+    if status == 401:
+        headers.append((b"www-authenticate", b"Bearer"))
+    await send({"type": "http.response.start", "status": status, "headers": headers})
+    await send({"type": "http.response.body", "body": body})
+
+
+def _has_key(authorization: bytes, key: str) -> bool:
+    scheme, _, given = authorization.partition(b" ")
+    return scheme.lower() == b"bearer" and hmac.compare_digest(given.strip(), key.encode())
+
+
+def _is_local_host(host: bytes) -> bool:
+    name = host.decode("latin-1")
+    name = name[1 : name.find("]")] if name.startswith("[") else name.partition(":")[0]
+    return is_loopback(name)
+
+
+def _reason(error: OSError) -> str:
+    reasons = {
+        errno.EADDRINUSE: "something else listens there: name another port",
+        errno.EACCES: "not allowed: use a port above 1023",
+        errno.EADDRNOTAVAIL: "not an address of this machine",
+    }
+    return reasons.get(error.errno or 0, str(error.strerror or error))

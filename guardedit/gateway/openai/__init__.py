@@ -1,0 +1,1 @@
+"""The HTTP interface of OpenAI's API, as far as a served model can honour it."""

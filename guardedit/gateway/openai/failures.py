@@ -1,0 +1,66 @@
+"""Errors in the form of OpenAI's API, so that its clients raise their usual exceptions."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from fastapi import Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from starlette.exceptions import HTTPException
+
+from guardedit.core.errors import CorrectionError, GuardeditError, UsageError
+from guardedit.gateway.models import UnknownModel
+from guardedit.models.streaming.engine import Busy
+
+#: Seconds after which a client may try again when too many requests wait.
+RETRY_S = 1
+
+
+def error_body(
+    message: str, *, kind: str, code: str | None = None, param: str | None = None
+) -> dict[str, Any]:
+    """The body of an error."""
+    return {"error": {"message": message, "type": kind, "param": param, "code": code}}
+
+
+def failed(error: BaseException) -> tuple[int, dict[str, Any], Mapping[str, str]]:
+    """Status, body and headers for an error."""
+    text = str(error)
+    if isinstance(error, Busy):
+        busy = error_body(text, kind="rate_limit_error", code="too_many_requests")
+        return 429, busy, {"Retry-After": str(RETRY_S)}
+    if isinstance(error, UnknownModel):
+        return 404, error_body(text, kind="invalid_request_error", code="model_not_found", param="model"), {}
+    if isinstance(error, CorrectionError | UsageError):
+        return 400, error_body(text, kind="invalid_request_error"), {}
+    if isinstance(error, GuardeditError):  # such as too little memory at this moment
+        return 503, error_body(text, kind="server_error"), {"Retry-After": str(RETRY_S)}
+    return 500, error_body(f"{type(error).__name__}: {text}", kind="server_error"), {}
+
+
+async def on_error(_: Request, error: Exception) -> JSONResponse:
+    """Any error of a request."""
+    status, body, headers = failed(error)
+    return JSONResponse(body, status_code=status, headers=dict(headers))
+
+
+async def on_http_error(_: Request, error: Exception) -> JSONResponse:
+    """An unknown path or method."""
+    assert isinstance(error, HTTPException)
+    body = error_body(str(error.detail), kind="invalid_request_error")
+    return JSONResponse(body, status_code=error.status_code, headers=error.headers)
+
+
+async def on_bad_request(_: Request, error: Exception) -> JSONResponse:
+    """A body that is not what the schema says: names the first wrong field."""
+    assert isinstance(error, RequestValidationError)
+    first = error.errors()[0]
+    place = ".".join(str(part) for part in first["loc"] if part != "body")
+    reason = str(first["msg"]).removeprefix("Value error, ")
+    if first["type"] == "extra_forbidden":
+        reason = "there is no such field: leave it out"
+    message = f"{place}: {reason}" if place else reason
+    body = error_body(message, kind="invalid_request_error", param=place or None)
+    return JSONResponse(body, status_code=400)

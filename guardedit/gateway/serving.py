@@ -1,0 +1,108 @@
+"""Opens everything that `guardedit serve` runs: model, memory, engine and the follower of the ledger."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from fastapi import FastAPI
+
+from guardedit import assembly
+from guardedit.gateway.following import LedgerFollower
+from guardedit.gateway.models import ServedModels
+from guardedit.gateway.openai.app import openai_app
+from guardedit.models.streaming.engine import Engine
+from guardedit.policy.schema import Policy
+from guardedit.runtime.operator.answers import served_snapshot
+from guardedit.serving.replica import ServingReplica
+from guardedit.serving.shard import MemoryShard
+from guardedit.settings import Settings
+
+#: Most tokens of an answer where a client names no number.
+USUAL_TOKENS = 512
+
+
+@dataclass(frozen=True, slots=True)
+class Served:
+    """A model that answers.
+
+    Attributes:
+        app: the HTTP application.
+        models: what can be asked.
+        follower: keeps the serving epoch up to date.
+        engine: makes the answers.
+    """
+
+    app: FastAPI
+    models: ServedModels
+    follower: LedgerFollower
+    engine: Engine
+
+
+@contextmanager
+def open_served(
+    settings: Settings,
+    policy: Policy,
+    *,
+    aliases: Sequence[str] = (),
+    most_rows: int = 32,
+    most_waiting: int = 256,
+    usual_tokens: int = USUAL_TOKENS,
+    tell: Callable[[str], None] = lambda _: None,
+) -> Iterator[Served]:
+    """Load the model and serve the ledger's epochs, which a coordinator may write meanwhile.
+
+    Args:
+        settings: model and home folder.
+        policy: its memory section decides about questions of unsure scope.
+        aliases: further names of the model.
+        most_rows: most answers that are made at the same time.
+        most_waiting: most requests that wait for a place.
+        usual_tokens: most tokens of an answer where a client names no number.
+        tell: called with a line of text when a stage begins.
+
+    Raises:
+        WrongBaseModel: a file of the base model has changed since the ledger recorded it.
+        UsageError: the model cannot be loaded or served.
+    """
+    tell("checking the files of the base model")
+    assembly.require_unchanged_base(settings)
+    with assembly.borrowed_cache(settings) as cache:
+        tell("loading the model")
+        loaded = assembly.load_model(settings, policy, cache=cache)
+        host, prompts = loaded.host, assembly.load_prompts(settings)
+        memory = assembly.load_memory(settings, policy)
+        serving = ServingReplica(
+            host,
+            loaded.fold,
+            [MemoryShard(memory)],
+            use_unsure=policy.memory.unsure == "use_fact",
+            prompts=prompts,
+        )
+        engine = Engine(host, most_rows=most_rows, most_waiting=most_waiting)
+        try:
+            tell("publishing the serving epoch")
+            first = served_snapshot(settings, policy, loaded)
+            with LedgerFollower(settings, policy, serving, first) as follower:
+                models = ServedModels(
+                    settings,
+                    policy,
+                    host=host,
+                    fold=loaded.fold,
+                    engine=engine,
+                    serving=serving,
+                    memory=lambda: MemoryShard(memory.empty()),
+                    aliases=[name for name in (*aliases, _name(settings)) if name],
+                    usual_tokens=usual_tokens,
+                )
+                app = openai_app(models, tokenizer=host.tokenizer)
+                yield Served(app, models, follower, engine)
+        finally:
+            engine.close()
+
+
+def _name(settings: Settings) -> str:
+    """The model's name as a client may use it."""
+    return Path(settings.model).name if settings.model else "guardedit-demo"

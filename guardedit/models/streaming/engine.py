@@ -1,0 +1,238 @@
+"""Answers requests as they come, many at once: a thread that runs the model one step at a time.
+
+Requests on the same weights share a batch, which they join between two steps and leave when they are done
+(continuous batching, as in Orca, Yu et al. 2022). Each keeps its weights from its first to its last token. So
+when an epoch changes, new requests begin a batch on the new weights while the old batch runs to its end, and
+its attention keys and values disappear with it.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, Protocol, TypeVar
+
+import torch
+
+from guardedit.core.errors import GuardeditError, UsageError
+from guardedit.models.bypass import Patch
+from guardedit.models.streaming.batch import Batch
+from guardedit.models.streaming.request import Request
+
+T = TypeVar("T")
+
+#: Most prompt tokens that are read in one pass: the running answers wait for it.
+_READ_TOKENS = 1024
+
+
+class StreamingModel(Protocol):
+    """The part of `ModelHost` that the engine uses."""
+
+    model: Any
+    tokenizer: Any
+    stops: frozenset[int]
+
+    @property
+    def device(self) -> torch.device:
+        """Device of the parameters."""
+
+    def patched(self, patch: Patch) -> Any:
+        """Run the model with edited weights inside the context; holds the model's lock."""
+
+
+class Busy(GuardeditError):
+    """Raised when too many requests wait.
+
+    Attributes:
+        waiting: number of requests that wait.
+    """
+
+    def __init__(self, waiting: int) -> None:
+        super().__init__(f"{waiting} requests wait already: try again in a moment")
+        self.waiting = waiting
+
+
+@dataclass(slots=True, eq=False)
+class _Group:
+    """The rows on one set of weights. With `alone`, they are decoded one at a time."""
+
+    patch: Patch
+    batch: Batch
+    alone: bool
+
+
+class Engine:
+    """Answers requests in a thread of its own. Thread-safe.
+
+    Args:
+        host: the model; nothing else should use it for long.
+        most_rows: most answers that are made at the same time.
+        most_waiting: most requests that wait for a place.
+
+    Raises:
+        UsageError: the model cannot be told of padding, so its rows cannot share a batch.
+    """
+
+    def __init__(self, host: StreamingModel, *, most_rows: int = 32, most_waiting: int = 256) -> None:
+        from guardedit.models.text.decoding import can_pad
+
+        if not can_pad(host.model):
+            raise UsageError(
+                f"{type(host.model).__name__} takes no attention mask or position ids: it cannot be served"
+            )
+        self._host, self._most_rows, self._most_waiting = host, most_rows, most_waiting
+        self._waiting: deque[Request] = deque()
+        self._errands: deque[tuple[Callable[[], Any], Future[Any]]] = deque()
+        self._groups: dict[str, _Group] = {}
+        self._changed = threading.Condition()
+        self._closed = False
+        self._thread = threading.Thread(target=self._run, name="guardedit-engine", daemon=True)
+        self._thread.start()
+
+    def submit(self, requests: Sequence[Request]) -> None:
+        """Take requests, all or none; their pieces are delivered from the engine's thread.
+
+        Raises:
+            Busy: too many requests wait.
+            UsageError: the engine is closed.
+        """
+        with self._changed:
+            self._require_open()
+            if len(self._waiting) + len(requests) > self._most_waiting:
+                raise Busy(len(self._waiting))
+            self._waiting.extend(requests)
+            self._changed.notify()
+
+    def between_steps(self, errand: Callable[[], T]) -> Future[T]:
+        """Run a short piece of work on the model between two steps.
+
+        The engine takes the model's lock again and again, so others would wait for long.
+        """
+        future: Future[T] = Future()
+        with self._changed:
+            self._require_open()
+            self._errands.append((errand, future))
+            self._changed.notify()
+        return future
+
+    def load(self) -> tuple[int, int]:
+        """Number of answers that are being made, and of requests that wait."""
+        with self._changed:
+            return sum(len(group.batch.rows) for group in self._groups.values()), len(self._waiting)
+
+    def close(self) -> None:
+        """End all answers with an error, and the thread. Safe to call twice."""
+        with self._changed:
+            self._closed = True
+            self._changed.notify()
+        self._thread.join()
+
+    def _require_open(self) -> None:
+        if self._closed:
+            raise UsageError("the engine is closed")
+
+    def _run(self) -> None:
+        while self._wait():
+            self._do_errands()
+            self._join()
+            for weights, group in list(self._groups.items()):
+                self._guarded(weights, group, group.batch.step)
+                if not group.batch.rows:
+                    self._groups.pop(weights, None)
+        self._end(UsageError("the server is stopping"))
+
+    def _wait(self) -> bool:
+        """Wait for something to do; False once the engine is closed."""
+        with self._changed:
+            while not (self._closed or self._waiting or self._errands or self._groups):
+                self._changed.wait()
+            return not self._closed
+
+    def _do_errands(self) -> None:
+        while self._errands:
+            errand, future = self._errands.popleft()
+            if not future.set_running_or_notify_cancel():
+                continue
+            try:
+                future.set_result(errand())
+            except BaseException as error:  # noqa: BLE001 - the caller gets it
+                future.set_exception(error)
+
+    def _join(self) -> None:
+        """Let waiting requests join, in order, as far as there is room."""
+        taken: dict[str, list[Request]] = {}
+        for request in self._taken():
+            group = self._groups.get(request.weights)
+            if group is None:
+                host = self._host
+                batch = Batch(host.model, host.tokenizer, host.stops, host.device)
+                group = _Group(request.patch, batch, alone=bool(request.patch.bypasses))
+                self._groups[request.weights] = group
+            taken.setdefault(request.weights, []).append(request)
+        for weights, requests in taken.items():
+            group = self._groups[weights]
+            for some in _by_length(requests):
+                self._guarded(weights, group, partial(group.batch.join, some), some)
+
+    def _taken(self) -> Iterable[Request]:
+        with self._changed:
+            room = self._most_rows - sum(len(group.batch.rows) for group in self._groups.values())
+            tokens, taken = 0, list[Request]()
+            while self._waiting and room > 0 and (not taken or tokens < _READ_TOKENS):
+                request = self._waiting[0]
+                group = self._groups.get(request.weights)
+                # A bypass may look at all tokens of a row, so also at padding: its rows run one at a time.
+                if request.patch.bypasses and (group is not None or taken):
+                    break
+                self._waiting.popleft()
+                if request.cancelled:
+                    continue
+                taken.append(request)
+                tokens, room = tokens + len(request.ids), room - 1
+            return taken
+
+    def _guarded(
+        self,
+        weights: str,
+        group: _Group,
+        work: Callable[[], None],
+        joining: Sequence[Request] = (),
+    ) -> None:
+        """Run one pass of a group on its weights; if it fails, its callers get the error."""
+        try:
+            with self._host.patched(group.patch):
+                group.batch.leave()
+                if joining or group.batch.rows:
+                    work()
+                    group.batch.leave()
+        except Exception as error:  # noqa: BLE001 - the callers get it, and the others go on
+            for request in (*(row.request for row in group.batch.rows), *joining):
+                if not request.cancelled:
+                    request.deliver(error)
+            self._groups.pop(weights, None)
+
+    def _end(self, error: BaseException) -> None:
+        with self._changed:
+            left = [*self._waiting, *(row.request for g in self._groups.values() for row in g.batch.rows)]
+            errands = [future for _, future in self._errands]
+            self._waiting.clear()
+            self._groups.clear()
+        for request in left:
+            request.deliver(error)
+        for future in errands:
+            future.set_exception(error)
+
+
+def _by_length(requests: Sequence[Request]) -> list[list[Request]]:
+    """The requests in groups whose prompts have similar lengths: at most half of a pass is padding."""
+    groups: list[list[Request]] = []
+    for request in sorted(requests, key=lambda one: len(one.ids)):
+        if groups and len(request.ids) <= 2 * len(groups[-1][0].ids):
+            groups[-1].append(request)
+        else:
+            groups.append([request])
+    return groups

@@ -1,0 +1,233 @@
+"""Answers made together are those that each request would get alone, on the weights it began with."""
+
+from __future__ import annotations
+
+import queue
+import random
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+import pytest
+import torch
+
+from guardedit.core.errors import UsageError
+from guardedit.models.bypass import Patch
+from guardedit.models.host import ModelHost
+from guardedit.models.streaming.engine import Busy, Engine
+from guardedit.models.streaming.request import Piece, Request, Sampling
+from tests.tiny_models import FAMILIES, KIN, byte_tokenizer
+
+ALL = {**FAMILIES, **KIN}
+PROMPTS = [f"{'Anne and ' * (n % 5)}Bob number {'7' * n}" for n in range(1, 13)]
+NO_PATCH = Patch()
+
+
+def built(family: str = "llama") -> ModelHost:
+    """Weights large enough for the answers to differ."""
+    tokenizer = byte_tokenizer()
+    model = ALL[family](len(tokenizer))
+    with torch.random.fork_rng(), torch.no_grad():
+        torch.manual_seed(1)
+        for name, parameter in model.named_parameters():
+            if parameter.ndim == 2:
+                parameter.normal_(std=0.02 if "gemma" in family and "embed" in name else 0.3)
+    return ModelHost(model, tokenizer)
+
+
+@pytest.fixture
+def engine() -> Iterator[Engine]:
+    engine = Engine(built())
+    yield engine
+    engine.close()
+
+
+@dataclass
+class Caller:
+    """Collects what a request is told."""
+
+    told: queue.Queue[Piece | BaseException] = field(default_factory=queue.Queue)
+    pieces: list[Piece] = field(default_factory=list)
+
+    def next(self) -> Piece:
+        piece = self.told.get(timeout=30)
+        if isinstance(piece, BaseException):
+            raise piece
+        self.pieces.append(piece)
+        return piece
+
+    def text(self) -> str:
+        while not self.pieces or self.pieces[-1].finish is None:
+            self.next()
+        return "".join(piece.text for piece in self.pieces)
+
+
+def ask(
+    engine: Engine, prompt: str, *, patch: Patch = NO_PATCH, weights: str = "base", **options
+) -> tuple[Request, Caller]:
+    caller = Caller()
+    ids = tuple(engine._host.tokenizer(prompt)["input_ids"])
+    request = Request(
+        ids=ids, patch=patch, weights=weights, deliver=caller.told.put, **{"most_tokens": 12, **options}
+    )
+    engine.submit([request])
+    return request, caller
+
+
+@pytest.mark.parametrize("family", [name for name in ALL if name not in ("bloom", "mpt")])
+def test_an_answer_does_not_depend_on_its_neighbours(family):
+    host = built(family)
+    alone = host.complete(PROMPTS, max_new_tokens=12, cut=False)
+    engine = Engine(host, most_rows=5)
+    try:
+        callers = [ask(engine, prompt)[1] for prompt in PROMPTS]
+        assert [caller.text().strip() for caller in callers] == alone
+    finally:
+        engine.close()
+    assert len(set(alone)) > len(PROMPTS) / 2
+
+
+def test_requests_join_and_leave_at_any_time(engine):
+    draw = random.Random(0)
+    lengths = [draw.randrange(1, 20) for _ in PROMPTS]
+    expected = [
+        engine._host.complete([prompt], max_new_tokens=length, cut=False)[0]
+        for prompt, length in zip(PROMPTS, lengths, strict=True)
+    ]
+    callers = []
+    for prompt, length in zip(PROMPTS, lengths, strict=True):
+        callers.append(ask(engine, prompt, most_tokens=length)[1])
+        if draw.random() < 0.5:
+            callers[-1].next()  # somewhere in the middle of the others' answers
+    assert [caller.text().strip() for caller in callers] == expected
+
+
+def test_the_end_is_said_with_its_reason(engine):
+    _, caller = ask(engine, PROMPTS[0], most_tokens=3)
+    caller.text()
+    assert [piece.finish for piece in caller.pieces] == [None, None, "length"]
+    assert all(piece.token is not None for piece in caller.pieces)
+
+
+def test_a_stop_string_ends_an_answer_and_is_not_shown(engine):
+    texts = {prompt: ask(engine, prompt)[1].text() for prompt in PROMPTS}
+    prompt, text = max(texts.items(), key=lambda one: len(one[1]))
+    stop = text[4:7]
+    assert stop
+    _, caller = ask(engine, prompt, stop=(stop,))
+    assert caller.text() == text[: text.index(stop)]
+    assert caller.pieces[-1].finish == "stop"
+    engine.between_steps(lambda: None).result(timeout=30)
+    assert engine.load() == (0, 0)
+
+
+def test_a_request_keeps_its_weights_to_the_end(engine):
+    host = engine._host
+    name = host.layout.matrix_name(1)
+    stored = dict(host.model.named_parameters())[name]
+    other = Patch({name: torch.randn(stored.shape, generator=torch.Generator().manual_seed(3))})
+    with host.patched(other):
+        changed = host.complete(PROMPTS, max_new_tokens=12, cut=False)
+    base = host.complete(PROMPTS, max_new_tokens=12, cut=False)
+    assert sum(a != b for a, b in zip(base, changed, strict=True)) > len(PROMPTS) / 2
+    callers = [
+        ask(engine, prompt, patch=patch, weights=weights)[1]
+        for prompt in PROMPTS
+        for patch, weights in ((NO_PATCH, "base"), (other, "other"))
+    ]
+    texts = [caller.text().strip() for caller in callers]
+    assert texts[::2] == base
+    assert texts[1::2] == changed
+    assert engine.between_steps(lambda: host.is_patched).result(timeout=30) is False
+
+
+def test_a_cancelled_request_is_told_nothing_more(engine):
+    request, caller = ask(engine, PROMPTS[0], most_tokens=200)
+    caller.next()
+    request.cancelled = True
+    _, other = ask(engine, PROMPTS[1])
+    other.text()
+    told = caller.told.qsize()
+    _, other = ask(engine, PROMPTS[2])
+    other.text()
+    assert caller.told.qsize() == told < 199
+    engine.between_steps(lambda: None).result(timeout=30)
+    assert engine.load() == (0, 0)
+
+
+def test_too_many_waiting_requests_are_refused():
+    engine = Engine(built(), most_rows=1, most_waiting=2)
+    try:
+        hold, held = threading.Event(), threading.Event()
+        engine.between_steps(lambda: (held.set(), hold.wait(30)))
+        held.wait(30)
+        callers = [ask(engine, PROMPTS[0])[1] for _ in range(2)]
+        with pytest.raises(Busy, match="2 requests wait already"):
+            ask(engine, PROMPTS[0])
+        hold.set()
+        assert callers[0].text() == callers[1].text()
+    finally:
+        engine.close()
+
+
+def test_an_error_reaches_its_callers_and_the_engine_goes_on(engine):
+    wrong = Patch({"no.such.weight": torch.zeros(1)})
+    _, caller = ask(engine, PROMPTS[0], patch=wrong, weights="wrong")
+    with pytest.raises(Exception, match=r"no\.such\.weight"):
+        caller.text()
+    _, caller = ask(engine, PROMPTS[0])
+    assert caller.text()
+
+
+def test_closing_ends_what_is_running():
+    engine = Engine(built())
+    _, caller = ask(engine, PROMPTS[0], most_tokens=200)
+    caller.next()
+    engine.close()
+    with pytest.raises(UsageError, match="stopping"):
+        caller.text()
+    with pytest.raises(UsageError, match="closed"):
+        ask(engine, PROMPTS[0])
+    engine.close()
+
+
+def test_a_seed_repeats_an_answer_whoever_else_asks(engine):
+    sampling = Sampling(temperature=1.5, top_p=0.95, seed=7)
+    _, alone = ask(engine, PROMPTS[2], sampling=sampling)
+    first = alone.text()
+    others = [ask(engine, prompt, sampling=Sampling(temperature=1.0, seed=1))[1] for prompt in PROMPTS]
+    _, again = ask(engine, PROMPTS[2], sampling=sampling)
+    _, another = ask(engine, PROMPTS[2], sampling=Sampling(temperature=1.5, top_p=0.95, seed=8))
+    assert again.text() == first != another.text()
+    for other in others:
+        other.text()
+
+
+def test_logprobs_are_those_of_the_model(engine):
+    host = engine._host
+    _, caller = ask(engine, PROMPTS[1], most_tokens=1, sampling=Sampling(logprobs=3))
+    caller.text()
+    piece = caller.pieces[0]
+    with torch.inference_mode():
+        ids = torch.tensor([host.tokenizer(PROMPTS[1])["input_ids"]])
+        logp = host.model(input_ids=ids).logits[0, -1].float().log_softmax(-1)
+    best = logp.topk(3)
+    assert [one.token for one in piece.top] == best.indices.tolist()
+    assert [one.logprob for one in piece.top] == pytest.approx(best.values.tolist(), abs=1e-4)
+    assert piece.logprob == piece.top[0]
+
+
+def test_a_small_top_p_leaves_the_most_probable_token(engine):
+    _, greedy = ask(engine, PROMPTS[4])
+    _, narrow = ask(engine, PROMPTS[4], sampling=Sampling(temperature=2.0, top_p=1e-6, seed=5))
+    assert narrow.text() == greedy.text()
+
+
+def test_work_between_steps_does_not_wait_for_an_answer(engine):
+    request, caller = ask(engine, PROMPTS[0], most_tokens=200)
+    caller.next()
+    assert engine.between_steps(lambda: 5).result(timeout=30) == 5
+    assert engine.load()[0] == 1
+    with pytest.raises(ZeroDivisionError):
+        engine.between_steps(lambda: 1 // 0).result(timeout=30)
+    request.cancelled = True
