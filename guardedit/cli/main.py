@@ -22,6 +22,7 @@ from guardedit.cli.model import commands as model
 from guardedit.cli.operator.explain import explain
 from guardedit.cli.operator.settle import settle
 from guardedit.cli.probes import commands as probes
+from guardedit.cli.proxy import proxy
 from guardedit.cli.run import run
 from guardedit.cli.serve import serve
 from guardedit.cli.status import status
@@ -101,6 +102,12 @@ app.command(epilog=examples("guardedit ask 'The capital of Norway is' --output j
 app.command(
     epilog=examples("guardedit serve", "guardedit serve --listen 127.0.0.1:9000 --alias gpt-4o-mini")
 )(serve)
+app.command(
+    epilog=examples(
+        "guardedit proxy --upstream http://127.0.0.1:11434",
+        "guardedit proxy --upstream https://api.openai.com --listen 127.0.0.1:9000",
+    )
+)(proxy)
 app.add_typer(facts.app, name="facts")
 app.add_typer(epochs.app, name="epochs")
 app.add_typer(model.app, name="model")

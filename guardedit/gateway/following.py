@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import threading
-from typing import Self
+from typing import Protocol, Self
 
-from guardedit.core.errors import ConflictError, GuardeditError
-from guardedit.core.serving import Snapshot
+from guardedit.core.errors import GuardeditError
+from guardedit.core.serving import Snapshot, Update
 from guardedit.ledger.reading import LedgerReader
 from guardedit.policy.schema import Policy
 from guardedit.runtime.opening import LEDGER, begun, existing, exists
-from guardedit.serving.replica import ServingReplica
 from guardedit.settings import Settings
 
 #: How often the ledger is looked at: one pragma of SQLite, microseconds.
@@ -19,25 +18,39 @@ POLL_S = 0.02
 RETRY_S = 1.0
 
 
+class Followed(Protocol):
+    """The part of a replica that follows a ledger."""
+
+    def publish(self, snapshot: Snapshot) -> int:
+        """Switch to a snapshot."""
+
+    def follow(self, update: Update) -> int:
+        """Switch to the next epoch by its changes; ConflictError if it does not follow the served one."""
+
+    def epoch(self) -> int | None:
+        """Number of the served epoch; None before the first."""
+
+
 class LedgerFollower:
     """A thread that publishes each new serving epoch to a replica. A context manager.
 
-    Until a coordinator has begun the ledger, and in shadow mode, the base model is served. If the ledger
-    cannot be read or trusted, the replica keeps the epoch that it has, and `problem` says why.
+    Until a coordinator has begun the ledger, and in shadow mode, the replica keeps its first epoch. If the
+    ledger cannot be read or trusted, it keeps the epoch that it has, and `problem` says why.
 
     Args:
         settings: home folder of the ledger.
         policy: its mode decides whether facts are served.
-        replica: follows the ledger.
-        first: published before the thread starts.
+        replica: follows the ledger; has its first epoch already.
+        base_sha256: of the replica's model, which must be the ledger's; "" where there is none.
     """
 
-    def __init__(self, settings: Settings, policy: Policy, replica: ServingReplica, first: Snapshot) -> None:
+    def __init__(
+        self, settings: Settings, policy: Policy, replica: Followed, *, base_sha256: str = ""
+    ) -> None:
         self._settings, self._shadow, self._replica = settings, policy.mode == "shadow", replica
-        self._base = first.epoch.base_sha256
+        self._base = base_sha256
         self.problem = ""
         self._stop = threading.Event()
-        replica.publish(first)
         self._thread = threading.Thread(target=self._run, name="guardedit-follower", daemon=True)
         self._thread.start()
 
@@ -85,11 +98,12 @@ class LedgerFollower:
     def _publish(self, ledger: LedgerReader) -> None:
         if not begun(ledger):
             return
-        ledger.compare_base(self._base)
+        if self._base:
+            ledger.compare_base(self._base)
         served, serving = self._replica.epoch(), ledger.ref("serving")
         if served == serving:
             return
         try:
             self._replica.follow(ledger.update(served or 0))
-        except (ConflictError, GuardeditError):  # a rollback, or a change that does not fit: load all of it
+        except GuardeditError:  # a change that does not fit what is served: load everything
             self._replica.publish(ledger.snapshot())

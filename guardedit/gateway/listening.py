@@ -84,13 +84,20 @@ class Listener:
         host = f"[{self.address.host}]" if ":" in self.address.host else self.address.host
         return f"http{'s' if self.certificate else ''}://{host}:{bound.getsockname()[1]}"
 
-    def server(self, app: App) -> uvicorn.Server:
-        """A server for the application behind this listener's checks; `run` it on the bound socket."""
+    def server(self, app: App, *, most_bytes: int = MOST_BYTES, dated: bool = True) -> uvicorn.Server:
+        """A server for the application behind this listener's checks; `run` it on the bound socket.
+
+        Args:
+            app: answers the requests that pass.
+            most_bytes: largest body of a request.
+            dated: add the header `Date` to answers.
+        """
         config = uvicorn.Config(
-            guarded(app, key=self.key, loopback=is_loopback(self.address.host)),
+            guarded(app, key=self.key, loopback=is_loopback(self.address.host), most_bytes=most_bytes),
             log_config=None,
             access_log=False,
             server_header=False,
+            date_header=dated,
             timeout_graceful_shutdown=GRACE_S,
             ssl_certfile=self.certificate,
             ssl_keyfile=self.private_key,
@@ -111,7 +118,7 @@ def is_loopback(host: str) -> bool:
         return host == "localhost"
 
 
-def guarded(app: App, *, key: str, loopback: bool) -> App:
+def guarded(app: App, *, key: str, loopback: bool, most_bytes: int = MOST_BYTES) -> App:
     """The application behind three checks: the key, the host name and the size of the body.
 
     On a loopback address, requests with another host name are refused: they come from a web page in the
@@ -128,18 +135,16 @@ def guarded(app: App, *, key: str, loopback: bool) -> App:
         elif key and not _has_key(headers.get(b"authorization", b""), key):
             await _refuse(send, 401, "send the key of this server as `Authorization: Bearer KEY`")
         else:
-            await _limited(app, scope, receive, send, headers)
+            await _limited(app, scope, receive, send, most_bytes=most_bytes)
 
     return checked
 
 
-async def _limited(
-    app: App, scope: Scope, receive: Receive, send: Send, headers: MutableMapping[bytes, bytes]
-) -> None:
+async def _limited(app: App, scope: Scope, receive: Receive, send: Send, *, most_bytes: int) -> None:
     """The application with a limit on the body, whether or not its length is announced."""
-    too_large = f"the body is larger than {MOST_BYTES // 2**20} MiB: send less at once"
-    announced = headers.get(b"content-length", b"0")
-    if announced.isdigit() and int(announced) > MOST_BYTES:
+    too_large = f"the body is larger than {most_bytes // 2**20} MiB: send less at once"
+    announced = next((value for name, value in scope["headers"] if name.lower() == b"content-length"), b"0")
+    if announced.isdigit() and int(announced) > most_bytes:
         await _refuse(send, 413, too_large)
         return
     read, answered = 0, False
@@ -148,7 +153,7 @@ async def _limited(
         nonlocal read
         message = await receive()
         read += len(message.get("body", b""))
-        if read > MOST_BYTES:
+        if read > most_bytes:
             raise _TooLarge
         return message
 

@@ -132,7 +132,7 @@ class ServedModels:
         if number and exists(self._settings):
             with existing(self._settings) as ledger:
                 return ledger.snapshot(number)
-        return base_snapshot(self._host, self._policy)
+        return base_snapshot(self._host.base_sha256, self._policy)
 
     def _asker(self, replica: ServingReplica) -> Asker:
         host = self._host
@@ -141,8 +141,7 @@ class ServedModels:
         return Asker(replica, self._engine, tokenizer, context=host.context, usual_tokens=self._usual)
 
 
-def base_snapshot(host: ModelHost, policy: Policy) -> Snapshot:
+def base_snapshot(base: str, policy: Policy) -> Snapshot:
     """Epoch 0: the base model without facts."""
-    base = host.base_sha256
     first = genesis(base_sha256=base, policy_sha256=policy.sha256, weights_sha256=base, at_s=time.time())
     return Snapshot(epoch=first.epoch)

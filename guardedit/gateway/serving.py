@@ -84,8 +84,8 @@ def open_served(
         engine = Engine(host, most_rows=most_rows, most_waiting=most_waiting)
         try:
             tell("publishing the serving epoch")
-            first = served_snapshot(settings, policy, loaded)
-            with LedgerFollower(settings, policy, serving, first) as follower:
+            serving.publish(served_snapshot(settings, policy, loaded))
+            with LedgerFollower(settings, policy, serving, base_sha256=host.base_sha256) as follower:
                 models = ServedModels(
                     settings,
                     policy,

@@ -18,6 +18,7 @@ from guardedit.policy.sections import (
     EditingSection,
     MemorySection,
     MethodName,
+    ProxySection,
     QuotaSection,
     ServingSection,
     SubjectsSection,
@@ -146,6 +147,7 @@ class Policy(StrictModel):
     )
     quota: QuotaSection = Field(QuotaSection(), description="Limits on changes over time.")
     serving: ServingSection = Field(ServingSection(), description="How the served tensors are checked.")
+    proxy: ProxySection = Field(ProxySection(), description="How facts are stated to another server.")
 
     @model_validator(mode="after")
     def _rules_are_in_order(self) -> Self:

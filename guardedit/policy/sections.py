@@ -1,4 +1,4 @@
-"""The sections of a policy except rules and limits: editing, memory, serving, subjects and quota.
+"""The sections of a policy except rules and limits: editing, memory, serving, proxy, subjects and quota.
 
 Each description says what the key does, its unit, and what a larger value means. The reference page of the
 policy is generated from them.
@@ -130,6 +130,32 @@ class ServingSection(StrictModel):
         60.0,
         description="Seconds between two comparisons of the served tensors with what they should be; one "
         "that changed in memory is reported and repaired. Larger: less work, later repair.",
+    )
+
+
+class ProxySection(StrictModel):
+    """How `guardedit proxy` states facts to the server behind it, and what it does when it cannot."""
+
+    where: Literal["before_question", "after_question", "system"] = Field(
+        "before_question",
+        description="Where a fact goes: beside the last user turn, or into the system's turn. Servers that "
+        "cache the beginning of a conversation lose the whole cache with `system`.",
+    )
+    statement: Annotated[str, Field(min_length=1, max_length=500, pattern=r"\{facts\}")] = Field(
+        "Note: {facts}", description="How it is put; `{facts}` stands for the fact as a sentence."
+    )
+    memory_away: Literal["pass", "refuse"] = Field(
+        "pass",
+        description="When the memory cannot be asked in time: `pass` forwards the request as it came, "
+        "`refuse` answers with status 503.",
+    )
+    memory_timeout_s: Positive = Field(
+        1.0, description="Longest wait for the memory, in seconds. Larger: fewer requests without their fact."
+    )
+    upstream_timeout_s: Positive = Field(
+        600.0,
+        description="Longest silence of the server behind the proxy, in seconds. Larger: slow answers "
+        "survive.",
     )
 
 

@@ -29,11 +29,11 @@ CORRECTIONS = [
 
 
 @contextmanager
-def listening(app: App, **options: Any) -> Iterator[str]:
+def listening(app: App, *, dated: bool = True, **options: Any) -> Iterator[str]:
     """A real server for an application; yields its address."""
     listener = Listener(address=LOCAL, **options)
     with listener.bind() as bound:
-        server = listener.server(app)
+        server = listener.server(app, dated=dated)
         thread = threading.Thread(target=server.run, kwargs={"sockets": [bound]}, daemon=True)
         thread.start()
         wait_for(lambda: server.started)

@@ -1,0 +1,139 @@
+"""Sends a request on to another server and its answer back, byte for byte and piece by piece."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Iterable, Mapping
+from contextlib import suppress
+
+import httpx
+
+from guardedit.gateway.listening import Receive, Scope, Send
+
+Headers = list[tuple[bytes, bytes]]
+#: Headers about one connection only (RFC 9110, section 7.6.1), and those that are made anew for the next one.
+_OF_CONNECTION = frozenset(
+    (b"connection", b"keep-alive", b"proxy-connection", b"te", b"trailer", b"transfer-encoding", b"upgrade")
+)
+
+
+class Forwarder:
+    """Sends requests to one server.
+
+    Args:
+        upstream: its address; the path of a request is appended.
+        timeout_s: longest silence of the server.
+        key: sent as bearer token in place of the client's; "" sends what the client sent. Never logged.
+    """
+
+    def __init__(self, upstream: str, *, timeout_s: float, key: str = "") -> None:
+        self.upstream = upstream.rstrip("/")
+        self._key = key
+        limits = httpx.Limits(max_connections=None, max_keepalive_connections=64)
+        # No redirects, cookies or proxies of the environment: the client decides about these.
+        self._client = httpx.AsyncClient(
+            timeout=httpx.Timeout(timeout_s, connect=10.0), limits=limits, trust_env=False
+        )
+
+    async def close(self) -> None:
+        """Close the connections."""
+        await self._client.aclose()
+
+    async def forward(
+        self,
+        scope: Scope,
+        receive: Receive,
+        send: Send,
+        *,
+        body: bytes | AsyncIterator[bytes],
+        more: Mapping[str, str] | None = None,
+    ) -> None:
+        """Send the request with this body, and its answer to the client.
+
+        If the client goes away, the connection to the server is closed, so that it can stop as well.
+
+        Args:
+            scope: of the request.
+            receive: tells when the client goes away. It is read here only if the body is complete.
+            send: to the client.
+            body: the whole body, or its pieces as they come.
+            more: headers to add to the answer.
+        """
+        request = httpx.Request(
+            scope["method"], self._url(scope), headers=self._request_headers(scope, body), content=body
+        )
+        answering = asyncio.ensure_future(self._answer(request, send, more or {}))
+        if not isinstance(body, bytes):
+            await answering
+            return
+        gone = asyncio.ensure_future(_gone(receive))
+        try:
+            await asyncio.wait({answering, gone}, return_when=asyncio.FIRST_COMPLETED)
+            if not answering.done():
+                answering.cancel()
+            with suppress(asyncio.CancelledError):
+                await answering
+        finally:
+            gone.cancel()
+            answering.cancel()
+
+    async def _answer(self, request: httpx.Request, send: Send, more: Mapping[str, str]) -> None:
+        try:
+            answer = await self._client.send(request, stream=True)
+        except httpx.TimeoutException:
+            await refuse(send, 504, f"{self.upstream} did not answer in time")
+            return
+        except httpx.HTTPError as error:
+            await refuse(send, 502, f"{self.upstream} cannot be reached ({type(error).__name__})")
+            return
+        try:
+            headers = kept(answer.headers.raw)
+            headers += [(name.encode(), value.encode("latin-1", "replace")) for name, value in more.items()]
+            await send({"type": "http.response.start", "status": answer.status_code, "headers": headers})
+            # An error from here on ends the connection before the answer is complete, as the server's did.
+            async for piece in answer.aiter_raw():
+                await send({"type": "http.response.body", "body": piece, "more_body": True})
+            await send({"type": "http.response.body", "body": b""})
+        finally:
+            await answer.aclose()
+
+    def _url(self, scope: Scope) -> httpx.URL:
+        path = scope["raw_path"] if scope.get("raw_path") else scope["path"].encode()
+        query = scope["query_string"]
+        base = httpx.URL(self.upstream)
+        return base.copy_with(raw_path=base.raw_path.rstrip(b"/") + path + (b"?" + query if query else b""))
+
+    def _request_headers(self, scope: Scope, body: bytes | AsyncIterator[bytes]) -> Headers:
+        replaced = {b"host", *([b"content-length"] if isinstance(body, bytes) else [])}
+        if self._key:
+            replaced.add(b"authorization")
+        headers = [(name, value) for name, value in kept(scope["headers"]) if name.lower() not in replaced]
+        if self._key:
+            headers.append((b"authorization", b"Bearer " + self._key.encode()))
+        return headers
+
+
+def kept(headers: Iterable[tuple[bytes, bytes]]) -> Headers:
+    """The headers that are passed on, in their order and spelling."""
+    given = list(headers)
+    named = {
+        name.strip().lower()
+        for key, value in given
+        if key.lower() == b"connection"
+        for name in value.split(b",")
+    }
+    return [(name, value) for name, value in given if name.lower() not in _OF_CONNECTION | named]
+
+
+async def refuse(send: Send, status: int, message: str) -> None:
+    """An error in the form of OpenAI's API."""
+    body = json.dumps({"error": {"message": message, "type": "server_error", "code": None}}).encode()
+    headers = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]
+    await send({"type": "http.response.start", "status": status, "headers": headers})
+    await send({"type": "http.response.body", "body": body})
+
+
+async def _gone(receive: Receive) -> None:
+    while (await receive())["type"] != "http.disconnect":
+        pass

@@ -1,0 +1,102 @@
+"""Puts a fact into the body of a request. Text only; everything that it does not change stays as it was."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from guardedit.core.fact import Fact
+from guardedit.gateway.conversation import Question, question_of, question_of_prompt
+from guardedit.models.text.form import Turn
+from guardedit.policy.sections import ProxySection
+
+
+@dataclass(frozen=True, slots=True)
+class ReadRequest:
+    """A request that may ask for a fact.
+
+    Attributes:
+        body: the JSON object.
+        question: its question.
+    """
+
+    body: Mapping[str, Any]
+    question: Question
+
+
+def read_request(raw: bytes) -> ReadRequest | None:
+    """The question in a body of `/chat/completions` or `/completions`; None where there is none to judge.
+
+    A body that is not what these endpoints take is for the server behind the proxy to refuse.
+    """
+    try:
+        body = json.loads(raw)
+    except (ValueError, RecursionError):
+        return None
+    if not isinstance(body, dict):
+        return None
+    if isinstance(body.get("messages"), list):
+        turns = [
+            Turn(message["role"], text)
+            for message in body["messages"]
+            if isinstance(message, dict)
+            and isinstance(message.get("role"), str)
+            and (text := _text(message.get("content"))) is not None
+        ]
+        # After a tool's result the model goes on with its work: the question was judged when it was asked.
+        last = body["messages"][-1] if body["messages"] else None
+        asked = isinstance(last, dict) and last.get("role") == "user"
+        question = question_of(turns) if asked else None
+    else:
+        question = question_of_prompt(body["prompt"]) if isinstance(body.get("prompt"), str) else None
+    return None if question is None else ReadRequest(body, question)
+
+
+def with_fact(body: Mapping[str, Any], fact: Fact, rules: ProxySection) -> bytes:
+    """The body with the fact, stated once, in the same order of keys."""
+    wording = next((text for text in fact.wordings if "?" not in text), fact.prompt)
+    stated = rules.statement.replace("{facts}", f"{wording} {fact.target}.")
+    if "messages" in body:
+        changed = {**body, "messages": _stated_in(body["messages"], stated, rules.where)}
+    else:
+        prompt = body["prompt"].rstrip("\n")
+        start = prompt.rfind("\n") + 1
+        # The last line is what the model continues, so the fact comes before it whatever the policy says.
+        changed = {**body, "prompt": f"{body['prompt'][:start]}{stated}\n{body['prompt'][start:]}"}
+    return json.dumps(changed, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "surrogatepass")
+
+
+def _stated_in(messages: list[Any], stated: str, where: str) -> list[Any]:
+    changed = list(messages)
+    if where == "system":
+        first = next((n for n, one in enumerate(changed) if one.get("role") in ("system", "developer")), None)
+        if first is None:
+            return [{"role": "system", "content": stated}, *changed]
+        changed[first] = _with_text(changed[first], stated, before=False)
+        return changed
+    changed[-1] = _with_text(changed[-1], stated, before=where == "before_question")
+    return changed
+
+
+def _with_text(message: Mapping[str, Any], stated: str, *, before: bool) -> dict[str, Any]:
+    """The message with one more paragraph; images and other parts stay in their places."""
+    content = message["content"]
+    if isinstance(content, str):
+        text = f"{stated}\n\n{content}" if before else f"{content}\n\n{stated}"
+        return {**message, "content": text}
+    part = {"type": "text", "text": stated}
+    return {**message, "content": [part, *content] if before else [*content, part]}
+
+
+def _text(content: Any) -> str | None:
+    """The text of a message: a string, or the text parts of a list; None for anything else."""
+    if isinstance(content, str):
+        return content
+    if isinstance(content, list):
+        texts = [
+            part["text"] for part in content if isinstance(part, dict) and isinstance(part.get("text"), str)
+        ]
+        return "\n".join(texts)
+    return None

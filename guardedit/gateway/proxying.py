@@ -1,0 +1,99 @@
+"""Opens everything that `guardedit proxy` runs: memory, follower of the ledger, way to the server."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from urllib.parse import urlsplit
+
+from guardedit import assembly
+from guardedit.core.errors import UsageError
+from guardedit.core.serving import Snapshot
+from guardedit.gateway.following import LedgerFollower
+from guardedit.gateway.listening import App
+from guardedit.gateway.models import base_snapshot
+from guardedit.gateway.proxy.app import proxy_app
+from guardedit.gateway.proxy.forwarding import Forwarder
+from guardedit.policy.schema import Policy
+from guardedit.runtime.opening import begun, existing, exists
+from guardedit.serving.facts_replica import FactsReplica
+from guardedit.serving.shard import MemoryShard
+from guardedit.settings import Settings
+
+#: Largest body of a request: conversations with images are large.
+MOST_BYTES = 64 * 2**20
+
+
+@dataclass(frozen=True, slots=True)
+class Proxied:
+    """A proxy that is ready.
+
+    Attributes:
+        app: the HTTP application.
+        replica: the facts that it states.
+        follower: keeps them up to date.
+    """
+
+    app: App
+    replica: FactsReplica
+    follower: LedgerFollower
+
+
+@contextmanager
+def open_proxy(
+    settings: Settings,
+    policy: Policy,
+    upstream: str,
+    *,
+    key: str = "",
+    tell: Callable[[str], None] = lambda _: None,
+) -> Iterator[Proxied]:
+    """Load the encoder and follow the ledger's facts. No language model is loaded.
+
+    Args:
+        settings: home folder of the ledger.
+        policy: its proxy section says how facts are stated.
+        upstream: address of the server that answers.
+        key: sent to it in place of the client's; "" sends what the client sent.
+        tell: called with a line of text when a stage begins.
+
+    Raises:
+        UsageError: `upstream` is not an address.
+    """
+    check_upstream(upstream)
+    tell("loading the encoder")
+    replica = FactsReplica(
+        [MemoryShard(assembly.load_memory(settings, policy))], use_unsure=policy.memory.unsure == "use_fact"
+    )
+    tell("reading the facts")
+    replica.publish(_first(settings, policy))
+    with LedgerFollower(settings, policy, replica) as follower:
+        forwarder = Forwarder(upstream, timeout_s=policy.proxy.upstream_timeout_s, key=key)
+        yield Proxied(proxy_app(replica, forwarder, policy.proxy), replica, follower)
+
+
+def check_upstream(address: str) -> None:
+    """Raise UsageError unless this is the address of an HTTP server.
+
+    A user name or a password in it would end up in error messages.
+    """
+    try:
+        parts = urlsplit(address)
+        valid = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        valid = False
+    if not valid:
+        raise UsageError(f"--upstream is {address!r:.200}: give an address such as http://127.0.0.1:8001")
+    if parts.username or parts.password:
+        raise UsageError(
+            "--upstream has a user name or password in it: put the key into GUARDEDIT_UPSTREAM_KEY"
+        )
+
+
+def _first(settings: Settings, policy: Policy) -> Snapshot:
+    if policy.mode != "shadow" and exists(settings):
+        with existing(settings) as ledger:
+            if begun(ledger):
+                return ledger.snapshot()
+    return base_snapshot("", policy)
