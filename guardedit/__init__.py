@@ -22,6 +22,7 @@ from guardedit.version import VERSION as __version__  # noqa: N811 - the name th
 
 if TYPE_CHECKING:
     from guardedit.api.agent import Agent
+    from guardedit.api.attaching import Attached, attach
     from guardedit.api.editor import Edited, Editor, EditResult
     from guardedit.api.model_parts import demo_model
     from guardedit.api.opening import open  # noqa: A004 - as in gzip.open
@@ -45,6 +46,7 @@ if TYPE_CHECKING:
 __all__ = [
     "Agent",
     "Answer",
+    "Attached",
     "ConflictError",
     "Correction",
     "CorrectionError",
@@ -63,6 +65,7 @@ __all__ = [
     "SourceError",
     "UsageError",
     "__version__",
+    "attach",
     "demo_model",
     "open",
 ]
@@ -71,6 +74,8 @@ __all__ = [
 _HOMES = {
     "Agent": "api.agent",
     "Answer": "core.serving",
+    "Attached": "api.attaching",
+    "attach": "api.attaching",
     "Correction": "core.correction",
     "EditResult": "api.editor",
     "Edited": "api.editor",

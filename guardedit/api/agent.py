@@ -197,7 +197,7 @@ class Agent:
         """
         from guardedit.assembly.exporting import export_epoch
 
-        return export_epoch(self._settings, self._policy, self._ledger, Path(folder))
+        return export_epoch(self._settings, self._policy, self._ledger, Path(folder)).folder
 
     def close(self) -> None:
         """Stop all parts and release the ledger. Safe to call twice."""

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from guardedit.cli import base_parts, dead_letters, epochs, held, policy
+from guardedit.cli import base_parts, dead_letters, epochs, export, held, policy
 from guardedit.cli.ask import ask
 from guardedit.cli.bench import commands as bench
 from guardedit.cli.demo.command import demo
@@ -110,6 +110,7 @@ app.command(
 )(proxy)
 app.add_typer(facts.app, name="facts")
 app.add_typer(epochs.app, name="epochs")
+app.add_typer(export.app, name="export")
 app.add_typer(model.app, name="model")
 app.add_typer(probes.app, name="probes")
 app.add_typer(editors.app, name="editors")

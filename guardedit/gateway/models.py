@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from guardedit.core.errors import UsageError
 from guardedit.core.serving import Snapshot
 from guardedit.gateway.asking import Asker
-from guardedit.ledger.next_epoch import genesis
+from guardedit.gateway.facts import base_snapshot
 from guardedit.models.host import ModelHost
 from guardedit.models.streaming.engine import Engine
 from guardedit.models.weights.fold import Fold
@@ -139,9 +139,3 @@ class ServedModels:
         # A tokenizer of its own: those of the transformers library are not safe to share between threads.
         tokenizer = copy.deepcopy(host.tokenizer)
         return Asker(replica, self._engine, tokenizer, context=host.context, usual_tokens=self._usual)
-
-
-def base_snapshot(base: str, policy: Policy) -> Snapshot:
-    """Epoch 0: the base model without facts."""
-    first = genesis(base_sha256=base, policy_sha256=policy.sha256, weights_sha256=base, at_s=time.time())
-    return Snapshot(epoch=first.epoch)

@@ -7,18 +7,13 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
-from guardedit import assembly
 from guardedit.core.errors import UsageError
-from guardedit.core.serving import Snapshot
-from guardedit.gateway.following import LedgerFollower
+from guardedit.gateway.facts import open_facts
 from guardedit.gateway.listening import App
-from guardedit.gateway.models import base_snapshot
 from guardedit.gateway.proxy.app import proxy_app
 from guardedit.gateway.proxy.forwarding import Forwarder
 from guardedit.policy.schema import Policy
-from guardedit.runtime.opening import begun, existing, exists
 from guardedit.serving.facts_replica import FactsReplica
-from guardedit.serving.shard import MemoryShard
 from guardedit.settings import Settings
 
 #: Largest body of a request: conversations with images are large.
@@ -32,12 +27,10 @@ class Proxied:
     Attributes:
         app: the HTTP application.
         replica: the facts that it states.
-        follower: keeps them up to date.
     """
 
     app: App
     replica: FactsReplica
-    follower: LedgerFollower
 
 
 @contextmanager
@@ -62,15 +55,9 @@ def open_proxy(
         UsageError: `upstream` is not an address.
     """
     check_upstream(upstream)
-    tell("loading the encoder")
-    replica = FactsReplica(
-        [MemoryShard(assembly.load_memory(settings, policy))], use_unsure=policy.memory.unsure == "use_fact"
-    )
-    tell("reading the facts")
-    replica.publish(_first(settings, policy))
-    with LedgerFollower(settings, policy, replica) as follower:
+    with open_facts(settings, policy, tell=tell) as replica:
         forwarder = Forwarder(upstream, timeout_s=policy.proxy.upstream_timeout_s, key=key)
-        yield Proxied(proxy_app(replica, forwarder, policy.proxy), replica, follower)
+        yield Proxied(proxy_app(replica, forwarder, policy.proxy), replica)
 
 
 def check_upstream(address: str) -> None:
@@ -89,11 +76,3 @@ def check_upstream(address: str) -> None:
         raise UsageError(
             "--upstream has a user name or password in it: put the key into GUARDEDIT_UPSTREAM_KEY"
         )
-
-
-def _first(settings: Settings, policy: Policy) -> Snapshot:
-    if policy.mode != "shadow" and exists(settings):
-        with existing(settings) as ledger:
-            if begun(ledger):
-                return ledger.snapshot()
-    return base_snapshot("", policy)

@@ -86,6 +86,14 @@ class Announcement:
         ]
         return self.separator.join(sentences * self.repeats)
 
+    def asked(self, fact: Fact, question: str) -> str:
+        """The question with the fact, in one text: what belongs into the system's turn comes first."""
+        question = respelt(fact, question)
+        facts = self.stated(fact, question)
+        asked = self.user.format(facts=facts, question=question)
+        system = self.system.format(facts=facts)
+        return f"{system}\n{asked}" if system else asked
+
     def to_json(self) -> dict[str, Any]:
         """Plain data for `memory_card.json`."""
         return asdict(self)

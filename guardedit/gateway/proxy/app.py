@@ -11,7 +11,7 @@ from typing import Any
 from guardedit.core.fact import Fact
 from guardedit.gateway.listening import App, Receive, Scope, Send
 from guardedit.gateway.proxy.forwarding import Forwarder, refuse
-from guardedit.gateway.proxy.stating import ReadRequest, read_request, with_fact
+from guardedit.gateway.proxy.requests import ReadRequest, read_request, with_fact
 from guardedit.policy.sections import ProxySection
 from guardedit.serving.facts_replica import FactsReplica
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import shutil
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -52,16 +53,28 @@ def export_model(
             f"edits of layer {layers} run beside the matrices and cannot be written into a model folder: "
             "roll back to an epoch without them, or edit with a method that writes matrices"
         )
+    with whole_folder(folder) as made:
+        with no_progress_bar(), host.patched(_in_one_dtype(host, patch)):
+            host.model.save_pretrained(made, safe_serialization=True)
+        host.tokenizer.save_pretrained(made)
+        write_records(made, manifest, memory_facts)
+
+
+@contextmanager
+def whole_folder(folder: Path) -> Iterator[Path]:
+    """A folder to write into, which takes its name only when the block ends without an error.
+
+    Raises:
+        UsageError: `folder` is not empty, or is a file.
+        StorageFull: it cannot be written.
+    """
+    refuse_used(folder)
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}.") as aside:
             made = Path(aside) / folder.name
-            with no_progress_bar(), host.patched(_in_one_dtype(host, patch)):
-                host.model.save_pretrained(made, safe_serialization=True)
-            host.tokenizer.save_pretrained(made)
-            (made / MANIFEST).write_text(json.dumps(dict(manifest), indent=2) + "\n", encoding="utf-8")
-            lines = "".join(json.dumps(dict(fact), ensure_ascii=False) + "\n" for fact in memory_facts)
-            (made / MEMORY_FACTS).write_text(lines, encoding="utf-8")
+            made.mkdir()
+            yield made
             if folder.is_dir():
                 folder.rmdir()  # empty, as was checked
             shutil.move(made, folder)
@@ -69,6 +82,15 @@ def export_model(
         raise StorageFull(
             f"cannot write {folder}: {error}; free some space or name another folder"
         ) from error
+
+
+def write_records(
+    folder: Path, manifest: Mapping[str, Any], memory_facts: Sequence[Mapping[str, Any]]
+) -> None:
+    """Write the manifest, and the facts that only the memory answers."""
+    (folder / MANIFEST).write_text(json.dumps(dict(manifest), indent=2) + "\n", encoding="utf-8")
+    lines = "".join(json.dumps(dict(fact), ensure_ascii=False) + "\n" for fact in memory_facts)
+    (folder / MEMORY_FACTS).write_text(lines, encoding="utf-8")
 
 
 def _in_one_dtype(host: ModelHost, patch: Patch) -> Patch:

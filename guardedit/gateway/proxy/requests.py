@@ -9,6 +9,7 @@ from typing import Any
 
 from guardedit.core.fact import Fact
 from guardedit.gateway.conversation import Question, question_of, question_of_prompt
+from guardedit.gateway.stating import beside, statement_of
 from guardedit.models.text.form import Turn
 from guardedit.policy.sections import ProxySection
 
@@ -56,8 +57,7 @@ def read_request(raw: bytes) -> ReadRequest | None:
 
 def with_fact(body: Mapping[str, Any], fact: Fact, rules: ProxySection) -> bytes:
     """The body with the fact, stated once, in the same order of keys."""
-    wording = next((text for text in fact.wordings if "?" not in text), fact.prompt)
-    stated = rules.statement.replace("{facts}", f"{wording} {fact.target}.")
+    stated = statement_of(fact, rules)
     if "messages" in body:
         changed = {**body, "messages": _stated_in(body["messages"], stated, rules.where)}
     else:
@@ -84,8 +84,7 @@ def _with_text(message: Mapping[str, Any], stated: str, *, before: bool) -> dict
     """The message with one more paragraph; images and other parts stay in their places."""
     content = message["content"]
     if isinstance(content, str):
-        text = f"{stated}\n\n{content}" if before else f"{content}\n\n{stated}"
-        return {**message, "content": text}
+        return {**message, "content": beside(content, stated, before=before)}
     part = {"type": "text", "text": stated}
     return {**message, "content": [part, *content] if before else [*content, part]}
 
