@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from guardedit.gateway.conversation import Question, question_of_prompt
+from guardedit.gateway.conversation import AskedQuestion, question_of_prompt
 
 #: Turns that stand in no template, to find what the template writes around them.
 _TURNS = ("guardedit-first", "guardedit-reply", "guardedit-second")
@@ -42,7 +42,7 @@ class PromptText:
         before_second, _, after = whole.partition(reply)[2].partition(second)
         return cls(tokenizer, _common_end(before_first, before_second), after)
 
-    def question(self, ids: Sequence[int]) -> Question | None:
+    def question(self, ids: Sequence[int]) -> AskedQuestion | None:
         """The question of a prompt; None where its last turn is not the user's."""
         text = self._text(ids)
         at = self._place(text)
@@ -52,7 +52,7 @@ class PromptText:
             return question_of_prompt(text[at[0] : at[1]])
         earlier = [part.partition(_mark_of(self.after))[0] for part in text[: at[0]].split(self.before)[1:-1]]
         asked = text[at[0] : at[1]]
-        return Question(asked, tuple(reversed(earlier))) if asked.strip() else None
+        return AskedQuestion(asked, tuple(reversed(earlier))) if asked.strip() else None
 
     def with_question(self, ids: Sequence[int], asked: Callable[[str], str]) -> list[int]:
         """The tokens of the prompt with its question replaced by what `asked` makes of it."""

@@ -16,7 +16,7 @@ from guardedit.core.errors import MalformedCorrection
 from guardedit.core.fact import Fact, Placement
 from guardedit.core.serving import Recall
 from guardedit.gateway.conversation import (
-    Question,
+    AskedQuestion,
     prompt_with_fact,
     question_of,
     question_of_prompt,
@@ -36,7 +36,7 @@ _JUDGE_S = 60.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Asked:
+class AnswerRequest:
     """What a caller wants.
 
     Attributes:
@@ -80,7 +80,7 @@ class Prepared:
     ids: tuple[int, ...]
     state: RecalledFacts
     most_tokens: int
-    asked: Asked
+    asked: AnswerRequest
 
 
 class Asker:
@@ -101,7 +101,7 @@ class Asker:
         self._tokenizer, self._context, self._usual = tokenizer, context, usual_tokens
         self._constraint = Constraint(replica.prompts)
 
-    def prepare(self, asked: Asked) -> Prepared:
+    def prepare(self, asked: AnswerRequest) -> Prepared:
         """Ask the memory, and write what the model reads.
 
         Raises:
@@ -153,7 +153,7 @@ class Asker:
         self._engine.submit(requests)
         return requests
 
-    def _readings(self, question: Question, tenant: str) -> list[str]:
+    def _readings(self, question: AskedQuestion, tenant: str) -> list[str]:
         if not question.needs_subject:
             return [question.text]
         texts = [question.text, *question.looked_back]
@@ -171,7 +171,7 @@ class Asker:
         turns = prompt if fact is None else turns_with_fact(prompt, fact, prompts.announcement, stated=stated)
         return prompts.form.conversed(turns)
 
-    def _most_tokens(self, asked: Asked, text: str) -> tuple[tuple[int, ...], int]:
+    def _most_tokens(self, asked: AnswerRequest, text: str) -> tuple[tuple[int, ...], int]:
         """Tokens of the prompt, and most tokens of the answer, so that both fit into the context."""
         ids = tuple(encode(self._tokenizer, text, context=self._context, answer=asked.most_tokens or 1))
         if not ids:

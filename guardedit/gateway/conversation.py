@@ -21,7 +21,7 @@ _PRONOUN = re.compile(r"\b(it|he|she|they|him|them|this|that)\b", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
-class Question:
+class AskedQuestion:
     """The question of a request.
 
     Attributes:
@@ -44,7 +44,7 @@ class Question:
         Args:
             subjects: the known subjects in `text` and in each of `looked_back`, as they are spelled there.
 
-        >>> question = Question("And what is its capital?", ("Where is Velmora?",))
+        >>> question = AskedQuestion("And what is its capital?", ("Where is Velmora?",))
         >>> question.readings([[], ["Velmora"]])
         ['And what is its capital?', "And what is Velmora's capital?"]
         """
@@ -70,22 +70,22 @@ def with_subject(question: str, subject: str) -> str:
     return _PRONOUN.sub(lambda _: subject, question, count=1)
 
 
-def question_of(turns: Sequence[Turn]) -> Question | None:
+def question_of(turns: Sequence[Turn]) -> AskedQuestion | None:
     """The question of a conversation: its last user turn. None where that turn has no text."""
     asked = [turn.content for turn in turns if turn.role == "user"]
     if not asked or not asked[-1].strip():
         return None
-    return Question(asked[-1], tuple(reversed(asked[:-1])))
+    return AskedQuestion(asked[-1], tuple(reversed(asked[:-1])))
 
 
-def question_of_prompt(prompt: str) -> Question | None:
+def question_of_prompt(prompt: str) -> AskedQuestion | None:
     r"""The question of a plain prompt: its last line that is not empty.
 
     >>> question_of_prompt("Q: Where is Oslo?\nA: Norway\nOslo is in")
-    Question(text='Oslo is in', earlier=())
+    AskedQuestion(text='Oslo is in', earlier=())
     """
     lines = [line for line in prompt.splitlines() if line.strip()]
-    return Question(lines[-1].strip(" ")) if lines else None
+    return AskedQuestion(lines[-1].strip(" ")) if lines else None
 
 
 def turns_with_fact(

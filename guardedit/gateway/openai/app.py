@@ -16,7 +16,7 @@ from fastapi.responses import JSONResponse, Response, StreamingResponse
 from starlette.exceptions import HTTPException
 
 from guardedit.core.errors import GuardeditError
-from guardedit.gateway.asking import Asked, Asker, Prepared
+from guardedit.gateway.asking import AnswerRequest, Asker, Prepared
 from guardedit.gateway.models import ServedModels
 from guardedit.gateway.openai.bodies import Answered, Bodies, Kind, headers_of
 from guardedit.gateway.openai.failures import failed, on_bad_request, on_error, on_http_error
@@ -60,7 +60,7 @@ def openai_app(models: ServedModels, *, tokenizer: Any, clock: Callable[[], floa
     @app.post("/v1/chat/completions")
     async def chat(body: ChatRequest, request: Request) -> Response:
         turns = [message.turn() for message in body.messages]
-        asked = Asked(
+        asked = AnswerRequest(
             prompt=turns,
             tenant=body.guardedit.tenant,
             most_tokens=body.most_tokens,
@@ -73,7 +73,7 @@ def openai_app(models: ServedModels, *, tokenizer: Any, clock: Callable[[], floa
     @app.post("/v1/completions")
     async def complete(body: CompletionRequest, request: Request) -> Response:
         asked = [
-            Asked(
+            AnswerRequest(
                 prompt=prompt,
                 tenant=body.guardedit.tenant,
                 most_tokens=body.max_tokens,
@@ -86,7 +86,7 @@ def openai_app(models: ServedModels, *, tokenizer: Any, clock: Callable[[], floa
         return await _answer("text", asked, body, request)
 
     async def _answer(
-        kind: Kind, asked: Sequence[Asked], body: ChatRequest | CompletionRequest, request: Request
+        kind: Kind, asked: Sequence[AnswerRequest], body: ChatRequest | CompletionRequest, request: Request
     ) -> Response:
         asker = await asyncio.to_thread(models.find, body.model)
         prepared = await asyncio.to_thread(_prepared, asker, asked)
@@ -107,7 +107,7 @@ def openai_app(models: ServedModels, *, tokenizer: Any, clock: Callable[[], floa
     return app
 
 
-def _prepared(asker: Asker, asked: Sequence[Asked]) -> list[Prepared]:
+def _prepared(asker: Asker, asked: Sequence[AnswerRequest]) -> list[Prepared]:
     """All prompts of a request, from one epoch."""
     found = [asker.prepare(one) for one in asked]
     while len({one.epoch for one in found}) > 1:  # an epoch was published meanwhile

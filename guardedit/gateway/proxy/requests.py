@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from guardedit.core.fact import Fact
-from guardedit.gateway.conversation import Question, question_of, question_of_prompt
+from guardedit.gateway.conversation import AskedQuestion, question_of, question_of_prompt
 from guardedit.gateway.stating import beside, statement_of
 from guardedit.models.text.form import Turn
 from guardedit.policy.sections import ProxySection
@@ -24,7 +24,7 @@ class ReadRequest:
     """
 
     body: Mapping[str, Any]
-    question: Question
+    question: AskedQuestion
 
 
 def read_request(raw: bytes) -> ReadRequest | None:

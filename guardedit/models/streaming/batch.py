@@ -17,7 +17,7 @@ from guardedit.models.streaming.text_stream import TextStream
 
 
 @dataclass(slots=True, eq=False)
-class Row:
+class AnswerRow:
     """One answer that is being made.
 
     Attributes:
@@ -37,7 +37,7 @@ class Row:
     done: bool = False
 
 
-class Batch:
+class DecodingBatch:
     """Answers of several requests, one token a step.
 
     All methods are called under the host's lock, with the patch of the rows applied.
@@ -52,7 +52,7 @@ class Batch:
     def __init__(self, model: Any, tokenizer: Any, stops: frozenset[int], device: torch.device | str) -> None:
         self._model, self._tokenizer, self._stops, self._device = model, tokenizer, stops, device
         self._last = {"logits_to_keep": 1} if "logits_to_keep" in signature(model.forward).parameters else {}
-        self.rows: list[Row] = []
+        self.rows: list[AnswerRow] = []
         self._cache = RowCache()
         self._mask = torch.zeros(0, 0, dtype=torch.int64, device=device)  # [B, T], 1 where a token is
 
@@ -60,7 +60,7 @@ class Batch:
     def join(self, requests: Sequence[Request]) -> None:
         """Read the prompts, make the first token of each answer and add the rows to the batch."""
         rows = [
-            Row(
+            AnswerRow(
                 request,
                 Sampler(request.sampling),
                 TextStream(self._tokenizer, request.ids, request.stop),
@@ -125,7 +125,7 @@ class Batch:
         )
         return cache, mask, out.logits[:, -1]
 
-    def _deliver(self, rows: Sequence[Row], logits: Tensor) -> None:
+    def _deliver(self, rows: Sequence[AnswerRow], logits: Tensor) -> None:
         """Choose the next token of each row and tell its caller."""
         chosen = next_tokens(logits, [row.sampler for row in rows])
         for n, (row, token) in enumerate(zip(rows, chosen, strict=True)):
@@ -134,7 +134,7 @@ class Batch:
             row.last, row.made = token, row.made + 1
             row.request.deliver(self._piece(row, token, logits[n]))
 
-    def _piece(self, row: Row, token: int, logits: Tensor) -> Piece:
+    def _piece(self, row: AnswerRow, token: int, logits: Tensor) -> Piece:
         if token in self._stops:
             row.done = True
             return Piece(token=None, text=row.text.finish(), finish="stop")
@@ -145,7 +145,7 @@ class Batch:
         logprob, top = row.sampler.report(logits.float(), token)
         return Piece(token=token, text=text, logprob=logprob, top=top, finish=finish)
 
-    def _finish(self, row: Row) -> FinishReason | None:
+    def _finish(self, row: AnswerRow) -> FinishReason | None:
         if row.text.stopped:
             return "stop"
         return "length" if row.made >= row.request.most_tokens else None

@@ -20,7 +20,7 @@ import torch
 
 from guardedit.core.errors import GuardeditError, UsageError
 from guardedit.models.bypass import Patch
-from guardedit.models.streaming.batch import Batch
+from guardedit.models.streaming.batch import DecodingBatch
 from guardedit.models.streaming.request import Request
 
 T = TypeVar("T")
@@ -61,7 +61,7 @@ class _Group:
     """The rows on one set of weights. With `alone`, they are decoded one at a time."""
 
     patch: Patch
-    batch: Batch
+    batch: DecodingBatch
     alone: bool
 
 
@@ -169,7 +169,7 @@ class Engine:
             group = self._groups.get(request.weights)
             if group is None:
                 host = self._host
-                batch = Batch(host.model, host.tokenizer, host.stops, host.device)
+                batch = DecodingBatch(host.model, host.tokenizer, host.stops, host.device)
                 group = _Group(request.patch, batch, alone=bool(request.patch.bypasses))
                 self._groups[request.weights] = group
             taken.setdefault(request.weights, []).append(request)
