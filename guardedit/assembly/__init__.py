@@ -52,6 +52,7 @@ from guardedit.assembly.system import (
     open_ledger,
     require_unchanged_base,
 )
+from guardedit.assembly.without_editing import served_fold
 from guardedit.sources.registry import open_sources
 
 __all__ = [
@@ -99,6 +100,7 @@ __all__ = [
     "read_memory_card",
     "record_new_parts",
     "require_unchanged_base",
+    "served_fold",
     "tokenizer_check",
     "write_card",
 ]

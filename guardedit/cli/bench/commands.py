@@ -6,6 +6,7 @@ from guardedit.cli.bench.edit import edit
 from guardedit.cli.bench.epochs import epochs
 from guardedit.cli.bench.growth import growth
 from guardedit.cli.bench.live import live
+from guardedit.cli.bench.serve import serve
 from guardedit.cli.bench.trial import trial
 from guardedit.cli.terminal.options import commands, examples
 
@@ -18,4 +19,7 @@ app.command(epilog=examples("guardedit bench live", "guardedit bench live --size
     live
 )
 app.command(epilog=examples("guardedit bench epochs", "guardedit bench epochs --answers 1000"))(epochs)
+app.command(epilog=examples("guardedit bench serve --clients 1,8,16", "guardedit bench serve --storm 10000"))(
+    serve
+)
 app.command(epilog=examples("guardedit bench trial", "guardedit bench trial --batch 16 --output json"))(trial)
