@@ -43,6 +43,7 @@ _REMEDIES: Mapping[str, str] = MappingProxyType(
     {
         "device": "use auto, cpu, mps, cuda or cuda:0",
         "metrics": "use host:port, such as 127.0.0.1:9108, or off",
+        "admin": "use host:port, such as 127.0.0.1:9109, or off",
         "redis_url": "use redis://host:6379/0 or valkey://..., rediss:// or valkeys:// for TLS, "
         "or unix:///path/to/socket",
         "redis_stream": _NAME_REMEDY,
@@ -71,6 +72,10 @@ class Address(NamedTuple):
 
 #: On the loopback address, since the page asks for no password.
 DEFAULT_METRICS = Address("127.0.0.1", 9108)
+
+
+#: On the loopback address: reading needs no token there.
+DEFAULT_ADMIN = Address("127.0.0.1", 9109)
 
 
 #: The models' home, unless GUARDEDIT_MODELS names another folder.
@@ -175,6 +180,8 @@ class Settings:
         encoder: folder or name of the sentence encoder; empty is the packaged MiniLM. GUARDEDIT_ENCODER.
         device: `auto`, `cpu`, `mps`, `cuda` or `cuda:N`. GUARDEDIT_DEVICE.
         metrics: where `/metrics` listens, None for nowhere. GUARDEDIT_METRICS, `host:port` or `off`.
+        admin: where operators' interface and page listen while a coordinator runs, None for nowhere.
+            GUARDEDIT_ADMIN, `host:port` or `off`.
         redis_url: the broker, empty for none; may hold a password, so it is not in the repr.
             GUARDEDIT_REDIS_URL.
         redis_stream: name of the stream. GUARDEDIT_REDIS_STREAM.
@@ -197,6 +204,7 @@ class Settings:
     encoder: str = ""
     device: Annotated[str, Field(pattern=r"^(auto|cpu|mps|cuda(:[0-9]+)?)$")] = "auto"
     metrics: Annotated[Address | None, BeforeValidator(_address)] = DEFAULT_METRICS
+    admin: Annotated[Address | None, BeforeValidator(_address)] = DEFAULT_ADMIN
     redis_url: Annotated[str, AfterValidator(_broker)] = Field(default="", repr=False)
     redis_stream: _PlainName = "guardedit:corrections"
     redis_group: _PlainName = "guardedit"

@@ -48,6 +48,26 @@ def release(
             show.line(fields, output, f"{correction}: released, waits for the coordinator")
 
 
+@app.command("reject", epilog=examples("guardedit held reject c-1041 --reason 'not true'"))
+def reject(
+    corrections: Annotated[
+        list[str], typer.Argument(metavar="CORRECTION...", help="The id of a held correction.")
+    ],
+    *,
+    home: Home = None,
+    reason: Annotated[str, typer.Option(help="Why, for the record.")] = "a person rejected it",
+    output: Format = Output.TABLE,
+) -> None:
+    """Reject held corrections for good.
+
+    Nothing changes but their fate. The record stays in the ledger.
+    """
+    with changing(settings_from(home)) as ledger:
+        for correction in corrections:
+            ledger.reject(correction, reason=reason)
+            show.line({"correction": correction, "rejected": True}, output, f"{correction}: rejected")
+
+
 def _row(entry: Entry) -> dict[str, Any]:
     """A held correction as a row. If this version cannot read it, the row has the error."""
     row = {"correction": entry.correction_id, "reason": entry.reason}

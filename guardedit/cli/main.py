@@ -15,6 +15,9 @@ from guardedit.cli.demo.command import demo
 from guardedit.cli.editors import commands as editors
 from guardedit.cli.evaluate import evaluate
 from guardedit.cli.facts import commands as facts
+from guardedit.cli.http import tokens
+from guardedit.cli.http.proxy import proxy
+from guardedit.cli.http.serve import serve
 from guardedit.cli.locate import commands as locate
 from guardedit.cli.memory import commands as memory
 from guardedit.cli.metrics import metrics
@@ -22,9 +25,7 @@ from guardedit.cli.model import commands as model
 from guardedit.cli.operator.explain import explain
 from guardedit.cli.operator.settle import settle
 from guardedit.cli.probes import commands as probes
-from guardedit.cli.proxy import proxy
 from guardedit.cli.run import run
-from guardedit.cli.serve import serve
 from guardedit.cli.status import status
 from guardedit.cli.submit import submit
 from guardedit.cli.terminal import show, streams
@@ -116,6 +117,7 @@ app.add_typer(probes.app, name="probes")
 app.add_typer(editors.app, name="editors")
 app.add_typer(held.app, name="held")
 app.add_typer(dead_letters.app, name="dlq")
+app.add_typer(tokens.app, name="tokens")
 app.add_typer(policy.app, name="policy")
 app.add_typer(base_parts.app, name="base")
 app.add_typer(locate.app, name="locate")

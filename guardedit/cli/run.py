@@ -8,7 +8,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from enum import StrEnum
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -18,16 +18,19 @@ from guardedit.cli.terminal import show
 from guardedit.cli.terminal.options import Format, Home, Model, PolicyFile, settings_from
 from guardedit.cli.terminal.progress import progress
 from guardedit.cli.terminal.show import Output
-from guardedit.core.errors import SourceError
+from guardedit.core.errors import SourceError, UsageError
 from guardedit.core.messages import Fate
 from guardedit.ledger.storage.lock import DriverLock
 from guardedit.runtime.coordinator_access import ADDRESS_FILE, publish_address
 from guardedit.runtime.opening import existing, refuse_second
 from guardedit.runtime.system import System, open_system
-from guardedit.settings import Settings
+from guardedit.settings import DEFAULT_ADMIN, Settings
 
 #: Held corrections that are counted at the end of a run.
 MOST_HELD = 10_000
+
+if TYPE_CHECKING:
+    from guardedit.policy.schema import Policy
 
 
 class Runtime(StrEnum):
@@ -97,11 +100,34 @@ def run(
         show.line(
             ready, output, f"ready: epoch {epoch}, runtime {settings.runtime}, metrics {where or 'off'}"
         )
+        admin = stack.enter_context(_admin(settings, rules, system))
+        if admin:
+            show.line({"event": "admin", "url": admin}, output, f"page and HTTP interface: {admin}")
         stack.enter_context(told_stages(settings.home, log=log is not None))
         away = _work(system, stop, once=once, output=output)
         _print_end(system, settings, output)
     if away:
         raise SourceError(away)
+
+
+@contextmanager
+def _admin(settings: Settings, rules: Policy, system: System) -> Iterator[str]:
+    """The operators' interface; yields its address, or "" where it is off or its packages are missing."""
+    if settings.admin is None:
+        yield ""
+        return
+    try:
+        from guardedit.gateway.admin.serving import admin_server
+    except ModuleNotFoundError as error:
+        if settings.admin != DEFAULT_ADMIN:
+            raise UsageError(
+                f"the admin interface needs the package {error.name}: pip install 'guardedit[serve]', "
+                "or set GUARDEDIT_ADMIN=off"
+            ) from None
+        yield ""
+        return
+    with admin_server(settings, rules, system, settings.admin) as url:
+        yield url
 
 
 def _work(system: System, stop: threading.Event, *, once: bool, output: Output) -> str:

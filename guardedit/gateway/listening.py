@@ -35,6 +35,7 @@ class Listener:
         address: host and port; port 0 lets the system choose.
         key: a secret that requests must send as `Authorization: Bearer KEY`; "" asks for none.
         certificate, private_key: files for TLS; None for plain HTTP.
+        asks_for_tokens: the application itself lets nobody in without a token.
         open_to_all: allow an address that other machines reach, without key or TLS.
 
     Raises:
@@ -45,6 +46,7 @@ class Listener:
     key: str = field(default="", repr=False)
     certificate: Path | None = None
     private_key: Path | None = None
+    asks_for_tokens: bool = False
     open_to_all: bool = False
 
     def __post_init__(self) -> None:
@@ -54,7 +56,7 @@ class Listener:
         if is_loopback(host) or self.open_to_all:
             return
         missing = [
-            *(["a key (GUARDEDIT_SERVE_KEY)"] if not self.key else []),
+            *(["a key (GUARDEDIT_SERVE_KEY)"] if not (self.key or self.asks_for_tokens) else []),
             *(["TLS (--tls-certificate, --tls-key)"] if self.certificate is None else []),
         ]
         if missing:

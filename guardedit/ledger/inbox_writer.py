@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, replace
 from sqlite3 import Connection, IntegrityError
 
-from guardedit.core.correction import content_sha256
+from guardedit.core.correction import content_sha256, decode_correction
 from guardedit.core.epoch import Change
 from guardedit.core.errors import ConflictError, Unrecordable, UsageError
 from guardedit.core.messages import Delivery, Fate, Settlement
@@ -22,10 +22,13 @@ from guardedit.ledger.events.kinds import (
     RetriedEvent,
     SettledEvent,
 )
-from guardedit.ledger.events.projection import record
+from guardedit.ledger.events.projection import record, record_note
 from guardedit.ledger.next_epoch import RequestedChange, check_text
 from guardedit.ledger.reading import LedgerReader
 from guardedit.ledger.storage.database import utf8
+
+#: Kind of the events that say who changed something.
+AUDIT = "audit"
 
 
 class InboxWriter(LedgerReader):
@@ -45,6 +48,21 @@ class InboxWriter(LedgerReader):
         with self._database.transaction("inbox.release") as connection:
             row = inbox.held(self._database, correction_id)
             self._record(connection, ReleasedEvent(seq=row.seq, correction_id=correction_id))
+
+    def reject(self, correction_id: str, *, reason: str) -> None:
+        """Close a held correction as rejected; a person decided so."""
+        with self._database.transaction("inbox.reject") as connection:
+            row = inbox.held(self._database, correction_id)
+            self._record(connection, ReleasedEvent(seq=row.seq, correction_id=correction_id))
+            correction = decode_correction(row.raw, recorded=True)
+            settled = Settlement(seq=row.seq, fate=Fate.REJECTED, reason=reason, correction=correction)
+            settle_row(connection, settled_event(settled), epoch=None, at_s=self._clock())
+
+    def audit(self, who: str, action: str, target: str) -> None:
+        """Record that a person or program changed something, such as `undo` of a fact."""
+        body = {"who": utf8(who), "action": action, "target": utf8(target)}
+        with self._database.transaction("audit") as connection:
+            record_note(connection, AUDIT, body, at_s=self._clock())
 
     def release_fact(self, fact_id: str) -> None:
         """Let a live fact that was kept out of the weights be promoted again, as after a rollback.

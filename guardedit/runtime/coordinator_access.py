@@ -1,8 +1,8 @@
 """Gives a command access to the coordinator, which alone may write epochs, for undo, redo and rollback.
 
-If no coordinator runs, this process becomes the coordinator for the duration of the command. If one runs on
-Ray, the command calls it there: `run` leaves the cluster's address and token in the home folder, readable by
-the owner only.
+If no coordinator runs, this process becomes the coordinator for the duration of the command. Otherwise the
+command calls the running one: through its HTTP interface, or on Ray. `run` leaves address and token of both
+in the home folder, readable by the owner only.
 """
 
 from __future__ import annotations
@@ -16,16 +16,23 @@ from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
+from urllib.error import HTTPError
+from urllib.parse import quote
+from urllib.request import ProxyHandler, Request, build_opener
 
 from guardedit.core.epoch import Epoch
-from guardedit.core.errors import LedgerBusy
-from guardedit.runtime.opening import refuse_second
+from guardedit.core.errors import ConflictError, GuardeditError, GuardError, LedgerBusy, UsageError
+from guardedit.runtime.opening import existing, refuse_second
 from guardedit.runtime.ray_token import use_token
 from guardedit.runtime.system import Reversible
 from guardedit.settings import Settings
 
 #: Name of the file with address and token. It is in the home folder while `run --runtime ray` runs.
 ADDRESS_FILE = "ray.json"
+#: The same for the HTTP interface of operators.
+ADMIN_FILE = "admin.json"
+#: Longest wait for the coordinator, in seconds: it finishes its trial first.
+_PATIENCE_S = 3600.0
 
 
 @contextmanager
@@ -73,23 +80,34 @@ def publish_address(settings: Settings) -> Iterator[None]:
 
 @contextmanager
 def _running(settings: Settings, busy: LedgerBusy) -> Iterator[Reversible]:
+    admin = _read(settings.home / ADMIN_FILE)
+    if admin:
+        yield _OverHttp(settings, admin["url"], admin["token"], busy)
+        return
     address = settings.ray_address or _published_address(settings.home / ADDRESS_FILE)
     if not address:
         raise LedgerBusy(
-            f"{busy}. To undo or roll back while it runs, start it as `guardedit run --runtime ray`: "
-            "then this command reaches it"
+            f"{busy}. To undo or roll back while it runs, start it with its HTTP interface "
+            "(pip install 'guardedit[serve]', GUARDEDIT_ADMIN not off) or as `guardedit run --runtime ray`"
         ) from busy
     with _connected(address, busy) as actor:
         yield _Remote(actor)
 
 
 def _published_address(path: Path) -> str:
+    body = _read(path)
+    if body:
+        use_token(body.get("token", ""))
+    return body.get("address", "")
+
+
+def _read(path: Path) -> dict[str, str]:
+    """An address file; empty where there is none that can be read."""
     try:
         body: dict[str, str] = json.loads(path.read_text("utf-8"))
     except (OSError, ValueError):
-        return ""
-    use_token(body.get("token", ""))
-    return body.get("address", "")
+        return {}
+    return body
 
 
 @contextmanager
@@ -112,6 +130,46 @@ def _connected(address: str, busy: LedgerBusy) -> Iterator[Any]:
         yield actor
     finally:
         ray.shutdown()
+
+
+class _OverHttp:
+    """The coordinator in another process, through its HTTP interface."""
+
+    def __init__(self, settings: Settings, url: str, token: str, busy: LedgerBusy) -> None:
+        self._settings, self._url, self._token, self._busy = settings, url, token, busy
+
+    def roll_back(self, to: int, *, facts_too: bool = False) -> Epoch:
+        return self._post(f"epochs/{to}/rollback", {"facts_too": facts_too})
+
+    def undo(self, fact_id: str) -> Epoch:
+        return self._post(f"facts/{quote(fact_id, safe='')}/undo")
+
+    def redo(self, fact_id: str) -> Epoch:
+        return self._post(f"facts/{quote(fact_id, safe='')}/redo")
+
+    def _post(self, path: str, body: dict[str, Any] | None = None) -> Epoch:
+        headers = {"Authorization": f"Bearer {self._token}", "Content-Type": "application/json"}
+        data = json.dumps(body).encode() if body else b""
+        request = Request(f"{self._url}/v1/{path}", data, headers, method="POST")  # noqa: S310 - from our file
+        try:
+            opener = build_opener(ProxyHandler({}))  # a proxy of the environment must not see the token
+            with opener.open(request, timeout=_PATIENCE_S) as answer:
+                made = json.load(answer)["epoch"]
+        except HTTPError as error:
+            raise self._refused(error) from error
+        except OSError as error:  # killed: its file is still there
+            raise LedgerBusy(f"{self._busy}; and nothing answers at {self._url}") from error
+        with existing(self._settings) as ledger:
+            return ledger.epoch(made)
+
+    @staticmethod
+    def _refused(error: HTTPError) -> GuardeditError:
+        try:
+            message = json.load(error)["error"]["message"]
+        except (ValueError, KeyError):
+            message = str(error)
+        kinds = {503: GuardError, 409: ConflictError}
+        return kinds.get(error.code, UsageError)(message)
 
 
 class _Remote:

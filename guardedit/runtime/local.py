@@ -7,8 +7,9 @@ Python's interpreter lock for seconds at a time, and would delay questions and c
 
 from __future__ import annotations
 
+import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from typing import Self
 
@@ -56,6 +57,8 @@ class LocalSystem:
     ) -> None:
         self.settings, self.policy = settings, policy
         self._guarded, self._log = guarded, log
+        # An operator's undo may come from another thread than the cycles.
+        self._live_turn, self._consolidate_turn = threading.RLock(), threading.RLock()
         assembly.require_unchanged_base(settings)
         with ExitStack() as opened:
             self.loaded = assembly.load_model(settings, policy, extra=extra)
@@ -87,16 +90,22 @@ class LocalSystem:
 
     def step(self) -> StepReport:
         """One turn of each cycle. An epoch that the second cycle made is published when this returns."""
-        with self.coordinator.turn(LIVE), self.coordinator.turn(CONSOLIDATE):
+        with (
+            self._consolidate_turn,
+            self._live_turn,
+            self.coordinator.turn(LIVE),
+            self.coordinator.turn(CONSOLIDATE),
+        ):
             return Loop(self.coordinator.live, self.consolidator.consolidate).step()
 
     def step_live(self, wait_s: float = 0.0) -> StepReport:
         """One turn of the live cycle, after waiting at most `wait_s` seconds for something new."""
-        return self.coordinator.step(wait_s)
+        with self._live_turn:
+            return self.coordinator.step(wait_s)
 
     def step_consolidate(self) -> StepReport:
         """One turn of the consolidating cycle. The live cycle publishes the epoch that it makes."""
-        with self.coordinator.turn(CONSOLIDATE):
+        with self._consolidate_turn, self.coordinator.turn(CONSOLIDATE):
             return self.consolidator.step()
 
     def ask(
@@ -119,15 +128,15 @@ class LocalSystem:
 
     def roll_back(self, to: int, *, facts_too: bool = False) -> Epoch:
         """Serve the weights, or with `facts_too` everything, of an earlier epoch again."""
-        return self._published(self.consolidator.roll_back(to, facts_too=facts_too))
+        return self._reversed(lambda: self.consolidator.roll_back(to, facts_too=facts_too))
 
     def undo(self, fact_id: str) -> Epoch:
         """Undo one fact."""
-        return self._published(self.consolidator.undo(fact_id))
+        return self._reversed(lambda: self.consolidator.undo(fact_id))
 
     def redo(self, fact_id: str) -> Epoch:
         """Redo a fact that was undone."""
-        return self._published(self.consolidator.redo(fact_id))
+        return self._reversed(lambda: self.consolidator.redo(fact_id))
 
     def weights_sha256(self, edits: Sequence[WeightEdit]) -> str:
         """Digest of the weights that the edits fold to, computed by the worker."""
@@ -156,6 +165,10 @@ class LocalSystem:
         self.coordinator.close()
         self.consolidator.close()
 
-    def _published(self, epoch: Epoch) -> Epoch:
-        self.coordinator.publish()
+    def _reversed(self, change: Callable[[], Epoch]) -> Epoch:
+        """Make the change between two turns of the consolidating cycle, and publish it."""
+        with self._consolidate_turn:
+            epoch = change()
+        with self._live_turn:
+            self.coordinator.publish()
         return epoch

@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from guardedit.cli.serve import KEY
+from guardedit.cli.http.serve import KEY
 from guardedit.cli.terminal import show
 from guardedit.cli.terminal.options import Format, Home, PolicyFile, settings_from
 from guardedit.cli.terminal.progress import progress

@@ -1,0 +1,1 @@
+"""The operators' HTTP interface: corrections, facts, epochs, what waits for a person, and the page."""

@@ -1,0 +1,149 @@
+"""The routes that change something. Each needs a token with its role, and is recorded in the ledger."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from typing import Annotated
+
+from fastapi import APIRouter, Request
+from pydantic import BaseModel, ConfigDict, Field
+
+from guardedit.core.messages import Fate
+from guardedit.gateway.admin import rows
+from guardedit.gateway.admin.office import (
+    Approver,
+    NotFound,
+    Office,
+    OperatorToken,
+    Refused,
+    Submitter,
+    TheOffice,
+    known_facts,
+    require_epoch,
+)
+from guardedit.gateway.admin.submitting import store
+from guardedit.gateway.admin.tokens import Token
+from guardedit.runtime.opening import MOST_DIGITS, changing, inbox
+from guardedit.runtime.operator.facts import release_facts
+
+router = APIRouter()
+
+Number = Annotated[int, Field(ge=0, lt=10**MOST_DIGITS)]
+
+
+class Rollback(BaseModel):
+    """The body of a rollback.
+
+    Attributes:
+        facts_too: also the facts of that epoch; otherwise no fact is lost.
+    """
+
+    model_config = ConfigDict(extra="forbid")
+    facts_too: bool = False
+
+
+class Reason(BaseModel):
+    """The body of a rejection."""
+
+    model_config = ConfigDict(extra="forbid")
+    reason: Annotated[str, Field(min_length=1, max_length=500)] = "a person rejected it"
+
+
+@router.post("/v1/corrections", status_code=202)
+async def submit(office: TheOffice, request: Request, token: Submitter) -> rows.Row:
+    """One correction, an array of them, or CloudEvents."""
+    raw = await request.body()
+    return await asyncio.to_thread(_submitted, office, raw, token)
+
+
+@router.post("/v1/facts/{name}/undo")
+def undo(office: TheOffice, name: str, token: OperatorToken) -> rows.Row:
+    """Take a fact back, whatever was accepted after it."""
+    with office.reading() as ledger:
+        known_facts(ledger, name)
+    made = office.system.undo(name)
+    office.audit(token, "undo", name)
+    return rows.epoch_row(made)
+
+
+@router.post("/v1/facts/{name}/redo")
+def redo(office: TheOffice, name: str, token: OperatorToken) -> rows.Row:
+    """Bring back a fact that was taken back."""
+    with office.reading() as ledger:
+        found = known_facts(ledger, name)
+    made = office.system.redo(found[0].id)
+    office.audit(token, "redo", found[0].id)
+    return rows.epoch_row(made)
+
+
+@router.post("/v1/facts/{name}/release")
+def release_fact(office: TheOffice, name: str, token: OperatorToken) -> rows.Row:
+    """Let a fact that was kept out of the weights be tried again."""
+    with changing(office.settings) as ledger:
+        known_facts(ledger, name)
+        released = [fact.id for fact in release_facts(ledger, [name], now_s=time.time())]
+    office.audit(token, "release", name)
+    return {"released": released}
+
+
+@router.post("/v1/epochs/{number}/rollback")
+def roll_back(
+    office: TheOffice, number: Number, token: OperatorToken, body: Rollback | None = None
+) -> rows.Row:
+    """Serve the weights of an earlier epoch again."""
+    with office.reading() as ledger:
+        require_epoch(ledger, number)
+    made = office.system.roll_back(number, facts_too=bool(body and body.facts_too))
+    office.audit(token, "rollback", str(number))
+    return rows.epoch_row(made)
+
+
+@router.post("/v1/held/{correction}/approve")
+def approve(office: TheOffice, correction: str, token: Approver) -> rows.Row:
+    """Let a held correction be decided again, without being held."""
+    _held_by_another(office, correction, token)
+    with changing(office.settings) as ledger:
+        ledger.release(correction)
+        ledger.audit(token.name, "approve", correction)
+    return {"correction": correction, "approved": True}
+
+
+@router.post("/v1/held/{correction}/reject")
+def reject(office: TheOffice, correction: str, token: Approver, body: Reason | None = None) -> rows.Row:
+    """Close a held correction for good."""
+    _held_by_another(office, correction, token, own=True)
+    with changing(office.settings) as ledger:
+        ledger.reject(correction, reason=f"{token.name}: {(body or Reason()).reason}")
+        ledger.audit(token.name, "reject", correction)
+    return {"correction": correction, "rejected": True}
+
+
+@router.post("/v1/dead-letters/{number}/{action}")
+def dead_letter(office: TheOffice, number: Number, action: str, token: OperatorToken) -> rows.Row:
+    """Read a dead letter again (`retry`), or stop listing it (`drop`)."""
+    if action not in ("retry", "drop"):
+        raise NotFound(f"there is no {action!r:.40} of a dead letter: use retry or drop")
+    with changing(office.settings) as ledger:
+        if number not in {letter.seq for letter in ledger.dead_letters()}:
+            raise NotFound(f"there is no dead letter {number}")
+        (ledger.retry if action == "retry" else ledger.drop)(number)
+        ledger.audit(token.name, action, str(number))
+    return {"number": number, action: True}
+
+
+def _submitted(office: Office, raw: bytes, token: Token) -> rows.Row:
+    with inbox(office.settings) as ledger:
+        ids = store(ledger, raw, who=token, tokens=office.tokens.all())
+        ledger.audit(token.name, "submit", ", ".join(ids[:20]))
+    return {"corrections": ids}
+
+
+def _held_by_another(office: Office, correction: str, token: Token, *, own: bool = False) -> None:
+    """Check that a correction is held and, unless `own` is allowed, that another token submitted it."""
+    with office.reading() as ledger:
+        entries = [one for one in ledger.entries(Fate.HELD, limit=-1) if one.correction_id == correction]
+    if not entries:
+        raise NotFound(f"no correction {correction!r:.200} is held")
+    if not own and any(one.source == f"http:{token.name}" for one in entries):
+        raise Refused(403, f"{token.name!r} submitted this correction: another person has to approve it")

@@ -1,0 +1,149 @@
+"""What the routes of the operators' interface share: the ledger, the running system, and who may do what."""
+
+from __future__ import annotations
+
+import hmac
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Annotated, Any
+
+from fastapi import Depends, Header, Request
+
+from guardedit.core.errors import GuardeditError, UsageError
+from guardedit.gateway.admin import rows
+from guardedit.gateway.admin.tokens import Role, Token, Tokens
+from guardedit.ledger.reading import LedgerReader
+from guardedit.runtime.opening import changing, existing, exists
+from guardedit.runtime.operator.facts import find_facts
+from guardedit.runtime.operator.stages import read_stage
+from guardedit.runtime.operator.status import ledger_status
+from guardedit.runtime.system import System
+from guardedit.settings import Settings
+
+#: The reader where no login is needed.
+_ANYONE = Token(name="anyone", role=Role.VIEWER, sha256="")
+#: The user who runs the coordinator, from the command line.
+_OWN = Token(name="command-line", role=Role.ADMIN, sha256="")
+
+
+class Refused(GuardeditError):
+    """Raised when a token is missing, unknown, or not for this.
+
+    Attributes:
+        status: 401 or 403.
+    """
+
+    def __init__(self, status: int, message: str) -> None:
+        super().__init__(message)
+        self.status = status
+
+
+class NotFound(UsageError):
+    """Raised when a path names something that does not exist."""
+
+
+class Office:
+    """What the routes need: the ledger, the tokens and the running system.
+
+    Args:
+        settings: home folder.
+        system: the running coordinator.
+        open_to_read: whether reading needs no token; only where no other machine can reach the listener.
+        limit: the limit of the perplexity ratio, for the chart.
+        own: secret of the commands of the user who runs the coordinator; they may do everything.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        system: System,
+        *,
+        open_to_read: bool = True,
+        limit: float | None = None,
+        own: str = "",
+    ) -> None:
+        self.settings, self.system, self.open_to_read, self.limit = settings, system, open_to_read, limit
+        self.own = own
+        self.tokens = Tokens(settings.home)
+
+    def allowed(self, wanted: Role, authorization: str | None) -> Token:
+        """The token of a request, if it may do this.
+
+        Raises:
+            Refused: it may not.
+        """
+        scheme, _, secret = (authorization or "").partition(" ")
+        if scheme.lower() != "bearer" or not secret.strip():
+            if wanted is Role.VIEWER and self.open_to_read:
+                return _ANYONE
+            raise Refused(
+                401, "send a token as `Authorization: Bearer TOKEN`: `guardedit tokens add` makes one"
+            )
+        if self.own and hmac.compare_digest(secret.strip().encode(), self.own.encode()):
+            return _OWN
+        token = self.tokens.find(secret.strip())
+        if token is None:
+            raise Refused(401, "this token is unknown or revoked")
+        if not token.role.may(wanted):
+            raise Refused(403, f"the token {token.name!r} is for a {token.role}: this needs a {wanted}")
+        return token
+
+    @contextmanager
+    def reading(self) -> Iterator[LedgerReader]:
+        """The ledger, for reading."""
+        if not exists(self.settings):
+            raise NotFound("there is no ledger yet")
+        with existing(self.settings) as ledger:
+            yield ledger
+
+    def audit(self, who: Token, action: str, target: str) -> None:
+        """Record who changed something."""
+        with changing(self.settings) as ledger:
+            ledger.audit(who.name, action, target)
+
+    def state(self) -> rows.Row:
+        """The state now."""
+        now_s = time.time()
+        with self.reading() as ledger:
+            found = ledger_status(ledger, now_s=now_s)
+        return rows.status_row(found, read_stage(self.settings.home, now_s=now_s)) | {"limit": self.limit}
+
+
+def known_facts(ledger: LedgerReader, name: str) -> Sequence[Any]:
+    """The facts of this id or subject; NotFound if there is none."""
+    try:
+        return find_facts(ledger, name)
+    except UsageError as error:
+        raise NotFound(str(error)) from error
+
+
+def require_epoch(ledger: LedgerReader, number: int) -> None:
+    """NotFound unless there is an epoch of this number."""
+    try:
+        ledger.epoch(number)
+    except UsageError as error:
+        raise NotFound(str(error)) from error
+
+
+def office_of(request: Request) -> Office:
+    """The office of the application that a request came to."""
+    found: Office = request.app.state.office
+    return found
+
+
+TheOffice = Annotated[Office, Depends(office_of)]
+
+
+def _needs(role: Role) -> Callable[..., Token]:
+    def check(office: TheOffice, authorization: Annotated[str | None, Header()] = None) -> Token:
+        return office.allowed(role, authorization)
+
+    return check
+
+
+#: The token of a request that may read, submit, approve or operate.
+Viewer = Annotated[Token, Depends(_needs(Role.VIEWER))]
+Submitter = Annotated[Token, Depends(_needs(Role.SUBMITTER))]
+Approver = Annotated[Token, Depends(_needs(Role.APPROVER))]
+OperatorToken = Annotated[Token, Depends(_needs(Role.OPERATOR))]

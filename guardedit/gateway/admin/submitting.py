@@ -1,0 +1,85 @@
+"""Corrections that arrive over HTTP: one, many, or as CloudEvents; all of them are stored, or none."""
+
+from __future__ import annotations
+
+import json
+import uuid
+from collections.abc import Sequence
+from dataclasses import replace
+
+from guardedit.core.correction import Correction, decode_correction, encode_correction, split_messages
+from guardedit.core.errors import MalformedCorrection
+from guardedit.core.messages import Delivery
+from guardedit.gateway.admin.tokens import Token
+from guardedit.ledger.sqlite_ledger import SqliteLedger
+
+#: The source that the inbox records for messages of this interface, before the token's name.
+SOURCE = "http"
+
+
+class SourceTaken(MalformedCorrection):
+    """Raised when a correction claims a source that belongs to another token."""
+
+
+def store(ledger: SqliteLedger, raw: bytes, *, who: Token, tokens: Sequence[Token]) -> list[str]:
+    """Put the corrections in a body into the inbox; returns their ids, in order.
+
+    Args:
+        ledger: open for messages.
+        raw: one correction, a JSON array of them, or one or many CloudEvents in JSON.
+        who: the token that submits them.
+        tokens: all tokens, whose sources are reserved for them.
+
+    Raises:
+        CorrectionError: one is not a correction; names its number.
+        SourceTaken: one claims a source that belongs to another token.
+    """
+    reserved = {token.source for token in tokens if token.source}
+    messages = split_messages(raw)
+    found = []
+    for number, message in enumerate(messages, start=1):
+        try:
+            found.append(_bound(decode_correction(_data(message)), who, reserved))
+        except MalformedCorrection as error:
+            if len(messages) == 1:
+                raise
+            raise type(error)(f"correction {number}: {error}") from error
+    if not found:
+        raise MalformedCorrection("there is no correction in the body: send a JSON object")
+    batch = uuid.uuid4().hex
+    ledger.receive(
+        [
+            Delivery(raw=encode_correction(one), source=f"{SOURCE}:{who.name}", position=f"{batch}:{n}")
+            for n, one in enumerate(found)
+        ]
+    )
+    return [one.id for one in found]
+
+
+def _data(message: bytes) -> bytes:
+    """The correction in a CloudEvent (version 1.0, structured mode), or the message itself.
+
+    The event's id is the correction's unless it has one, so that an event that is sent twice counts once.
+    """
+    try:
+        event = json.loads(message)
+    except (ValueError, RecursionError):
+        return message
+    if not (isinstance(event, dict) and "specversion" in event and isinstance(event.get("data"), dict)):
+        return message
+    return json.dumps({"id": event.get("id"), **event["data"]}).encode()
+
+
+def _bound(correction: Correction, who: Token, reserved: set[str]) -> Correction:
+    """The correction with the source of its token."""
+    claimed = correction.provenance.source
+    if who.source:
+        if claimed not in ("unknown", who.source):
+            raise SourceTaken(
+                f"the token {who.name!r} submits for the source {who.source!r}, not for {claimed!r:.100}"
+            )
+        provenance = replace(correction.provenance, source=who.source)
+        return replace(correction, provenance=provenance)
+    if claimed in reserved:
+        raise SourceTaken(f"the source {claimed!r:.100} belongs to another token: submit with that one")
+    return correction
