@@ -13,7 +13,7 @@ PYTEST := $(BIN)/python -m pytest --maxprocesses 5 --dist loadfile --no-loadscop
 # Targets side by side. Nothing is held back, so that a run that is cut off has said what it knew.
 BESIDE := $(MAKE) --no-print-directory --jobs $(CORES)
 
-.PHONY: demo demo-real check test nightly lint fast whole style types floors docs picture promtool clean
+.PHONY: demo demo-real check test nightly lint fast whole style types floors docs picture page-check promtool clean
 
 demo: $(READY)
 	$(BIN)/guardedit demo --report demo.json $(DEMO)
@@ -55,6 +55,11 @@ docs: $(READY)
 # The packages, their files and imports as a drawing.
 picture: $(READY)
 	$(BIN)/python docs/house.py docs/house.svg
+
+# The operators' page in a real browser. Needs Chromium: `apt-get install chromium`.
+page-check: $(READY)
+	$(BIN)/pip install --quiet playwright axe-playwright-python
+	$(BIN)/python -m pytest tests/unit/gateway/admin/test_page.py
 
 # Debian's package is unpacked and not installed: that needs no root, and starts no server. Where it is not to
 # be had, tests that need promtool are skipped with the reason, and fail in CI.

@@ -1,0 +1,127 @@
+"""The page in a real browser: `make page-check` brings Playwright; the browser is Debian's chromium."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.unit.gateway.admin.conftest import Desk, hq
+
+playwright = pytest.importorskip("playwright.sync_api", reason="`make page-check` installs Playwright")
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="there is no Chromium: apt-get install chromium")
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser, Page
+
+HOSTILE = "<script>document.title='owned'</script><img src=x onerror=alert(1)>"
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    with playwright.sync_playwright() as started:
+        # A container's root has no sandbox.
+        options = ["--no-sandbox"] if os.geteuid() == 0 else []
+        found = started.chromium.launch(executable_path=CHROMIUM, args=options)
+        yield found
+        found.close()
+
+
+@pytest.fixture
+def page(browser: Browser, desk: Desk) -> Iterator[Page]:
+    """The page at its address, with every error of its console."""
+    found = browser.new_page(viewport={"width": 1200, "height": 900})
+    errors: list[str] = []
+    found.on("pageerror", lambda error: errors.append(str(error)))
+    found.on("console", lambda line: errors.append(line.text) if "Content Security" in line.text else None)
+    found.goto(desk.url)
+    found.wait_for_selector("#chart svg")
+    yield found
+    found.close()
+    assert errors == []
+
+
+def log_in(page: Page, desk: Desk, role: str) -> None:
+    page.fill("#token", desk.secrets[role])
+    page.click("#login button")
+    page.locator("#who", has_text=role).wait_for()
+
+
+def test_a_reader_sees_the_state_and_can_change_nothing(page: Page, desk: Desk):
+    desk.submit(hq("Hydra", "Oslo", id="p-1"))
+    page.get_by_text("The headquarters of Hydra are in Oslo").first.wait_for()
+    assert page.locator("#facts button", has_text="Undo").first.is_disabled()
+    assert page.locator("#submit button").is_disabled()
+    assert page.locator("#chart .mark[role=button]").count() >= 2
+
+
+def test_a_fact_is_undone_by_a_click(page: Page, desk: Desk):
+    desk.submit(hq("Indus", "Rome", id="p-2"))
+    log_in(page, desk, "operator")
+    page.get_by_role("button", name="Undo The headquarters of Indus are in Rome").click()
+    page.locator("#facts", has_text="Indus").wait_for(state="detached")
+    assert all(fact["subject"] != "Indus" for fact in desk.get("/v1/facts?limit=1000")["facts"])
+
+
+def test_a_held_correction_is_approved_by_a_click(page: Page, desk: Desk):
+    desk.submit(hq("Lacerta", "Lima", id="p-3", provenance={"confidence": 0.1}))
+    log_in(page, desk, "approver")
+    page.get_by_role("button", name="Approve p-3").click()
+    page.locator("#held", has_text="p-3").wait_for(state="detached")
+    desk.settle()
+    page.get_by_text("The headquarters of Lacerta are in Lima").first.wait_for()
+
+
+def test_a_correction_is_submitted_and_followed(page: Page, desk: Desk):
+    log_in(page, desk, "submitter")
+    page.fill("#subject", "Lupus")
+    page.fill("#prompt", "The headquarters of {} are in")
+    page.fill("#target", "Bern")
+    page.click("#submit button")
+    page.get_by_text("Submitted as").wait_for()
+    desk.settle()
+    page.locator("#story li", has_text="remembered").wait_for()
+
+
+def test_the_keyboard_reaches_everything(page: Page, desk: Desk):
+    desk.submit(hq("Lyra", "Oslo", id="p-4"))
+    page.get_by_text("Lyra").first.wait_for()
+    page.locator("#chart .mark[role=button]").last.focus()
+    page.keyboard.press("Enter")
+    page.locator("#epoch h3").wait_for()
+    page.keyboard.press("Tab")
+    outlined = page.evaluate("getComputedStyle(document.activeElement).outlineStyle")
+    assert outlined != "none"
+    page.locator("#question").focus()
+    page.keyboard.type("The headquarters of Lyra are in")
+    page.keyboard.press("Enter")
+    page.locator("#answer", has_text="Oslo").wait_for()
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("width", [400, 1200])
+def test_it_fits_and_can_be_read(browser: Browser, desk: Desk, scheme: str, width: int):
+    found = browser.new_page(viewport={"width": width, "height": 800}, color_scheme=scheme)
+    found.goto(desk.url)
+    found.wait_for_selector("#chart svg")
+    assert found.evaluate("document.documentElement.scrollWidth") <= width
+    axe = pytest.importorskip("axe_playwright_python.sync_playwright")
+    result = axe.Axe().run(found, options={"runOnly": ["wcag2a", "wcag2aa"]})
+    assert result.violations_count == 0, result.generate_report()
+    found.close()
+
+
+def test_a_hostile_fact_is_shown_as_text(page: Page, desk: Desk):
+    long = "x" * 1_900
+    desk.submit(
+        hq("Mensa", HOSTILE, id="p-5"), hq("Norma", long, id="p-6"), hq(f"Ara{HOSTILE}", "Oslo", id="p-7")
+    )
+    page.get_by_text("document.title='owned'").first.wait_for()
+    assert page.title() == "guardedit"
+    assert page.locator("#facts img, #facts script").count() == 0
+    assert page.evaluate("document.documentElement.scrollWidth") <= 1200
+    page.get_by_text("characters)").first.wait_for()
