@@ -84,7 +84,7 @@ def test_a_correction_is_submitted_and_followed(page: Page, desk: Desk):
     page.click("#submit button")
     page.get_by_text("Submitted as").wait_for()
     desk.settle()
-    page.locator("#story li", has_text="remembered").wait_for()
+    page.locator("#story li", has_text="remembered: answered").wait_for()
 
 
 def test_the_keyboard_reaches_everything(page: Page, desk: Desk):
