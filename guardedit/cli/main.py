@@ -16,6 +16,7 @@ from guardedit.cli.editors import commands as editors
 from guardedit.cli.evaluate import evaluate
 from guardedit.cli.facts import commands as facts
 from guardedit.cli.http import tokens
+from guardedit.cli.http.mcp import mcp
 from guardedit.cli.http.proxy import proxy
 from guardedit.cli.http.serve import serve
 from guardedit.cli.locate import commands as locate
@@ -109,6 +110,7 @@ app.command(
         "guardedit proxy --upstream https://api.openai.com --listen 127.0.0.1:9000",
     )
 )(proxy)
+app.command(epilog=examples("guardedit mcp --home /var/lib/guardedit"))(mcp)
 app.add_typer(facts.app, name="facts")
 app.add_typer(epochs.app, name="epochs")
 app.add_typer(export.app, name="export")

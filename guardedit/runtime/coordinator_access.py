@@ -59,6 +59,11 @@ def operating(settings: Settings) -> Iterator[Reversible]:
         yield system
 
 
+def admin_address(settings: Settings) -> str:
+    """Address of the HTTP interface of the coordinator that runs in the home folder; "" if none does."""
+    return _read(settings.home / ADMIN_FILE).get("url", "")
+
+
 @contextmanager
 def publish_address(settings: Settings) -> Iterator[None]:
     """Let other processes of this user reach the cluster that this process has started."""
