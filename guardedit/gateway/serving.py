@@ -97,7 +97,7 @@ def open_served(
                     aliases=[name for name in (*aliases, _name(settings)) if name],
                     usual_tokens=usual_tokens,
                 )
-                app = openai_app(models, tokenizer=host.tokenizer)
+                app = openai_app(models, tokenizer=host.tokenizer, problem=lambda: follower.problem)
                 yield Served(app, models, follower, engine)
         finally:
             engine.close()

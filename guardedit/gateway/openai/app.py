@@ -29,13 +29,20 @@ from guardedit.version import VERSION
 _Delivered = tuple[int, Piece | BaseException]
 
 
-def openai_app(models: ServedModels, *, tokenizer: Any, clock: Callable[[], float] = time.time) -> FastAPI:
+def openai_app(
+    models: ServedModels,
+    *,
+    tokenizer: Any,
+    clock: Callable[[], float] = time.time,
+    problem: Callable[[], str] = lambda: "",
+) -> FastAPI:
     """The application.
 
     Args:
         models: what can be asked.
         tokenizer: shows tokens in logprobs.
         clock: seconds since 1970, for `created`.
+        problem: why the serving epoch is not that of the ledger; "" if it is.
     """
     app = FastAPI(title="guardedit", version=VERSION, docs_url=None, redoc_url=None)
     app.add_exception_handler(GuardeditError, on_error)
@@ -54,8 +61,10 @@ def openai_app(models: ServedModels, *, tokenizer: Any, clock: Callable[[], floa
         return _model(name, started)
 
     @app.get("/healthz")
-    def healthz() -> dict[str, Any]:
-        return {"epoch": models.find("serving").replica.epoch()}
+    def healthz() -> JSONResponse:
+        found, epoch = problem(), models.find("serving").replica.epoch()
+        body = {"status": "failing" if found else "ok", "epoch": epoch, "problems": [found] if found else []}
+        return JSONResponse(body, status_code=503 if found else 200)
 
     @app.post("/v1/chat/completions")
     async def chat(body: ChatRequest, request: Request) -> Response:

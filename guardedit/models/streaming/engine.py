@@ -58,11 +58,10 @@ class Busy(GuardeditError):
 
 @dataclass(slots=True, eq=False)
 class _Group:
-    """The rows on one set of weights. With `alone`, they are decoded one at a time."""
+    """The rows on one set of weights."""
 
     patch: Patch
     batch: DecodingBatch
-    alone: bool
 
 
 class Engine:
@@ -98,8 +97,13 @@ class Engine:
 
         Raises:
             Busy: too many requests wait.
-            UsageError: the engine is closed.
+            UsageError: the engine is closed, or these are more than may ever wait.
         """
+        if len(requests) > self._most_waiting:
+            raise UsageError(
+                f"{len(requests)} answers are asked for at once, at most {self._most_waiting} may wait: "
+                "ask for fewer"
+            )
         with self._changed:
             self._require_open()
             if len(self._waiting) + len(requests) > self._most_waiting:
@@ -166,17 +170,19 @@ class Engine:
         """Let waiting requests join, in order, as far as there is room."""
         taken: dict[str, list[Request]] = {}
         for request in self._taken():
-            group = self._groups.get(request.weights)
-            if group is None:
-                host = self._host
-                batch = DecodingBatch(host.model, host.tokenizer, host.stops, host.device)
-                group = _Group(request.patch, batch, alone=bool(request.patch.bypasses))
-                self._groups[request.weights] = group
             taken.setdefault(request.weights, []).append(request)
         for weights, requests in taken.items():
-            group = self._groups[weights]
             for some in _by_length(requests):
+                group = self._group(weights, some[0].patch)  # a new one where the last one has failed
                 self._guarded(weights, group, partial(group.batch.join, some), some)
+
+    def _group(self, weights: str, patch: Patch) -> _Group:
+        """The rows on these weights."""
+        if weights not in self._groups:
+            host = self._host
+            batch = DecodingBatch(host.model, host.tokenizer, host.stops, host.device)
+            self._groups[weights] = _Group(patch, batch)
+        return self._groups[weights]
 
     def _taken(self) -> Iterable[Request]:
         with self._changed:

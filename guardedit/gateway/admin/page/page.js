@@ -95,7 +95,9 @@ async function showEpoch(n) {
   if (one.changed.length) {
     box.append(element("p", `Changed: ${one.changed.slice(0, 20).map((fact) => `${fact.prompt} ${fact.target}`).join("; ")}`));
   }
-  box.append(button("Roll back to this epoch", () => post(`/v1/epochs/${n}/rollback`), "operator"));
+  box.append(button("Roll back to this epoch", async () => {
+    if (confirm(`Serve the weights of epoch ${n} again? No fact is lost.`)) await post(`/v1/epochs/${n}/rollback`);
+  }, "operator"));
 }
 
 const short = (value) => (typeof value === "number" ? Number(value.toPrecision(4)) : value ?? "-");

@@ -16,7 +16,7 @@ from guardedit.models.bypass import Patch
 from guardedit.models.host import ModelHost
 from guardedit.models.streaming.engine import Busy, Engine
 from guardedit.models.streaming.request import Piece, Request, Sampling
-from tests.tiny_models import FAMILIES, KIN, byte_tokenizer
+from tests.tiny_models import CONTEXT, FAMILIES, KIN, byte_tokenizer
 
 ALL = {**FAMILIES, **KIN}
 PROMPTS = [f"{'Anne and ' * (n % 5)}Bob number {'7' * n}" for n in range(1, 13)]
@@ -166,6 +166,49 @@ def test_too_many_waiting_requests_are_refused():
             ask(engine, PROMPTS[0])
         hold.set()
         assert callers[0].text() == callers[1].text()
+    finally:
+        engine.close()
+
+
+@torch.inference_mode()
+def tokens_alone(host: ModelHost, text: str, most: int) -> list[int]:
+    """Greedy tokens after a text; random models make bytes that are no text, so texts cannot be compared."""
+    out = host.model(input_ids=torch.tensor([host.tokenizer(text)["input_ids"]]), use_cache=True)
+    made = [int(out.logits[0, -1].argmax())]
+    while len(made) < most:
+        ids, past = torch.tensor([[made[-1]]]), out.past_key_values
+        out = host.model(input_ids=ids, past_key_values=past, use_cache=True)
+        made.append(int(out.logits[0, -1].argmax()))
+    return made
+
+
+def test_more_answers_than_may_ever_wait_are_refused_for_good():
+    engine = Engine(built(), most_waiting=2)
+    try:
+        request = Request(ids=(1,), patch=NO_PATCH, weights="base", most_tokens=1, deliver=lambda _: None)
+        with pytest.raises(UsageError, match="3 answers are asked for at once, at most 2"):
+            engine.submit([request] * 3)
+    finally:
+        engine.close()
+
+
+@pytest.mark.parametrize("family", [name for name in ALL if name not in ("bloom", "mpt")])
+def test_rows_that_overlap_may_take_more_columns_than_the_context(family):
+    """A row that is nearly full stays while a long prompt joins: each fits, side by side they are wider."""
+    host = built(family)
+    long, late = "Anne and " * 8, "Bob number " + "7" * 60
+    room = [CONTEXT - len(host.tokenizer(text)["input_ids"]) for text in (long, late)]
+    host.stops = frozenset()
+    alone = [tokens_alone(host, text, most) for text, most in zip((long, late), room, strict=True)]
+    engine = Engine(host)
+    try:
+        _, first = ask(engine, long, most_tokens=room[0])
+        for _ in range(room[0] - 20):
+            first.next()
+        _, second = ask(engine, late, most_tokens=room[1])
+        first.text()
+        second.text()
+        assert [[piece.token for piece in caller.pieces] for caller in (first, second)] == alone
     finally:
         engine.close()
 
