@@ -29,6 +29,7 @@ def test_the_floors_are_these():
         "demo",
         "prepare",
         "lab",
+        "gateway",
         "runtime",
         "serving",
         "zoo",

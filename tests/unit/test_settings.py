@@ -27,6 +27,7 @@ def test_every_setting_can_be_set() -> None:
             "GUARDEDIT_PROBES": "/models/probes.json",
             "GUARDEDIT_DEVICE": "cuda:1",
             "GUARDEDIT_METRICS": "[::1]:9000",
+            "GUARDEDIT_ADMIN": "10.0.0.1:9001",
             "GUARDEDIT_REDIS_URL": "rediss://:secret@broker:6380/1",
             "GUARDEDIT_REDIS_STREAM": "facts",
             "GUARDEDIT_REDIS_GROUP": "team-a",
@@ -59,6 +60,7 @@ def test_a_tilde_is_the_home_of_the_given_environment() -> None:
     [
         ("GUARDEDIT_DEVICE", "gpu", "cuda:0"),
         ("GUARDEDIT_METRICS", "9108", "host:port"),
+        ("GUARDEDIT_ADMIN", "9109", "host:port"),
         ("GUARDEDIT_METRICS", "localhost:99999", "host:port"),
         ("GUARDEDIT_METRICS", ":9108", "host:port"),
         ("GUARDEDIT_METRICS", "host:٣", "host:port"),

@@ -84,7 +84,7 @@ def _numbers(text: str) -> list[int]:
         UsageError: it is not a list of numbers above 0.
     """
     parts = [part.strip() for part in text.split(",") if part.strip()]
-    if not parts or not all(part.isdecimal() and 0 < int(part) <= 1000 for part in parts):
+    if not parts or not all(part.isdecimal() and len(part) < 5 and 0 < int(part) <= 1000 for part in parts):
         raise UsageError(f"--clients is {text!r:.100}: give numbers from 1 to 1000, such as 1,8,16")
     return [int(part) for part in parts]
 

@@ -23,7 +23,7 @@ from guardedit.gateway.admin.office import (
     require_epoch,
 )
 from guardedit.gateway.admin.submitting import store
-from guardedit.gateway.admin.tokens import Token
+from guardedit.gateway.admin.tokens import AccessToken
 from guardedit.runtime.opening import MOST_DIGITS, changing, inbox
 from guardedit.runtime.operator.facts import release_facts
 
@@ -132,14 +132,14 @@ def dead_letter(office: TheOffice, number: Number, action: str, token: OperatorT
     return {"number": number, action: True}
 
 
-def _submitted(office: Office, raw: bytes, token: Token) -> rows.Row:
+def _submitted(office: Office, raw: bytes, token: AccessToken) -> rows.Row:
     with inbox(office.settings) as ledger:
         ids = store(ledger, raw, who=token, tokens=office.tokens.all())
         ledger.audit(token.name, "submit", ", ".join(ids[:20]))
     return {"corrections": ids}
 
 
-def _held_by_another(office: Office, correction: str, token: Token, *, own: bool = False) -> None:
+def _held_by_another(office: Office, correction: str, token: AccessToken, *, own: bool = False) -> None:
     """Check that a correction is held and, unless `own` is allowed, that another token submitted it."""
     with office.reading() as ledger:
         entries = [one for one in ledger.entries(Fate.HELD, limit=-1) if one.correction_id == correction]

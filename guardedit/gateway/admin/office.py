@@ -12,7 +12,7 @@ from fastapi import Depends, Header, Request
 
 from guardedit.core.errors import GuardeditError, UsageError
 from guardedit.gateway.admin import rows
-from guardedit.gateway.admin.tokens import Role, Token, Tokens
+from guardedit.gateway.admin.tokens import AccessToken, Role, Tokens
 from guardedit.ledger.reading import LedgerReader
 from guardedit.runtime.opening import changing, existing, exists
 from guardedit.runtime.operator.facts import find_facts
@@ -22,9 +22,9 @@ from guardedit.runtime.system import System
 from guardedit.settings import Settings
 
 #: The reader where no login is needed.
-_ANYONE = Token(name="anyone", role=Role.VIEWER, sha256="")
+_ANYONE = AccessToken(name="anyone", role=Role.VIEWER, sha256="")
 #: The user who runs the coordinator, from the command line.
-_OWN = Token(name="command-line", role=Role.ADMIN, sha256="")
+_OWN = AccessToken(name="command-line", role=Role.ADMIN, sha256="")
 
 
 class Refused(GuardeditError):
@@ -67,7 +67,7 @@ class Office:
         self.own = own
         self.tokens = Tokens(settings.home)
 
-    def allowed(self, wanted: Role, authorization: str | None) -> Token:
+    def allowed(self, wanted: Role, authorization: str | None) -> AccessToken:
         """The token of a request, if it may do this.
 
         Raises:
@@ -97,7 +97,7 @@ class Office:
         with existing(self.settings) as ledger:
             yield ledger
 
-    def audit(self, who: Token, action: str, target: str) -> None:
+    def audit(self, who: AccessToken, action: str, target: str) -> None:
         """Record who changed something."""
         with changing(self.settings) as ledger:
             ledger.audit(who.name, action, target)
@@ -135,15 +135,15 @@ def office_of(request: Request) -> Office:
 TheOffice = Annotated[Office, Depends(office_of)]
 
 
-def _needs(role: Role) -> Callable[..., Token]:
-    def check(office: TheOffice, authorization: Annotated[str | None, Header()] = None) -> Token:
+def _needs(role: Role) -> Callable[..., AccessToken]:
+    def check(office: TheOffice, authorization: Annotated[str | None, Header()] = None) -> AccessToken:
         return office.allowed(role, authorization)
 
     return check
 
 
 #: The token of a request that may read, submit, approve or operate.
-Viewer = Annotated[Token, Depends(_needs(Role.VIEWER))]
-Submitter = Annotated[Token, Depends(_needs(Role.SUBMITTER))]
-Approver = Annotated[Token, Depends(_needs(Role.APPROVER))]
-OperatorToken = Annotated[Token, Depends(_needs(Role.OPERATOR))]
+Viewer = Annotated[AccessToken, Depends(_needs(Role.VIEWER))]
+Submitter = Annotated[AccessToken, Depends(_needs(Role.SUBMITTER))]
+Approver = Annotated[AccessToken, Depends(_needs(Role.APPROVER))]
+OperatorToken = Annotated[AccessToken, Depends(_needs(Role.OPERATOR))]

@@ -38,7 +38,7 @@ Limit = Annotated[int, Query(ge=1, le=1000)]
 Number = Annotated[int, Field(ge=0, lt=10**MOST_DIGITS)]
 
 
-class Asking(BaseModel):
+class QuestionBody(BaseModel):
     """A question for the serving epoch."""
 
     model_config = ConfigDict(extra="forbid")
@@ -178,7 +178,7 @@ async def events(office: TheOffice, _: Viewer, request: Request) -> StreamingRes
 
 
 @router.post("/v1/ask")
-def ask(office: TheOffice, body: Asking, _: Viewer) -> rows.Row:
+def ask(office: TheOffice, body: QuestionBody, _: Viewer) -> rows.Row:
     """Answer a question from the serving epoch."""
     answer = office.system.ask([body.question], tenant=body.tenant)[0]
     found: rows.Row = rows.plain(

@@ -10,7 +10,7 @@ from dataclasses import replace
 from guardedit.core.correction import Correction, decode_correction, encode_correction, split_messages
 from guardedit.core.errors import MalformedCorrection
 from guardedit.core.messages import Delivery
-from guardedit.gateway.admin.tokens import Token
+from guardedit.gateway.admin.tokens import AccessToken
 from guardedit.ledger.sqlite_ledger import SqliteLedger
 
 #: The source that the inbox records for messages of this interface, before the token's name.
@@ -21,7 +21,7 @@ class SourceTaken(MalformedCorrection):
     """Raised when a correction claims a source that belongs to another token."""
 
 
-def store(ledger: SqliteLedger, raw: bytes, *, who: Token, tokens: Sequence[Token]) -> list[str]:
+def store(ledger: SqliteLedger, raw: bytes, *, who: AccessToken, tokens: Sequence[AccessToken]) -> list[str]:
     """Put the corrections in a body into the inbox; returns their ids, in order.
 
     Args:
@@ -70,7 +70,7 @@ def _data(message: bytes) -> bytes:
     return json.dumps({"id": event.get("id"), **event["data"]}).encode()
 
 
-def _bound(correction: Correction, who: Token, reserved: set[str]) -> Correction:
+def _bound(correction: Correction, who: AccessToken, reserved: set[str]) -> Correction:
     """The correction with the source of its token."""
     claimed = correction.provenance.source
     if who.source:

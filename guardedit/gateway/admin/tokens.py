@@ -38,7 +38,7 @@ class Role(StrEnum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Token:
+class AccessToken:
     """One token.
 
     Attributes:
@@ -62,7 +62,7 @@ class Tokens:
     def __init__(self, home: Path) -> None:
         self._path = home / TOKENS
 
-    def all(self) -> list[Token]:
+    def all(self) -> list[AccessToken]:
         """All tokens, by name.
 
         Raises:
@@ -70,7 +70,7 @@ class Tokens:
         """
         try:
             rows = json.loads(self._path.read_text("utf-8"))
-            return [Token(**{**row, "role": Role(row["role"])}) for row in rows]
+            return [AccessToken(**{**row, "role": Role(row["role"])}) for row in rows]
         except FileNotFoundError:
             return []
         except (OSError, ValueError, TypeError, KeyError) as error:
@@ -78,7 +78,7 @@ class Tokens:
                 f"{self._path} cannot be read ({error}): remove it and add the tokens again"
             ) from error
 
-    def find(self, secret: str) -> Token | None:
+    def find(self, secret: str) -> AccessToken | None:
         """The token with this secret; None where there is none. Takes the same time for any secret."""
         digest, found = _digest(secret), None
         for token in self.all():
@@ -100,7 +100,7 @@ class Tokens:
         if any(token.name == name for token in tokens):
             raise UsageError(f"there is a token {name!r} already: revoke it first, or use another name")
         secret = _PREFIX + secrets.token_urlsafe(32)
-        made = Token(name=name, role=role, sha256=_digest(secret), source=source, created_at_s=at_s)
+        made = AccessToken(name=name, role=role, sha256=_digest(secret), source=source, created_at_s=at_s)
         self._write([*tokens, made])
         return secret
 
@@ -117,7 +117,7 @@ class Tokens:
             raise UsageError(f"there is no token {name!r:.100}: known are {known}")
         self._write(left)
 
-    def _write(self, tokens: list[Token]) -> None:
+    def _write(self, tokens: list[AccessToken]) -> None:
         self._path.parent.mkdir(parents=True, exist_ok=True)
         body = json.dumps([asdict(token) for token in sorted(tokens, key=lambda one: one.name)], indent=1)
         replace_file(self._path, body.encode() + b"\n", step="tokens")
