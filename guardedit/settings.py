@@ -44,6 +44,7 @@ _REMEDIES: Mapping[str, str] = MappingProxyType(
         "device": "use auto, cpu, mps, cuda or cuda:0",
         "metrics": "use host:port, such as 127.0.0.1:9108, or off",
         "admin": "use host:port, such as 127.0.0.1:9109, or off",
+        "admin_reading": "use open or tokens",
         "redis_url": "use redis://host:6379/0 or valkey://..., rediss:// or valkeys:// for TLS, "
         "or unix:///path/to/socket",
         "redis_stream": _NAME_REMEDY,
@@ -182,6 +183,8 @@ class Settings:
         metrics: where `/metrics` listens, None for nowhere. GUARDEDIT_METRICS, `host:port` or `off`.
         admin: where operators' interface and page listen while a coordinator runs, None for nowhere.
             GUARDEDIT_ADMIN, `host:port` or `off`.
+        admin_reading: whether reading needs no token there on a loopback address: `open`, or `tokens` where a
+            reverse proxy stands in front of it. GUARDEDIT_ADMIN_READING.
         redis_url: the broker, empty for none; may hold a password, so it is not in the repr.
             GUARDEDIT_REDIS_URL.
         redis_stream: name of the stream. GUARDEDIT_REDIS_STREAM.
@@ -205,6 +208,7 @@ class Settings:
     device: Annotated[str, Field(pattern=r"^(auto|cpu|mps|cuda(:[0-9]+)?)$")] = "auto"
     metrics: Annotated[Address | None, BeforeValidator(_address)] = DEFAULT_METRICS
     admin: Annotated[Address | None, BeforeValidator(_address)] = DEFAULT_ADMIN
+    admin_reading: Literal["open", "tokens"] = "open"
     redis_url: Annotated[str, AfterValidator(_broker)] = Field(default="", repr=False)
     redis_stream: _PlainName = "guardedit:corrections"
     redis_group: _PlainName = "guardedit"

@@ -61,12 +61,20 @@ def attach(
     return Attached(model, tokenizer, settings, tenant=tenant)
 
 
+#: Options that belong to the prompt's own tokens: they are made anew, or left out.
+_OF_THE_PROMPT = frozenset({"input_ids", "attention_mask", "token_type_ids", "position_ids"})
+#: Options with which the prompt is not, or not all, in the tokens that are given.
+_BESIDE_THE_PROMPT = frozenset({"inputs_embeds", "past_key_values"})
+
+
 class Attached:
     """A model that answers with facts. Made by `guardedit.attach`; a context manager."""
 
     def __init__(self, model: Any, tokenizer: Any, settings: Settings, *, tenant: str) -> None:
         if not callable(getattr(model, "generate", None)):
             raise UsageError(f"{type(model).__name__} has no method generate: attach a model that has one")
+        if getattr(model.config, "is_encoder_decoder", False):
+            raise UsageError(f"{type(model).__name__} has an encoder: attach a causal language model")
         if "generate" in vars(model):
             raise UsageError("this model's generate is wrapped already: detach it first")
         from guardedit.gateway.facts import open_facts
@@ -105,7 +113,8 @@ class Attached:
         The result has the rows as they were given, followed by what was generated.
         """
         ids = options.get("input_ids", inputs)
-        if not isinstance(ids, Tensor) or ids.ndim != 2 or args or "inputs_embeds" in options:
+        beside = args or options.keys() & _BESIDE_THE_PROMPT
+        if not isinstance(ids, Tensor) or ids.ndim != 2 or beside:
             self.used = ()
             return self._generate(inputs, *args, **options)
         rows = self._rows(ids, options.get("attention_mask"))
@@ -116,7 +125,11 @@ class Attached:
             row if fact is None else self._prompt_text.with_question(row, partial(self._stated, fact))
             for row, fact in zip(rows, self.used, strict=True)
         ]
-        options = {name: value for name, value in options.items() if name != "input_ids"}
+        longer = max(map(len, read)) - ids.shape[1]
+        options = {name: value for name, value in options.items() if name not in _OF_THE_PROMPT}
+        for name in ("max_length", "min_length"):  # they count the prompt
+            if isinstance(options.get(name), int):
+                options[name] += longer
         options |= self._padded(read, ids.device)
         out = self._generate(**options)
         return _with_prompts(out, ids, len(options["input_ids"][0]), len(rows))

@@ -40,7 +40,8 @@ class PromptText:
         )
         before_first = alone.partition(first)[0]
         before_second, _, after = whole.partition(reply)[2].partition(second)
-        return cls(tokenizer, _common_end(before_first, before_second), after)
+        before = _common_end(before_first, before_second)
+        return cls(tokenizer, before, after) if before and after.strip() else cls(tokenizer)
 
     def question(self, ids: Sequence[int]) -> AskedQuestion | None:
         """The question of a prompt; None where its last turn is not the user's."""
@@ -96,4 +97,4 @@ def _common_end(one: str, other: str) -> str:
 
 def _mark_of(after: str) -> str:
     """The beginning of what follows a turn, enough to find its end."""
-    return after.splitlines()[0] if after.strip() else after
+    return next(line for line in after.splitlines() if line.strip())

@@ -21,7 +21,7 @@ from guardedit.cli.terminal.show import Output
 from guardedit.core.errors import SourceError, UsageError
 from guardedit.core.messages import Fate
 from guardedit.ledger.storage.lock import DriverLock
-from guardedit.runtime.coordinator_access import ADDRESS_FILE, publish_address
+from guardedit.runtime.coordinator_access import ADDRESS_FILE, ADMIN_FILE, publish_address
 from guardedit.runtime.opening import existing, refuse_second
 from guardedit.runtime.system import System, open_system
 from guardedit.settings import DEFAULT_ADMIN, Settings
@@ -81,7 +81,8 @@ def run(
     if not (settings.runtime == "ray" and settings.ray_address):
         # On a cluster the coordinator outlives its driver, and a new driver finds it there.
         refuse_second(settings)
-        (settings.home / ADDRESS_FILE).unlink(missing_ok=True)
+        for left in (ADDRESS_FILE, ADMIN_FILE):  # by a coordinator that was killed
+            (settings.home / left).unlink(missing_ok=True)
     if log is not None:
         from guardedit.telemetry.logs import configure_logging
 

@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
-from guardedit.core.errors import MalformedCorrection
+from guardedit.core.errors import MalformedCorrection, UsageError
 from guardedit.core.fact import Fact, Placement
 from guardedit.core.serving import Recall
 from guardedit.gateway.conversation import (
@@ -65,8 +65,7 @@ class Prepared:
         fact: the fact behind the answer, if any.
         recall: what the memory found.
         question: the text that the memory was asked with; "" where there is none.
-        text: what the model reads.
-        ids: its tokens.
+        ids: tokens that the model reads.
         state: what the replica found; its state has the weights.
         most_tokens: most tokens of each answer.
         asked: the request.
@@ -76,7 +75,6 @@ class Prepared:
     fact: Fact | None
     recall: Recall
     question: str
-    text: str
     ids: tuple[int, ...]
     state: RecalledFacts
     most_tokens: int
@@ -101,55 +99,80 @@ class Asker:
         self._tokenizer, self._context, self._usual = tokenizer, context, usual_tokens
         self._constraint = Constraint(replica.prompts)
 
-    def prepare(self, asked: AnswerRequest) -> Prepared:
-        """Ask the memory, and write what the model reads.
+    def prepare(self, asked: Sequence[AnswerRequest]) -> list[Prepared]:
+        """Ask the memory about all requests at once, and write what the model reads; all from one epoch.
 
         Raises:
-            MalformedCorrection: the prompt is empty, or does not fit into the context.
+            MalformedCorrection: a prompt is empty, or does not fit into the context.
             UsageError: the model's template refuses the turns, or no epoch is served yet.
         """
-        chat = not isinstance(asked.prompt, str)
-        question = question_of(asked.prompt) if chat else question_of_prompt(asked.prompt)  # type: ignore[arg-type]
-        readings = self._readings(question, asked.tenant) if question else [""]
-        found = self.replica.recalled(readings, tenant=asked.tenant)
+        questions = [_question(one) for one in asked]
+        tenants = {one.tenant for one in asked}
+        if len(tenants) != 1:
+            raise UsageError("requests of several tenants cannot be answered together")
+        (tenant,) = tenants
+        readings = [self._readings(question, tenant) if question else [""] for question in questions]
+        texts = [text for each in readings for text in each]
+        found = self.replica.recalled(texts, tenant=tenant)
         if any(recall.scope == "unsure" for recall in found.recalls):
-            judged = self._engine.between_steps(lambda: self.replica.asked_for(found, readings))
+            judged = self._engine.between_steps(lambda: self.replica.asked_for(found, texts))
             found = judged.result(timeout=_JUDGE_S)
-        at = next((n for n, fact in enumerate(found.facts) if fact), 0) if question else 0
-        fact = found.facts[at] if question else None
-        text = self._text(asked.prompt, fact, resolved=at > 0)
-        most = self._most_tokens(asked, text)
+        prepared, start = [], 0
+        for one, question, each in zip(asked, questions, readings, strict=True):
+            places = range(start, start + len(each))
+            start += len(each)
+            at = next((n for n in places if question and found.facts[n]), places[0])
+            prepared.append(
+                self._prepared(one, found, at, texts[at] if question else None, resolved=at > places[0])
+            )
+        return prepared
+
+    def _prepared(
+        self,
+        asked: AnswerRequest,
+        found: RecalledFacts,
+        at: int,
+        question: str | None,
+        *,
+        resolved: bool,
+    ) -> Prepared:
+        fact = None if question is None else found.facts[at]
+        ids, most = self._most_tokens(asked, self._text(asked.prompt, fact, resolved=resolved))
         return Prepared(
             epoch=found.state.epoch.number,
             fact=fact,
             recall=found.recalls[at],
-            question=readings[at],
-            text=text,
-            ids=most[0],
+            question=question or "",
+            ids=ids,
             state=found,
-            most_tokens=most[1],
+            most_tokens=most,
             asked=asked,
         )
 
-    def start(self, prepared: Prepared, deliver: Sequence[Deliver]) -> list[Request]:
-        """Hand the request to the engine: one `deliver` for each of its answers.
+    def start(self, prepared: Sequence[Prepared], deliver: Sequence[Deliver]) -> list[Request]:
+        """Hand the requests to the engine, all or none: one `deliver` for each of their answers.
 
         Raises:
             Busy: too many requests wait.
+            UsageError: these are more answers than may ever wait.
         """
-        weights = prepared.state.state.weights.folded
-        requests = [
-            Request(
-                ids=prepared.ids,
-                patch=weights.patch,
-                weights=weights.sha256,
-                most_tokens=prepared.most_tokens,
-                sampling=replace(prepared.asked.sampling, seed=prepared.asked.sampling.seed + n),
-                stop=prepared.asked.stop,
-                deliver=self._obeying(prepared, one),
-            )
-            for n, one in enumerate(deliver)
-        ]
+        told = iter(deliver)
+        requests = []
+        for one in prepared:
+            weights = one.state.state.weights.folded
+            for n in range(one.asked.answers):
+                sampling = replace(one.asked.sampling, seed=(one.asked.sampling.seed + n) % 2**63)
+                requests.append(
+                    Request(
+                        ids=one.ids,
+                        patch=weights.patch,
+                        weights=weights.sha256,
+                        most_tokens=one.most_tokens,
+                        sampling=sampling,
+                        stop=one.asked.stop,
+                        deliver=self._obeying(one, next(told)),
+                    )
+                )
         self._engine.submit(requests)
         return requests
 
@@ -186,6 +209,11 @@ class Asker:
         if not forces or fact is None or fact.placement is not Placement.MEMORY:
             return deliver
         return _Obeying(self._constraint, fact, prepared.question, deliver)
+
+
+def _question(asked: AnswerRequest) -> AskedQuestion | None:
+    prompt = asked.prompt
+    return question_of_prompt(prompt) if isinstance(prompt, str) else question_of(prompt)
 
 
 class _WithoutLeadingSpace:

@@ -71,8 +71,8 @@ class LedgerFollower:
                 if not self._shadow and exists(self._settings):
                     self._follow()
                 self._stop.wait(POLL_S)
-            except (GuardeditError, OSError) as error:
-                self.problem = str(error)
+            except Exception as error:  # noqa: BLE001 - such as too little memory: it may pass
+                self.problem = str(error) or type(error).__name__
                 self._stop.wait(RETRY_S)
 
     def _follow(self) -> None:

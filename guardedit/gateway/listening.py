@@ -121,10 +121,10 @@ def is_loopback(host: str) -> bool:
 
 
 def guarded(app: App, *, key: str, loopback: bool, most_bytes: int = MOST_BYTES) -> App:
-    """The application behind three checks: the key, the host name and the size of the body.
+    """The application behind checks: the key, where the request comes from, and the size of the body.
 
-    On a loopback address, requests with another host name are refused: they come from a web page in the
-    user's browser whose name was pointed at this machine.
+    On a loopback address, requests from other machines' web pages are refused: a page in the user's browser
+    could otherwise use what runs here, if its name was pointed at this machine even with the answers.
     """
 
     async def checked(scope: Scope, receive: Receive, send: Send) -> None:
@@ -134,6 +134,8 @@ def guarded(app: App, *, key: str, loopback: bool, most_bytes: int = MOST_BYTES)
         headers = {name.lower(): value for name, value in scope["headers"]}
         if loopback and not _is_local_host(headers.get(b"host", b"")):
             await _refuse(send, 403, "the host name is not this machine's: ask for localhost")
+        elif loopback and _is_of_another_page(headers):
+            await _refuse(send, 403, "a page of another site may not ask this machine")
         elif key and not _has_key(headers.get(b"authorization", b""), key):
             await _refuse(send, 401, "send the key of this server as `Authorization: Bearer KEY`")
         else:
@@ -189,6 +191,14 @@ async def _refuse(send: Send, status: int, message: str) -> None:
 def _has_key(authorization: bytes, key: str) -> bool:
     scheme, _, given = authorization.partition(b" ")
     return scheme.lower() == b"bearer" and hmac.compare_digest(given.strip(), key.encode())
+
+
+def _is_of_another_page(headers: MutableMapping[bytes, bytes]) -> bool:
+    """Whether a browser says that a page of another machine made the request."""
+    origin = headers.get(b"origin", b"")
+    if origin and not _is_local_host(origin.rpartition(b"://")[2]):
+        return True
+    return headers.get(b"sec-fetch-site", b"").strip().lower() == b"cross-site"
 
 
 def _is_local_host(host: bytes) -> bool:

@@ -59,6 +59,8 @@ class LocalSystem:
         self._guarded, self._log = guarded, log
         # An operator's undo may come from another thread than the cycles.
         self._live_turn, self._consolidate_turn = threading.RLock(), threading.RLock()
+        self._live_may_turn = threading.Event()
+        self._live_may_turn.set()
         assembly.require_unchanged_base(settings)
         with ExitStack() as opened:
             self.loaded = assembly.load_model(settings, policy, extra=extra)
@@ -100,6 +102,8 @@ class LocalSystem:
 
     def step_live(self, wait_s: float = 0.0) -> StepReport:
         """One turn of the live cycle, after waiting at most `wait_s` seconds for something new."""
+        # With the lock alone, this loop would take it again before a waiting operator wakes up.
+        self._live_may_turn.wait()
         with self._live_turn:
             return self.coordinator.step(wait_s)
 
@@ -169,6 +173,10 @@ class LocalSystem:
         """Make the change between two turns of the consolidating cycle, and publish it."""
         with self._consolidate_turn:
             epoch = change()
-        with self._live_turn:
-            self.coordinator.publish()
+        self._live_may_turn.clear()
+        try:
+            with self._live_turn:
+                self.coordinator.publish()
+        finally:
+            self._live_may_turn.set()
         return epoch

@@ -28,6 +28,7 @@ def test_every_setting_can_be_set() -> None:
             "GUARDEDIT_DEVICE": "cuda:1",
             "GUARDEDIT_METRICS": "[::1]:9000",
             "GUARDEDIT_ADMIN": "10.0.0.1:9001",
+            "GUARDEDIT_ADMIN_READING": "tokens",
             "GUARDEDIT_REDIS_URL": "rediss://:secret@broker:6380/1",
             "GUARDEDIT_REDIS_STREAM": "facts",
             "GUARDEDIT_REDIS_GROUP": "team-a",

@@ -9,6 +9,7 @@ from typing import Annotated
 from fastapi import APIRouter, Request
 from pydantic import BaseModel, ConfigDict, Field
 
+from guardedit.core.errors import UsageError
 from guardedit.core.messages import Fate
 from guardedit.gateway.admin import rows
 from guardedit.gateway.admin.office import (
@@ -57,7 +58,7 @@ async def submit(office: TheOffice, request: Request, token: Submitter) -> rows.
     return await asyncio.to_thread(_submitted, office, raw, token)
 
 
-@router.post("/v1/facts/{name}/undo")
+@router.post("/v1/facts/{name:path}/undo")
 def undo(office: TheOffice, name: str, token: OperatorToken) -> rows.Row:
     """Take a fact back, whatever was accepted after it."""
     with office.reading() as ledger:
@@ -67,17 +68,20 @@ def undo(office: TheOffice, name: str, token: OperatorToken) -> rows.Row:
     return rows.epoch_row(made)
 
 
-@router.post("/v1/facts/{name}/redo")
+@router.post("/v1/facts/{name:path}/redo")
 def redo(office: TheOffice, name: str, token: OperatorToken) -> rows.Row:
     """Bring back a fact that was taken back."""
     with office.reading() as ledger:
         found = known_facts(ledger, name)
+    if len(found) > 1:
+        ids = ", ".join(fact.id for fact in found)
+        raise UsageError(f"{name!r:.200} names several facts, {ids}: redo one of them by its id")
     made = office.system.redo(found[0].id)
     office.audit(token, "redo", found[0].id)
     return rows.epoch_row(made)
 
 
-@router.post("/v1/facts/{name}/release")
+@router.post("/v1/facts/{name:path}/release")
 def release_fact(office: TheOffice, name: str, token: OperatorToken) -> rows.Row:
     """Let a fact that was kept out of the weights be tried again."""
     with changing(office.settings) as ledger:
@@ -99,7 +103,7 @@ def roll_back(
     return rows.epoch_row(made)
 
 
-@router.post("/v1/held/{correction}/approve")
+@router.post("/v1/held/{correction:path}/approve")
 def approve(office: TheOffice, correction: str, token: Approver) -> rows.Row:
     """Let a held correction be decided again, without being held."""
     _held_by_another(office, correction, token)
@@ -109,7 +113,7 @@ def approve(office: TheOffice, correction: str, token: Approver) -> rows.Row:
     return {"correction": correction, "approved": True}
 
 
-@router.post("/v1/held/{correction}/reject")
+@router.post("/v1/held/{correction:path}/reject")
 def reject(office: TheOffice, correction: str, token: Approver, body: Reason | None = None) -> rows.Row:
     """Close a held correction for good."""
     _held_by_another(office, correction, token, own=True)

@@ -110,7 +110,7 @@ def facts(office: TheOffice, _: Viewer, query: Annotated[FactQuery, Query()]) ->
     return {"total": len(chosen), "facts": [rows.fact_row(one) for one in shown]}
 
 
-@router.get("/v1/facts/{name}")
+@router.get("/v1/facts/{name:path}")
 def fact(office: TheOffice, name: str, _: Viewer) -> rows.Row:
     """All facts with this id or about this subject, with what the ledger says about them."""
     now_s = time.time()
@@ -154,7 +154,7 @@ def dead_letters(office: TheOffice, _: Viewer) -> rows.Row:
         return {"dead_letters": [rows.dead_letter_row(one) for one in ledger.dead_letters()]}
 
 
-@router.get("/v1/explain/{name}")
+@router.get("/v1/explain/{name:path}")
 def explain(office: TheOffice, name: str, _: Viewer) -> rows.Row:
     """The whole story of a correction, by its id or that of its fact."""
     with office.reading() as ledger:

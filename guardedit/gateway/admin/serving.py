@@ -37,13 +37,13 @@ def admin_server(
 ) -> Iterator[str]:
     """Serve the interface from a thread until the block ends; yields its address.
 
-    On a loopback address, reading needs no token; elsewhere everything does, and TLS is needed. If the
-    default port is taken, as by another coordinator, a free one is used.
+    On a loopback address, reading needs no token unless the settings say so; elsewhere everything needs one,
+    and TLS. If the default port is taken, as by another coordinator, a free one is used.
 
     Raises:
         UsageError: the address cannot be used.
     """
-    open_to_read = is_loopback(address.host)
+    open_to_read = is_loopback(address.host) and settings.admin_reading == "open"
     office = Office(
         settings,
         system,

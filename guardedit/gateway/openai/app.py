@@ -98,14 +98,14 @@ def openai_app(
         kind: Kind, asked: Sequence[AnswerRequest], body: ChatRequest | CompletionRequest, request: Request
     ) -> Response:
         asker = await asyncio.to_thread(models.find, body.model)
-        prepared = await asyncio.to_thread(_prepared, asker, asked)
+        prepared = await asyncio.to_thread(asker.prepare, asked)
         bodies = Bodies(kind, body.model, int(clock()), prepared, tokenizer, explain=body.guardedit.explain)
         running = _Running(asker, prepared)
         if not body.stream:
             answers = await running.all_pieces(request)
             return JSONResponse(bodies.whole(answers), headers=headers_of(prepared))
         usage = bool(body.stream_options and body.stream_options.include_usage)
-        first = await running.next_piece()  # an error before the first token gets a status of its own
+        first = await running.first_piece(request)  # an error before the first token gets a status of its own
         events = _events(bodies, running, first, usage=usage)
         return StreamingResponse(
             events,
@@ -114,14 +114,6 @@ def openai_app(
         )
 
     return app
-
-
-def _prepared(asker: Asker, asked: Sequence[AnswerRequest]) -> list[Prepared]:
-    """All prompts of a request, from one epoch."""
-    found = [asker.prepare(one) for one in asked]
-    while len({one.epoch for one in found}) > 1:  # an epoch was published meanwhile
-        found = [asker.prepare(one) for one in asked]
-    return found
 
 
 class _Running:
@@ -134,17 +126,9 @@ class _Running:
     def __init__(self, asker: Asker, prepared: Sequence[Prepared]) -> None:
         loop = asyncio.get_running_loop()
         self._queue: asyncio.Queue[_Delivered] = asyncio.Queue()
-        self._requests: list[Wanted] = []
-        count = 0
-        for one in prepared:
-            numbers = range(count, count + one.asked.answers)
-            deliver = [partial(self._deliver, loop, number) for number in numbers]
-            try:
-                self._requests += asker.start(one, deliver)
-            except BaseException:
-                self.cancel()
-                raise
-            count += one.asked.answers
+        count = sum(one.asked.answers for one in prepared)
+        deliver = [partial(self._deliver, loop, number) for number in range(count)]
+        self._requests: list[Wanted] = asker.start(prepared, deliver)
         self.answers = [Answered() for _ in range(count)]
         self._open = count
 
@@ -168,16 +152,30 @@ class _Running:
         gone = asyncio.create_task(_gone(request))
         try:
             while self._open:
-                piece = asyncio.create_task(self.next_piece())
-                await asyncio.wait({piece, gone}, return_when=asyncio.FIRST_COMPLETED)
-                if not piece.done():
-                    piece.cancel()
-                    raise asyncio.CancelledError
-                await piece
+                await self._piece_or_gone(gone)
         finally:
             gone.cancel()
             self.cancel()
         return self.answers
+
+    async def first_piece(self, request: Request) -> tuple[int, Piece] | None:
+        """As `next_piece`; the answers are cancelled if the client goes away before it."""
+        gone = asyncio.create_task(_gone(request))
+        try:
+            return await self._piece_or_gone(gone)
+        except BaseException:
+            self.cancel()
+            raise
+        finally:
+            gone.cancel()
+
+    async def _piece_or_gone(self, gone: asyncio.Task[None]) -> tuple[int, Piece] | None:
+        piece = asyncio.create_task(self.next_piece())
+        await asyncio.wait({piece, gone}, return_when=asyncio.FIRST_COMPLETED)
+        if not piece.done():
+            piece.cancel()
+            raise asyncio.CancelledError
+        return await piece
 
     def cancel(self) -> None:
         """Let the engine drop what is not complete."""

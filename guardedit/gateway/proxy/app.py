@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator
 from dataclasses import dataclass
-from typing import Any
 
 from guardedit.core.fact import Fact
 from guardedit.gateway.listening import App, Receive, Scope, Send
-from guardedit.gateway.proxy.forwarding import Forwarder, refuse
+from guardedit.gateway.proxy.forwarding import ClientGone, Forwarder, Incoming, refuse
 from guardedit.gateway.proxy.requests import ReadRequest, read_request, with_fact
 from guardedit.policy.sections import ProxySection
 from guardedit.serving.facts_replica import FactsReplica
@@ -44,10 +42,13 @@ def proxy_app(replica: FactsReplica, forwarder: Forwarder, rules: ProxySection) 
         tenant = next((value for name, value in scope["headers"] if name.lower() == TENANT), b"default")
         scope = {**scope, "headers": [one for one in scope["headers"] if one[0].lower() != TENANT]}
         if scope["method"] != "POST" or not scope["path"].endswith(_ASKS) or _is_encoded(scope):
-            body = _pieces(receive) if _has_body(scope) else b""
+            body = Incoming(receive) if _has_body(scope) else b""
             await forwarder.forward(scope, receive, send, body=body)
             return
-        raw = b"".join([piece async for piece in _pieces(receive)])
+        try:
+            raw = b"".join([piece async for piece in Incoming(receive).pieces()])
+        except ClientGone:
+            return
         request = read_request(raw)
         if request is None:
             await forwarder.forward(scope, receive, send, body=raw)
@@ -55,6 +56,7 @@ def proxy_app(replica: FactsReplica, forwarder: Forwarder, rules: ProxySection) 
         try:
             judged = asyncio.to_thread(_judged, replica, request, tenant.decode("latin-1"))
             found = await asyncio.wait_for(judged, rules.memory_timeout_s)
+            stated = with_fact(request.body, found.fact, rules) if found.fact else raw
         except Exception as error:  # noqa: BLE001 - whatever ails the memory, the policy says what to do
             _log.warning("the memory could not be asked: %s", error or type(error).__name__)
             if rules.memory_away == "refuse":
@@ -66,8 +68,7 @@ def proxy_app(replica: FactsReplica, forwarder: Forwarder, rules: ProxySection) 
             await forwarder.forward(scope, receive, send, body=raw)
             return
         more = {"X-Guardedit-Epoch": str(found.epoch), "X-Guardedit-Facts": found.fact.id}
-        body = with_fact(request.body, found.fact, rules)
-        await forwarder.forward(scope, receive, send, body=body, more=more)
+        await forwarder.forward(scope, receive, send, body=stated, more=more)
 
     return app
 
@@ -90,13 +91,3 @@ def _is_encoded(scope: Scope) -> bool:
     """Whether the body is compressed: it is forwarded as it is."""
     encodings = [value for name, value in scope["headers"] if name.lower() == b"content-encoding"]
     return any(value.strip().lower() not in (b"", b"identity") for value in encodings)
-
-
-async def _pieces(receive: Receive) -> AsyncIterator[bytes]:
-    more: Any = True
-    while more:
-        message = await receive()
-        if message["type"] == "http.disconnect":
-            return
-        more = message.get("more_body", False)
-        yield message.get("body", b"")

@@ -6,6 +6,7 @@ import asyncio
 import json
 from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import suppress
+from urllib.parse import unquote_to_bytes
 
 import httpx
 
@@ -16,6 +17,37 @@ Headers = list[tuple[bytes, bytes]]
 _OF_CONNECTION = frozenset(
     (b"connection", b"keep-alive", b"proxy-connection", b"te", b"trailer", b"transfer-encoding", b"upgrade")
 )
+
+
+class ClientGone(Exception):
+    """Raised when the client goes away before its body is complete."""
+
+
+class Incoming:
+    """The body of a request while it comes. Created in the event loop.
+
+    Attributes:
+        complete: set when all of it has come.
+    """
+
+    def __init__(self, receive: Receive) -> None:
+        self._receive = receive
+        self.complete = asyncio.Event()
+
+    async def pieces(self) -> AsyncIterator[bytes]:
+        """The pieces as they come.
+
+        Raises:
+            ClientGone: the client goes away: what came so far must not be taken for all.
+        """
+        more = True
+        while more:
+            message = await self._receive()
+            if message["type"] == "http.disconnect":
+                raise ClientGone
+            more = message.get("more_body", False)
+            yield message.get("body", b"")
+        self.complete.set()
 
 
 class Forwarder:
@@ -29,6 +61,7 @@ class Forwarder:
 
     def __init__(self, upstream: str, *, timeout_s: float, key: str = "") -> None:
         self.upstream = upstream.rstrip("/")
+        self._base = httpx.URL(self.upstream)
         self._key = key
         limits = httpx.Limits(max_connections=None, max_keepalive_connections=64)
         # No redirects, cookies or proxies of the environment: the client decides about these.
@@ -46,7 +79,7 @@ class Forwarder:
         receive: Receive,
         send: Send,
         *,
-        body: bytes | AsyncIterator[bytes],
+        body: bytes | Incoming,
         more: Mapping[str, str] | None = None,
     ) -> None:
         """Send the request with this body, and its answer to the client.
@@ -55,19 +88,24 @@ class Forwarder:
 
         Args:
             scope: of the request.
-            receive: tells when the client goes away. It is read here only if the body is complete.
+            receive: tells when the client goes away; read here once the body is complete.
             send: to the client.
             body: the whole body, or its pieces as they come.
             more: headers to add to the answer.
         """
+        target = self._target(scope)
+        if target is None:
+            await refuse(send, 400, "the path has dots that lead out of it")
+            return
         request = httpx.Request(
-            scope["method"], self._url(scope), headers=self._request_headers(scope, body), content=body
+            scope["method"],
+            self._base,
+            headers=self._request_headers(scope, body),
+            content=body if isinstance(body, bytes) else body.pieces(),
+            extensions={"target": target},  # as it came: httpx would write it in its own way
         )
         answering = asyncio.ensure_future(self._answer(request, send, more or {}))
-        if not isinstance(body, bytes):
-            await answering
-            return
-        gone = asyncio.ensure_future(_gone(receive))
+        gone = asyncio.ensure_future(_gone(receive, None if isinstance(body, bytes) else body))
         try:
             await asyncio.wait({answering, gone}, return_when=asyncio.FIRST_COMPLETED)
             if not answering.done():
@@ -84,6 +122,8 @@ class Forwarder:
         except httpx.TimeoutException:
             await refuse(send, 504, f"{self.upstream} did not answer in time")
             return
+        except ClientGone:
+            return
         except httpx.HTTPError as error:
             await refuse(send, 502, f"{self.upstream} cannot be reached ({type(error).__name__})")
             return
@@ -98,13 +138,15 @@ class Forwarder:
         finally:
             await answer.aclose()
 
-    def _url(self, scope: Scope) -> httpx.URL:
-        path = scope["raw_path"] if scope.get("raw_path") else scope["path"].encode()
-        query = scope["query_string"]
-        base = httpx.URL(self.upstream)
-        return base.copy_with(raw_path=base.raw_path.rstrip(b"/") + path + (b"?" + query if query else b""))
+    def _target(self, scope: Scope) -> bytes | None:
+        """The path with the query, below the path of the server's address; None if it leads out of that."""
+        path = bytes(scope.get("raw_path") or scope["path"].encode())
+        prefix, query = self._base.raw_path.rstrip(b"/"), bytes(scope["query_string"])
+        if prefix and b".." in unquote_to_bytes(path).split(b"/"):
+            return None
+        return prefix + path + (b"?" + query if query else b"")
 
-    def _request_headers(self, scope: Scope, body: bytes | AsyncIterator[bytes]) -> Headers:
+    def _request_headers(self, scope: Scope, body: bytes | Incoming) -> Headers:
         replaced = {b"host", *([b"content-length"] if isinstance(body, bytes) else [])}
         if self._key:
             replaced.add(b"authorization")
@@ -134,6 +176,9 @@ async def refuse(send: Send, status: int, message: str) -> None:
     await send({"type": "http.response.body", "body": body})
 
 
-async def _gone(receive: Receive) -> None:
+async def _gone(receive: Receive, body: Incoming | None) -> None:
+    """Returns when the client goes away; while its body still comes, that is noticed there."""
+    if body is not None:
+        await body.complete.wait()
     while (await receive())["type"] != "http.disconnect":
         pass

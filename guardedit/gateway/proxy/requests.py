@@ -48,8 +48,10 @@ def read_request(raw: bytes) -> ReadRequest | None:
         ]
         # After a tool's result the model goes on with its work: the question was judged when it was asked.
         last = body["messages"][-1] if body["messages"] else None
-        asked = isinstance(last, dict) and last.get("role") == "user"
+        asked = isinstance(last, dict) and last.get("role") == "user" and _text(last.get("content"))
         question = question_of(turns) if asked else None
+    elif "messages" in body:
+        return None
     else:
         question = question_of_prompt(body["prompt"]) if isinstance(body.get("prompt"), str) else None
     return None if question is None else ReadRequest(body, question)
@@ -71,13 +73,21 @@ def with_fact(body: Mapping[str, Any], fact: Fact, rules: ProxySection) -> bytes
 def _stated_in(messages: list[Any], stated: str, where: str) -> list[Any]:
     changed = list(messages)
     if where == "system":
-        first = next((n for n, one in enumerate(changed) if one.get("role") in ("system", "developer")), None)
+        first = next((n for n, one in enumerate(changed) if _is_system(one)), None)
         if first is None:
             return [{"role": "system", "content": stated}, *changed]
         changed[first] = _with_text(changed[first], stated, before=False)
         return changed
     changed[-1] = _with_text(changed[-1], stated, before=where == "before_question")
     return changed
+
+
+def _is_system(message: Any) -> bool:
+    return (
+        isinstance(message, dict)
+        and message.get("role") in ("system", "developer")
+        and _text(message.get("content")) is not None
+    )
 
 
 def _with_text(message: Mapping[str, Any], stated: str, *, before: bool) -> dict[str, Any]:

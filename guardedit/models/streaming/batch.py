@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from inspect import signature
 from typing import Any
@@ -12,7 +13,7 @@ from torch import Tensor
 
 from guardedit.models.streaming.request import FinishReason, Piece, Request
 from guardedit.models.streaming.row_cache import RowCache
-from guardedit.models.streaming.sampling import Sampler, next_tokens
+from guardedit.models.streaming.sampling import Sampler
 from guardedit.models.streaming.text_stream import TextStream
 
 
@@ -96,6 +97,11 @@ class DecodingBatch:
         )
         self._deliver(self.rows, out.logits[:, -1])
 
+    @property
+    def widest(self) -> int:
+        """Most columns that a row may come to take."""
+        return max((len(row.request.ids) + row.request.most_tokens for row in self.rows), default=0)
+
     def leave(self) -> None:
         """Drop the rows that are done or cancelled, and the columns that only they had."""
         stay = [n for n, row in enumerate(self.rows) if not (row.done or row.request.cancelled)]
@@ -127,12 +133,17 @@ class DecodingBatch:
 
     def _deliver(self, rows: Sequence[AnswerRow], logits: Tensor) -> None:
         """Choose the next token of each row and tell its caller."""
-        chosen = next_tokens(logits, [row.sampler for row in rows])
-        for n, (row, token) in enumerate(zip(rows, chosen, strict=True)):
+        for n, (row, best) in enumerate(zip(rows, logits.argmax(-1).tolist(), strict=True)):
             if row.done or row.request.cancelled:
                 continue
-            row.last, row.made = token, row.made + 1
-            row.request.deliver(self._piece(row, token, logits[n]))
+            try:
+                token = row.sampler.choose(logits[n], best)
+                row.last, row.made = token, row.made + 1
+                row.request.deliver(self._piece(row, token, logits[n]))
+            except Exception as error:  # noqa: BLE001 - one row's trouble must not end the others
+                row.done, row.last = True, best
+                with suppress(Exception):
+                    row.request.deliver(error)
 
     def _piece(self, row: AnswerRow, token: int, logits: Tensor) -> Piece:
         if token in self._stops:

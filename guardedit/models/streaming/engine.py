@@ -25,6 +25,8 @@ from guardedit.models.streaming.request import Request
 
 T = TypeVar("T")
 
+#: Most rows times columns of a group: so many attention keys and values are kept.
+_MOST_CELLS = 2**15
 #: Most prompt tokens that are read in one pass: the running answers wait for it.
 _READ_TOKENS = 1024
 
@@ -191,6 +193,8 @@ class Engine:
             while self._waiting and room > 0 and (not taken or tokens < _READ_TOKENS):
                 request = self._waiting[0]
                 group = self._groups.get(request.weights)
+                if not self._fits(request, taken):
+                    break
                 # A bypass may look at all tokens of a row, so also at padding: its rows run one at a time.
                 if request.patch.bypasses and (group is not None or taken):
                     break
@@ -200,6 +204,14 @@ class Engine:
                 taken.append(request)
                 tokens, room = tokens + len(request.ids), room - 1
             return taken
+
+    def _fits(self, request: Request, taken: Sequence[Request]) -> bool:
+        """Whether a request may join its group: all rows of a group are as wide as the widest one."""
+        group = self._groups.get(request.weights)
+        others = [one for one in taken if one.weights == request.weights]
+        rows = 1 + len(others) + (len(group.batch.rows) if group else 0)
+        widths = [len(one.ids) + one.most_tokens for one in (request, *others)]
+        return rows == 1 or rows * max(*widths, group.batch.widest if group else 0) <= _MOST_CELLS
 
     def _guarded(
         self,

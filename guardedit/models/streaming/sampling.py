@@ -1,13 +1,14 @@
-"""Chooses the next token of each row of a batch from its logits."""
+"""Chooses the next token of a row from its logits."""
 
 from __future__ import annotations
-
-from collections.abc import Sequence
 
 import torch
 from torch import Tensor
 
 from guardedit.models.streaming.request import Sampling, TokenLogprob
+
+#: A lower temperature counts as 0: the logits divided by it would overflow.
+_COLDEST = 1e-4
 
 
 class Sampler:
@@ -21,13 +22,20 @@ class Sampler:
         self.settings = settings
         self._random = torch.Generator().manual_seed(settings.seed)
 
-    def draw(self, logits: Tensor) -> int:
-        """A token for logits [V] float32, by temperature and `top_p` (nucleus sampling, arXiv:1904.09751)."""
+    def choose(self, logits: Tensor, best: int) -> int:
+        """A token for logits [V], whose most probable one is `best`."""
+        if self.settings.temperature < _COLDEST:
+            return best
+        return self._draw(logits.float().cpu())
+
+    def _draw(self, logits: Tensor) -> int:
+        """By temperature and `top_p` (nucleus sampling, arXiv:1904.09751)."""
         p = (logits / self.settings.temperature).softmax(-1)
         if self.settings.top_p < 1.0:
             p, token = p.sort(descending=True)
-            before = p.cumsum(-1) - p  # probability of the tokens ahead of each
-            p[before >= self.settings.top_p] = 0.0  # the first one always stays
+            dropped = p.cumsum(-1) - p >= self.settings.top_p  # those ahead have the share already
+            dropped[0] = False
+            p[dropped] = 0.0
             return int(token[torch.multinomial(p, 1, generator=self._random)])
         return int(torch.multinomial(p, 1, generator=self._random))
 
@@ -40,12 +48,3 @@ class Sampler:
         best = logp.topk(min(count, len(logp))) if count else None
         top = zip(best.indices.tolist(), best.values.tolist(), strict=True) if best else ()
         return TokenLogprob(token, float(logp[token])), tuple(TokenLogprob(*one) for one in top)
-
-
-def next_tokens(logits: Tensor, samplers: Sequence[Sampler]) -> list[int]:
-    """The next token of each row, for logits [B, V]; rows with temperature 0 are chosen in one call."""
-    chosen: list[int] = logits.argmax(-1).tolist()
-    for row, sampler in enumerate(samplers):
-        if sampler.settings.temperature > 0:
-            chosen[row] = sampler.draw(logits[row].float().cpu())
-    return chosen

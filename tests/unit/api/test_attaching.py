@@ -101,6 +101,15 @@ def test_other_forms_of_a_call_work(loaded, attached):
     assert "".join(streamer).startswith(" Hamilton")
 
 
+def test_lengths_and_other_tensors_of_the_prompt_are_kept_right(loaded, attached):
+    model, tokenizer = loaded
+    batch = tokenizer(HQ, return_tensors="pt", return_token_type_ids=True)
+    length = batch["input_ids"].shape[1]
+    out = model.generate(**batch, max_length=length + 3, do_sample=False)
+    assert out.shape[1] == length + 3
+    assert tokenizer.decode(out[0, length:]).startswith(" Hamilton")
+
+
 def test_a_new_correction_counts_from_the_next_call(loaded, tmp_path: Path):
     with (
         guardedit.open(tmp_path, policy="memory-only") as agent,
@@ -123,9 +132,26 @@ def test_what_cannot_be_attached_is_refused(loaded, home: Path, attached):
         guardedit.attach(*loaded, home)
     with pytest.raises(guardedit.UsageError, match="no method generate"):
         guardedit.attach(object(), loaded[1], home)
+    tokenizer = byte_tokenizer()
+    model = FAMILIES["llama"](len(tokenizer))
+    model.config.is_encoder_decoder = True
+    with pytest.raises(guardedit.UsageError, match="has an encoder"):
+        guardedit.attach(model, tokenizer, home)
 
 
-@pytest.mark.parametrize("template", [CHAT, PREFACED])
+#: A template whose answer begins with an empty line, and one with nothing before the user's turn.
+SPACED = CHAT.replace("</{{ m.role }}>", "\n\n### End").replace("<assistant>", "\n### Response:")
+BARE = "{% for m in messages %}{{ m.content }}{% if not loop.last %}<end>{% endif %}{% endfor %}"
+
+
+def test_a_template_without_marks_counts_as_none():
+    tokenizer = byte_tokenizer()
+    tokenizer.chat_template = BARE
+    found = PromptText.of(tokenizer)
+    assert found.question(tokenizer(f"Hello<end>{HQ}")["input_ids"]).text.endswith(HQ)
+
+
+@pytest.mark.parametrize("template", [CHAT, PREFACED, SPACED])
 def test_a_fact_goes_beside_the_last_turn_of_a_chat(template: str):
     tokenizer = byte_tokenizer()
     tokenizer.chat_template = template

@@ -224,5 +224,34 @@ def test_many_requests_are_refused_with_a_time_to_come_back(running: Running):
     assert int(answer.headers["retry-after"]) > 0
 
 
+def test_a_page_of_another_site_cannot_ask(running: Running):
+    body = json.dumps(asked(HQ)).encode()
+    for headers in ({"origin": "https://evil.example"}, {"sec-fetch-site": "cross-site"}, {"origin": "null"}):
+        answer = httpx.post(
+            f"{running.url}/v1/chat/completions",
+            content=body,
+            headers={"content-type": "text/plain"} | headers,
+        )
+        assert answer.status_code == 403
+    own = httpx.get(f"{running.url}/v1/models", headers={"origin": "http://localhost:3000"})
+    assert own.status_code == 200
+
+
+def test_more_answers_than_may_wait_are_an_error_and_no_wait(running: Running):
+    body = {"model": "serving", "prompt": ["Oslo is"] * 64, "n": 8, "max_tokens": 1}
+    answer = httpx.post(f"{running.url}/v1/completions", json=body, timeout=30)
+    assert answer.status_code == 400
+    assert "512 answers are asked for at once" in answer.json()["error"]["message"]
+    assert running.served.engine.load() == (0, 0)
+
+
+def test_prompts_of_one_request_are_answered_from_one_epoch(running: Running):
+    answer = running.client().completions.create(
+        model="serving", prompt=[HQ] * 40, max_tokens=2, extra_body={"guardedit": {"explain": True}}
+    )
+    assert len({one["epoch"] for one in answer.guardedit}) == 1
+    assert len(answer.choices) == 40
+
+
 def test_health_names_the_epoch(running: Running):
     assert httpx.get(f"{running.url}/healthz").json()["epoch"] == 1

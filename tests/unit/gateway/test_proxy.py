@@ -43,7 +43,7 @@ class Upstream:
         await send({"type": "http.response.start", "status": self.status, "headers": headers})
         for piece in PIECES:
             await send({"type": "http.response.body", "body": piece, "more_body": True})
-        if scope["path"].endswith("/endless/completions"):
+        if "/endless/" in scope["path"]:
             while (await receive())["type"] != "http.disconnect":
                 pass
             self.gone += 1
@@ -290,9 +290,54 @@ def test_the_servers_key_takes_the_place_of_the_clients(proxied: Proxied):
     assert [dict(scope["headers"])[b"authorization"] for scope, _ in upstream.seen] == [b"Bearer sk-theirs"]
 
 
-def test_a_client_that_hangs_up_frees_the_server(chain: Chain):
-    url = f"{chain.url}/endless/completions"
-    with httpx.stream("POST", url, json={"prompt": "Once"}, timeout=10) as answer:
+@pytest.mark.parametrize(
+    "messages",
+    [
+        [{"role": "user", "content": HQ}, {"role": "user", "content": None}],
+        [{"role": "user", "content": HQ}, 7],
+        [7, {"role": "user", "content": HQ}],
+        None,
+    ],
+)
+@pytest.mark.parametrize("where", ["before_question", "system"])
+def test_messages_of_odd_kinds_are_passed_on(proxied: Proxied, messages, where):
+    raw = json.dumps({"messages": messages, "prompt": HQ}).encode()
+    for chain in chained(proxied, where=where):
+        assert httpx.post(f"{chain.url}/v1/chat/completions", content=raw).status_code == 200
+        sent = chain.upstream.seen[-1][1]
+        assert sent == raw or b"Hamilton" in sent
+
+
+def test_a_body_that_breaks_off_does_not_reach_the_server_as_a_whole_one(chain: Chain):
+    def half() -> Iterator[bytes]:
+        yield b"half of it"
+        raise ConnectionError
+
+    for path in ("/v1/files", "/v1/chat/completions"):
+        with pytest.raises(ConnectionError):
+            httpx.post(f"{chain.url}{path}", content=half())
+    time.sleep(0.2)
+    assert b"half of it" not in [body for _, body in chain.upstream.seen]
+
+
+def test_dots_do_not_lead_out_of_the_servers_path(proxied: Proxied):
+    from guardedit.policy.sections import ProxySection
+
+    upstream = Upstream()
+    with listening(upstream.app) as direct:
+        app = proxy_app(proxied.replica, Forwarder(f"{direct}/tenant-a", timeout_s=5), ProxySection())
+        with listening(app) as url:
+            for path in (b"/../tenant-b/x", b"/%2e%2e/tenant-b/x"):
+                request = httpx.Request("GET", url, extensions={"target": path})
+                with httpx.Client() as client:
+                    assert client.send(request).status_code == 400
+            assert httpx.get(f"{url}/v1/models").status_code == 200
+    assert [scope["path"] for scope, _ in upstream.seen] == ["/tenant-a/v1/models"]
+
+
+@pytest.mark.parametrize("path", ["/endless/completions", "/endless/responses", "/x/endless/completions"])
+def test_a_client_that_hangs_up_frees_the_server(chain: Chain, path: str):
+    with httpx.stream("POST", f"{chain.url}{path}", json={"prompt": "Once"}, timeout=10) as answer:
         next(answer.iter_raw())
     wait_for(lambda: chain.upstream.gone)
 

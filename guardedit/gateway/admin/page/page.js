@@ -27,7 +27,8 @@ function button(label, act, role, name) {
   if (made.disabled) made.title = `needs a token for a ${role}`;
   made.addEventListener("click", async () => {
     made.disabled = true;
-    try { await act(); } finally { made.disabled = !may(role); await refresh(); }
+    tell("");
+    try { await act(); } catch { /* said already */ } finally { made.disabled = !may(role); await refresh(); }
   });
   return made;
 }
@@ -40,7 +41,6 @@ async function call(path, options = {}) {
   const answer = await fetch(path, { ...options, headers });
   const body = await answer.json();
   if (!answer.ok) { const said = body.error ? body.error.message : answer.statusText; tell(said); throw new Error(said); }
-  tell("");
   return body;
 }
 
@@ -237,6 +237,7 @@ $("newer").addEventListener("click", () => { state.offset = Math.max(0, state.of
 $("older").addEventListener("click", () => { state.offset += PAGE; showFacts(); });
 $("ask").addEventListener("submit", async (event) => {
   event.preventDefault();
+  tell("");
   $("answer").textContent = "asking";
   try {
     const said = await post("/v1/ask", { question: $("question").value });
@@ -246,6 +247,7 @@ $("ask").addEventListener("submit", async (event) => {
 });
 $("submit").addEventListener("submit", async (event) => {
   event.preventDefault();
+  tell("");
   const body = { subject: $("subject").value, prompt: $("prompt").value, target_new: $("target").value };
   try {
     const said = await post("/v1/corrections", body);

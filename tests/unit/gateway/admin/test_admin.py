@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from urllib.parse import quote
 
 import httpx
 import pytest
@@ -143,6 +144,36 @@ def test_cloud_events_are_corrections(desk: Desk):
     desk.submit(event)  # sent twice, it counts once
     assert [one["step"] for one in desk.get("/v1/explain/ce-1")["story"]].count("remembered") == 1
     assert facts(desk)["Fornax"]["target"] == "Lima"
+
+
+def test_ids_may_have_slashes(desk: Desk):
+    name = "https://crm.example/facts/7?x=1"
+    desk.submit(hq("AC/DC", "Oslo", id=name, provenance={"confidence": 0.1}))
+    path = quote(name, safe="")
+    assert desk.post(f"/v1/held/{path}/approve", "approver").status_code == 200
+    desk.settle()
+    assert desk.get(f"/v1/explain/{path}")["story"]
+    assert desk.get("/v1/facts/AC%2FDC")["facts"][0]["target"] == "Oslo"
+    assert desk.post("/v1/facts/AC%2FDC/undo", "operator").status_code == 200
+
+
+def test_a_redo_of_several_facts_names_them(desk: Desk):
+    desk.submit(
+        hq("Volans", "Oslo", id="v-1"),
+        {
+            "subject": "Volans",
+            "relation": "P112",
+            "prompt": "The founder of {} is",
+            "target_new": "Anne",
+            "id": "v-2",
+        },
+    )
+    ids = [fact["id"] for fact in desk.get("/v1/facts/Volans")["facts"]]
+    for one in ids:
+        assert desk.post(f"/v1/facts/{one}/undo", "operator").status_code == 200
+    answer = desk.post("/v1/facts/Volans/redo", "operator")
+    assert answer.status_code == 400
+    assert all(one in answer.json()["error"]["message"] for one in ids)
 
 
 def test_dead_letters_are_read_again_or_dropped(desk: Desk):

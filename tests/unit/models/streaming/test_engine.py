@@ -14,6 +14,7 @@ import torch
 from guardedit.core.errors import UsageError
 from guardedit.models.bypass import Patch
 from guardedit.models.host import ModelHost
+from guardedit.models.streaming.batch import DecodingBatch
 from guardedit.models.streaming.engine import Busy, Engine
 from guardedit.models.streaming.request import Piece, Request, Sampling
 from tests.tiny_models import CONTEXT, FAMILIES, KIN, byte_tokenizer
@@ -264,6 +265,50 @@ def test_a_small_top_p_leaves_the_most_probable_token(engine):
     _, greedy = ask(engine, PROMPTS[4])
     _, narrow = ask(engine, PROMPTS[4], sampling=Sampling(temperature=2.0, top_p=1e-6, seed=5))
     assert narrow.text() == greedy.text()
+
+
+@pytest.mark.parametrize(
+    "sampling",
+    [Sampling(temperature=1e-40), Sampling(temperature=1.0, top_p=1e-50), Sampling(temperature=1e-4)],
+)
+def test_extreme_numbers_end_no_answer(engine, sampling):
+    _, greedy = ask(engine, PROMPTS[4])
+    _, extreme = ask(engine, PROMPTS[4], sampling=sampling)
+    assert extreme.text() == greedy.text()
+
+
+def test_a_row_that_fails_leaves_the_others_alone(engine):
+    def broken(piece):
+        raise ZeroDivisionError
+
+    ids = tuple(engine._host.tokenizer(PROMPTS[0])["input_ids"])
+    failing = Request(ids=ids, patch=NO_PATCH, weights="base", most_tokens=50, deliver=broken)
+    _, caller = ask(engine, PROMPTS[1])
+    engine.submit([failing])
+    assert caller.text().strip() == engine._host.complete([PROMPTS[1]], max_new_tokens=12, cut=False)[0]
+    engine.between_steps(lambda: None).result(timeout=30)
+    assert engine.load() == (0, 0)
+
+
+def test_a_wide_prompt_does_not_widen_everybody(monkeypatch):
+    monkeypatch.setattr("guardedit.models.streaming.engine._MOST_CELLS", 120)
+    engine = Engine(built())
+    widths = []
+    step = DecodingBatch.step
+
+    def noted(batch):
+        widths.append(len(batch.rows) * batch.widest)
+        step(batch)
+
+    monkeypatch.setattr(DecodingBatch, "step", noted)
+    try:
+        prompts = [*PROMPTS, "Bob number " + "7" * 100, *PROMPTS]
+        callers = [ask(engine, prompt)[1] for prompt in prompts]
+        alone = engine._host.complete(prompts, max_new_tokens=12, cut=False)
+        assert [caller.text().strip() for caller in callers] == alone
+    finally:
+        engine.close()
+    assert max(widths) <= 150  # the wide one alone
 
 
 def test_work_between_steps_does_not_wait_for_an_answer(engine):
