@@ -51,7 +51,9 @@ class PromptText:
             return None
         if not self.after:
             return question_of_prompt(text[at[0] : at[1]])
-        earlier = [part.partition(_mark_of(self.after))[0] for part in text[: at[0]].split(self.before)[1:-1]]
+        earlier = [
+            part.partition(_mark_of(self.after))[0].strip() for part in text[: at[0]].split(self.before)[1:-1]
+        ]
         asked = text[at[0] : at[1]]
         return AskedQuestion(asked, tuple(reversed(earlier))) if asked.strip() else None
 

@@ -211,15 +211,19 @@ def _hang_up(url: str, body: dict) -> None:
 
 
 def test_many_requests_are_refused_with_a_time_to_come_back(running: Running):
-    engine = running.served.engine
-    hold = threading.Event()
+    engine, url = running.served.engine, f"{running.url}/v1/completions"
+    hold, body = threading.Event(), {"prompt": "Oslo is", "max_tokens": 1}
     engine.between_steps(lambda: hold.wait(30))
+    engine._most_waiting, most = 1, engine._most_waiting
+    first = threading.Thread(target=httpx.post, args=(url,), kwargs={"json": body, "timeout": 30})
     try:
-        engine._most_waiting, most = 0, engine._most_waiting
-        answer = httpx.post(f"{running.url}/v1/completions", json={"prompt": "Oslo is"}, timeout=30)
+        first.start()
+        wait_for(lambda: engine.load()[1] == 1)
+        answer = httpx.post(url, json=body, timeout=30)
     finally:
         engine._most_waiting = most
         hold.set()
+        first.join(30)
     assert answer.status_code == 429
     assert int(answer.headers["retry-after"]) > 0
 
