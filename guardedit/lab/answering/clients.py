@@ -23,7 +23,7 @@ class ClientAnswer:
         question: what was asked.
         text: the answer; "" for an error.
         epoch: that it names.
-        tokens: pieces that arrived.
+        tokens: that the server made.
         asked_s: when it was asked, by `time.perf_counter`.
         first_s, whole_s: seconds from then until the first piece, and until the end.
         status: of HTTP.
@@ -92,9 +92,10 @@ async def _load_of(url: str, questions: Sequence[str], clients: int, tokens: int
 
 
 async def _asked(http: httpx.AsyncClient, url: str, question: str, tokens: int) -> ClientAnswer:
-    body = {"prompt": question, "max_tokens": tokens, "stream": True, "logprobs": 0}
+    usage = {"include_usage": True}
+    body = {"prompt": question, "max_tokens": tokens, "stream": True, "stream_options": usage}
     started = time.perf_counter()
-    first, pieces, texts, epoch = 0.0, 0, list[str](), ""
+    first, made, texts, epoch = 0.0, 0, list[str](), ""
     async with http.stream("POST", f"{url}/v1/completions", json=body) as answer:
         if answer.status_code != httpx.codes.OK:
             await answer.aread()
@@ -106,18 +107,16 @@ async def _asked(http: httpx.AsyncClient, url: str, question: str, tokens: int) 
             chunk = json.loads(line.removeprefix("data: "))
             if "error" in chunk:
                 took = time.perf_counter() - started
-                return ClientAnswer(question, "", "", pieces, started, first or took, took, 500)
-            choice = chunk["choices"][0]
-            if not pieces:
-                first = time.perf_counter() - started
-            pieces += choice["logprobs"] is not None
-            texts.append(choice["text"])
+                return ClientAnswer(question, "", "", made, started, first or took, took, 500)
+            first = first or time.perf_counter() - started
+            texts += [choice["text"] for choice in chunk["choices"]]
             epoch = chunk["system_fingerprint"]
+            made = chunk.get("usage", {}).get("completion_tokens", 0)
     return ClientAnswer(
         question,
         "".join(texts),
         epoch,
-        pieces,
+        made,
         started,
         first,
         time.perf_counter() - started,
