@@ -21,7 +21,7 @@ ARG TORCH_INDEX=https://download.pytorch.org/whl/cpu
 RUN /opt/guardedit/bin/pip install --no-deps --index-url "${TORCH_INDEX}" --constraint constraints.txt torch==2.13.0
 COPY pyproject.toml README.md LICENSE ./
 COPY guardedit ./guardedit
-RUN /opt/guardedit/bin/pip install --constraint constraints.txt ".[redis]" \
+RUN /opt/guardedit/bin/pip install --constraint constraints.txt ".[redis,serve]" \
  && /opt/guardedit/bin/pip check
 
 FROM ${PYTHON}

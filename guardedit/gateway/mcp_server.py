@@ -17,6 +17,7 @@ from guardedit.version import VERSION
 
 #: An undo waits for the trial that is running.
 _PATIENCE_S = 3600.0
+_EXAMPLE = "http://127.0.0.1:9109"
 _MAY_SUBMIT, _MAY_UNDO = ("submitter", "admin"), ("operator", "admin")
 
 
@@ -26,11 +27,20 @@ class OfficeClient:
     Args:
         url: its address.
         token: a token of `guardedit tokens add`; "" reads only.
+
+    Raises:
+        UsageError: `url` is not an address.
     """
 
     def __init__(self, url: str, token: str = "") -> None:
         headers = {"Authorization": f"Bearer {token}"} if token else {}
-        self._http = httpx.Client(base_url=url, headers=headers, timeout=_PATIENCE_S, trust_env=False)
+        try:
+            address = httpx.URL(url)
+        except httpx.InvalidURL as error:
+            raise UsageError(f"{url!r:.200} is no address ({error}): give one such as {_EXAMPLE}") from error
+        if address.scheme not in ("http", "https") or not address.host:
+            raise UsageError(f"{url!r:.200} is no address: give one such as {_EXAMPLE}")
+        self._http = httpx.Client(base_url=address, headers=headers, timeout=_PATIENCE_S, trust_env=False)
         self._url = url
 
     def role(self) -> str:

@@ -86,7 +86,7 @@ def test_the_tutorial_does_what_it_says(tmp_path: Path, warm_home: Path):
         check=False,
     )
     outputs = ran.stdout.split(f"{MARK}\n")
-    logs = "".join((tmp_path / name).read_text() for name in ("run.log", "serve.log"))
+    logs = "".join((tmp_path / name).read_text() for name in ("run.log", "run.err", "serve.log", "serve.err"))
     for (command, shown), said in zip(wanted, outputs, strict=False):
         assert fits(said, here(shown)), f"{command}\nprinted:\n{said}\n{ran.stderr}\n{logs}"
     assert len(outputs) == len(wanted) + 1

@@ -78,7 +78,10 @@ def commands(command: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[s
 COMMANDS = dict(commands(GROUP))
 VARIABLES = sorted(set(re.findall(r"GUARDEDIT_[A-Z_]+", inspect.getsource(settings))))
 #: What keeps a command from working for minutes where a missing model does not.
-STOPS = {("demo",): ["--policy=none.yaml", "--runtime=local"]}
+STOPS = {
+    ("demo",): ["--policy=none.yaml", "--runtime=local"],
+    ("bench", "proxy"): ["--policy=none.yaml"],  # needs no model
+}
 
 
 @pytest.fixture
