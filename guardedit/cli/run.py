@@ -101,7 +101,7 @@ def run(
         show.line(
             ready, output, f"ready: epoch {epoch}, runtime {settings.runtime}, metrics {where or 'off'}"
         )
-        admin = stack.enter_context(_admin(settings, rules, system))
+        admin = "" if once else stack.enter_context(_admin(settings, rules, system))
         if admin:
             show.line({"event": "admin", "url": admin}, output, f"page and HTTP interface: {admin}")
         stack.enter_context(told_stages(settings.home, log=log is not None))

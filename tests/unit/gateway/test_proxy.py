@@ -37,6 +37,8 @@ class Upstream:
         body, more = b"", True
         while more:
             message = await receive()
+            if message["type"] == "http.disconnect":  # the request never was complete
+                return
             body, more = body + message.get("body", b""), message.get("more_body", False)
         self.seen.append((scope, body))
         headers = [(b"x-odd", b"one"), (b"x-odd", b"two"), (b"content-type", b"text/event-stream")]
