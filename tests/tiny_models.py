@@ -37,6 +37,8 @@ from transformers import (
     StableLmConfig,
 )
 
+from guardedit.models.host import ModelHost
+
 END = "<|endoftext|>"
 D, F, LAYERS, HEADS, CONTEXT = 32, 128, 3, 2, 256
 
@@ -171,3 +173,16 @@ def byte_tokenizer(texts: Sequence[str] = (), *, size: int = 600) -> PreTrainedT
     )
     raw.train_from_iterator(texts, trainer)
     return PreTrainedTokenizerFast(tokenizer_object=raw, bos_token=END, eos_token=END, pad_token=END)
+
+
+def talkative(family: str = "llama") -> ModelHost:
+    """A loaded model whose weights are large enough for different prompts to get different answers."""
+    tokenizer = byte_tokenizer()
+    model = {**FAMILIES, **KIN}[family](len(tokenizer))
+    with torch.random.fork_rng(), torch.no_grad():
+        torch.manual_seed(1)
+        for name, parameter in model.named_parameters():
+            if parameter.ndim == 2:
+                # Gemma's layers say little beside its embeddings, which it scales up.
+                parameter.normal_(std=0.02 if "gemma" in family and "embed" in name else 0.3)
+    return ModelHost(model, tokenizer)

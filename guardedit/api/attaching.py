@@ -152,15 +152,8 @@ class Attached:
     def _facts(self, rows: Sequence[Sequence[int]]) -> tuple[Fact | None, ...]:
         """For each row, the fact that its question asks for."""
         questions = [self._prompt_text.question(row) for row in rows]
-        readings = []
-        for question in questions:
-            if question is None:
-                readings.append([""])
-                continue
-            texts = [question.text, *question.looked_back]
-            needed = question.needs_subject
-            named = self._replica.subjects(texts, tenant=self._tenant) if needed else ()
-            readings.append(question.readings(named))
+        subjects_in = partial(self._replica.subjects, tenant=self._tenant)
+        readings = [question.readings(subjects_in) if question else [""] for question in questions]
         found = self._replica.recalled([text for each in readings for text in each], tenant=self._tenant)
         facts = iter(found.facts)
         by_row = [[next(facts) for _ in each] for each in readings]

@@ -19,7 +19,7 @@ from guardedit.models.weights.folded import Folded
 from guardedit.policy.schema import Policy
 from guardedit.settings import Settings
 
-#: Texts on which an adapter is compared with the edited model, beside the facts' own prompts.
+#: Statements of facts on which an adapter is compared with the edited model.
 CHECKED_TEXTS = 16
 
 
@@ -104,7 +104,7 @@ def export_adapter(
 ) -> Exported:
     """Write the serving epoch's edits as one LoRA adapter, for PEFT and vLLM or, with `gguf`, for llama.cpp.
 
-    The adapter is compared with the edited model on the facts' prompts and some background text.
+    The adapter is compared with the edited model on statements of the epoch's facts.
 
     Raises:
         EditError, UsageError, StorageFull: as `write_peft` and `write_gguf`.

@@ -9,8 +9,10 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 
 from guardedit.core.errors import MalformedCorrection, UsageError
 from guardedit.core.fact import Fact, Placement
@@ -87,7 +89,7 @@ class Asker:
     Args:
         replica: the epoch, its facts and its weights.
         engine: makes the answers, on the same model.
-        tokenizer: of the model, not shared with other threads.
+        tokenizer: of the model, for this object alone.
         context: longest input of the model in tokens.
         usual_tokens: most tokens of an answer where the caller names no number.
     """
@@ -97,6 +99,7 @@ class Asker:
     ) -> None:
         self.replica, self._engine = replica, engine
         self._tokenizer, self._context, self._usual = tokenizer, context, usual_tokens
+        self._encoding = threading.Lock()  # tokenizers are not safe to share between threads
         self._constraint = Constraint(replica.prompts)
 
     def prepare(self, asked: Sequence[AnswerRequest]) -> list[Prepared]:
@@ -111,7 +114,8 @@ class Asker:
         if len(tenants) != 1:
             raise UsageError("requests of several tenants cannot be answered together")
         (tenant,) = tenants
-        readings = [self._readings(question, tenant) if question else [""] for question in questions]
+        subjects_in = partial(self.replica.subjects, tenant=tenant)
+        readings = [question.readings(subjects_in) if question else [""] for question in questions]
         texts = [text for each in readings for text in each]
         found = self.replica.recalled(texts, tenant=tenant)
         if any(recall.scope == "unsure" for recall in found.recalls):
@@ -176,12 +180,6 @@ class Asker:
         self._engine.submit(requests)
         return requests
 
-    def _readings(self, question: AskedQuestion, tenant: str) -> list[str]:
-        if not question.needs_subject:
-            return [question.text]
-        texts = [question.text, *question.looked_back]
-        return question.readings(self.replica.subjects(texts, tenant=tenant))
-
     def _text(self, prompt: str | Sequence[Turn], fact: Fact | None, *, resolved: bool) -> str:
         """What the model reads. With `resolved` the question names the subject by a pronoun only."""
         prompts = self.replica.prompts
@@ -196,7 +194,8 @@ class Asker:
 
     def _most_tokens(self, asked: AnswerRequest, text: str) -> tuple[tuple[int, ...], int]:
         """Tokens of the prompt, and most tokens of the answer, so that both fit into the context."""
-        ids = tuple(encode(self._tokenizer, text, context=self._context, answer=asked.most_tokens or 1))
+        with self._encoding:
+            ids = tuple(encode(self._tokenizer, text, context=self._context, answer=asked.most_tokens or 1))
         if not ids:
             raise MalformedCorrection("the prompt is empty: give it at least one word")
         return ids, asked.most_tokens or min(self._usual, self._context - len(ids))

@@ -7,7 +7,7 @@ subject; then the memory is also asked with the pronoun replaced by each subject
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from guardedit.core.fact import Fact
@@ -32,31 +32,24 @@ class AskedQuestion:
     text: str
     earlier: tuple[str, ...] = ()
 
-    @property
-    def needs_subject(self) -> bool:
-        """Whether a pronoun may stand for a subject of an earlier turn."""
-        pronoun = _POSSESSIVE.search(self.text) or _PRONOUN.search(self.text)
-        return bool(self.earlier and pronoun)
-
-    def readings(self, subjects: Sequence[Sequence[str]] = ()) -> list[str]:
+    def readings(self, subjects_in: Callable[[Sequence[str]], Sequence[Sequence[str]]]) -> list[str]:
         """The texts to ask the memory with, in the order of preference; the first is the question itself.
 
         Args:
-            subjects: the known subjects in `text` and in each of `looked_back`, as they are spelled there.
+            subjects_in: for each text, the known subjects that it names, as they are spelled there. Called
+                only if a pronoun may stand for a subject of an earlier turn.
 
         >>> question = AskedQuestion("And what is its capital?", ("Where is Velmora?",))
-        >>> question.readings([[], ["Velmora"]])
+        >>> question.readings(lambda texts: [["Velmora"] if "Velmora" in text else [] for text in texts])
         ['And what is its capital?', "And what is Velmora's capital?"]
         """
-        if not subjects or subjects[0]:
+        if not self.earlier or not (_POSSESSIVE.search(self.text) or _PRONOUN.search(self.text)):
             return [self.text]
-        named = dict.fromkeys(subject for found in subjects[1:] for subject in reversed(found))
+        mine, *before = subjects_in([self.text, *self.earlier[:_TURNS_BACK]])
+        if mine:
+            return [self.text]
+        named = dict.fromkeys(subject for found in before for subject in reversed(found))
         return [self.text, *(with_subject(self.text, subject) for subject in named)]
-
-    @property
-    def looked_back(self) -> tuple[str, ...]:
-        """The earlier turns that are searched for the subject of a pronoun."""
-        return self.earlier[:_TURNS_BACK]
 
 
 def with_subject(question: str, subject: str) -> str:
@@ -118,8 +111,5 @@ def prompt_with_fact(prompt: str, fact: Fact, announcement: Announcement, *, sta
     start = body.rfind("\n") + 1
     question = respelt(fact, body[start:])
     if stated:
-        facts = announcement.stated(fact, question)
-        system = announcement.system.format(facts=facts)
-        asked = announcement.user.format(facts=facts, question=question)
-        question = f"{system} {asked}" if system else asked
+        question = announcement.asked(fact, question)
     return body[:start] + question

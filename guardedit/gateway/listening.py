@@ -5,8 +5,12 @@ from __future__ import annotations
 import errno
 import hmac
 import ipaddress
+import json
 import socket
-from collections.abc import Awaitable, Callable, MutableMapping
+import threading
+import time
+from collections.abc import Awaitable, Callable, Iterator, MutableMapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -35,7 +39,6 @@ class Listener:
         address: host and port; port 0 lets the system choose.
         key: a secret that requests must send as `Authorization: Bearer KEY`; "" asks for none.
         certificate, private_key: files for TLS; None for plain HTTP.
-        asks_for_tokens: the application itself lets nobody in without a token.
         open_to_all: allow an address that other machines reach, without key or TLS.
 
     Raises:
@@ -46,7 +49,6 @@ class Listener:
     key: str = field(default="", repr=False)
     certificate: Path | None = None
     private_key: Path | None = None
-    asks_for_tokens: bool = False
     open_to_all: bool = False
 
     def __post_init__(self) -> None:
@@ -56,7 +58,7 @@ class Listener:
         if is_loopback(host) or self.open_to_all:
             return
         missing = [
-            *(["a key (GUARDEDIT_SERVE_KEY)"] if not (self.key or self.asks_for_tokens) else []),
+            *(["a key (GUARDEDIT_SERVE_KEY)"] if not self.key else []),
             *(["TLS (--tls-certificate, --tls-key)"] if self.certificate is None else []),
         ]
         if missing:
@@ -110,6 +112,28 @@ class Listener:
         return uvicorn.Server(config)
 
 
+@contextmanager
+def in_thread(
+    listener: Listener, app: App, *, most_bytes: int = MOST_BYTES, dated: bool = True
+) -> Iterator[str]:
+    """Serve an application from a thread until the block ends; yields its address.
+
+    Raises:
+        UsageError: the address cannot be used.
+    """
+    with listener.bind() as bound:
+        server = listener.server(app, most_bytes=most_bytes, dated=dated)
+        thread = threading.Thread(target=server.run, kwargs={"sockets": [bound]}, daemon=True)
+        thread.start()
+        while not server.started and thread.is_alive():
+            time.sleep(0.01)
+        try:
+            yield listener.url(bound)
+        finally:
+            server.should_exit = True
+            thread.join()
+
+
 def is_loopback(host: str) -> bool:
     """Whether only this machine reaches a host.
 
@@ -125,8 +149,8 @@ def is_loopback(host: str) -> bool:
 def guarded(app: App, *, key: str, loopback: bool, most_bytes: int = MOST_BYTES) -> App:
     """The application behind checks: the key, where the request comes from, and the size of the body.
 
-    On a loopback address, requests from other machines' web pages are refused: a page in the user's browser
-    could otherwise use what runs here, if its name was pointed at this machine even with the answers.
+    On a loopback address, requests from web pages of other sites are refused: a page in the user's browser
+    could otherwise send requests to this machine.
     """
 
     async def checked(scope: Scope, receive: Receive, send: Send) -> None:
@@ -135,11 +159,11 @@ def guarded(app: App, *, key: str, loopback: bool, most_bytes: int = MOST_BYTES)
             return
         headers = {name.lower(): value for name, value in scope["headers"]}
         if loopback and not _is_local_host(headers.get(b"host", b"")):
-            await _refuse(send, 403, "the host name is not this machine's: ask for localhost")
+            await refuse(send, 403, "the host name is not this machine's: ask for localhost")
         elif loopback and _is_of_another_page(headers):
-            await _refuse(send, 403, "a page of another site may not ask this machine")
+            await refuse(send, 403, "a page of another site may not ask this machine")
         elif key and not _has_key(headers.get(b"authorization", b""), key):
-            await _refuse(send, 401, "send the key of this server as `Authorization: Bearer KEY`")
+            await refuse(send, 401, "send the key of this server as `Authorization: Bearer KEY`")
         else:
             await _limited(app, scope, receive, send, most_bytes=most_bytes)
 
@@ -151,7 +175,7 @@ async def _limited(app: App, scope: Scope, receive: Receive, send: Send, *, most
     too_large = f"the body is larger than {most_bytes // 2**20} MiB: send less at once"
     announced = next((value for name, value in scope["headers"] if name.lower() == b"content-length"), b"0")
     if announced.isdigit() and int(announced) > most_bytes:
-        await _refuse(send, 413, too_large)
+        await refuse(send, 413, too_large)
         return
     read, answered = 0, False
 
@@ -172,17 +196,17 @@ async def _limited(app: App, scope: Scope, receive: Receive, send: Send, *, most
         await app(scope, count, note)
     except _TooLarge:
         if not answered:
-            await _refuse(send, 413, too_large)
+            await refuse(send, 413, too_large)
 
 
 class _TooLarge(Exception):
     pass
 
 
-async def _refuse(send: Send, status: int, message: str) -> None:
-    import json
-
-    body = json.dumps({"error": {"message": message, "type": "invalid_request_error"}}).encode()
+async def refuse(send: Send, status: int, message: str) -> None:
+    """Answer with an error in the form of OpenAI's API."""
+    kind = "server_error" if status >= 500 else "invalid_request_error"
+    body = json.dumps({"error": {"message": message, "type": kind}}).encode()
     headers = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]
     if status == 401:
         headers.append((b"www-authenticate", b"Bearer"))

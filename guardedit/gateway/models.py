@@ -11,12 +11,12 @@ from collections.abc import Callable, Sequence
 from guardedit.core.errors import UsageError
 from guardedit.core.serving import Snapshot
 from guardedit.gateway.asking import Asker
-from guardedit.gateway.facts import base_snapshot
 from guardedit.models.host import ModelHost
 from guardedit.models.streaming.engine import Engine
 from guardedit.models.weights.fold import Fold
 from guardedit.policy.schema import Policy
 from guardedit.runtime.opening import MOST_DIGITS, begun, existing, exists
+from guardedit.runtime.operator.answers import base_snapshot
 from guardedit.serving.replica import ServingReplica
 from guardedit.serving.shard import MemoryShard
 from guardedit.settings import Settings

@@ -69,38 +69,38 @@ def open_served(
     """
     tell("checking the files of the base model")
     assembly.require_unchanged_base(settings)
-    with assembly.borrowed_cache(settings) as cache:
-        tell("loading the model")
-        loaded = assembly.load_model(settings, policy, cache=cache)
-        host, prompts = loaded.host, assembly.load_prompts(settings)
-        memory = assembly.load_memory(settings, policy)
-        serving = ServingReplica(
-            host,
-            loaded.fold,
-            [MemoryShard(memory)],
-            use_unsure=policy.memory.unsure == "use_fact",
-            prompts=prompts,
-        )
-        engine = Engine(host, most_rows=most_rows, most_waiting=most_waiting)
-        try:
-            tell("publishing the serving epoch")
-            serving.publish(served_snapshot(settings, policy, loaded))
-            with LedgerFollower(settings, policy, serving, base_sha256=host.base_sha256) as follower:
-                models = ServedModels(
-                    settings,
-                    policy,
-                    host=host,
-                    fold=loaded.fold,
-                    engine=engine,
-                    serving=serving,
-                    memory=lambda: MemoryShard(memory.empty()),
-                    aliases=[name for name in (*aliases, _name(settings)) if name],
-                    usual_tokens=usual_tokens,
-                )
-                app = openai_app(models, tokenizer=host.tokenizer, problem=lambda: follower.problem)
-                yield Served(app, models, follower, engine)
-        finally:
-            engine.close()
+    tell("loading the model")
+    host = assembly.load_host(settings)
+    # Reads the second moments from the home folder, where the coordinator keeps them, once edits need them.
+    fold = assembly.served_fold(settings, policy, host)
+    memory = assembly.load_memory(settings, policy)
+    serving = ServingReplica(
+        host,
+        fold,
+        [MemoryShard(memory)],
+        use_unsure=policy.memory.unsure == "use_fact",
+        prompts=assembly.load_prompts(settings),
+    )
+    engine = Engine(host, most_rows=most_rows, most_waiting=most_waiting)
+    try:
+        tell("publishing the serving epoch")
+        serving.publish(served_snapshot(settings, policy, host.base_sha256))
+        with LedgerFollower(settings, policy, serving, base_sha256=host.base_sha256) as follower:
+            models = ServedModels(
+                settings,
+                policy,
+                host=host,
+                fold=fold,
+                engine=engine,
+                serving=serving,
+                memory=lambda: MemoryShard(memory.empty()),
+                aliases=(*aliases, _name(settings)),
+                usual_tokens=usual_tokens,
+            )
+            app = openai_app(models, tokenizer=host.tokenizer, problem=lambda: follower.problem)
+            yield Served(app, models, follower, engine)
+    finally:
+        engine.close()
 
 
 def _name(settings: Settings) -> str:

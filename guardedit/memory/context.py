@@ -91,8 +91,7 @@ class Announcement:
         question = respelt(fact, question)
         facts = self.stated(fact, question)
         asked = self.user.format(facts=facts, question=question)
-        system = self.system.format(facts=facts)
-        return f"{system}\n{asked}" if system else asked
+        return RAW.asked(asked, system=self.system.format(facts=facts))
 
     def to_json(self) -> dict[str, Any]:
         """Plain data for `memory_card.json`."""

@@ -29,6 +29,7 @@ from guardedit.serving.served_state import (
     RecalledFacts,
     ReplicaFold,
     ServedState,
+    folded_edits,
 )
 from guardedit.serving.shard import Shard
 from guardedit.serving.sharded_facts import PreparedChange, ShardedFacts
@@ -231,19 +232,7 @@ class ServingReplica:
         return self._state.epoch.number if self._state else None
 
     def _weights(self, epoch: Epoch, edits: tuple[WeightEdit, ...] | None) -> FoldedEdits:
-        """The folded edits of an epoch; the ones being served are reused if the digest is the same."""
-        state = self._state
-        if state is not None and (edits is None or state.weights.folded.sha256 == epoch.weights_sha256):
-            weights = state.weights
-        else:
-            weights = FoldedEdits(edits or (), self._fold.folded(edits or ()))
-        found = weights.folded.sha256
-        if epoch.number and found != epoch.weights_sha256:
-            raise UsageError(
-                f"epoch {epoch.number} folds to {found[:12]} here, but is recorded with "
-                f"{epoch.weights_sha256[:12]}: this replica has another model or moments"
-            )
-        return weights
+        return folded_edits(self._fold, epoch, edits, served=self._state)
 
     def _fold_again(self) -> None:
         with self._publishing:

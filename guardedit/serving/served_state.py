@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
 from guardedit.core.epoch import Epoch
+from guardedit.core.errors import UsageError
 from guardedit.core.fact import Fact, Placement
 from guardedit.core.proposal import WeightEdit
 from guardedit.core.serving import Recall
@@ -65,6 +66,27 @@ class ServedState:
     epoch: Epoch
     weights: FoldedEdits
     facts: ShardDigests
+
+
+def folded_edits(
+    fold: ReplicaFold, epoch: Epoch, edits: tuple[WeightEdit, ...] | None, *, served: ServedState | None
+) -> FoldedEdits:
+    """The folded edits of an epoch; the ones being served are reused if the digest is the same.
+
+    Raises:
+        UsageError: they do not fold to the digest in the epoch.
+    """
+    if served is not None and (edits is None or served.weights.folded.sha256 == epoch.weights_sha256):
+        weights = served.weights
+    else:
+        weights = FoldedEdits(edits or (), fold.folded(edits or ()))
+    found = weights.folded.sha256
+    if epoch.number and found != epoch.weights_sha256:
+        raise UsageError(
+            f"epoch {epoch.number} folds to {found[:12]} here, but is recorded with "
+            f"{epoch.weights_sha256[:12]}: this replica has another model or moments"
+        )
+    return weights
 
 
 class RecalledFacts(NamedTuple):

@@ -39,7 +39,7 @@ def proxy(
     rows = [asdict(one) for one in found]
     if output is Output.TABLE:
         rows = [
-            {name: f"{value:.1f}" if isinstance(value, float) else value for name, value in row.items()}
+            {name: f"{value:.2f}" if isinstance(value, float) else value for name, value in row.items()}
             for row in rows
         ]
     show.rows(rows, list(rows[0]), output, empty="")

@@ -4,18 +4,16 @@ from __future__ import annotations
 
 import os
 from contextlib import ExitStack
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from guardedit.cli.http.serve import KEY
+from guardedit.cli.http.options import KEY, Certificate, Listen, OpenToAll, PrivateKey, listener_of
 from guardedit.cli.terminal import show
 from guardedit.cli.terminal.options import Format, Home, PolicyFile, settings_from
 from guardedit.cli.terminal.progress import progress
 from guardedit.cli.terminal.show import Output
 from guardedit.core.errors import UsageError
-from guardedit.settings import parse_address
 
 DEFAULT_ADDRESS = "127.0.0.1:8001"
 #: The variable with the key that is sent to the server behind the proxy.
@@ -31,21 +29,10 @@ def proxy(
     home: Home = None,
     policy: PolicyFile = None,
     output: Format = Output.TABLE,
-    listen: Annotated[
-        str, typer.Option(metavar="HOST:PORT", help="Where to listen; port 0 chooses a free one.")
-    ] = DEFAULT_ADDRESS,
-    tls_certificate: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Certificate for TLS, PEM.", show_default=False)
-    ] = None,
-    tls_key: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Private key for TLS, PEM.", show_default=False)
-    ] = None,
-    open_to_all: Annotated[
-        bool,
-        typer.Option(
-            "--open-to-all", help="Allow an address that other machines reach, without a key or without TLS."
-        ),
-    ] = False,
+    listen: Listen = DEFAULT_ADDRESS,
+    tls_certificate: Certificate = None,
+    tls_key: PrivateKey = None,
+    open_to_all: OpenToAll = False,
 ) -> None:
     """Stand in front of a server with OpenAI's API, and state facts in the questions that ask for them.
 
@@ -60,7 +47,6 @@ def proxy(
     from guardedit.policy.load import load_policy
 
     try:
-        from guardedit.gateway.listening import Listener
         from guardedit.gateway.proxying import MOST_BYTES, open_proxy
     except ModuleNotFoundError as error:
         raise UsageError(f"a proxy needs the package {error.name}: pip install 'guardedit[serve]'") from None
@@ -69,13 +55,7 @@ def proxy(
     own, other = (os.environ.get(name, "").strip() for name in (KEY, UPSTREAM_KEY))
     if own and not other:
         raise UsageError(f"{KEY} is set, so clients cannot send the server's key: set {UPSTREAM_KEY} too")
-    listener = Listener(
-        address=parse_address("--listen", listen),
-        key=own,
-        certificate=tls_certificate,
-        private_key=tls_key,
-        open_to_all=open_to_all,
-    )
+    listener = listener_of(listen, own, tls_certificate, tls_key, open_to_all=open_to_all)
     with listener.bind() as bound, ExitStack() as stack:
         with progress("loading the encoder") as report:
             opened = open_proxy(settings, rules, upstream, key=other, tell=report)

@@ -4,21 +4,18 @@ from __future__ import annotations
 
 import os
 from contextlib import ExitStack
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from guardedit.cli.http.options import KEY, Certificate, Listen, OpenToAll, PrivateKey, listener_of
 from guardedit.cli.terminal import show
 from guardedit.cli.terminal.options import Format, Home, Model, PolicyFile, settings_from
 from guardedit.cli.terminal.progress import progress
 from guardedit.cli.terminal.show import Output
 from guardedit.core.errors import UsageError
-from guardedit.settings import parse_address
 
 DEFAULT_ADDRESS = "127.0.0.1:8000"
-#: The variable with the key that clients must send.
-KEY = "GUARDEDIT_SERVE_KEY"
 
 
 def serve(
@@ -27,9 +24,7 @@ def serve(
     policy: PolicyFile = None,
     model: Model = None,
     output: Format = Output.TABLE,
-    listen: Annotated[
-        str, typer.Option(metavar="HOST:PORT", help="Where to listen; port 0 chooses a free one.")
-    ] = DEFAULT_ADDRESS,
+    listen: Listen = DEFAULT_ADDRESS,
     alias: Annotated[
         list[str] | None,
         typer.Option(
@@ -46,18 +41,9 @@ def serve(
         int,
         typer.Option(min=1, metavar="N", help="Let at most N requests wait; refuse more with status 429."),
     ] = 256,
-    tls_certificate: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Certificate for TLS, PEM.", show_default=False)
-    ] = None,
-    tls_key: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Private key for TLS, PEM.", show_default=False)
-    ] = None,
-    open_to_all: Annotated[
-        bool,
-        typer.Option(
-            "--open-to-all", help="Allow an address that other machines reach, without a key or without TLS."
-        ),
-    ] = False,
+    tls_certificate: Certificate = None,
+    tls_key: PrivateKey = None,
+    open_to_all: OpenToAll = False,
 ) -> None:
     """Answer applications over HTTP, in the form of OpenAI's API.
 
@@ -71,18 +57,13 @@ def serve(
     from guardedit.policy.load import load_policy
 
     try:
-        from guardedit.gateway.listening import Listener
         from guardedit.gateway.serving import open_served
     except ModuleNotFoundError as error:
         raise UsageError(f"serving needs the package {error.name}: pip install 'guardedit[serve]'") from None
     settings = settings_from(home, policy, model)
     rules = load_policy(settings.policy)
-    listener = Listener(
-        address=parse_address("--listen", listen),
-        key=os.environ.get(KEY, "").strip(),
-        certificate=tls_certificate,
-        private_key=tls_key,
-        open_to_all=open_to_all,
+    listener = listener_of(
+        listen, os.environ.get(KEY, "").strip(), tls_certificate, tls_key, open_to_all=open_to_all
     )
     with listener.bind() as bound, ExitStack() as stack:
         with progress("loading the model") as report:

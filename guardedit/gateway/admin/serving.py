@@ -5,8 +5,6 @@ from __future__ import annotations
 import json
 import os
 import secrets
-import threading
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -15,7 +13,7 @@ from pathlib import Path
 from guardedit.core.errors import UsageError
 from guardedit.gateway.admin.app import admin_app
 from guardedit.gateway.admin.office import Office
-from guardedit.gateway.listening import Listener, is_loopback
+from guardedit.gateway.listening import Listener, in_thread, is_loopback
 from guardedit.policy.schema import Policy
 from guardedit.runtime.coordinator_access import ADMIN_FILE
 from guardedit.runtime.system import System
@@ -26,24 +24,21 @@ MOST_BYTES = 2**20
 
 
 @contextmanager
-def admin_server(
-    settings: Settings,
-    policy: Policy,
-    system: System,
-    address: Address,
-    *,
-    certificate: Path | None = None,
-    private_key: Path | None = None,
-) -> Iterator[str]:
+def admin_server(settings: Settings, policy: Policy, system: System, address: Address) -> Iterator[str]:
     """Serve the interface from a thread until the block ends; yields its address.
 
-    On a loopback address, reading needs no token unless the settings say so; elsewhere everything needs one,
-    and TLS. If the default port is taken, as by another coordinator, a free one is used.
+    Reading needs no token unless the settings say so. Only loopback addresses are allowed, since there is no
+    TLS. If the default port is taken, as by another coordinator, a free one is used.
 
     Raises:
         UsageError: the address cannot be used.
     """
-    open_to_read = is_loopback(address.host) and settings.admin_reading == "open"
+    if not is_loopback(address.host):
+        raise UsageError(
+            f"GUARDEDIT_ADMIN is {address.host}, which other machines can reach: use a loopback address, "
+            "and a reverse proxy with TLS in front of it"
+        )
+    open_to_read = settings.admin_reading == "open"
     office = Office(
         settings,
         system,
@@ -51,34 +46,22 @@ def admin_server(
         limit=policy.guard.perplexity_ratio_to_base,
         own=secrets.token_urlsafe(32),
     )
-    listener = Listener(
-        address=address,
-        certificate=certificate,
-        private_key=private_key,
-        asks_for_tokens=True,
-    )
-    try:
-        bound = listener.bind()
-    except UsageError:
-        if address != DEFAULT_ADMIN:
-            raise
+    listener = Listener(address=address)
+    if address == DEFAULT_ADMIN and not _is_free(listener):
         listener = replace(listener, address=Address(address.host, 0))
-        bound = listener.bind()
-    with bound:
-        server = listener.server(admin_app(office), most_bytes=MOST_BYTES)
-        thread = threading.Thread(
-            target=server.run, kwargs={"sockets": [bound]}, name="guardedit-admin", daemon=True
-        )
-        thread.start()
-        while not server.started and thread.is_alive():
-            time.sleep(0.01)
-        url = listener.url(bound)
-        with _published(settings.home / ADMIN_FILE, url, office.own):
-            try:
-                yield url
-            finally:
-                server.should_exit = True
-                thread.join()
+    with (
+        in_thread(listener, admin_app(office), most_bytes=MOST_BYTES) as url,
+        _published(settings.home / ADMIN_FILE, url, office.own),
+    ):
+        yield url
+
+
+def _is_free(listener: Listener) -> bool:
+    try:
+        listener.bind().close()
+    except UsageError:
+        return False
+    return True
 
 
 @contextmanager

@@ -55,7 +55,7 @@ def openai_app(
     def list_models() -> dict[str, Any]:
         return {"object": "list", "data": [_model(name, started) for name in models.names()]}
 
-    @app.get("/v1/models/{name}")
+    @app.get("/v1/models/{name:path}")
     def show_model(name: str) -> dict[str, Any]:
         models.find(name)
         return _model(name, started)

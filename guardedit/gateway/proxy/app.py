@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from dataclasses import dataclass
+from functools import partial
 
 from guardedit.core.fact import Fact
-from guardedit.gateway.listening import App, Receive, Scope, Send
-from guardedit.gateway.proxy.forwarding import ClientGone, Forwarder, Incoming, refuse
+from guardedit.gateway.listening import App, Receive, Scope, Send, refuse
+from guardedit.gateway.proxy.forwarding import ClientGone, Forwarder, Incoming
 from guardedit.gateway.proxy.requests import ReadRequest, read_request, with_fact
 from guardedit.policy.sections import ProxySection
 from guardedit.serving.facts_replica import FactsReplica
@@ -19,12 +19,6 @@ _ASKS = ("/chat/completions", "/completions")
 TENANT = b"x-guardedit-tenant"
 
 _log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, slots=True)
-class _Found:
-    fact: Fact | None
-    epoch: int
 
 
 def proxy_app(replica: FactsReplica, forwarder: Forwarder, rules: ProxySection) -> App:
@@ -42,45 +36,37 @@ def proxy_app(replica: FactsReplica, forwarder: Forwarder, rules: ProxySection) 
         tenant = next((value for name, value in scope["headers"] if name.lower() == TENANT), b"default")
         scope = {**scope, "headers": [one for one in scope["headers"] if one[0].lower() != TENANT]}
         if scope["method"] != "POST" or not scope["path"].endswith(_ASKS) or _is_encoded(scope):
-            body = Incoming(receive) if _has_body(scope) else b""
-            await forwarder.forward(scope, receive, send, body=body)
+            incoming = Incoming(receive) if _has_body(scope) else b""
+            await forwarder.forward(scope, receive, send, body=incoming)
             return
         try:
             raw = b"".join([piece async for piece in Incoming(receive).pieces()])
         except ClientGone:
             return
+        body, more = raw, dict[str, str]()
         request = read_request(raw)
-        if request is None:
-            await forwarder.forward(scope, receive, send, body=raw)
-            return
-        try:
-            judged = asyncio.to_thread(_judged, replica, request, tenant.decode("latin-1"))
-            found = await asyncio.wait_for(judged, rules.memory_timeout_s)
-            stated = with_fact(request.body, found.fact, rules) if found.fact else raw
-        except Exception as error:  # noqa: BLE001 - whatever ails the memory, the policy says what to do
-            _log.warning("the memory could not be asked: %s", error or type(error).__name__)
-            if rules.memory_away == "refuse":
-                await refuse(send, 503, "the memory cannot be asked at the moment: try again")
-            else:
-                await forwarder.forward(scope, receive, send, body=raw)
-            return
-        if found.fact is None:
-            await forwarder.forward(scope, receive, send, body=raw)
-            return
-        more = {"X-Guardedit-Epoch": str(found.epoch), "X-Guardedit-Facts": found.fact.id}
-        await forwarder.forward(scope, receive, send, body=stated, more=more)
+        if request is not None:
+            try:
+                judged = asyncio.to_thread(_judged, replica, request, tenant.decode("latin-1"))
+                fact, epoch = await asyncio.wait_for(judged, rules.memory_timeout_s)
+                if fact is not None:
+                    body = with_fact(request.body, fact, rules)
+                    more = {"X-Guardedit-Epoch": str(epoch), "X-Guardedit-Facts": fact.id}
+            except Exception as error:  # noqa: BLE001 - whatever ails the memory, the policy says what to do
+                _log.warning("the memory could not be asked: %s", error or type(error).__name__)
+                if rules.memory_away == "refuse":
+                    await refuse(send, 503, "the memory cannot be asked at the moment: try again")
+                    return
+        await forwarder.forward(scope, receive, send, body=body, more=more)
 
     return app
 
 
-def _judged(replica: FactsReplica, request: ReadRequest, tenant: str) -> _Found:
-    question = request.question
-    readings = [question.text]
-    if question.needs_subject:
-        texts = [question.text, *question.looked_back]
-        readings = question.readings(replica.subjects(texts, tenant=tenant))
+def _judged(replica: FactsReplica, request: ReadRequest, tenant: str) -> tuple[Fact | None, int]:
+    """The fact that the question asks for, if any, and the epoch that says so."""
+    readings = request.question.readings(partial(replica.subjects, tenant=tenant))
     found = replica.recalled(readings, tenant=tenant)
-    return _Found(next((fact for fact in found.facts if fact), None), found.epoch)
+    return next((fact for fact in found.facts if fact), None), found.epoch
 
 
 def _has_body(scope: Scope) -> bool:

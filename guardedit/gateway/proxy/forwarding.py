@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import json
 from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import suppress
 from urllib.parse import unquote_to_bytes
 
 import httpx
 
-from guardedit.gateway.listening import Receive, Scope, Send
+from guardedit.gateway.listening import Receive, Scope, Send, refuse
 
 Headers = list[tuple[bytes, bytes]]
 #: Headers about one connection only (RFC 9110, section 7.6.1), and those that are made anew for the next one.
@@ -68,10 +67,6 @@ class Forwarder:
         self._client = httpx.AsyncClient(
             timeout=httpx.Timeout(timeout_s, connect=10.0), limits=limits, trust_env=False
         )
-
-    async def close(self) -> None:
-        """Close the connections."""
-        await self._client.aclose()
 
     async def forward(
         self,
@@ -166,14 +161,6 @@ def kept(headers: Iterable[tuple[bytes, bytes]]) -> Headers:
         for name in value.split(b",")
     }
     return [(name, value) for name, value in given if name.lower() not in _OF_CONNECTION | named]
-
-
-async def refuse(send: Send, status: int, message: str) -> None:
-    """An error in the form of OpenAI's API."""
-    body = json.dumps({"error": {"message": message, "type": "server_error", "code": None}}).encode()
-    headers = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]
-    await send({"type": "http.response.start", "status": status, "headers": headers})
-    await send({"type": "http.response.body", "body": body})
 
 
 async def _gone(receive: Receive, body: Incoming | None) -> None:

@@ -27,6 +27,7 @@ class ClientAnswer:
         asked_s: when it was asked, by `time.perf_counter`.
         first_s, whole_s: seconds from then until the first piece, and until the end.
         status: of HTTP.
+        with_fact: whether the answer names a fact.
     """
 
     question: str
@@ -37,6 +38,7 @@ class ClientAnswer:
     first_s: float
     whole_s: float
     status: int
+    with_fact: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +57,11 @@ class ClientLoad:
     def tokens_per_s(self) -> float:
         """Tokens a second of all clients together."""
         return sum(one.tokens for one in self.answers) / self.seconds
+
+    @property
+    def with_fact(self) -> float:
+        """Share of the answers that name a fact."""
+        return sum(one.with_fact for one in self.answers) / len(self.answers)
 
     def first_ms(self, share: float) -> float:
         """Time to the first token, in ms, that this share of the answers stays below."""
@@ -121,4 +128,5 @@ async def _asked(http: httpx.AsyncClient, url: str, question: str, tokens: int) 
         first,
         time.perf_counter() - started,
         answer.status_code,
+        with_fact=bool(answer.headers["x-guardedit-facts"]),
     )

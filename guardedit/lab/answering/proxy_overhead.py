@@ -12,13 +12,13 @@ import httpx
 from guardedit import assembly
 from guardedit.core.fact import Fact, FactKey
 from guardedit.core.serving import Snapshot
-from guardedit.gateway.facts import base_snapshot
 from guardedit.gateway.listening import Receive, Scope, Send
 from guardedit.gateway.proxy.app import proxy_app
 from guardedit.gateway.proxy.forwarding import Forwarder
 from guardedit.lab.answering.clients import quantile
 from guardedit.lab.answering.served import local_server
 from guardedit.policy.schema import Policy
+from guardedit.runtime.operator.answers import base_snapshot
 from guardedit.serving.facts_replica import FactsReplica
 from guardedit.serving.shard import MemoryShard
 from guardedit.settings import Settings
@@ -34,6 +34,7 @@ class ProxyOverhead:
     Attributes:
         asked: `no fact` or `with fact`; each question is new, so that nothing is answered from a cache.
         facts: number of live facts.
+        in_scope: share of the questions that got a fact.
         direct_p50, direct_p99: straight from the server.
         proxy_p50, proxy_p99: through the proxy.
         overhead_p50: difference of the medians.
@@ -41,6 +42,7 @@ class ProxyOverhead:
 
     asked: str
     facts: int
+    in_scope: float
     direct_p50: float
     direct_p99: float
     proxy_p50: float
@@ -61,7 +63,8 @@ def measure_proxy(
         tell: progress.
     """
     tell("loading the encoder")
-    replica = FactsReplica([MemoryShard(assembly.load_memory(settings, policy))])
+    use_unsure = policy.memory.unsure == "use_fact"
+    replica = FactsReplica([MemoryShard(assembly.load_memory(settings, policy))], use_unsure=use_unsure)
     tell(f"encoding {facts} facts")
     epoch = base_snapshot("", policy).epoch
     replica.publish(Snapshot(epoch=epoch, facts=tuple(_fact(n) for n in range(facts))))
@@ -72,20 +75,24 @@ def measure_proxy(
             for asked in ("no fact", "with fact"):
                 tell(f"asking, {asked}")
                 took: dict[str, list[float]] = {direct: [], proxy: []}
+                hits = 0
                 for n in range(requests + _WARM):
                     body = _body(asked, n, facts)
                     for url in (direct, proxy):
                         started = time.perf_counter()
-                        http.post(f"{url}/v1/chat/completions", json=body)
+                        answer = http.post(f"{url}/v1/chat/completions", json=body)
                         took[url].append(1000 * (time.perf_counter() - started))
-                rows.append(_row(asked, facts, took[direct][_WARM:], took[proxy][_WARM:]))
+                        hits += "x-guardedit-facts" in answer.headers
+                share = hits / (requests + _WARM)
+                rows.append(_row(asked, facts, share, took[direct][_WARM:], took[proxy][_WARM:]))
     return rows
 
 
-def _row(asked: str, facts: int, direct: list[float], proxy: list[float]) -> ProxyOverhead:
+def _row(asked: str, facts: int, in_scope: float, direct: list[float], proxy: list[float]) -> ProxyOverhead:
     return ProxyOverhead(
         asked=asked,
         facts=facts,
+        in_scope=in_scope,
         direct_p50=quantile(direct, 0.5),
         direct_p99=quantile(direct, 0.99),
         proxy_p50=quantile(proxy, 0.5),
@@ -107,7 +114,7 @@ def _body(asked: str, n: int, facts: int) -> dict[str, Any]:
     question = (
         f"What would be a good title for story number {n} about the sea?"
         if asked == "no fact"
-        else f"Question {n}: where are the headquarters of Company{n % facts}?"
+        else f"The headquarters of Company{n % facts} are located in"
     )
     return {"model": "m", "messages": [{"role": "user", "content": question}]}
 

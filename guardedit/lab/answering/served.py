@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import threading
-import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 
-from guardedit.gateway.listening import App, Listener
+from guardedit.gateway.listening import App, Listener, in_thread
 from guardedit.gateway.models import ServedModels
 from guardedit.gateway.openai.app import openai_app
 from guardedit.memory.store import RetrievalMemory
@@ -52,18 +50,6 @@ def served_locally(
         engine.close()
 
 
-@contextmanager
-def local_server(app: App) -> Iterator[str]:
-    """A server for an application; yields its address."""
-    listener = Listener(address=Address("127.0.0.1", 0))
-    with listener.bind() as bound:
-        server = listener.server(app)
-        thread = threading.Thread(target=server.run, kwargs={"sockets": [bound]}, daemon=True)
-        thread.start()
-        while not server.started:
-            time.sleep(0.01)
-        try:
-            yield listener.url(bound)
-        finally:
-            server.should_exit = True
-            thread.join()
+def local_server(app: App) -> AbstractContextManager[str]:
+    """A server for an application on a free port; gives its address."""
+    return in_thread(Listener(address=Address("127.0.0.1", 0)), app)

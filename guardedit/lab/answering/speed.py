@@ -14,11 +14,11 @@ from guardedit import assembly
 from guardedit.core.epoch import Change, Epoch
 from guardedit.core.fact import Fact, FactKey
 from guardedit.core.serving import Snapshot, Update
-from guardedit.gateway.facts import base_snapshot
 from guardedit.lab.answering.clients import ClientLoad, load_of
 from guardedit.lab.answering.served import served_locally
 from guardedit.models.host import ModelHost
 from guardedit.policy.schema import Policy
+from guardedit.runtime.operator.answers import base_snapshot
 from guardedit.serving.replica import ServingReplica
 from guardedit.serving.shard import MemoryShard
 from guardedit.settings import Settings
@@ -32,8 +32,9 @@ class ServedSpeed:
     """One row of the result.
 
     Attributes:
-        asked: `no facts` or `with facts`, whether the questions are in scope; `publishing`: with facts, and
-            an epoch is published every second.
+        asked: `no facts` or `with facts`, which questions were asked; `publishing`: with facts, and an epoch
+            is published every second.
+        in_scope: share of the answers that name a fact.
         clients: that ask at the same time.
         tokens_per_s: of all clients together.
         one_by_one, together: the same of `generate`, for one prompt after the other and for as many prompts
@@ -44,6 +45,7 @@ class ServedSpeed:
     """
 
     asked: str
+    in_scope: float
     clients: int
     tokens_per_s: float
     one_by_one: float
@@ -108,6 +110,7 @@ def _row(
 ) -> ServedSpeed:
     return ServedSpeed(
         asked=asked,
+        in_scope=load.with_fact,
         clients=clients,
         tokens_per_s=load.tokens_per_s,
         one_by_one=one_by_one,

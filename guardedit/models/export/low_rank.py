@@ -32,7 +32,7 @@ class LowRank:
 
     @property
     def rank(self) -> int:
-        """R."""
+        """Number of rows of A."""
         return len(self.A)
 
     def padded(self, rank: int) -> LowRank:
@@ -97,5 +97,5 @@ def _by_projections(change: Tensor, noise: float) -> tuple[Tensor, Tensor, Tenso
 
 
 def rank_of(changes: Mapping[str, LowRank]) -> int:
-    """The largest rank of some changes; 1 where there is none."""
-    return max((change.rank for change in changes.values()), default=0) or 1
+    """The largest rank of some changes, at least 1: programs refuse an adapter of rank 0."""
+    return max([1, *(change.rank for change in changes.values())])

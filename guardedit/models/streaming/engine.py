@@ -12,6 +12,7 @@ import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Future
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, Protocol, TypeVar
@@ -22,6 +23,7 @@ from guardedit.core.errors import GuardeditError, UsageError
 from guardedit.models.bypass import Patch
 from guardedit.models.streaming.batch import DecodingBatch
 from guardedit.models.streaming.request import Request
+from guardedit.models.text.decoding import can_pad
 
 T = TypeVar("T")
 
@@ -79,8 +81,6 @@ class Engine:
     """
 
     def __init__(self, host: StreamingModel, *, most_rows: int = 32, most_waiting: int = 256) -> None:
-        from guardedit.models.text.decoding import can_pad
-
         if not can_pad(host.model):
             raise UsageError(
                 f"{type(host.model).__name__} takes no attention mask or position ids: it cannot be served"
@@ -192,11 +192,7 @@ class Engine:
             tokens, taken = 0, list[Request]()
             while self._waiting and room > 0 and (not taken or tokens < _READ_TOKENS):
                 request = self._waiting[0]
-                group = self._groups.get(request.weights)
-                if not self._fits(request, taken):
-                    break
-                # A bypass may look at all tokens of a row, so also at padding: its rows run one at a time.
-                if request.patch.bypasses and (group is not None or taken):
+                if not (request.cancelled or self._fits(request, taken)):
                     break
                 self._waiting.popleft()
                 if request.cancelled:
@@ -208,6 +204,9 @@ class Engine:
     def _fits(self, request: Request, taken: Sequence[Request]) -> bool:
         """Whether a request may join its group: all rows of a group are as wide as the widest one."""
         group = self._groups.get(request.weights)
+        # A bypass may look at all tokens of a row, so also at padding: its rows run one at a time.
+        if request.patch.bypasses and (group is not None or taken):
+            return False
         others = [one for one in taken if one.weights == request.weights]
         rows = 1 + len(others) + (len(group.batch.rows) if group else 0)
         widths = [len(one.ids) + one.most_tokens for one in (request, *others)]
@@ -229,8 +228,7 @@ class Engine:
                     group.batch.leave()
         except Exception as error:  # noqa: BLE001 - the callers get it, and the others go on
             for request in (*(row.request for row in group.batch.rows), *joining):
-                if not request.cancelled:
-                    request.deliver(error)
+                _tell(request, error)
             self._groups.pop(weights, None)
 
     def _end(self, error: BaseException) -> None:
@@ -240,9 +238,16 @@ class Engine:
             self._waiting.clear()
             self._groups.clear()
         for request in left:
-            request.deliver(error)
+            _tell(request, error)
         for future in errands:
             future.set_exception(error)
+
+
+def _tell(request: Request, error: BaseException) -> None:
+    """Deliver an error; a caller that has gone must not end the engine."""
+    if not request.cancelled:
+        with suppress(Exception):
+            request.deliver(error)
 
 
 def _by_length(requests: Sequence[Request]) -> list[list[Request]]:

@@ -11,7 +11,6 @@ from guardedit.runtime.opening import begun, existing, exists
 from guardedit.settings import Settings
 
 if TYPE_CHECKING:
-    from guardedit.assembly import LoadedModel
     from guardedit.policy.schema import Policy
 
 
@@ -58,24 +57,39 @@ def answer_here(
             prompts=assembly.load_prompts(settings),
         )
         tell("publishing the serving epoch")
-        replica.publish(served_snapshot(settings, policy, loaded))
+        replica.publish(served_snapshot(settings, policy, loaded.host.base_sha256))
         tell("answering")
         return replica.ask(questions, tenant=tenant, max_tokens=max_tokens)
 
 
-def served_snapshot(settings: Settings, policy: Policy, loaded: LoadedModel) -> Snapshot:
+def served_snapshot(settings: Settings, policy: Policy, base_sha256: str) -> Snapshot:
     """The serving epoch. In shadow mode, and before the first epoch, this is the base model alone.
+
+    Args:
+        settings: home folder of the ledger.
+        policy: its mode.
+        base_sha256: digest of the loaded model; "" for facts without a model.
 
     Raises:
         WrongBaseModel: the ledger belongs to another model.
     """
-    base = loaded.host.base_sha256
     if exists(settings):
         with existing(settings) as ledger:
             if begun(ledger):
-                ledger.compare_base(base)
+                if base_sha256:
+                    ledger.compare_base(base_sha256)
                 return ledger.snapshot(0 if policy.mode == "shadow" else None)
+    return base_snapshot(base_sha256, policy)
+
+
+def base_snapshot(base_sha256: str, policy: Policy) -> Snapshot:
+    """Epoch 0: the base model without facts."""
     from guardedit.ledger.next_epoch import genesis
 
-    first = genesis(base_sha256=base, policy_sha256=policy.sha256, weights_sha256=base, at_s=time.time())
+    first = genesis(
+        base_sha256=base_sha256,
+        policy_sha256=policy.sha256,
+        weights_sha256=base_sha256,
+        at_s=time.time(),
+    )
     return Snapshot(epoch=first.epoch)

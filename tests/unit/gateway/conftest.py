@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -14,7 +13,7 @@ import openai
 import pytest
 
 import guardedit
-from guardedit.gateway.listening import App, Listener
+from guardedit.gateway.listening import App, Listener, in_thread
 from guardedit.gateway.serving import Served, open_served
 from guardedit.policy.load import load_policy
 from guardedit.settings import Address, Settings, shipped_policy
@@ -28,20 +27,9 @@ CORRECTIONS = [
 ]  # fmt: skip
 
 
-@contextmanager
-def listening(app: App, *, dated: bool = True, **options: Any) -> Iterator[str]:
-    """A real server for an application; yields its address."""
-    listener = Listener(address=LOCAL, **options)
-    with listener.bind() as bound:
-        server = listener.server(app, dated=dated)
-        thread = threading.Thread(target=server.run, kwargs={"sockets": [bound]}, daemon=True)
-        thread.start()
-        wait_for(lambda: server.started)
-        try:
-            yield listener.url(bound)
-        finally:
-            server.should_exit = True
-            thread.join(30)
+def listening(app: App, *, dated: bool = True, **options: Any) -> AbstractContextManager[str]:
+    """A real server for an application; gives its address."""
+    return in_thread(Listener(address=LOCAL, **options), app, dated=dated)
 
 
 def wait_for(condition: Callable[[], object], seconds: float = 30.0) -> None:

@@ -210,6 +210,18 @@ def _hang_up(url: str, body: dict) -> None:
         httpx.post(url, json=body, timeout=0.05)
 
 
+def test_a_stream_whose_client_goes_before_its_first_token_leaves_the_queue(running: Running):
+    engine, hold = running.served.engine, threading.Event()
+    engine.between_steps(lambda: hold.wait(30))
+    try:
+        with pytest.raises(httpx.TimeoutException):
+            httpx.post(f"{running.url}/v1/completions", json={"prompt": "Oslo", "stream": True}, timeout=0.5)
+        wait_for(lambda: engine._waiting and all(one.cancelled for one in engine._waiting))
+    finally:
+        hold.set()
+    wait_for(lambda: engine.load() == (0, 0))
+
+
 def test_many_requests_are_refused_with_a_time_to_come_back(running: Running):
     engine, url = running.served.engine, f"{running.url}/v1/completions"
     hold, body = threading.Event(), {"prompt": "Oslo is", "max_tokens": 1}

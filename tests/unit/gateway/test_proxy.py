@@ -222,17 +222,14 @@ def test_a_system_turn_that_is_there_is_added_to(proxied: Proxied):
         }  # fmt: skip
 
 
-def test_a_tenant_sees_its_facts_and_its_header_stays_here(chain: Chain, running: Running):
+def test_a_tenant_sees_its_facts_and_its_header_stays_here(chain: Chain, running: Running, proxied: Proxied):
     running.correct(
         {"id": "hq-acme", "tenant": "acme", "subject": "Stelco", "relation": "P159",
          "prompt": "The headquarters of {} are in", "target_new": "Oslo"}
     )  # fmt: skip
-    wait_for(lambda: True)
-    until = time.monotonic() + 10
-    while time.monotonic() < until:
-        httpx.post(f"{chain.url}/v1/chat/completions", json=chat(HQ), headers={"x-guardedit-tenant": "acme"})
-        if "Oslo." in chain.upstream.body["messages"][0]["content"]:
-            break
+    number = running.agent.epochs()[-1].number
+    wait_for(lambda: proxied.replica.epoch() == number)
+    httpx.post(f"{chain.url}/v1/chat/completions", json=chat(HQ), headers={"x-guardedit-tenant": "acme"})
     assert "Oslo." in chain.upstream.body["messages"][0]["content"]
     assert not [name for name, _ in chain.upstream.seen[-1][0]["headers"] if b"tenant" in name]
     httpx.post(f"{chain.url}/v1/chat/completions", json=chat(HQ))

@@ -9,9 +9,11 @@ import httpx
 import pytest
 
 from guardedit.core.errors import UsageError
+from guardedit.gateway.admin.serving import admin_server
 from guardedit.gateway.admin.tokens import Role, Tokens
+from guardedit.policy.load import load_policy
 from guardedit.runtime.coordinator_access import operating
-from guardedit.settings import Settings
+from guardedit.settings import Address, Settings
 from tests.unit.gateway.admin.conftest import Desk, hq
 
 
@@ -227,6 +229,18 @@ def test_the_command_line_reaches_the_running_coordinator(desk: Desk):
             system.undo("nothing")
     assert (desk.home / "admin.json").stat().st_mode & 0o077 == 0
     assert desk.get("/v1/audit")["audit"][-1]["who"] == "command-line"
+
+
+def test_behind_a_reverse_proxy_reading_needs_a_token_too(desk: Desk):
+    settings = Settings(home=desk.home, policy=desk.home / "policy.yaml", admin_reading="tokens")
+    policy = load_policy(settings.policy)
+    with admin_server(settings, policy, desk.system, Address("127.0.0.1", 0)) as url:
+        assert httpx.get(f"{url}/v1/status").status_code == 401
+        headers = {"authorization": f"Bearer {desk.secrets['viewer']}"}
+        assert httpx.get(f"{url}/v1/status", headers=headers).status_code == 200
+        assert httpx.get(f"{url}/healthz").status_code == 200
+    with pytest.raises(UsageError, match="use a loopback address"):
+        admin_server(settings, policy, desk.system, Address("10.0.0.1", 0)).__enter__()
 
 
 def test_the_page_is_served_with_a_strict_policy(desk: Desk):

@@ -17,28 +17,16 @@ from guardedit.models.host import ModelHost
 from guardedit.models.streaming.batch import DecodingBatch
 from guardedit.models.streaming.engine import Busy, Engine
 from guardedit.models.streaming.request import Piece, Request, Sampling
-from tests.tiny_models import CONTEXT, FAMILIES, KIN, byte_tokenizer
+from tests.tiny_models import CONTEXT, FAMILIES, KIN, talkative
 
 ALL = {**FAMILIES, **KIN}
 PROMPTS = [f"{'Anne and ' * (n % 5)}Bob number {'7' * n}" for n in range(1, 13)]
 NO_PATCH = Patch()
 
 
-def built(family: str = "llama") -> ModelHost:
-    """Weights large enough for the answers to differ."""
-    tokenizer = byte_tokenizer()
-    model = ALL[family](len(tokenizer))
-    with torch.random.fork_rng(), torch.no_grad():
-        torch.manual_seed(1)
-        for name, parameter in model.named_parameters():
-            if parameter.ndim == 2:
-                parameter.normal_(std=0.02 if "gemma" in family and "embed" in name else 0.3)
-    return ModelHost(model, tokenizer)
-
-
 @pytest.fixture
 def engine() -> Iterator[Engine]:
-    engine = Engine(built())
+    engine = Engine(talkative())
     yield engine
     engine.close()
 
@@ -77,7 +65,7 @@ def ask(
 
 @pytest.mark.parametrize("family", [name for name in ALL if name not in ("bloom", "mpt")])
 def test_an_answer_does_not_depend_on_its_neighbours(family):
-    host = built(family)
+    host = talkative(family)
     alone = host.complete(PROMPTS, max_new_tokens=12, cut=False)
     engine = Engine(host, most_rows=5)
     try:
@@ -157,7 +145,7 @@ def test_a_cancelled_request_is_told_nothing_more(engine):
 
 
 def test_too_many_waiting_requests_are_refused():
-    engine = Engine(built(), most_rows=1, most_waiting=2)
+    engine = Engine(talkative(), most_rows=1, most_waiting=2)
     try:
         hold, held = threading.Event(), threading.Event()
         engine.between_steps(lambda: (held.set(), hold.wait(30)))
@@ -184,7 +172,7 @@ def tokens_alone(host: ModelHost, text: str, most: int) -> list[int]:
 
 
 def test_more_answers_than_may_ever_wait_are_refused_for_good():
-    engine = Engine(built(), most_waiting=2)
+    engine = Engine(talkative(), most_waiting=2)
     try:
         request = Request(ids=(1,), patch=NO_PATCH, weights="base", most_tokens=1, deliver=lambda _: None)
         with pytest.raises(UsageError, match="3 answers are asked for at once, at most 2"):
@@ -196,7 +184,7 @@ def test_more_answers_than_may_ever_wait_are_refused_for_good():
 @pytest.mark.parametrize("family", [name for name in ALL if name not in ("bloom", "mpt")])
 def test_rows_that_overlap_may_take_more_columns_than_the_context(family):
     """A row that is nearly full stays while a long prompt joins: each fits, side by side they are wider."""
-    host = built(family)
+    host = talkative(family)
     long, late = "Anne and " * 8, "Bob number " + "7" * 60
     room = [CONTEXT - len(host.tokenizer(text)["input_ids"]) for text in (long, late)]
     host.stops = frozenset()
@@ -224,7 +212,7 @@ def test_an_error_reaches_its_callers_and_the_engine_goes_on(engine):
 
 
 def test_closing_ends_what_is_running():
-    engine = Engine(built())
+    engine = Engine(talkative())
     _, caller = ask(engine, PROMPTS[0], most_tokens=200)
     caller.next()
     engine.close()
@@ -290,9 +278,20 @@ def test_a_row_that_fails_leaves_the_others_alone(engine):
     assert engine.load() == (0, 0)
 
 
+def test_a_caller_that_cannot_be_told_an_error_does_not_end_the_engine(engine):
+    def deaf(piece):
+        raise RuntimeError("the event loop is closed")
+
+    wrong = Patch({"no.such.weight": torch.zeros(1)})
+    ids = tuple(engine._host.tokenizer(PROMPTS[0])["input_ids"])
+    engine.submit([Request(ids=ids, patch=wrong, weights="wrong", most_tokens=1, deliver=deaf)])
+    _, caller = ask(engine, PROMPTS[1])
+    assert caller.text()
+
+
 def test_a_wide_prompt_does_not_widen_everybody(monkeypatch):
     monkeypatch.setattr("guardedit.models.streaming.engine._MOST_CELLS", 120)
-    engine = Engine(built())
+    engine = Engine(talkative())
     widths = []
     step = DecodingBatch.step
 

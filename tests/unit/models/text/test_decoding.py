@@ -3,31 +3,17 @@
 from __future__ import annotations
 
 import pytest
-import torch
 
 from guardedit.models.bypass import Patch
 from guardedit.models.host import ModelHost
 from guardedit.models.text import decoding, generation
 from guardedit.models.text.decoding import can_pad, greedy, loops
 from guardedit.models.text.passes import DECODED_TOKENS, shared_beginning, similar_lengths
-from tests.tiny_models import CONTEXT, FAMILIES, KIN, byte_tokenizer
+from tests.tiny_models import CONTEXT, FAMILIES, KIN, byte_tokenizer, talkative
 
 PROMPTS = [f"{'Anne and ' * (n % 3)}Bob number {'7' * n}" for n in range(1, 9)]
 CHATS = [f"<system>You are a helpful assistant.</system>{prompt}?" for prompt in [*PROMPTS, "Oslo", "Peru"]]
 ALL = {**FAMILIES, **KIN}
-
-
-def built(family: str) -> ModelHost:
-    """Weights large enough for the answers to differ."""
-    tokenizer = byte_tokenizer()
-    model = ALL[family](len(tokenizer))
-    with torch.random.fork_rng(), torch.no_grad():
-        torch.manual_seed(1)
-        for name, parameter in model.named_parameters():
-            if parameter.ndim == 2:
-                # Gemma's layers say little beside its embeddings, which it scales up.
-                parameter.normal_(std=0.02 if "gemma" in family and "embed" in name else 0.3)
-    return ModelHost(model, tokenizer)
 
 
 @pytest.fixture
@@ -46,7 +32,7 @@ def decoded(monkeypatch) -> list[int]:
 @pytest.mark.parametrize("family", ALL)
 @pytest.mark.parametrize("prompts", [PROMPTS, CHATS], ids=["different", "one beginning"])
 def test_together_is_as_alone(family, prompts, decoded):
-    host = built(family)
+    host = talkative(family)
     together = host.complete(prompts)
     loops_together = len(decoded)
     assert together == [host.complete([prompt])[0] for prompt in prompts]
@@ -58,13 +44,13 @@ def test_together_is_as_alone(family, prompts, decoded):
 
 @pytest.mark.parametrize("family", ["llama", "gemma2", "gpt2", "opt", "falcon"])
 def test_most_families_share_loops(family):
-    assert can_pad(built(family).model)
+    assert can_pad(talkative(family).model)
 
 
 @pytest.mark.parametrize("window", [8, 48])
 def test_a_window_that_is_shorter_than_the_texts_counts_no_padding(window):
     tokenizer = byte_tokenizer()
-    model = built("mistral").model
+    model = talkative("mistral").model
     model.config.sliding_window = window
     host = ModelHost(model, tokenizer)
     for prompts in (PROMPTS, CHATS):
@@ -72,7 +58,7 @@ def test_a_window_that_is_shorter_than_the_texts_counts_no_padding(window):
 
 
 def test_complete_answers_leave_the_batch(monkeypatch):
-    host = built("llama")
+    host = talkative("llama")
     sizes = []
     forward = type(host.model).forward
 
@@ -103,7 +89,7 @@ def test_complete_answers_leave_the_batch(monkeypatch):
 
 
 def test_a_bypass_gets_no_padding(decoded):
-    host = built("llama")
+    host = talkative("llama")
 
     class Doubled:
         layer, sha256 = 1, "0"
@@ -117,7 +103,7 @@ def test_a_bypass_gets_no_padding(decoded):
 
 
 def test_a_model_without_positions_gets_no_padding(monkeypatch, decoded):
-    host = built("llama")
+    host = talkative("llama")
     monkeypatch.setattr(generation, "can_pad", lambda model: False)
     host.complete(PROMPTS)
     assert len(decoded) == len({len(prompt) for prompt in PROMPTS})
@@ -144,6 +130,6 @@ def test_a_beginning_leaves_a_token_of_every_row():
 
 
 def test_prompts_as_long_as_the_context_allows_are_answered():
-    host = built("gpt2")
+    host = talkative("gpt2")
     prompts = ["a" * (CONTEXT - 12 - n) for n in range(3)]
     assert host.complete(prompts) == [host.complete([prompt])[0] for prompt in prompts]
