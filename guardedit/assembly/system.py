@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Sequence
 from dataclasses import replace
@@ -12,10 +13,12 @@ from guardedit.assembly.edit_cards import edit_layer, editing_sha256, find_card
 from guardedit.assembly.limits import drift_watch, guard, load_noise
 from guardedit.assembly.model_files import find_probes, known_questions, model_folder, tokenizer_check
 from guardedit.assembly.prompts import load_prompts
+from guardedit.core.errors import NoLedger
 from guardedit.core.protocols import Clock, Observer, Replica, Source, Worker
 from guardedit.core.serving import Snapshot
 from guardedit.guard import DriftLimits, DriftWatch, NoDrift, NoGuard, bisect
 from guardedit.ledger.opening import read_only
+from guardedit.ledger.reading import LedgerReader
 from guardedit.ledger.sqlite_ledger import SqliteLedger
 from guardedit.memory.encoder import SentenceEncoder
 from guardedit.memory.scope import ScopeThresholds
@@ -123,10 +126,9 @@ def build_parts(
 
 def last_snapshot(settings: Settings, epoch: int | None = None) -> Snapshot | None:
     """An epoch (default: the serving one) from the ledger; None before there is one."""
-    if not (settings.home / "ledger.db").is_file():
-        return None
-    with read_only(settings.home, clock=time.time, key=settings.ledger_key) as ledger:
+    with contextlib.suppress(NoLedger), _reading(settings) as ledger:
         return ledger.snapshot(epoch) if ledger.refs() else None
+    return None
 
 
 def require_unchanged_base(settings: Settings) -> None:
@@ -135,8 +137,12 @@ def require_unchanged_base(settings: Settings) -> None:
     Call it before the model is loaded.
     """
     model_folder(settings)  # raises when there is none
-    if not (settings.home / "ledger.db").is_file():
-        return
-    with read_only(settings.home, clock=time.time, key=settings.ledger_key) as ledger:
+    with contextlib.suppress(NoLedger), _reading(settings) as ledger:
         if ledger.refs():
             compare_base(settings, ledger)
+
+
+def _reading(settings: Settings) -> LedgerReader:
+    # Whether there is a ledger is asked by opening it: beside a coordinator that starts at the same time,
+    # its file can exist without any table.
+    return read_only(settings.home, clock=time.time, key=settings.ledger_key)

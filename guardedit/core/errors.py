@@ -129,6 +129,10 @@ class UsageError(GuardeditError):
     """Raised when an operator asks for something that does not exist or cannot be done."""
 
 
+class NoLedger(UsageError):
+    """Raised by readers of a folder in which no ledger was begun, or in which one is just being made."""
+
+
 class RenamedWarning(FutureWarning):
     """Shown when an old public name is used. It works in this version and not in the next."""
 

@@ -26,7 +26,7 @@ def read_only(folder: Path, *, clock: Clock, key: bytes = b"") -> LedgerReader:
     While a writer is at work, the reader follows its commits. Otherwise it shows the state when opened.
 
     Raises:
-        UsageError: there is no ledger.
+        NoLedger: there is none, or it has no tables yet.
         LedgerCorrupt: the file is damaged, or its end is missing.
         LedgerError: it cannot be read, or another version wrote it.
     """

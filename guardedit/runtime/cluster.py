@@ -82,6 +82,8 @@ class RaySystem:
         self._replica = ReplicaHandle("replica-0")
         parts = (settings, policy, self.worker, [self._replica])
         self.coordinator = start_actor(CoordinatorActor, *parts, guarded=guarded, log=log, name=COORDINATOR)
+        # Asked in the order of their need of each other: the one that cannot start gives the reason.
+        call(self.replica.epoch)
         self._check_same_system()
         self.consolidator = start_actor(ConsolidatorActor, *parts, guarded=guarded, name=CONSOLIDATOR)
         self._driver = f"{socket.gethostname()}, process {os.getpid()}"

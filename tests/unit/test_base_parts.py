@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import shutil
+import sqlite3
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -91,6 +93,22 @@ APPEARING = {
     "tokenizer/spiece.model": "model/spiece.model",
     "chat_template/additional_chat_templates/tool.jinja": "model/additional_chat_templates/tool.jinja",
 }
+
+
+@pytest.mark.parametrize("begun", ["nothing", "a file", "a file in WAL mode"])
+def test_a_ledger_that_is_just_being_made_is_none_yet(settings, begun):
+    # The replica's actor starts beside the coordinator's, which makes the file first and its tables later.
+    path = settings.home / "ledger.db"
+    shutil.rmtree(settings.home)
+    if begun != "nothing":
+        settings.home.mkdir()
+        path.touch()
+    if begun == "a file in WAL mode":
+        with contextlib.closing(sqlite3.connect(path)) as connection:
+            connection.execute("PRAGMA journal_mode = WAL")
+        assert path.stat().st_size > 0
+    assembly.require_unchanged_base(settings)
+    assert assembly.last_snapshot(settings) is None
 
 
 @pytest.mark.parametrize("part", FILES)

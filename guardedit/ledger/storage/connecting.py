@@ -18,7 +18,7 @@ from pathlib import Path
 from urllib.parse import quote
 
 from guardedit.core.durable import sync_folder
-from guardedit.core.errors import LedgerBusy, LedgerCorrupt, LedgerError, UsageError
+from guardedit.core.errors import LedgerBusy, LedgerCorrupt, LedgerError, NoLedger
 from guardedit.core.failpoints import failpoint
 from guardedit.ledger.storage.blobs import Blobs
 from guardedit.ledger.storage.database import BUSY_S, FORMAT, Database, schema, translated_errors
@@ -82,7 +82,7 @@ def readable(folder: Path, *, key: bytes = b"") -> Database:
     Where no writer is at work, it shows the state at the time of opening.
 
     Raises:
-        UsageError: there is no ledger.
+        NoLedger: there is none, or it has no tables yet: a writer makes them after the file.
         LedgerCorrupt, LedgerError: as for `writable`.
     """
     path = folder / NAME
@@ -91,9 +91,7 @@ def readable(folder: Path, *, key: bytes = b"") -> Database:
         if _is_absent(path):
             _refuse_lost(path, recorded)
         if not path.is_file():
-            raise UsageError(
-                f"there is no ledger in {folder}: the first `guardedit submit` or `run` makes it"
-            )
+            raise NoLedger(f"there is no ledger in {folder}: the first `guardedit submit` or `run` makes it")
         connection, close = _beside_a_writer(folder) or _from_a_copy(folder)
         undo.callback(close)
         if format_of(connection) == 0:
@@ -214,7 +212,7 @@ def _use_wal(connection: sqlite3.Connection) -> None:
 def _check_format(connection: sqlite3.Connection, path: Path) -> None:
     version = format_of(connection)
     if version == 0:
-        raise UsageError(f"{path} has no tables yet: `guardedit submit` or `run` creates them")
+        raise NoLedger(f"{path} has no tables yet: `guardedit submit` or `run` creates them")
     if version != FORMAT:
         raise LedgerError(
             f"{path} has format {version}, this guardedit reads format {FORMAT}: "
