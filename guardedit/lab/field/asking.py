@@ -6,8 +6,8 @@ into it is not known here.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 
 from guardedit.lab.field.cases import FieldCase
 from guardedit.lab.field.measures import FieldOutcome, free_questions, given_answers
@@ -29,6 +29,19 @@ def alone(questions: Sequence[str], prompts: Prompts) -> list[str]:
     return [prompts.alone(question) for question in questions]
 
 
+@dataclass(frozen=True, slots=True)
+class KnownAnswers:
+    """What a model with certain weights made of texts so far. The same text is not given to it twice.
+
+    Attributes:
+        scores: given answer -> its score.
+        answers: (text, most tokens) -> free answer.
+    """
+
+    scores: dict[Given, Scored] = field(default_factory=dict)
+    answers: dict[tuple[str, int | None], str] = field(default_factory=dict)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AskedState:
     """What is asked.
@@ -39,12 +52,14 @@ class AskedState:
         texts: the text for each question.
         answer: free answers as they are served, from questions and the most tokens; None: the model continues
             the texts.
+        known: what these weights of this model made of texts before.
     """
 
     host: ModelHost
     patch: Patch
     texts: Texts = alone
     answer: Answers | None = None
+    known: KnownAnswers = field(default_factory=KnownAnswers)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -95,26 +110,44 @@ def _scores(
     questions = list(dict.fromkeys(question for question, _ in pairs))
     texts = dict(zip(questions, state.texts(questions, prompts), strict=True))
     asked = {(question, answer): Given(texts[question], answer) for question, answer in pairs}
-    found = score_answers(state.host, asked.values(), doing=f"scoring {name}", tell=tell)
-    return {pair: found[given] for pair, given in asked.items()}
+    scores = state.known.scores
+    new = [given for given in asked.values() if given not in scores]
+    scores |= score_answers(state.host, new, doing=f"scoring {name}", tell=tell)
+    return {pair: scores[given] for pair, given in asked.items()}
 
 
 def _answers(
     state: AskedState, cases: Sequence[FieldCase], forms: AskingForms, name: str, tell: Tell
 ) -> dict[str, str]:
     questions = list(dict.fromkeys(one.prompt for case in cases for one in free_questions(case)))
-    texts = state.texts(questions, forms.free)
-    # Rows of equal length share a pass, so the chunks are made of similar lengths.
-    order = sorted(range(len(texts)), key=lambda i: (len(texts[i]), i))
+    texts = dict(zip(questions, state.texts(questions, forms.free), strict=True))
+    plain = dict(zip(questions, alone(questions, forms.free), strict=True))
     found: dict[str, str] = {}
-    tell(f"asking {name} freely", 0, len(order))
+    for question, text in texts.items():
+        # With a fact in the text, the way of answering may differ as well: the answer can be forced.
+        if (
+            text == plain[question]
+            and (answer := state.known.answers.get((text, forms.max_tokens))) is not None
+        ):
+            found[question] = answer
+    # Rows of equal length share a pass, so the chunks are made of similar lengths.
+    order = sorted(texts.keys() - found.keys(), key=lambda question: (len(texts[question]), question))
+    tell(f"asking {name} freely", len(found), len(questions))
     for start in range(0, len(order), CHUNK):
         chunk = order[start : start + CHUNK]
-        if state.answer is not None:
-            answers = state.answer([questions[i] for i in chunk], forms.max_tokens)
-        else:
-            with state.host.patched(state.patch):
-                answers = state.host.complete([texts[i] for i in chunk], max_new_tokens=forms.max_tokens)
-        found |= zip((questions[i] for i in chunk), answers, strict=True)
-        tell(f"asking {name} freely", len(found), len(order))
+        answers = _complete(state, chunk, texts, forms.max_tokens)
+        found |= zip(chunk, answers, strict=True)
+        tell(f"asking {name} freely", len(found), len(questions))
+    state.known.answers.update(
+        {(texts[one], forms.max_tokens): found[one] for one in order if texts[one] == plain[one]}
+    )
     return found
+
+
+def _complete(
+    state: AskedState, questions: Sequence[str], texts: Mapping[str, str], max_tokens: int | None
+) -> list[str]:
+    if state.answer is not None:
+        return state.answer(questions, max_tokens)
+    with state.host.patched(state.patch):
+        return state.host.complete([texts[one] for one in questions], max_new_tokens=max_tokens)

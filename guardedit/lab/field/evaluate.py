@@ -203,9 +203,12 @@ class _Asker:
     def after_all(self, written: Written, method: str = "") -> WayResult:
         """The result of facts that were all written before anything is asked."""
         state, name = written.state, f"the model after all facts{f' by {method}' if method else ''}"
+        unedited = state.host is self._unedited.host and state.patch.empty
+        if unedited:  # facts in memory alone: texts without one are those that the base model was given
+            state = replace(state, known=self._unedited.known)
         outcome = ask_cases(state, self.cases, self._forms, name=name, tell=self.tell)
         perplexity = None
-        if self._plan.texts and not (state.host is self._unedited.host and state.patch.empty):
+        if self._plan.texts and not unedited:
             ratio = paired_ratio(_logprobs(state, self._plan.texts), self._base)
             perplexity = ratio_on_texts(ratio)
         return WayResult(

@@ -11,10 +11,12 @@ from guardedit import assembly
 from guardedit.core.errors import EditError, UsageError
 from guardedit.editing.methods.r_rome import RRomeEditor
 from guardedit.editing.methods.rome import RomeEditor
+from guardedit.lab.field import asking
 from guardedit.lab.field.cases import FieldEdit, case_of_one
 from guardedit.lab.field.evaluate import evaluate
 from guardedit.lab.field.plan import EvaluationPlan, GivenForm, Through, check_plan
 from guardedit.lab.field.report import numbers, summaries, table, table_of_methods
+from guardedit.models.host import ModelHost
 from guardedit.policy.load import load_policy
 from guardedit.settings import Settings, policy_file
 from guardedit.zoo.probes import known_world, read_texts
@@ -76,6 +78,27 @@ def test_memory(settings, policy, cases):
     assert shown["after"]["NS"].value == shown["base"]["NS"].value  # a neighbour's text is what it was
     assert way.written.placements == {"memory": 6}
     assert way.perplexity is None  # the weights are those of the base model
+
+
+def test_in_memory_only_texts_with_a_fact_are_new_to_the_model(settings, policy, cases, monkeypatch):
+    scored, continued = [], []
+    score, complete = asking.score_answers, ModelHost.complete
+
+    def scoring(host, asked, **kwargs):
+        scored.append([one.text for one in asked])
+        return score(host, asked, **kwargs)
+
+    def completing(host, texts, **kwargs):
+        continued.extend(texts)
+        return complete(host, texts, **kwargs)
+
+    monkeypatch.setattr(asking, "score_answers", scoring)
+    monkeypatch.setattr(ModelHost, "complete", completing)
+    run(settings, policy, cases, through=Through.MEMORY, known=True)
+    before, after = scored
+    assert 0 < len(after) < len(before)
+    assert not set(before) & set(after)
+    assert len(continued) == len(set(continued))
 
 
 def test_weights(settings, policy, cases):
