@@ -10,7 +10,7 @@ import math
 import random
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 from guardedit.core.fact import FactKey
 from guardedit.demo.stream.expected import ExpectedFact
@@ -22,6 +22,7 @@ from guardedit.naming import contains_name
 Ask = Callable[[Sequence[str]], list[str]]
 #: Number of questions about other subjects.
 OTHER_SUBJECTS = 300
+_T = TypeVar("_T")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -90,6 +91,22 @@ class Questions:
         """Only the live facts with these keys."""
         chosen = tuple(fact for fact in self.live if fact.key in keys)
         return replace(self, live=chosen, other_subject=(), same_subject=(), gone=())
+
+    def first_wordings(self) -> Questions:
+        """Only the live facts, each without the later wordings of its corrections."""
+        live = tuple(replace(fact, given=fact.given[:1]) for fact in self.live)
+        return replace(self, live=live, other_subject=(), same_subject=(), gone=())
+
+    def sample(self, most: int, *, seed: int) -> Questions:
+        """At most so many live facts, and so many questions of each other kind."""
+        rng = random.Random(seed)
+        return replace(
+            self,
+            live=_some(self.live, most, rng),
+            other_subject=_some(self.other_subject, most, rng),
+            same_subject=_some(self.same_subject, most, rng),
+            gone=_some(self.gone, most, rng),
+        )
 
 
 def questions_after(
@@ -206,6 +223,10 @@ def _asked(questions: Questions) -> dict[str, list[_Asked]]:
         "locality_same_subject": [_Asked(q.prompt, q.answer) for q in questions.same_subject],
         "gone": [_Asked(q.prompt, q.answer) for q in questions.gone],
     }
+
+
+def _some(rows: tuple[_T, ...], most: int, rng: random.Random) -> tuple[_T, ...]:
+    return tuple(rng.sample(rows, min(most, len(rows))))
 
 
 def share(hits: Iterable[bool]) -> float:

@@ -10,6 +10,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from guardedit.agent.judging import verdicts
 from guardedit.agent.kept import Kept
 from guardedit.agent.parts import Guard
 from guardedit.core.fact import Fact, FactKey, Placement
@@ -90,8 +91,7 @@ def passes_alone(worker: Worker, guard: Guard, group: SubjectGroup, seed: int) -
     if failing:
         return False
     probes = guard.probes_for(group.facts, {}, seed=seed)
-    base = worker.measure((), probes)
-    verdict = guard.judge(candidate=worker.measure(edits, probes), serving=base, base=base, probes=probes)
+    verdict, _ = verdicts(guard, worker, probes, candidate=edits, serving=())
     return verdict.outcome is Outcome.ACCEPT
 
 

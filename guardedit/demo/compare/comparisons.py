@@ -90,7 +90,10 @@ class Comparisons:
             probes = Probes(texts=tuple(self.setting.texts))
             logprobs = system.worker.measure(ledger.edits(), probes).logprobs
             ratio = compare_perplexity(logprobs, system.worker.measure((), probes).logprobs)
-            scores = score(ask_served(system), self._questions(stream.first(run.lines)))
+            questions = self._questions(stream.first(run.lines))
+            if run.ruined and (most := self.setting.ruined_questions):
+                questions = questions.sample(most, seed=self.stream.seed)
+            scores = score(ask_served(system), questions)
             served = served_fields(ledger, system.worker, set(self.stream.disabling), held_out=self.held_out)
         return {**comparison_fields(run, scores, ratio), **served, "left_out": left_out}
 
@@ -112,7 +115,7 @@ class Comparisons:
         from guardedit.demo.scores import answers
 
         self.screen.stage("for comparison: the same stream with memory alone")
-        questions = self._questions(self.stream)
+        questions = self._questions(self.stream).first_wordings()  # the others are not compared
         with self._system(memory_only(self.policy), guarded=True) as (system, box, ledger):
             run = run_second_system(
                 system,

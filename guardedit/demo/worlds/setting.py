@@ -41,6 +41,8 @@ class DemoSetting:
         fleeting_s: lifetime of fleeting facts, for a number of corrections.
         rome: also compare with ROME as published.
         unguarded_lines: lines of the run without the guard; None for all.
+        ruined_questions: questions of each kind for a model that is ruined; None for all. Its answers do not
+            end, so that they take most of the time.
     """
 
     name: str
@@ -59,6 +61,7 @@ class DemoSetting:
     fleeting_s: Callable[[int], float]
     rome: bool
     unguarded_lines: int | None
+    ruined_questions: int | None
 
 
 def is_embedded(settings: Settings, probes: ProbeSet) -> bool:
@@ -102,6 +105,7 @@ def embedded_setting(probes: ProbeSet) -> DemoSetting:
         fleeting_s=lambda corrections: 15.0 + corrections / 10,
         rome=True,
         unguarded_lines=None,
+        ruined_questions=None,
     )
 
 
@@ -136,4 +140,5 @@ def public_setting(
         fleeting_s=lambda corrections: 90.0 + corrections / 4,
         rome=False,
         unguarded_lines=60,
+        ruined_questions=25,
     )

@@ -10,7 +10,7 @@ import torch
 #: Most tokens in a pass on a CPU, where a wider pass is no faster and falls out of the processor's cache.
 CPU_TOKENS = 1024
 #: Most tokens of the prompts that are decoded together, and the largest share of them that is padding.
-DECODED_TOKENS, PADDING = 4096, 0.25
+DECODED_TOKENS, PADDING = 4096, 0.5
 #: Tokens by which equal beginnings are told, and the fewest rows for which that is worth a pass of their own.
 BEGINNING, FEWEST = 8, 8
 
@@ -61,16 +61,16 @@ def by_length(rows: Sequence[Sequence[int]], *, at_most: int) -> list[list[int]]
     return groups
 
 
-def similar_lengths(rows: Sequence[Sequence[int]], chosen: Sequence[int], *, at_most: int) -> list[list[int]]:
-    """The indices `chosen` in groups of similar length, shortest first, each in the order of the lengths.
+def similar_lengths(rows: Sequence[Sequence[int]], *, at_most: int) -> list[list[int]]:
+    """Indices of rows in groups of similar length, shortest first, each in the order of the lengths.
 
     A group has at most `at_most` rows and `DECODED_TOKENS` tokens, of which `PADDING` may be padding.
 
-    >>> similar_lengths([[1] * 9, [1], [1] * 8], [0, 1, 2], at_most=3)
-    [[1], [2, 0]]
+    >>> similar_lengths([[1] * 9, [1], [1], [1] * 8], at_most=3)
+    [[1, 2], [3, 0]]
     """
     groups: list[list[int]] = []
-    for i in sorted(chosen, key=lambda i: (len(rows[i]), i)):
+    for i in sorted(range(len(rows)), key=lambda i: (len(rows[i]), i)):
         group, width = groups[-1] if groups else [], len(rows[i])
         total = (len(group) + 1) * width
         padding = sum(width - len(rows[j]) for j in group)

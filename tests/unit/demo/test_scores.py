@@ -54,6 +54,21 @@ def test_the_base_model_alone_has_locality_and_nothing_else(world, questions):
     assert scores.locality_other_subject == scores.locality_same_subject == scores.gone == 1.0
 
 
+def test_a_sample_has_so_many_of_each_kind_and_is_the_same_every_time(questions):
+    found = questions.sample(3, seed=1)
+    assert len(found.other_subject) == 3 < len(questions.other_subject)
+    assert set(found.other_subject) < set(questions.other_subject)
+    assert found.live == questions.live  # one fact
+    assert found == questions.sample(3, seed=1)
+    assert found != questions.sample(3, seed=2)
+
+
+def test_first_wordings_leave_out_what_placements_are_not_compared_by(world, live, questions):
+    (fact,) = live.values()
+    asked = answers(served(world, live), questions.first_wordings())
+    assert set(asked) == {fact.given[0], *fact.unseen}
+
+
 def test_each_wrong_answer_counts_where_it_belongs(world, live, questions):
     (fact,) = live.values()
     wrong = {

@@ -6,7 +6,7 @@ import pytest
 
 from guardedit.models.bypass import Patch
 from guardedit.models.host import ModelHost
-from guardedit.models.text import decoding, generation
+from guardedit.models.text import generation
 from guardedit.models.text.decoding import can_pad, greedy, loops
 from guardedit.models.text.passes import DECODED_TOKENS, shared_beginning, similar_lengths
 from tests.tiny_models import CONTEXT, FAMILIES, KIN, byte_tokenizer, talkative
@@ -109,18 +109,18 @@ def test_a_model_without_positions_gets_no_padding(monkeypatch, decoded):
     assert len(decoded) == len({len(prompt) for prompt in PROMPTS})
 
 
-def test_lengths_with_enough_rows_have_loops_of_their_own():
-    rows = [[0] * 4] * decoding.ENOUGH + [[0] * 5, [0] * 6]
-    assert loops(rows, at_most=64, padded=True) == [list(range(8)), [8, 9]]
+def test_lengths_share_a_loop_only_where_padding_is_possible():
+    rows = [[0] * 4] * 8 + [[0] * 5, [0] * 6]
+    assert loops(rows, at_most=64, padded=True) == [list(range(10))]
     assert loops(rows, at_most=64, padded=False) == [list(range(8)), [8], [9]]
 
 
 def test_groups_are_bounded_by_padding_rows_and_tokens():
-    rows = [[0] * n for n in (1, 8, 9, 40)]
-    assert similar_lengths(rows, [0, 1, 2, 3], at_most=64) == [[0], [1, 2], [3]]
-    assert similar_lengths(rows, [1, 2], at_most=1) == [[1], [2]]
+    rows = [[0] * n for n in (1, 1, 8, 9, 90)]
+    assert similar_lengths(rows, at_most=64) == [[0, 1], [2, 3], [4]]
+    assert similar_lengths(rows[2:4], at_most=1) == [[0], [1]]
     long = [[0] * DECODED_TOKENS, [0] * DECODED_TOKENS]
-    assert similar_lengths(long, [0, 1], at_most=2) == [[0], [1]]
+    assert similar_lengths(long, at_most=2) == [[0], [1]]
 
 
 def test_a_beginning_leaves_a_token_of_every_row():
