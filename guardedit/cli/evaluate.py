@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from guardedit.cli.terminal import show
-from guardedit.cli.terminal.lists import names_in, numbers_in
+from guardedit.cli.terminal.lists import choices_in, names_in, numbers_in
 from guardedit.cli.terminal.options import MOST_SEED, Format, Home, Model, PolicyFile, settings_from
 from guardedit.cli.terminal.progress import progress
 from guardedit.cli.terminal.show import Output
@@ -31,14 +31,6 @@ class DataSet(StrEnum):
     MQUAKE = "mquake"
 
 
-class Way(StrEnum):
-    """Values of `--through`."""
-
-    MEMORY = "memory"
-    WEIGHTS = "weights"
-    POLICY = "policy"
-
-
 class FormOption(StrEnum):
     """Values of `--form`."""
 
@@ -51,10 +43,12 @@ def evaluate(
     file: Annotated[Path, typer.Argument(help="Its file: a JSON list or JSON Lines.", metavar="FILE")],
     *,
     through: Annotated[
-        Way | None,
+        str | None,
         typer.Option(
-            help="Where the facts are written: all in memory, all in the weights without a guard, or as the "
-            "policy and the guard decide.",
+            help="Where the facts are written: memory for all in memory, weights for all in the weights "
+            "without a guard, policy for as the policy and the guard decide. Several, separated by commas, "
+            "each start with the base model.",
+            metavar="A,B",
             show_default=False,
         ),
     ] = None,
@@ -164,6 +158,7 @@ def evaluate(
     settings = settings_from(home, policy, model)
     rules = load_policy(settings.policy)
     edited = numbers_in("--layers", layers)
+    ways = choices_in("--through", through, ("memory", "weights", "policy"))
     from guardedit.lab.field.evaluate import evaluate as evaluate_cases
     from guardedit.lab.field.formats.reading import read_cases
     from guardedit.lab.field.plan import EvaluationPlan, GivenForm, Through, check_plan
@@ -171,7 +166,7 @@ def evaluate(
     from guardedit.prepare.probes.texts import held_out_texts, read_own_texts
 
     plan = EvaluationPlan(
-        through=Through.AGAINST if through is None else Through(through),
+        through=(Through.AGAINST,) if through is None else tuple(map(Through, ways)),
         against=against,
         count=count,
         known=known,
@@ -213,13 +208,13 @@ def _origin(settings: Settings, file: Path, policy_sha256: str) -> dict[str, Any
 
 
 def _print(found: Evaluation, plan: EvaluationPlan, about: dict[str, Any], output: Output) -> None:
-    from guardedit.lab.field.report import numbers, summaries, table, table_of_methods
+    from guardedit.lab.field.report import numbers, summaries, table, table_of_ways
 
     shown = summaries(found, plan)
     if output is Output.JSON:
         show.record({**about, **numbers(found, plan, shown)}, output)
         return
-    rows = table(shown) if len(found.ways) == 1 else table_of_methods(found, shown)
+    rows = table(shown) if len(found.ways) == 1 else table_of_ways(found, shown)
     show.rows(rows, list(rows[0]), output, empty="")
     for way in found.ways:
         if way.problem:

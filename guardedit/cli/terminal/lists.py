@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from guardedit.core.errors import UsageError
 
 #: Largest number in a list of facts, widths or lengths: no machine has memory for more.
@@ -15,6 +17,21 @@ def names_in(text: str | None) -> tuple[str, ...]:
     ('rome', 'memit')
     """
     return tuple(dict.fromkeys(name.strip() for name in (text or "").split(",") if name.strip()))
+
+
+def choices_in(option: str, text: str | None, known: Sequence[str]) -> tuple[str, ...]:
+    """The names between the commas, each once; empty for no text.
+
+    Raises:
+        UsageError: a name that is not in `known`, or none at all.
+    """
+    names = names_in(text)
+    if text is not None and not names:
+        raise UsageError(f"{option} {text!r} names nothing: use one or several of {', '.join(known)}")
+    for name in names:
+        if name not in known:
+            raise UsageError(f"{option} {name!r} does not exist: use one or several of {', '.join(known)}")
+    return names
 
 
 def numbers_in(option: str, text: str | None, *, at_least: int = 0) -> tuple[int, ...]:

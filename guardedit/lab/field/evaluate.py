@@ -11,7 +11,6 @@ from pathlib import Path
 
 from guardedit import assembly
 from guardedit.assembly.model_files import probe_file
-from guardedit.core.correction import Correction
 from guardedit.core.errors import GuardeditError, UsageError
 from guardedit.editing.registry import Registry
 from guardedit.editing.setup import Setup
@@ -43,6 +42,7 @@ class WayResult:
     """What one way of writing the facts gave.
 
     Attributes:
+        through: where the facts were written.
         method: editing method; "" where none was chosen here.
         written: what became of the facts.
         after: case name -> outcome after all facts; where each was edited alone, after its own. Empty where
@@ -51,7 +51,8 @@ class WayResult:
         problem: why the method failed; empty where it did not.
     """
 
-    method: str
+    through: Through
+    method: str = ""
     written: Written | None = None
     after: Mapping[str, FieldOutcome]
     perplexity: MetricValue | None = None
@@ -66,7 +67,7 @@ class Evaluation:
         base_sha256: digest of the base model.
         selection: the cases.
         base: outcome of the base model.
-        ways: one result, or one for each method of the plan, in its order.
+        ways: one result for each way of the plan, of `weights` one for each method, in the plan's order.
     """
 
     base_sha256: str
@@ -105,19 +106,39 @@ def evaluate(
         unedited = AskedState(host=host, patch=Patch({}))
         base = ask_cases(unedited, chosen.cases, forms, name="the base model", tell=tell)
         asker = _Asker(chosen.cases, forms, plan, unedited, tell)
-        corrections = _corrections(chosen.cases)
-        if plan.through is Through.WEIGHTS:
-            tell("reading what edits are weighed against", 0, len(corrections))
-            setup = _load_setup(settings, policy, host, plan)
-            ways = tuple(_edited(setup, _with_defaults(plan, policy), asker, _known_questions(settings)))
-        elif system is not None:
-            written = write_by_policy(system, corrections, tell=tell)
-            ways = (asker.after_all(written, policy.editing.method),)
-        elif plan.against is not None:
-            ways = (asker.after_all(_other_model(host, plan.against)),)
-        else:
-            ways = (asker.after_all(write_to_memory(settings, policy, host, corrections)),)
+        ways = tuple(
+            result
+            for through in plan.through
+            for result in _results(through, settings, policy, plan, asker, host=host, system=system)
+        )
     return Evaluation(base_sha256=host.base_sha256, selection=chosen, base=base, ways=ways)
+
+
+def _results(
+    through: Through,
+    settings: Settings,
+    policy: Policy,
+    plan: EvaluationPlan,
+    asker: _Asker,
+    *,
+    host: ModelHost,
+    system: LocalSystem | None,
+) -> Iterator[WayResult]:
+    """What one way gave; the weights give one result for each method."""
+    corrections = [one for case in asker.cases for one in case.corrections]
+    if through is Through.WEIGHTS:
+        asker.tell("reading what edits are weighed against", 0, len(corrections))
+        setup = _load_setup(settings, policy, host, plan)
+        yield from _edited(setup, _with_defaults(plan, policy), asker, _known_questions(settings))
+    elif through is Through.POLICY:
+        assert system is not None  # `_opened` opens one for this way
+        written = write_by_policy(system, corrections, tell=asker.tell)
+        yield asker.after_all(written, through, policy.editing.method)
+    elif through is Through.AGAINST:
+        assert plan.against is not None  # `check_plan`
+        yield asker.after_all(_other_model(host, plan.against), through)
+    else:
+        yield asker.after_all(write_to_memory(settings, policy, host, corrections), through)
 
 
 @contextmanager
@@ -125,15 +146,11 @@ def _opened(
     settings: Settings, policy: Policy, plan: EvaluationPlan
 ) -> Iterator[tuple[ModelHost, LocalSystem | None]]:
     """The base model, and the system where one is needed: it loads the model itself."""
-    if plan.through is not Through.POLICY:
+    if Through.POLICY not in plan.through:
         yield assembly.load_host(settings), None
         return
     with temporary_system(settings, policy) as system:
         yield system.loaded.host, system
-
-
-def _corrections(cases: Sequence[FieldCase]) -> list[Correction]:
-    return [one for case in cases for one in case.corrections]
 
 
 def _with_defaults(plan: EvaluationPlan, policy: Policy) -> EvaluationPlan:
@@ -162,7 +179,7 @@ def _edited(setup: Setup, plan: EvaluationPlan, asker: _Asker, known: KnownQuest
         except GuardeditError as error:
             if len(plan.methods) == 1:
                 raise
-            yield WayResult(method=method, after={}, problem=str(error))
+            yield WayResult(through=Through.WEIGHTS, method=method, after={}, problem=str(error))
 
 
 def _edited_with(
@@ -175,10 +192,9 @@ def _edited_with(
     def tell(doing: str, done: int, total: int) -> None:
         asker.tell(f"{doing} by {method}", done, total)
 
-    written = write_to_weights(
-        setup, editor, _corrections(asker.cases), batch=plan.batch, known_questions=known, tell=tell
-    )
-    return asker.after_all(written, method)
+    corrections = [one for case in asker.cases for one in case.corrections]
+    written = write_to_weights(setup, editor, corrections, batch=plan.batch, known_questions=known, tell=tell)
+    return asker.after_all(written, Through.WEIGHTS, method)
 
 
 class _Asker:
@@ -200,9 +216,10 @@ class _Asker:
         """Log-probabilities of the texts under the base model, where they are needed."""
         return _logprobs(self._unedited, self._plan.texts)
 
-    def after_all(self, written: Written, method: str = "") -> WayResult:
+    def after_all(self, written: Written, through: Through, method: str = "") -> WayResult:
         """The result of facts that were all written before anything is asked."""
-        state, name = written.state, f"the model after all facts{f' by {method}' if method else ''}"
+        state, by = written.state, f"by {method}" if through is Through.WEIGHTS else f"through {through}"
+        name = "the other model" if through is Through.AGAINST else f"the model after all facts {by}"
         unedited = state.host is self._unedited.host and state.patch.empty
         if unedited:  # facts in memory alone: texts without one are those that the base model was given
             state = replace(state, known=self._unedited.known)
@@ -212,6 +229,7 @@ class _Asker:
             ratio = paired_ratio(_logprobs(state, self._plan.texts), self._base)
             perplexity = ratio_on_texts(ratio)
         return WayResult(
+            through=through,
             method=method,
             written=written,
             after=dict.fromkeys((case.name for case in self.cases), outcome),
@@ -232,6 +250,7 @@ class _Asker:
                 ratios.append(paired_ratio(_logprobs(written.state, texts), base).ratio)
             self.tell(f"editing alone by {method}", len(parts), len(self.cases))
         return WayResult(
+            through=Through.WEIGHTS,
             method=method,
             written=added_up(parts, worst_perplexity=max(ratios, default=math.nan)),
             after=after,

@@ -32,7 +32,7 @@ class EvaluationPlan:
     """What to evaluate.
 
     Attributes:
-        through: where the facts are written.
+        through: where the facts are written: one way, or several, each on the base model.
         against: folder of the edited model, for `Through.AGAINST`.
         count: most cases.
         known: only cases that the base model knows.
@@ -40,13 +40,14 @@ class EvaluationPlan:
         alone: in `weights`, every case by itself on the base model. It is asked its own questions only.
         layers: layers of `weights`; empty: from the policy and the edit card.
         batch: most facts edited at once in `weights`; 0: as in the policy.
-        form: form of given answers; None: `published` where facts are in the weights alone, else `served`.
+        form: form of given answers, in all ways; None: `published` where facts are in the weights alone, else
+            `served`.
         max_tokens: most tokens of a free answer; None: as many as the model's form usually takes.
         texts: for perplexity, before the edits and after them; no method sees them.
         seed: of the choice of cases, of the methods and of the bootstrap.
     """
 
-    through: Through
+    through: tuple[Through, ...]
     against: Path | None = None
     count: int = 200
     known: bool = False
@@ -62,7 +63,7 @@ class EvaluationPlan:
     @property
     def given_form(self) -> GivenForm:
         """The form of given answers."""
-        in_weights = self.through in (Through.WEIGHTS, Through.AGAINST)
+        in_weights = {Through.WEIGHTS, Through.AGAINST}.issuperset(self.through)
         return self.form or (GivenForm.PUBLISHED if in_weights else GivenForm.SERVED)
 
 
@@ -70,14 +71,14 @@ def check_plan(plan: EvaluationPlan) -> None:
     """Check what needs no model.
 
     Raises:
-        UsageError: an unknown method, or an option that this way does not use.
+        UsageError: an unknown method, or an option that these ways do not use.
     """
-    if (plan.against is None) == (plan.through is Through.AGAINST):
+    if (plan.against is None) == (plan.through == (Through.AGAINST,)) or not plan.through:
         raise UsageError("give either --through or --against: another tool's model is asked as it is")
-    if plan.through is not Through.WEIGHTS and (plan.methods or plan.layers or plan.batch or plan.alone):
+    if Through.WEIGHTS not in plan.through and (plan.methods or plan.layers or plan.batch or plan.alone):
         raise UsageError(
             "--method, --layers, --batch and --alone go with --through weights, not with "
-            f"{plan.through}: set them in the policy's editing section"
+            f"{','.join(plan.through)}: set them in the policy's editing section"
         )
     if plan.alone and plan.batch:
         raise UsageError("give either --alone or --batch: a fact that is edited alone has no batch")

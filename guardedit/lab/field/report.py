@@ -17,19 +17,21 @@ from guardedit.lab.field.plan import EvaluationPlan
 from guardedit.lab.field.summary import MetricValue, as_numbers, summarise
 from guardedit.version import VERSION
 
-#: (which cases, method or "base") -> metrics. The method is "" where none was chosen.
-Summaries = Mapping[tuple[str, str], Mapping[str, MetricValue]]
-#: Name of the base model in `Summaries`.
-BASE = "base"
-#: Columns of the table of several methods, as far as the data set has questions for them.
+#: (which cases, way and method) -> metrics. The method is "" where none was chosen.
+Summaries = Mapping[tuple[str, tuple[str, str]], Mapping[str, MetricValue]]
+#: The base model in `Summaries`.
+BASE = ("base", "")
+#: Columns of the table of several ways, as far as the data set has questions for them.
 SHORT = (
     "ES", "PS", "NS", "S", "reliability", "generalization", "locality", "portability",
     "free_own_contains", "free_paraphrase_contains", "free_others_contain", "multi_hop", "perplexity",
 )  # fmt: skip
 
 
-def summaries(found: Evaluation, plan: EvaluationPlan) -> dict[tuple[str, str], dict[str, MetricValue]]:
-    """The metrics of all cases and of those that the base model knows, for the base model and each method.
+def summaries(
+    found: Evaluation, plan: EvaluationPlan
+) -> dict[tuple[str, tuple[str, str]], dict[str, MetricValue]]:
+    """The metrics of all cases and of those that the base model knows, for the base model and each way.
 
     Without known cases, or with nothing else, there is one group of cases. A method that failed is left out.
     """
@@ -39,21 +41,20 @@ def summaries(found: Evaluation, plan: EvaluationPlan) -> dict[tuple[str, str], 
     elif len(groups["known"]) in (0, len(groups["all"])):
         del groups["known"]
     names = dict.fromkeys((case.name for case in found.selection.cases), found.base)
-    shown: dict[tuple[str, str], dict[str, MetricValue]] = {}
+    shown: dict[tuple[str, tuple[str, str]], dict[str, MetricValue]] = {}
     for group, cases in groups.items():
         shown[group, BASE] = summarise(cases, names, found.base, seed=plan.seed)
         for way in found.ways:
             if way.problem:
                 continue
             metrics = summarise(cases, way.after, found.base, seed=plan.seed)
-            shown[group, way.method] = metrics | ({"perplexity": way.perplexity} if way.perplexity else {})
+            shown[group, _label(way)] = metrics | ({"perplexity": way.perplexity} if way.perplexity else {})
     return shown
 
 
 def numbers(found: Evaluation, plan: EvaluationPlan, shown: Summaries) -> dict[str, Any]:
     """Everything that was measured, with the settings that it was measured with; NaN where undefined."""
     return {
-        "through": plan.through,
         "alone": plan.alone,
         "base_sha256": found.base_sha256,
         "seed": plan.seed,
@@ -74,25 +75,30 @@ def numbers(found: Evaluation, plan: EvaluationPlan, shown: Summaries) -> dict[s
 def _way(way: WayResult, shown: Summaries) -> dict[str, Any]:
     written = way.written
     return {
+        "through": way.through,
         "method": way.method or None,
         "problem": way.problem,
         "placements": dict(written.placements) if written else {},
         "seconds_writing": written.seconds if written else math.nan,
         "writing": dict(written.account) if written else {},
-        "metrics": _metrics(shown, way.method),
+        "metrics": _metrics(shown, _label(way)),
     }
 
 
-def _metrics(shown: Summaries, which: str) -> dict[str, Any]:
-    """Which cases -> metrics, of one method or of the base model."""
-    return {cases: as_numbers(metrics) for (cases, name), metrics in shown.items() if name == which}
+def _label(way: WayResult) -> tuple[str, str]:
+    return str(way.through), way.method
+
+
+def _metrics(shown: Summaries, which: tuple[str, str]) -> dict[str, Any]:
+    """Which cases -> metrics, of one way or of the base model."""
+    return {cases: as_numbers(metrics) for (cases, label), metrics in shown.items() if label == which}
 
 
 def table(shown: Summaries) -> list[dict[str, Any]]:
     """One row for each group of cases and each metric that has a question, for a single way."""
     rows = []
-    for (cases, method), metrics in shown.items():
-        if method == BASE:
+    for (cases, label), metrics in shown.items():
+        if label == BASE:
             continue
         base = shown[cases, BASE]
         rows += [
@@ -111,20 +117,21 @@ def table(shown: Summaries) -> list[dict[str, Any]]:
     return rows
 
 
-def table_of_methods(found: Evaluation, shown: Summaries) -> list[dict[str, Any]]:
-    """One row for each group of cases and each method, the base model first."""
+def table_of_ways(found: Evaluation, shown: Summaries) -> list[dict[str, Any]]:
+    """One row for each group of cases and each way or method, the base model first."""
     asked = [name for name in SHORT if any(m[name].cases for m in shown.values() if name in m)]
-    ways = {way.method: way for way in found.ways}
+    ways = {_label(way): way.written for way in found.ways}
     rows = []
-    for (cases, method), metrics in shown.items():
-        written = ways[method].written if method in ways else None
+    for (cases, label), metrics in shown.items():
+        written = ways.get(label)
         rows.append(
             {
                 "cases": cases,
-                "method": method,
+                "through": label[0],
+                "method": label[1] or None,
                 **{name: metrics[name].value if name in metrics else math.nan for name in asked},
-                "refused": written.placements.get("refused", 0) if written else None,
-                "s_per_edit": written.account["seconds_per_edit"] if written else None,
+                "facts": dict(written.placements) if written else None,
+                "s_per_edit": written.account.get("seconds_per_edit") if written else None,
             }
         )
     return rows

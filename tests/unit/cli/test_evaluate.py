@@ -27,6 +27,8 @@ def file(tmp_path):
     [
         (("counterfact",), "give either --through or --against"),
         (("counterfact", "--through", "memory", "--against", "x"), "give either --through or --against"),
+        (("counterfact", "--through", "memory,cloud"), "--through 'cloud' does not exist"),
+        (("counterfact", "--through", ","), "--through ',' names nothing"),
         (("squad", "--through", "memory"), "squad"),
         (("zsre", "--through", "memory"), "looks like counterfact, not like zsre"),
         (("counterfact", "--through", "memory", "--layers", "3"), "go with --through weights"),
@@ -46,9 +48,10 @@ def test_json_has_metrics_and_settings(guardedit, file, home):
     result = guardedit("evaluate", "counterfact", file, "--through", "memory", "--output", "json")
     assert (result.code, result.err) == (0, "")
     found = result.json
-    assert (found["dataset"], found["through"], found["form"]) == ("counterfact", "memory", "served")
+    assert (found["dataset"], found["form"]) == ("counterfact", "served")
     assert len(found["file_sha256"]) == len(found["policy_sha256"]) == len(found["base_sha256"]) == 64
     (way,) = found["ways"]
+    assert way["through"] == "memory"
     assert way["placements"] == {"memory": 1}
     after = way["metrics"]["all"]
     assert after["ES"]["value"] == 1.0
@@ -62,8 +65,8 @@ def test_json_has_metrics_and_settings(guardedit, file, home):
 
 def test_several_methods_have_a_row_each(guardedit, file):
     result = guardedit("evaluate", "counterfact", file, "--through", "weights", "--method", "ridge,r-rome")
-    assert result.lines[0].split()[:5] == ["cases", "method", "ES", "PS", "NS"]
-    assert [line.split()[1] for line in result.lines[1:4]] == ["base", "ridge", "r-rome"]
+    assert result.lines[0].split()[:6] == ["cases", "through", "method", "ES", "PS", "NS"]
+    assert [line.split()[1:3] for line in result.lines[2:4]] == [["weights", "ridge"], ["weights", "r-rome"]]
     assert "perplexity" in result.lines[0]
 
 

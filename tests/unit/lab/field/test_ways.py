@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from dataclasses import replace
 
 import pytest
 
@@ -15,7 +16,7 @@ from guardedit.lab.field import asking
 from guardedit.lab.field.cases import FieldEdit, case_of_one
 from guardedit.lab.field.evaluate import evaluate
 from guardedit.lab.field.plan import EvaluationPlan, GivenForm, Through, check_plan
-from guardedit.lab.field.report import numbers, summaries, table, table_of_methods
+from guardedit.lab.field.report import BASE, numbers, summaries, table, table_of_ways
 from guardedit.models.host import ModelHost
 from guardedit.policy.load import load_policy
 from guardedit.settings import Settings, policy_file
@@ -65,11 +66,11 @@ def run(settings, policy, cases, **plan):
     shown = summaries(found, chosen)
     (group,) = {name for name, _ in shown}
     (way,) = found.ways
-    return way, chosen, {"base": shown[group, "base"], "after": shown[group, way.method]}
+    return way, chosen, {"base": shown[group, BASE], "after": shown[group, (way.through, way.method)]}
 
 
 def test_memory(settings, policy, cases):
-    way, plan, shown = run(settings, policy, cases, through=Through.MEMORY, known=True, texts=TEXTS)
+    way, plan, shown = run(settings, policy, cases, through=(Through.MEMORY,), known=True, texts=TEXTS)
     assert plan.given_form is GivenForm.SERVED
     assert shown["base"]["ES"].value == 0.0
     assert shown["base"]["free_own_exact"].value == 0.0
@@ -94,7 +95,7 @@ def test_in_memory_only_texts_with_a_fact_are_new_to_the_model(settings, policy,
 
     monkeypatch.setattr(asking, "score_answers", scoring)
     monkeypatch.setattr(ModelHost, "complete", completing)
-    run(settings, policy, cases, through=Through.MEMORY, known=True)
+    run(settings, policy, cases, through=(Through.MEMORY,), known=True)
     before, after = scored
     assert 0 < len(after) < len(before)
     assert not set(before) & set(after)
@@ -102,7 +103,9 @@ def test_in_memory_only_texts_with_a_fact_are_new_to_the_model(settings, policy,
 
 
 def test_weights(settings, policy, cases):
-    way, plan, shown = run(settings, policy, cases, through=Through.WEIGHTS, known=True, batch=4, texts=TEXTS)
+    way, plan, shown = run(
+        settings, policy, cases, through=(Through.WEIGHTS,), known=True, batch=4, texts=TEXTS
+    )
     assert plan.given_form is GivenForm.PUBLISHED
     assert shown["after"]["ES"].value == 1.0
     assert shown["after"]["reliability"].value == 1.0
@@ -124,17 +127,17 @@ def broken_rome(monkeypatch):
 
 def test_every_method_starts_with_the_base_model(settings, policy, cases, broken_rome):
     plan = EvaluationPlan(
-        through=Through.WEIGHTS, count=6, known=True, methods=("ridge", "r-rome", "rome"), texts=TEXTS
+        through=(Through.WEIGHTS,), count=6, known=True, methods=("ridge", "r-rome", "rome"), texts=TEXTS
     )
     found = evaluate(settings, policy, cases, plan)
     shown = summaries(found, plan)
     assert [way.method for way in found.ways] == ["ridge", "r-rome", "rome"]
     assert found.ways[2].problem == "it cannot be built"  # the others are measured
-    assert list(shown) == [("known", "base"), ("known", "ridge"), ("known", "r-rome")]
-    _, _, alone = run(settings, policy, cases, through=Through.WEIGHTS, known=True, methods=("r-rome",))
-    assert alone["after"]["PM"] == shown["known", "r-rome"]["PM"]
-    rows = table_of_methods(found, shown)
-    assert [row["method"] for row in rows] == ["base", "ridge", "r-rome"]
+    assert list(shown) == [("known", label) for label in (BASE, ("weights", "ridge"), ("weights", "r-rome"))]
+    _, _, alone = run(settings, policy, cases, through=(Through.WEIGHTS,), known=True, methods=("r-rome",))
+    assert alone["after"]["PM"] == shown["known", ("weights", "r-rome")]["PM"]
+    rows = table_of_ways(found, shown)
+    assert [row["method"] for row in rows] == [None, "ridge", "r-rome"]
     assert rows[0]["s_per_edit"] is None
     assert rows[2]["ES"] == 1.0
     body = json.loads(json.dumps(numbers(found, plan, shown), default=str))
@@ -145,7 +148,28 @@ def test_every_method_starts_with_the_base_model(settings, policy, cases, broken
 
 def test_the_only_method_must_not_fail(settings, policy, cases, broken_rome):
     with pytest.raises(EditError, match="cannot be built"):
-        run(settings, policy, cases, through=Through.WEIGHTS, methods=("rome",))
+        run(settings, policy, cases, through=(Through.WEIGHTS,), methods=("rome",))
+
+
+def test_several_ways_start_with_the_base_model_which_is_asked_once(settings, policy, cases, monkeypatch):
+    rules = load_policy(policy_file("default"))
+    plan = EvaluationPlan(
+        through=(Through.MEMORY, Through.WEIGHTS, Through.POLICY), count=6, known=True, methods=("ridge",)
+    )
+    check_plan(plan)
+    found = evaluate(settings, rules, cases, plan)
+    shown = summaries(found, plan)
+    rows = table_of_ways(found, shown)
+    assert [row["through"] for row in rows] == ["base", "memory", "weights", "policy"]
+    assert [row["ES"] for row in rows] == [0.0, 1.0, 1.0, 1.0]
+    assert plan.given_form is GivenForm.SERVED
+    for way in found.ways:
+        one = replace(plan, through=(way.through,), form=GivenForm.SERVED)
+        alone = evaluate(
+            settings, rules, cases, replace(one, methods=one.methods if way.method == "ridge" else ())
+        )
+        assert alone.base.answers == found.base.answers
+        assert next(iter(alone.ways[0].after.values())).answers == next(iter(way.after.values())).answers
 
 
 def test_alone_each_fact_meets_the_base_model(settings, policy, cases):
@@ -153,7 +177,7 @@ def test_alone_each_fact_meets_the_base_model(settings, policy, cases):
         settings,
         policy,
         cases,
-        through=Through.WEIGHTS,
+        through=(Through.WEIGHTS,),
         known=True,
         methods=("r-rome",),
         alone=True,
@@ -168,7 +192,7 @@ def test_alone_each_fact_meets_the_base_model(settings, policy, cases):
     # The first case alone is what a run over this case gives.
     first = next(iter(way.after))
     chosen = next(case for case in cases if case.name == first)
-    only, _, _ = run(settings, policy, [chosen], through=Through.WEIGHTS, methods=("r-rome",), known=True)
+    only, _, _ = run(settings, policy, [chosen], through=(Through.WEIGHTS,), methods=("r-rome",), known=True)
     for pair, scored in only.after[first].scores.items():
         assert scored.logprob_nats == pytest.approx(way.after[first].scores[pair].logprob_nats, abs=1e-4)
 
@@ -187,7 +211,7 @@ def test_alone_a_case_that_fails_is_refused_and_the_others_are_measured(settings
         settings,
         policy,
         cases,
-        through=Through.WEIGHTS,
+        through=(Through.WEIGHTS,),
         known=True,
         methods=("r-rome",),
         alone=True,
@@ -201,8 +225,8 @@ def test_alone_a_case_that_fails_is_refused_and_the_others_are_measured(settings
 
 
 def test_the_same_seed_gives_the_same_numbers(settings, policy, cases):
-    first, _, shown = run(settings, policy, cases, through=Through.WEIGHTS, methods=("ridge",), seed=3)
-    second, _, again = run(settings, policy, cases, through=Through.WEIGHTS, methods=("ridge",), seed=3)
+    first, _, shown = run(settings, policy, cases, through=(Through.WEIGHTS,), methods=("ridge",), seed=3)
+    second, _, again = run(settings, policy, cases, through=(Through.WEIGHTS,), methods=("ridge",), seed=3)
     assert first.written.account["weights_sha256"] == second.written.account["weights_sha256"]
     assert str(shown) == str(again)
 
@@ -210,7 +234,7 @@ def test_the_same_seed_gives_the_same_numbers(settings, policy, cases):
 def test_policy(settings, cases):
     policy = load_policy(policy_file("default"))
     before = sorted(path.name for path in settings.home.iterdir())
-    way, _, shown = run(settings, policy, cases, through=Through.POLICY, known=True)
+    way, _, shown = run(settings, policy, cases, through=(Through.POLICY,), known=True)
     assert sum(way.written.placements.values()) == 6
     assert set(way.written.placements) <= {"memory", "weights"}
     assert way.written.placements.get("weights", 0) > 0
@@ -221,12 +245,12 @@ def test_policy(settings, cases):
 
 
 def test_against_a_model_of_another_tool(settings, policy, cases, tmp_path):
-    written, _, mine = run(settings, policy, cases, through=Through.WEIGHTS)
+    written, _, mine = run(settings, policy, cases, through=(Through.WEIGHTS,))
     host = written.written.state.host
     with host.patched(written.written.state.patch):
         host.model.save_pretrained(tmp_path)
         host.tokenizer.save_pretrained(tmp_path)
-    _, plan, theirs = run(settings, policy, cases, through=Through.AGAINST, against=tmp_path)
+    _, plan, theirs = run(settings, policy, cases, through=(Through.AGAINST,), against=tmp_path)
     for name in ("ES", "PS", "NS", "reliability", "free_own_contains"):
         assert theirs["after"][name].value == pytest.approx(mine["after"][name].value), name
     assert theirs["base"]["ES"].value < theirs["after"]["ES"].value
@@ -240,11 +264,11 @@ def test_another_tokenizer_is_refused(settings, policy, cases, tmp_path):
     tokenizer.save_pretrained(tmp_path)
     FAMILIES["llama"](len(tokenizer)).save_pretrained(tmp_path)
     with pytest.raises(UsageError, match="has another tokenizer"):
-        run(settings, policy, cases, through=Through.AGAINST, against=tmp_path)
+        run(settings, policy, cases, through=(Through.AGAINST,), against=tmp_path)
 
 
 def test_a_table_has_a_row_for_each_metric_that_was_asked(settings, policy, cases):
-    plan = EvaluationPlan(through=Through.MEMORY, count=2)
+    plan = EvaluationPlan(through=(Through.MEMORY,), count=2)
     found = evaluate(settings, policy, cases, plan)
     rows = table(summaries(found, plan))
     assert {row["cases"] for row in rows} <= {"all", "known"}
@@ -257,12 +281,12 @@ def test_a_table_has_a_row_for_each_metric_that_was_asked(settings, policy, case
 @pytest.mark.parametrize(
     ("plan", "problem"),
     [
-        ({"through": Through.AGAINST}, "give either --through or --against"),
-        ({"through": Through.MEMORY, "methods": ("rome",)}, "go with --through weights, not with memory"),
-        ({"through": Through.MEMORY, "alone": True}, "go with --through weights, not with memory"),
-        ({"through": Through.WEIGHTS, "alone": True, "batch": 8}, "either --alone or --batch"),
-        ({"through": Through.POLICY, "layers": (3,)}, "go with --through weights, not with policy"),
-        ({"through": Through.WEIGHTS, "methods": ("romee",)}, "did you mean 'rome'"),
+        ({"through": (Through.AGAINST,)}, "give either --through or --against"),
+        ({"through": (Through.MEMORY,), "methods": ("rome",)}, "go with --through weights, not with memory"),
+        ({"through": (Through.MEMORY,), "alone": True}, "go with --through weights, not with memory"),
+        ({"through": (Through.WEIGHTS,), "alone": True, "batch": 8}, "either --alone or --batch"),
+        ({"through": (Through.POLICY,), "layers": (3,)}, "go with --through weights, not with policy"),
+        ({"through": (Through.WEIGHTS,), "methods": ("romee",)}, "did you mean 'rome'"),
     ],
 )
 def test_a_wrong_plan(plan, problem):
