@@ -7,13 +7,16 @@ stage from that of a killed process.
 from __future__ import annotations
 
 import json
+import math
 import os
 import socket
 import threading
 import time
+from collections import deque
 from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from statistics import median
 
 from guardedit.core.protocols import Clock, Event
 
@@ -23,6 +26,8 @@ STAGE_FILE = "stage.json"
 BEAT_S = 2.0
 #: A record that is older than this is of a process that was killed or hangs.
 STALE_S = 30.0
+#: Stages of each name whose durations are remembered.
+_REMEMBERED = 9
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,6 +40,8 @@ class Stage:
         at_s: when the record was renewed last.
         subjects: how many subjects the stage works on.
         candidate: number of the candidate on trial, counted from 1 in each turn; 0 before the first.
+        usual_s: seconds that such a stage, of so many subjects where it works on subjects one by one, has
+            taken in this process; of `trying`, those of one candidate. NaN before the first has ended.
         pid, host: the process.
     """
 
@@ -43,6 +50,7 @@ class Stage:
     at_s: float
     subjects: int = 0
     candidate: int = 0
+    usual_s: float = math.nan
     pid: int = 0
     host: str = ""
 
@@ -51,7 +59,11 @@ class Stage:
         what = (
             f"{self.name} {self.subjects} subject{'s' * (self.subjects != 1)}" if self.subjects else self.name
         )
-        return what + (f", candidate {self.candidate}" if self.name == "trying" else "")
+        each = self.name == "trying"
+        what += f", candidate {self.candidate}" if each else ""
+        if not self.usual_s >= 1:
+            return what
+        return f"{what}, usually {self.usual_s:.0f} s{' a candidate' if each else ''}"
 
 
 class StageRecord:
@@ -67,6 +79,8 @@ class StageRecord:
         self._path, self._clock, self._beat_s = home / STAGE_FILE, clock, beat_s
         self._lock = threading.Lock()
         self._stage: Stage | None = None
+        self._begun_s = 0.0
+        self._took_s: dict[str, deque[float]] = {}
         self._ended = threading.Event()
 
     def __call__(self, event: Event) -> None:
@@ -82,6 +96,7 @@ class StageRecord:
         """End the turn and remove the file."""
         with self._lock:
             if self._stage is not None:
+                self._note(self._stage)
                 self._stage = None
                 self._ended.set()
                 with suppress(OSError):
@@ -91,6 +106,9 @@ class StageRecord:
         now_s = self._clock()
         with self._lock:
             before = self._stage
+            if before is not None:
+                self._note(before)
+            self._begun_s = now_s
             same = before is not None and before.name == name
             candidate = (before.candidate if before else 0) + (name == "trying")
             self._stage = Stage(
@@ -99,6 +117,7 @@ class StageRecord:
                 at_s=now_s,
                 subjects=subjects,
                 candidate=candidate,
+                usual_s=self._usual_s(name, subjects),
                 pid=os.getpid(),
                 host=socket.gethostname(),
             )
@@ -106,6 +125,15 @@ class StageRecord:
             if before is None:
                 self._ended = threading.Event()
                 threading.Thread(target=self._renew, args=(self._ended,), daemon=True).start()
+
+    def _note(self, ended: Stage) -> None:
+        """Remember how long a stage took."""
+        recent = self._took_s.setdefault(ended.name, deque(maxlen=_REMEMBERED))
+        recent.append((self._clock() - self._begun_s) / _parts(ended.name, ended.subjects))
+
+    def _usual_s(self, name: str, subjects: int) -> float:
+        took_s = self._took_s.get(name)
+        return median(took_s) * _parts(name, subjects) if took_s else math.nan
 
     def _renew(self, ended: threading.Event) -> None:
         while not ended.wait(self._beat_s):
@@ -121,6 +149,11 @@ class StageRecord:
         with suppress(OSError):
             temporary.write_text(json.dumps(asdict(stage)), encoding="utf-8")
             temporary.replace(self._path)
+
+
+def _parts(name: str, subjects: int) -> int:
+    """Parts of equal length: edits are optimised one by one, a trial measures them all together."""
+    return max(1, subjects) if name == "proposing" else 1
 
 
 def read_stage(home: Path, *, now_s: float) -> Stage | None:

@@ -38,6 +38,22 @@ def test_the_record_is_renewed_and_a_stage_keeps_its_beginning(tmp_path):
     assert (found.since_s, found.at_s) == (100.0, 170.0)
 
 
+def test_a_stage_says_how_long_such_stages_took(tmp_path):
+    now = [100.0]
+    record = StageRecord(tmp_path, clock=lambda: now[0], beat_s=60.0)
+    first = [("proposing", 2, 20), ("trying", 2, 6), ("trying", 1, 4), ("", 0, 900)]
+    for name, subjects, seconds in [*first, ("proposing", 8, 1), ("trying", 8, 1)]:
+        record(stage(name, subjects=subjects))
+        if subjects == 8:
+            found = str(read_stage(tmp_path, now_s=now[0]))
+            usual = "usually 80 s" if name == "proposing" else "candidate 1, usually 5 s a candidate"
+            assert found == f"{name} 8 subjects, {usual}"
+        elif subjects == 2:
+            assert "usually" not in str(read_stage(tmp_path, now_s=now[0]))
+        now[0] += seconds
+    record.close()
+
+
 def test_the_stage_of_a_killed_process_is_none(tmp_path):
     record = StageRecord(tmp_path, clock=lambda: 100.0, beat_s=60.0)
     record(stage("trying"))
