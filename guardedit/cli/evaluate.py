@@ -10,14 +10,17 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from guardedit.cli.terminal import show
-from guardedit.cli.terminal.lists import choices_in, names_in, numbers_in
+from guardedit.cli.terminal.files import check_picture
+from guardedit.cli.terminal.lists import choices_in, factors_in, names_in, numbers_in
 from guardedit.cli.terminal.options import MOST_SEED, Format, Home, Model, PolicyFile, settings_from
 from guardedit.cli.terminal.progress import progress
 from guardedit.cli.terminal.show import Output
+from guardedit.core.errors import UsageError
 
 if TYPE_CHECKING:
     from guardedit.lab.field.evaluate import Evaluation
     from guardedit.lab.field.plan import EvaluationPlan
+    from guardedit.lab.field.report import Summaries
     from guardedit.settings import Settings
 
 
@@ -104,6 +107,15 @@ def evaluate(
             show_default=False,
         ),
     ] = None,
+    prices: Annotated[
+        str | None,
+        typer.Option(
+            help="Factors on what an edit of --through weights pays for changing other texts. With several, "
+            "each method is run at each of them, on the base model.",
+            metavar="N,N",
+            show_default=False,
+        ),
+    ] = None,
     form: Annotated[
         FormOption | None,
         typer.Option(
@@ -126,6 +138,22 @@ def evaluate(
             help="Texts for perplexity: a text a line, JSON Lines with text, or a JSON list. Default: "
             "shipped texts that are in no probe set.",
             metavar="FILE",
+            show_default=False,
+        ),
+    ] = None,
+    picture: Annotated[
+        Path | None,
+        typer.Option(
+            help="Also draw metrics over perplexity to this file, with a line through each method's prices.",
+            metavar="FILE.png",
+            show_default=False,
+        ),
+    ] = None,
+    beside: Annotated[
+        Path | None,
+        typer.Option(
+            help="JSON output of another evaluation, whose results are marked in the picture.",
+            metavar="FILE.json",
             show_default=False,
         ),
     ] = None,
@@ -161,7 +189,9 @@ def evaluate(
     ways = choices_in("--through", through, ("memory", "weights", "policy"))
     from guardedit.lab.field.evaluate import evaluate as evaluate_cases
     from guardedit.lab.field.formats.reading import read_cases
+    from guardedit.lab.field.frontier import draw_frontier, read_marks
     from guardedit.lab.field.plan import EvaluationPlan, GivenForm, Through, check_plan
+    from guardedit.lab.field.report import summaries
     from guardedit.lab.field.scoring import paced
     from guardedit.prepare.probes.texts import held_out_texts, read_own_texts
 
@@ -173,6 +203,7 @@ def evaluate(
         methods=names_in(method),
         alone=alone,
         layers=tuple(sorted(edited)),
+        prices=factors_in("--prices", prices),
         batch=batch or 0,
         form=None if form is None else GivenForm(form),
         max_tokens=max_tokens,
@@ -180,6 +211,10 @@ def evaluate(
         seed=seed,
     )
     check_plan(plan)
+    check_picture(picture)
+    if beside is not None and picture is None:
+        raise UsageError("--beside is drawn into a picture: name one with --picture")
+    marks = read_marks(beside) if beside else []
     cases = read_cases(dataset, file)
     started = time.perf_counter()
     with progress("loading the model") as report:
@@ -191,7 +226,11 @@ def evaluate(
         "max_tokens": max_tokens,
         "seconds": time.perf_counter() - started,
     }
-    _print(found, plan, about, output)
+    shown = summaries(found, plan)
+    if picture is not None:
+        draw_frontier(picture, shown, marks=marks, title=f"{dataset}: {about['model']}, {len(cases)} cases")
+        about["picture"] = picture
+    _print(found, plan, about, shown, output)
 
 
 def _origin(settings: Settings, file: Path, policy_sha256: str) -> dict[str, Any]:
@@ -207,10 +246,11 @@ def _origin(settings: Settings, file: Path, policy_sha256: str) -> dict[str, Any
     }
 
 
-def _print(found: Evaluation, plan: EvaluationPlan, about: dict[str, Any], output: Output) -> None:
-    from guardedit.lab.field.report import numbers, summaries, table, table_of_ways
+def _print(
+    found: Evaluation, plan: EvaluationPlan, about: dict[str, Any], shown: Summaries, output: Output
+) -> None:
+    from guardedit.lab.field.report import numbers, table, table_of_ways
 
-    shown = summaries(found, plan)
     if output is Output.JSON:
         show.record({**about, **numbers(found, plan, shown)}, output)
         return

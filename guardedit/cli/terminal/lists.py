@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 from guardedit.core.errors import UsageError
@@ -56,6 +57,24 @@ def numbers_in(option: str, text: str | None, *, at_least: int = 0) -> tuple[int
     if max(numbers) > MOST:
         raise UsageError(f"{option} {text!r} holds {max(numbers)}: the largest allowed is {MOST}")
     return numbers
+
+
+def factors_in(option: str, text: str | None) -> tuple[float, ...]:
+    """The positive numbers between the commas, each once; empty for an empty text.
+
+    Raises:
+        UsageError: not a list of numbers, or one that is not positive and finite.
+    """
+    if not text:
+        return ()
+    try:
+        factors = tuple(dict.fromkeys(float(part) for part in text.split(",")))
+    except ValueError:
+        raise UsageError(f"{option} {text!r} is not a list of numbers: write them as 0.5,1,2") from None
+    for factor in factors:
+        if not 0 < factor < math.inf:
+            raise UsageError(f"{option} {text!r} holds {factor:g}: each must be positive and finite")
+    return factors
 
 
 def layers_in(text: str) -> tuple[int, ...] | None:

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import cached_property
+from itertools import product
 from pathlib import Path
 
 from guardedit import assembly
@@ -24,7 +25,7 @@ from guardedit.lab.field.selection import Selection, select
 from guardedit.lab.field.summary import MetricValue, mean_ratio, ratio_on_texts
 from guardedit.lab.field.through_memory import write_to_memory
 from guardedit.lab.field.through_policy import temporary_system, write_by_policy
-from guardedit.lab.field.through_weights import KnownQuestions, write_each_alone, write_to_weights
+from guardedit.lab.field.through_weights import KnownQuestions, at_price, write_each_alone, write_to_weights
 from guardedit.lab.field.written import Written, added_up
 from guardedit.models.bypass import Patch
 from guardedit.models.host import ModelHost
@@ -44,6 +45,7 @@ class WayResult:
     Attributes:
         through: where the facts were written.
         method: editing method; "" where none was chosen here.
+        price: factor on what an edit pays for changing other texts.
         written: what became of the facts.
         after: case name -> outcome after all facts; where each was edited alone, after its own. Empty where
             the method failed.
@@ -53,6 +55,7 @@ class WayResult:
 
     through: Through
     method: str = ""
+    price: float = 1.0
     written: Written | None = None
     after: Mapping[str, FieldOutcome]
     perplexity: MetricValue | None = None
@@ -67,7 +70,7 @@ class Evaluation:
         base_sha256: digest of the base model.
         selection: the cases.
         base: outcome of the base model.
-        ways: one result for each way of the plan, of `weights` one for each method, in the plan's order.
+        ways: one result for each way of the plan, of `weights` one for each method and price, in that order.
     """
 
     base_sha256: str
@@ -168,18 +171,20 @@ def _load_setup(settings: Settings, policy: Policy, host: ModelHost, plan: Evalu
 
 
 def _edited(setup: Setup, plan: EvaluationPlan, asker: _Asker, known: KnownQuestions) -> Iterator[WayResult]:
-    """The result of each method. Of several, one that fails is reported with its problem.
+    """The result of each method at each price. Of several, one that fails is reported with its problem.
 
     Raises:
         EditError: the only method fails.
     """
-    for method in plan.methods:
+    runs = list(product(plan.methods, plan.prices or (1.0,)))
+    for method, price in runs:
+        priced = at_price(setup, price) if plan.prices else setup
         try:
-            yield _edited_with(method, setup, plan, asker, known)
+            yield replace(_edited_with(method, priced, plan, asker, known), price=price)
         except GuardeditError as error:
-            if len(plan.methods) == 1:
+            if len(runs) == 1:
                 raise
-            yield WayResult(through=Through.WEIGHTS, method=method, after={}, problem=str(error))
+            yield WayResult(through=Through.WEIGHTS, method=method, price=price, after={}, problem=str(error))
 
 
 def _edited_with(

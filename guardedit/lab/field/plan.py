@@ -39,6 +39,8 @@ class EvaluationPlan:
         methods: editing methods of `weights`, each on the base model; empty: the policy's.
         alone: in `weights`, every case by itself on the base model. It is asked its own questions only.
         layers: layers of `weights`; empty: from the policy and the edit card.
+        prices: in `weights`, factors on what an edit pays for changing other texts (`at_price`), each on the
+            base model; empty: as the policy and the edit card say.
         batch: most facts edited at once in `weights`; 0: as in the policy.
         form: form of given answers, in all ways; None: `published` where facts are in the weights alone, else
             `served`.
@@ -54,6 +56,7 @@ class EvaluationPlan:
     methods: tuple[str, ...] = ()
     alone: bool = False
     layers: tuple[int, ...] = ()
+    prices: tuple[float, ...] = ()
     batch: int = 0
     form: GivenForm | None = None
     max_tokens: int | None = None
@@ -75,9 +78,11 @@ def check_plan(plan: EvaluationPlan) -> None:
     """
     if (plan.against is None) == (plan.through == (Through.AGAINST,)) or not plan.through:
         raise UsageError("give either --through or --against: another tool's model is asked as it is")
-    if Through.WEIGHTS not in plan.through and (plan.methods or plan.layers or plan.batch or plan.alone):
+    if Through.WEIGHTS not in plan.through and (
+        plan.methods or plan.layers or plan.batch or plan.alone or plan.prices
+    ):
         raise UsageError(
-            "--method, --layers, --batch and --alone go with --through weights, not with "
+            "--method, --layers, --batch, --alone and --prices go with --through weights, not with "
             f"{','.join(plan.through)}: set them in the policy's editing section"
         )
     if plan.alone and plan.batch:

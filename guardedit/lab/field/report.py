@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import platform
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 
@@ -17,10 +17,23 @@ from guardedit.lab.field.plan import EvaluationPlan
 from guardedit.lab.field.summary import MetricValue, as_numbers, summarise
 from guardedit.version import VERSION
 
-#: (which cases, way and method) -> metrics. The method is "" where none was chosen.
-Summaries = Mapping[tuple[str, tuple[str, str]], Mapping[str, MetricValue]]
+
+class Label(NamedTuple):
+    """Names one result: the way, the method ("" where none was chosen), and the factor on its price."""
+
+    through: str
+    method: str = ""
+    price: float = 1.0
+
+    def __str__(self) -> str:
+        """For people."""
+        return (self.method or self.through) + (f", price x{self.price:g}" if self.price != 1 else "")
+
+
+#: (which cases, label) -> metrics.
+Summaries = Mapping[tuple[str, Label], Mapping[str, MetricValue]]
 #: The base model in `Summaries`.
-BASE = ("base", "")
+BASE = Label("base")
 #: Columns of the table of several ways, as far as the data set has questions for them.
 SHORT = (
     "ES", "PS", "NS", "S", "reliability", "generalization", "locality", "portability",
@@ -28,9 +41,7 @@ SHORT = (
 )  # fmt: skip
 
 
-def summaries(
-    found: Evaluation, plan: EvaluationPlan
-) -> dict[tuple[str, tuple[str, str]], dict[str, MetricValue]]:
+def summaries(found: Evaluation, plan: EvaluationPlan) -> dict[tuple[str, Label], dict[str, MetricValue]]:
     """The metrics of all cases and of those that the base model knows, for the base model and each way.
 
     Without known cases, or with nothing else, there is one group of cases. A method that failed is left out.
@@ -41,14 +52,14 @@ def summaries(
     elif len(groups["known"]) in (0, len(groups["all"])):
         del groups["known"]
     names = dict.fromkeys((case.name for case in found.selection.cases), found.base)
-    shown: dict[tuple[str, tuple[str, str]], dict[str, MetricValue]] = {}
+    shown: dict[tuple[str, Label], dict[str, MetricValue]] = {}
     for group, cases in groups.items():
         shown[group, BASE] = summarise(cases, names, found.base, seed=plan.seed)
         for way in found.ways:
             if way.problem:
                 continue
             metrics = summarise(cases, way.after, found.base, seed=plan.seed)
-            shown[group, _label(way)] = metrics | ({"perplexity": way.perplexity} if way.perplexity else {})
+            shown[group, label_of(way)] = metrics | ({"perplexity": way.perplexity} if way.perplexity else {})
     return shown
 
 
@@ -77,19 +88,21 @@ def _way(way: WayResult, shown: Summaries) -> dict[str, Any]:
     return {
         "through": way.through,
         "method": way.method or None,
+        "price": way.price,
         "problem": way.problem,
         "placements": dict(written.placements) if written else {},
         "seconds_writing": written.seconds if written else math.nan,
         "writing": dict(written.account) if written else {},
-        "metrics": _metrics(shown, _label(way)),
+        "metrics": _metrics(shown, label_of(way)),
     }
 
 
-def _label(way: WayResult) -> tuple[str, str]:
-    return str(way.through), way.method
+def label_of(way: WayResult) -> Label:
+    """The label of a result."""
+    return Label(str(way.through), way.method, way.price)
 
 
-def _metrics(shown: Summaries, which: tuple[str, str]) -> dict[str, Any]:
+def _metrics(shown: Summaries, which: Label) -> dict[str, Any]:
     """Which cases -> metrics, of one way or of the base model."""
     return {cases: as_numbers(metrics) for (cases, label), metrics in shown.items() if label == which}
 
@@ -120,15 +133,17 @@ def table(shown: Summaries) -> list[dict[str, Any]]:
 def table_of_ways(found: Evaluation, shown: Summaries) -> list[dict[str, Any]]:
     """One row for each group of cases and each way or method, the base model first."""
     asked = [name for name in SHORT if any(m[name].cases for m in shown.values() if name in m)]
-    ways = {_label(way): way.written for way in found.ways}
+    ways = {label_of(way): way.written for way in found.ways}
+    priced = any(way.price != 1 for way in found.ways)
     rows = []
     for (cases, label), metrics in shown.items():
         written = ways.get(label)
         rows.append(
             {
                 "cases": cases,
-                "through": label[0],
-                "method": label[1] or None,
+                "through": label.through,
+                "method": label.method or None,
+                **({"price": label.price if label != BASE else None} if priced else {}),
                 **{name: metrics[name].value if name in metrics else math.nan for name in asked},
                 "facts": dict(written.placements) if written else None,
                 "s_per_edit": written.account.get("seconds_per_edit") if written else None,

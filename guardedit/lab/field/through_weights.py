@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 
 from guardedit.agent.proposing import group_by_subject
 from guardedit.core.correction import Correction
@@ -16,9 +17,27 @@ from guardedit.lab.field.cases import FieldCase
 from guardedit.lab.field.scoring import Tell
 from guardedit.lab.field.written import Written, facts_of
 from guardedit.models.bypass import Patch
+from guardedit.models.weights.fold import Fold
 
 #: From a subject to what the base model knows of it, whose answers edits keep.
 KnownQuestions = Callable[[str], Sequence[Question]]
+
+
+def at_price(setup: Setup, price: float) -> Setup:
+    """The same setup, in which changes of other texts cost `price` times as much.
+
+    That is the divergence price and the background price of `joint`, and for methods that weigh an edit
+    against second moments their weight. A method with neither is the same at every price.
+    """
+    settings = replace(setup.settings, background_weight=price * setup.settings.background_weight)
+    joint = replace(
+        setup.joint,
+        divergence_price=price * setup.joint.divergence_price,
+        background_price=price * setup.joint.background_price,
+    )
+    # `joint` and `ridge` are folded with the same weight that they are computed with.
+    fold = Fold(setup.host, setup.moments, background_weight=settings.background_weight, ridge=settings.ridge)
+    return replace(setup, settings=settings, joint=joint, fold=fold)
 
 
 def write_to_weights(

@@ -39,7 +39,7 @@ def test_every_error_of_the_tree_is_a_line_on_stderr_and_a_code(kind):
 def test_the_codes_do_not_change():
     codes = {kind.__name__: int(code_of(kind(""))) for kind in CLASSES}
 
-    assert {name for name, code in codes.items() if code == 2} == {"UsageError", "PolicyError"}
+    assert {name for name, code in codes.items() if code == 2} == {"UsageError", "NoLedger", "PolicyError"}
     assert {name for name, code in codes.items() if code == 4} == {"ConflictError", "LedgerBusy"}
 
 

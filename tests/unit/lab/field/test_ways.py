@@ -15,8 +15,9 @@ from guardedit.editing.methods.rome import RomeEditor
 from guardedit.lab.field import asking
 from guardedit.lab.field.cases import FieldEdit, case_of_one
 from guardedit.lab.field.evaluate import evaluate
+from guardedit.lab.field.frontier import draw_frontier, read_marks
 from guardedit.lab.field.plan import EvaluationPlan, GivenForm, Through, check_plan
-from guardedit.lab.field.report import BASE, numbers, summaries, table, table_of_ways
+from guardedit.lab.field.report import BASE, Label, label_of, numbers, summaries, table, table_of_ways
 from guardedit.models.host import ModelHost
 from guardedit.policy.load import load_policy
 from guardedit.settings import Settings, policy_file
@@ -66,7 +67,7 @@ def run(settings, policy, cases, **plan):
     shown = summaries(found, chosen)
     (group,) = {name for name, _ in shown}
     (way,) = found.ways
-    return way, chosen, {"base": shown[group, BASE], "after": shown[group, (way.through, way.method)]}
+    return way, chosen, {"base": shown[group, BASE], "after": shown[group, label_of(way)]}
 
 
 def test_memory(settings, policy, cases):
@@ -133,9 +134,11 @@ def test_every_method_starts_with_the_base_model(settings, policy, cases, broken
     shown = summaries(found, plan)
     assert [way.method for way in found.ways] == ["ridge", "r-rome", "rome"]
     assert found.ways[2].problem == "it cannot be built"  # the others are measured
-    assert list(shown) == [("known", label) for label in (BASE, ("weights", "ridge"), ("weights", "r-rome"))]
+    assert list(shown) == [
+        ("known", label) for label in (BASE, Label("weights", "ridge"), Label("weights", "r-rome"))
+    ]
     _, _, alone = run(settings, policy, cases, through=(Through.WEIGHTS,), known=True, methods=("r-rome",))
-    assert alone["after"]["PM"] == shown["known", ("weights", "r-rome")]["PM"]
+    assert alone["after"]["PM"] == shown["known", Label("weights", "r-rome")]["PM"]
     rows = table_of_ways(found, shown)
     assert [row["method"] for row in rows] == [None, "ridge", "r-rome"]
     assert rows[0]["s_per_edit"] is None
@@ -144,6 +147,38 @@ def test_every_method_starts_with_the_base_model(settings, policy, cases, broken
     assert [way["method"] for way in body["ways"]] == ["ridge", "r-rome", "rome"]
     assert math.isnan(body["ways"][0]["metrics"]["known"]["multi_hop"]["value"])
     assert body["ways"][2]["metrics"] == {}
+
+
+def test_a_price_weighs_an_edit_against_other_texts_and_each_starts_with_the_base_model(
+    settings, policy, cases, tmp_path
+):
+    plan = EvaluationPlan(
+        through=(Through.WEIGHTS,), count=6, known=True, methods=("memit",), prices=(1.0, 100.0), texts=TEXTS
+    )
+    found = evaluate(settings, policy, cases, plan)
+    usual, dear = found.ways
+    assert (usual.price, dear.price) == (1.0, 100.0)
+    assert abs(dear.perplexity.value - 1) < abs(usual.perplexity.value - 1)
+    _, _, alone = run(settings, policy, cases, through=(Through.WEIGHTS,), known=True, methods=("memit",))
+    shown = summaries(found, plan)
+    assert alone["after"]["EM"] == shown["known", Label("weights", "memit")]["EM"]
+    assert [row["price"] for row in table_of_ways(found, shown)] == [None, 1.0, 100.0]
+    body = json.loads(json.dumps(numbers(found, plan, shown), default=str))
+    path = tmp_path / "peer.json"
+    path.write_text(json.dumps(body))
+    marks = read_marks(path)
+    assert [mark.name for mark in marks] == ["memit", "memit, price x100"]
+    assert marks[0].perplexity == usual.perplexity.value
+    draw_frontier(tmp_path / "frontier.png", shown, marks=marks, title="a frontier")
+    assert (tmp_path / "frontier.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_a_file_beside_that_is_no_evaluation_is_refused(tmp_path):
+    path = tmp_path / "peer.json"
+    for body in ("", "[]", '{"ways": [{"metrics": 1}]}', '{"ways": []}'):
+        path.write_text(body)
+        with pytest.raises(UsageError, match=r"peer\.json"):
+            read_marks(path)
 
 
 def test_the_only_method_must_not_fail(settings, policy, cases, broken_rome):
@@ -286,6 +321,7 @@ def test_a_table_has_a_row_for_each_metric_that_was_asked(settings, policy, case
         ({"through": (Through.MEMORY,), "alone": True}, "go with --through weights, not with memory"),
         ({"through": (Through.WEIGHTS,), "alone": True, "batch": 8}, "either --alone or --batch"),
         ({"through": (Through.POLICY,), "layers": (3,)}, "go with --through weights, not with policy"),
+        ({"through": (Through.POLICY,), "prices": (2.0,)}, "go with --through weights, not with policy"),
         ({"through": (Through.WEIGHTS,), "methods": ("romee",)}, "did you mean 'rome'"),
     ],
 )
