@@ -13,6 +13,7 @@ from guardedit.demo.disabling.held_out import choose_held_out
 from guardedit.demo.scores import questions_after, score
 from guardedit.demo.stream.building import make_stream
 from guardedit.demo.stream.expected import LineKind
+from guardedit.demo.worlds.finding import further_facts
 from guardedit.demo.worlds.public_world import PublicWorld, public_world
 from guardedit.demo.worlds.setting import embedded_setting, is_embedded
 from guardedit.demo.worlds.stream_world import exact, exact_or_contained
@@ -72,6 +73,16 @@ def test_harm_is_measured_on_held_out_subjects_in_wordings_that_no_probe_set_has
             assert not public.hidden(fact) & set(public.known(fact))
         else:
             assert not public.hidden(fact)
+
+
+def test_further_facts_are_about_the_same_subjects_in_other_relations():
+    every = load_public_facts()
+    known = [fact for fact in every if fact.relation == "P36"]
+    further = further_facts(known)
+    assert len(further) > 50
+    assert {fact.subject for fact in further} <= {fact.subject for fact in known}
+    assert "P36" not in {fact.relation for fact in further}
+    assert further_facts([*known, *further]) == []
 
 
 def test_of_two_objects_of_a_subject_one_is_in_the_world():
