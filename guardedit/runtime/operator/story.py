@@ -146,7 +146,8 @@ def _decided(body: Mapping[str, Any]) -> str:
     if not made:
         return f"{body['fate']}: {body['reason']}"
     method = f" by {made['method']}" if made["method"] else ""
-    return f"{body['fate']}: route {made['route']}{method}, rule {made['rule']}: {body['reason']}"
+    signed = f", signed by key {key}" if (key := made.get("signed_by")) else ""  # older ledgers have none
+    return f"{body['fate']}: route {made['route']}{method}, rule {made['rule']}{signed}: {body['reason']}"
 
 
 def _proposed(about: _Subject, body: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
