@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, Protocol
@@ -190,6 +190,12 @@ class Ledger(Protocol):
 
     def find_fact(self, text: str) -> list[Fact]:
         """Facts by id or subject."""
+
+    def corrections_from(self, source: str, key: str = "") -> frozenset[str]:
+        """Ids of the accepted corrections of a source; with `key` only those that this key signed."""
+
+    def keys_changed_by(self, corrections: Collection[str]) -> Sequence[FactKey]:
+        """The keys that one of these corrections changed, in the order of the first change."""
 
     # Weight edits that were made before.
 

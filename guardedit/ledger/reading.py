@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from guardedit.core.fact import Fact, FactKey
@@ -75,6 +75,14 @@ class LedgerReader(LiveReader):
         Only corrections that were accepted at or after `since_s` count, seconds since 1970, UTC.
         """
         return history.corrections_reaching(self._database, names, since_s=since_s)
+
+    def corrections_from(self, source: str, key: str = "") -> frozenset[str]:
+        """Ids of the accepted corrections of a source; with `key` only those that this key signed."""
+        return history.corrections_from(self._database, source, key)
+
+    def keys_changed_by(self, corrections: Collection[str]) -> list[FactKey]:
+        """The keys that one of these corrections changed, in the order of the first change."""
+        return history.keys_changed_by(self._database, corrections)
 
     def receipt(self, correction_id: str) -> Receipt | None:
         """What became of a correction; None for an unknown id."""

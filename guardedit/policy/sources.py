@@ -76,7 +76,8 @@ class SourceKey(StrictModel):
 
     @model_validator(mode="after")
     def _times_are_in_order(self) -> Self:
-        if None not in (self.not_before, self.not_after) and self.not_after <= self.not_before:
+        start, end = self.not_before, self.not_after
+        if start is not None and end is not None and end <= start:
             raise PydanticCustomError(
                 "key_times",
                 "not_after of the key '{id}' is not later than its not_before: swap them",
@@ -157,7 +158,7 @@ def signer(sources: Sources, raw: bytes, correction: Correction, *, received_at_
     if key is None:
         raise SignatureRefused(
             f"the source {source.name!r} has no key {signature.key!r}: sign with "
-            f"{' or '.join(one.id for one in source.keys)}, or add the key to the policy and retry the dead letter"
+            f"{_ids(source)}, or add the key to the policy and retry the dead letter"
         )
     if why := _why_not(key, received_at_s):
         raise SignatureRefused(
@@ -175,6 +176,10 @@ def signer(sources: Sources, raw: bytes, correction: Correction, *, received_at_
             "this content. Either it was changed on its way, or another private key was used: sign it again"
         )
     return key.id
+
+
+def _ids(source: SourceSection) -> str:
+    return " or ".join(key.id for key in source.keys)
 
 
 def _why_not(key: SourceKey, received_at_s: float) -> str:

@@ -141,6 +141,12 @@ class RaySystem:
         self._published()
         return epoch
 
+    def undo_source(self, source: str, key: str = "") -> Epoch:
+        """Undo what a source wrote, or what one of its keys signed."""
+        epoch: Epoch = call(self.consolidator.undo_source, source, key)
+        self._published()
+        return epoch
+
     def redo(self, fact_id: str) -> Epoch:
         """Redo a fact that was undone."""
         epoch: Epoch = call(self.consolidator.redo, fact_id)

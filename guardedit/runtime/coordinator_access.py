@@ -149,6 +149,9 @@ class _OverHttp:
     def undo(self, fact_id: str) -> Epoch:
         return self._post(f"facts/{quote(fact_id, safe='')}/undo")
 
+    def undo_source(self, source: str, key: str = "") -> Epoch:
+        return self._post(f"sources/{quote(source, safe='')}/undo", {"key": key})
+
     def redo(self, fact_id: str) -> Epoch:
         return self._post(f"facts/{quote(fact_id, safe='')}/redo")
 
@@ -188,6 +191,9 @@ class _Remote:
 
     def undo(self, fact_id: str) -> Epoch:
         return self._call(self._actor.undo, fact_id)
+
+    def undo_source(self, source: str, key: str = "") -> Epoch:
+        return self._call(self._actor.undo_source, source, key)
 
     def redo(self, fact_id: str) -> Epoch:
         return self._call(self._actor.redo, fact_id)

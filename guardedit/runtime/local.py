@@ -138,6 +138,10 @@ class LocalSystem:
         """Undo one fact."""
         return self._reversed(lambda: self.consolidator.undo(fact_id))
 
+    def undo_source(self, source: str, key: str = "") -> Epoch:
+        """Undo what a source wrote, or what one of its keys signed."""
+        return self._reversed(lambda: self.consolidator.undo_source(source, key))
+
     def redo(self, fact_id: str) -> Epoch:
         """Redo a fact that was undone."""
         return self._reversed(lambda: self.consolidator.redo(fact_id))

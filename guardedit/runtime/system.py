@@ -28,6 +28,9 @@ class Reversible(Protocol):
     def undo(self, fact_id: str) -> Epoch:
         """Undo one fact."""
 
+    def undo_source(self, source: str, key: str = "") -> Epoch:
+        """Undo what a source wrote, or with `key` what this key signed."""
+
     def redo(self, fact_id: str) -> Epoch:
         """Redo a fact that was undone."""
 

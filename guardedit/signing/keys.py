@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from guardedit.core.errors import MalformedCorrection, UsageError
-from guardedit.core.wire import read_object, shown
+from guardedit.core.wire import read_object, shown, text
 from guardedit.signing.message import KEY_NAME, Signature, signed_bytes
 
 if TYPE_CHECKING:
@@ -74,10 +74,15 @@ def new_key(name: str, source: str) -> SigningKey:
     """A new private key from the system's random numbers.
 
     Raises:
-        UsageError: the name is not allowed.
+        UsageError: the name of the key or of the source is not allowed, or a package is missing.
     """
+    require_signing()
     if not re.fullmatch(KEY_NAME, name):
         raise UsageError(f"{name!r:.100} is no name of a key: use a-z, 0-9, dots and dashes, at most 64")
+    try:
+        source = text("the source", source)
+    except MalformedCorrection as error:
+        raise UsageError(str(error)) from None
     return SigningKey(name=name, source=source, seed=os.urandom(KEY_BYTES))
 
 
@@ -107,8 +112,9 @@ def read_key(path: Path) -> SigningKey:
     """The key in a file of `write_key`.
 
     Raises:
-        UsageError: it cannot be read, is no key file, or others can read it.
+        UsageError: it cannot be read, is no key file, or others can read it; or a package is missing.
     """
+    require_signing()
     try:
         with path.open("rb") as file:
             raw, mode = file.read(_MOST_BYTES), os.fstat(file.fileno()).st_mode

@@ -44,6 +44,17 @@ class Rollback(BaseModel):
     facts_too: bool = False
 
 
+class SourceUndo(BaseModel):
+    """The body of an undo by source.
+
+    Attributes:
+        key: only what this key signed; "" for everything of the source.
+    """
+
+    model_config = ConfigDict(extra="forbid")
+    key: Annotated[str, Field(max_length=64)] = ""
+
+
 class Reason(BaseModel):
     """The body of a rejection."""
 
@@ -65,6 +76,22 @@ def undo(office: TheOffice, name: str, token: OperatorToken) -> rows.Row:
         known_facts(ledger, name)
     made = office.system.undo(name)
     office.audit(token, "undo", name)
+    return rows.epoch_row(made)
+
+
+@router.post("/v1/sources/{name:path}/undo")
+def undo_source(
+    office: TheOffice, name: str, token: OperatorToken, body: SourceUndo | None = None
+) -> rows.Row:
+    """Take back everything that a source wrote, or that one of its keys signed."""
+    key = body.key if body else ""
+    with office.reading() as ledger:
+        if not ledger.corrections_from(name, key):
+            raise NotFound(
+                f"no accepted correction came from the source {name!r:.200}" + f", key {key!r}" * bool(key)
+            )
+    made = office.system.undo_source(name, key)
+    office.audit(token, "undo source", f"{name}, key {key}" if key else name)
     return rows.epoch_row(made)
 
 

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from guardedit.core.correction import decode_correction
+from guardedit.core.errors import UsageError
 from guardedit.core.messages import Fate
 from guardedit.policy.decide import DecisionContext, decide
 from guardedit.policy.load import parse_policy
@@ -157,3 +158,67 @@ def test_a_dead_letter_is_accepted_once_its_key_is_in_the_policy(build):
 def test_the_ledger_is_sound_with_signed_corrections(town):
     town.send(signed("Ada", "Rome"), signed("Ada", "Lima", NEW), raw("Bob", "Oslo"))
     assert town.ledger.verify() == []
+
+
+def undone(town, key: str = "") -> dict[str, str]:
+    town.operator.undo_source("registry", key)
+    town.settle()
+    return {subject: fact.target for subject, fact in town.facts().items()}
+
+
+def test_undo_by_source_takes_back_what_it_wrote_and_nothing_else(town):
+    town.send(raw("Ada", "Rome"), raw("Bob", "Oslo"), raw("Cid", "Lima"), name="1")
+    town.send(signed("Ada", "Bern"), signed("Eve", "Bonn"), signed("Cid", "Bonn"), name="2")
+    town.send(signed("Ada", "Kiev", NEW), raw("Cid", "Quito"), name="3")
+    before = town.ledger.epoch().number
+    assert undone(town) == {"Ada": "Rome", "Bob": "Oslo", "Cid": "Quito"}
+    epoch = town.ledger.epochs()[before + 1]
+    assert (epoch.kind, epoch.reason) == ("undo", "undo of source 'registry': 2 facts")
+    assert town.ledger.verify() == []
+
+
+def test_undo_by_key_leaves_what_other_keys_signed(town):
+    town.send(signed("Ada", "Rome"), signed("Bob", "Oslo", NEW), name="1")
+    town.send(signed("Ada", "Lima", NEW), signed("Bob", "Bern"), name="2")
+    assert undone(town, "key-1") == {"Ada": "Lima", "Bob": "Oslo"}
+    with pytest.raises(UsageError, match="written or retracted by source 'registry', key 'key-1'"):
+        undone(town, "key-1")
+
+
+def test_what_the_source_retracted_comes_back(town):
+    town.send(raw("Ada", "Rome"), signed("Bob", "Oslo"), name="1")
+    gone = {"op": "retract", "id": "gone"}
+    town.send(signed("Ada", "-", **gone), signed("Bob", "-", op="retract", id="gone-2"), name="2")
+    assert town.facts() == {}
+    assert undone(town) == {"Ada": "Rome"}
+
+
+def test_an_expired_version_does_not_come_back(town):
+    town.send(raw("Ada", "Rome", valid_until_s=town.clock.now_s + 10), name="1")
+    town.send(signed("Ada", "Lima"), name="2")
+    town.clock.now_s += 20
+    assert undone(town) == {}
+
+
+def test_what_an_operator_had_undone_stays_undone(town):
+    town.send(raw("Ada", "Rome"), name="1")
+    town.operator.undo(town.facts()["Ada"].id)
+    town.send(signed("Ada", "Lima"), name="2")
+    assert undone(town) == {}
+
+
+def test_facts_in_the_weights_are_taken_back_too(build):
+    town = build(others={"signed_by": lambda *_: "key-1"})
+    source = {"provenance": {"source": "registry", "confidence": 1.0}}
+    town.send(raw("Ada", "Rome", **source), raw("Bob", "Oslo"))
+    assert town.placed() == {"Ada": "weights", "Bob": "weights"}
+    assert undone(town) == {"Bob": "Oslo"}
+    assert [edit.subject for edit in town.ledger.edits()] == ["Bob"]
+
+
+def test_a_fact_that_was_taken_back_can_be_redone(town):
+    town.send(signed("Ada", "Rome"))
+    fact = town.facts()["Ada"]
+    assert undone(town) == {}
+    town.operator.redo(fact.id)
+    assert town.facts()["Ada"] == fact
