@@ -20,7 +20,7 @@ NAN = float("nan")
 class EventKind(StrEnum):
     """Kinds of ledger events. Their names are part of the hash chain and never change."""
 
-    # Written by the ledger's own methods. Tables follow from all of them but `fact_released`.
+    # Written by the ledger's own methods. Tables follow from all of them but `approved`, `fact_released`.
     RECEIVED = "received"  # a delivery came into the inbox
     SETTLED = "settled"  # an inbox row got its fate
     RELEASED = "released"  # a held correction is to be decided again
@@ -29,6 +29,7 @@ class EventKind(StrEnum):
     EPOCH = "epoch"  # a new serving epoch
     REF = "ref"  # a ref other than `serving` moved
     EDITS = "edits"  # weight edits were made and are kept for reuse
+    APPROVED = "approved"  # a person approved a held correction
     FACT_RELEASED = "fact_released"  # a fact may be promoted again
 
     # Written with `Ledger.note`; they change no fact.

@@ -10,7 +10,7 @@ from guardedit.core.fact import Fact, FactKey
 from guardedit.core.ledger import Counts
 from guardedit.core.messages import Fate, LastChange, Receipt, Received
 from guardedit.core.proposal import WeightEdit
-from guardedit.ledger import history, inbox
+from guardedit.ledger import approvals, history, inbox
 from guardedit.ledger.counts import read_counts
 from guardedit.ledger.live import LiveReader
 from guardedit.ledger.storage.chain import EventRow
@@ -118,6 +118,14 @@ class LedgerReader(LiveReader):
         """Whether an operator released this waiting row, so that it need not be held again."""
         row = self._database.row("SELECT released FROM inbox WHERE seq = ?", (seq,))
         return bool(row and row[0])
+
+    def approvals(self, seq: int) -> approvals.Approvals:
+        """The approvals of the held correction in inbox row `seq` that count now."""
+        return approvals.approvals(self._database, seq, now_s=self._clock())
+
+    def approvals_given(self) -> int:
+        """How many approvals were ever given."""
+        return approvals.count(self._database)
 
     def dead_letters(self) -> list[inbox.DeadLetter]:
         """All dead letters that were neither retried nor dropped, oldest first."""

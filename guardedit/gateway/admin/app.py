@@ -22,6 +22,7 @@ from guardedit.core.errors import (
 from guardedit.gateway.admin import changing, reading
 from guardedit.gateway.admin.office import NotFound, Office, Refused
 from guardedit.gateway.admin.submitting import SourceTaken
+from guardedit.runtime.operator.approving import NotAllowed
 from guardedit.version import VERSION
 
 PAGE = Path(__file__).parent / "page"
@@ -35,6 +36,7 @@ POLICY = (
 #: Errors and their status; the first that fits counts, and any other of ours is 503.
 _STATUS: tuple[tuple[type[BaseException], int], ...] = (
     (NotFound, 404),
+    (NotAllowed, 403),
     (SourceTaken, 403),
     (CorrectionError, 400),
     (UsageError, 400),

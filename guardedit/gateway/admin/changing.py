@@ -10,14 +10,12 @@ from fastapi import APIRouter, Request
 from pydantic import BaseModel, ConfigDict, Field
 
 from guardedit.core.errors import UsageError
-from guardedit.core.messages import Fate
 from guardedit.gateway.admin import rows
 from guardedit.gateway.admin.office import (
     Approver,
     NotFound,
     Office,
     OperatorToken,
-    Refused,
     Submitter,
     TheOffice,
     known_facts,
@@ -26,6 +24,8 @@ from guardedit.gateway.admin.office import (
 from guardedit.gateway.admin.submitting import store
 from guardedit.gateway.admin.tokens import AccessToken
 from guardedit.runtime.opening import MOST_DIGITS, changing, inbox
+from guardedit.runtime.operator.approving import approve as record_approval
+from guardedit.runtime.operator.approving import held_entry
 from guardedit.runtime.operator.facts import release_facts
 
 router = APIRouter()
@@ -42,6 +42,18 @@ class Rollback(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
     facts_too: bool = False
+
+
+class Approved(BaseModel):
+    """The body of an approval.
+
+    Attributes:
+        content_sha256: digest of the content that the person saw, as `/v1/held` lists it. If another content
+            is held under this id, nothing is approved.
+    """
+
+    model_config = ConfigDict(extra="forbid")
+    content_sha256: Annotated[str, Field(pattern="^([0-9a-f]{64})?$")] = ""
 
 
 class SourceUndo(BaseModel):
@@ -131,19 +143,20 @@ def roll_back(
 
 
 @router.post("/v1/held/{correction:path}/approve")
-def approve(office: TheOffice, correction: str, token: Approver) -> rows.Row:
-    """Let a held correction be decided again, without being held."""
-    _held_by_another(office, correction, token)
+def approve(office: TheOffice, correction: str, token: Approver, body: Approved | None = None) -> rows.Row:
+    """Approve a held correction. With the last approval that its rule needs, it is decided again."""
+    _require_held(office, correction)
     with changing(office.settings) as ledger:
-        ledger.release(correction)
+        seen = body.content_sha256 if body else ""
+        found = record_approval(ledger, correction, by=token.name, content_sha256=seen)
         ledger.audit(token.name, "approve", correction)
-    return {"correction": correction, "approved": True}
+    return {"correction": correction, "approved": not found.missing, **rows.approvals_row(found)}
 
 
 @router.post("/v1/held/{correction:path}/reject")
 def reject(office: TheOffice, correction: str, token: Approver, body: Reason | None = None) -> rows.Row:
     """Close a held correction for good."""
-    _held_by_another(office, correction, token, own=True)
+    _require_held(office, correction)
     with changing(office.settings) as ledger:
         ledger.reject(correction, reason=f"{token.name}: {(body or Reason()).reason}")
         ledger.audit(token.name, "reject", correction)
@@ -170,11 +183,7 @@ def _submitted(office: Office, raw: bytes, token: AccessToken) -> rows.Row:
     return {"corrections": ids}
 
 
-def _held_by_another(office: Office, correction: str, token: AccessToken, *, own: bool = False) -> None:
-    """Check that a correction is held and, unless `own` is allowed, that another token submitted it."""
+def _require_held(office: Office, correction: str) -> None:
     with office.reading() as ledger:
-        entries = [one for one in ledger.entries(Fate.HELD, limit=-1) if one.correction_id == correction]
-    if not entries:
-        raise NotFound(f"no correction {correction!r:.200} is held")
-    if not own and any(one.source == f"http:{token.name}" for one in entries):
-        raise Refused(403, f"{token.name!r} submitted this correction: another person has to approve it")
+        if held_entry(ledger, correction) is None:
+            raise NotFound(f"no correction {correction!r:.200} is held")

@@ -15,6 +15,7 @@ from guardedit.gateway.admin import rows
 from guardedit.gateway.admin.tokens import AccessToken, Role, Tokens
 from guardedit.ledger.reading import LedgerReader
 from guardedit.runtime.opening import changing, existing, exists
+from guardedit.runtime.operator.approving import COMMAND_LINE
 from guardedit.runtime.operator.facts import find_facts
 from guardedit.runtime.operator.stages import read_stage
 from guardedit.runtime.operator.status import ledger_status
@@ -24,7 +25,7 @@ from guardedit.settings import Settings
 #: The reader where no login is needed.
 _ANYONE = AccessToken(name="anyone", role=Role.VIEWER, sha256="")
 #: The user who runs the coordinator, from the command line.
-_OWN = AccessToken(name="command-line", role=Role.ADMIN, sha256="")
+_OWN = AccessToken(name=COMMAND_LINE, role=Role.ADMIN, sha256="")
 
 
 class Refused(GuardeditError):
@@ -106,8 +107,9 @@ class Office:
         """The state now."""
         now_s = time.time()
         with self.reading() as ledger:
-            found = ledger_status(ledger, now_s=now_s)
-        return rows.status_row(found, read_stage(self.settings.home, now_s=now_s)) | {"limit": self.limit}
+            found, approvals = ledger_status(ledger, now_s=now_s), ledger.approvals_given()
+        row = rows.status_row(found, read_stage(self.settings.home, now_s=now_s))
+        return row | {"limit": self.limit, "approvals": approvals}
 
 
 def known_facts(ledger: LedgerReader, name: str) -> Sequence[Any]:

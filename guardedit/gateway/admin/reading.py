@@ -144,7 +144,8 @@ def epoch(office: TheOffice, number: Number, _: Viewer) -> rows.Row:
 def held(office: TheOffice, _: Viewer) -> rows.Row:
     """Corrections that wait for a person."""
     with office.reading() as ledger:
-        return {"held": [rows.held_row(one) for one in ledger.entries(Fate.HELD, limit=-1)]}
+        entries = ledger.entries(Fate.HELD, limit=-1)
+        return {"held": [rows.held_row(one, ledger.approvals(one.seq)) for one in entries]}
 
 
 @router.get("/v1/dead-letters")

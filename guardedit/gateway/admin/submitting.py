@@ -12,9 +12,7 @@ from guardedit.core.errors import MalformedCorrection
 from guardedit.core.messages import Delivery
 from guardedit.gateway.admin.tokens import AccessToken
 from guardedit.ledger.sqlite_ledger import SqliteLedger
-
-#: The source that the inbox records for messages of this interface, before the token's name.
-SOURCE = "http"
+from guardedit.runtime.operator.approving import HTTP
 
 
 class SourceTaken(MalformedCorrection):
@@ -49,7 +47,7 @@ def store(ledger: SqliteLedger, raw: bytes, *, who: AccessToken, tokens: Sequenc
     batch = uuid.uuid4().hex
     ledger.receive(
         [
-            Delivery(raw=raw, source=f"{SOURCE}:{who.name}", position=f"{batch}:{n}")
+            Delivery(raw=raw, source=f"{HTTP}:{who.name}", position=f"{batch}:{n}")
             for n, (raw, _) in enumerate(found)
         ]
     )

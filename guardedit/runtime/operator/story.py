@@ -24,7 +24,8 @@ _REMOVED = {"expire": "expired", "undo": "undone", "rollback": "rolled back"}
 #: Kinds of events about one row of the inbox, with the text of the step.
 _OF_MESSAGES = {
     "settled": "",
-    "released": "a person released it: it is decided again",
+    "approved": "",
+    "released": "it is decided again, and not held",
     "retried": "the dead letter is read again",
     "dropped": "the dead letter is no longer listed",
 }
@@ -138,6 +139,8 @@ def _kept(about: _Subject, body: Mapping[str, Any]) -> Iterator[tuple[str, str]]
 
 
 def _of_message(kind: str, body: Mapping[str, Any]) -> tuple[str, str]:
+    if kind == "approved":
+        return "approved", f"by {body['by']}"
     return ("decided", _decided(body)) if kind == "settled" else (kind, _OF_MESSAGES[kind])
 
 
