@@ -124,6 +124,11 @@ class RaySystem:
         status: Status = call(self.coordinator.status)
         return status
 
+    def metrics(self, accept: str = "") -> tuple[bytes, str]:
+        """The metrics page, and its content type."""
+        page: tuple[bytes, str] = call(self.coordinator.metrics, accept)
+        return page
+
     def epoch(self) -> Epoch:
         """The serving epoch."""
         epoch: Epoch = call(self.coordinator.epoch)

@@ -126,6 +126,10 @@ class LocalSystem:
         """The present state for an operator."""
         return self.coordinator.status()
 
+    def metrics(self, accept: str = "") -> tuple[bytes, str]:
+        """The metrics page, and its content type."""
+        return self.coordinator.metrics(accept)
+
     def epoch(self) -> Epoch:
         """The serving epoch."""
         return self.coordinator.epoch()

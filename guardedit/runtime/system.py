@@ -65,6 +65,9 @@ class System(Reversible, Protocol):
     def status(self) -> Status:
         """Counts, ratios and refs as they are now."""
 
+    def metrics(self, accept: str = "") -> tuple[bytes, str]:
+        """The metrics page, and its content type: the one that the header `accept` prefers."""
+
     def seconds_by_stage(self) -> dict[str, float]:
         """Seconds by stage since the coordinator started."""
 

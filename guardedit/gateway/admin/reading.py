@@ -8,8 +8,8 @@ import time
 from collections.abc import AsyncIterator
 from typing import Annotated
 
-from fastapi import APIRouter, Query, Request
-from fastapi.responses import JSONResponse, StreamingResponse
+from fastapi import APIRouter, Header, Query, Request
+from fastapi.responses import JSONResponse, PlainTextResponse, Response, StreamingResponse
 from pydantic import BaseModel, ConfigDict, Field
 
 from guardedit.core.errors import GuardeditError, UsageError
@@ -67,6 +67,13 @@ def readyz(office: TheOffice) -> JSONResponse:
 
 
 # Reading.
+
+
+@router.get("/metrics", response_class=PlainTextResponse)
+def metrics(office: TheOffice, _: Viewer, accept: Annotated[str, Header()] = "") -> Response:
+    """The metrics in Prometheus format, the same as at GUARDEDIT_METRICS."""
+    body, kind = office.system.metrics(accept)
+    return Response(body, headers={"Content-Type": kind})
 
 
 @router.get("/v1/status")
