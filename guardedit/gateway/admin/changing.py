@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import time
-from typing import Annotated
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Request
 from pydantic import BaseModel, ConfigDict, Field
@@ -21,14 +23,44 @@ from guardedit.gateway.admin.office import (
     known_facts,
     require_epoch,
 )
+from guardedit.gateway.admin.problems import documented
 from guardedit.gateway.admin.submitting import store
 from guardedit.gateway.admin.tokens import AccessToken
-from guardedit.runtime.opening import MOST_DIGITS, changing, inbox
+from guardedit.ledger.sqlite_ledger import SqliteLedger
+from guardedit.runtime.opening import MOST_DIGITS, changing, exists, inbox
 from guardedit.runtime.operator.approving import approve as record_approval
 from guardedit.runtime.operator.approving import held_entry
 from guardedit.runtime.operator.facts import release_facts
 
-router = APIRouter()
+router = APIRouter(responses=documented(400, 401, 403, 404, 409, 413, 422, 503, 507))
+
+#: The body of a submission, which is read by hand: byte for byte, because it may be signed.
+_CORRECTION = {
+    "type": "object",
+    "required": ["subject", "prompt"],
+    "properties": {
+        "subject": {"type": "string", "minLength": 1},
+        "prompt": {"type": "string", "description": "A question with {} in place of the subject."},
+        "target_new": {"type": "string", "description": "The answer; not for a retraction."},
+    },
+    "description": "A correction, with further fields of the message format.",
+}
+_CLOUD_EVENT = {
+    "type": "object",
+    "required": ["specversion", "id", "source", "type", "data"],
+    "properties": {"data": _CORRECTION},
+    "description": "A CloudEvent, version 1.0, in JSON.",
+}
+_ONE = {"anyOf": [_CORRECTION, _CLOUD_EVENT]}
+_BODY = {"schema": {"anyOf": [*_ONE["anyOf"], {"type": "array", "minItems": 1, "items": _ONE}]}}
+CORRECTIONS: dict[str, Any] = {
+    "required": True,
+    "content": {
+        "application/json": _BODY,
+        "application/cloudevents+json": _BODY,
+        "application/cloudevents-batch+json": _BODY,
+    },
+}
 
 Number = Annotated[int, Field(ge=0, lt=10**MOST_DIGITS)]
 
@@ -74,7 +106,7 @@ class Reason(BaseModel):
     reason: Annotated[str, Field(min_length=1, max_length=500)] = "a person rejected it"
 
 
-@router.post("/v1/corrections", status_code=202)
+@router.post("/v1/corrections", status_code=202, openapi_extra={"requestBody": CORRECTIONS})
 async def submit(office: TheOffice, request: Request, token: Submitter) -> rows.Row:
     """One correction, an array of them, or CloudEvents."""
     raw = await request.body()
@@ -163,17 +195,33 @@ def reject(office: TheOffice, correction: str, token: Approver, body: Reason | N
     return {"correction": correction, "rejected": True}
 
 
-@router.post("/v1/dead-letters/{number}/{action}")
-def dead_letter(office: TheOffice, number: Number, action: str, token: OperatorToken) -> rows.Row:
-    """Read a dead letter again (`retry`), or stop listing it (`drop`)."""
-    if action not in ("retry", "drop"):
-        raise NotFound(f"there is no {action!r:.40} of a dead letter: use retry or drop")
+@router.post("/v1/dead-letters/{number}/retry")
+def retry(office: TheOffice, number: Number, token: OperatorToken) -> rows.Row:
+    """Read a dead letter again."""
+    with _dead_letter(office, number) as ledger:
+        ledger.retry(number)
+        ledger.audit(token.name, "retry", str(number))
+    return {"number": number, "retry": True}
+
+
+@router.post("/v1/dead-letters/{number}/drop")
+def drop(office: TheOffice, number: Number, token: OperatorToken) -> rows.Row:
+    """Stop listing a dead letter."""
+    with _dead_letter(office, number) as ledger:
+        ledger.drop(number)
+        ledger.audit(token.name, "drop", str(number))
+    return {"number": number, "drop": True}
+
+
+@contextmanager
+def _dead_letter(office: Office, number: int) -> Iterator[SqliteLedger]:
+    """The ledger for changing a dead letter; NotFound if there is none of this number."""
+    if not exists(office.settings):
+        raise NotFound("there is no ledger yet")
     with changing(office.settings) as ledger:
         if number not in {letter.seq for letter in ledger.dead_letters()}:
             raise NotFound(f"there is no dead letter {number}")
-        (ledger.retry if action == "retry" else ledger.drop)(number)
-        ledger.audit(token.name, action, str(number))
-    return {"number": number, action: True}
+        yield ledger
 
 
 def _submitted(office: Office, raw: bytes, token: AccessToken) -> rows.Row:

@@ -8,7 +8,8 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Annotated, Any
 
-from fastapi import Depends, Header, Request
+from fastapi import Depends, Request
+from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 
 from guardedit.core.errors import GuardeditError, UsageError
 from guardedit.gateway.admin import rows
@@ -22,6 +23,7 @@ from guardedit.runtime.operator.status import ledger_status
 from guardedit.runtime.system import System
 from guardedit.settings import Settings
 
+_BEARER = HTTPBearer(auto_error=False, description="A token of `guardedit tokens add`.")
 #: The reader where no login is needed.
 _ANYONE = AccessToken(name="anyone", role=Role.VIEWER, sha256="")
 #: The user who runs the coordinator, from the command line.
@@ -68,22 +70,21 @@ class Office:
         self.own = own
         self.tokens = Tokens(settings.home)
 
-    def allowed(self, wanted: Role, authorization: str | None) -> AccessToken:
-        """The token of a request, if it may do this.
+    def allowed(self, wanted: Role, secret: str) -> AccessToken:
+        """The token with this secret, if it may do this; "" is none.
 
         Raises:
             Refused: it may not.
         """
-        scheme, _, secret = (authorization or "").partition(" ")
-        if scheme.lower() != "bearer" or not secret.strip():
+        if not secret:
             if wanted is Role.VIEWER and self.open_to_read:
                 return _ANYONE
             raise Refused(
                 401, "send a token as `Authorization: Bearer TOKEN`: `guardedit tokens add` makes one"
             )
-        if self.own and hmac.compare_digest(secret.strip().encode(), self.own.encode()):
+        if self.own and hmac.compare_digest(secret.encode(), self.own.encode()):
             return _OWN
-        token = self.tokens.find(secret.strip())
+        token = self.tokens.find(secret)
         if token is None:
             raise Refused(401, "this token is unknown or revoked")
         if not token.role.may(wanted):
@@ -138,8 +139,11 @@ TheOffice = Annotated[Office, Depends(office_of)]
 
 
 def _needs(role: Role) -> Callable[..., AccessToken]:
-    def check(office: TheOffice, authorization: Annotated[str | None, Header()] = None) -> AccessToken:
-        return office.allowed(role, authorization)
+    def check(
+        office: TheOffice,
+        given: Annotated[HTTPAuthorizationCredentials | None, Depends(_BEARER)],
+    ) -> AccessToken:
+        return office.allowed(role, given.credentials if given else "")
 
     return check
 

@@ -6,9 +6,9 @@ import asyncio
 import json
 import time
 from collections.abc import AsyncIterator
-from typing import Annotated
+from typing import Annotated, Any
 
-from fastapi import APIRouter, Header, Query, Request
+from fastapi import APIRouter, Query, Request
 from fastapi.responses import JSONResponse, PlainTextResponse, Response, StreamingResponse
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -24,18 +24,23 @@ from guardedit.gateway.admin.office import (
     known_facts,
     require_epoch,
 )
+from guardedit.gateway.admin.problems import documented
 from guardedit.runtime.opening import MOST_DIGITS, begun
 from guardedit.runtime.operator.epochs import epoch_record
 from guardedit.runtime.operator.facts import fact_record, live_facts
 from guardedit.runtime.operator.story import story
 
-router = APIRouter()
+health = APIRouter()
+router = APIRouter(responses=documented(400, 401, 403, 404, 409, 422, 503))
 
 #: How often the stream of events looks for a change, in seconds.
 LOOK_S = 0.5
 
 Limit = Annotated[int, Query(ge=1, le=1000)]
 Number = Annotated[int, Field(ge=0, lt=10**MOST_DIGITS)]
+
+
+_FAILING: dict[int | str, dict[str, Any]] = {503: {"description": "It is not; the body says why."}}
 
 
 class QuestionBody(BaseModel):
@@ -49,7 +54,7 @@ class QuestionBody(BaseModel):
 # Health.
 
 
-@router.get("/healthz")
+@health.get("/healthz", responses=_FAILING)
 def healthz(office: TheOffice) -> JSONResponse:
     """Whether the ledger can be read and the coordinator answers."""
     try:
@@ -59,7 +64,7 @@ def healthz(office: TheOffice) -> JSONResponse:
     return JSONResponse(body)
 
 
-@router.get("/readyz")
+@health.get("/readyz", responses=_FAILING)
 def readyz(office: TheOffice) -> JSONResponse:
     """Whether the replica serves an epoch."""
     served = office.system.served()
@@ -70,9 +75,9 @@ def readyz(office: TheOffice) -> JSONResponse:
 
 
 @router.get("/metrics", response_class=PlainTextResponse)
-def metrics(office: TheOffice, _: Viewer, accept: Annotated[str, Header()] = "") -> Response:
+def metrics(office: TheOffice, _: Viewer, request: Request) -> Response:
     """The metrics in Prometheus format, the same as at GUARDEDIT_METRICS."""
-    body, kind = office.system.metrics(accept)
+    body, kind = office.system.metrics(request.headers.get("accept", ""))
     return Response(body, headers={"Content-Type": kind})
 
 
@@ -86,6 +91,12 @@ def status(office: TheOffice, _: Viewer) -> rows.Row:
 def whoami(token: Viewer) -> rows.Row:
     """The name and the role of the token."""
     return {"name": token.name, "role": token.role.value}
+
+
+class EventStream(StreamingResponse):
+    """Server-sent events."""
+
+    media_type = "text/event-stream"
 
 
 class FactQuery(BaseModel):
@@ -179,10 +190,10 @@ def audit(office: TheOffice, _: Viewer) -> rows.Row:
         return {"audit": rows.audit_rows(ledger)}
 
 
-@router.get("/v1/events")
-async def events(office: TheOffice, _: Viewer, request: Request) -> StreamingResponse:
+@router.get("/v1/events", response_class=EventStream)
+async def events(office: TheOffice, _: Viewer, request: Request) -> EventStream:
     """The state as server-sent events, whenever it changes."""
-    return StreamingResponse(_states(office, request), media_type="text/event-stream")
+    return EventStream(_states(office, request))
 
 
 @router.post("/v1/ask")
