@@ -40,7 +40,11 @@ _CORRECTION = {
     "required": ["subject", "prompt"],
     "properties": {
         "subject": {"type": "string", "minLength": 1},
-        "prompt": {"type": "string", "description": "A question with {} in place of the subject."},
+        "prompt": {
+            "type": "string",
+            "pattern": "^[^{}]*\\{\\}[^{}]*$",
+            "description": "A question with {} in place of the subject.",
+        },
         "target_new": {"type": "string", "description": "The answer; not for a retraction."},
     },
     "description": "A correction, with further fields of the message format.",
@@ -48,7 +52,13 @@ _CORRECTION = {
 _CLOUD_EVENT = {
     "type": "object",
     "required": ["specversion", "id", "source", "type", "data"],
-    "properties": {"data": _CORRECTION},
+    "properties": {
+        "specversion": {"const": "1.0"},
+        "id": {"type": "string", "minLength": 1},
+        "source": {"type": "string", "minLength": 1},
+        "type": {"type": "string", "minLength": 1},
+        "data": _CORRECTION,
+    },
     "description": "A CloudEvent, version 1.0, in JSON.",
 }
 _ONE = {"anyOf": [_CORRECTION, _CLOUD_EVENT]}
@@ -72,7 +82,7 @@ class Rollback(BaseModel):
         facts_too: also the facts of that epoch; otherwise no fact is lost.
     """
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", strict=True)
     facts_too: bool = False
 
 
@@ -84,7 +94,7 @@ class Approved(BaseModel):
             is held under this id, nothing is approved.
     """
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", strict=True)
     content_sha256: Annotated[str, Field(pattern="^([0-9a-f]{64})?$")] = ""
 
 
@@ -95,14 +105,14 @@ class SourceUndo(BaseModel):
         key: only what this key signed; "" for everything of the source.
     """
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", strict=True)
     key: Annotated[str, Field(max_length=64)] = ""
 
 
 class Reason(BaseModel):
     """The body of a rejection."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", strict=True)
     reason: Annotated[str, Field(min_length=1, max_length=500)] = "a person rejected it"
 
 

@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request
-from fastapi.responses import JSONResponse, PlainTextResponse, Response, StreamingResponse
+from fastapi.responses import JSONResponse, Response, StreamingResponse
 from pydantic import BaseModel, ConfigDict, Field
 
 from guardedit.core.errors import GuardeditError, UsageError
@@ -41,12 +41,16 @@ Number = Annotated[int, Field(ge=0, lt=10**MOST_DIGITS)]
 
 
 _FAILING: dict[int | str, dict[str, Any]] = {503: {"description": "It is not; the body says why."}}
+_METRICS: dict[int | str, dict[str, Any]] = {
+    200: {"content": {"text/plain": {}, "application/openmetrics-text": {}}}
+}
+_EVENTS: dict[int | str, dict[str, Any]] = {200: {"content": {"text/event-stream": {}}}}
 
 
 class QuestionBody(BaseModel):
     """A question for the serving epoch."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", strict=True)
     question: Annotated[str, Field(min_length=1, max_length=2000)]
     tenant: Annotated[str, Field(min_length=1, max_length=128)] = "default"
 
@@ -74,7 +78,7 @@ def readyz(office: TheOffice) -> JSONResponse:
 # Reading.
 
 
-@router.get("/metrics", response_class=PlainTextResponse)
+@router.get("/metrics", response_class=Response, responses=_METRICS)
 def metrics(office: TheOffice, _: Viewer, request: Request) -> Response:
     """The metrics in Prometheus format, the same as at GUARDEDIT_METRICS."""
     body, kind = office.system.metrics(request.headers.get("accept", ""))
@@ -91,12 +95,6 @@ def status(office: TheOffice, _: Viewer) -> rows.Row:
 def whoami(token: Viewer) -> rows.Row:
     """The name and the role of the token."""
     return {"name": token.name, "role": token.role.value}
-
-
-class EventStream(StreamingResponse):
-    """Server-sent events."""
-
-    media_type = "text/event-stream"
 
 
 class FactQuery(BaseModel):
@@ -190,10 +188,10 @@ def audit(office: TheOffice, _: Viewer) -> rows.Row:
         return {"audit": rows.audit_rows(ledger)}
 
 
-@router.get("/v1/events", response_class=EventStream)
-async def events(office: TheOffice, _: Viewer, request: Request) -> EventStream:
+@router.get("/v1/events", response_class=Response, responses=_EVENTS)
+async def events(office: TheOffice, _: Viewer, request: Request) -> StreamingResponse:
     """The state as server-sent events, whenever it changes."""
-    return EventStream(_states(office, request))
+    return StreamingResponse(_states(office, request), media_type="text/event-stream")
 
 
 @router.post("/v1/ask")

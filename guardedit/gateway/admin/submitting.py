@@ -66,10 +66,20 @@ def _data(message: bytes) -> bytes:
         return message
     if not (isinstance(event, dict) and "specversion" in event and isinstance(event.get("data"), dict)):
         return message
+    lacks = [name for name in ("id", "source", "type") if not _is_text(event.get(name))]
+    if lacks or event["specversion"] != "1.0":
+        raise MalformedCorrection(
+            "a CloudEvent has specversion 1.0 and the texts id, source and type: "
+            f"{' and '.join(lacks) or 'specversion'} is missing or wrong"
+        )
     provenance = event["data"].get("provenance")
     signed = isinstance(provenance, dict) and provenance.get("signature")
     body = event["data"] if signed else {"id": event.get("id"), **event["data"]}
     return json.dumps(body).encode()
+
+
+def _is_text(value: object) -> bool:
+    return isinstance(value, str) and bool(value)
 
 
 def _stored(message: bytes, who: AccessToken, reserved: set[str]) -> tuple[bytes, Correction]:
