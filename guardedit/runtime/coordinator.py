@@ -23,7 +23,7 @@ from guardedit.core.protocols import Event, Observer, Replica, Source, Worker
 from guardedit.policy.schema import Policy
 from guardedit.runtime.stage_seconds import StageSeconds
 from guardedit.settings import Address, Settings
-from guardedit.telemetry.exporter import CollectorRegistry, registry
+from guardedit.telemetry.exporter import MetricsPage, registry
 from guardedit.telemetry.fan_out import fan_out
 from guardedit.telemetry.health import CONSOLIDATE, LIVE, Health
 from guardedit.telemetry.logs import LogObserver
@@ -217,7 +217,7 @@ class Coordinator:
         while time.monotonic() < until_s and not self._ledger.changed_elsewhere():
             time.sleep(POLL_S)
 
-    def _registry(self, sources: Sequence[Source], base: str) -> CollectorRegistry:
+    def _registry(self, sources: Sequence[Source], base: str) -> MetricsPage:
         return registry(
             read=self._ledger.counts,
             observed=self._metrics.values,

@@ -47,21 +47,21 @@ _MEANINGS = {
 }
 
 
-class Message(BaseModel):
+class ErrorMessage(BaseModel):
     """What is wrong, and what to do about it."""
 
     message: str
 
 
-class Problem(BaseModel):
+class ErrorBody(BaseModel):
     """The body of every answer that is no success."""
 
-    error: Message
+    error: ErrorMessage
 
 
 def documented(*statuses: int) -> dict[int | str, dict[str, Any]]:
     """The descriptions of these errors for the OpenAPI document."""
-    return {status: {"model": Problem, "description": _MEANINGS[status]} for status in statuses}
+    return {status: {"model": ErrorBody, "description": _MEANINGS[status]} for status in statuses}
 
 
 def problem(status: int, message: str, headers: Mapping[str, str] | None = None) -> JSONResponse:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import base64
 import json
+import re
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -207,3 +209,12 @@ def test_other_files_are_no_key_files(tmp_path, text: str):
 def test_names_of_keys_are_checked(name: str):
     with pytest.raises(UsageError, match="no name of a key"):
         new_key(name, "registry")
+
+
+def test_the_program_on_the_page_signs_as_we_do(tmp_path, monkeypatch, capsys):
+    page = (Path(__file__).parents[3] / "docs" / "how-to" / "signing.md").read_text("utf-8")
+    program = re.search(r"```python\n(.*?)```", page, re.DOTALL)[1]
+    write_key(KEY, tmp_path / "registry-1.key")
+    monkeypatch.chdir(tmp_path)
+    exec(compile(program, "signing.md", "exec"), {})
+    assert valid(json.loads(capsys.readouterr().out))
