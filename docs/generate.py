@@ -68,8 +68,6 @@ def commands_page() -> str:
 
 def _commands(group: Any, context: Any) -> Iterator[str]:
     for name, command in group.commands.items():
-        if command.hidden:
-            continue  # an old name
         inner = command.context_class(command, parent=context, info_name=name)
         path = inner.command_path
         yield f"{'#' * len(path.split())} {path}\n"

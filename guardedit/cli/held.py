@@ -12,7 +12,7 @@ from guardedit.cli.terminal import show
 from guardedit.cli.terminal.options import Format, Home, commands, examples, settings_from
 from guardedit.cli.terminal.show import Output
 from guardedit.core.correction import decode_correction
-from guardedit.core.errors import CorrectionError, UsageError, warn_renamed
+from guardedit.core.errors import CorrectionError, UsageError
 from guardedit.core.messages import Fate
 from guardedit.gateway.admin.tokens import Role, Tokens
 from guardedit.ledger.approvals import Approvals
@@ -63,13 +63,6 @@ def approve(corrections: Corrections, *, home: Home = None, output: Format = Out
             done = "released, waits for the coordinator"
             left = f"{found.missing} more to come{_until(found)}"
             show.line(fields, output, f"{correction}: {found}; {left if found.missing else done}")
-
-
-@app.command("release", hidden=True)
-def release(corrections: Corrections, *, home: Home = None, output: Format = Output.TABLE) -> None:
-    """Approve held corrections. The old name of `held approve`."""
-    warn_renamed("command", "held release", "held approve")
-    approve(corrections, home=home, output=output)
 
 
 @app.command("reject", epilog=examples("guardedit held reject c-1041 --reason 'not true'"))
