@@ -99,7 +99,11 @@ def approvals(database: Database, seq: int, *, now_s: float) -> Approvals:
         approvers=needed.approvers,
         ttl_s=needed.ttl_s,
         content_sha256=needed.content_sha256,
-        given=tuple(one for one in latest.values() if one.counts(now_s)),
+        given=tuple(
+            one
+            for one in latest.values()
+            if one.counts(now_s) and (not needed.approvers or one.by in needed.approvers)
+        ),
     )
 
 

@@ -144,6 +144,14 @@ def test_a_broken_condition_needs_what_the_strictest_rule_needs(build):
     assert (found.needed, found.approvers) == (2, ("anna", "bob"))
 
 
+def test_only_the_named_approvers_count(build):
+    town = build(others=by_policy(", approvers: [anna, bob]"))
+    town.send(doubtful("Ada", "Rome", id="c"))
+    assert approve(town, "eve").by == ()
+    assert approve(town, "anna").missing == 1
+    assert approve(town, "bob").missing == 0
+
+
 def test_of_many_at_once_the_last_one_releases_and_no_one_twice(town):
     town.send(doubtful("Ada", "Rome", id="c"))
     missing, late = [], []

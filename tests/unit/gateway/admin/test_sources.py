@@ -63,6 +63,7 @@ def test_signed_corrections_pass_as_they_are(signing_desk: Desk):
     assert signing_desk.get("/v1/dead-letters")["dead_letters"] == []
     told = [one["text"] for one in signing_desk.get("/v1/explain/s-2")["story"]]
     assert any("signed by key reg-1" in text for text in told)
+    assert signing_desk.get("/v1/facts/Stelco")["facts"][0]["signed_by"] == "reg-1"
 
 
 def test_a_token_cannot_submit_what_was_signed_for_another_source(signing_desk: Desk):
