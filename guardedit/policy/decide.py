@@ -123,7 +123,7 @@ def _strictly_held(policy: Policy, held: Decision) -> Decision:
 
     Which of the later rules would have fired is not known, and a release passes all of them.
     """
-    strictest = max(policy.rules, key=lambda rule: rule.approvals or 1)
+    strictest = max(policy.rules, key=lambda rule: (rule.approvals or 1, rule.approvers is not None))
     return replace(
         held,
         approvals=strictest.approvals or 1,
