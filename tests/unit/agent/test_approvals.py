@@ -85,6 +85,14 @@ def test_an_approval_is_for_the_content_that_was_seen(town):
     assert approve(town, "anna", content_sha256=seen).missing == 1
 
 
+def test_an_approval_of_other_content_does_not_count(town):
+    town.send(doubtful("Ada", "Rome", id="c"))
+    (entry,) = town.ledger.entries(Fate.HELD)
+    other = {"seq": entry.seq, "correction_id": "c", "by": "eve", "expires_at_s": None}
+    town.ledger.note("approved", {**other, "content_sha256": "0" * 64})
+    assert town.ledger.approvals(entry.seq).by == ()
+
+
 def test_approvals_of_one_correction_do_not_count_for_another(town):
     town.send(doubtful("Ada", "Rome", id="c"), doubtful("Bob", "Oslo", id="d"))
     approve(town, "anna")

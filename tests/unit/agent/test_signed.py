@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from guardedit.agent.reversal import changes_against
 from guardedit.core.correction import decode_correction
 from guardedit.core.errors import UsageError
 from guardedit.core.messages import Fate
@@ -197,7 +198,15 @@ def test_an_expired_version_does_not_come_back(town):
     town.send(raw("Ada", "Rome", valid_until_s=town.clock.now_s + 10), name="1")
     town.send(signed("Ada", "Lima"), name="2")
     town.clock.now_s += 20
+    (change,) = changes_against(town.ledger, "registry", now_s=town.clock.now_s)
+    assert change.fact is None
     assert undone(town) == {}
+
+
+def test_what_the_source_wrote_and_retracted_itself_needs_no_change(town):
+    town.send(signed("Ada", "Rome"), name="1")
+    town.send(signed("Ada", "-", op="retract", id="gone"), name="2")
+    assert changes_against(town.ledger, "registry", now_s=town.clock.now_s) == []
 
 
 def test_what_an_operator_had_undone_stays_undone(town):
