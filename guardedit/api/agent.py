@@ -12,6 +12,7 @@ import time
 import uuid
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import ExitStack
+from itertools import count
 from pathlib import Path
 from typing import Any, Self, overload
 
@@ -261,7 +262,8 @@ class Agent:
     def _receive(self, given: Sequence[CorrectionLike], key: SigningKey | None) -> list[str]:
         read = [decoded(one) for one in given]
         if key is not None:
-            read = [decoded(signed(raw, key, self._submission)) for raw, _ in read]
+            places = (f"{self._submission}:{n}" for n in count(self._count + 1))
+            read = [decoded(signed(raw, key, place)) for (raw, _), place in zip(read, places, strict=False)]
         deliveries = []
         for raw, _ in read:
             self._count += 1

@@ -106,7 +106,7 @@ def _undo_source(settings: Settings, source: str, key: str, *, yes: bool, output
     with existing(settings) as ledger:
         changes = changes_against(ledger, source, key, now_s=time.time())
         live = ledger.live() if begun(ledger) else {}
-    if yes:
+    if yes and changes:
         with progress(f"undoing {len(changes)} facts"), operating(settings) as system:
             show.record(epoch_row(system.undo_source(source, key)), output)
         return

@@ -58,31 +58,36 @@ def submit_lines(
     total = Submitted()
     while chunk := list(islice(deliveries, CHUNK)):
         if key is not None:
-            chunk = [_signed(delivery, key, submission) for delivery in chunk]
+            chunk = [_signed(delivery, key) for delivery in chunk]
         new = ledger.receive(chunk)
         total = Submitted(lines=total.lines + len(chunk), new=total.new + new)
         yield total
 
 
-def signed(raw: bytes, key: SigningKey, submission: str) -> bytes:
+def signed(raw: bytes, key: SigningKey, place: str) -> bytes:
     """The message with a signature.
 
-    A correction without an id gets one from its content and the submission: a copy of the signed message has
-    the same id, and the same correction in a later submission another one.
+    A correction without an id gets one from its content and its place: a copy of the signed message has the
+    same id, and the same correction at another place, such as a later line, is a new one.
+
+    Args:
+        raw: the message.
+        key: signs.
+        place: where the message stands; no other message of this source may have the same one.
 
     Raises:
         CorrectionError: it is not a correction, or names another source than the key's.
     """
-    content = f"{submission}\0{decode_correction(raw).id}"
+    content = f"{place}\0{decode_correction(raw).id}"
     return sign_message(raw, key, default_id=hashlib.sha256(content.encode()).hexdigest()[:32])
 
 
-def _signed(delivery: Delivery, key: SigningKey, submission: str) -> Delivery:
+def _signed(delivery: Delivery, key: SigningKey) -> Delivery:
     try:
         decode_correction(delivery.raw)
     except CorrectionError:
         return delivery  # it becomes a dead letter with its original bytes
     try:
-        return replace(delivery, raw=signed(delivery.raw, key, submission))
+        return replace(delivery, raw=signed(delivery.raw, key, delivery.position))
     except MalformedCorrection as error:
         raise MalformedCorrection(f"{delivery.position.partition('#')[0]}: {error}") from error

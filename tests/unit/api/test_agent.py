@@ -157,5 +157,12 @@ rules: [{{id: signed, when: signed_by == "reg-1", route: memory, why: it is sign
         assert agent.ask("The headquarters of Stelco are in").text == "Hamilton"
         (fact,) = agent.facts()
         assert fact.correction_id == name
+        again = [
+            agent.submit({**bare, "target_new": one}, sign=tmp_path / "reg-1.key")
+            for one in ("Rome", "Hamilton")
+        ]
+        agent.settle()
+        assert agent.ask("The headquarters of Stelco are in").text == "Hamilton"
+        assert len({name, *again}) == 3
         agent.undo_source("registry", "reg-1")
         assert agent.facts() == []

@@ -79,6 +79,11 @@ def test_submitted_lines_are_signed_once_a_submission(guardedit, work, home, pol
     assert len(set(ids)) == 3
 
 
+def test_the_same_line_twice_is_two_corrections(guardedit, work, home, policy):
+    guardedit("submit", lines_file(work, BARE, {**BARE, "target_new": "Lima"}, BARE), "--sign", "reg-1.key")
+    assert len({json.loads(row.raw)["id"] for row in inbox(home)}) == 3
+
+
 def test_a_line_of_another_source_is_not_signed(guardedit, work, home, policy):
     file = lines_file(work, {**BARE, "provenance": {"source": "press"}})
     result = guardedit("submit", file, "--sign", "reg-1.key")
