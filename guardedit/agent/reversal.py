@@ -7,6 +7,7 @@ optimised edit is stored under the hash of everything it was made from.
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
+from typing import Protocol
 
 from guardedit.agent.parts import Parts
 from guardedit.agent.plan import EpochPlan, changed, commit_plan, moves_of
@@ -14,7 +15,7 @@ from guardedit.agent.proposing import edits_for, group_by_subject
 from guardedit.agent.reduction import reduced
 from guardedit.core.epoch import Change, Epoch
 from guardedit.core.errors import UsageError
-from guardedit.core.fact import Fact, Placement
+from guardedit.core.fact import Fact, FactKey, Placement
 from guardedit.core.proposal import WeightEdit
 from guardedit.core.protocols import Event
 from guardedit.core.verdict import Verdict
@@ -33,6 +34,10 @@ class Operator:
     def undo(self, fact_id: str) -> Epoch:
         """Take back one fact, whichever facts came after it."""
         return undo(self.parts, self._find(fact_id))
+
+    def undo_source(self, source: str, key: str = "") -> Epoch:
+        """Take back what a source wrote, or with `key` what this key signed."""
+        return undo_source(self.parts, source, key)
 
     def redo(self, fact_id: str) -> Epoch:
         """Bring back a fact that was undone."""
@@ -82,6 +87,55 @@ def undo(parts: Parts, fact: Fact) -> Epoch:
     # It returns to memory; promotion may take it to the weights again.
     change = Change(fact.key, previous.placed(Placement.MEMORY) if previous else None)
     return change_facts(parts, [change], kind="undo", reason=f"undo of fact {fact.id}")
+
+
+class Origins(Protocol):
+    """The part of the ledger that tells where facts came from."""
+
+    def corrections_from(self, source: str, key: str = "") -> frozenset[str]:
+        """Ids of the accepted corrections of a source; with `key` only those that this key signed."""
+
+    def keys_changed_by(self, corrections: Collection[str]) -> Sequence[FactKey]:
+        """The keys that one of these corrections changed."""
+
+    def history(self, key: FactKey) -> Sequence[tuple[int, Fact | None, str]]:
+        """(epoch, fact, correction id) for each change of a key, oldest first."""
+
+
+def changes_against(ledger: Origins, source: str, key: str = "", *, now_s: float) -> list[Change]:
+    """The changes that take back what a source wrote, or with `key` what this key signed.
+
+    They are about the keys whose latest change came from there. Each gets its latest earlier fact that did
+    not come from there and has not expired, or none. So a fact that the source retracted comes back too.
+    """
+    written = ledger.corrections_from(source, key)
+    changes = []
+    for name in ledger.keys_changed_by(written):
+        states = [(fact, fact.correction_id if fact else asked) for _, fact, asked in ledger.history(name)]
+        if states[-1][1] not in written:
+            continue
+        before = next((fact for fact, asked in reversed(states) if asked not in written), None)
+        back = None if before is None or before.expired(now_s) else before.placed(Placement.MEMORY)
+        if back is not None or states[-1][0] is not None:
+            changes.append(Change(name, back))
+    return changes
+
+
+def undo_source(parts: Parts, source: str, key: str = "") -> Epoch:
+    """Take back what a source wrote, in one epoch; see `changes_against`.
+
+    Raises:
+        UsageError: nothing that is live or retracted now came from there.
+    """
+    changes = changes_against(parts.ledger, source, key, now_s=parts.clock())
+    origin = f"source {source!r}" + (f", key {key!r}" if key else "")
+    if not changes:
+        raise UsageError(
+            f"no present fact was written or retracted by {origin}: `guardedit explain FACT` says where it "
+            "came from"
+        )
+    reason = f"undo of {origin}: {len(changes)} facts"
+    return change_facts(parts, changes, kind="undo", reason=reason)
 
 
 def redo(parts: Parts, fact: Fact) -> Epoch:

@@ -12,6 +12,7 @@ import time
 import uuid
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import ExitStack
+from itertools import count
 from pathlib import Path
 from typing import Any, Self, overload
 
@@ -26,8 +27,10 @@ from guardedit.core.serving import Answer
 from guardedit.ledger.sqlite_ledger import SqliteLedger
 from guardedit.policy.schema import Policy
 from guardedit.runtime.drive import drain
+from guardedit.runtime.operator.submitting import signed
 from guardedit.runtime.system import System
 from guardedit.settings import Settings
+from guardedit.signing.keys import SigningKey, read_key
 
 #: The source that the inbox records for messages from this API.
 SOURCE = "api"
@@ -49,13 +52,27 @@ class Agent:
         self._unsettled: dict[str, None] = {}  # ids in the order of their submission
 
     @overload
-    def submit(self, correction: CorrectionLike, /) -> str: ...  # type: ignore[overload-overlap]
+    def submit(  # type: ignore[overload-overlap]
+        self, correction: CorrectionLike, /, *, sign: str | os.PathLike[str] | None = None
+    ) -> str: ...
 
     @overload
-    def submit(self, correction: Iterable[CorrectionLike], /) -> list[str]: ...
+    def submit(
+        self, correction: Iterable[CorrectionLike], /, *, sign: str | os.PathLike[str] | None = None
+    ) -> list[str]: ...
 
-    def submit(self, correction: CorrectionLike | Iterable[CorrectionLike], /) -> str | list[str]:
+    def submit(
+        self,
+        correction: CorrectionLike | Iterable[CorrectionLike],
+        /,
+        *,
+        sign: str | os.PathLike[str] | None = None,
+    ) -> str | list[str]:
         """Put one correction, or many, into the durable inbox.
+
+        Args:
+            correction: one, or an iterable of them.
+            sign: a file of `guardedit keys new`, whose key signs them under its source.
 
         Returns:
             The correction's id, or a list of ids. Without an `id` in the correction one is derived from
@@ -64,10 +81,12 @@ class Agent:
         Raises:
             MalformedCorrection, SubjectNotFound: naming field, value and remedy. If one of many corrections
                 is wrong, none is stored.
+            UsageError: `sign` is no key file, or a package is missing that signs.
         """
+        key = None if sign is None else read_key(Path(sign))
         if not isinstance(correction, Iterable) or isinstance(correction, Correction | Mapping | str | bytes):
-            return self._receive([correction])[0]
-        return self._receive(list(correction))
+            return self._receive([correction], key)[0]
+        return self._receive(list(correction), key)
 
     def settle(
         self, *, timeout_s: float | None = None, tell: Callable[[str], None] | None = None
@@ -155,6 +174,14 @@ class Agent:
         """
         return self._system.undo(str(fact_id))
 
+    def undo_source(self, source: str, key: str = "") -> Epoch:
+        """Take back everything that a source wrote, or with `key` what this key of it signed.
+
+        Raises:
+            UsageError: no present fact came from there.
+        """
+        return self._system.undo_source(source, key)
+
     def redo(self, fact_id: str) -> Epoch:
         """Bring back a fact that was taken back. Errors as `undo`."""
         return self._system.redo(str(fact_id))
@@ -232,8 +259,11 @@ class Agent:
             _refuse_unusable(question)
         return self._system.ask(questions, tenant=tenant, max_tokens=max_tokens)
 
-    def _receive(self, given: Sequence[CorrectionLike]) -> list[str]:
+    def _receive(self, given: Sequence[CorrectionLike], key: SigningKey | None) -> list[str]:
         read = [decoded(one) for one in given]
+        if key is not None:
+            places = (f"{self._submission}:{n}" for n in count(self._count + 1))
+            read = [decoded(signed(raw, key, place)) for (raw, _), place in zip(read, places, strict=False)]
         deliveries = []
         for raw, _ in read:
             self._count += 1

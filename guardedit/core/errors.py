@@ -5,6 +5,7 @@
         MalformedCorrection
         SubjectNotFound
         IdReuse
+        SignatureRefused
         Unrecordable
       PolicyError            the YAML is wrong             -> refuse to start, list every problem
       EditError              the edit could not be made    -> the fact stays in memory
@@ -57,6 +58,12 @@ class IdReuse(CorrectionError):
     """Raised when a known correction id arrives with other content."""
 
     reason = "id_reuse"
+
+
+class SignatureRefused(CorrectionError):
+    """Raised when a correction lacks a signature that its source needs, or has one that does not hold."""
+
+    reason = "signature"
 
 
 class Unrecordable(CorrectionError):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, Protocol
@@ -20,7 +20,7 @@ NAN = float("nan")
 class EventKind(StrEnum):
     """Kinds of ledger events. Their names are part of the hash chain and never change."""
 
-    # Written by the ledger's own methods. Tables follow from all of them but `fact_released`.
+    # Written by the ledger's own methods. Tables follow from all of them but `approved`, `fact_released`.
     RECEIVED = "received"  # a delivery came into the inbox
     SETTLED = "settled"  # an inbox row got its fate
     RELEASED = "released"  # a held correction is to be decided again
@@ -29,6 +29,7 @@ class EventKind(StrEnum):
     EPOCH = "epoch"  # a new serving epoch
     REF = "ref"  # a ref other than `serving` moved
     EDITS = "edits"  # weight edits were made and are kept for reuse
+    APPROVED = "approved"  # a person approved a held correction
     FACT_RELEASED = "fact_released"  # a fact may be promoted again
 
     # Written with `Ledger.note`; they change no fact.
@@ -190,6 +191,12 @@ class Ledger(Protocol):
 
     def find_fact(self, text: str) -> list[Fact]:
         """Facts by id or subject."""
+
+    def corrections_from(self, source: str, key: str = "") -> frozenset[str]:
+        """Ids of the accepted corrections of a source; with `key` only those that this key signed."""
+
+    def keys_changed_by(self, corrections: Collection[str]) -> Sequence[FactKey]:
+        """The keys that one of these corrections changed, in the order of the first change."""
 
     # Weight edits that were made before.
 

@@ -7,6 +7,7 @@ import hmac
 import ipaddress
 import json
 import socket
+import ssl
 import threading
 import time
 from collections.abc import Awaitable, Callable, Iterator, MutableMapping
@@ -71,8 +72,11 @@ class Listener:
         """A listening socket.
 
         Raises:
-            UsageError: the address is in use, not allowed, or not an address of this machine.
+            UsageError: the address is in use, not allowed, or not an address of this machine; or the files
+                for TLS cannot be used.
         """
+        if self.certificate is not None and self.private_key is not None:
+            _check_tls(self.certificate, self.private_key)
         host, port = self.address.host, self.address.port
         try:
             family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
@@ -231,6 +235,19 @@ def _is_local_host(host: bytes) -> bool:
     name = host.decode("latin-1")
     name = name[1 : name.find("]")] if name.startswith("[") else name.partition(":")[0]
     return is_loopback(name)
+
+
+def _check_tls(certificate: Path, private_key: Path) -> None:
+    """UsageError unless the two files can be used together, as the server will do later, in a thread."""
+    try:
+        # Without `password`, OpenSSL would ask for one on the terminal.
+        ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(certificate, private_key, password="")
+    except (OSError, ValueError) as error:  # ssl.SSLError is an OSError
+        reason = error.reason if isinstance(error, ssl.SSLError) else getattr(error, "strerror", "") or error
+        raise UsageError(
+            f"TLS cannot use the certificate {certificate} with the key {private_key} ({reason}): give a "
+            "certificate in PEM and its own private key, without a password"
+        ) from None
 
 
 def _reason(error: OSError) -> str:

@@ -13,7 +13,9 @@ from guardedit.core.epoch import Change
 from guardedit.core.errors import ConflictError, Unrecordable, UsageError
 from guardedit.core.messages import Delivery, Fate, Settlement
 from guardedit.ledger import inbox
+from guardedit.ledger.approvals import Approvals, approvals
 from guardedit.ledger.events.kinds import (
+    ApprovedEvent,
     DroppedEvent,
     EventBody,
     FactReleasedEvent,
@@ -42,6 +44,37 @@ class InboxWriter(LedgerReader):
         with self._database.transaction("inbox.insert") as connection:
             at_s = self._clock()
             return sum(_receive(connection, delivery, at_s=at_s) for delivery in deliveries)
+
+    def approve(self, correction_id: str, *, by: str, content_sha256: str = "") -> Approvals:
+        """Record that a person approved a held correction; returns the approvals that count now.
+
+        With the last one that is needed, the correction is released in the same transaction. A second
+        approval by the same person replaces the first.
+
+        Raises:
+            ConflictError: the held content has another digest than `content_sha256`, unless that is "".
+            UsageError: the correction is not held.
+        """
+        with self._database.transaction("inbox.approve") as connection:
+            row, now_s = inbox.held(self._database, correction_id), self._clock()
+            before = approvals(self._database, row.seq, now_s=now_s)
+            if content_sha256 and content_sha256 != before.content_sha256:
+                raise ConflictError(
+                    f"correction {correction_id!r} has another content than the one that you saw: list the "
+                    "held ones, and look at it again"
+                )
+            approved = ApprovedEvent(
+                seq=row.seq,
+                correction_id=correction_id,
+                content_sha256=before.content_sha256,
+                by=utf8(by),
+                expires_at_s=None if before.ttl_s is None else now_s + before.ttl_s,
+            )
+            record(connection, approved, at_s=now_s)
+            after = approvals(self._database, row.seq, now_s=now_s)
+            if not after.missing:
+                self._record(connection, ReleasedEvent(seq=row.seq, correction_id=correction_id))
+        return after
 
     def release(self, correction_id: str) -> None:
         """Let a held correction be decided again. `released` is then true for its row."""

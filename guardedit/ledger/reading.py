@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from guardedit.core.fact import Fact, FactKey
 from guardedit.core.ledger import Counts
 from guardedit.core.messages import Fate, LastChange, Receipt, Received
 from guardedit.core.proposal import WeightEdit
-from guardedit.ledger import history, inbox
+from guardedit.ledger import approvals, history, inbox
 from guardedit.ledger.counts import read_counts
 from guardedit.ledger.live import LiveReader
 from guardedit.ledger.storage.chain import EventRow
@@ -76,6 +76,14 @@ class LedgerReader(LiveReader):
         """
         return history.corrections_reaching(self._database, names, since_s=since_s)
 
+    def corrections_from(self, source: str, key: str = "") -> frozenset[str]:
+        """Ids of the accepted corrections of a source; with `key` only those that this key signed."""
+        return history.corrections_from(self._database, source, key)
+
+    def keys_changed_by(self, corrections: Collection[str]) -> list[FactKey]:
+        """The keys that one of these corrections changed, in the order of the first change."""
+        return history.keys_changed_by(self._database, corrections)
+
     def receipt(self, correction_id: str) -> Receipt | None:
         """What became of a correction; None for an unknown id."""
         return inbox.receipt(self._database, correction_id)
@@ -110,6 +118,14 @@ class LedgerReader(LiveReader):
         """Whether an operator released this waiting row, so that it need not be held again."""
         row = self._database.row("SELECT released FROM inbox WHERE seq = ?", (seq,))
         return bool(row and row[0])
+
+    def approvals(self, seq: int) -> approvals.Approvals:
+        """The approvals of the held correction in inbox row `seq` that count now."""
+        return approvals.approvals(self._database, seq, now_s=self._clock())
+
+    def approvals_given(self) -> int:
+        """How many approvals were ever given."""
+        return approvals.count(self._database)
 
     def dead_letters(self) -> list[inbox.DeadLetter]:
         """All dead letters that were neither retried nor dropped, oldest first."""

@@ -19,12 +19,19 @@ _REPORTED_ELSEWHERE = frozenset({"rule_order"})
 #: Error types of the schema itself, with messages that need no translation.
 _OWN_MESSAGES = frozenset(
     {
+        "approvals_without_hold",
+        "as_in_message",
         "built_in_rule",
         "condition",
         "drift_budget",
         "empty_match",
+        "key_times",
         "method_without_weights",
+        "public_key",
+        "repeated_key",
         "sample_too_small",
+        "same_source",
+        "too_few_approvers",
         "threshold_order",
         "unresolvable",
     }

@@ -23,7 +23,8 @@ from guardedit.policy.sections import (
     ServingSection,
     SubjectsSection,
 )
-from guardedit.policy.strict import StrictModel, as_tuple
+from guardedit.policy.sources import Sources
+from guardedit.policy.strict import Positive, StrictModel, as_tuple
 
 #: Rule ids that `decide` uses itself.
 BUILT_IN_RULES = frozenset({"expired", "retract", "quota", "reach", "not-yet-valid", "reserved-subject"})
@@ -43,6 +44,8 @@ def _not_built_in(value: str) -> str:
 
 Glob = Annotated[str, Field(min_length=1, max_length=200)]
 Globs = Annotated[tuple[Glob, ...], Field(min_length=1, max_length=200), BeforeValidator(_one_or_many)]
+#: As `guardedit tokens add` accepts it.
+PersonName = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9._-]{0,63}$")]
 Ops = Annotated[tuple[Literal["upsert", "retract"], ...], Field(min_length=1), BeforeValidator(_one_or_many)]
 
 
@@ -99,6 +102,24 @@ class Rule(StrictModel):
     method: MethodName | None = Field(
         None, description="Editing method for route `weights`. Left out: editing.method."
     )
+    approvals: int | None = Field(
+        None,
+        ge=1,
+        le=20,
+        description="For route `hold`: how many different persons have to approve. Left out: one.",
+    )
+    approvers: (
+        Annotated[tuple[PersonName, ...], Field(min_length=1, max_length=200), BeforeValidator(as_tuple)]
+        | None
+    ) = Field(
+        None,
+        description="For route `hold`: names of the tokens whose approval counts. Left out: those of all "
+        "approvers.",
+    )
+    approval_ttl_s: Positive | None = Field(
+        None,
+        description="For route `hold`: how long an approval counts, in seconds. Left out: without end.",
+    )
     why: str = Field(
         min_length=3, max_length=500, description="The reason for people, shown with every decision."
     )
@@ -110,6 +131,25 @@ class Rule(StrictModel):
                 "method_without_weights",
                 "method '{method}' has no effect on route {route}: remove it, or route to weights",
                 {"method": self.method, "route": self.route},
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _approvals_go_with_hold(self) -> Self:
+        given = [
+            name for name in ("approvals", "approvers", "approval_ttl_s") if getattr(self, name) is not None
+        ]
+        if given and self.route != "hold":
+            raise PydanticCustomError(
+                "approvals_without_hold",
+                "{name} has no effect on route {route}: remove it, or route to hold",
+                {"name": given[0], "route": self.route},
+            )
+        if self.approvers is not None and len(set(self.approvers)) < (self.approvals or 1):
+            raise PydanticCustomError(
+                "too_few_approvers",
+                "{approvals} approvals can never be reached with {names} approvers: name more of them",
+                {"approvals": self.approvals, "names": len(set(self.approvers))},
             )
         return self
 
@@ -133,6 +173,9 @@ class Policy(StrictModel):
     )
     rules: Annotated[tuple[Rule, ...], BeforeValidator(as_tuple)] = Field(
         min_length=1, max_length=200, description="Rules in order; the first one that fires decides."
+    )
+    sources: Sources = Field(
+        (), description="Sources that have to sign their corrections. Others are accepted unsigned."
     )
     editing: EditingSection = Field(EditingSection(), description="How facts are written into the weights.")
     guard: GuardSection = Field(GuardSection(), description="The limits of a trial.")

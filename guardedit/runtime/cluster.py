@@ -124,6 +124,11 @@ class RaySystem:
         status: Status = call(self.coordinator.status)
         return status
 
+    def metrics(self, accept: str = "") -> tuple[bytes, str]:
+        """The metrics page, and its content type."""
+        page: tuple[bytes, str] = call(self.coordinator.metrics, accept)
+        return page
+
     def epoch(self) -> Epoch:
         """The serving epoch."""
         epoch: Epoch = call(self.coordinator.epoch)
@@ -138,6 +143,12 @@ class RaySystem:
     def undo(self, fact_id: str) -> Epoch:
         """Undo one fact."""
         epoch: Epoch = call(self.consolidator.undo, fact_id)
+        self._published()
+        return epoch
+
+    def undo_source(self, source: str, key: str = "") -> Epoch:
+        """Undo what a source wrote, or what one of its keys signed."""
+        epoch: Epoch = call(self.consolidator.undo_source, source, key)
         self._published()
         return epoch
 

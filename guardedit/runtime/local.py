@@ -126,6 +126,10 @@ class LocalSystem:
         """The present state for an operator."""
         return self.coordinator.status()
 
+    def metrics(self, accept: str = "") -> tuple[bytes, str]:
+        """The metrics page, and its content type."""
+        return self.coordinator.metrics(accept)
+
     def epoch(self) -> Epoch:
         """The serving epoch."""
         return self.coordinator.epoch()
@@ -137,6 +141,10 @@ class LocalSystem:
     def undo(self, fact_id: str) -> Epoch:
         """Undo one fact."""
         return self._reversed(lambda: self.consolidator.undo(fact_id))
+
+    def undo_source(self, source: str, key: str = "") -> Epoch:
+        """Undo what a source wrote, or what one of its keys signed."""
+        return self._reversed(lambda: self.consolidator.undo_source(source, key))
 
     def redo(self, fact_id: str) -> Epoch:
         """Redo a fact that was undone."""

@@ -28,6 +28,9 @@ class Reversible(Protocol):
     def undo(self, fact_id: str) -> Epoch:
         """Undo one fact."""
 
+    def undo_source(self, source: str, key: str = "") -> Epoch:
+        """Undo what a source wrote, or with `key` what this key signed."""
+
     def redo(self, fact_id: str) -> Epoch:
         """Redo a fact that was undone."""
 
@@ -61,6 +64,9 @@ class System(Reversible, Protocol):
 
     def status(self) -> Status:
         """Counts, ratios and refs as they are now."""
+
+    def metrics(self, accept: str = "") -> tuple[bytes, str]:
+        """The metrics page, and its content type: the one that the header `accept` prefers."""
 
     def seconds_by_stage(self) -> dict[str, float]:
         """Seconds by stage since the coordinator started."""

@@ -29,6 +29,8 @@ from guardedit.core.verdict import Outcome
 from guardedit.telemetry import metrics as m
 from guardedit.telemetry.observer import DurationHistogram, ObservedValues
 
+#: What a scrape reads.
+MetricsPage = CollectorRegistry
 #: Label of the ledger's own queue among the sources.
 INBOX = "inbox"
 

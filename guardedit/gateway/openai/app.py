@@ -19,7 +19,7 @@ from guardedit.core.errors import GuardeditError
 from guardedit.gateway.asking import AnswerRequest, Asker, Prepared
 from guardedit.gateway.models import ServedModels
 from guardedit.gateway.openai.bodies import Answered, Bodies, Kind, headers_of
-from guardedit.gateway.openai.failures import failed, on_bad_request, on_error, on_http_error
+from guardedit.gateway.openai.failures import DOCUMENTED, failed, on_bad_request, on_error, on_http_error
 from guardedit.gateway.openai.schema import ChatRequest, CompletionRequest
 from guardedit.models.streaming.request import Piece
 from guardedit.models.streaming.request import Request as Wanted
@@ -27,6 +27,12 @@ from guardedit.version import VERSION
 
 #: Where an answer comes from: its number in the response, and a piece of it or the error that ended it.
 _Delivered = tuple[int, Piece | BaseException]
+
+
+#: An answer at once, or with `stream` as it is made.
+_ANSWERED: dict[int | str, dict[str, Any]] = {
+    200: {"content": {"application/json": {}, "text/event-stream": {}}}
+}
 
 
 def openai_app(
@@ -44,7 +50,7 @@ def openai_app(
         clock: seconds since 1970, for `created`.
         problem: why the serving epoch is not that of the ledger; "" if it is.
     """
-    app = FastAPI(title="guardedit", version=VERSION, docs_url=None, redoc_url=None)
+    app = FastAPI(title="guardedit", version=VERSION, docs_url=None, redoc_url=None, responses=DOCUMENTED)
     app.add_exception_handler(GuardeditError, on_error)
     app.add_exception_handler(RequestValidationError, on_bad_request)
     app.add_exception_handler(HTTPException, on_http_error)
@@ -66,7 +72,7 @@ def openai_app(
         body = {"status": "failing" if found else "ok", "epoch": epoch, "problems": [found] if found else []}
         return JSONResponse(body, status_code=503 if found else 200)
 
-    @app.post("/v1/chat/completions")
+    @app.post("/v1/chat/completions", responses=_ANSWERED)
     async def chat(body: ChatRequest, request: Request) -> Response:
         turns = [message.turn() for message in body.messages]
         asked = AnswerRequest(
@@ -79,7 +85,7 @@ def openai_app(
         )
         return await _answer("chat", [asked], body, request)
 
-    @app.post("/v1/completions")
+    @app.post("/v1/completions", responses=_ANSWERED)
     async def complete(body: CompletionRequest, request: Request) -> Response:
         asked = [
             AnswerRequest(

@@ -98,6 +98,22 @@ class ReleasedEvent(EventBody):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ApprovedEvent(EventBody):
+    """A person approved the held correction in inbox row `seq`, for this content. No table follows from it.
+
+    `expires_at_s` is in seconds since 1970, UTC; None: the approval does not expire.
+    """
+
+    event_kind = EventKind.APPROVED
+
+    seq: int
+    correction_id: str
+    content_sha256: str
+    by: str
+    expires_at_s: float | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class RetriedEvent(EventBody):
     """The dead letter in inbox row `seq` is to be read again."""
 

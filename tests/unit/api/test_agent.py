@@ -7,6 +7,7 @@ import pytest
 import guardedit
 from guardedit.core.errors import LedgerBusy, MalformedCorrection
 from guardedit.models.host import ModelHost
+from guardedit.signing.keys import new_key, write_key
 
 pytestmark = pytest.mark.slow  # loads the demo model
 
@@ -132,3 +133,36 @@ def test_a_closed_one_says_so(settings):
     for use in (agent.facts, agent.settle, agent.verify, asking, submitting):
         with pytest.raises(guardedit.UsageError, match="closed: open it again"):
             use()
+
+
+def test_a_correction_is_signed_with_a_key_file(settings, tmp_path):
+    key = new_key("reg-1", "registry")
+    write_key(key, tmp_path / "reg-1.key")
+    policy = tmp_path / "policy.yaml"
+    policy.write_text(
+        f"""
+apiVersion: guardedit/v1
+sources: [{{name: registry, keys: [{{id: reg-1, ed25519: {key.public}}}]}}]
+rules: [{{id: signed, when: signed_by == "reg-1", route: memory, why: it is signed}},
+        {{id: rest, route: reject, why: it is not}}]
+"""
+    )
+    bare = {"subject": "Stelco", "prompt": "The headquarters of {} are in", "target_new": "Hamilton"}
+    with guardedit.open(settings.home, policy=policy) as agent:
+        name = agent.submit(bare, sign=tmp_path / "reg-1.key")
+        agent.submit({**bare, "target_new": "Rome", "provenance": {"source": "registry"}, "id": "forged"})
+        with pytest.raises(guardedit.CorrectionError, match="signs for the source 'registry'"):
+            agent.submit({**bare, "provenance": {"source": "press"}}, sign=tmp_path / "reg-1.key")
+        agent.settle()
+        assert agent.ask("The headquarters of Stelco are in").text == "Hamilton"
+        (fact,) = agent.facts()
+        assert fact.correction_id == name
+        again = [
+            agent.submit({**bare, "target_new": one}, sign=tmp_path / "reg-1.key")
+            for one in ("Rome", "Hamilton")
+        ]
+        agent.settle()
+        assert agent.ask("The headquarters of Stelco are in").text == "Hamilton"
+        assert len({name, *again}) == 3
+        agent.undo_source("registry", "reg-1")
+        assert agent.facts() == []

@@ -154,10 +154,18 @@ async function showHeld() {
   $("held-section").hidden = !body.held.length;
   $("held").replaceChildren(...body.held.map((one) => {
     const id = encodeURIComponent(one.correction), says = `${(one.prompt || "").replace("{}", one.subject || "")} ${one.target}`;
-    return row([one.correction, says, one.source, one.reason, group(
-      button("Approve", () => post(`/v1/held/${id}/approve`), "approver", `Approve ${one.correction}`),
+    return row([one.correction, says, one.source, `${one.reason}${approvals(one)}`, group(
+      button("Approve", () => post(`/v1/held/${id}/approve`, { content_sha256: one.content_sha256 }), "approver", `Approve ${one.correction}`),
       button("Reject", () => post(`/v1/held/${id}/reject`), "approver", `Reject ${one.correction}`))]);
   }));
+}
+
+function approvals(one) {
+  if (one.approvals_needed === 1 && !one.approvers.length) return "";
+  const by = one.approved_by.length ? ` (by ${one.approved_by.join(", ")})` : "";
+  const from = one.approvers.length ? `, of ${one.approvers.join(", ")}` : "";
+  const until = one.approvals_expire_at_s ? `, expires ${time(one.approvals_expire_at_s)}` : "";
+  return `; ${one.approved_by.length} of ${one.approvals_needed} approved${by}${from}${until}`;
 }
 
 async function showDead() {
@@ -215,7 +223,7 @@ async function listen() {
         for (const part of parts) {
           const body = JSON.parse(part.replace(/^data: /, ""));
           showState(body);
-          const seen = JSON.stringify([body.epoch, body.held, body.dead_letters, body.trials, body.limit]);
+          const seen = JSON.stringify([body.epoch, body.held, body.approvals, body.dead_letters, body.trials, body.limit]);
           if (seen !== epoch) { epoch = seen; await refresh(); }
         }
       }

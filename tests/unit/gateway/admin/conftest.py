@@ -22,6 +22,7 @@ POLICY = """
 apiVersion: guardedit/v1
 rules:
   - {id: doubtful, when: confidence < 0.5, route: hold, why: the source itself doubts it}
+  - {id: people, match: {tag: person}, route: hold, approvals: 2, approval_ttl_s: 3600, why: two people agree}
   - {id: rest, route: memory, why: everything else is remembered}
 memory: {unsure: use_fact}
 """

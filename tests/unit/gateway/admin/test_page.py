@@ -76,6 +76,19 @@ def test_a_held_correction_is_approved_by_a_click(page: Page, desk: Desk):
     page.get_by_text("The headquarters of Lacerta are in Lima").first.wait_for()
 
 
+def test_approvals_by_several_people_are_shown_as_they_come(page: Page, desk: Desk):
+    desk.submit(hq("Lepus", "Lima", id="p-5", tags=["person"]))
+    row = page.locator("#held tr", has_text="p-5")
+    row.get_by_text("0 of 2 approved").wait_for()
+    assert desk.post("/v1/held/p-5/approve", "admin").json()["approvals_missing"] == 1
+    row.get_by_text("1 of 2 approved (by admin), expires").wait_for()
+    log_in(page, desk, "approver")
+    page.get_by_role("button", name="Approve p-5").click()
+    row.wait_for(state="detached")
+    desk.settle()
+    assert desk.get("/v1/facts/Lepus")["facts"][0]["live"]
+
+
 def test_a_correction_is_submitted_and_followed(page: Page, desk: Desk):
     log_in(page, desk, "submitter")
     page.fill("#subject", "Lupus")

@@ -25,7 +25,7 @@ def written(ledger, make):
     first, second, third = ledger.pending(9)
     dead = make.settled(third, Fate.DEAD, "malformed: it is empty")
     ledger.settle([make.accepted(first), make.settled(second, Fate.HELD), dead])
-    ledger.release("c1")
+    ledger.approve("c1", by="anna")
     ledger.retry(third.seq)
     ledger.settle([dead])
     ledger.drop(third.seq)
@@ -49,7 +49,7 @@ def written(ledger, make):
 
 
 def test_every_kind_that_tables_follow_from_has_a_class(written):
-    assert set(CLASSES) == events.RESERVED | {EventKind.FACT_RELEASED}
+    assert set(CLASSES) == events.RESERVED | {EventKind.APPROVED, EventKind.FACT_RELEASED}
     assert {kind for kind, _ in written} == set(CLASSES)
 
 
