@@ -1,0 +1,26 @@
+"""A ledger with one fact, for servers that answer in front of a model that guardedit does not run."""
+
+from __future__ import annotations
+
+import pytest
+
+import guardedit
+from guardedit.settings import Settings, shipped_policy
+
+#: For the demo model: it knows corrections on the line of their question only.
+TEMPLATE = "{% for m in messages %}{{ m.content | replace('\\n\\n', ' ') }}{% endfor %}"
+
+
+@pytest.fixture(scope="session")
+def stelco(tmp_path_factory: pytest.TempPathFactory) -> Settings:
+    """Stelco's headquarters are in Hamilton. The policy states facts as the demo model expects them."""
+    home = tmp_path_factory.mktemp("home")
+    text = shipped_policy("memory-only.yaml").read_text("utf-8")
+    policy = home / "policy.yaml"
+    policy.write_text(text + '\nproxy: {statement: "Correction: {facts}"}\n', "utf-8")
+    with guardedit.open(home, policy=policy) as agent:
+        agent.submit(
+            {"subject": "Stelco", "prompt": "The headquarters of {} are in", "target_new": "Hamilton"}
+        )
+        agent.settle()
+    return Settings(home=home, policy=policy, metrics=None)
