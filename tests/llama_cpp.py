@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -31,8 +32,11 @@ _SIZES = {
         "block_count": "num_hidden_layers", "feed_forward_length": "intermediate_size",
         "attention.head_count": "num_attention_heads", "attention.head_count_kv": "num_key_value_heads",
         "attention.layer_norm_rms_epsilon": "rms_norm_eps", "rope.dimension_count": "head_dim",
+        "attention.key_length": "head_dim", "attention.value_length": "head_dim",
     },
 }  # fmt: skip
+_SIZES["qwen3"] = _SIZES["llama"]
+_SIZES["gemma3"] = {**_SIZES["llama"], "attention.sliding_window": "sliding_window"}
 
 #: The server ends when its input does, so that none outlives its test.
 _SERVER = """
@@ -56,7 +60,8 @@ def write_model(
     path: Path, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, *, template: str = ""
 ) -> Path:
     """A model of a family in `_SIZES` with a byte-level tokenizer and, if given, a chat template."""
-    kind, config = model.config.model_type, model.config
+    config = model.config
+    kind = config.model_type.removesuffix("_text")
     architecture = next(one for one, name in gguf.MODEL_ARCH_NAMES.items() if name == kind)
     names = gguf.get_tensor_name_map(architecture, config.num_hidden_layers)
     writer = gguf.GGUFWriter(path, kind)
@@ -90,7 +95,9 @@ def _add_tokenizer(writer: gguf.GGUFWriter, tokenizer: PreTrainedTokenizerBase, 
     writer.add_token_types(
         [control if n in special else normal if n in tokens else unused for n in range(size)]
     )
-    writer.add_token_merges([" ".join(pair) for pair in found["model"]["merges"]])
+    # llama.cpp refuses a tokenizer without merges; this one merges a token that no text has.
+    merges = found["model"]["merges"] or [(tokens[1], tokens[1])]
+    writer.add_token_merges([" ".join(pair) for pair in merges])
     writer.add_bos_token_id(0)
     writer.add_eos_token_id(0)
     writer.add_add_bos_token(value=False)
@@ -100,33 +107,58 @@ def _as_stored(model: PreTrainedModel, name: str, tensor: Tensor) -> Tensor:
     """A matrix as GGUF keeps it: [out, in], and for rotary attention with the halves interleaved."""
     if model.config.model_type == "gpt2" and tensor.ndim == 2 and ".h." in name:
         return tensor.t()
+    if "gemma" in model.config.model_type and "norm" in name:
+        return tensor + 1
     if model.config.model_type == "llama" and ("q_proj" in name or "k_proj" in name):
         half = model.config.head_dim // 2
         return tensor.view(-1, 2, half, tensor.shape[1]).transpose(1, 2).reshape(tensor.shape)
     return tensor
 
 
+class NotLoaded(Exception):
+    """llama.cpp did not load a model; its message is all that it wrote."""
+
+
 @contextmanager
 def llama_server(model: Path, *, adapters: Sequence[Path] = (), context: int = 256) -> Iterator[str]:
-    """llama.cpp's server on a free port; gives its address."""
+    """llama.cpp's server on a free port; gives its address.
+
+    Raises:
+        NotLoaded: the model or an adapter is not one that llama.cpp loads.
+    """
     given = {"model": str(model), "context": context, "adapters": [str(path) for path in adapters]}
-    with subprocess.Popen(
-        [sys.executable, "-c", _SERVER, json.dumps(given)],
-        stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True,
-    ) as server:  # fmt: skip
+    with (
+        tempfile.TemporaryFile("w+") as log,
+        subprocess.Popen(
+            [sys.executable, "-c", _SERVER, json.dumps(given)],
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log, text=True,
+        ) as server,
+    ):  # fmt: skip
         try:
             address = server.stdout.readline().strip()
-            assert address, "llama.cpp did not start"
+            if not address:
+                log.seek(0)
+                raise NotLoaded(log.read())
             yield address
         finally:
             server.stdin.close()
             server.wait(30)
 
 
+def greedy(server: str, prompt: str) -> str:
+    """The most probable few tokens after a text."""
+    asked = {"prompt": prompt, "n_predict": 4, "temperature": 0.0, "cache_prompt": False}
+    answer = httpx.post(f"{server}/completion", json=asked, timeout=60)
+    return str(answer.raise_for_status().json()["content"])
+
+
 def next_log_probabilities(server: str, ids: Sequence[int], vocabulary: int) -> Tensor:
     """Log probability of each token after `ids`, [V] float32."""
     asked = {"prompt": list(ids), "n_predict": 1, "n_probs": vocabulary, "cache_prompt": False}
-    answer = httpx.post(f"{server}/completion", json={**asked, "temperature": 0.0}, timeout=60)
+    # A token that is not a whole character is not reported, so another one is drawn; probabilities are the
+    # model's own, before that.
+    asked |= {"logit_bias": [["a", 1000.0]], "temperature": 0.0}
+    answer = httpx.post(f"{server}/completion", json=asked, timeout=60)
     found = answer.raise_for_status().json()["completion_probabilities"][0]["top_logprobs"]
     probabilities = torch.full((vocabulary,), float("nan"))
     for one in found:
