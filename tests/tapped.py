@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 import threading
+import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
@@ -31,6 +32,7 @@ class Exchange:
 class _Connection:
     sent: bytearray = field(default_factory=bytearray)
     received: bytearray = field(default_factory=bytearray)
+    last_s: float = 0.0
 
 
 @dataclass
@@ -40,9 +42,10 @@ class Tap:
     url: str
     connections: list[_Connection] = field(default_factory=list)
 
-    def exchanges(self) -> list[Exchange]:
-        """All complete exchanges, in their order on each connection."""
-        return [one for connection in list(self.connections) for one in _exchanges(connection)]
+    @property
+    def latest(self) -> Exchange:
+        """The exchange that ended last, on whichever connection; all must be complete."""
+        return list(_exchanges(max(self.connections, key=lambda one: one.last_s)))[-1]
 
 
 @contextmanager
@@ -60,16 +63,17 @@ def _accept(door: socket.socket, server: tuple[str, int], tap: Tap) -> None:
         while True:
             client, _ = door.accept()
             upstream = socket.create_connection(server)
-            kept = _Connection()
-            tap.connections.append(kept)
-            for source, sink, copy in ((client, upstream, kept.sent), (upstream, client, kept.received)):
-                threading.Thread(target=_relay, args=(source, sink, copy), daemon=True).start()
+            both = _Connection()
+            tap.connections.append(both)
+            for source, sink, copy in ((client, upstream, both.sent), (upstream, client, both.received)):
+                threading.Thread(target=_relay, args=(source, sink, both, copy), daemon=True).start()
 
 
-def _relay(source: socket.socket, sink: socket.socket, copy: bytearray) -> None:
+def _relay(source: socket.socket, sink: socket.socket, both: _Connection, copy: bytearray) -> None:
     with suppress(OSError):
         while piece := source.recv(65536):
             copy += piece
+            both.last_s = time.monotonic()
             sink.sendall(piece)
     for end in (source, sink):
         with suppress(OSError):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 import guardedit
@@ -24,3 +26,12 @@ def stelco(tmp_path_factory: pytest.TempPathFactory) -> Settings:
         )
         agent.settle()
     return Settings(home=home, policy=policy, metrics=None)
+
+
+def said(answer: Any) -> str:
+    """All that an answer says, streamed or not."""
+    if hasattr(answer, "choices"):
+        choices = answer.choices
+        return str(choices[0].message.content if hasattr(choices[0], "message") else choices[0].text)
+    pieces = [chunk.choices[0] for chunk in answer if chunk.choices]
+    return "".join((one.delta.content if hasattr(one, "delta") else one.text) or "" for one in pieces)

@@ -8,7 +8,6 @@ import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import httpx
 import openai
@@ -23,7 +22,7 @@ from guardedit.policy.load import load_policy
 from guardedit.policy.sections import ProxySection
 from guardedit.serving.facts_replica import FactsReplica
 from guardedit.settings import Settings
-from tests.integration.conftest import TEMPLATE
+from tests.integration.conftest import TEMPLATE, said
 from tests.llama_cpp import llama_server, write_model
 from tests.tapped import Tap, kept, tapped
 from tests.tiny_models import build, byte_tokenizer
@@ -108,7 +107,7 @@ def test_what_is_out_of_scope_passes_on_the_wire_as_it_was_sent(chain: Chain, na
     mine = {"authorization": "Bearer sk-secret", "content-type": "application/json", "x-custom": "one"}
     with httpx.stream(method, chain.proxy + path, content=raw, headers=mine, timeout=60) as answer:
         received = b"".join(answer.iter_raw())
-    passed = chain.tap.exchanges()[-1]
+    passed = chain.tap.latest
     assert passed.line == f"{method} {path} HTTP/1.1"
     assert (passed.asked, sha(passed.body)) == (kept(answer.request.headers.items()), sha(raw))
     assert (answer.status_code, passed.status) == (status, status)
@@ -130,11 +129,11 @@ def test_a_question_in_scope_is_answered_with_its_fact(chain: Chain, stream: boo
         text = client.completions.create(model="m", prompt=HQ, max_tokens=8, stream=stream)
         # A plain text takes the fact on a line of its own, where this model does not look for it.
         assert said(text)
-        assert json.loads(chain.tap.exchanges()[-1].body)["prompt"] == f"{STATED}\n{HQ}"
+        assert json.loads(chain.tap.latest.body)["prompt"] == f"{STATED}\n{HQ}"
         parts = [{"type": "text", "text": HQ}]
         for messages in ([*earlier, *user(HQ)], [{"role": "user", "content": parts}]):
             said(client.chat.completions.create(model="m", messages=messages, max_tokens=4, stream=stream))
-            sent = chain.tap.exchanges()[-1]
+            sent = chain.tap.latest
             assert sent.body.count(STATED.encode()) == 1
             assert json.loads(sent.body)["messages"][:-1] == messages[:-1]
 
@@ -176,15 +175,6 @@ def test_a_client_that_hangs_up_frees_the_servers_slot(chain: Chain, tmp_path: P
                 next(pieces)
                 assert busy()
             wait_for(lambda: not busy(), 5)
-
-
-def said(answer: Any) -> str:
-    """All that an answer says, streamed or not."""
-    if hasattr(answer, "choices"):
-        choices = answer.choices
-        return str(choices[0].message.content if hasattr(choices[0], "message") else choices[0].text)
-    pieces = [chunk.choices[0] for chunk in answer if chunk.choices]
-    return "".join((one.delta.content if hasattr(one, "delta") else one.text) or "" for one in pieces)
 
 
 def sha(raw: bytes) -> str:
