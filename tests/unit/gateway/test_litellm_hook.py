@@ -14,7 +14,7 @@ import pytest
 from guardedit.core.errors import UsageError
 from guardedit.gateway import litellm_hook
 from guardedit.gateway.facts import open_facts
-from guardedit.gateway.litellm_hook import NOTED, FactStater, headers_of, tenant_of
+from guardedit.gateway.litellm_hook import NOTED, TENANT, FactStater, headers_of, tenant_of
 from guardedit.policy.load import load_policy
 from guardedit.policy.sections import ProxySection
 from guardedit.serving.facts_replica import FactsReplica
