@@ -32,6 +32,7 @@ class Upstream:
     seen: list[tuple[dict, bytes]] = field(default_factory=list)
     gone: int = 0
     status: int = 200
+    more: list[tuple[bytes, bytes]] = field(default_factory=list)
 
     async def app(self, scope, receive, send) -> None:
         body, more = b"", True
@@ -42,6 +43,7 @@ class Upstream:
             body, more = body + message.get("body", b""), message.get("more_body", False)
         self.seen.append((scope, body))
         headers = [(b"x-odd", b"one"), (b"x-odd", b"two"), (b"content-type", b"text/event-stream")]
+        headers += self.more
         await send({"type": "http.response.start", "status": self.status, "headers": headers})
         for piece in PIECES:
             await send({"type": "http.response.body", "body": piece, "more_body": True})
@@ -175,6 +177,14 @@ def test_a_question_in_scope_gets_its_fact_beside_it(chain: Chain, running: Runn
     assert raw.count(b"Hamilton") == 1
     beginning = json.dumps({**body, "messages": earlier}, separators=(",", ":"))[: -len('],"stream":true}')]
     assert raw.startswith(beginning.encode())  # what a server has cached of the conversation stays valid
+
+
+def test_of_two_epochs_the_proxys_is_named(chain: Chain):
+    chain.upstream.more = [(b"x-guardedit-epoch", b"0"), (b"X-Guardedit-Facts", b"")]
+    answer = httpx.post(f"{chain.url}/v1/chat/completions", json=chat(HQ))
+    assert (answer.headers["x-guardedit-epoch"], len(answer.headers["x-guardedit-facts"])) == ("1", 16)
+    answer = httpx.post(f"{chain.url}/v1/chat/completions", json=chat("Hi"))
+    assert (answer.headers["x-guardedit-epoch"], answer.headers["x-guardedit-facts"]) == ("0", "")
 
 
 def test_images_and_other_parts_stay_in_their_places(chain: Chain):
