@@ -68,7 +68,6 @@ async def on_bad_request(_: Request, error: Exception) -> JSONResponse:
     reason = str(first["msg"]).removeprefix("Value error, ")
     if first["type"] == "extra_forbidden":
         reason = "there is no such field: leave it out"
-    place = place.encode("utf-8", "backslashreplace").decode()
     message = f"{place}: {reason}" if place else reason
     body = error_body(message, kind="invalid_request_error", param=place or None)
     return JSONResponse(body, status_code=400)
