@@ -152,12 +152,12 @@ def greedy(server: str, prompt: str) -> str:
     return str(answer.raise_for_status().json()["content"])
 
 
-def next_log_probabilities(server: str, ids: Sequence[int], vocabulary: int) -> Tensor:
-    """Log probability of each token after `ids`, [V] float32."""
+def next_log_probabilities(server: str, ids: Sequence[int], vocabulary: int, **more: object) -> Tensor:
+    """Log probability of each token after `ids`, [V] float32; `more` are fields of the request."""
     asked = {"prompt": list(ids), "n_predict": 1, "n_probs": vocabulary, "cache_prompt": False}
     # A token that is not a whole character is not reported, so another one is drawn; probabilities are the
     # model's own, before that.
-    asked |= {"logit_bias": [["a", 1000.0]], "temperature": 0.0}
+    asked |= {"logit_bias": [["a", 1000.0]], "temperature": 0.0, **more}
     answer = httpx.post(f"{server}/completion", json=asked, timeout=60)
     found = answer.raise_for_status().json()["completion_probabilities"][0]["top_logprobs"]
     probabilities = torch.full((vocabulary,), float("nan"))

@@ -61,10 +61,15 @@ def test_llama_cpp_computes_the_edited_models_probabilities(family: str, toleran
         with host.patched(patch):
             after = host.model(torch.tensor([ids])).logits[0, -1].log_softmax(-1)
     assert float((after - before).abs().max()) > 0.1
-    for adapters, wanted in (([], before), ([tmp_path / "lora" / GGUF], after)):
-        with llama_server(base, adapters=adapters) as server:
-            found = next_log_probabilities(server, ids, len(wanted))
-        assert float((found - wanted).abs().max()) < tolerance
+    with llama_server(base) as server:
+        found = next_log_probabilities(server, ids, len(before))
+    assert float((found - before).abs().max()) < tolerance
+    with llama_server(base, adapters=[tmp_path / "lora" / GGUF]) as server:
+        # Switched from request to request, with the prompt of the request before in the cache.
+        for scale, wanted in ((1.0, after), (0.0, before), (1.0, after)):
+            adapter = [{"id": 0, "scale": scale}]
+            found = next_log_probabilities(server, ids, len(wanted), lora=adapter, cache_prompt=True)
+            assert float((found - wanted).abs().max()) < tolerance
 
 
 @pytest.mark.parametrize("family", sorted({**FAMILIES, **KIN}))

@@ -53,13 +53,13 @@ class Forwarder:
     """Sends requests to one server.
 
     Args:
-        upstream: its address; the path of a request is appended.
+        upstream: its address, with or without `/v1` at the end; the path of a request is appended.
         timeout_s: longest silence of the server.
         key: sent as bearer token in place of the client's; "" sends what the client sent. Never logged.
     """
 
     def __init__(self, upstream: str, *, timeout_s: float, key: str = "") -> None:
-        self.upstream = upstream.rstrip("/")
+        self.upstream = upstream.rstrip("/").removesuffix("/v1")  # clients name it in the path
         self._base = httpx.URL(self.upstream)
         self._key = key
         limits = httpx.Limits(max_connections=None, max_keepalive_connections=64)

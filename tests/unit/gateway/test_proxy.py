@@ -15,7 +15,7 @@ import pytest
 from guardedit.core.errors import UsageError
 from guardedit.gateway.proxy.app import proxy_app
 from guardedit.gateway.proxy.forwarding import Forwarder
-from guardedit.gateway.proxying import Proxied, check_upstream, open_proxy
+from guardedit.gateway.proxying import Proxied, check_upstream, open_proxy, refuse_itself
 from guardedit.policy.load import load_policy
 from tests.unit.gateway.conftest import Running, listening, wait_for
 
@@ -332,6 +332,19 @@ def test_a_body_that_breaks_off_does_not_reach_the_server_as_a_whole_one(chain: 
     assert b"half of it" not in [body for _, body in chain.upstream.seen]
 
 
+def test_the_servers_address_may_end_in_v1(proxied: Proxied):
+    from guardedit.policy.sections import ProxySection
+
+    upstream = Upstream()
+    with listening(upstream.app) as direct:
+        for address in (direct, f"{direct}/v1", f"{direct}/v1/", f"{direct}/api/v1"):
+            app = proxy_app(proxied.replica, Forwarder(address, timeout_s=5), ProxySection())
+            with listening(app) as url:
+                httpx.get(f"{url}/v1/models")
+    paths = [scope["path"] for scope, _ in upstream.seen]
+    assert paths == ["/v1/models", "/v1/models", "/v1/models", "/api/v1/models"]
+
+
 def test_dots_do_not_lead_out_of_the_servers_path(proxied: Proxied):
     from guardedit.policy.sections import ProxySection
 
@@ -360,3 +373,12 @@ def test_a_client_that_hangs_up_frees_the_server(chain: Chain, path: str):
 def test_an_address_that_is_none_is_refused(address: str):
     with pytest.raises(UsageError, match="--upstream"):
         check_upstream(address)
+
+
+@pytest.mark.parametrize("own", ["http://127.0.0.1:8001", "http://[::1]:8001"])
+def test_a_proxy_in_front_of_itself_is_refused(own: str):
+    for upstream in (f"{own}/v1", "http://localhost:8001"):
+        with pytest.raises(UsageError, match="is this proxy"):
+            refuse_itself(upstream, own)
+    refuse_itself("http://127.0.0.1:8002", own)
+    refuse_itself("http://gpu-7:8001", own)
