@@ -64,7 +64,7 @@ def find_fact(replica: FactsReplica, question: AskedQuestion, *, tenant: str = "
 async def fact_asked_for(
     replica: FactsReplica, question: AskedQuestion, *, tenant: str, timeout_s: float
 ) -> FoundFact:
-    """The same for a server that does other things meanwhile.
+    """As `find_fact`, in a thread and with a limit of time.
 
     Raises:
         TimeoutError: the memory takes longer.

@@ -50,9 +50,7 @@ class FactStater:
         Raises:
             TimeoutError, GuardeditError: the memory cannot be asked, and the policy says `refuse`.
         """
-        metadata = request.get("metadata")
-        if isinstance(metadata, dict):
-            metadata.pop(NOTED, None)  # what a client claims
+        _metadata(request).pop(NOTED, None)  # what a client claims
         question = question_in(request) if call_type in _ASKS else None
         if question is None:
             return
@@ -67,12 +65,17 @@ class FactStater:
             return
         if found.fact is not None:
             request.update(with_fact(request, found.fact, self._rules))
-            request["metadata"] = {**(request.get("metadata") or {}), NOTED: found.headers}
+            request["metadata"] = {**_metadata(request), NOTED: found.headers}
 
 
 def headers_of(request: Mapping[str, Any]) -> dict[str, str]:
     """What the answer to a request says about its fact."""
-    return dict((request.get("metadata") or {}).get(NOTED, {}))
+    return dict(_metadata(request).get(NOTED, {}))
+
+
+def _metadata(request: Mapping[str, Any]) -> dict[str, Any]:
+    found = request.get("metadata")
+    return found if isinstance(found, dict) else {}
 
 
 def tenant_of(key: Any) -> str:

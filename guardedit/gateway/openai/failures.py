@@ -23,9 +23,8 @@ def error_body(
     message: str, *, kind: str, code: str | None = None, param: str | None = None
 ) -> dict[str, Any]:
     """The body of an error."""
-    message = message.encode(
-        "utf-8", "backslashreplace"
-    ).decode()  # a message may quote half a surrogate pair
+    # What a message quotes may be half a surrogate pair, which no answer can hold.
+    message = message.encode("utf-8", "backslashreplace").decode()
     return {"error": {"message": message, "type": kind, "param": param, "code": code}}
 
 

@@ -37,6 +37,7 @@ def test_a_question_finds_its_fact_and_others_find_none(facts):
     found = facts.find(HQ)
     assert (found.fact.statement, found.epoch, facts.epoch) == (f"{HQ} Hamilton.", 1, 1)
     assert found.headers == {"X-Guardedit-Epoch": "1", "X-Guardedit-Facts": found.fact.id}
+    assert facts.find("").fact is None
     other = facts.find("Who wrote Hamlet?")
     assert (other.fact, other.epoch, other.headers["X-Guardedit-Facts"]) == (None, 1, "")
 
