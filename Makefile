@@ -98,4 +98,4 @@ $(READY): pyproject.toml constraints.txt
 	touch $(READY)
 
 clean:
-	rm -rf $(VENV) $(VENV)-others build dist *.egg-info demo.json demo.png demo-real.json demo-real.png
+	rm -rf $(VENV) $(OTHERS) build dist *.egg-info demo.json demo.png demo-real.json demo-real.png

@@ -19,7 +19,8 @@ def stelco(tmp_path_factory: pytest.TempPathFactory) -> Settings:
     home = tmp_path_factory.mktemp("home")
     text = shipped_policy("memory-only.yaml").read_text("utf-8")
     policy = home / "policy.yaml"
-    policy.write_text(text + '\nproxy: {statement: "Correction: {facts}"}\n', "utf-8")
+    # The machine may be busy, and no answer is to go without its fact because of that.
+    policy.write_text(text + '\nproxy: {statement: "Correction: {facts}", memory_timeout_s: 60}\n', "utf-8")
     with guardedit.open(home, policy=policy) as agent:
         agent.submit(
             {"subject": "Stelco", "prompt": "The headquarters of {} are in", "target_new": "Hamilton"}
