@@ -217,7 +217,7 @@ def python_page() -> str:
     """The public names of `guardedit` with their signatures and docstrings, and the examples."""
     import guardedit
 
-    described = (guardedit.open, guardedit.Agent, guardedit.Editor, guardedit.Edited)
+    described = (guardedit.open, guardedit.Agent, guardedit.Editor, guardedit.Edited, guardedit.LiveFacts)
     public = {name: getattr(guardedit, name) for name in guardedit.__all__ if not name.startswith("_")}
     errors = {
         name: one for name, one in public.items() if inspect.isclass(one) and issubclass(one, Exception)

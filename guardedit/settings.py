@@ -176,7 +176,8 @@ class Settings:
 
     Attributes:
         home: folder of the ledger and its blobs. GUARDEDIT_HOME.
-        policy: the policy file; default: the shipped `default.yaml`. GUARDEDIT_POLICY.
+        policy: the policy file; default: the shipped `default.yaml`. GUARDEDIT_POLICY, which may be the name
+            of a shipped one.
         model: the base model: a name in the models' home, a folder or a `.gguf` file; empty is the embedded
             demo model. GUARDEDIT_MODEL.
         models: the models' home, where `guardedit model add` puts models. GUARDEDIT_MODELS.
@@ -252,6 +253,8 @@ class Settings:
             path = Path(texts[name])
             if path.parts[:1] == ("~",) and user_home:
                 texts[name] = str(Path(user_home, *path.parts[1:]))
+        if "policy" in texts:
+            texts["policy"] = str(policy_file(texts["policy"]))
         return Settings(**texts)
 
 

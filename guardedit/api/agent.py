@@ -18,6 +18,7 @@ from typing import Any, Self, overload
 
 from guardedit.agent.parts import StepReport
 from guardedit.api.corrections import CorrectionLike, decoded
+from guardedit.api.questions import refuse_unusable
 from guardedit.core.correction import Correction
 from guardedit.core.epoch import Epoch
 from guardedit.core.errors import MalformedCorrection, SourceError, UsageError
@@ -256,7 +257,7 @@ class Agent:
 
     def _answers(self, questions: Sequence[str], tenant: str, max_tokens: int | None) -> list[Answer]:
         for question in questions:
-            _refuse_unusable(question)
+            refuse_unusable(question)
         return self._system.ask(questions, tenant=tenant, max_tokens=max_tokens)
 
     def _receive(self, given: Sequence[CorrectionLike], key: SigningKey | None) -> list[str]:
@@ -273,19 +274,6 @@ class Agent:
         ids = [correction.id for _, correction in read]
         self._unsettled.update(dict.fromkeys(ids))
         return ids
-
-
-def _refuse_unusable(question: object) -> None:
-    """MalformedCorrection unless the question is text that a tokenizer takes."""
-    if not isinstance(question, str):
-        raise MalformedCorrection(f"a question is a text, got {type(question).__name__}")
-    if not question.isascii():
-        try:
-            question.encode()
-        except UnicodeEncodeError as error:
-            raise MalformedCorrection(
-                f"the question is not valid Unicode at character {error.start}: remove it"
-            ) from None
 
 
 def _line(report: StepReport) -> str:

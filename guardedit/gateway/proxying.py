@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 
 from guardedit.core.errors import UsageError
 from guardedit.gateway.facts import open_facts
-from guardedit.gateway.listening import App
+from guardedit.gateway.listening import App, is_loopback
 from guardedit.gateway.proxy.app import proxy_app
 from guardedit.gateway.proxy.forwarding import Forwarder
 from guardedit.policy.schema import Policy
@@ -75,4 +75,15 @@ def check_upstream(address: str) -> None:
     if parts.username or parts.password:
         raise UsageError(
             "--upstream has a user name or password in it: put the key into GUARDEDIT_UPSTREAM_KEY"
+        )
+
+
+def refuse_itself(upstream: str, own: str) -> None:
+    """Raise UsageError if the address of the server is none, or the proxy's own: it would ask itself."""
+    check_upstream(upstream)
+    theirs, mine = urlsplit(upstream), urlsplit(own)
+    names = {mine.hostname, "localhost"} if is_loopback(mine.hostname or "") else {mine.hostname}
+    if theirs.port == mine.port and theirs.hostname in names:
+        raise UsageError(
+            f"--upstream {upstream} is this proxy: name another server, or --listen on another port"
         )

@@ -59,6 +59,13 @@ def test_a_tilde_is_the_home_of_the_given_environment() -> None:
     assert settings.models == Path("/home/ada/.local/share/guardedit/models")
 
 
+def test_a_policy_may_be_the_name_of_a_shipped_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    policy = Settings.from_environment({"GUARDEDIT_POLICY": "memory-only"}).policy
+    assert (policy.name, policy.is_file()) == ("memory-only.yaml", True)
+    assert Settings.from_environment({"GUARDEDIT_POLICY": "mine"}).policy == Path("mine")
+
+
 @pytest.mark.parametrize(
     ("variable", "value", "remedy"),
     [

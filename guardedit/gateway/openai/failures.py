@@ -45,12 +45,15 @@ DOCUMENTED: dict[int | str, dict[str, Any]] = {
 
 #: Seconds after which a client may try again when too many requests wait.
 RETRY_S = 1
+_NO_OBJECT = "the body is not a JSON object: send one with the header Content-Type: application/json"
 
 
 def error_body(
     message: str, *, kind: str, code: str | None = None, param: str | None = None
 ) -> dict[str, Any]:
     """The body of an error."""
+    # What a message quotes may be half a surrogate pair, which no answer can hold.
+    message = message.encode("utf-8", "backslashreplace").decode()
     return {"error": {"message": message, "type": kind, "param": param, "code": code}}
 
 
@@ -86,6 +89,9 @@ async def on_bad_request(_: Request, error: Exception) -> JSONResponse:
     """A body that is not what the schema says: names the first wrong field."""
     assert isinstance(error, RequestValidationError)
     first = error.errors()[0]
+    if first["type"] in ("model_attributes_type", "json_invalid"):
+        body = error_body(_NO_OBJECT, kind="invalid_request_error")
+        return JSONResponse(body, status_code=400)
     place = ".".join(str(part) for part in first["loc"] if part != "body")
     reason = str(first["msg"]).removeprefix("Value error, ")
     if first["type"] == "extra_forbidden":

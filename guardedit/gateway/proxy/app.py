@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
-from functools import partial
 
-from guardedit.core.fact import Fact
+from guardedit.gateway.facts import AWAY, fact_asked_for
 from guardedit.gateway.listening import App, Receive, Scope, Send, refuse
 from guardedit.gateway.proxy.forwarding import ClientGone, Forwarder, Incoming
-from guardedit.gateway.proxy.requests import ReadRequest, read_request, with_fact
+from guardedit.gateway.proxy.requests import read_request, with_fact, written
 from guardedit.policy.sections import ProxySection
 from guardedit.serving.facts_replica import FactsReplica
 
@@ -47,26 +45,22 @@ def proxy_app(replica: FactsReplica, forwarder: Forwarder, rules: ProxySection) 
         request = read_request(raw)
         if request is not None:
             try:
-                judged = asyncio.to_thread(_judged, replica, request, tenant.decode("latin-1"))
-                fact, epoch = await asyncio.wait_for(judged, rules.memory_timeout_s)
-                if fact is not None:
-                    body = with_fact(request.body, fact, rules)
-                    more = {"X-Guardedit-Epoch": str(epoch), "X-Guardedit-Facts": fact.id}
+                found = await fact_asked_for(
+                    replica,
+                    request.question,
+                    tenant=tenant.decode("latin-1"),
+                    timeout_s=rules.memory_timeout_s,
+                )
+                if found.fact is not None:
+                    body, more = written(with_fact(request.body, found.fact, rules)), found.headers
             except Exception as error:  # noqa: BLE001 - whatever ails the memory, the policy says what to do
                 _log.warning("the memory could not be asked: %s", error or type(error).__name__)
                 if rules.memory_away == "refuse":
-                    await refuse(send, 503, "the memory cannot be asked at the moment: try again")
+                    await refuse(send, 503, AWAY)
                     return
         await forwarder.forward(scope, receive, send, body=body, more=more)
 
     return app
-
-
-def _judged(replica: FactsReplica, request: ReadRequest, tenant: str) -> tuple[Fact | None, int]:
-    """The fact that the question asks for, if any, and the epoch that says so."""
-    readings = request.question.readings(partial(replica.subjects, tenant=tenant))
-    found = replica.recalled(readings, tenant=tenant)
-    return next((fact for fact in found.facts if fact), None), found.epoch
 
 
 def _has_body(scope: Scope) -> bool:

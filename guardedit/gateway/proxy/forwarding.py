@@ -53,13 +53,13 @@ class Forwarder:
     """Sends requests to one server.
 
     Args:
-        upstream: its address; the path of a request is appended.
+        upstream: its address, with or without `/v1` at the end; the path of a request is appended.
         timeout_s: longest silence of the server.
         key: sent as bearer token in place of the client's; "" sends what the client sent. Never logged.
     """
 
     def __init__(self, upstream: str, *, timeout_s: float, key: str = "") -> None:
-        self.upstream = upstream.rstrip("/")
+        self.upstream = upstream.rstrip("/").removesuffix("/v1")  # clients name it in the path
         self._base = httpx.URL(self.upstream)
         self._key = key
         limits = httpx.Limits(max_connections=None, max_keepalive_connections=64)
@@ -86,7 +86,7 @@ class Forwarder:
             receive: tells when the client goes away; read here once the body is complete.
             send: to the client.
             body: the whole body, or its pieces as they come.
-            more: headers to add to the answer.
+            more: headers to add to the answer, in place of those that it has.
         """
         target = self._target(scope)
         if target is None:
@@ -123,7 +123,8 @@ class Forwarder:
             await refuse(send, 502, f"{self.upstream} cannot be reached ({type(error).__name__})")
             return
         try:
-            headers = kept(answer.headers.raw)
+            replaced = {name.lower().encode() for name in more}  # the server may be `guardedit serve`
+            headers = [one for one in kept(answer.headers.raw) if one[0].lower() not in replaced]
             headers += [(name.encode(), value.encode("latin-1", "replace")) for name, value in more.items()]
             await send({"type": "http.response.start", "status": answer.status_code, "headers": headers})
             # An error from here on ends the connection before the answer is complete, as the server's did.

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import httpx
 import pytest
+from typer.testing import CliRunner
 
 import guardedit
+from guardedit.cli.main import app
 from guardedit.core.errors import LedgerBusy, MalformedCorrection
 from guardedit.models.host import ModelHost
 from guardedit.signing.keys import new_key, write_key
+from tests.llama_cpp import greedy, llama_server, write_model
 
 pytestmark = pytest.mark.slow  # loads the demo model
 
@@ -95,7 +99,7 @@ def test_what_was_settled_is_there_after_a_restart(settings):
         assert agent.ask(QUESTION).text == "Hamilton"
 
 
-def test_the_exported_model_answers_as_the_internal_one(settings, tmp_path):
+def test_the_exported_model_and_adapter_answer_as_the_internal_one(settings, tmp_path):
     with guardedit.open(settings.home, policy="demo") as agent:
         agent.submit([body(), body("Oslo", subject="Nokia", tenant="acme")])
         agent.settle()
@@ -110,6 +114,17 @@ def test_the_exported_model_answers_as_the_internal_one(settings, tmp_path):
     manifest = (folder / "guardedit.json").read_text()
     assert weights in manifest
     assert '"Nokia"' in (folder / "memory_facts.jsonl").read_text()
+    written = CliRunner().invoke(
+        app, ["export", "gguf", str(tmp_path / "lora"), "--home", str(settings.home), "--policy", "demo"]
+    )
+    assert written.exit_code == 0, written.stderr
+    base = write_model(tmp_path / "base.gguf", *guardedit.demo_model())
+    with llama_server(base, adapters=[tmp_path / "lora" / "adapter.gguf"]) as server:
+        with_adapter = greedy(server, QUESTION)
+        httpx.post(f"{server}/lora-adapters", json=[{"id": 0, "scale": 0.0}]).raise_for_status()
+        without = greedy(server, QUESTION)
+    assert with_adapter.strip().startswith("Hamilton")
+    assert "Hamilton" not in without
 
 
 def test_what_is_no_correction_question_or_epoch_is_named(agent):
