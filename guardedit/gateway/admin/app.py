@@ -19,14 +19,16 @@ from guardedit.core.errors import (
     StorageFull,
     UsageError,
 )
-from guardedit.gateway.admin import changing, reading
+from guardedit.gateway.admin import changing, playground, reading
 from guardedit.gateway.admin.office import NotFound, Office, Refused
+from guardedit.gateway.admin.playground import Playground
 from guardedit.gateway.admin.submitting import SourceTaken
+from guardedit.models.streaming.engine import Busy
 from guardedit.version import VERSION
 
 PAGE = Path(__file__).parent / "page"
 #: The files of the page.
-FILES = ("page.js", "chart.js", "page.css")
+FILES = ("page.js", "playground.js", "chart.js", "page.css")
 #: Nothing but the page's own files; no frames, no forms to other places.
 POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self' data:; "
@@ -36,6 +38,7 @@ POLICY = (
 _STATUS: tuple[tuple[type[BaseException], int], ...] = (
     (NotFound, 404),
     (SourceTaken, 403),
+    (Busy, 429),
     (CorrectionError, 400),
     (UsageError, 400),
     (ConflictError, 409),
@@ -46,15 +49,15 @@ _STATUS: tuple[tuple[type[BaseException], int], ...] = (
 _page = APIRouter()
 
 
-def admin_app(office: Office) -> FastAPI:
+def admin_app(office: Office, asked: Playground) -> FastAPI:
     """The application."""
     app = FastAPI(title="guardedit admin", version=VERSION, docs_url=None, redoc_url=None)
-    app.state.office = office
+    app.state.office, app.state.playground = office, asked
     app.add_exception_handler(GuardeditError, _on_error)
     app.add_exception_handler(RequestValidationError, _on_bad_request)
     app.add_exception_handler(HTTPException, _on_http_error)
     app.middleware("http")(_secured)
-    for router in (reading.router, changing.router, _page):
+    for router in (reading.router, changing.router, playground.router, _page):
         app.include_router(router)
     return app
 
@@ -81,7 +84,7 @@ async def _secured(request: Request, call_next: Callable[[Request], Any]) -> Res
 
 
 def _problem(status: int, message: str) -> JSONResponse:
-    headers = {"WWW-Authenticate": "Bearer"} if status == 401 else None
+    headers = {401: {"WWW-Authenticate": "Bearer"}, 429: {"Retry-After": "1"}}.get(status)
     return JSONResponse({"error": {"message": message}}, status_code=status, headers=headers)
 
 

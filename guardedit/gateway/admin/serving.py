@@ -6,13 +6,14 @@ import json
 import os
 import secrets
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import replace
 from pathlib import Path
 
 from guardedit.core.errors import UsageError
 from guardedit.gateway.admin.app import admin_app
 from guardedit.gateway.admin.office import Office
+from guardedit.gateway.admin.playground import Playground
 from guardedit.gateway.listening import Listener, in_thread, is_loopback
 from guardedit.policy.schema import Policy
 from guardedit.runtime.coordinator_access import ADMIN_FILE
@@ -50,7 +51,8 @@ def admin_server(settings: Settings, policy: Policy, system: System, address: Ad
     if address == DEFAULT_ADMIN and not _is_free(listener):
         listener = replace(listener, address=Address(address.host, 0))
     with (
-        in_thread(listener, admin_app(office), most_bytes=MOST_BYTES) as url,
+        closing(Playground(settings, policy, system)) as asked,
+        in_thread(listener, admin_app(office, asked), most_bytes=MOST_BYTES) as url,
         _published(settings.home / ADMIN_FILE, url, office.own),
     ):
         yield url
