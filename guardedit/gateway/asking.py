@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
 from functools import partial
 
@@ -154,6 +155,10 @@ class Asker:
             most_tokens=most,
             asked=asked,
         )
+
+    def announced(self) -> AbstractContextManager[None]:
+        """A context in which a request is prepared and started, see `Engine.announced`."""
+        return self._engine.announced()
 
     def start(self, prepared: Sequence[Prepared], deliver: Sequence[Deliver]) -> list[Request]:
         """Hand the requests to the engine, all or none: one `deliver` for each of their answers.

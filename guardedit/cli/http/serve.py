@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from contextlib import ExitStack
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -78,7 +78,7 @@ def serve(
     listener = listener_of(
         listen, os.environ.get(KEY, "").strip(), tls_certificate, tls_key, open_to_all=open_to_all
     )
-    options = {"aliases": alias or (), "most_rows": most_rows, "most_waiting": most_waiting}
+    options: dict[str, Any] = {"aliases": alias or (), "most_rows": most_rows, "most_waiting": most_waiting}
     with listener.bind() as bound, ExitStack() as stack:
         with progress("loading the model") as report:
             if replicas > 1:

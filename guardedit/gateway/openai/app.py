@@ -94,9 +94,10 @@ def openai_app(
         kind: Kind, asked: Sequence[AnswerRequest], body: ChatRequest | CompletionRequest, request: Request
     ) -> Response:
         asker = await asyncio.to_thread(models.find, body.model)
-        prepared = await asyncio.to_thread(asker.prepare, asked)
+        with asker.announced():
+            prepared = await asyncio.to_thread(asker.prepare, asked)
+            running = RunningAnswers(asker, prepared)
         bodies = Bodies(kind, body.model, int(clock()), prepared, tokenizer, explain=body.guardedit.explain)
-        running = RunningAnswers(asker, prepared)
         if not body.stream:
             answers = await running.all_pieces(request)
             return JSONResponse(bodies.whole(answers), headers=headers_of(prepared))

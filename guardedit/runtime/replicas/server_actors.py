@@ -61,9 +61,9 @@ class ServerActors:
         # On a cluster of this machine alone, nothing else has to reach them.
         host = ADDRESS if not address or address.rpartition(":")[0] == ADDRESS else ""
         threads = max(1, (os.cpu_count() or 1) // count)
-        options = {"max_restarts": -1, "num_cpus": 0, "scheduling_strategy": "SPREAD"}
-        kind = ray.remote(**options)(ServerActor)
-        self._actors = [kind.remote(opens, host, threads) for _ in range(count)]
+        options: dict[str, Any] = {"max_restarts": -1, "num_cpus": 0, "scheduling_strategy": "SPREAD"}
+        kind: Any = ray.remote(**options)(ServerActor)
+        self._actors: list[Any] = [kind.remote(opens, host, threads) for _ in range(count)]
 
     def where(self, n: int) -> tuple[str, int] | None:
         """Address and process id of a server; None while it starts.
