@@ -165,13 +165,12 @@ def test_no_answer_is_mixed_or_older_than_one_that_was_seen(behind: Behind):
 
 def test_a_killed_replica_loses_only_the_streams_in_its_hands_and_comes_back(behind: Behind):
     behind.all_follow()
-    enough, hands = threading.Event(), []
+    enough = threading.Event()
 
     def kill() -> None:
         time.sleep(1.5)
         victim = behind.health()["replicas"][0]
         os.kill(victim["process"], signal.SIGKILL)
-        hands.append(behind.health()["replicas"][0])
         wait_for(lambda: behind.health()["ready"] == 1, 30)
         behind.correct(10)  # while it is away
         wait_for(lambda: behind.health()["ready"] == 2, 90)
