@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 
 import httpx
 
-from guardedit.gateway.listening import App, Receive, Scope, Send, refuse
+from guardedit.gateway.listening import App, Receive, Scope, Send, client_gone, refuse
 from guardedit.gateway.openai.failures import error_body
 from guardedit.gateway.proxy.forwarding import ClientGone, Incoming, kept
 from guardedit.gateway.replicas.watching import Replicas, Standing
@@ -80,7 +80,7 @@ class _Door:
         with suppress(ClientGone):
             body = b"".join([piece async for piece in Incoming(receive).pieces()])
             answering = asyncio.ensure_future(self._answer(scope, body, send))
-            gone = asyncio.ensure_future(_gone(receive))
+            gone = asyncio.ensure_future(client_gone(receive))
             try:
                 await asyncio.wait({answering, gone}, return_when=asyncio.FIRST_COMPLETED)
                 if not answering.done():
@@ -219,8 +219,3 @@ async def _health(replicas: Replicas, send: Send) -> None:
     headers = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]
     await send({"type": "http.response.start", "status": 200 if ready else 503, "headers": headers})
     await send({"type": "http.response.body", "body": body})
-
-
-async def _gone(receive: Receive) -> None:
-    while (await receive())["type"] != "http.disconnect":
-        pass

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 
-from guardedit.gateway.listening import App, Listener, Receive, Scope, Send, in_thread
+from guardedit.gateway.listening import App, Listener, Receive, Scope, Send, client_gone, in_thread
 from guardedit.gateway.serving import open_served
 from guardedit.policy.schema import Policy
 from guardedit.settings import Address, Settings
@@ -57,7 +57,7 @@ def with_epochs(app: App, epoch: Callable[[], int | None]) -> App:
         if scope["type"] != "http" or scope["path"] != EPOCHS:
             await app(scope, receive, send)
             return
-        gone = asyncio.ensure_future(_gone(receive))
+        gone = asyncio.ensure_future(client_gone(receive))
         try:
             await send({"type": "http.response.start", "status": 200, "headers": []})
             with suppress(OSError):  # the door has closed the connection
@@ -78,8 +78,3 @@ async def _changed(epoch: Callable[[], int | None], number: int | None, gone: as
         await asyncio.sleep(_LOOK_S)
         if gone.done() or epoch() != number:
             return
-
-
-async def _gone(receive: Receive) -> None:
-    while (await receive())["type"] != "http.disconnect":
-        pass
