@@ -207,6 +207,12 @@ class _TooLarge(Exception):
     pass
 
 
+async def client_gone(receive: Receive) -> None:
+    """Returns when the client has closed the connection; to be called once its body is read."""
+    while (await receive())["type"] != "http.disconnect":
+        pass
+
+
 async def refuse(send: Send, status: int, message: str) -> None:
     """Answer with an error in the form of OpenAI's API."""
     kind = "server_error" if status >= 500 else "invalid_request_error"

@@ -19,6 +19,8 @@ from guardedit.core.errors import UsageError
 from guardedit.core.proposal import WeightEdit
 from guardedit.core.protocols import Worker
 from guardedit.core.serving import Answer
+from guardedit.memory.store import RetrievalMemory
+from guardedit.models.host import ModelHost
 from guardedit.policy.schema import Policy
 from guardedit.runtime.actors import (
     CONSOLIDATOR,
@@ -114,6 +116,10 @@ class RaySystem:
     ) -> list[Answer]:
         """Answer all prompts from one epoch."""
         return self._replica.ask(prompts, tenant=tenant, max_tokens=max_tokens)
+
+    def reading_parts(self) -> tuple[ModelHost, RetrievalMemory]:
+        """A model and a memory that are loaded in this process: those of the actors are in theirs."""
+        return assembly.load_host(self.settings), assembly.load_memory(self.settings, self.policy)
 
     def served(self) -> int | None:
         """Number of the epoch that the replica answers from; None before the first."""

@@ -14,6 +14,8 @@ from guardedit.core.serving import Answer
 from guardedit.settings import Settings
 
 if TYPE_CHECKING:
+    from guardedit.memory.store import RetrievalMemory
+    from guardedit.models.host import ModelHost
     from guardedit.policy.schema import Policy
     from guardedit.runtime.coordinator import Status
     from guardedit.runtime.local import Extra
@@ -55,6 +57,9 @@ class System(Reversible, Protocol):
         self, prompts: Sequence[str], *, tenant: str = "default", max_tokens: int | None = None
     ) -> list[Answer]:
         """Answer all prompts from one epoch."""
+
+    def reading_parts(self) -> tuple[ModelHost, RetrievalMemory]:
+        """A model and an empty memory for answers beside the cycles, which they never wait for."""
 
     def served(self) -> int | None:
         """The epoch that the replica answers from; None before the first."""

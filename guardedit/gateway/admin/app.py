@@ -12,13 +12,14 @@ from fastapi.responses import FileResponse, Response
 from starlette.exceptions import HTTPException
 
 from guardedit.core.errors import GuardeditError
-from guardedit.gateway.admin import changing, problems, reading
+from guardedit.gateway.admin import changing, playground, problems, reading
 from guardedit.gateway.admin.office import NotFound, Office
+from guardedit.gateway.admin.playground import Playground
 from guardedit.version import VERSION
 
 PAGE = Path(__file__).parent / "page"
 #: The files of the page.
-FILES = ("page.js", "chart.js", "page.css")
+FILES = ("page.js", "playground.js", "chart.js", "page.css")
 #: Nothing but the page's own files; no frames, no forms to other places.
 POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self' data:; "
@@ -27,17 +28,17 @@ POLICY = (
 _page = APIRouter()
 
 
-def admin_app(office: Office) -> FastAPI:
+def admin_app(office: Office, asked: Playground) -> FastAPI:
     """The application."""
     app = FastAPI(title="guardedit admin", version=VERSION, docs_url=None, redoc_url=None)
-    app.state.office = office
+    app.state.office, app.state.playground = office, asked
     app.add_exception_handler(GuardeditError, problems.on_error)
     app.add_exception_handler(RequestValidationError, problems.on_bad_request)
     app.add_exception_handler(HTTPException, problems.on_http_error)
     app.add_exception_handler(Exception, problems.on_fault)
     app.middleware("http")(_secured)
     # What changes something comes first: a fact's name may hold slashes, so that its path fits theirs too.
-    for router in (changing.router, reading.health, reading.router, _page):
+    for router in (changing.router, playground.router, reading.health, reading.router, _page):
         app.include_router(router)
     return app
 

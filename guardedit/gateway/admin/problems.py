@@ -21,6 +21,7 @@ from guardedit.core.errors import (
 )
 from guardedit.gateway.admin.office import NotFound, Refused
 from guardedit.gateway.admin.submitting import SourceTaken
+from guardedit.models.streaming.engine import Busy
 from guardedit.runtime.operator.approving import NotAllowed
 
 #: Errors and their status; the first that fits counts, and any other of ours is 503.
@@ -28,6 +29,7 @@ _STATUS: tuple[tuple[type[BaseException], int], ...] = (
     (NotFound, 404),
     (NotAllowed, 403),
     (SourceTaken, 403),
+    (Busy, 429),
     (CorrectionError, 400),
     (UsageError, 400),
     (ConflictError, 409),
@@ -42,6 +44,7 @@ _MEANINGS = {
     409: "Something else was changed first: read again and retry.",
     413: "The body is too large.",
     422: "A parameter or the body has another form than this document says.",
+    429: "Too many questions are being answered: ask again after the seconds of Retry-After.",
     503: "The coordinator or its ledger cannot do this now.",
     507: "The disk is full; nothing of the request was kept.",
 }
@@ -66,7 +69,8 @@ def documented(*statuses: int) -> dict[int | str, dict[str, Any]]:
 
 def problem(status: int, message: str, headers: Mapping[str, str] | None = None) -> JSONResponse:
     """An answer that is no success."""
-    headers = {"WWW-Authenticate": "Bearer"} if status == 401 else dict(headers or {})
+    usual = {401: {"WWW-Authenticate": "Bearer"}, 429: {"Retry-After": "1"}}
+    headers = {**usual.get(status, {}), **(headers or {})}
     return JSONResponse({"error": {"message": message}}, status_code=status, headers=headers)
 
 

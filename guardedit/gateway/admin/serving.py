@@ -6,12 +6,13 @@ import json
 import os
 import secrets
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import replace
 
 from guardedit.core.errors import UsageError
 from guardedit.gateway.admin.app import admin_app
 from guardedit.gateway.admin.office import Office
+from guardedit.gateway.admin.playground import Playground
 from guardedit.gateway.admin.tokens import Tokens
 from guardedit.gateway.listening import Listener, in_thread, is_loopback
 from guardedit.policy.schema import Policy
@@ -46,7 +47,8 @@ def admin_server(settings: Settings, policy: Policy, system: System, address: Ad
     if address == DEFAULT_ADMIN and not _is_free(listener):
         listener = replace(listener, address=Address(address.host, 0))
     with (
-        in_thread(listener, admin_app(office), most_bytes=MOST_BYTES) as url,
+        closing(Playground(settings, policy, system)) as asked,
+        in_thread(listener, admin_app(office, asked), most_bytes=MOST_BYTES) as url,
         _published(settings, url, office.own),
     ):
         yield url

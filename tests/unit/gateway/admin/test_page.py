@@ -112,7 +112,81 @@ def test_the_keyboard_reaches_everything(page: Page, desk: Desk):
     page.locator("#question").focus()
     page.keyboard.type("The headquarters of Lyra are in")
     page.keyboard.press("Enter")
-    page.locator("#answer", has_text="Oslo").wait_for()
+    page.locator("#side-b .said", has_text="Oslo").wait_for()
+    page.locator("#compared", has_text="differ").wait_for()
+
+
+def ask_both(page: Page, question: str, *, a: str = "base", b: str = "serving") -> None:
+    page.select_option("#side-a select", a)
+    page.select_option("#side-b select", b)
+    page.fill("#question", question)
+    page.click("#ask-button")
+    page.locator("#compared", has_text="A and B").wait_for()
+
+
+def test_two_epochs_answer_side_by_side_and_differences_are_marked(page: Page, desk: Desk):
+    before = desk.get("/v1/status")["epoch"]
+    desk.submit(hq("Pavo", "Lima", id="p-8"))
+    now, fact = desk.get("/v1/status")["epoch"], desk.get("/v1/facts?search=Pavo")["facts"][0]["id"]
+    page.locator("#side-a option", has_text=f"{now}: ").wait_for(state="attached")
+    question = "The headquarters of Pavo are in"
+    ask_both(page, question, a=str(before))
+    assert page.locator("#side-a .from").inner_text() == f"Epoch {before}, no fact"
+    assert page.locator("#side-b .from").inner_text() == f"Epoch {now}, fact {fact} (Lima), in memory"
+    assert "Lima" in page.locator("#side-b .said").inner_text()
+    assert "Lima" in "".join(page.locator("#side-b .said mark").all_inner_texts())
+    assert page.locator("#compared").inner_text().startswith("A and B differ: ")
+
+    page.uncheck("#side-b [name=memory]")
+    ask_both(page, question, a="base")
+    assert page.locator("#side-b .from").inner_text() == f"Epoch {now}, memory off"
+    assert page.locator("#compared").inner_text() == "A and B say the same."
+    assert page.locator(".said mark").count() == 0
+
+
+def test_an_answer_streams_in_and_a_new_question_ends_it(page: Page, desk: Desk):
+    page.evaluate("""() => {
+        window.seen = [];
+        new MutationObserver(() => window.seen.push(document.querySelector("#side-b .said").textContent))
+            .observe(document.querySelector("#side-b .said"), { childList: true, characterData: true });
+    }""")
+    ask_both(page, "Once upon a time there was")
+    seen = list(dict.fromkeys(page.evaluate("window.seen")))
+    assert len(seen) > 5
+    assert seen[3].startswith(seen[2])
+    page.fill("#question", "Long ago in a land")
+    page.press("#question", "Enter")
+    ask_both(page, "The headquarters of Pavo are in")
+    assert not page.locator("#side-a .from .bad").count()
+
+
+def test_an_error_is_said_beside_its_side(page: Page, desk: Desk):
+    page.evaluate("""() => document.querySelector("#side-a select").append(new Option("gone", "999999"))""")
+    page.select_option("#side-a select", "999999")
+    page.fill("#question", "Oslo is in")
+    page.click("#ask-button")
+    page.locator("#side-a .bad", has_text="there is no epoch '999999'").wait_for()
+    page.locator("#side-b .from", has_text="Epoch").wait_for()
+
+
+def test_an_epoch_shows_its_gates_and_the_questions_that_changed(page: Page, desk: Desk):
+    detail = desk.get("/v1/epochs/1") | {
+        "verdict": {
+            "gates": [
+                {"name": "same_subject", "value": 0.9, "limit": 0.95, "outcome": "reject",
+                 "detail": "18 of 20 answers are kept",
+                 "lost": [{"question": f"Who leads Lyra?{HOSTILE}", "expected": "Ann", "answer": "Bob"}]},
+                {"name": "paraphrase", "value": 1.0, "limit": 0.9, "outcome": "accept", "lost": []},
+            ]
+        }
+    }  # fmt: skip
+    page.route("**/v1/epochs/1", lambda route: route.fulfill(json=detail))
+    page.locator("#chart .mark[role=button]").nth(1).click()
+    box = page.locator("#epoch")
+    box.get_by_text("18 of 20 answers are kept").wait_for()
+    assert "Answers that were lost" in box.inner_text()
+    assert box.locator("td", has_text="Who leads Lyra?<script>").count() == 1
+    assert box.locator("script").count() == 0
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
@@ -121,6 +195,9 @@ def test_it_fits_and_can_be_read(browser: Browser, desk: Desk, scheme: str, widt
     found = browser.new_page(viewport={"width": width, "height": 800}, color_scheme=scheme)
     found.goto(desk.url)
     found.wait_for_selector("#chart svg")
+    found.fill("#question", "The headquarters of Pavo are in")
+    found.click("#ask-button")
+    found.locator("#compared", has_text="A and B").wait_for()
     assert found.evaluate("document.documentElement.scrollWidth") <= width
     axe = pytest.importorskip("axe_playwright_python.sync_playwright")
     result = axe.Axe().run(found, options={"runOnly": ["wcag2a", "wcag2aa"]})
