@@ -33,7 +33,7 @@ from guardedit.policy.schema import Policy
 from guardedit.runtime.system import System
 from guardedit.settings import Settings
 
-router = APIRouter(responses=documented(400, 401, 403, 404, 422, 429, 503))
+router = APIRouter(responses=documented(400, 401, 403, 404, 409, 413, 422, 429, 503))
 
 #: Most answers that are made at the same time: two comparisons of two epochs.
 MOST_ROWS = 4
@@ -54,7 +54,7 @@ class PlaygroundQuestion(BaseModel):
         max_tokens: most tokens of the answer.
     """
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", strict=True)
     question: Annotated[str, Field(min_length=1, max_length=2000)]
     epoch: Annotated[str, Field(pattern="^([a-z][a-z-]{0,31}|[0-9]{1,18})$")] = "serving"
     memory: bool = True

@@ -20,7 +20,7 @@ pytestmark = pytest.mark.slow
 #: a question may be depends on the model.
 CONFIG = """
 [[operations]]
-include-path = ["/v1/corrections", "/v1/ask"]
+include-path = ["/v1/corrections", "/v1/ask", "/v1/playground"]
 checks.positive_data_acceptance.enabled = false
 """
 
