@@ -74,7 +74,7 @@ def suggestion(word: object, known: Sequence[str]) -> str:
 
 
 def _as_written(path: KeyPath) -> KeyPath:
-    """The path as it is in the file: pydantic puts the kind of a destination between its number and its key."""
+    """The path as it is in the file: pydantic adds the kind of a destination after its number."""
     return (*path[:2], *path[3:]) if path[:1] == ("publish",) and len(path) > 2 else path
 
 

@@ -13,6 +13,7 @@ rules:
 publish:
 """
 FLEET = "  - {name: fleet, kind: vllm, replicas: [http://a:8000], model: m, alias: c, path: /x}\n"
+NO_KIND = "5:5: publish[0]: needs a kind, one of directory, objects, vllm, got "
 
 
 def loaded(text):
@@ -53,11 +54,11 @@ def test_without_destinations_nothing_is_published():
         ),
         (
             "  - {name: lake, kind: folder, path: /x}\n",
-            "5:5: publish[0]: needs a kind, one of directory, objects, vllm, got {'name': 'lake', 'kind': 'folder', 'path': '/x'}",
+            NO_KIND + "{'name': 'lake', 'kind': 'folder', 'path': '/x'}",
         ),
         (
             "  - {name: lake, path: /x}\n",
-            "5:5: publish[0]: needs a kind, one of directory, objects, vllm, got {'name': 'lake', 'path': '/x'}",
+            NO_KIND + "{'name': 'lake', 'path': '/x'}",
         ),
         (FLEET * 2, "1:1: policy: publish: the name 'fleet' occurs twice: each needs its own"),
         (
