@@ -43,8 +43,7 @@ def placing(target: Path) -> Iterator[Path]:
             _sync_file(path)
         sync_folder(part)
         failpoint("publish.folder.rename")
-        if target.exists():
-            discard(target)
+        _delete(target)
         part.rename(target)
         sync_folder(target.parent)
 
@@ -65,15 +64,19 @@ def discard(target: Path) -> None:
 
     The folder loses its name first, so that no reader finds a part of it.
     """
-    gone = _beside(target, "gone")
     with translated(f"cannot delete {target}"):
-        shutil.rmtree(gone, ignore_errors=True)
-        if target.exists():
-            target.rename(gone)
-            sync_folder(target.parent)
-            failpoint("publish.folder.renamed")
-            shutil.rmtree(gone)
         shutil.rmtree(_beside(target, "part"), ignore_errors=True)
+        _delete(target)
+
+
+def _delete(target: Path) -> None:
+    gone = _beside(target, "gone")
+    shutil.rmtree(gone, ignore_errors=True)
+    if target.exists():
+        target.rename(gone)
+        sync_folder(target.parent)
+        failpoint("publish.folder.renamed")
+        shutil.rmtree(gone)
 
 
 def _beside(target: Path, ending: str) -> Path:

@@ -25,8 +25,8 @@ from guardedit.settings import Settings
 
 #: How often the ledger is asked for a new serving epoch, in seconds. Epochs that come faster are skipped.
 POLL_S: Final = 1.0
-#: How long to wait after a problem, in seconds.
-RETRY_S: Final = 5.0
+#: How long to wait after a problem, in seconds; twice as long after each further one, up to `LOOK_S`.
+RETRY_S: Final = 2.0
 #: How often a destination that has everything is looked at again, in seconds.
 LOOK_S: Final = 30.0
 
@@ -91,7 +91,7 @@ class Publishing:
             raise fatal[0]
 
     def _follow(self, publisher: Publisher, stop: threading.Event) -> None:
-        done, due_s, told = None, 0.0, ""
+        done, due_s, told, wait_s = None, 0.0, "", RETRY_S
         while not stop.is_set():
             if begun(self._ledger) and ((number := self._number()) != done or time.monotonic() >= due_s):
                 problem = ""
@@ -108,7 +108,8 @@ class Publishing:
                 if problem and problem != told:
                     self._tell(publisher.name, problem)
                 done, told = number, problem
-                due_s = time.monotonic() + (RETRY_S if problem else LOOK_S)
+                due_s = time.monotonic() + (wait_s if problem else LOOK_S)
+                wait_s = min(2 * wait_s, LOOK_S) if problem else RETRY_S
             stop.wait(POLL_S)
 
     def _number(self) -> int:

@@ -45,6 +45,7 @@ class Publisher:
         tell: Callable[[Step], None] = lambda _: None,
     ) -> None:
         self._ledger, self._destination, self._clock, self._tell = ledger, destination, clock, tell
+        self._doubtful: set[tuple[str, str]] = set()  # could not be confirmed: to be brought again first
 
     @property
     def name(self) -> str:
@@ -133,7 +134,11 @@ class Publisher:
                 failpoint("publish.step")
                 self._record(step, "prepared", bundle)
             case "confirm":
+                if (replica, name) in self._doubtful:
+                    at.prepare(replica, name, given)
+                self._doubtful.add((replica, name))
                 at.confirm(replica, name, given)
+                self._doubtful.discard((replica, name))
                 failpoint("publish.step")
                 self._record(step, "confirmed", bundle)
             case "activate":

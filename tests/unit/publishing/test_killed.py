@@ -1,4 +1,4 @@
-"""SIGKILL between every two steps of a publication, and within them: the next publisher comes to the same end.
+"""SIGKILL between every two steps of a publication and within them: the next one comes to the same end.
 
 Each trial forks a process that publishes and dies the n-th time it comes to a failpoint. The parent then
 publishes once more. What lies at the destination, and what the ledger says of it, must be what a publisher
@@ -14,30 +14,24 @@ import sys
 
 import pytest
 
-from guardedit.publishing.fleet import Fleet
+from guardedit.policy.publish import ObjectsDestination
+from guardedit.publishing.objects import Objects
 from tests.unit.publishing.conftest import contents, open_world
 
-POINTS = (
+pytestmark = pytest.mark.slow  # hundreds of processes
+
+EVERYWHERE = (
     "publish.step",
-    "publish.folder.copied",
-    "publish.folder.rename",
-    "publish.folder.renamed",
-    "publish.link.rename",
-    "publish.object.written",
-    "publish.object.deleted",
     "publish.phase.before",
     "publish.phase.after",
     "publish.activation.before",
     "publish.activation.after",
 )
-#: Points that only some kinds of destinations come to.
-NOT_EVERYWHERE = {
-    "publish.folder.copied": ("directory", "fleet"),
-    "publish.folder.rename": ("directory", "fleet"),
-    "publish.folder.renamed": ("directory", "fleet"),
-    "publish.link.rename": ("directory",),
-    "publish.object.written": ("file objects",),
-    "publish.object.deleted": ("file objects",),
+FOLDERS = ("publish.folder.copied", "publish.folder.rename", "publish.folder.renamed")
+POINTS = {
+    "directory": (*EVERYWHERE, *FOLDERS, "publish.link.rename"),
+    "objects": (*EVERYWHERE, "publish.object.written", "publish.object.deleted"),
+    "fleet": (*EVERYWHERE, *FOLDERS),
 }
 
 
@@ -68,23 +62,28 @@ def killed(home, clock, destination, point, n):
     return os.WIFSIGNALED(status) and os.WTERMSIG(status) == signal.SIGKILL
 
 
-@pytest.mark.parametrize("point", POINTS)
-@pytest.mark.parametrize("kind", ["directory", "file objects", "fleet"])
-def test_a_kill_anywhere_leads_to_the_same_end(kind, point, world, tmp_path, servers, request):
-    if kind not in NOT_EVERYWHERE.get(point, (kind,)):
-        pytest.skip(f"a {kind} does not come to {point}")
-    destination = {
-        "directory": lambda: request.getfixturevalue("directory")(drain_s=0, keep=0),
-        "fleet": lambda: request.getfixturevalue("fleet")(drain_s=0, keep=0),
-        "file objects": lambda: objects(tmp_path),
-    }[kind]
+@pytest.fixture
+def make(request, tmp_path, servers, directory, fleet):
+    """Makes a destination whose earlier epochs go at once, anew for each process."""
+    now = {"drain_s": 0.0, "keep": 0}
+    url = f"file://{tmp_path}/store"
+    return {
+        "directory": lambda: directory(**now),
+        "objects": lambda: Objects(ObjectsDestination(name="bucket", kind="objects", url=url, **now)),
+        "fleet": lambda: fleet(replicas=tuple(one.url for one in servers[:2]), **now),
+    }
+
+
+@pytest.mark.parametrize(("kind", "point"), [(kind, point) for kind in POINTS for point in POINTS[kind]])
+def test_a_kill_anywhere_leads_to_the_same_end(kind, point, make, world, servers):
+    destination = make[kind]
     first, second = world.remember(2), world.remember(3)
     world.promote(first)
     assert world.publish(destination()).active
     world.promote(first, second)
     world.ledger.close()
-    before = Place(tmp_path, servers)
-    whole = open_world(tmp_path / "home", world.clock)
+    before = Place(world.home.parent, servers)
+    whole = open_world(world.home, world.clock)
     assert publish_all(whole, destination()).active
     expected = end_of(whole, destination(), servers)
     assert len({name for _, name, _, _ in expected[1]}) == 1
@@ -94,11 +93,11 @@ def test_a_kill_anywhere_leads_to_the_same_end(kind, point, world, tmp_path, ser
         before.restore()
         for one in servers:
             one.calls.clear()
-        if not killed(tmp_path / "home", world.clock, destination(), point, trials + 1):
+        if not killed(world.home, world.clock, destination(), point, trials + 1):
             break
         trials += 1
         world.clock.now_s += 1  # what the child's copy of the clock said is in the past
-        again = open_world(tmp_path / "home", world.clock)
+        again = open_world(world.home, world.clock)
         assert again.ledger.verify() == []
         was_confirmed = {place for place, phase in again.phases().items() if phase == "confirmed"}
         for one in servers:
@@ -114,28 +113,20 @@ def test_a_kill_anywhere_leads_to_the_same_end(kind, point, world, tmp_path, ser
             assert not sent & was_confirmed
     assert trials >= 1, f"{point} was never reached"
     if point == "publish.step":
-        # 3 steps of a replica with 4, 2 and 2 points, 3 for the switch, 3 to retire; three replicas in a fleet.
-        assert trials >= (24 if isinstance(destination(), Fleet) else 12)
-
-
-def objects(tmp_path):
-    from guardedit.policy.publish import ObjectsDestination
-    from guardedit.publishing.objects import Objects
-
-    url = f"file://{tmp_path}/store"
-    return Objects(ObjectsDestination(name="bucket", kind="objects", url=url, drain_s=0, keep=0))
+        # To prepare has 4 points and every other step 3. A fleet has 2 replicas.
+        assert trials == (2 * (4 + 3) + 3 + 2 * 3 if kind == "fleet" else 4 + 3 + 3 + 3)
 
 
 class Place:
     """Copies of everything on the disk and of what the servers have loaded."""
 
-    def __init__(self, tmp_path, servers):
+    def __init__(self, folder, servers):
         self._servers, self._loaded = servers, [dict(one.adapters) for one in servers]
-        self._folders = [tmp_path / name for name in ("home", "lake", "store", "adapters")]
-        self._kept = tmp_path / "kept"
-        for folder in self._folders:
-            if folder.exists():
-                shutil.copytree(folder, self._kept / folder.name, symlinks=True)
+        self._folders = [folder / name for name in ("home", "lake", "store", "adapters")]
+        self._kept = folder / "kept"
+        for one in self._folders:
+            if one.exists():
+                shutil.copytree(one, self._kept / one.name, symlinks=True)
 
     def restore(self):
         for folder in self._folders:

@@ -1,7 +1,7 @@
 """A server with the requests and answers of vLLM's LoRA endpoints, as its documentation and source have them.
 
-Written for these tests and nothing else: it answers one token, whatever it is asked. What a real server can do
-to its caller is set from outside: be down, restart without its adapters, answer too late.
+Written for these tests and nothing else: it answers one token, whatever it is asked. What a real server can
+do to its caller is set from outside: be down, restart without its adapters, answer too late.
 """
 
 from __future__ import annotations
@@ -50,26 +50,30 @@ class VllmServer:
             self.calls.append((what, name))
         if what in self.refused:
             return _error(500, "InternalServerError", self.refused[what])
-        match what:
-            case "models":
-                cards = [_card(BASE, "/models/base", None)]
-                return 200, {
-                    "object": "list",
-                    "data": [*cards, *(_card(one, path, BASE) for one, path in self.adapters.items())],
-                }
-            case "load_lora_adapter":
-                return self._load(name, body.get("lora_path", ""))
-            case "unload_lora_adapter":
-                if name not in self.adapters:
-                    return _error(404, "NotFoundError", f"The lora adapter '{name}' cannot be found.")
-                del self.adapters[name]
-                return 200, f"Success: LoRA adapter '{name}' removed successfully."
-            case "completions":
-                if name != BASE and (self.dumb or name not in self.adapters):
-                    return _error(404, "NotFoundError", f"The model `{name}` does not exist.")
-                choice = {"index": 0, "text": " Oslo", "logprobs": None, "finish_reason": "length"}
-                return 200, {"id": "cmpl-1", "object": "text_completion", "model": name, "choices": [choice]}
-        return _error(404, "NotFoundError", "Not Found")
+        answers = {
+            "models": self._list,
+            "load_lora_adapter": self._load,
+            "unload_lora_adapter": self._unload,
+            "completions": self._complete,
+        }
+        return answers[what](name, body.get("lora_path", ""))
+
+    def _list(self, *_: str) -> tuple[int, Any]:
+        cards = [_card(BASE, "/models/base", None)]
+        cards += [_card(name, path, BASE) for name, path in self.adapters.items()]
+        return 200, {"object": "list", "data": cards}
+
+    def _unload(self, name: str, _path: str) -> tuple[int, Any]:
+        if name not in self.adapters:
+            return _error(404, "NotFoundError", f"The lora adapter '{name}' cannot be found.")
+        del self.adapters[name]
+        return 200, f"Success: LoRA adapter '{name}' removed successfully."
+
+    def _complete(self, name: str, _path: str) -> tuple[int, Any]:
+        if name != BASE and (self.dumb or name not in self.adapters):
+            return _error(404, "NotFoundError", f"The model `{name}` does not exist.")
+        choice = {"index": 0, "text": " Oslo", "logprobs": None, "finish_reason": "length"}
+        return 200, {"id": "cmpl-1", "object": "text_completion", "model": name, "choices": [choice]}
 
     def _load(self, name: str, path: str) -> tuple[int, Any]:
         if not name or not path:
