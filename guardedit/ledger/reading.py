@@ -13,6 +13,7 @@ from guardedit.core.proposal import WeightEdit
 from guardedit.ledger import history, inbox, publications
 from guardedit.ledger.counts import read_counts
 from guardedit.ledger.live import LiveReader
+from guardedit.ledger.publications import Activation, Publication
 from guardedit.ledger.storage.chain import EventRow
 from guardedit.ledger.verify import problems
 
@@ -121,11 +122,11 @@ class LedgerReader(LiveReader):
 
     # What was published.
 
-    def publications(self) -> list[publications.Publication]:
+    def publications(self) -> list[Publication]:
         """What every replica of every destination has, the earliest epoch first."""
         return publications.publications(self._database)
 
-    def activations(self) -> dict[str, publications.Activation]:
+    def activations(self) -> dict[str, Activation]:
         """Destination -> what it answers from."""
         return publications.activations(self._database)
 

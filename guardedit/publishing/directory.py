@@ -24,7 +24,7 @@ CURRENT, EPOCHS = "current", "epochs"
 class Directory:
     """See `Destination`. A reader that opened `current` keeps its files until they are retired."""
 
-    replicas = ("",)
+    replicas: tuple[str, ...] = ("",)
     needed = 1
     permanent: frozenset[str] = frozenset()
     restores = False

@@ -28,7 +28,7 @@ _PIECE_BYTES = 4 * 2**20
 class Objects:
     """See `Destination`. A reader reads `current.json`, then the objects that it names."""
 
-    replicas = ("",)
+    replicas: tuple[str, ...] = ("",)
     needed = 1
     permanent: frozenset[str] = frozenset()
     restores = False
