@@ -1,4 +1,4 @@
-"""A real edit of the demo model is published, and the real PEFT computes the edited model's logits from it."""
+"""A real edit of the demo model is published, and the real PEFT computes the edited logits from it."""
 
 from __future__ import annotations
 
