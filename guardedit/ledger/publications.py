@@ -11,24 +11,12 @@ SELECT destination, replica, name, p.epoch, weights_sha256, phase, changed_at_s
 FROM publications p JOIN epochs ON number = p.epoch
 ORDER BY destination, p.epoch, name, replica
 """
-_ACTIVE = """
-SELECT destination, name, epoch, at_s FROM activations
-WHERE event_seq IN (SELECT max(event_seq) FROM activations GROUP BY destination)
-"""
-#: For every name that is or was active: when the destination switched away from it, NULL while it is active.
-_REPLACED = """
-SELECT name, (SELECT min(at_s) FROM activations later
-              WHERE later.destination = ? AND later.event_seq > last AND later.name <> found.name)
-FROM (SELECT name, max(event_seq) AS last FROM activations
-      WHERE destination = ? AND name IN (SELECT name FROM publications WHERE destination = ?)
-      GROUP BY name) found
-"""
 #: The epoch of the last activation of something that the replica has and that was confirmed there.
 _SERVED = """
 SELECT destination, replica,
   coalesce((SELECT a.epoch FROM activations a JOIN publications p USING (destination, name)
             WHERE a.destination = every.destination AND p.replica = every.replica AND p.phase = 'confirmed'
-            ORDER BY a.event_seq DESC LIMIT 1), 0)
+            ORDER BY a.replaced_at_s IS NULL DESC, a.replaced_at_s DESC LIMIT 1), 0)
 FROM (SELECT destination, replica FROM publications
       UNION SELECT destination, replica FROM publish_problems) every
 """
@@ -77,16 +65,17 @@ def publications(database: Database) -> list[Publication]:
 
 def activations(database: Database) -> dict[str, Activation]:
     """Destination -> what it answers from."""
-    rows = database.rows(_ACTIVE)
+    rows = database.rows("SELECT destination, name, epoch, at_s FROM activations WHERE replaced_at_s IS NULL")
     return {row[0]: Activation(**dict(zip(Activation.__slots__, row, strict=True))) for row in rows}
 
 
 def replaced_at_s(database: Database, destination: str) -> dict[str, float | None]:
     """Name -> when the destination switched away from it; None for the active one.
 
-    Only names that a replica still has. One that was never active is missing.
+    A name that was never active, or that no replica has any more, is missing.
     """
-    return dict(database.rows(_REPLACED, (destination,) * 3))
+    sql = "SELECT name, replaced_at_s FROM activations WHERE destination = ?"
+    return dict(database.rows(sql, (destination,)))
 
 
 def problems(database: Database) -> dict[tuple[str, str], tuple[str, float]]:

@@ -85,10 +85,13 @@ def _steps(view: View) -> Iterator[Step]:
         yield Step("notice", "", view.shown)  # by hand, or by a publisher that was killed before it said so
     needed = _needed_names(view)
     for (replica, name), phase in view.phases.items():
+        if replica in view.failed:
+            continue
         if replica not in view.replicas:
             yield Step("retire", replica, name)
         elif phase != "preparing" and name not in view.present.get(replica, {name}):
-            yield Step("lose" if name in needed else "retire", replica, name)
+            in_use = name in needed or name == view.shown
+            yield Step("lose" if in_use else "retire", replica, name)
     for name in needed:
         for replica in view.reachable:
             phase = view.phases.get((replica, name), "preparing")

@@ -20,9 +20,7 @@ def project(connection: sqlite3.Connection, row: EventRow) -> None:
         case EventKind.PUBLISHED:
             _published(connection, row, PublishedEvent.from_json(body))
         case EventKind.ACTIVATED:
-            event = ActivatedEvent.from_json(body)
-            values = (row.seq, event.destination, event.name, event.epoch, row.at_s)
-            connection.execute("INSERT INTO activations VALUES (?, ?, ?, ?, ?)", values)
+            _activated(connection, row, ActivatedEvent.from_json(body))
         case EventKind.PUBLISH_PROBLEM:
             _problem(connection, row, PublishProblemEvent.from_json(body))
 
@@ -31,9 +29,24 @@ def _published(connection: sqlite3.Connection, row: EventRow, event: PublishedEv
     key = (event.destination, event.replica, event.name)
     if event.phase in GONE:
         connection.execute("DELETE FROM publications WHERE (destination, replica, name) = (?, ?, ?)", key)
+        connection.execute(
+            "DELETE FROM activations WHERE (destination, name) = (?, ?) AND replaced_at_s IS NOT NULL"
+            " AND NOT EXISTS (SELECT 1 FROM publications p WHERE (p.destination, p.name) = (?, ?))",
+            (event.destination, event.name) * 2,
+        )
     else:
         values = (*key, event.epoch, event.phase, row.at_s)
         connection.execute("INSERT OR REPLACE INTO publications VALUES (?, ?, ?, ?, ?, ?)", values)
+
+
+def _activated(connection: sqlite3.Connection, row: EventRow, event: ActivatedEvent) -> None:
+    connection.execute(
+        "UPDATE activations SET replaced_at_s = ?"
+        " WHERE destination = ? AND name <> ? AND replaced_at_s IS NULL",
+        (row.at_s, event.destination, event.name),
+    )
+    values = (event.destination, event.name, event.epoch, row.at_s)
+    connection.execute("INSERT OR REPLACE INTO activations VALUES (?, ?, ?, ?, NULL)", values)
 
 
 def _problem(connection: sqlite3.Connection, row: EventRow, event: PublishProblemEvent) -> None:

@@ -205,16 +205,15 @@ CREATE TABLE IF NOT EXISTS publications (
   PRIMARY KEY (destination, replica, name)
 ) STRICT;
 
--- One row for each time that a destination switched. It answers from its last one.
+-- What a destination answers from, and what it answered from before and still has.
 CREATE TABLE IF NOT EXISTS activations (
-  event_seq   INTEGER PRIMARY KEY REFERENCES events (seq),
-  destination TEXT NOT NULL,
-  name        TEXT NOT NULL,
-  epoch       INTEGER NOT NULL REFERENCES epochs (number),
-  at_s        REAL NOT NULL
+  destination   TEXT NOT NULL,
+  name          TEXT NOT NULL,
+  epoch         INTEGER NOT NULL REFERENCES epochs (number),  -- the last one that it stood for
+  at_s          REAL NOT NULL,                                -- since when it stood for that one
+  replaced_at_s REAL,  -- when the destination switched to another name; NULL while this one is active
+  PRIMARY KEY (destination, name)
 ) STRICT;
-CREATE INDEX IF NOT EXISTS activations_by_name ON activations (destination, name, event_seq);
-CREATE INDEX IF NOT EXISTS activations_by_destination ON activations (destination, event_seq);
 
 -- What keeps a replica of a destination from going on.
 CREATE TABLE IF NOT EXISTS publish_problems (

@@ -61,6 +61,11 @@ def test_a_name_is_replaced_when_the_destination_switches_to_another_name(three)
     three.record_activation("fleet", "e1", epoch=3)  # back again
     assert three.replaced_at_s("fleet")["e1"] is None
     assert three.replaced_at_s("lake") == {}
+    three.record_phase("fleet", "a", "e2", epoch=2, phase="retired")
+    assert three.replaced_at_s("fleet") == {"e1": None}
+    three.record_phase("fleet", "a", "e1", epoch=1, phase="lost")
+    assert three.replaced_at_s("fleet") == {"e1": None}  # lost, and still what it should answer from
+    assert three.verify() == []
 
 
 def test_a_replica_answers_from_the_last_activation_of_what_it_has(three):
