@@ -96,7 +96,7 @@ class Publishing:
             if begun(self._ledger) and ((number := self._number()) != done or time.monotonic() >= due_s):
                 problem = ""
                 try:
-                    passed = self._publish(publisher, number)
+                    passed = self._publish(publisher, number, stopped=stop.is_set)
                 except GuardeditError as error:
                     problem = f"epoch {number} cannot be published: {error}"
                     with suppress(GuardeditError):  # the ledger itself may be the problem
@@ -116,12 +116,14 @@ class Publishing:
         """The epoch to publish; in shadow mode the base model alone."""
         return 0 if self._shadow else self._ledger.ref("serving")
 
-    def _publish(self, publisher: Publisher, number: int) -> Passed:
+    def _publish(
+        self, publisher: Publisher, number: int, *, stopped: Callable[[], bool] = lambda: False
+    ) -> Passed:
         with self._making:
             bundle = self._maker.bundle(self._ledger.snapshot(number), in_use=self._in_use)
             self._in_use.append(number)
         try:
-            return publisher.publish(bundle)
+            return publisher.publish(bundle, stopped=stopped)
         finally:
             self._in_use.remove(number)
 

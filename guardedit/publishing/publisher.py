@@ -20,7 +20,12 @@ from guardedit.publishing.steps import Step, View, next_step
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Passed:
-    """What one pass came to: whether the epoch is active, and replica -> what keeps it from going on."""
+    """What one pass came to.
+
+    Attributes:
+        active: the destination answers from the epoch, and enough replicas were seen to have it.
+        problems: replica -> what keeps it from going on.
+    """
 
     active: bool
     problems: dict[str, str]
@@ -52,8 +57,8 @@ class Publisher:
         """Of the destination."""
         return self._destination.name
 
-    def publish(self, bundle: Bundle) -> Passed:
-        """Go as far as the destination allows at present. Problems are recorded, not raised."""
+    def publish(self, bundle: Bundle, *, stopped: Callable[[], bool] = lambda: False) -> Passed:
+        """Go as far as the destination allows at present, or until `stopped`; problems are recorded."""
         names: dict[str, frozenset[str]] = {}
         failed: dict[str, str] = {}
         shown: str | None = None
@@ -64,23 +69,21 @@ class Publisher:
                 failed[replica] = str(error)
             else:
                 names[replica], shown = look.names, look.active
-        while True:
-            view = self._view(bundle, names, failed, shown)
-            step = next_step(view)
-            if step is None:
-                break
+        view = self._view(bundle, names, failed, shown)
+        while not stopped() and (step := next_step(view)):
             try:
                 self._carry_out(step, view, bundle)
             except PublishError as error:
                 failed[step.replica] = str(error)
-                continue
-            if step.action == "prepare":
-                names[step.replica] |= {step.name}
-            elif step.action == "activate":
-                shown = step.name if shown is not None else None
-            self._tell(step)
+            else:
+                if step.action == "prepare":
+                    names[step.replica] |= {step.name}
+                elif step.action == "activate" and shown is not None:
+                    shown = step.name
+                self._tell(step)
+            view = self._view(bundle, names, failed, shown)
         self.record_problems(failed)
-        return Passed(active=view.is_active, problems=failed)
+        return Passed(active=view.is_active and len(view.ready) >= view.needed, problems=failed)
 
     def record_problems(self, found: dict[str, str]) -> None:
         """Record what keeps replicas from going on, where that has changed."""

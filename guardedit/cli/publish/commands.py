@@ -42,7 +42,8 @@ def run(
 
     An epoch is brought to every replica of a destination and checked there, then the destination switches to
     it at one moment. Earlier epochs are deleted after their drain time. Each step is recorded in the ledger:
-    after a kill the next start continues there. A ledger has one publisher; a second one is refused.
+    after a kill the next start continues there. A ledger has one publisher; a second one is refused. SIGTERM
+    or Ctrl-C ends it after the steps that are running.
 
     The model is loaded only when an epoch has edits whose adapter was not made before. The key of a fleet's
     servers is read from $GUARDEDIT_UPSTREAM_KEY. With --once the exit code is 1 unless every destination

@@ -139,6 +139,16 @@ def test_a_link_that_was_moved_by_hand_is_noticed_and_moved_back(world, director
     assert kinds == [1, 2, 1, 2]
 
 
+def test_a_link_that_was_deleted_by_hand_is_made_again_and_recorded_once(world, directory):
+    at, steps = directory(), []
+    world.publish(at)
+    (at._folder / "current").unlink()
+    assert world.publish(at, steps=steps).active
+    assert [step.action for step in steps] == ["activate"]
+    assert (at._folder / "current").is_symlink()
+    assert len(world.ledger.events(kinds=["activated"])) == 1
+
+
 def test_a_folder_that_cannot_be_written_is_a_problem_and_not_the_end(world, directory, tmp_path):
     (tmp_path / "lake").write_text("a file")
     passed = world.publish(directory())
@@ -231,3 +241,25 @@ def test_whatever_a_store_raises_is_a_problem(world, bucket, monkeypatch):
     monkeypatch.setattr(bucket._opened[0], "put_file", broken)
     world.remember(2)
     assert "the store is on fire" in world.publish(bucket).problems[""]
+
+
+def test_a_store_that_is_away_does_not_count_as_up_to_date(world, bucket, monkeypatch):
+    assert world.publish(bucket).active
+
+    def away(*_args, **_more):
+        raise OSError("no route to host")
+
+    monkeypatch.setattr(bucket._opened[0], "find", away)
+    passed = world.publish(bucket)
+    assert not passed.active
+    assert "no route to host" in passed.problems[""]
+
+
+def test_a_stop_ends_it_after_the_running_step(world, bucket):
+    steps = []
+    publisher = Publisher(world.ledger, bucket, clock=world.clock, tell=steps.append)
+    bundle = world.maker.bundle(world.ledger.snapshot())
+    assert not publisher.publish(bundle, stopped=lambda: len(steps) == 2).active
+    assert [step.action for step in steps] == ["prepare", "confirm"]
+    assert publisher.publish(bundle).active
+    assert [step.action for step in steps] == ["prepare", "confirm", "activate"]
