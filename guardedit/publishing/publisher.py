@@ -83,7 +83,7 @@ class Publisher:
                 self._tell(step)
             view = self._view(bundle, names, failed, shown)
         self.record_problems(failed)
-        return Passed(active=view.is_active and len(view.ready) >= view.needed, problems=failed)
+        return Passed(active=view.is_active and len(view.confirmed) >= view.needed, problems=failed)
 
     def record_problems(self, found: dict[str, str]) -> None:
         """Record what keeps replicas from going on, where that has changed."""

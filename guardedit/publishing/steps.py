@@ -33,7 +33,7 @@ class View:
         needed: how many must have a name before the destination switches to it.
         phases: what the ledger says that each replica has: `preparing`, `prepared` or `confirmed`.
         present: replica -> names that are really there; replicas that cannot be reached are missing.
-        failed: replicas with which a step failed a moment ago.
+        failed: replicas with which a step failed a moment ago; "" stands for the switch of a fleet too.
         active: name and epoch that the ledger says the destination answers from.
         shown: the name that the destination itself says it answers from; None where it does not say.
         replaced_at_s: name -> when the destination switched away from it; names never active are missing.
@@ -65,9 +65,10 @@ class View:
         ]
 
     @property
-    def ready(self) -> list[str]:
-        """The replicas that can answer from the wanted name now."""
-        return [one for one in self.reachable if self.phases.get((one, self.wanted)) == "confirmed"]
+    def confirmed(self) -> list[str]:
+        """The replicas that were seen to have the wanted name, confirmed."""
+        have = [one for one in self.replicas if self.phases.get((one, self.wanted)) == "confirmed"]
+        return [one for one in have if self.wanted in self.present.get(one, ())]
 
     @property
     def is_active(self) -> bool:
@@ -97,7 +98,7 @@ def _steps(view: View) -> Iterator[Step]:
             phase = view.phases.get((replica, name), "preparing")
             if phase != "confirmed":
                 yield Step("prepare" if phase == "preparing" else "confirm", replica, name)
-    if not view.is_active and len(view.ready) >= view.needed:
+    if not view.is_active and "" not in view.failed and len(view.confirmed) >= view.needed:
         yield Step("activate", "", view.wanted)
     superfluous = _superfluous(view)
     yield from (

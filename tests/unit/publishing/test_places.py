@@ -123,6 +123,16 @@ def test_a_link_that_is_none_is_left_alone(bundle, directory):
     assert (at._folder / "current").is_dir()
 
 
+def test_a_switch_that_fails_is_a_problem_and_not_the_end(world, directory):
+    at = directory()
+    (at._folder / "current").mkdir(parents=True)
+    passed = world.publish(at)
+    assert not passed.active
+    assert "is not a link" in passed.problems[""]
+    (at._folder / "current").rmdir()
+    assert world.publish(at).active
+
+
 def test_a_link_that_was_moved_by_hand_is_noticed_and_moved_back(world, directory):
     at = directory()
     world.publish(at)
