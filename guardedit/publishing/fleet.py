@@ -147,7 +147,7 @@ class Fleet:
 
 
 def _reason(answer: httpx.Response) -> str:
-    """What an error says; servers before 2025 had its fields without `error` around them."""
+    """What an error says, quoted. Older servers have its fields without `error` around them."""
     try:
         body = answer.json()
         error = body.get("error", body) if isinstance(body, dict) else body
@@ -157,7 +157,7 @@ def _reason(answer: httpx.Response) -> str:
     hint = (
         "; start it with VLLM_ALLOW_RUNTIME_LORA_UPDATING=1" if answer.status_code == 404 and not said else ""
     )
-    return f"status {answer.status_code}, {said or answer.text!r:.300}{hint}"
+    return f"status {answer.status_code}, {(said or answer.text)!r:.300}{hint}"
 
 
 def _json(answer: httpx.Response, replica: str) -> Mapping[str, Any]:

@@ -193,12 +193,14 @@ def test_the_object_that_names_the_epoch_is_written_last(world, bucket, monkeypa
     store, root = stored(bucket)
     world.promote(world.remember(2))
     written = []
-    monkeypatch.setattr(
-        "guardedit.publishing.objects.failpoint",
-        lambda _: written.append(store.exists(f"{root}/current.json")),
-    )
+
+    def look(_name):
+        found = [path.rpartition("/")[2] for path in store.find(root)]
+        written.append(("guardedit.json" in found, "current.json" in found))
+
+    monkeypatch.setattr("guardedit.publishing.objects.failpoint", look)
     world.publish(bucket)
-    assert written == [False] * 4
+    assert written == [(False, False)] * 3 + [(True, False)]
     named = json.loads(store.cat_file(f"{root}/current.json"))
     name = world.active(bucket)[0]
     assert named == {"epoch": world.serving, "name": name, "path": f"epochs/{name}"}
