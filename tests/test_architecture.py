@@ -29,7 +29,7 @@ def test_the_floors_are_these():
         "demo",
         "prepare",
         "lab",
-        "gateway",
+        "gateway | publishing",
         "runtime",
         "serving",
         "zoo",

@@ -10,7 +10,7 @@ from typing import Any
 
 from guardedit.assembly.loading import LoadedModel, borrowed_cache, load_model
 from guardedit.assembly.model_files import model_folder
-from guardedit.core.fact import Fact, Placement
+from guardedit.core.fact import Placement
 from guardedit.core.ledger import Ledger
 from guardedit.core.serving import Snapshot
 from guardedit.models.export.adapter import AdapterCheck, adapter_of, check_adapter, write_gguf, write_peft
@@ -66,7 +66,7 @@ class _Opened:
         }
 
     def rows(self, placement: Placement) -> list[dict[str, object]]:
-        return [_row(fact) for fact in self.snapshot.facts if fact.placement is placement]
+        return [fact.exported() for fact in self.snapshot.facts if fact.placement is placement]
 
     def exported(self, folder: Path, *, rank: int = 0, check: AdapterCheck | None = None) -> Exported:
         return Exported(
@@ -138,15 +138,3 @@ def _texts(snapshot: Snapshot) -> list[str]:
     """Statements of the facts, those in the weights first."""
     facts = sorted(snapshot.facts, key=lambda fact: fact.placement is Placement.MEMORY)
     return [f"{fact.prompt} {fact.target}." for fact in facts[:CHECKED_TEXTS]]
-
-
-def _row(fact: Fact) -> dict[str, object]:
-    return {
-        "id": fact.id,
-        "subject": fact.key.subject,
-        "relation": fact.key.relation,
-        "tenant": fact.key.tenant,
-        "prompt": fact.prompt,
-        "target": fact.target,
-        "wordings": list(fact.wordings),
-    }

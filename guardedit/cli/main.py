@@ -26,6 +26,7 @@ from guardedit.cli.model import commands as model
 from guardedit.cli.operator.explain import explain
 from guardedit.cli.operator.settle import settle
 from guardedit.cli.probes import commands as probes
+from guardedit.cli.publish import commands as publish
 from guardedit.cli.run import run
 from guardedit.cli.signing import keys
 from guardedit.cli.status import status
@@ -119,6 +120,7 @@ app.command(epilog=examples("guardedit mcp --home /var/lib/guardedit"))(mcp)
 app.add_typer(facts.app, name="facts")
 app.add_typer(epochs.app, name="epochs")
 app.add_typer(export.app, name="export")
+app.add_typer(publish.app, name="publish")
 app.add_typer(model.app, name="model")
 app.add_typer(probes.app, name="probes")
 app.add_typer(editors.app, name="editors")

@@ -13,6 +13,7 @@
         EditDiverged
       GuardError             could not measure             -> verdict `error`, never `accept`
       SourceError            the queue is unreachable      -> back off, reconnect
+      PublishError           a destination is away/refuses -> hold the epoch, try again
       ModelUnavailable       a model cannot be fetched     -> fetch it elsewhere, add the file
       MemoryIndexError       the retrieval memory is unfit -> rebuild it from the ledger
       LedgerError            state cannot be trusted       -> stop, page someone
@@ -98,6 +99,10 @@ class GuardError(GuardeditError):
 
 class SourceError(GuardeditError):
     """Raised when the queue cannot be reached or sends an invalid reply."""
+
+
+class PublishError(GuardeditError):
+    """Raised when a destination cannot be reached, refuses an epoch, or does not have what it should."""
 
 
 class ModelUnavailable(GuardeditError):

@@ -31,6 +31,9 @@ class EventKind(StrEnum):
     EDITS = "edits"  # weight edits were made and are kept for reuse
     APPROVED = "approved"  # a person approved a held correction
     FACT_RELEASED = "fact_released"  # a fact may be promoted again
+    PUBLISHED = "published"  # a replica of a destination reached another phase
+    ACTIVATED = "activated"  # a destination answers from an epoch from now on
+    PUBLISH_PROBLEM = "publish_problem"  # what keeps a replica of a destination from going on
 
     # Written with `Ledger.note`; they change no fact.
     BASE = "base"  # digests of the base model's parts
@@ -66,6 +69,8 @@ class Counts:
         epoch_created_at_s: when that epoch was made, seconds since 1970, UTC.
         edits_live: weight edits live in the serving epoch.
         tensors_repaired: served tensors that were found changed in memory and repaired.
+        published: (destination, replica) -> the epoch that it answers from; 0 before the first one.
+        publish_problems: (destination, replica) pairs that cannot go on at present.
     """
 
     corrections: Mapping[tuple[str, str, str], int] = field(default_factory=dict)
@@ -80,6 +85,8 @@ class Counts:
     epoch_created_at_s: float = NAN
     edits_live: int = 0
     tensors_repaired: int = 0
+    published: Mapping[tuple[str, str], int] = field(default_factory=dict)
+    publish_problems: Collection[tuple[str, str]] = ()
 
 
 #: Reads the totals for the exporter, in the thread of the scrape; may raise LedgerError.

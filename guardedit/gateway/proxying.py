@@ -10,9 +10,11 @@ from urllib.parse import urlsplit
 from guardedit.core.errors import UsageError
 from guardedit.gateway.facts import open_facts
 from guardedit.gateway.listening import App, is_loopback
+from guardedit.gateway.proxy.aliases import Aliases
 from guardedit.gateway.proxy.app import proxy_app
 from guardedit.gateway.proxy.forwarding import Forwarder
 from guardedit.policy.schema import Policy
+from guardedit.runtime.opening import existing, exists
 from guardedit.serving.facts_replica import FactsReplica
 from guardedit.settings import Settings
 
@@ -46,7 +48,7 @@ def open_proxy(
 
     Args:
         settings: home folder of the ledger.
-        policy: its proxy section says how facts are stated.
+        policy: its proxy section says how facts are stated, its fleets have aliases.
         upstream: address of the server that answers.
         key: sent to it in place of the client's; "" sends what the client sent.
         tell: called with a line of text when a stage begins.
@@ -55,9 +57,14 @@ def open_proxy(
         UsageError: `upstream` is not an address.
     """
     check_upstream(upstream)
-    with open_facts(settings, policy, tell=tell) as replica:
+    aliases = Aliases(policy)
+    if aliases and exists(settings):
+        with existing(settings) as ledger:
+            aliases.follow(ledger)
+    watch = aliases.follow if aliases else None
+    with open_facts(settings, policy, tell=tell, watch=watch) as replica:
         forwarder = Forwarder(upstream, timeout_s=policy.proxy.upstream_timeout_s, key=key)
-        yield Proxied(proxy_app(replica, forwarder, policy.proxy), replica)
+        yield Proxied(proxy_app(replica, forwarder, policy.proxy, aliases), replica)
 
 
 def check_upstream(address: str) -> None:

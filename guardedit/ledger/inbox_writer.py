@@ -1,4 +1,4 @@
-"""Writes that any process may do: receive messages, settle inbox rows, release, retry and drop."""
+"""Writes that any process may do: receive messages, settle inbox rows, release, retry, drop and publish."""
 
 from __future__ import annotations
 
@@ -15,10 +15,13 @@ from guardedit.core.messages import Delivery, Fate, Settlement
 from guardedit.ledger import inbox
 from guardedit.ledger.approvals import Approvals, approvals
 from guardedit.ledger.events.kinds import (
+    ActivatedEvent,
     ApprovedEvent,
     DroppedEvent,
     EventBody,
     FactReleasedEvent,
+    PublishedEvent,
+    PublishProblemEvent,
     ReceivedEvent,
     ReleasedEvent,
     RetriedEvent,
@@ -107,6 +110,23 @@ class InboxWriter(LedgerReader):
             if not self._database.rows("SELECT 1 FROM live_facts WHERE fact_id = ?", (fact_id,)):
                 raise UsageError(f"no live fact has the id {fact_id!r}: list the facts to see their ids")
             self._record(connection, FactReleasedEvent(facts=[fact_id]))
+
+    def record_phase(self, destination: str, replica: str, name: str, *, epoch: int, phase: str) -> None:
+        """Record that a replica of a destination reached a phase, see `PublishedEvent`."""
+        event = PublishedEvent(destination=destination, replica=replica, name=name, epoch=epoch, phase=phase)
+        with self._database.transaction("publish.phase") as connection:
+            self._record(connection, event)
+
+    def record_activation(self, destination: str, name: str, *, epoch: int) -> None:
+        """Record that a destination answers from an epoch from now on."""
+        with self._database.transaction("publish.activation") as connection:
+            self._record(connection, ActivatedEvent(destination=destination, name=name, epoch=epoch))
+
+    def record_publish_problem(self, destination: str, replica: str, problem: str) -> None:
+        """Record what keeps a replica of a destination from going on; "" when that is over."""
+        event = PublishProblemEvent(destination=destination, replica=replica, problem=utf8(problem))
+        with self._database.transaction("publish.problem") as connection:
+            self._record(connection, event)
 
     def retry(self, seq: int) -> None:
         """Let a dead letter be read again, as after an upgrade."""

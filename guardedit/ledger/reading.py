@@ -10,9 +10,10 @@ from guardedit.core.fact import Fact, FactKey
 from guardedit.core.ledger import Counts
 from guardedit.core.messages import Fate, LastChange, Receipt, Received
 from guardedit.core.proposal import WeightEdit
-from guardedit.ledger import approvals, history, inbox
+from guardedit.ledger import approvals, history, inbox, publications
 from guardedit.ledger.counts import read_counts
 from guardedit.ledger.live import LiveReader
+from guardedit.ledger.publications import Activation, Publication
 from guardedit.ledger.storage.chain import EventRow
 from guardedit.ledger.verify import problems
 
@@ -134,6 +135,28 @@ class LedgerReader(LiveReader):
     def dead_letter(self, seq: int) -> inbox.DeadLetter:
         """One dead letter by its inbox number."""
         return inbox.dead_letter(self._database, seq)
+
+    # What was published.
+
+    def publications(self) -> list[Publication]:
+        """What every replica of every destination has, the earliest epoch first."""
+        return publications.publications(self._database)
+
+    def activations(self) -> dict[str, Activation]:
+        """Destination -> what it answers from."""
+        return publications.activations(self._database)
+
+    def replaced_at_s(self, destination: str) -> dict[str, float | None]:
+        """Name -> when the destination switched away from it; None for the active one."""
+        return publications.replaced_at_s(self._database, destination)
+
+    def publish_problems(self) -> dict[tuple[str, str], tuple[str, float]]:
+        """(destination, replica) -> what keeps it from going on, and since when."""
+        return publications.problems(self._database)
+
+    def published_epochs(self) -> dict[tuple[str, str], int]:
+        """(destination, replica) -> the epoch that it answers from; 0 before the first one."""
+        return publications.served(self._database)
 
     # Events, totals and checks.
 

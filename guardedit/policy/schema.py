@@ -14,6 +14,7 @@ from guardedit.core.errors import warn_renamed
 from guardedit.policy.expr import Condition
 from guardedit.policy.limits import DriftSection, GuardSection
 from guardedit.policy.order import order_problems
+from guardedit.policy.publish import Destination, FleetDestination
 from guardedit.policy.sections import (
     EditingSection,
     MemorySection,
@@ -191,6 +192,9 @@ class Policy(StrictModel):
     quota: QuotaSection = Field(QuotaSection(), description="Limits on changes over time.")
     serving: ServingSection = Field(ServingSection(), description="How the served tensors are checked.")
     proxy: ProxySection = Field(ProxySection(), description="How facts are stated to another server.")
+    publish: Annotated[tuple[Destination, ...], Field(max_length=50), BeforeValidator(as_tuple)] = Field(
+        (), description="Where `guardedit publish run` brings each epoch."
+    )
 
     @model_validator(mode="after")
     def _rules_are_in_order(self) -> Self:
@@ -211,6 +215,22 @@ class Policy(StrictModel):
                 "drift would roll back what the guard accepts; raise the one or lower the other",
                 {"budget": budget, "limit": limit},
             )
+        return self
+
+    @model_validator(mode="after")
+    def _destinations_differ(self) -> Self:
+        fleets = [one for one in self.publish if isinstance(one, FleetDestination)]
+        for key, given in (
+            ("name", [one.name for one in self.publish]),
+            ("alias", [one.alias for one in fleets]),
+            *(("replica", list(one.replicas)) for one in fleets),
+        ):
+            if twice := next((value for value in given if given.count(value) > 1), None):
+                raise PydanticCustomError(
+                    "publish_twice",
+                    "publish: the {key} '{value}' occurs twice: each needs its own",
+                    {"key": key, "value": twice},
+                )
         return self
 
     @cached_property

@@ -6,6 +6,7 @@ import logging
 
 from guardedit.gateway.facts import AWAY, fact_asked_for
 from guardedit.gateway.listening import App, Receive, Scope, Send, refuse
+from guardedit.gateway.proxy.aliases import Aliases, NotPublished
 from guardedit.gateway.proxy.forwarding import ClientGone, Forwarder, Incoming
 from guardedit.gateway.proxy.requests import read_request, with_fact, written
 from guardedit.policy.sections import ProxySection
@@ -15,17 +16,22 @@ from guardedit.serving.facts_replica import FactsReplica
 _ASKS = ("/chat/completions", "/completions")
 #: The header in which a client names its tenant; it is not forwarded.
 TENANT = b"x-guardedit-tenant"
+#: The header of an answer that names the model for which an alias stood.
+MODEL = "X-Guardedit-Model"
 
 _log = logging.getLogger(__name__)
 
 
-def proxy_app(replica: FactsReplica, forwarder: Forwarder, rules: ProxySection) -> App:
+def proxy_app(
+    replica: FactsReplica, forwarder: Forwarder, rules: ProxySection, aliases: Aliases | None = None
+) -> App:
     """The application.
 
     Args:
         replica: finds the facts.
         forwarder: to the server that answers.
         rules: where a fact goes, and what happens when the memory is away.
+        aliases: model ids that stand for what a fleet answers from; None for none.
     """
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
@@ -39,9 +45,13 @@ def proxy_app(replica: FactsReplica, forwarder: Forwarder, rules: ProxySection) 
             return
         try:
             raw = b"".join([piece async for piece in Incoming(receive).pieces()])
+            raw, name = aliases.rewritten(raw) if aliases else (raw, "")
         except ClientGone:
             return
-        body, more = raw, dict[str, str]()
+        except NotPublished as error:
+            await refuse(send, 503, f"no epoch was published yet for the model {error}")
+            return
+        body, more = raw, {MODEL: name} if name else {}
         request = read_request(raw)
         if request is not None:
             try:
@@ -52,7 +62,8 @@ def proxy_app(replica: FactsReplica, forwarder: Forwarder, rules: ProxySection) 
                     timeout_s=rules.memory_timeout_s,
                 )
                 if found.fact is not None:
-                    body, more = written(with_fact(request.body, found.fact, rules)), found.headers
+                    body = written(with_fact(request.body, found.fact, rules))
+                    more |= found.headers
             except Exception as error:  # noqa: BLE001 - whatever ails the memory, the policy says what to do
                 _log.warning("the memory could not be asked: %s", error or type(error).__name__)
                 if rules.memory_away == "refuse":

@@ -45,6 +45,9 @@ def written(ledger, make):
     )
     ledger.commit([Change(fact.key, None)], kind="undo", reason="", edits=[], weights_sha256="", expected=2)
     ledger.move_ref("tested", to=1, expected=None)
+    ledger.record_phase("fleet", "a", "adapter", epoch=2, phase="confirmed")
+    ledger.record_activation("fleet", "adapter", epoch=2)
+    ledger.record_publish_problem("fleet", "b", "cannot be reached")
     return [(kind, body) for _, kind, body in ledger.events()]
 
 

@@ -1,0 +1,189 @@
+"""Opens everything that `guardedit publish run` needs, and publishes each new serving epoch."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from typing import Final
+
+from guardedit.core.errors import GuardeditError, LedgerCorrupt, UsageError, WrongBaseModel
+from guardedit.ledger.inbox_writer import InboxWriter
+from guardedit.ledger.storage.lock import PublisherLock
+from guardedit.policy.publish import DirectoryDestination, FleetDestination, ObjectsDestination
+from guardedit.policy.schema import Policy
+from guardedit.publishing.destination import Destination
+from guardedit.publishing.directory import Directory
+from guardedit.publishing.making import PUBLISH, AdapterWriter, BundleMaker
+from guardedit.publishing.objects import Objects
+from guardedit.publishing.publisher import Passed, Publisher
+from guardedit.publishing.steps import Step
+from guardedit.runtime.opening import begun, changing
+from guardedit.settings import Settings
+
+#: How often the ledger is asked for a new serving epoch, in seconds. Epochs that come faster are skipped.
+POLL_S: Final = 1.0
+#: How long to wait after a problem, in seconds; twice as long after each further one, up to `LOOK_S`.
+RETRY_S: Final = 2.0
+#: How often a destination that has everything is looked at again, in seconds.
+LOOK_S: Final = 30.0
+
+#: Called with the name of a destination and what happened there.
+Tell = Callable[[str, str], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Publishing:
+    """All destinations of a policy.
+
+    Attributes:
+        publishers: one for each destination.
+    """
+
+    publishers: tuple[Publisher, ...]
+    _ledger: InboxWriter
+    _maker: BundleMaker
+    _shadow: bool
+    _tell: Tell
+    _making: threading.Lock = field(default_factory=threading.Lock)
+    _in_use: list[int] = field(default_factory=list)
+
+    def once(self) -> dict[str, Passed]:
+        """Publish the present serving epoch as far as possible; destination -> what that came to.
+
+        Raises:
+            UsageError: no coordinator has begun the ledger, so there is no epoch.
+            GuardeditError: the epoch cannot be made ready for publishing.
+        """
+        if not begun(self._ledger):
+            raise UsageError("the ledger has no epoch yet: `guardedit run` writes the first one")
+        number = self._number()
+        return {publisher.name: self._publish(publisher, number) for publisher in self.publishers}
+
+    def run(self, stop: threading.Event) -> None:
+        """Publish every new serving epoch until `stop` is set.
+
+        Each destination has a thread, so that a slow one does not keep the others waiting.
+
+        Raises:
+            LedgerCorrupt, WrongBaseModel: nothing can be published until a person has acted.
+        """
+        fatal: list[Exception] = []
+
+        def follow(publisher: Publisher) -> None:
+            try:
+                self._follow(publisher, stop)
+            except Exception as error:  # noqa: BLE001 - raised below, when all threads have ended
+                fatal.append(error)
+                stop.set()
+
+        threads = [
+            threading.Thread(target=follow, args=(one,), name=f"publish-{one.name}", daemon=True)
+            for one in self.publishers
+        ]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        if fatal:
+            raise fatal[0]
+
+    def _follow(self, publisher: Publisher, stop: threading.Event) -> None:
+        done, due_s, told, wait_s = None, 0.0, "", RETRY_S
+        while not stop.is_set():
+            if begun(self._ledger) and ((number := self._number()) != done or time.monotonic() >= due_s):
+                problem = ""
+                try:
+                    passed = self._publish(publisher, number, stopped=stop.is_set)
+                except GuardeditError as error:
+                    problem = f"epoch {number} cannot be published: {error}"
+                    with suppress(GuardeditError):  # the ledger itself may be the problem
+                        publisher.record_problem(problem)
+                    if isinstance(error, LedgerCorrupt | WrongBaseModel):
+                        raise
+                else:
+                    problem = "; ".join(dict.fromkeys(passed.problems.values()))
+                if problem and problem != told:
+                    self._tell(publisher.name, problem)
+                done, told = number, problem
+                due_s = time.monotonic() + (wait_s if problem else LOOK_S)
+                wait_s = min(2 * wait_s, LOOK_S) if problem else RETRY_S
+            stop.wait(POLL_S)
+
+    def _number(self) -> int:
+        """The epoch to publish; in shadow mode the base model alone."""
+        return 0 if self._shadow else self._ledger.ref("serving")
+
+    def _publish(
+        self, publisher: Publisher, number: int, *, stopped: Callable[[], bool] = lambda: False
+    ) -> Passed:
+        with self._making:
+            bundle = self._maker.bundle(self._ledger.snapshot(number), in_use=self._in_use)
+            self._in_use.append(number)
+        try:
+            return publisher.publish(bundle, stopped=stopped)
+        finally:
+            self._in_use.remove(number)
+
+
+@contextmanager
+def open_publishing(
+    settings: Settings, policy: Policy, *, key: str = "", tell: Tell = lambda *_: None
+) -> Iterator[Publishing]:
+    """Open the ledger and the destinations of the policy. A coordinator may run.
+
+    What the ledger says of destinations that the policy no longer has is closed; nothing is deleted there.
+
+    Args:
+        settings: home folder and model.
+        policy: its destinations.
+        key: sent to the servers of a fleet as bearer token; "" for none.
+        tell: called with the name of a destination and each step there.
+
+    Raises:
+        UsageError: the policy has no destination, or there is no ledger.
+        LedgerBusy: another process publishes.
+    """
+    if not policy.publish:
+        raise UsageError("the policy has no destination: add a `publish` section to it")
+    with changing(settings) as ledger, PublisherLock(settings.home):
+        names = {section.name for section in policy.publish}
+        for one in ledger.publications():
+            if one.destination not in names:
+                ledger.record_phase(one.destination, one.replica, one.name, epoch=one.epoch, phase="retired")
+        for destination, replica in ledger.publish_problems():
+            if destination not in names:
+                ledger.record_publish_problem(destination, replica, "")
+        yield Publishing(
+            tuple(_publisher(ledger, _destination(section, key), tell) for section in policy.publish),
+            ledger,
+            BundleMaker(settings.home / PUBLISH, AdapterWriter(settings, policy)),
+            policy.mode == "shadow",
+            tell,
+        )
+
+
+def _publisher(ledger: InboxWriter, destination: Destination, tell: Tell) -> Publisher:
+    def told(step: Step) -> None:
+        at = f" on {step.replica}" if step.replica else ""
+        tell(destination.name, f"{step.action} {step.name}{at}")
+
+    return Publisher(ledger, destination, clock=time.time, tell=told)
+
+
+def _destination(
+    section: DirectoryDestination | ObjectsDestination | FleetDestination, key: str
+) -> Destination:
+    if isinstance(section, DirectoryDestination):
+        return Directory(section)
+    if isinstance(section, ObjectsDestination):
+        return Objects(section)
+    try:
+        from guardedit.publishing.fleet import Fleet
+    except ModuleNotFoundError as error:
+        raise UsageError(
+            f"{section.name} needs the package {error.name}: pip install 'guardedit[publish]'"
+        ) from None
+    return Fleet(section, key=key)
