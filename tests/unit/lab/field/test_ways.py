@@ -186,7 +186,7 @@ def test_the_only_method_must_not_fail(settings, policy, cases, broken_rome):
         run(settings, policy, cases, through=(Through.WEIGHTS,), methods=("rome",))
 
 
-def test_several_ways_start_with_the_base_model_which_is_asked_once(settings, policy, cases, monkeypatch):
+def test_several_ways_start_with_the_base_model_which_is_asked_once(settings, policy, cases):
     rules = load_policy(policy_file("default"))
     plan = EvaluationPlan(
         through=(Through.MEMORY, Through.WEIGHTS, Through.POLICY), count=6, known=True, methods=("ridge",)
