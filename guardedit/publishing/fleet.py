@@ -16,7 +16,7 @@ import httpx
 from guardedit.core.errors import PublishError
 from guardedit.ledger.publications import Publication
 from guardedit.policy.publish import FleetDestination
-from guardedit.publishing.bundle import Bundle
+from guardedit.publishing.bundle import Bundle, is_bundle_name
 from guardedit.publishing.destination import Look
 from guardedit.publishing.folders import discard, place
 
@@ -32,8 +32,6 @@ class Fleet:
         section: of the policy.
         key: sent to the servers as bearer token; "" for none. Never shown.
     """
-
-    restores = True
 
     def __init__(self, section: FleetDestination, *, key: str = "") -> None:
         self.name, self.drain_s, self.keep = section.name, section.drain_s, section.keep
@@ -52,6 +50,10 @@ class Fleet:
         same = [one.name for one in there if one.weights_sha256 == bundle.weights_sha256]
         usable = [name for name in same if name not in self.permanent]
         return usable[-1] if usable else f"guardedit-e{bundle.epoch:06d}-{bundle.weights_sha256[:8]}"
+
+    def restores(self, name: str) -> bool:
+        """The base model needs no files; those of an adapter stay in the folder until it is retired."""
+        return name in self.permanent or _is_adapter(name)
 
     def look(self, replica: str) -> Look:
         """The models that the replica lists."""
@@ -104,7 +106,7 @@ class Fleet:
 
     def retire(self, replica: str, name: str, *, last: bool) -> None:
         """Unload the adapter, and delete its folder after the last replica."""
-        if name in self.permanent:
+        if name in self.permanent or not _is_adapter(name):
             return
         if replica in self.replicas and name in self._models(replica):  # others are no longer ours to ask
             answer = self._post(replica, "unload_lora_adapter", {"lora_name": name}, wait_s=_ANSWER_S)
@@ -144,6 +146,11 @@ class Fleet:
 
     def _server_path(self, name: str) -> str:
         return f"{(self._section.server_path or self._section.path).rstrip('/')}/{name}"
+
+
+def _is_adapter(name: str) -> bool:
+    """Whether `name` can be that of an adapter of ours, and not that of an earlier base model."""
+    return name.startswith("guardedit-") and is_bundle_name(name.removeprefix("guardedit-"))
 
 
 def _reason(answer: httpx.Response) -> str:

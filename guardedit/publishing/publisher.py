@@ -6,7 +6,7 @@ ledger therefore names everything that may lie at a destination, and only that i
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Set
 from dataclasses import dataclass
 
 from guardedit.core.errors import PublishError
@@ -15,7 +15,7 @@ from guardedit.core.protocols import Clock
 from guardedit.ledger.inbox_writer import InboxWriter
 from guardedit.publishing.bundle import Bundle
 from guardedit.publishing.destination import Destination
-from guardedit.publishing.steps import Step, View, next_step
+from guardedit.publishing.steps import Place, Step, View, next_step
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,7 +50,7 @@ class Publisher:
         tell: Callable[[Step], None] = lambda _: None,
     ) -> None:
         self._ledger, self._destination, self._clock, self._tell = ledger, destination, clock, tell
-        self._doubtful: set[tuple[str, str]] = set()  # could not be confirmed: to be brought again first
+        self._doubtful: set[Place] = set()  # could not be confirmed: to be brought again first
 
     @property
     def name(self) -> str:
@@ -60,13 +60,14 @@ class Publisher:
     def publish(self, bundle: Bundle, *, stopped: Callable[[], bool] = lambda: False) -> Passed:
         """Go as far as the destination allows at present, or until `stopped`; problems are recorded."""
         names: dict[str, frozenset[str]] = {}
-        failed: dict[str, str] = {}
+        problems: dict[str, str] = {}
+        failed: set[Place] = set()
         shown: str | None = None
         for replica in self._destination.replicas:
             try:
                 look = self._destination.look(replica)
             except PublishError as error:
-                failed[replica] = str(error)
+                problems[replica] = str(error)
             else:
                 names[replica], shown = look.names, look.active
         view = self._view(bundle, names, failed, shown)
@@ -74,7 +75,8 @@ class Publisher:
             try:
                 self._carry_out(step, view, bundle)
             except PublishError as error:
-                failed[step.replica] = str(error)
+                problems[step.replica] = str(error)
+                failed.add((step.replica, step.name))
             else:
                 if step.action == "prepare":
                     names[step.replica] |= {step.name}
@@ -82,8 +84,8 @@ class Publisher:
                     shown = step.name
                 self._tell(step)
             view = self._view(bundle, names, failed, shown)
-        self.record_problems(failed)
-        return Passed(active=view.is_active and len(view.confirmed) >= view.needed, problems=failed)
+        self.record_problems(problems)
+        return Passed(active=view.is_active and len(view.confirmed) >= view.needed, problems=problems)
 
     def record_problems(self, found: dict[str, str]) -> None:
         """Record what keeps replicas from going on, where that has changed."""
@@ -101,7 +103,7 @@ class Publisher:
         self.record_problems(dict.fromkeys(self._destination.replicas, problem))
 
     def _view(
-        self, bundle: Bundle, names: dict[str, frozenset[str]], failed: dict[str, str], shown: str | None
+        self, bundle: Bundle, names: dict[str, frozenset[str]], failed: Set[Place], shown: str | None
     ) -> View:
         at = self._destination
         there = [one for one in self._ledger.publications() if one.destination == at.name]
@@ -118,7 +120,7 @@ class Publisher:
             shown=shown,
             replaced_at_s=self._ledger.replaced_at_s(at.name),
             permanent=at.permanent,
-            restores=at.restores,
+            restores=active is not None and at.restores(active.name),
             drain_s=at.drain_s,
             keep=at.keep,
             now_s=self._clock(),
@@ -150,8 +152,10 @@ class Publisher:
                 if view.active != (name, bundle.epoch):
                     self._ledger.record_activation(at.name, name, epoch=bundle.epoch)
             case "retire":
-                last = not any(other == name and where != replica for where, other in view.phases)
-                at.retire(replica, name, last=last)
+                # Replicas that took the place of others may still need it.
+                in_use = name in (view.wanted, (view.active or ("",))[0])
+                elsewhere = any(other == name and where != replica for where, other in view.phases)
+                at.retire(replica, name, last=not (in_use or elsewhere))
                 failpoint("publish.step")
                 self._record(step, "retired", bundle)
             case "lose":
@@ -165,7 +169,13 @@ class Publisher:
         self._ledger.record_phase(self.name, step.replica, step.name, epoch=epoch, phase=phase)
 
     def _made_for(self, name: str, bundle: Bundle) -> int:
-        """The epoch that a name was made for, which stays with it; the bundle's for a new name."""
+        """The epoch that a name was made for, which stays with it; the bundle's for a new name.
+
+        When every replica lost what is active, only the activation still says what it stands for.
+        """
         there = self._ledger.publications()
-        found = (one.epoch for one in there if (one.destination, one.name) == (self.name, name))
-        return next(found, bundle.epoch)
+        found = [one.epoch for one in there if (one.destination, one.name) == (self.name, name)]
+        active = self._ledger.activations().get(self.name)
+        if active is not None and active.name == name:
+            found.append(active.epoch)
+        return next(iter(found), bundle.epoch)
