@@ -18,8 +18,8 @@ from guardedit.core.errors import LedgerCorrupt, PublishError, WrongBaseModel
 from guardedit.core.fact import Placement
 from guardedit.core.serving import Snapshot
 from guardedit.policy.schema import Policy
-from guardedit.publishing.bundle import MEMORY_FACTS, Bundle, read_bundle, write_manifest
-from guardedit.publishing.folders import discard, placing
+from guardedit.publishing.bundle import MANIFEST, MEMORY_FACTS, Bundle, read_bundle, write_manifest
+from guardedit.publishing.folders import discard, placing, translated
 from guardedit.settings import Settings
 
 if TYPE_CHECKING:
@@ -58,10 +58,12 @@ class BundleMaker:
         with suppress(PublishError):
             if target.is_dir() and (found := read_bundle(target)).state_sha256 == snapshot.epoch.state_sha256:
                 return found
-        adapter = self._adapter(snapshot) if snapshot.edits else None
+        with translated(f"cannot keep bundles in {self._folder}"):
+            adapter = self._adapter(snapshot) if snapshot.edits else None
         with placing(target) as part:
             for path in sorted(adapter.iterdir()) if adapter else ():
-                _link(path, part / path.name)
+                if path.name != MANIFEST:
+                    _link(path, part / path.name)
             rows = {
                 place: [fact.exported() for fact in snapshot.facts if fact.placement is place]
                 for place in Placement
@@ -80,18 +82,24 @@ class BundleMaker:
                 },
             )
         kept = {_folder_name(one) for one in (number, *in_use)}
-        for path in epochs.iterdir():
-            if path.name not in kept:
-                discard(path)
+        with translated(f"cannot read {epochs}"):
+            for path in epochs.iterdir():
+                if path.name not in kept:
+                    discard(path)
         return read_bundle(target)
 
     def _adapter(self, snapshot: Snapshot) -> Path:
-        """The folder with the adapter of the epoch's weights."""
+        """The folder with the adapter of the epoch's weights; a manifest says whether it is whole."""
         adapters = self._folder / "adapters"
         target = adapters / snapshot.epoch.weights_sha256
-        if not target.is_dir():
+        try:
+            read_bundle(target)
+        except PublishError:  # there is none, or its files are not what was written
             with placing(target) as part:
                 self._write_adapter(snapshot, part)
+                epoch = snapshot.epoch
+                fields = {"weights_sha256": epoch.weights_sha256, "state_sha256": epoch.state_sha256}
+                write_manifest(part, {"epoch": epoch.number, **fields})
         os.utime(target)
         kept = sorted(
             (one for one in adapters.iterdir() if one.is_dir()), key=lambda one: one.stat().st_mtime

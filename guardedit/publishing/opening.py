@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Final
@@ -20,7 +20,7 @@ from guardedit.publishing.making import PUBLISH, AdapterWriter, BundleMaker
 from guardedit.publishing.objects import Objects
 from guardedit.publishing.publisher import Passed, Publisher
 from guardedit.publishing.steps import Step
-from guardedit.runtime.opening import begun, changing
+from guardedit.runtime.opening import LEDGER, begun, changing
 from guardedit.settings import Settings
 
 #: How often the ledger is asked for a new serving epoch, in seconds. Epochs that come faster are skipped.
@@ -135,6 +135,7 @@ def open_publishing(
     """Open the ledger and the destinations of the policy. A coordinator may run.
 
     What the ledger says of destinations that the policy no longer has is closed; nothing is deleted there.
+    When that was all there is to do, there are no publishers.
 
     Args:
         settings: home folder and model.
@@ -143,19 +144,18 @@ def open_publishing(
         tell: called with the name of a destination and each step there.
 
     Raises:
-        UsageError: the policy has no destination, or there is no ledger.
+        UsageError: the policy has no destination and had none before, or there is no ledger.
         LedgerBusy: another process publishes.
     """
-    if not policy.publish:
-        raise UsageError("the policy has no destination: add a `publish` section to it")
+    missing = UsageError("the policy has no destination: add a `publish` section to it")
+    if not policy.publish and not (settings.home / LEDGER).exists():
+        raise missing
     with changing(settings) as ledger, PublisherLock(settings.home):
-        names = {section.name for section in policy.publish}
-        for one in ledger.publications():
-            if one.destination not in names:
-                ledger.record_phase(one.destination, one.replica, one.name, epoch=one.epoch, phase="retired")
-        for destination, replica in ledger.publish_problems():
-            if destination not in names:
-                ledger.record_publish_problem(destination, replica, "")
+        closed = _close(ledger, {section.name for section in policy.publish})
+        for name in closed:
+            tell(name, "closed: the policy no longer has it")
+        if not policy.publish and not closed:
+            raise missing
         yield Publishing(
             tuple(_publisher(ledger, _destination(section, key), tell) for section in policy.publish),
             ledger,
@@ -163,6 +163,24 @@ def open_publishing(
             policy.mode == "shadow",
             tell,
         )
+
+
+def _close(ledger: InboxWriter, names: Collection[str]) -> list[str]:
+    """Forget every destination but those with these names; returns what was forgotten."""
+    closed = set()
+    for one in ledger.publications():
+        if one.destination not in names:
+            ledger.record_phase(one.destination, one.replica, one.name, epoch=one.epoch, phase="retired")
+            closed.add(one.destination)
+    for destination, replica in ledger.publish_problems():
+        if destination not in names:
+            ledger.record_publish_problem(destination, replica, "")
+            closed.add(destination)
+    for destination in ledger.activations():
+        if destination not in names:
+            ledger.record_activation(destination, "", epoch=0)
+            closed.add(destination)
+    return sorted(closed)
 
 
 def _publisher(ledger: InboxWriter, destination: Destination, tell: Tell) -> Publisher:

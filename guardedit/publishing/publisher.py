@@ -6,7 +6,7 @@ ledger therefore names everything that may lie at a destination, and only that i
 
 from __future__ import annotations
 
-from collections.abc import Callable, Set
+from collections.abc import Callable, Set as AbstractSet
 from dataclasses import dataclass
 
 from guardedit.core.errors import PublishError
@@ -103,7 +103,11 @@ class Publisher:
         self.record_problems(dict.fromkeys(self._destination.replicas, problem))
 
     def _view(
-        self, bundle: Bundle, names: dict[str, frozenset[str]], failed: Set[Place], shown: str | None
+        self,
+        bundle: Bundle,
+        names: dict[str, frozenset[str]],
+        failed: AbstractSet[Place],
+        shown: str | None,
     ) -> View:
         at = self._destination
         there = [one for one in self._ledger.publications() if one.destination == at.name]

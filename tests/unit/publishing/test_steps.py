@@ -78,6 +78,24 @@ class Simulated:
                 del self.phases[key]
         return True
 
+    def publish(
+        self,
+        wanted: str,
+        epoch: int,
+        *,
+        away: frozenset[str] = frozenset(),
+        failing: frozenset[str] = frozenset(),
+    ) -> None:
+        """One pass."""
+        failed: frozenset[Place] = frozenset()
+        for _ in range(200):
+            step = next_step(self.view(wanted, epoch, away, failed))
+            if step is None:
+                return
+            if step.replica in failing or not self.carry_out(step, wanted, epoch):
+                failed |= {(step.replica, step.name)}
+        raise AssertionError("it never comes to an end")
+
     def switch(self, name: str, epoch: int) -> None:
         if self.active and self.active[0] != name:
             self.replaced[self.active[0]] = self.now_s
@@ -117,25 +135,14 @@ def test_whatever_happens_only_what_is_ready_becomes_active_and_what_is_in_use_s
         at.folders -= turn["wiped"]
         if shows and turn["by_hand"]:
             at.shown = turn["by_hand"]
-        failed: frozenset[Place] = frozenset()
-        for _ in range(200):
-            step = next_step(at.view(turn["wanted"], epoch, turn["away"], failed))
-            if step is None:
-                break
-            if step.replica in turn["failing"] or not at.carry_out(step, turn["wanted"], epoch):
-                failed |= {(step.replica, step.name)}
-        else:
-            raise AssertionError("it never comes to an end")
+        at.publish(turn["wanted"], epoch, away=turn["away"], failing=turn["failing"])
         usable = set(at.replicas) - turn["away"] - turn["failing"]
         if len(usable) >= at.enough and "" not in turn["failing"]:
             assert at.active == (turn["wanted"], epoch)
     # When everything is well again, everything is as it should be, and nothing else is left.
     at.replicas = REPLICAS
     for _ in range(3):  # again after what could not be restored, and after what was replaced has drained
-        failed = frozenset()
-        while step := next_step(at.view("e4", 99, frozenset(), failed)):
-            if not at.carry_out(step, "e4", 99):
-                failed |= {(step.replica, step.name)}
+        at.publish("e4", 99)
         at.now_s += 100
     assert at.active == ("e4", 99)
     assert all(at.phases[one, "e4"] == "confirmed" and "e4" in at.there[one] for one in REPLICAS)
