@@ -62,6 +62,8 @@ class Fleet:
     def prepare(self, replica: str, name: str, bundle: Bundle | None) -> None:
         """Put the adapter where the servers read it, and let the replica load it."""
         if name in self.permanent:
+            if name not in self._models(replica):
+                raise PublishError(f"{replica} does not list {name}: is that the policy's `model` there?")
             return
         if bundle is not None:
             place(bundle, self._folder(name))
@@ -77,7 +79,7 @@ class Fleet:
             raise
         if answer.is_success or name in self._models(replica):
             return
-        raise PublishError(f"{replica} refuses to load {name}: {_reason(answer)}")
+        raise PublishError(f"{replica} refuses to load {name}: {_reason(answer)}{_hint(answer)}")
 
     def confirm(self, replica: str, name: str, bundle: Bundle | None) -> None:
         """The replica lists the adapter with our path as its root, and answers one token from it."""
@@ -111,7 +113,7 @@ class Fleet:
         if replica in self.replicas and name in self._models(replica):  # others are no longer ours to ask
             answer = self._post(replica, "unload_lora_adapter", {"lora_name": name}, wait_s=_ANSWER_S)
             if not answer.is_success and name in self._models(replica):
-                raise PublishError(f"{replica} refuses to unload {name}: {_reason(answer)}")
+                raise PublishError(f"{replica} refuses to unload {name}: {_reason(answer)}{_hint(answer)}")
         if last:
             discard(self._folder(name))
 
@@ -134,7 +136,7 @@ class Fleet:
         timeout = httpx.Timeout(wait_s, connect=_CONNECT_S)
         try:
             return self._client.request(
-                method, f"{replica.rstrip('/')}/v1/{path}", json=body, timeout=timeout
+                method, f"{replica.rstrip('/').removesuffix('/v1')}/v1/{path}", json=body, timeout=timeout
             )
         except httpx.TimeoutException as error:
             raise PublishError(f"{replica} did not answer {path} in time") from error
@@ -161,10 +163,13 @@ def _reason(answer: httpx.Response) -> str:
         said = error.get("message") if isinstance(error, dict) else None
     except ValueError:
         said = None
-    hint = (
-        "; start it with VLLM_ALLOW_RUNTIME_LORA_UPDATING=1" if answer.status_code == 404 and not said else ""
-    )
-    return f"status {answer.status_code}, {(said or answer.text)!r:.300}{hint}"
+    return f"status {answer.status_code}, {(said or answer.text)!r:.300}"
+
+
+def _hint(answer: httpx.Response) -> str:
+    """For a server without the path for adapters: one that knows only no such adapter says so in JSON."""
+    known = answer.status_code != 404 or "error" in answer.text
+    return "" if known else "; start it with VLLM_ALLOW_RUNTIME_LORA_UPDATING=1"
 
 
 def _json(answer: httpx.Response, replica: str) -> Mapping[str, Any]:

@@ -14,7 +14,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from guardedit.core.errors import LedgerCorrupt, PublishError, WrongBaseModel
+from guardedit.core.errors import EditError, LedgerCorrupt, PublishError, WrongBaseModel
 from guardedit.core.fact import Placement
 from guardedit.core.serving import Snapshot
 from guardedit.policy.schema import Policy
@@ -45,6 +45,7 @@ class BundleMaker:
 
     def __init__(self, folder: Path, write_adapter: WriteAdapter) -> None:
         self._folder, self._write_adapter = folder, write_adapter
+        self._refused: dict[str, str] = {}  # weights of the latest edits that cannot become an adapter -> why
 
     def bundle(self, snapshot: Snapshot, *, in_use: Collection[int] = ()) -> Bundle:
         """The bundle of an epoch; the same bytes each time. Deletes the others but those in use, by epoch.
@@ -96,7 +97,7 @@ class BundleMaker:
             read_bundle(target)
         except PublishError:  # there is none, or its files are not what was written
             with placing(target) as part:
-                self._write_adapter(snapshot, part)
+                self._written(snapshot, part)
                 epoch = snapshot.epoch
                 fields = {"weights_sha256": epoch.weights_sha256, "state_sha256": epoch.state_sha256}
                 write_manifest(part, {"epoch": epoch.number, **fields})
@@ -107,6 +108,17 @@ class BundleMaker:
         for path in kept[:-_KEPT_ADAPTERS]:
             discard(path)
         return target
+
+    def _written(self, snapshot: Snapshot, folder: Path) -> None:
+        """Write the adapter. A refusal is remembered: folding the same edits again would end the same."""
+        weights = snapshot.epoch.weights_sha256
+        if refusal := self._refused.get(weights):
+            raise EditError(refusal)
+        try:
+            self._write_adapter(snapshot, folder)
+        except EditError as error:
+            self._refused = {weights: str(error)}
+            raise
 
 
 class AdapterWriter:

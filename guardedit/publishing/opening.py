@@ -9,7 +9,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Final
 
-from guardedit.core.errors import GuardeditError, LedgerCorrupt, UsageError, WrongBaseModel
+from guardedit.core.errors import EditError, GuardeditError, LedgerCorrupt, UsageError, WrongBaseModel
 from guardedit.ledger.inbox_writer import InboxWriter
 from guardedit.ledger.storage.lock import PublisherLock
 from guardedit.policy.publish import DirectoryDestination, FleetDestination, ObjectsDestination
@@ -55,12 +55,11 @@ class Publishing:
 
         Raises:
             UsageError: no coordinator has begun the ledger, so there is no epoch.
-            GuardeditError: the epoch cannot be made ready for publishing.
+            LedgerCorrupt, WrongBaseModel: nothing can be published until a person has acted.
         """
-        if not begun(self._ledger):
+        if (number := self._number()) is None:
             raise UsageError("the ledger has no epoch yet: `guardedit run` writes the first one")
-        number = self._number()
-        return {publisher.name: self._publish(publisher, number) for publisher in self.publishers}
+        return {publisher.name: self._tried(publisher, number) for publisher in self.publishers}
 
     def run(self, stop: threading.Event) -> None:
         """Publish every new serving epoch until `stop` is set.
@@ -93,39 +92,65 @@ class Publishing:
     def _follow(self, publisher: Publisher, stop: threading.Event) -> None:
         done, due_s, told, wait_s = None, 0.0, "", RETRY_S
         while not stop.is_set():
-            if begun(self._ledger) and ((number := self._number()) != done or time.monotonic() >= due_s):
-                problem = ""
-                try:
-                    passed = self._publish(publisher, number, stopped=stop.is_set)
-                except GuardeditError as error:
-                    problem = f"epoch {number} cannot be published: {error}"
-                    with suppress(GuardeditError):  # the ledger itself may be the problem
-                        publisher.record_problem(problem)
-                    if isinstance(error, LedgerCorrupt | WrongBaseModel):
-                        raise
-                else:
-                    problem = "; ".join(dict.fromkeys(passed.problems.values()))
+            problem = None
+            try:
+                number = self._number()
+                if number is not None and (number != done or time.monotonic() >= due_s):
+                    passed = self._tried(publisher, number, stopped=stop.is_set)
+                    done, problem = number, "; ".join(dict.fromkeys(passed.problems.values()))
+            except (LedgerCorrupt, WrongBaseModel):
+                raise
+            except GuardeditError as error:  # as while the disk is full
+                problem = str(error)
+            if problem is not None:
                 if problem and problem != told:
                     self._tell(publisher.name, problem)
-                done, told = number, problem
+                told = problem
                 due_s = time.monotonic() + (wait_s if problem else LOOK_S)
                 wait_s = min(2 * wait_s, LOOK_S) if problem else RETRY_S
             stop.wait(POLL_S)
 
-    def _number(self) -> int:
-        """The epoch to publish; in shadow mode the base model alone."""
+    def _number(self) -> int | None:
+        """The epoch to publish, in shadow mode the base model alone; None before there is one."""
+        if not begun(self._ledger):
+            return None
         return 0 if self._shadow else self._ledger.ref("serving")
 
-    def _publish(
+    def _tried(
         self, publisher: Publisher, number: int, *, stopped: Callable[[], bool] = lambda: False
+    ) -> Passed:
+        """One pass. What keeps the epoch from being made ready is recorded for the destination."""
+        active = self._ledger.activations().get(publisher.name)
+        try:
+            try:
+                return self._publish(publisher, number, stopped=stopped)
+            except EditError as error:
+                if active is None or active.epoch == number:
+                    raise
+                # It cannot become an adapter. What the destination answers from is looked after nevertheless.
+                held = _cannot(number, error)
+                return self._publish(publisher, active.epoch, held=held, stopped=stopped)
+        except GuardeditError as error:
+            if isinstance(error, LedgerCorrupt | WrongBaseModel):
+                with suppress(GuardeditError):  # the ledger itself may be the problem
+                    publisher.hold(_cannot(number, error))
+                raise
+            return publisher.hold(_cannot(number, error))
+
+    def _publish(
+        self, publisher: Publisher, number: int, *, held: str = "", stopped: Callable[[], bool]
     ) -> Passed:
         with self._making:
             bundle = self._maker.bundle(self._ledger.snapshot(number), in_use=self._in_use)
             self._in_use.append(number)
         try:
-            return publisher.publish(bundle, stopped=stopped)
+            return publisher.publish(bundle, held=held, stopped=stopped)
         finally:
             self._in_use.remove(number)
+
+
+def _cannot(number: int, error: GuardeditError) -> str:
+    return f"epoch {number} cannot be published: {error}"
 
 
 @contextmanager

@@ -6,7 +6,8 @@ ledger therefore names everything that may lie at a destination, and only that i
 
 from __future__ import annotations
 
-from collections.abc import Callable, Set as AbstractSet
+from collections.abc import Callable
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 
 from guardedit.core.errors import PublishError
@@ -57,13 +58,23 @@ class Publisher:
         """Of the destination."""
         return self._destination.name
 
-    def publish(self, bundle: Bundle, *, stopped: Callable[[], bool] = lambda: False) -> Passed:
-        """Go as far as the destination allows at present, or until `stopped`; problems are recorded."""
+    def publish(
+        self, bundle: Bundle, *, held: str = "", stopped: Callable[[], bool] = lambda: False
+    ) -> Passed:
+        """Go as far as the destination allows at present, or until `stopped`; problems are recorded.
+
+        Args:
+            bundle: what the destination shall answer from.
+            held: what keeps the destination from a later epoch than the bundle's; "" for nothing.
+            stopped: asked before every step.
+        """
         names: dict[str, frozenset[str]] = {}
-        problems: dict[str, str] = {}
+        problems: dict[str, str] = dict.fromkeys(self._destination.replicas, held) if held else {}
         failed: set[Place] = set()
         shown: str | None = None
         for replica in self._destination.replicas:
+            if stopped():
+                return Passed(active=False, problems=problems)
             try:
                 look = self._destination.look(replica)
             except PublishError as error:
@@ -85,7 +96,8 @@ class Publisher:
                 self._tell(step)
             view = self._view(bundle, names, failed, shown)
         self.record_problems(problems)
-        return Passed(active=view.is_active and len(view.confirmed) >= view.needed, problems=problems)
+        active = not held and view.is_active and len(view.confirmed) >= view.needed
+        return Passed(active=active, problems=problems)
 
     def record_problems(self, found: dict[str, str]) -> None:
         """Record what keeps replicas from going on, where that has changed."""
@@ -98,9 +110,11 @@ class Publisher:
             if found.get(replica, "") != known.get(replica, ""):
                 self._ledger.record_publish_problem(self.name, replica, found.get(replica, ""))
 
-    def record_problem(self, problem: str) -> None:
-        """Record one problem of the whole destination: for each of its replicas."""
-        self.record_problems(dict.fromkeys(self._destination.replicas, problem))
+    def hold(self, problem: str) -> Passed:
+        """Record one problem of the whole destination, for each of its replicas, and do nothing."""
+        problems = dict.fromkeys(self._destination.replicas, problem)
+        self.record_problems(problems)
+        return Passed(active=False, problems=problems)
 
     def _view(
         self,

@@ -205,6 +205,18 @@ def test_a_fleet_of_another_base_model_is_noticed(edited, fleet, servers):
     assert "the policy's `model` is another" in passed.problems[servers[0].url]
 
 
+def test_a_base_model_that_is_not_listed_is_said_once(world, fleet, servers):
+    at = fleet(model="acme/other")
+    assert "does not list acme/other" in world.publish(at).problems[servers[0].url]
+    events = len(world.ledger.events())
+    world.publish(at)
+    assert len(world.ledger.events()) == events
+
+
+def test_an_address_may_end_with_v1(edited, fleet, servers):
+    assert edited.publish(fleet(replicas=tuple(f"{one.url}/v1/" for one in servers))).active
+
+
 def test_an_adapter_is_unloaded_everywhere_and_its_folder_goes_with_the_last_one(edited, fleet, servers):
     at = fleet(drain_s=0, keep=0)
     edited.publish(at)
