@@ -14,7 +14,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from guardedit.core.errors import EditError, LedgerCorrupt, PublishError, WrongBaseModel
+from guardedit.core.errors import EditError, PublishError, UsageError, WrongBaseModel
 from guardedit.core.fact import Placement
 from guardedit.core.serving import Snapshot
 from guardedit.policy.schema import Policy
@@ -45,13 +45,15 @@ class BundleMaker:
 
     def __init__(self, folder: Path, write_adapter: WriteAdapter) -> None:
         self._folder, self._write_adapter = folder, write_adapter
-        self._refused: dict[str, str] = {}  # weights of the latest edits that cannot become an adapter -> why
+        # The weights that could not be made into an adapter last, and why.
+        self._refused: dict[str, EditError | UsageError] = {}
 
     def bundle(self, snapshot: Snapshot, *, in_use: Collection[int] = ()) -> Bundle:
         """The bundle of an epoch; the same bytes each time. Deletes the others but those in use, by epoch.
 
         Raises:
             EditError: an edit cannot become an adapter.
+            UsageError: the edits do not fold to the recorded weights.
             PublishError: the folder cannot be written.
         """
         epochs, number = self._folder / "epochs", snapshot.epoch.number
@@ -113,11 +115,11 @@ class BundleMaker:
         """Write the adapter. A refusal is remembered: folding the same edits again would end the same."""
         weights = snapshot.epoch.weights_sha256
         if refusal := self._refused.get(weights):
-            raise EditError(refusal)
+            raise type(refusal)(str(refusal))
         try:
             self._write_adapter(snapshot, folder)
-        except EditError as error:
-            self._refused = {weights: str(error)}
+        except (EditError, UsageError) as error:
+            self._refused = {weights: error}
             raise
 
 
@@ -138,12 +140,13 @@ class AdapterWriter:
 
         Raises:
             WrongBaseModel: the ledger belongs to another model.
-            LedgerCorrupt: the edits do not fold to the recorded weights.
+            UsageError: the edits do not fold to the recorded weights.
             EditError: an edit cannot become an adapter.
         """
         from guardedit import assembly
         from guardedit.assembly.model_files import model_folder
         from guardedit.models.export.adapter import adapter_of, write_adapter_files
+        from guardedit.models.weights.folded import require_recorded
 
         if self._loaded is None:
             assembly.require_unchanged_base(self._settings)
@@ -157,11 +160,7 @@ class AdapterWriter:
                 f"{host.base_sha256[:12]}: set GUARDEDIT_MODEL or --model"
             )
         folded = fold.folded(snapshot.edits)
-        if folded.sha256 != epoch.weights_sha256:
-            raise LedgerCorrupt(
-                f"the edits of epoch {epoch.number} fold to weights {folded.sha256[:12]}, recorded is "
-                f"{epoch.weights_sha256[:12]}: run `guardedit verify`"
-            )
+        require_recorded(folded.sha256, epoch)
         adapter = adapter_of(host, folded.patch)
         write_adapter_files(host, adapter, folder, base=str(model_folder(self._settings)))
 

@@ -124,7 +124,7 @@ class Publishing:
         try:
             try:
                 return self._publish(publisher, number, stopped=stopped)
-            except EditError as error:
+            except (EditError, UsageError) as error:
                 if active is None or active.epoch == number:
                     raise
                 # It cannot become an adapter. What the destination answers from is looked after nevertheless.
