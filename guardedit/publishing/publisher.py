@@ -6,6 +6,7 @@ ledger therefore names everything that may lie at a destination, and only that i
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
@@ -17,6 +18,9 @@ from guardedit.ledger.inbox_writer import InboxWriter
 from guardedit.publishing.bundle import Bundle
 from guardedit.publishing.destination import Destination
 from guardedit.publishing.steps import Place, Step, View, next_step
+
+#: From the first quotation mark to the last one of the same kind.
+_QUOTED = re.compile(r"(['\"]).*\1", re.DOTALL)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -100,14 +104,18 @@ class Publisher:
         return Passed(active=active, problems=problems)
 
     def record_problems(self, found: dict[str, str]) -> None:
-        """Record what keeps replicas from going on, where that has changed."""
+        """Record what keeps replicas from going on, where that has changed.
+
+        A quotation from a server may have the time or a number of its own in it: another quotation alone is
+        no change, or the ledger would grow with every try.
+        """
         known = {
             replica: problem
             for (destination, replica), (problem, _) in self._ledger.publish_problems().items()
             if destination == self.name
         }
         for replica in sorted({*known, *found}):
-            if found.get(replica, "") != known.get(replica, ""):
+            if _unquoted(found.get(replica, "")) != _unquoted(known.get(replica, "")):
                 self._ledger.record_publish_problem(self.name, replica, found.get(replica, ""))
 
     def hold(self, problem: str) -> Passed:
@@ -197,3 +205,7 @@ class Publisher:
         if active is not None and active.name == name:
             found.append(active.epoch)
         return next(iter(found), bundle.epoch)
+
+
+def _unquoted(problem: str) -> str:
+    return _QUOTED.sub("", problem)

@@ -300,6 +300,21 @@ def test_an_earlier_base_model_is_neither_loaded_nor_unloaded_nor_deleted(world,
     assert {name for _, name in world.phases()} == {BASE}
 
 
+def test_a_reason_that_changes_with_every_try_is_recorded_once_and_another_status_again(
+    edited, fleet, servers
+):
+    at = fleet()
+    for one in ("request 1", "request 2"):
+        servers[0].refused = {"load_lora_adapter": f"no room for {one}"}
+        edited.publish(at)
+    [(problem, _)] = edited.ledger.publish_problems().values()
+    assert "request 1" in problem
+    servers[0].key = "sk-fleet"
+    edited.publish(at)
+    [(problem, _)] = edited.ledger.publish_problems().values()
+    assert "status 401" in problem
+
+
 def test_the_key_is_sent_and_never_told(edited, fleet, servers):
     for one in servers:
         one.key = "sk-fleet"
