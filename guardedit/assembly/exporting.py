@@ -15,7 +15,7 @@ from guardedit.core.ledger import Ledger
 from guardedit.core.serving import Snapshot
 from guardedit.models.export.adapter import AdapterCheck, adapter_of, check_adapter, write_gguf, write_peft
 from guardedit.models.export.folder import export_model, refuse_used
-from guardedit.models.weights.folded import Folded
+from guardedit.models.weights.folded import Folded, require_recorded
 from guardedit.policy.schema import Policy
 from guardedit.settings import Settings
 
@@ -86,6 +86,7 @@ def export_epoch(settings: Settings, policy: Policy, ledger: Ledger, folder: Pat
     Loads a second model, so that serving continues meanwhile.
 
     Raises:
+        UsageError: the edits do not fold to the recorded weights.
         EditError, UsageError, StorageFull: as `export_model`.
     """
     with _opened(settings, policy, ledger, folder) as found:
@@ -107,6 +108,7 @@ def export_adapter(
     The adapter is compared with the edited model on statements of the epoch's facts.
 
     Raises:
+        UsageError: the edits do not fold to the recorded weights.
         EditError, UsageError, StorageFull: as `write_peft` and `write_gguf`.
     """
     with _opened(settings, policy, ledger, folder) as found:
@@ -131,7 +133,9 @@ def _opened(settings: Settings, policy: Policy, ledger: Ledger, folder: Path) ->
     snapshot = ledger.snapshot()
     with borrowed_cache(settings) as cache:
         loaded = load_model(settings, policy, cache=cache)
-        yield _Opened(loaded, snapshot, loaded.fold.folded(snapshot.edits))
+        folded = loaded.fold.folded(snapshot.edits)
+        require_recorded(folded.sha256, snapshot.epoch)
+        yield _Opened(loaded, snapshot, folded)
 
 
 def _texts(snapshot: Snapshot) -> list[str]:

@@ -118,7 +118,7 @@ class InboxWriter(LedgerReader):
             self._record(connection, event)
 
     def record_activation(self, destination: str, name: str, *, epoch: int) -> None:
-        """Record that a destination answers from an epoch from now on."""
+        """Record that a destination answers from an epoch from now on; name "" when it was closed."""
         with self._database.transaction("publish.activation") as connection:
             self._record(connection, ActivatedEvent(destination=destination, name=name, epoch=epoch))
 

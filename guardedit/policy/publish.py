@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import posixpath
 import re
 from typing import Annotated, Literal
 
@@ -22,12 +23,28 @@ def _plain_address(value: str) -> str:
     return value
 
 
+def _absolute(value: str) -> str:
+    """The path, unless it depends on where or by whom a program is started."""
+    if not value.startswith("/"):
+        raise PydanticCustomError("relative", "not an absolute path: start it with /")
+    return value
+
+
+def plain_url(value: str) -> str:
+    """The address as it is compared with others: without /v1 and slashes at the end, in lower case."""
+    scheme, _, rest = value.rstrip("/").removesuffix("/v1").rstrip("/").partition("://")
+    host, slash, path = rest.partition("/")
+    return f"{scheme}://{host.lower() if scheme in ('http', 'https') else host}{slash}{path}"
+
+
 #: Without a user name or password, which would end up in messages.
 PlainAddress = Annotated[str, Field(max_length=500), AfterValidator(_plain_address)]
 ServerAddress = Annotated[PlainAddress, Field(pattern=r"^https?://")]
 #: Model ids are part of JSON and of log lines, so control characters are refused.
 ModelId = Annotated[str, Field(pattern=r"^[^\x00-\x1f\x7f]+$", max_length=200)]
-FolderName = Annotated[str, Field(pattern=r"^[^\x00-\x1f\x7f]+$", max_length=1_000)]
+FolderName = Annotated[
+    str, Field(pattern=r"^[^\x00-\x1f\x7f]+$", max_length=1_000), AfterValidator(_absolute)
+]
 
 
 class _Destination(StrictModel):
@@ -58,6 +75,11 @@ class DirectoryDestination(_Destination):
     kind: Literal["directory"] = Field(description="A local or mounted file system with symbolic links.")
     path: FolderName = Field(description="The folder; made when missing.")
 
+    @property
+    def place(self) -> str:
+        """Where the epochs lie; two destinations may not share it."""
+        return posixpath.normpath(self.path)
+
 
 class ObjectsDestination(_Destination):
     """A prefix of an object store, with an object `current.json` that names the active epoch.
@@ -67,6 +89,12 @@ class ObjectsDestination(_Destination):
 
     kind: Literal["objects"] = Field(description="An object store that fsspec knows.")
     url: PlainAddress = Field(description="The prefix, such as `s3://bucket/guardedit`.")
+
+    @property
+    def place(self) -> str:
+        """Where the epochs lie; two destinations may not share it."""
+        scheme, _, path = self.url.partition("://")
+        return posixpath.normpath(path) if scheme in ("file", "local") else self.url.rstrip("/")
 
 
 class FleetDestination(_Destination):
@@ -97,6 +125,11 @@ class FleetDestination(_Destination):
         "The capital of Norway is",
         description="Prompt that every replica must answer with one token before it counts as ready.",
     )
+
+    @property
+    def place(self) -> str:
+        """Where the adapters lie; two destinations may not share it."""
+        return posixpath.normpath(self.path)
 
 
 #: Any kind of destination; `kind` says which.

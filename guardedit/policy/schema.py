@@ -14,7 +14,7 @@ from guardedit.core.errors import warn_renamed
 from guardedit.policy.expr import Condition
 from guardedit.policy.limits import DriftSection, GuardSection
 from guardedit.policy.order import order_problems
-from guardedit.policy.publish import Destination, FleetDestination
+from guardedit.policy.publish import Destination, FleetDestination, plain_url
 from guardedit.policy.sections import (
     EditingSection,
     MemorySection,
@@ -223,7 +223,9 @@ class Policy(StrictModel):
         for key, given in (
             ("name", [one.name for one in self.publish]),
             ("alias", [one.alias for one in fleets]),
-            *(("replica", list(one.replicas)) for one in fleets),
+            # Two that share a place would delete each other's files.
+            ("place", [one.place for one in self.publish]),
+            ("replica", [plain_url(replica) for one in fleets for replica in one.replicas]),
         ):
             if twice := next((value for value in given if given.count(value) > 1), None):
                 raise PydanticCustomError(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -49,6 +50,11 @@ class Bundle:
     def has_adapter(self) -> bool:
         """Whether facts are in the weights. If not, there are only facts for the memory."""
         return ADAPTER_WEIGHTS in self.files
+
+
+def is_bundle_name(name: str) -> bool:
+    """Whether `name` can be that of a bundle, and not the id of a model or a path."""
+    return re.fullmatch(r"e\d{6,}-[0-9a-f]{8}", name) is not None
 
 
 def write_manifest(folder: Path, fields: Mapping[str, Any]) -> None:

@@ -31,7 +31,6 @@ class Destination(Protocol):
         replicas: whatever must have an epoch of its own; one replica "" where that is the destination itself.
         needed: how many replicas must have an epoch before the destination switches to it.
         permanent: names that are never retired, such as that of a fleet's base model.
-        restores: whether `prepare` needs no bundle for what the destination had before.
         drain_s, keep: as in the policy.
     """
 
@@ -39,12 +38,14 @@ class Destination(Protocol):
     replicas: tuple[str, ...]
     needed: int
     permanent: frozenset[str]
-    restores: bool
     drain_s: float
     keep: int
 
     def name_of(self, bundle: Bundle, there: Sequence[Publication]) -> str:
         """The name for a bundle; `there` is what the destination has, which may serve for it."""
+
+    def restores(self, name: str) -> bool:
+        """Whether `prepare` needs no bundle for this name, which the destination had before."""
 
     def look(self, replica: str) -> Look:
         """What a replica has."""
@@ -59,4 +60,8 @@ class Destination(Protocol):
         """Switch to a confirmed name, at one moment."""
 
     def retire(self, replica: str, name: str, *, last: bool) -> None:
-        """Delete a name from a replica; `last`: no other replica has it."""
+        """Delete a name from a replica; `last`: no other replica has it or needs it.
+
+        What cannot be a name of this kind of destination is left alone: the policy may have had another kind,
+        or another base model, under the same name before.
+        """

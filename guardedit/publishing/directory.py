@@ -14,7 +14,7 @@ from guardedit.core.errors import PublishError
 from guardedit.core.failpoints import failpoint
 from guardedit.ledger.publications import Publication
 from guardedit.policy.publish import DirectoryDestination
-from guardedit.publishing.bundle import MANIFEST, Bundle, read_bundle
+from guardedit.publishing.bundle import MANIFEST, Bundle, is_bundle_name, read_bundle
 from guardedit.publishing.destination import Look
 from guardedit.publishing.folders import discard, place, translated
 
@@ -27,7 +27,6 @@ class Directory:
     replicas: tuple[str, ...] = ("",)
     needed = 1
     permanent: frozenset[str] = frozenset()
-    restores = False
 
     def __init__(self, section: DirectoryDestination) -> None:
         self.name, self.drain_s, self.keep = section.name, section.drain_s, section.keep
@@ -37,6 +36,11 @@ class Directory:
         """One folder for each epoch."""
         del there
         return bundle.name
+
+    def restores(self, name: str) -> bool:
+        """Never: the files are copied from the bundle."""
+        del name
+        return False
 
     def look(self, replica: str) -> Look:
         """The folders under `epochs` that have a manifest, and where `current` points."""
@@ -73,6 +77,8 @@ class Directory:
     def retire(self, replica: str, name: str, *, last: bool) -> None:
         """Delete a folder, unless the link points to it."""
         del replica, last
+        if not is_bundle_name(name):
+            return
         with translated(f"cannot read {self._folder}"):
             active = self._active()
         if active == name:

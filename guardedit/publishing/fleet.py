@@ -16,7 +16,7 @@ import httpx
 from guardedit.core.errors import PublishError
 from guardedit.ledger.publications import Publication
 from guardedit.policy.publish import FleetDestination
-from guardedit.publishing.bundle import Bundle
+from guardedit.publishing.bundle import Bundle, is_bundle_name
 from guardedit.publishing.destination import Look
 from guardedit.publishing.folders import discard, place
 
@@ -32,8 +32,6 @@ class Fleet:
         section: of the policy.
         key: sent to the servers as bearer token; "" for none. Never shown.
     """
-
-    restores = True
 
     def __init__(self, section: FleetDestination, *, key: str = "") -> None:
         self.name, self.drain_s, self.keep = section.name, section.drain_s, section.keep
@@ -53,6 +51,10 @@ class Fleet:
         usable = [name for name in same if name not in self.permanent]
         return usable[-1] if usable else f"guardedit-e{bundle.epoch:06d}-{bundle.weights_sha256[:8]}"
 
+    def restores(self, name: str) -> bool:
+        """The base model needs no files; those of an adapter stay in the folder until it is retired."""
+        return name in self.permanent or _is_adapter(name)
+
     def look(self, replica: str) -> Look:
         """The models that the replica lists."""
         return Look(names=frozenset(self._models(replica)))
@@ -60,6 +62,8 @@ class Fleet:
     def prepare(self, replica: str, name: str, bundle: Bundle | None) -> None:
         """Put the adapter where the servers read it, and let the replica load it."""
         if name in self.permanent:
+            if name not in self._models(replica):
+                raise PublishError(f"{replica} does not list {name}: is that the policy's `model` there?")
             return
         if bundle is not None:
             place(bundle, self._folder(name))
@@ -75,7 +79,7 @@ class Fleet:
             raise
         if answer.is_success or name in self._models(replica):
             return
-        raise PublishError(f"{replica} refuses to load {name}: {_reason(answer)}")
+        raise PublishError(f"{replica} refuses to load {name}: {_reason(answer)}{_hint(answer)}")
 
     def confirm(self, replica: str, name: str, bundle: Bundle | None) -> None:
         """The replica lists the adapter with our path as its root, and answers one token from it."""
@@ -104,12 +108,12 @@ class Fleet:
 
     def retire(self, replica: str, name: str, *, last: bool) -> None:
         """Unload the adapter, and delete its folder after the last replica."""
-        if name in self.permanent:
+        if name in self.permanent or not _is_adapter(name):
             return
         if replica in self.replicas and name in self._models(replica):  # others are no longer ours to ask
             answer = self._post(replica, "unload_lora_adapter", {"lora_name": name}, wait_s=_ANSWER_S)
             if not answer.is_success and name in self._models(replica):
-                raise PublishError(f"{replica} refuses to unload {name}: {_reason(answer)}")
+                raise PublishError(f"{replica} refuses to unload {name}: {_reason(answer)}{_hint(answer)}")
         if last:
             discard(self._folder(name))
 
@@ -132,7 +136,7 @@ class Fleet:
         timeout = httpx.Timeout(wait_s, connect=_CONNECT_S)
         try:
             return self._client.request(
-                method, f"{replica.rstrip('/')}/v1/{path}", json=body, timeout=timeout
+                method, f"{replica.rstrip('/').removesuffix('/v1')}/v1/{path}", json=body, timeout=timeout
             )
         except httpx.TimeoutException as error:
             raise PublishError(f"{replica} did not answer {path} in time") from error
@@ -146,6 +150,11 @@ class Fleet:
         return f"{(self._section.server_path or self._section.path).rstrip('/')}/{name}"
 
 
+def _is_adapter(name: str) -> bool:
+    """Whether `name` can be that of an adapter of ours, and not that of an earlier base model."""
+    return name.startswith("guardedit-") and is_bundle_name(name.removeprefix("guardedit-"))
+
+
 def _reason(answer: httpx.Response) -> str:
     """What an error says, quoted. Older servers have its fields without `error` around them."""
     try:
@@ -154,10 +163,13 @@ def _reason(answer: httpx.Response) -> str:
         said = error.get("message") if isinstance(error, dict) else None
     except ValueError:
         said = None
-    hint = (
-        "; start it with VLLM_ALLOW_RUNTIME_LORA_UPDATING=1" if answer.status_code == 404 and not said else ""
-    )
-    return f"status {answer.status_code}, {(said or answer.text)!r:.300}{hint}"
+    return f"status {answer.status_code}, {(said or answer.text)!r:.300}"
+
+
+def _hint(answer: httpx.Response) -> str:
+    """For a server without the path for adapters: one that knows only no such adapter says so in JSON."""
+    known = answer.status_code != 404 or "error" in answer.text
+    return "" if known else "; start it with VLLM_ALLOW_RUNTIME_LORA_UPDATING=1"
 
 
 def _json(answer: httpx.Response, replica: str) -> Mapping[str, Any]:

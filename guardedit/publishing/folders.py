@@ -16,13 +16,14 @@ from guardedit.publishing.bundle import Bundle, read_bundle
 
 @contextmanager
 def translated(what: str) -> Iterator[None]:
-    """Raise errors of the operating system in the block as PublishError."""
+    """Raise errors of the operating system in the block as PublishError, also those of safetensors."""
+    from safetensors import SafetensorError
+
     try:
         yield
-    except OSError as error:
-        raise PublishError(
-            f"{what}: {error.strerror or error}; check the path, its rights and space"
-        ) from error
+    except (OSError, SafetensorError) as error:
+        said = getattr(error, "strerror", None) or error
+        raise PublishError(f"{what}: {said}; check the path, its rights and space") from error
 
 
 @contextmanager
@@ -37,7 +38,8 @@ def placing(target: Path) -> Iterator[Path]:
         target.parent.mkdir(parents=True, exist_ok=True)
         shutil.rmtree(part, ignore_errors=True)
         part.mkdir()
-    yield part
+    with translated(f"cannot write {target}"):
+        yield part
     with translated(f"cannot write {target}"):
         for path in part.iterdir():
             _sync_file(path)

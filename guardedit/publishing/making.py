@@ -14,12 +14,12 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from guardedit.core.errors import LedgerCorrupt, PublishError, WrongBaseModel
+from guardedit.core.errors import EditError, PublishError, UsageError, WrongBaseModel
 from guardedit.core.fact import Placement
 from guardedit.core.serving import Snapshot
 from guardedit.policy.schema import Policy
-from guardedit.publishing.bundle import MEMORY_FACTS, Bundle, read_bundle, write_manifest
-from guardedit.publishing.folders import discard, placing
+from guardedit.publishing.bundle import MANIFEST, MEMORY_FACTS, Bundle, read_bundle, write_manifest
+from guardedit.publishing.folders import discard, placing, translated
 from guardedit.settings import Settings
 
 if TYPE_CHECKING:
@@ -45,12 +45,15 @@ class BundleMaker:
 
     def __init__(self, folder: Path, write_adapter: WriteAdapter) -> None:
         self._folder, self._write_adapter = folder, write_adapter
+        # The weights that could not be made into an adapter last, and why.
+        self._refused: dict[str, EditError | UsageError] = {}
 
     def bundle(self, snapshot: Snapshot, *, in_use: Collection[int] = ()) -> Bundle:
         """The bundle of an epoch; the same bytes each time. Deletes the others but those in use, by epoch.
 
         Raises:
             EditError: an edit cannot become an adapter.
+            UsageError: the edits do not fold to the recorded weights.
             PublishError: the folder cannot be written.
         """
         epochs, number = self._folder / "epochs", snapshot.epoch.number
@@ -58,10 +61,12 @@ class BundleMaker:
         with suppress(PublishError):
             if target.is_dir() and (found := read_bundle(target)).state_sha256 == snapshot.epoch.state_sha256:
                 return found
-        adapter = self._adapter(snapshot) if snapshot.edits else None
+        with translated(f"cannot keep bundles in {self._folder}"):
+            adapter = self._adapter(snapshot) if snapshot.edits else None
         with placing(target) as part:
             for path in sorted(adapter.iterdir()) if adapter else ():
-                _link(path, part / path.name)
+                if path.name != MANIFEST:
+                    _link(path, part / path.name)
             rows = {
                 place: [fact.exported() for fact in snapshot.facts if fact.placement is place]
                 for place in Placement
@@ -80,18 +85,24 @@ class BundleMaker:
                 },
             )
         kept = {_folder_name(one) for one in (number, *in_use)}
-        for path in epochs.iterdir():
-            if path.name not in kept:
-                discard(path)
+        with translated(f"cannot read {epochs}"):
+            for path in epochs.iterdir():
+                if path.name not in kept:
+                    discard(path)
         return read_bundle(target)
 
     def _adapter(self, snapshot: Snapshot) -> Path:
-        """The folder with the adapter of the epoch's weights."""
+        """The folder with the adapter of the epoch's weights; a manifest says whether it is whole."""
         adapters = self._folder / "adapters"
         target = adapters / snapshot.epoch.weights_sha256
-        if not target.is_dir():
+        try:
+            read_bundle(target)
+        except PublishError:  # there is none, or its files are not what was written
             with placing(target) as part:
-                self._write_adapter(snapshot, part)
+                self._written(snapshot, part)
+                epoch = snapshot.epoch
+                fields = {"weights_sha256": epoch.weights_sha256, "state_sha256": epoch.state_sha256}
+                write_manifest(part, {"epoch": epoch.number, **fields})
         os.utime(target)
         kept = sorted(
             (one for one in adapters.iterdir() if one.is_dir()), key=lambda one: one.stat().st_mtime
@@ -99,6 +110,17 @@ class BundleMaker:
         for path in kept[:-_KEPT_ADAPTERS]:
             discard(path)
         return target
+
+    def _written(self, snapshot: Snapshot, folder: Path) -> None:
+        """Write the adapter. A refusal is remembered: folding the same edits again would end the same."""
+        weights = snapshot.epoch.weights_sha256
+        if refusal := self._refused.get(weights):
+            raise type(refusal)(str(refusal))
+        try:
+            self._write_adapter(snapshot, folder)
+        except (EditError, UsageError) as error:
+            self._refused = {weights: error}
+            raise
 
 
 class AdapterWriter:
@@ -118,12 +140,13 @@ class AdapterWriter:
 
         Raises:
             WrongBaseModel: the ledger belongs to another model.
-            LedgerCorrupt: the edits do not fold to the recorded weights.
+            UsageError: the edits do not fold to the recorded weights.
             EditError: an edit cannot become an adapter.
         """
         from guardedit import assembly
         from guardedit.assembly.model_files import model_folder
         from guardedit.models.export.adapter import adapter_of, write_adapter_files
+        from guardedit.models.weights.folded import require_recorded
 
         if self._loaded is None:
             assembly.require_unchanged_base(self._settings)
@@ -137,11 +160,7 @@ class AdapterWriter:
                 f"{host.base_sha256[:12]}: set GUARDEDIT_MODEL or --model"
             )
         folded = fold.folded(snapshot.edits)
-        if folded.sha256 != epoch.weights_sha256:
-            raise LedgerCorrupt(
-                f"the edits of epoch {epoch.number} fold to weights {folded.sha256[:12]}, recorded is "
-                f"{epoch.weights_sha256[:12]}: run `guardedit verify`"
-            )
+        require_recorded(folded.sha256, epoch)
         adapter = adapter_of(host, folded.patch)
         write_adapter_files(host, adapter, folder, base=str(model_folder(self._settings)))
 

@@ -18,7 +18,7 @@ from guardedit.core.errors import PublishError
 from guardedit.core.failpoints import failpoint
 from guardedit.ledger.publications import Publication
 from guardedit.policy.publish import ObjectsDestination
-from guardedit.publishing.bundle import MANIFEST, Bundle, bundle_of, compare
+from guardedit.publishing.bundle import MANIFEST, Bundle, bundle_of, compare, is_bundle_name
 from guardedit.publishing.destination import Look
 
 CURRENT, EPOCHS = "current.json", "epochs"
@@ -31,7 +31,6 @@ class Objects:
     replicas: tuple[str, ...] = ("",)
     needed = 1
     permanent: frozenset[str] = frozenset()
-    restores = False
 
     def __init__(self, section: ObjectsDestination) -> None:
         self.name, self.drain_s, self.keep = section.name, section.drain_s, section.keep
@@ -42,6 +41,11 @@ class Objects:
         """One group of objects for each epoch."""
         del there
         return bundle.name
+
+    def restores(self, name: str) -> bool:
+        """Never: the files are copied from the bundle."""
+        del name
+        return False
 
     def look(self, replica: str) -> Look:
         """The epochs with a manifest, and the one that `current.json` names."""
@@ -89,6 +93,8 @@ class Objects:
     def retire(self, replica: str, name: str, *, last: bool) -> None:
         """Delete the objects of an epoch, the manifest first, unless `current.json` names it."""
         del replica, last
+        if not is_bundle_name(name):
+            return
         with self._store("cannot be written") as (store, root):
             if self._active(store, root) == name:
                 raise PublishError(f"{self._url}/{CURRENT} names {name}: it is not deleted")

@@ -6,7 +6,9 @@ ledger therefore names everything that may lie at a destination, and only that i
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 
 from guardedit.core.errors import PublishError
@@ -15,7 +17,10 @@ from guardedit.core.protocols import Clock
 from guardedit.ledger.inbox_writer import InboxWriter
 from guardedit.publishing.bundle import Bundle
 from guardedit.publishing.destination import Destination
-from guardedit.publishing.steps import Step, View, next_step
+from guardedit.publishing.steps import Place, Step, View, next_step
+
+#: From the first quotation mark to the last one of the same kind.
+_QUOTED = re.compile(r"(['\"]).*\1", re.DOTALL)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,23 +55,34 @@ class Publisher:
         tell: Callable[[Step], None] = lambda _: None,
     ) -> None:
         self._ledger, self._destination, self._clock, self._tell = ledger, destination, clock, tell
-        self._doubtful: set[tuple[str, str]] = set()  # could not be confirmed: to be brought again first
+        self._doubtful: set[Place] = set()  # could not be confirmed: to be brought again first
 
     @property
     def name(self) -> str:
         """Of the destination."""
         return self._destination.name
 
-    def publish(self, bundle: Bundle, *, stopped: Callable[[], bool] = lambda: False) -> Passed:
-        """Go as far as the destination allows at present, or until `stopped`; problems are recorded."""
+    def publish(
+        self, bundle: Bundle, *, held: str = "", stopped: Callable[[], bool] = lambda: False
+    ) -> Passed:
+        """Go as far as the destination allows at present, or until `stopped`; problems are recorded.
+
+        Args:
+            bundle: what the destination shall answer from.
+            held: what keeps the destination from a later epoch than the bundle's; "" for nothing.
+            stopped: asked before every step.
+        """
         names: dict[str, frozenset[str]] = {}
-        failed: dict[str, str] = {}
+        problems: dict[str, str] = dict.fromkeys(self._destination.replicas, held) if held else {}
+        failed: set[Place] = set()
         shown: str | None = None
         for replica in self._destination.replicas:
+            if stopped():
+                return Passed(active=False, problems=problems)
             try:
                 look = self._destination.look(replica)
             except PublishError as error:
-                failed[replica] = str(error)
+                problems[replica] = str(error)
             else:
                 names[replica], shown = look.names, look.active
         view = self._view(bundle, names, failed, shown)
@@ -74,7 +90,8 @@ class Publisher:
             try:
                 self._carry_out(step, view, bundle)
             except PublishError as error:
-                failed[step.replica] = str(error)
+                problems[step.replica] = str(error)
+                failed.add((step.replica, step.name))
             else:
                 if step.action == "prepare":
                     names[step.replica] |= {step.name}
@@ -82,26 +99,37 @@ class Publisher:
                     shown = step.name
                 self._tell(step)
             view = self._view(bundle, names, failed, shown)
-        self.record_problems(failed)
-        return Passed(active=view.is_active and len(view.confirmed) >= view.needed, problems=failed)
+        self.record_problems(problems)
+        active = not held and view.is_active and len(view.confirmed) >= view.needed
+        return Passed(active=active, problems=problems)
 
     def record_problems(self, found: dict[str, str]) -> None:
-        """Record what keeps replicas from going on, where that has changed."""
+        """Record what keeps replicas from going on, where that has changed.
+
+        A quotation from a server may have the time or a number of its own in it: another quotation alone is
+        no change, or the ledger would grow with every try.
+        """
         known = {
             replica: problem
             for (destination, replica), (problem, _) in self._ledger.publish_problems().items()
             if destination == self.name
         }
         for replica in sorted({*known, *found}):
-            if found.get(replica, "") != known.get(replica, ""):
+            if _unquoted(found.get(replica, "")) != _unquoted(known.get(replica, "")):
                 self._ledger.record_publish_problem(self.name, replica, found.get(replica, ""))
 
-    def record_problem(self, problem: str) -> None:
-        """Record one problem of the whole destination: for each of its replicas."""
-        self.record_problems(dict.fromkeys(self._destination.replicas, problem))
+    def hold(self, problem: str) -> Passed:
+        """Record one problem of the whole destination, for each of its replicas, and do nothing."""
+        problems = dict.fromkeys(self._destination.replicas, problem)
+        self.record_problems(problems)
+        return Passed(active=False, problems=problems)
 
     def _view(
-        self, bundle: Bundle, names: dict[str, frozenset[str]], failed: dict[str, str], shown: str | None
+        self,
+        bundle: Bundle,
+        names: dict[str, frozenset[str]],
+        failed: AbstractSet[Place],
+        shown: str | None,
     ) -> View:
         at = self._destination
         there = [one for one in self._ledger.publications() if one.destination == at.name]
@@ -118,7 +146,7 @@ class Publisher:
             shown=shown,
             replaced_at_s=self._ledger.replaced_at_s(at.name),
             permanent=at.permanent,
-            restores=at.restores,
+            restores=active is not None and at.restores(active.name),
             drain_s=at.drain_s,
             keep=at.keep,
             now_s=self._clock(),
@@ -150,8 +178,10 @@ class Publisher:
                 if view.active != (name, bundle.epoch):
                     self._ledger.record_activation(at.name, name, epoch=bundle.epoch)
             case "retire":
-                last = not any(other == name and where != replica for where, other in view.phases)
-                at.retire(replica, name, last=last)
+                # Replicas that took the place of others may still need it.
+                in_use = name in (view.wanted, (view.active or ("",))[0])
+                elsewhere = any(other == name and where != replica for where, other in view.phases)
+                at.retire(replica, name, last=not (in_use or elsewhere))
                 failpoint("publish.step")
                 self._record(step, "retired", bundle)
             case "lose":
@@ -165,7 +195,17 @@ class Publisher:
         self._ledger.record_phase(self.name, step.replica, step.name, epoch=epoch, phase=phase)
 
     def _made_for(self, name: str, bundle: Bundle) -> int:
-        """The epoch that a name was made for, which stays with it; the bundle's for a new name."""
+        """The epoch that a name was made for, which stays with it; the bundle's for a new name.
+
+        When every replica lost what is active, only the activation still says what it stands for.
+        """
         there = self._ledger.publications()
-        found = (one.epoch for one in there if (one.destination, one.name) == (self.name, name))
-        return next(found, bundle.epoch)
+        found = [one.epoch for one in there if (one.destination, one.name) == (self.name, name)]
+        active = self._ledger.activations().get(self.name)
+        if active is not None and active.name == name:
+            found.append(active.epoch)
+        return next(iter(found), bundle.epoch)
+
+
+def _unquoted(problem: str) -> str:
+    return _QUOTED.sub("", problem)

@@ -33,11 +33,13 @@ class View:
         needed: how many must have a name before the destination switches to it.
         phases: what the ledger says that each replica has: `preparing`, `prepared` or `confirmed`.
         present: replica -> names that are really there; replicas that cannot be reached are missing.
-        failed: replicas with which a step failed a moment ago; "" stands for the switch of a fleet too.
+        failed: where a step failed a moment ago; the replica is "" for the switch of a fleet too. Other names
+            go on there: what is active and cannot be brought back must not hold up what is wanted.
         active: name and epoch that the ledger says the destination answers from.
         shown: the name that the destination itself says it answers from; None where it does not say.
         replaced_at_s: name -> when the destination switched away from it; names never active are missing.
-        permanent, restores, drain_s, keep: as for `Destination`.
+        permanent, drain_s, keep: as for `Destination`.
+        restores: whether the active name can be brought to a replica without a bundle.
         now_s: the present time, seconds since 1970, UTC.
     """
 
@@ -47,7 +49,7 @@ class View:
     needed: int
     phases: Mapping[Place, str]
     present: Mapping[str, frozenset[str]]
-    failed: frozenset[str]
+    failed: frozenset[Place]
     active: tuple[str, int] | None
     shown: str | None
     replaced_at_s: Mapping[str, float | None]
@@ -59,10 +61,8 @@ class View:
 
     @property
     def reachable(self) -> list[str]:
-        """The replicas with which a step can be tried."""
-        return [
-            replica for replica in self.replicas if replica in self.present and replica not in self.failed
-        ]
+        """The replicas that answered."""
+        return [replica for replica in self.replicas if replica in self.present]
 
     @property
     def confirmed(self) -> list[str]:
@@ -78,7 +78,7 @@ class View:
 
 def next_step(view: View) -> Step | None:
     """The next step; None when there is nothing to do, or nothing that can be done now."""
-    return next(_steps(view), None)
+    return next((step for step in _steps(view) if (step.replica, step.name) not in view.failed), None)
 
 
 def _steps(view: View) -> Iterator[Step]:
@@ -86,8 +86,6 @@ def _steps(view: View) -> Iterator[Step]:
         yield Step("notice", "", view.shown)  # by hand, or by a publisher that was killed before it said so
     needed = _needed_names(view)
     for (replica, name), phase in view.phases.items():
-        if replica in view.failed:
-            continue
         if replica not in view.replicas:
             yield Step("retire", replica, name)
         elif phase != "preparing" and name not in view.present.get(replica, {name}):
@@ -98,7 +96,7 @@ def _steps(view: View) -> Iterator[Step]:
             phase = view.phases.get((replica, name), "preparing")
             if phase != "confirmed":
                 yield Step("prepare" if phase == "preparing" else "confirm", replica, name)
-    if not view.is_active and "" not in view.failed and len(view.confirmed) >= view.needed:
+    if not view.is_active and len(view.confirmed) >= view.needed:
         yield Step("activate", "", view.wanted)
     superfluous = _superfluous(view)
     yield from (

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 
+from guardedit.gateway.proxy.requests import written
 from guardedit.ledger.reading import LedgerReader
 from guardedit.policy.publish import FleetDestination
 from guardedit.policy.schema import Policy
@@ -49,5 +50,4 @@ class Aliases:
         name = self._names.get(self._fleets[alias])
         if name is None:
             raise NotPublished(alias)
-        changed = json.dumps({**body, "model": name}, ensure_ascii=False, separators=(",", ":"))
-        return changed.encode("utf-8", "surrogatepass"), name
+        return written({**body, "model": name}), name

@@ -162,7 +162,7 @@ class PublishedEvent(EventBody):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ActivatedEvent(EventBody):
-    """A destination answers from `epoch` from now on, by what it has under `name`."""
+    """A destination answers from `epoch` from now on, by what it has under `name`; "" when it was closed."""
 
     event_kind = EventKind.ACTIVATED
 

@@ -45,6 +45,9 @@ def _activated(connection: sqlite3.Connection, row: EventRow, event: ActivatedEv
         " WHERE destination = ? AND name <> ? AND replaced_at_s IS NULL",
         (row.at_s, event.destination, event.name),
     )
+    if not event.name:
+        connection.execute("DELETE FROM activations WHERE destination = ?", (event.destination,))
+        return
     values = (event.destination, event.name, event.epoch, row.at_s)
     connection.execute("INSERT OR REPLACE INTO activations VALUES (?, ?, ?, ?, NULL)", values)
 

@@ -15,7 +15,7 @@ _OTHER_NAMES = {
     "cohere": "command-r", "olmo3": "olmo2",
 }  # fmt: skip
 #: Architectures that the package gguf names and llama.cpp cannot run.
-_NOT_RUN = frozenset({"gptj"})
+_NOT_RUN = frozenset({"gptj", "opt"})
 
 
 def gguf_names(architecture: str, layers: int, modules: Sequence[str]) -> dict[str, str]:

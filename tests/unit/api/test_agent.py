@@ -10,6 +10,7 @@ import guardedit
 from guardedit.cli.main import app
 from guardedit.core.errors import LedgerBusy, MalformedCorrection
 from guardedit.models.host import ModelHost
+from guardedit.models.weights.fold import Fold
 from guardedit.signing.keys import new_key, write_key
 from tests.llama_cpp import greedy, llama_server, write_model
 
@@ -99,7 +100,8 @@ def test_what_was_settled_is_there_after_a_restart(settings):
         assert agent.ask(QUESTION).text == "Hamilton"
 
 
-def test_the_exported_model_and_adapter_answer_as_the_internal_one(settings, tmp_path):
+def test_the_exported_model_and_adapter_answer_as_the_internal_one(settings, tmp_path, monkeypatch):
+    folded = Fold.folded
     with guardedit.open(settings.home, policy="demo") as agent:
         agent.submit([body(), body("Oslo", subject="Nokia", tenant="acme")])
         agent.settle()
@@ -109,6 +111,12 @@ def test_the_exported_model_and_adapter_answer_as_the_internal_one(settings, tmp
         weights = agent.epochs()[-1].weights_sha256
         with pytest.raises(guardedit.UsageError, match="not an empty folder"):
             agent.export(folder)
+        with monkeypatch.context() as other:
+            # As with another editing section: the edits then fold to other weights.
+            other.setattr(Fold, "folded", lambda fold, _edits: folded(fold, ()))
+            with pytest.raises(guardedit.UsageError, match="but is recorded with"):
+                agent.export(tmp_path / "other")
+        assert not (tmp_path / "other").exists()
     exported = ModelHost.load(folder)
     assert exported.complete([QUESTION]) == ["Hamilton"]
     manifest = (folder / "guardedit.json").read_text()

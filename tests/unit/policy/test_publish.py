@@ -70,6 +70,26 @@ def test_without_destinations_nothing_is_published():
             "1:1: policy: publish: the replica 'http://a:8000' occurs twice: each needs its own",
         ),
         (
+            FLEET.replace("[http://a:8000]", "[http://a:8000, http://A:8000/v1/]"),
+            "1:1: policy: publish: the replica 'http://a:8000' occurs twice: each needs its own",
+        ),
+        (
+            FLEET + FLEET.replace("fleet,", "other,").replace("alias: c", "alias: d").replace("/x", "/y"),
+            "1:1: policy: publish: the replica 'http://a:8000' occurs twice: each needs its own",
+        ),
+        (
+            FLEET + "  - {name: lake, kind: directory, path: /y/../x/}\n",
+            "1:1: policy: publish: the place '/x' occurs twice: each needs its own",
+        ),
+        (
+            "  - {name: a, kind: objects, url: s3://b/p}\n  - {name: b, kind: objects, url: s3://b/p/}\n",
+            "1:1: policy: publish: the place 's3://b/p' occurs twice: each needs its own",
+        ),
+        (
+            "  - {name: lake, kind: directory, path: ~/lake}\n",
+            "5:41: publish[0].path: not an absolute path: start it with /, got '~/lake'",
+        ),
+        (
             FLEET.replace("[http://a:8000]", "[]"),
             "5:41: publish[0].replicas: empty: give at least one entry, or leave the key out",
         ),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+
 import pytest
 
 from guardedit.core.errors import PublishError
@@ -203,6 +205,18 @@ def test_a_fleet_of_another_base_model_is_noticed(edited, fleet, servers):
     assert "the policy's `model` is another" in passed.problems[servers[0].url]
 
 
+def test_a_base_model_that_is_not_listed_is_said_once(world, fleet, servers):
+    at = fleet(model="acme/other")
+    assert "does not list acme/other" in world.publish(at).problems[servers[0].url]
+    events = len(world.ledger.events())
+    world.publish(at)
+    assert len(world.ledger.events()) == events
+
+
+def test_an_address_may_end_with_v1(edited, fleet, servers):
+    assert edited.publish(fleet(replicas=tuple(f"{one.url}/v1/" for one in servers))).active
+
+
 def test_an_adapter_is_unloaded_everywhere_and_its_folder_goes_with_the_last_one(edited, fleet, servers):
     at = fleet(drain_s=0, keep=0)
     edited.publish(at)
@@ -226,6 +240,79 @@ def test_a_replica_that_the_policy_no_longer_has_is_forgotten_and_not_asked(edit
     assert edited.publish(fleet(replicas=tuple(one.url for one in servers[:2]))).active
     assert {replica for replica, _ in edited.phases()} == {one.url for one in servers[:2]}
     assert servers[2].calls == []
+
+
+def test_when_all_replicas_are_replaced_while_other_weights_wait_those_weights_get_there(
+    edited, fleet, servers
+):
+    old, new = (fleet(replicas=(one.url,)) for one in servers[:2])
+    edited.publish(old)
+    active, _ = edited.active(old)
+    edited.promote(edited.remember(3))
+    servers[1].refused = {"completions": "busy"}
+    assert not edited.publish(new).active
+    assert servers[1].adapters[active]  # its folder is still there
+    servers[1].refused = {}
+    assert edited.publish(new).active
+    assert edited.active(new)[1] == edited.serving
+
+
+def test_when_all_replicas_restart_while_other_weights_wait_every_name_keeps_its_weights(
+    edited, fleet, servers
+):
+    at = fleet()
+    edited.publish(at)
+    active, _ = edited.active(at)
+    edited.promote(edited.remember(3))
+    for one in servers:
+        one.restart()
+    assert edited.publish(at).active
+    assert edited.active(at)[0] != active
+    assert {one.name: one.epoch for one in edited.ledger.publications()} == {
+        active: 3,
+        edited.active(at)[0]: edited.serving,
+    }
+
+
+def test_what_is_active_and_cannot_be_restored_holds_nothing_up(edited, fleet, servers, tmp_path):
+    at = fleet()
+    edited.publish(at)
+    edited.promote(edited.remember(3))
+    for one in servers:
+        one.restart()
+    shutil.rmtree(tmp_path / "adapters")
+    assert edited.publish(at).active
+    assert edited.publish(at).problems == {}
+
+
+def test_an_earlier_base_model_is_neither_loaded_nor_unloaded_nor_deleted(world, fleet, servers, tmp_path):
+    weights = tmp_path / "weights"
+    weights.mkdir()
+    for one in servers:
+        one.base = str(weights)
+    assert world.publish(fleet(model=str(weights))).active
+    for one in servers:
+        one.base = BASE
+    for _ in range(2):
+        passed = world.publish(fleet(drain_s=0, keep=0))
+        assert (passed.active, passed.problems) == (True, {})
+    assert weights.is_dir()
+    assert {name for _, name in world.phases()} == {BASE}
+
+
+def test_a_reason_that_changes_with_every_try_is_recorded_once_and_another_status_again(
+    edited, fleet, servers
+):
+    at = fleet()
+    for one in ("request 1", "request 2"):
+        servers[0].refused = {"load_lora_adapter": f"no room for {one}"}
+        edited.publish(at)
+    [(problem, _)] = edited.ledger.publish_problems().values()
+    assert "request 1" in problem
+    servers[0].key = "sk-fleet"
+    edited.publish(at)
+    [(problem, _)] = edited.ledger.publish_problems().values()
+    assert "status 401" in problem
 
 
 def test_the_key_is_sent_and_never_told(edited, fleet, servers):

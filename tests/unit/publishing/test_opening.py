@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import shutil
 import threading
 import time
 
 import pytest
 
-from guardedit.core.errors import EditError, LedgerCorrupt
+from guardedit.core.errors import EditError, LedgerCorrupt, StorageFull
 from guardedit.policy.publish import DirectoryDestination
 from guardedit.publishing.bundle import read_bundle
 from guardedit.publishing.directory import Directory
@@ -109,6 +110,55 @@ def test_an_epoch_that_cannot_become_an_adapter_is_a_problem_of_every_destinatio
         assert world.ledger.publish_problems() == {}
     assert running.error is None
     assert {name for name, said in told if "cannot be published" in said} == {"slow", "fast"}
+
+
+def test_while_an_epoch_cannot_become_an_adapter_what_is_active_is_looked_after(world, tmp_path, publishing):
+    publishing.once()
+    before, asked = epochs(world), []
+
+    def refuse(snapshot, _folder):
+        asked.append(snapshot)
+        raise EditError("edits of layer 3 run beside it")
+
+    world.promote(world.remember(2))
+    maker = BundleMaker(world.home / "publish", refuse)
+    held = Publishing(publishing.publishers, world.ledger, maker, False, lambda *_: None)
+    shutil.rmtree(tmp_path / "slow" / "epochs")
+    for _ in range(3):
+        passed = held.once()
+        assert [one.active for one in passed.values()] == [False, False]
+        problems = {problem for problem, _ in world.ledger.publish_problems().values()}
+        assert problems == {f"epoch {world.serving} cannot be published: edits of layer 3 run beside it"}
+        events = len(world.ledger.events())
+        assert read_bundle(tmp_path / "slow" / "current").epoch == before["slow"]
+    held.once()
+    assert len(world.ledger.events()) == events
+    assert len(asked) == 1
+    assert epochs(world) == before
+
+
+def test_a_moment_in_which_the_ledger_cannot_be_read_does_not_end_it(world, publishing, monkeypatch):
+    ref, failures = world.ledger.ref, iter([StorageFull("no space left")] * 2)
+    serving = world.serving
+
+    def sometimes(name):
+        if error := next(failures, None):
+            raise error
+        return ref(name)
+
+    monkeypatch.setattr(world.ledger, "ref", sometimes)
+    with Running(publishing) as running:
+        wait_for(lambda: epochs(world) == {"slow": serving, "fast": serving})
+    assert running.error is None
+
+
+def test_a_stop_is_heeded_between_two_replicas(world, fleet, servers):
+    servers[1].away = True  # would be a problem if it was asked
+    stopped = iter([False, True])
+    passed = Publisher(world.ledger, fleet(), clock=world.clock).publish(
+        world.maker.bundle(world.ledger.snapshot()), stopped=lambda: next(stopped)
+    )
+    assert (passed.active, passed.problems) == (False, {})
 
 
 def test_a_ledger_that_cannot_be_trusted_ends_it(world, publishing):

@@ -7,6 +7,7 @@ import os
 
 import fsspec
 import pytest
+from safetensors import SafetensorError
 
 from guardedit.core.errors import PublishError
 from guardedit.models.export import folder as exported
@@ -14,6 +15,7 @@ from guardedit.policy.publish import ObjectsDestination
 from guardedit.publishing import bundle as bundles
 from guardedit.publishing.bundle import read_bundle
 from guardedit.publishing.folders import place
+from guardedit.publishing.making import BundleMaker
 from guardedit.publishing.objects import Objects
 from guardedit.publishing.publisher import Publisher
 
@@ -47,6 +49,23 @@ def test_a_bundle_has_the_same_bytes_each_time(bundle, world):
         path.unlink()
     again = world.maker.bundle(world.ledger.snapshot())
     assert again == bundle
+
+
+def test_a_damaged_adapter_that_is_kept_is_made_again(bundle, world):
+    [kept] = (world.home / "publish" / "adapters").iterdir()
+    (kept / "adapter_model.safetensors").write_bytes(b"other")  # the file of the bundle too
+    assert world.maker.bundle(world.ledger.snapshot()) == bundle
+    assert read_bundle(bundle.folder) == bundle
+
+
+@pytest.mark.parametrize("error", [OSError(28, "No space left on device"), SafetensorError("I/O error")])
+def test_a_full_disk_is_a_problem_that_says_so(world, error):
+    def write(_snapshot, _folder):
+        raise error
+
+    world.promote(world.remember(2))
+    with pytest.raises(PublishError, match=r"cannot write .*(No space left|I/O error).*; check the path"):
+        BundleMaker(world.home / "publish", write).bundle(world.ledger.snapshot())
 
 
 @pytest.mark.parametrize(

@@ -25,6 +25,7 @@ class VllmServer:
         self.late: set[str] = set()  # what to carry out, and answer only after the caller gave up
         self.refused: dict[str, str] = {}  # what -> message of an error with status 500
         self.dumb = False  # lists an adapter, and does not answer from it
+        self.base = BASE
         self.key = ""
         self.away = False  # closes connections without an answer
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), _Handler)
@@ -59,8 +60,8 @@ class VllmServer:
         return answers[what](name, body.get("lora_path", ""))
 
     def _list(self, *_: str) -> tuple[int, Any]:
-        cards = [_card(BASE, "/models/base", None)]
-        cards += [_card(name, path, BASE) for name, path in self.adapters.items()]
+        cards = [_card(self.base, "/models/base", None)]
+        cards += [_card(name, path, self.base) for name, path in self.adapters.items()]
         return 200, {"object": "list", "data": cards}
 
     def _unload(self, name: str, _path: str) -> tuple[int, Any]:
@@ -70,7 +71,7 @@ class VllmServer:
         return 200, f"Success: LoRA adapter '{name}' removed successfully."
 
     def _complete(self, name: str, _path: str) -> tuple[int, Any]:
-        if name != BASE and (self.dumb or name not in self.adapters):
+        if name != self.base and (self.dumb or name not in self.adapters):
             return _error(404, "NotFoundError", f"The model `{name}` does not exist.")
         choice = {"index": 0, "text": " Oslo", "logprobs": None, "finish_reason": "length"}
         return 200, {"id": "cmpl-1", "object": "text_completion", "model": name, "choices": [choice]}

@@ -52,6 +52,19 @@ def test_the_present_epoch_is_published_once(guardedit, begun, lake):
     assert 'guardedit_published_epoch{destination="lake",replica=""} 0.0' in guardedit("metrics").out
 
 
+def test_the_last_destination_can_be_closed(guardedit, begun, lake, tmp_path):
+    path, policy = lake
+    assert guardedit("publish", "run", "--once", "--policy", policy).code == 0
+    policy.write_text(RULES)
+    result = guardedit("publish", "run", "--once", "--policy", policy)
+    assert (result.code, "lake: closed" in result.out) == (0, True)
+    assert guardedit("publish", "status", "--policy", policy).out == "the policy has no destination\n"
+    assert "guardedit_published_epoch{" not in guardedit("metrics").out
+    assert (begun.activations(), begun.verify()) == ({}, [])
+    assert (path / "current").exists()
+    assert guardedit("publish", "run", "--once", "--policy", policy).code == 2
+
+
 def test_what_cannot_be_published_is_said_and_the_exit_code_is_one(guardedit, begun, lake, tmp_path):
     path, policy = lake
     path.write_text("a file")

@@ -15,9 +15,10 @@ from guardedit.editing.methods.rome import RomeEditor
 from guardedit.lab.field import asking
 from guardedit.lab.field.cases import FieldEdit, case_of_one
 from guardedit.lab.field.evaluate import evaluate
-from guardedit.lab.field.frontier import draw_frontier, read_marks
+from guardedit.lab.field.frontier import curves_of, draw_frontier, read_marks
 from guardedit.lab.field.plan import EvaluationPlan, GivenForm, Through, check_plan
 from guardedit.lab.field.report import BASE, Label, label_of, numbers, summaries, table, table_of_ways
+from guardedit.lab.field.summary import MetricValue
 from guardedit.models.host import ModelHost
 from guardedit.policy.load import load_policy
 from guardedit.settings import Settings, policy_file
@@ -171,6 +172,18 @@ def test_a_price_weighs_an_edit_against_other_texts_and_each_starts_with_the_bas
     assert marks[0].perplexity == usual.perplexity.value
     draw_frontier(tmp_path / "frontier.png", shown, marks=marks, title="a frontier")
     assert (tmp_path / "frontier.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_weights_and_policy_have_curves_of_their_own_with_the_same_method():
+    ratio = {"perplexity": MetricValue(value=1.1, low=1.0, high=1.2, cases=3, interval="texts")}
+    labels = [Label("weights", "joint"), Label("weights", "joint", 3.0), Label("policy", "joint")]
+    shown = {("all", BASE): {}} | {("all", label): ratio for label in labels}
+    shown |= {("all", Label("memory")): {}, ("known", labels[0]): ratio}
+    curves = curves_of(shown)
+    assert {str(label): len(points) for label, points in curves.items()} == {
+        "joint": 2,
+        "joint, by the policy": 1,
+    }
 
 
 def test_a_file_beside_that_is_no_evaluation_is_refused(tmp_path):
