@@ -76,6 +76,23 @@ def test_a_held_correction_is_approved_by_a_click(page: Page, desk: Desk):
     page.get_by_text("The headquarters of Lacerta are in Lima").first.wait_for()
 
 
+def test_a_held_correction_shows_all_that_an_approval_is_for(page: Page, desk: Desk):
+    more = {"relation": "P1", "tenant": "acme", "paraphrases": ["{} is in"], "tags": ["person"]}
+    desk.submit(
+        {"id": "p-9", "subject": "$& Ltd", "prompt": "Say where {} is:", "target_new": "Lima", **more}
+    )
+    row = page.locator("#held tr", has_text="p-9")
+    for text in (
+        "Say where $& Ltd is: Lima",
+        "upsert",
+        "tenant acme",
+        "relation P1",
+        "also asked as: {} is in",
+    ):
+        row.get_by_text(text).first.wait_for()
+    desk.post("/v1/held/p-9/reject", "admin")
+
+
 def test_approvals_by_several_people_are_shown_as_they_come(page: Page, desk: Desk):
     desk.submit(hq("Lepus", "Lima", id="p-5", tags=["person"]))
     row = page.locator("#held tr", has_text="p-5")
