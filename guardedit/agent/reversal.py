@@ -145,14 +145,13 @@ def _states(history: Sequence[tuple[int, Fact | None, str]], expiries: Collectio
     """The states of a key without those that were taken back later, oldest first."""
     states: list[_State] = []
     for epoch, fact, asked in history:
-        if fact is None and epoch in expiries and states:
-            asked = states[-1].asked  # who wrote a fact also said when it ends
-        elif fact is not None:
-            asked = fact.correction_id
+        if fact is not None:
             first = next((n for n, one in enumerate(states) if one.fact and one.fact.id == fact.id), None)
             # It moved, or an undo or a rollback made it live again: what came after it was taken back.
-            states = states[:first]
-        states.append(_State(epoch, fact, asked))
+            states = [*states[:first], _State(epoch, fact, fact.correction_id)]
+        else:
+            ended = epoch in expiries and states  # who wrote a fact also said when it ends
+            states.append(_State(epoch, None, states[-1].asked if ended else asked))
     return states
 
 
