@@ -81,8 +81,8 @@ class Attached:
 
         rules = load_policy(settings.policy)
         with ExitStack() as opened:
-            self._facts = opened.enter_context(open_facts(settings, rules))
-            self._replica = self._facts.replica
+            found = opened.enter_context(open_facts(settings, rules))
+            self._replica, self._follower = found.replica, found.follower
             self._opened = opened.pop_all()
         self._model, self._tokenizer, self._tenant = model, tokenizer, tenant
         self._prompt_text = PromptText.of(tokenizer)
@@ -99,7 +99,7 @@ class Attached:
     @property
     def problem(self) -> str:
         """Why the facts may be older than the ledger's; "" if they are not."""
-        return self._facts.follower.problem
+        return self._follower.problem
 
     def detach(self) -> None:
         """Give the model its own `generate` back. Safe to call twice."""

@@ -35,7 +35,7 @@ from guardedit.policy.schema import Policy
 from guardedit.runtime.system import System
 from guardedit.settings import Settings
 
-router = APIRouter(responses=documented(400, 401, 403, 404, 409, 413, 422, 429, 503))
+router = APIRouter(responses=documented(400, 401, 403, 404, 409, 413, 422, 429, 500, 503))
 
 #: Most answers that are made at the same time: two comparisons of two epochs.
 MOST_ROWS = 4
