@@ -191,7 +191,7 @@ class Settings:
             reverse proxy stands in front of it. GUARDEDIT_ADMIN_READING.
         admin_tls_certificate, admin_tls_key: PEM files for TLS there; None for plain HTTP.
             GUARDEDIT_ADMIN_TLS_CERTIFICATE, GUARDEDIT_ADMIN_TLS_KEY.
-        admin_open_to_all: allow an address that other machines reach, without TLS.
+        admin_open_to_all: allow an address that other machines reach, without TLS or any token.
             GUARDEDIT_ADMIN_OPEN_TO_ALL.
         redis_url: the broker, empty for none; may hold a password, so it is not in the repr.
             GUARDEDIT_REDIS_URL.

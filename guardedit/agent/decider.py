@@ -91,7 +91,7 @@ class Decider:
         reach = self.parts.reach(correction)
         context = {**self._context(correction, reach), "signed_by": signed_by}
         decision = self.parts.decide(correction, context)
-        if decision.route is Route.HOLD and self.parts.ledger.released(received.seq):
+        if decision.route is Route.HOLD and self.parts.ledger.released_for(received.seq, decision):
             decision = replace(decision, route=Route.MEMORY, reason=f"released; was: {decision.reason}")
         fields = {
             "source": received.source,

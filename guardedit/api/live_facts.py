@@ -46,13 +46,18 @@ class LiveFacts:
             settings = replace(settings, policy=policy_file(os.fspath(policy)))
         self._tenant = tenant
         with ExitStack() as opened:
-            self._replica = opened.enter_context(open_facts(settings, load_policy(settings.policy)))
+            self._facts = opened.enter_context(open_facts(settings, load_policy(settings.policy)))
             self._opened = opened.pop_all()
 
     @property
     def epoch(self) -> int:
         """The epoch whose facts are found."""
-        return self._replica.epoch() or 0
+        return self._facts.replica.epoch() or 0
+
+    @property
+    def problem(self) -> str:
+        """Why the facts may be older than the ledger's; "" if they are not."""
+        return self._facts.follower.problem
 
     def find(self, question: str, *, earlier: Sequence[str] = ()) -> FoundFact:
         """The fact that a question asks for, if any, and the epoch that says so.
@@ -68,7 +73,7 @@ class LiveFacts:
         for text in (question, *earlier):
             refuse_unusable(text)
         return find_fact(
-            self._replica, AskedQuestion(question, tuple(reversed(earlier))), tenant=self._tenant
+            self._facts.replica, AskedQuestion(question, tuple(reversed(earlier))), tenant=self._tenant
         )
 
     def close(self) -> None:

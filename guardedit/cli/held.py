@@ -11,9 +11,10 @@ from guardedit.cli.http.mcp import TOKEN
 from guardedit.cli.terminal import show
 from guardedit.cli.terminal.options import Format, Home, commands, examples, settings_from
 from guardedit.cli.terminal.show import Output
-from guardedit.core.correction import decode_correction
+from guardedit.core.correction import Correction, decode_correction
 from guardedit.core.errors import CorrectionError, UsageError
 from guardedit.core.messages import Fate
+from guardedit.gateway.admin.rows import content_row
 from guardedit.gateway.admin.tokens import Role, Tokens
 from guardedit.ledger.approvals import Approvals
 from guardedit.ledger.inbox import Entry
@@ -36,7 +37,19 @@ def list_(*, home: Home = None, output: Format = Output.TABLE) -> None:
     with existing(settings_from(home)) as ledger:
         entries = ledger.entries(Fate.HELD, limit=-1)
         rows = [_row(entry, ledger.approvals(entry.seq)) for entry in entries]
-    columns = ("correction", "subject", "target", "source", "confidence", "reason", "approved", "received")
+    columns = (
+        "correction",
+        "op",
+        "subject",
+        "prompt",
+        "target",
+        "more",
+        "source",
+        "confidence",
+        "reason",
+        "approved",
+        "received",
+    )
     show.rows(rows, columns, output, empty="nothing is held")
 
 
@@ -136,4 +149,23 @@ def _row(entry: Entry, found: Approvals) -> dict[str, Any]:
         "target": correction.target_new,
         "source": correction.provenance.source,
         "confidence": correction.provenance.confidence,
+        **content_row(correction),
+        "more": _more(correction),
     }
+
+
+def _more(correction: Correction) -> str:
+    """What else an approval is for, where it is not the default.
+
+    >>> _more(Correction(id="a", subject="Ada", prompt="{} lives in", target_new="Rome", tags=("person",)))
+    'tags person'
+    """
+    said = {
+        "tenant": "" if correction.tenant == "default" else correction.tenant,
+        "relation": correction.relation,
+        "also asked as": " | ".join(correction.paraphrases),
+        "valid from": show.moment(correction.valid_from_s),
+        "valid until": show.moment(correction.valid_until_s),
+        "tags": ", ".join(correction.tags),
+    }
+    return "; ".join(f"{name} {value}" for name, value in said.items() if value)

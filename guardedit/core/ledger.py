@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, Protocol
 
+from guardedit.core.decision import Decision
 from guardedit.core.epoch import Change, Epoch
 from guardedit.core.fact import Fact, FactKey
 from guardedit.core.messages import Delivery, LastChange, Received, Settlement
@@ -115,8 +116,8 @@ class Ledger(Protocol):
     def decided_content(self, correction_id: str) -> str | None:
         """`content_sha256` of the decided correction with this id; None when none is decided."""
 
-    def released(self, seq: int) -> bool:
-        """Whether an operator released this waiting row, so that it need not be held again."""
+    def released_for(self, seq: int, decision: Decision) -> bool:
+        """Whether people released this waiting row, with approvals that are enough for this holding of it."""
 
     # New epochs.
 

@@ -23,6 +23,19 @@ from guardedit.settings import Settings
 AWAY = "the memory cannot be asked at the moment: try again"
 
 
+@dataclass(frozen=True, slots=True)
+class OpenFacts:
+    """The live facts of a ledger.
+
+    Attributes:
+        replica: finds them.
+        follower: keeps them up to date.
+    """
+
+    replica: FactsReplica
+    follower: LedgerFollower
+
+
 @contextmanager
 def open_facts(
     settings: Settings,
@@ -30,7 +43,7 @@ def open_facts(
     *,
     tell: Callable[[str], None] = lambda _: None,
     watch: Callable[[LedgerReader], None] | None = None,
-) -> Iterator[FactsReplica]:
+) -> Iterator[OpenFacts]:
     """The live facts of a ledger, kept up to date; no model is loaded but the encoder.
 
     Args:
@@ -44,8 +57,8 @@ def open_facts(
     replica = FactsReplica([MemoryShard(memory)], use_unsure=policy.memory.unsure == "use_fact")
     tell("reading the facts")
     replica.publish(served_snapshot(settings, policy, ""))
-    with LedgerFollower(settings, policy, replica, watch=watch):
-        yield replica
+    with LedgerFollower(settings, policy, replica, watch=watch) as follower:
+        yield OpenFacts(replica, follower)
 
 
 @dataclass(frozen=True, slots=True)

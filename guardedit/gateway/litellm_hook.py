@@ -58,13 +58,14 @@ class FactStater:
             found = await fact_asked_for(
                 self._replica, question, tenant=tenant, timeout_s=self._rules.memory_timeout_s
             )
+            stated = with_fact(request, found.fact, self._rules) if found.fact else None
         except Exception as error:
             _log.warning("the memory could not be asked: %s", error or type(error).__name__)
             if self._rules.memory_away == "refuse":
                 raise
             return
-        if found.fact is not None:
-            request.update(with_fact(request, found.fact, self._rules))
+        if stated is not None:
+            request.update(stated)
             request["metadata"] = {**_metadata(request), NOTED: found.headers}
 
 
@@ -101,7 +102,7 @@ def _opened() -> Any:
     policy = load_policy(settings.policy)
     stack = ExitStack()
     atexit.register(stack.close)
-    stater = FactStater(stack.enter_context(open_facts(settings, policy)), policy.proxy)
+    stater = FactStater(stack.enter_context(open_facts(settings, policy)).replica, policy.proxy)
 
     # LiteLLM calls only the hooks that a class defines itself, none that it inherits. It passes all by name.
     class FactsHook(CustomLogger):  # type: ignore[misc] # untyped where LiteLLM is not installed

@@ -62,9 +62,9 @@ def open_proxy(
         with existing(settings) as ledger:
             aliases.follow(ledger)
     watch = aliases.follow if aliases else None
-    with open_facts(settings, policy, tell=tell, watch=watch) as replica:
+    with open_facts(settings, policy, tell=tell, watch=watch) as opened:
         forwarder = Forwarder(upstream, timeout_s=policy.proxy.upstream_timeout_s, key=key)
-        yield Proxied(proxy_app(replica, forwarder, policy.proxy, aliases), replica)
+        yield Proxied(proxy_app(opened.replica, forwarder, policy.proxy, aliases), opened.replica)
 
 
 def check_upstream(address: str) -> None:

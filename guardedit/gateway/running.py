@@ -10,6 +10,7 @@ from functools import partial
 from starlette.requests import Request
 
 from guardedit.gateway.asking import Asker, Prepared
+from guardedit.gateway.listening import client_gone
 from guardedit.models.streaming.request import Piece
 from guardedit.models.streaming.request import Request as Wanted
 
@@ -76,7 +77,7 @@ class RunningAnswers:
 
     async def all_pieces(self, request: Request) -> list[Answered]:
         """The complete answers. They are cancelled if the client goes away."""
-        gone = asyncio.create_task(_gone(request))
+        gone = asyncio.create_task(client_gone(request.receive))
         try:
             while self._open:
                 await self._piece_or_gone(gone)
@@ -87,7 +88,7 @@ class RunningAnswers:
 
     async def first_piece(self, request: Request) -> tuple[int, Piece] | None:
         """As `next_piece`; the answers are cancelled if the client goes away before it."""
-        gone = asyncio.create_task(_gone(request))
+        gone = asyncio.create_task(client_gone(request.receive))
         try:
             return await self._piece_or_gone(gone)
         except BaseException:
@@ -108,9 +109,3 @@ class RunningAnswers:
         """Let the engine drop what is not complete."""
         for request in self._requests:
             request.cancelled = True
-
-
-async def _gone(request: Request) -> None:
-    """Returns when the client has closed the connection."""
-    while (await request.receive())["type"] != "http.disconnect":
-        pass

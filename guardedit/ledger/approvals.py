@@ -6,7 +6,7 @@ its digest, and for one holding: after the correction was decided again, earlier
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from guardedit.core.ledger import EventKind
 from guardedit.ledger.storage.database import Database, read_json
@@ -34,6 +34,7 @@ class Approvals:
         approvers: whose approval counts; empty: everybody's.
         ttl_s: how long an approval counts, in seconds; None: without end.
         content_sha256: digest of the content that is approved (`core.correction.content_sha256`).
+        rule: id of the rule that holds it; "" where that is not recorded.
         given: the approvals that count now, the latest of each person, oldest first.
     """
 
@@ -41,6 +42,7 @@ class Approvals:
     approvers: tuple[str, ...]
     ttl_s: float | None
     content_sha256: str
+    rule: str = ""
     given: tuple[Approval, ...] = ()
 
     @property
@@ -82,6 +84,7 @@ def approvals(database: Database, seq: int, *, now_s: float) -> Approvals:
         approvers=tuple(made.get("approvers", ())),
         ttl_s=made.get("approval_ttl_s"),
         content_sha256=(content[0] if content else None) or "",
+        rule=made.get("rule", ""),
     )
     rows = database.rows(
         "SELECT at_s, body FROM events WHERE kind = ? AND seq > ? AND json_extract(body, '$.seq') = ?"
@@ -94,11 +97,8 @@ def approvals(database: Database, seq: int, *, now_s: float) -> Approvals:
         if body["content_sha256"] == needed.content_sha256:
             latest.pop(body["by"], None)
             latest[body["by"]] = Approval(by=body["by"], at_s=at_s, expires_at_s=body["expires_at_s"])
-    return Approvals(
-        needed=needed.needed,
-        approvers=needed.approvers,
-        ttl_s=needed.ttl_s,
-        content_sha256=needed.content_sha256,
+    return replace(
+        needed,
         given=tuple(
             one
             for one in latest.values()

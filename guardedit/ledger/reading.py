@@ -6,6 +6,7 @@ import json
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
+from guardedit.core.decision import Decision
 from guardedit.core.fact import Fact, FactKey
 from guardedit.core.ledger import Counts
 from guardedit.core.messages import Fate, LastChange, Receipt, Received
@@ -116,9 +117,20 @@ class LedgerReader(LiveReader):
         return inbox.entries(self._database, fate=fate, limit=limit)
 
     def released(self, seq: int) -> bool:
-        """Whether an operator released this waiting row, so that it need not be held again."""
+        """Whether an operator released this waiting row."""
         row = self._database.row("SELECT released FROM inbox WHERE seq = ?", (seq,))
         return bool(row and row[0])
+
+    def released_for(self, seq: int, decision: Decision) -> bool:
+        """Whether people released this waiting row, with approvals that are enough for this holding of it.
+
+        They are if the same rule held it before, or if this one needs no more than were given.
+        """
+        if not self.released(seq):
+            return False
+        found = self.approvals(seq)
+        given = [by for by in found.by if not decision.approvers or by in decision.approvers]
+        return found.rule == decision.rule or len(given) >= decision.approvals
 
     def approvals(self, seq: int) -> approvals.Approvals:
         """The approvals of the held correction in inbox row `seq` that count now."""

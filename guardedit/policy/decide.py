@@ -119,16 +119,21 @@ def _decide_by(
 
 
 def _strictly_held(policy: Policy, held: Decision) -> Decision:
-    """A correction that a broken condition holds needs the approvals of the strictest rule.
+    """A correction that a broken condition holds needs what all rules that hold ask for together.
 
-    Which of the later rules would have fired is not known, and a release passes all of them.
+    Which of the later rules would have fired is not known, and a release passes all of them. So as many have
+    to approve as any of them asks for, out of those whom all lists name. If these are too few, the shortest
+    list with enough names counts; if none has enough, the shortest list, and all whom it names.
     """
-    strictest = max(policy.rules, key=lambda rule: (rule.approvals or 1, rule.approvers is not None))
+    needed = max(rule.approvals or 1 for rule in policy.rules)
+    named = sorted((rule.approvers for rule in policy.rules if rule.approvers is not None), key=len)
+    in_all = tuple(by for by in named[0] if all(by in one for one in named)) if named else ()
+    who = next((one for one in (in_all, *named) if len(set(one)) >= needed), named[0] if named else ())
     return replace(
         held,
-        approvals=strictest.approvals or 1,
-        approvers=strictest.approvers or (),
-        approval_ttl_s=strictest.approval_ttl_s,
+        approvals=min(needed, len(set(who))) if who else needed,
+        approvers=who,
+        approval_ttl_s=min((r.approval_ttl_s for r in policy.rules if r.approval_ttl_s), default=None),
     )
 
 

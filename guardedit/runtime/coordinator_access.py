@@ -123,17 +123,20 @@ def _read(path: Path) -> dict[str, str]:
 def _trusted(admin: Mapping[str, str]) -> ssl.SSLContext | None:
     """Trusts exactly the certificate of the coordinator in this home folder; None without TLS.
 
-    The certificate may be for the name by which other machines reach this one, so the name is not compared.
+    It is the one that the coordinator read at its start and serves, whatever the file holds by now. It may be
+    for the name by which other machines reach this one, so the name is not compared.
 
     Raises:
-        UsageError: the certificate is not there any more.
+        UsageError: the certificate cannot be read.
     """
     if "certificate" not in admin:
         return None
     try:
-        context = ssl.create_default_context(cafile=admin["certificate"])
-    except OSError as error:
-        raise UsageError(f"the certificate {admin['certificate']} cannot be read: {error}") from error
+        context = ssl.create_default_context(cadata=admin["certificate"])
+    except (OSError, ValueError) as error:
+        raise UsageError(
+            f"the certificate in {ADMIN_FILE} cannot be read ({error}): start the coordinator again"
+        ) from error
     context.check_hostname = False
     # A certificate of an authority is trusted by itself, as a self-signed one is.
     context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN

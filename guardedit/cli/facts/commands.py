@@ -63,8 +63,9 @@ def undo(
     A fact is removed from memory or weights, no matter what was accepted after it. If it had superseded an
     older version, that version is live again. This makes a new epoch.
 
-    With --source, every fact whose latest change came from there gets its latest version that did not, or is
-    removed; facts that it retracted come back. Without --yes they are listed and nothing changes.
+    With --source, every fact whose latest change came from there is replaced by its latest version from
+    elsewhere, or removed; facts that it retracted come back. Without --yes they are listed and nothing
+    changes.
     """
     settings = settings_from(home, policy, model)
     if (fact is None) == (source is None):

@@ -37,7 +37,8 @@ def admin_app(office: Office, asked: Playground) -> FastAPI:
     app.add_exception_handler(HTTPException, problems.on_http_error)
     app.add_exception_handler(Exception, problems.on_fault)
     app.middleware("http")(_secured)
-    # What changes something comes first: a fact's name may hold slashes, so that its path fits theirs too.
+    # `GET /v1/facts/{name:path}` also matches `/v1/facts/x/undo`; with it first, a wrong method would get the
+    # wrong Allow header.
     for router in (changing.router, playground.router, reading.health, reading.router, _page):
         app.include_router(router)
     return app

@@ -32,7 +32,7 @@ from guardedit.runtime.operator.approving import approve as record_approval
 from guardedit.runtime.operator.approving import held_entry
 from guardedit.runtime.operator.facts import release_facts
 
-router = APIRouter(responses=documented(400, 401, 403, 404, 409, 413, 422, 503, 507))
+router = APIRouter(responses=documented(400, 401, 403, 404, 409, 413, 422, 500, 503, 507))
 
 #: The body of a submission, which is read by hand: byte for byte, because it may be signed.
 _CORRECTION = {

@@ -11,7 +11,9 @@ import asyncio
 import json
 import threading
 from collections.abc import AsyncIterator, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
+from functools import partial
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Request
@@ -33,7 +35,7 @@ from guardedit.policy.schema import Policy
 from guardedit.runtime.system import System
 from guardedit.settings import Settings
 
-router = APIRouter(responses=documented(400, 401, 403, 404, 409, 413, 422, 429, 503))
+router = APIRouter(responses=documented(400, 401, 403, 404, 409, 413, 422, 429, 500, 503))
 
 #: Most answers that are made at the same time: two comparisons of two epochs.
 MOST_ROWS = 4
@@ -90,6 +92,8 @@ class Playground:
         self._opening, self._counting = threading.Lock(), threading.Lock()
         self._models: ServedModels | None = None
         self._opened, self._asked = ExitStack(), 0
+        #: Its own threads: in those of the event loop, questions that wait would stop submissions too.
+        self.threads = ThreadPoolExecutor(MOST_ASKED, thread_name_prefix="guardedit-playground")
 
     def models(self) -> ServedModels:
         """The epochs of the ledger."""
@@ -128,6 +132,7 @@ class Playground:
         with self._opening:
             self._opened.close()
             self._models = None
+        self.threads.shutdown(cancel_futures=True)
 
 
 @router.post("/v1/playground", responses={200: {"content": {"text/event-stream": {}}}})
@@ -139,8 +144,9 @@ async def ask(body: PlaygroundQuestion, request: Request, _: Viewer) -> Streamin
     playground: Playground = request.app.state.playground
     with ExitStack() as opened:
         opened.enter_context(playground.place())
-        asker = await asyncio.to_thread(_asker, playground, body)
-        prepared = await asyncio.to_thread(asker.prepare, [body.wanted()])
+        in_thread = partial(asyncio.get_running_loop().run_in_executor, playground.threads)
+        asker = await in_thread(_asker, playground, body)
+        prepared = await in_thread(asker.prepare, [body.wanted()])
         running = RunningAnswers(asker, prepared)
         opened.callback(running.cancel)
         return _Stream(_events(prepared[0], running), opened.pop_all())

@@ -45,6 +45,7 @@ _MEANINGS = {
     413: "The body is too large.",
     422: "A parameter or the body has another form than this document says.",
     429: "Too many questions are being answered: ask again after the seconds of Retry-After.",
+    500: "An unexpected error; the log of `guardedit run` has more.",
     503: "The coordinator or its ledger cannot do this now.",
     507: "The disk is full; nothing of the request was kept.",
 }

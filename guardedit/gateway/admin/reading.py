@@ -31,7 +31,7 @@ from guardedit.runtime.operator.facts import fact_record, live_facts
 from guardedit.runtime.operator.story import story
 
 health = APIRouter()
-router = APIRouter(responses=documented(400, 401, 403, 404, 409, 422, 503))
+router = APIRouter(responses=documented(400, 401, 403, 404, 409, 422, 500, 503))
 
 #: How often the stream of events looks for a change, in seconds.
 LOOK_S = 0.5

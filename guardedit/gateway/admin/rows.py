@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
-from guardedit.core.correction import decode_correction
+from guardedit.core.correction import Correction, decode_correction
 from guardedit.core.epoch import Epoch
 from guardedit.core.errors import CorrectionError
 from guardedit.core.fact import Fact
@@ -92,6 +92,19 @@ def approvals_row(found: Approvals) -> Row:
     }
 
 
+def content_row(correction: Correction) -> Row:
+    """What an approval of a correction is for, besides subject, prompt and target."""
+    return {
+        "op": correction.op.value,
+        "tenant": correction.tenant,
+        "relation": correction.relation,
+        "paraphrases": list(correction.paraphrases),
+        "valid_from_s": correction.valid_from_s,
+        "valid_until_s": correction.valid_until_s,
+        "tags": list(correction.tags),
+    }
+
+
 def held_row(entry: Entry, approvals: Approvals) -> Row:
     """A held correction. If this version cannot read it, `target` says why."""
     row: Row = {
@@ -112,6 +125,7 @@ def held_row(entry: Entry, approvals: Approvals) -> Row:
         "target": correction.target_new,
         "source": correction.provenance.source,
         "confidence": correction.provenance.confidence,
+        **content_row(correction),
     }
 
 

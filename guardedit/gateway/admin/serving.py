@@ -22,6 +22,7 @@ from guardedit.settings import DEFAULT_ADMIN, Address, Settings
 
 #: Largest body of a request: many corrections at once.
 MOST_BYTES = 2**20
+_BEGIN, _END = "-----BEGIN CERTIFICATE-----", "-----END CERTIFICATE-----"
 
 
 @contextmanager
@@ -89,13 +90,18 @@ def _published(settings: Settings, url: str, token: str) -> Iterator[None]:
     certificate = settings.admin_tls_certificate
     body = {"url": _local(url), "token": token}
     if certificate is not None:
-        body["certificate"] = str(certificate.resolve())
+        body["certificate"] = _leaf(certificate.read_text("utf-8", "replace"))
     with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
         json.dump(body, file)
     try:
         yield
     finally:
         path.unlink(missing_ok=True)
+
+
+def _leaf(pem: str) -> str:
+    """The server's own certificate, which is the first one of the file; those of authorities follow it."""
+    return _BEGIN + pem.partition(_BEGIN)[2].partition(_END)[0] + _END
 
 
 def _local(url: str) -> str:

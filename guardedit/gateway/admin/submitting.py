@@ -7,7 +7,13 @@ import uuid
 from collections.abc import Sequence
 from dataclasses import replace
 
-from guardedit.core.correction import Correction, decode_correction, encode_correction, split_messages
+from guardedit.core.correction import (
+    SIGNED,
+    Correction,
+    decode_correction,
+    encode_correction,
+    split_messages,
+)
 from guardedit.core.errors import MalformedCorrection
 from guardedit.core.messages import Delivery
 from guardedit.gateway.admin.tokens import AccessToken
@@ -73,7 +79,7 @@ def _data(message: bytes) -> bytes:
             f"{' and '.join(lacks) or 'specversion'} is missing or wrong"
         )
     provenance = event["data"].get("provenance")
-    signed = isinstance(provenance, dict) and provenance.get("signature")
+    signed = isinstance(provenance, dict) and str(provenance.get("signature", "")).startswith(SIGNED)
     body = event["data"] if signed else {"id": event.get("id"), **event["data"]}
     return json.dumps(body).encode()
 

@@ -9,7 +9,7 @@ from urllib.parse import unquote_to_bytes
 
 import httpx
 
-from guardedit.gateway.listening import Receive, Scope, Send, refuse
+from guardedit.gateway.listening import Receive, Scope, Send, client_gone, refuse
 
 Headers = list[tuple[bytes, bytes]]
 #: Headers about one connection only (RFC 9110, section 7.6.1), and those that are made anew for the next one.
@@ -168,5 +168,4 @@ async def _gone(receive: Receive, body: Incoming | None) -> None:
     """Returns when the client goes away; while its body still comes, that is noticed there."""
     if body is not None:
         await body.complete.wait()
-    while (await receive())["type"] != "http.disconnect":
-        pass
+    await client_gone(receive)

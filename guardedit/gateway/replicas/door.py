@@ -11,14 +11,14 @@ import json
 import time
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import suppress
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import httpx
 
 from guardedit.gateway.listening import App, Receive, Scope, Send, client_gone, refuse
 from guardedit.gateway.openai.failures import error_body
 from guardedit.gateway.proxy.forwarding import ClientGone, Incoming, kept
-from guardedit.gateway.replicas.watching import Replicas, Standing
+from guardedit.gateway.replicas.watching import SILENT_S, Replicas, Standing
 
 T = TypeVar("T")
 
@@ -66,6 +66,18 @@ def door_app(replicas: Replicas, *, key: str, clock: Callable[[], float] = time.
     return app
 
 
+class _Tried(NamedTuple):
+    """A replica that was lost with a request, how often it had been lost before, and when that was."""
+
+    standing: Standing
+    lost: int
+    at_s: float
+
+    def is_gone(self, now_s: float) -> bool:
+        """Whether its loss is not noticed yet; if it is not for long, only the connection was lost."""
+        return self.standing.lost == self.lost and now_s < self.at_s + SILENT_S
+
+
 class _Door:
     def __init__(self, replicas: Replicas, key: str, clock: Callable[[], float]) -> None:
         self._replicas, self._clock = replicas, clock
@@ -93,22 +105,25 @@ class _Door:
 
     async def _answer(self, scope: Scope, body: bytes, send: Send) -> None:
         until = self._clock() + WAIT_S
-        tried: list[Standing] = []
+        tried: list[_Tried] = []
         while len(tried) < MOST_TRIES:
-            standing = self._replicas.take(besides=tried)
+            standing = self._replicas.take(
+                [one.standing for one in tried], [one.standing for one in tried if one.is_gone(self._clock())]
+            )
             if standing is None:
                 if self._clock() > until:
                     await _unavailable(send, "no replica is ready: try again")
                     return
                 await asyncio.sleep(_LOOK_S)
                 continue
+            before = standing.lost
             try:
                 await self._ask(standing, scope, body, send)
             except ReplicaLost as lost:
                 if lost.begun:
                     await _cut_off(send)
                     return
-                tried.append(standing)
+                tried.append(_Tried(standing, before, self._clock()))
             else:
                 return
             finally:
@@ -205,11 +220,18 @@ async def _unavailable(send: Send, message: str) -> None:
 
 async def _health(replicas: Replicas, send: Send) -> None:
     found = replicas.report()
-    problems = [f"replica {n}: {one['problem']}" for n, one in enumerate(found) if one["problem"]]
+    said = [one["problem"] or one["stuck"] for one in found]
+    problems = [f"replica {n}: {one}" for n, one in enumerate(said) if one]
     ready = replicas.ready()
+    # One whose epoch is not the ledger's still answers, but from facts that may be old.
+    following = ready > 0 and not all(said)
     body = json.dumps(
         {
-            "status": "ok" if ready == len(found) else "degraded" if ready else "failing",
+            "status": "failing"
+            if not following
+            else "ok"
+            if ready == len(found) and not any(said)
+            else "degraded",
             "epoch": replicas.epoch(),
             "ready": ready,
             "replicas": found,
@@ -217,5 +239,5 @@ async def _health(replicas: Replicas, send: Send) -> None:
         }
     ).encode()
     headers = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]
-    await send({"type": "http.response.start", "status": 200 if ready else 503, "headers": headers})
+    await send({"type": "http.response.start", "status": 200 if following else 503, "headers": headers})
     await send({"type": "http.response.body", "body": body})

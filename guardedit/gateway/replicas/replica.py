@@ -11,7 +11,8 @@ from guardedit.gateway.serving import open_served
 from guardedit.policy.schema import Policy
 from guardedit.settings import Address, Settings
 
-#: The path of the stream: a number a line, the epoch whenever it changes, and again after `BEAT_S`.
+#: The path of the stream: a line for each new state, and again after `BEAT_S`. It has the epoch and, after a
+#: space, why that is not the ledger's.
 EPOCHS = "/replica/epochs"
 #: Seconds after which the door hears of a replica again, whose epoch has not changed.
 BEAT_S = 1.0
@@ -46,12 +47,22 @@ def open_replica(
         settings, policy, aliases=aliases, most_rows=most_rows, most_waiting=most_waiting
     ) as served:
         replica = served.models.find("serving").replica
-        with in_thread(listener, with_epochs(served.app, replica.epoch)) as url:
+        app = with_epochs(served.app, replica.epoch, lambda: served.follower.problem)
+        with in_thread(listener, app) as url:
             yield url
 
 
-def with_epochs(app: App, epoch: Callable[[], int | None]) -> App:
-    """The application with the stream of epochs."""
+def with_epochs(app: App, epoch: Callable[[], int | None], problem: Callable[[], str] = lambda: "") -> App:
+    """The application with the stream of epochs.
+
+    Args:
+        app: the application.
+        epoch: that it serves.
+        problem: why it is not the ledger's; "" if it is.
+    """
+
+    def state() -> bytes:
+        return f"{epoch()} {' '.join(problem().split())}".strip().encode() + b"\n"
 
     async def both(scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http" or scope["path"] != EPOCHS:
@@ -62,19 +73,18 @@ def with_epochs(app: App, epoch: Callable[[], int | None]) -> App:
             await send({"type": "http.response.start", "status": 200, "headers": []})
             with suppress(OSError):  # the door has closed the connection
                 while not gone.done():
-                    number = epoch()
-                    body = f"{number}\n".encode()
+                    body = state()
                     await send({"type": "http.response.body", "body": body, "more_body": True})
-                    await _changed(epoch, number, gone)
+                    await _changed(state, body, gone)
         finally:
             gone.cancel()
 
     return both
 
 
-async def _changed(epoch: Callable[[], int | None], number: int | None, gone: asyncio.Future[None]) -> None:
-    """Return when the epoch is another one, the client is gone, or it is time for a sign of life."""
+async def _changed(state: Callable[[], bytes], before: bytes, gone: asyncio.Future[None]) -> None:
+    """Return when the state is another one, the client is gone, or it is time for a sign of life."""
     for _ in range(round(BEAT_S / _LOOK_S)):
         await asyncio.sleep(_LOOK_S)
-        if gone.done() or epoch() != number:
+        if gone.done() or state() != before:
             return

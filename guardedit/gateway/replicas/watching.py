@@ -9,11 +9,10 @@ from typing import Any, Self
 
 import httpx
 
-from guardedit.core.errors import GuardeditError
 from guardedit.gateway.replicas.replica import BEAT_S, EPOCHS
 
 #: Seconds without a sign of life after which a replica counts as lost.
-_SILENT_S = 10 * BEAT_S
+SILENT_S = 10 * BEAT_S
 #: Seconds between two looks for a replica that is away.
 _LOOK_S = 0.1
 
@@ -29,6 +28,7 @@ class Standing:
         url: its address.
         process: its process id, on its machine.
         epoch: that it serves; None while it is away.
+        stuck: why its epoch is not that of the ledger; "" if it is.
         under_way: requests that it has now.
         taken: requests that it has had.
         turn: number of the last of them among those of all replicas.
@@ -39,6 +39,7 @@ class Standing:
     url: str = ""
     process: int = 0
     epoch: int | None = None
+    stuck: str = ""
     under_way: int = 0
     taken: int = 0
     turn: int = 0
@@ -85,15 +86,16 @@ class Replicas:
         with self._lock:
             return [asdict(one) for one in self._standings]
 
-    def take(self, besides: Sequence[Standing] = ()) -> Standing | None:
+    def take(self, besides: Sequence[Standing] = (), never: Sequence[Standing] = ()) -> Standing | None:
         """The replica with the fewest requests under way, which gets one more; None if there is none.
 
         Args:
             besides: replicas that are chosen only if there is no other.
+            never: replicas that are not chosen.
         """
         with self._lock:
-            able = self._able()
-            others = [one for one in able if not any(one is other for other in besides)]
+            able = [one for one in self._able() if all(one is not it for it in never)]
+            others = [one for one in able if all(one is not it for it in besides)]
             if not able:
                 return None
             found = min(others or able, key=lambda one: (one.under_way, one.turn))
@@ -133,25 +135,26 @@ class Replicas:
             try:
                 found = find()
                 problem = self._follow(standing, *found) if found else "it is starting"
-            except (GuardeditError, httpx.HTTPError, ValueError) as error:
+            except Exception as error:  # noqa: BLE001 - without this thread the replica would never come back
                 problem = str(error) or type(error).__name__
             with self._lock:
                 standing.lost += standing.epoch is not None
-                standing.epoch, standing.problem = None, problem
+                standing.epoch, standing.problem, standing.stuck = None, problem, ""
             self._stop.wait(_LOOK_S)
 
     def _follow(self, standing: Standing, url: str, process: int) -> str:
         """Read the epochs of a replica for as long as it is there."""
         with (
-            httpx.Client(timeout=_SILENT_S, trust_env=False, headers=self._headers) as http,
+            httpx.Client(timeout=SILENT_S, trust_env=False, headers=self._headers) as http,
             http.stream("GET", f"{url}{EPOCHS}") as answer,
         ):
             answer.raise_for_status()
             for line in answer.iter_lines():
                 if self._stop.is_set():
                     break
+                number, _, stuck = line.partition(" ")
                 with self._lock:
                     standing.url, standing.process, standing.problem = url, process, ""
-                    standing.epoch = int(line)
+                    standing.epoch, standing.stuck = int(number), stuck
                     self._newest = max(standing.epoch, self._newest or 0)
         return "its connection ended"

@@ -137,6 +137,35 @@ def test_what_was_needed_when_it_was_held_counts(build):
     assert approve(town, "anna").missing == 1
 
 
+def test_a_release_does_not_pass_another_rule_that_needs_more(build):
+    one = "{id: doubtful, when: confidence < 0.9, route: hold, why: one is enough%s}"
+    town = build(others=by_policy(rule=one))
+    town.send(doubtful("Ada", "Rome", id="c"))
+    assert approve(town, "anna").missing == 0
+    town.others = by_policy(", approvers: [bob, cleo]")
+    town.restart()
+    assert held(town)
+    (entry,) = town.ledger.entries(Fate.HELD)
+    found = town.ledger.approvals(entry.seq)
+    assert (found.rule, found.needed, found.given) == ("careful", 2, ())
+    approve(town, "bob")
+    approve(town, "cleo")
+    assert not held(town)
+    assert town.facts()["Ada"].target == "Rome"
+
+
+@pytest.mark.parametrize(("names", "passes"), [("anna, bob, cleo", True), ("anna, cleo", False)])
+def test_a_release_passes_another_rule_that_needs_no_more(build, names: str, passes: bool):
+    town = build(others=by_policy())
+    town.send(doubtful("Ada", "Rome", id="c"))
+    approve(town, "anna")
+    approve(town, "bob")
+    rule = "{id: other, when: confidence < 0.9, route: hold, approvals: 2, why: others agree%s}"
+    town.others = by_policy(f", approvers: [{names}]", rule=rule)
+    town.restart()
+    assert held(town) is not passes
+
+
 def test_a_hold_without_approvals_needs_one(build):
     town = build(others=by_policy(rule="{id: careful, when: confidence < 0.9, route: hold, why: look%s}"))
     town.send(doubtful("Ada", "Rome", id="c"))

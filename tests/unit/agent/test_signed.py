@@ -216,6 +216,51 @@ def test_what_an_operator_had_undone_stays_undone(town):
     assert undone(town) == {}
 
 
+def test_a_fact_that_an_operator_brought_back_is_taken_back_for_good(town):
+    town.send(signed("Ada", "Rome"), name="1")
+    town.send(raw("Ada", "Lima"), name="2")
+    town.operator.undo(town.facts()["Ada"].id)
+    assert town.facts()["Ada"].target == "Rome"
+    assert undone(town) == {}
+
+
+def test_a_fact_that_was_redone_comes_back(town):
+    town.send(raw("Ada", "Rome"), name="1")
+    rome = town.facts()["Ada"].id
+    town.operator.undo(rome)
+    town.operator.redo(rome)
+    town.send(signed("Ada", "Lima"), name="2")
+    assert undone(town) == {"Ada": "Rome"}
+
+
+def test_a_fact_of_the_source_that_has_expired_gives_its_place_back(town):
+    town.send(raw("Ada", "Rome"), name="1")
+    town.send(signed("Ada", "Lima", valid_until_s=town.clock.now_s + 10), name="2")
+    town.clock.now_s += 20
+    town.settle()
+    assert town.facts() == {}
+    assert undone(town) == {"Ada": "Rome"}
+
+
+def test_no_fact_comes_back_beside_another_answer_to_its_question(town):
+    named = {"relation": "P551"}
+    town.send(raw("Ada", "Rome", **named), name="1")
+    town.send(signed("Ada", "-", op="retract", id="gone", **named), name="2")
+    town.send(raw("Ada", "Lima"), name="3")
+    assert changes_against(town.ledger, "registry", now_s=town.clock.now_s) == []
+    assert [fact.target for fact in town.ledger.live().values()] == ["Lima"]
+
+
+def test_of_two_answers_to_a_question_the_newest_comes_back(town):
+    named = {"relation": "P551"}
+    town.send(raw("Ada", "Rome", **named), name="1")
+    town.send(signed("Ada", "-", op="retract", id="gone", **named), name="2")
+    town.send(raw("Ada", "Lima"), name="3")
+    town.send(signed("Ada", "-", op="retract", id="gone-2"), name="4")
+    assert undone(town) == {"Ada": "Lima"}
+    assert len(town.ledger.live()) == 1
+
+
 def test_facts_in_the_weights_are_taken_back_too(build):
     town = build(others={"signed_by": lambda *_: "key-1"})
     source = {"provenance": {"source": "registry", "confidence": 1.0}}

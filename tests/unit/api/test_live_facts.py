@@ -10,6 +10,7 @@ import pytest
 
 import guardedit
 from guardedit.core.errors import MalformedCorrection
+from guardedit.runtime.opening import LEDGER
 
 HQ = "The headquarters of Stelco are in"
 
@@ -73,6 +74,22 @@ def test_a_ledger_is_followed_from_before_its_beginning(tmp_path):
             time.sleep(0.01)
         assert facts.find(HQ).fact.target == "Hamilton"
     facts.close()  # twice is as good as once
+
+
+def test_a_ledger_that_cannot_be_followed_is_a_problem(tmp_path):
+    with guardedit.open(tmp_path, policy="memory-only") as agent:
+        agent.submit(correction("Stelco", "Hamilton"))
+        agent.settle()
+    with guardedit.LiveFacts(tmp_path, policy="memory-only") as facts:
+        assert facts.problem == ""
+        for file in tmp_path.glob("ledger*"):
+            file.unlink()
+        (tmp_path / LEDGER).write_bytes(b"no database")
+        until = time.monotonic() + 30
+        while not facts.problem:
+            assert time.monotonic() < until
+            time.sleep(0.01)
+        assert facts.find(HQ).fact.target == "Hamilton"
 
 
 def test_a_policy_that_cannot_be_used_is_refused(tmp_path):

@@ -10,6 +10,13 @@ def test_what_is_held_is_listed_with_the_reason(guardedit, ledger_file):
 
     assert (result["correction"], result["subject"], result["reason"]) == ("c3", "Land 3", "as ever")
     assert result["confidence"] == 0.1
+    assert (result["op"], result["tenant"], result["tags"], result["valid_until_s"]) == (
+        "upsert",
+        "default",
+        [],
+        None,
+    )
+    assert {"op", "more", "prompt"} <= set(guardedit("held", "list").out.splitlines()[0].lower().split())
 
 
 def test_a_released_correction_waits_for_the_coordinator_and_may_pass(guardedit, home, ledger_file):

@@ -28,7 +28,7 @@ STATED = f"Note: {HQ} Hamilton.\n\n{HQ}"
 @pytest.fixture(scope="module")
 def replica(running: Running) -> Iterator[FactsReplica]:
     with open_facts(running.settings, load_policy(running.settings.policy)) as found:
-        yield found
+        yield found.replica
 
 
 def asked(text: str = HQ, **more: Any) -> dict[str, Any]:
@@ -88,6 +88,18 @@ def test_a_memory_that_is_away_lets_requests_pass_or_refuses_them():
         state(Broken(0.0), request, memory_away="refuse")
     with pytest.raises(TimeoutError):
         state(Broken(1.0), request, memory_away="refuse", memory_timeout_s=0.2)
+
+
+def test_a_fact_that_cannot_be_stated_lets_requests_pass_or_refuses_them(replica: FactsReplica, monkeypatch):
+    def fail(*_: Any) -> None:
+        raise ValueError("odd messages")
+
+    monkeypatch.setattr(litellm_hook, "with_fact", fail)
+    request = asked()
+    state(replica, request)
+    assert request == asked()
+    with pytest.raises(ValueError, match="odd messages"):
+        state(replica, request, memory_away="refuse")
 
 
 @pytest.mark.parametrize(

@@ -27,7 +27,7 @@ class Replica:
     """A server with a stream of epochs. What it does with a request is `does`."""
 
     def __init__(self) -> None:
-        self.epoch, self.alive, self.does = 1, True, answer
+        self.epoch, self.stuck, self.alive, self.does = 1, "", True, answer
         self.asked: list[tuple[bytes, bytes]] = []  # head and body of each request
         self.ended = threading.Event()  # a client of a hanging request has gone
         replica = self
@@ -51,7 +51,7 @@ class Replica:
         if f"GET {EPOCHS} ".encode() in head:
             at.wfile.write(b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n")
             while self.alive:
-                line = f"{self.epoch}\n".encode()
+                line = f"{self.epoch} {self.stuck}".strip().encode() + b"\n"
                 at.wfile.write(b"%x\r\n%s\r\n" % (len(line), line))
                 time.sleep(0.02)
             return
@@ -169,6 +169,59 @@ def test_a_request_that_kills_replicas_is_given_up(monkeypatch: pytest.MonkeyPat
         assert sum(len(one.asked) for one in replicas) == 2
 
 
+def test_a_request_waits_for_the_replica_that_was_lost_with_it():
+    with opened(1) as (url, (only,), replicas):
+
+        def crash(replica: Replica, at: Any) -> None:
+            replica.alive = False
+
+        only.does = crash
+        done: list[httpx.Response] = []
+        asking = threading.Thread(target=lambda: done.append(asked(url)))
+        asking.start()
+        wait_for(lambda: not replicas.ready())
+        only.does, only.alive = answer, True  # it has been restarted
+        asking.join(20)
+        assert (done[0].status_code, len(only.asked)) == (200, 2)
+
+
+def test_a_replica_that_lost_only_the_connection_is_asked_again(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(door, "SILENT_S", 0.1)
+    with opened(1) as (url, (only,), _):
+
+        def drop(replica: Replica, at: Any) -> None:
+            replica.does = answer
+
+        only.does = drop
+        assert (asked(url).status_code, len(only.asked)) == (200, 2)
+
+
+def test_a_replica_that_cannot_follow_the_ledger_is_reported():
+    with opened(2) as (url, replicas, seen):
+        assert httpx.get(f"{url}/healthz").json()["status"] == "ok"
+        for n, status, code in ((0, "degraded", 200), (1, "failing", 503)):
+            replicas[n].stuck = "the ledger cannot be read"
+            wait_for(lambda n=n: seen.report()[n]["stuck"])
+            health = httpx.get(f"{url}/healthz")
+            assert (health.status_code, health.json()["status"]) == (code, status)
+        assert health.json()["problems"] == [f"replica {n}: the ledger cannot be read" for n in range(2)]
+        assert asked(url).status_code == 200
+
+
+def test_a_replica_comes_back_whatever_its_watch_raised():
+    found, problems = Replica(), [RuntimeError("no such actor")]
+
+    def where() -> tuple[str, int] | None:
+        if problems:
+            raise problems.pop()
+        return found.where()
+
+    with Replicas([where], key=KEY) as replicas:
+        wait_for(lambda: replicas.ready() == 1)
+        found.alive = False
+    found.server.shutdown()
+
+
 def test_without_a_replica_a_request_waits_and_then_fails(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(door, "WAIT_S", 0.2)
     with opened(1) as (url, (only,), replicas):
@@ -258,8 +311,9 @@ def test_the_epochs_of_a_replica_are_streamed():
     async def app(scope: Any, receive: Any, send: Any) -> None:
         raise AssertionError("not for the application")
 
+    problem = {"now": ""}
     with (
-        listening(with_epochs(app, lambda: epoch["now"])) as url,
+        listening(with_epochs(app, lambda: epoch["now"], lambda: problem["now"])) as url,
         httpx.stream("GET", f"{url}{EPOCHS}", timeout=10) as stream,
     ):
         lines = stream.iter_lines()
@@ -269,4 +323,6 @@ def test_the_epochs_of_a_replica_are_streamed():
         started = time.monotonic()
         assert next(lines) == "4"
         assert time.monotonic() - started > 0.3, "a sign of life, not another change"
-    assert watching.BEAT_S < watching._SILENT_S
+        problem["now"] = "two\nlines"
+        assert next(line for line in lines if line != "4") == "4 two lines"
+    assert watching.BEAT_S < watching.SILENT_S

@@ -172,11 +172,24 @@ async function showHeld() {
   const body = await call("/v1/held");
   $("held-section").hidden = !body.held.length;
   $("held").replaceChildren(...body.held.map((one) => {
-    const id = encodeURIComponent(one.correction), says = `${(one.prompt || "").replace("{}", one.subject || "")} ${one.target}`;
+    const id = encodeURIComponent(one.correction), question = (one.prompt || "").replace("{}", () => one.subject || "");
+    const says = group(`${visible(question)} ${visible(one.target)}`, ...content(one).map((part) => element("div", part, { class: "soft" })));
     return row([one.correction, says, one.source, `${one.reason}${approvals(one)}`, group(
       button("Approve", () => post(`/v1/held/${id}/approve`, { content_sha256: one.content_sha256 }), "approver", `Approve ${one.correction}`),
       button("Reject", () => post(`/v1/held/${id}/reject`), "approver", `Reject ${one.correction}`))]);
   }));
+}
+
+// All that an approval is for, besides the question and the answer.
+function content(one) {
+  if (!one.op) return [];  // this version cannot read it
+  const parts = [one.op, `subject ${one.subject}`, `tenant ${one.tenant}`];
+  if (one.relation) parts.push(`relation ${one.relation}`);
+  parts.push(...one.paraphrases.map((text) => `also asked as: ${text}`));
+  if (one.valid_from_s !== null) parts.push(`valid from ${time(one.valid_from_s)}`);
+  if (one.valid_until_s !== null) parts.push(`valid until ${time(one.valid_until_s)}`);
+  if (one.tags.length) parts.push(`tags ${one.tags.join(", ")}`);
+  return parts;
 }
 
 function approvals(one) {
@@ -232,6 +245,11 @@ async function listen() {
     try {
       const token = sessionStorage.getItem("token");
       const answer = await fetch("/v1/events", token ? { headers: { Authorization: `Bearer ${token}` } } : {});
+      if (!answer.ok) {
+        $("now").textContent = "log in to see the state";
+        await new Promise((done) => setTimeout(done, 2000));
+        continue;
+      }
       const reader = answer.body.pipeThrough(new TextDecoderStream()).getReader();
       let rest = "", epoch = null;
       for (;;) {

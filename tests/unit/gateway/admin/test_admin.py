@@ -146,6 +146,8 @@ def test_cloud_events_are_corrections(desk: Desk):
     desk.submit(event)  # sent twice, it counts once
     assert [one["step"] for one in desk.get("/v1/explain/ce-1")["story"]].count("remembered") == 1
     assert facts(desk)["Fornax"]["target"] == "Lima"
+    data = hq("Fornax", "Rome", provenance={"signature": "of another scheme"})
+    assert desk.submit({**event, "id": "ce-2", "data": data}) == ["ce-2"]
 
 
 def test_ids_may_have_slashes(desk: Desk):

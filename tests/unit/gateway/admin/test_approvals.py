@@ -78,6 +78,19 @@ def test_two_of_three_editors_agree(editors: Desk):
     assert audit[-3:] == ["anna", "anna", "bob"]
 
 
+def test_what_is_approved_is_shown_whole(editors: Desk):
+    more = {"tenant": "acme", "paraphrases": ["{} is based in"], "valid_until_s": 4e9, "tags": ["person"]}
+    editors.submit({**hq("Stelco", "Lima", id="p-7"), **more})
+    shown = held(editors, "p-7")
+    assert {name: shown[name] for name in ("op", "relation", "valid_from_s", *more)} == {
+        "op": "upsert", "relation": "P159", "valid_from_s": None, **more,
+    }  # fmt: skip
+    gone = {**hq("Stelco", "", id="p-8", tags=["person"]), "op": "retract"}
+    del gone["target_new"]
+    editors.submit(gone)
+    assert held(editors, "p-8")["op"] == "retract"
+
+
 def test_the_submitter_is_none_of_them(editors: Desk):
     editors.submit(hq("Acme", "Oslo", id="p-2", tags=["person"]), role="sam")
     refused = editors.post("/v1/held/p-2/approve", "sam")

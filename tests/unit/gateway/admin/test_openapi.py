@@ -50,5 +50,5 @@ def test_every_operation_is_described(desk: Desk):
         for operation in operations.values():
             assert operation["description"], path
             if path.startswith("/v1"):
-                assert {"400", "401", "403", "404", "409", "422", "503"} <= set(operation["responses"])
+                assert {"400", "401", "403", "404", "409", "422", "500", "503"} <= set(operation["responses"])
                 assert operation["security"] == [{"HTTPBearer": []}]

@@ -9,6 +9,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from guardedit.gateway.admin.serving import admin_server
+from guardedit.policy.load import load_policy
+from guardedit.settings import Address, Settings
 from tests.unit.gateway.admin.conftest import Desk, hq
 
 playwright = pytest.importorskip("playwright.sync_api", reason="`make page-check` installs Playwright")
@@ -74,6 +77,23 @@ def test_a_held_correction_is_approved_by_a_click(page: Page, desk: Desk):
     page.locator("#held", has_text="p-3").wait_for(state="detached")
     desk.settle()
     page.get_by_text("The headquarters of Lacerta are in Lima").first.wait_for()
+
+
+def test_a_held_correction_shows_all_that_an_approval_is_for(page: Page, desk: Desk):
+    more = {"relation": "P1", "tenant": "acme", "paraphrases": ["{} is in"], "tags": ["person"]}
+    desk.submit(
+        {"id": "p-9", "subject": "$& Ltd", "prompt": "Say where {} is:", "target_new": "Lima", **more}
+    )
+    row = page.locator("#held tr", has_text="p-9")
+    for text in (
+        "Say where $& Ltd is: Lima",
+        "upsert",
+        "tenant acme",
+        "relation P1",
+        "also asked as: {} is in",
+    ):
+        row.get_by_text(text).first.wait_for()
+    desk.post("/v1/held/p-9/reject", "admin")
 
 
 def test_approvals_by_several_people_are_shown_as_they_come(page: Page, desk: Desk):
@@ -161,10 +181,14 @@ def test_an_answer_streams_in_and_a_new_question_ends_it(page: Page, desk: Desk)
 
 
 def test_an_error_is_said_beside_its_side(page: Page, desk: Desk):
-    page.evaluate("""() => document.querySelector("#side-a select").append(new Option("gone", "999999"))""")
-    page.select_option("#side-a select", "999999")
     page.fill("#question", "Oslo is in")
-    page.click("#ask-button")
+    # At once: a refresh of the page makes the options anew.
+    page.evaluate("""() => {
+        const side = document.querySelector("#side-a select");
+        side.append(new Option("gone", "999999"));
+        side.value = "999999";
+        document.querySelector("#ask-button").click();
+    }""")
     page.locator("#side-a .bad", has_text="there is no epoch '999999'").wait_for()
     page.locator("#side-b .from", has_text="Epoch").wait_for()
 
@@ -215,3 +239,14 @@ def test_a_hostile_fact_is_shown_as_text(page: Page, desk: Desk):
     assert page.locator("#facts img, #facts script").count() == 0
     assert page.evaluate("document.documentElement.scrollWidth") <= 1200
     page.get_by_text("characters)").first.wait_for()
+
+
+def test_the_page_says_that_a_login_is_needed(browser: Browser, desk: Desk):
+    tokens = Settings(home=desk.home, policy=desk.home / "policy.yaml", metrics=None, admin_reading="tokens")
+    with admin_server(tokens, load_policy(tokens.policy), desk.system, Address("127.0.0.1", 0)) as url:
+        page = browser.new_page()
+        page.goto(url)
+        page.locator("#now", has_text="log in to see the state").wait_for()
+        log_in(page, desk, "viewer")
+        page.locator("#state dt", has_text="Epoch").wait_for()
+        page.close()

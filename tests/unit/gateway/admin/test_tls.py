@@ -72,7 +72,9 @@ def test_commands_on_this_machine_trust_the_coordinators_certificate(
     desk.submit(hq("Hydra", "Oslo", id="tls-1"))
     fact = desk.get("/v1/facts/Hydra")["facts"][0]["id"]
     published = json.loads((desk.home / "admin.json").read_text())
-    assert (published["url"], published["certificate"]) == (url, str(settings.admin_tls_certificate))
+    assert (published["url"], published["certificate"].strip()) == (
+        url, settings.admin_tls_certificate.read_text().strip(),
+    )  # fmt: skip
     with operating(settings) as system:
         assert system.undo(fact).kind == "undo"
     found, trusted = admin_address(settings)
@@ -85,15 +87,38 @@ def test_commands_on_this_machine_trust_no_other_certificate(
     other, _ = certificate(tmp_path)
     path = desk.home / "admin.json"
     text = path.read_text()
-    path.write_text(json.dumps({**json.loads(text), "certificate": str(other)}))
+    path.write_text(json.dumps({**json.loads(text), "certificate": other.read_text()}))
     try:
         with operating(settings) as system, pytest.raises(Exception, match="nothing answers at"):
             system.undo("x")
-        path.write_text(json.dumps({**json.loads(text), "certificate": str(tmp_path / "gone.pem")}))
+        path.write_text(json.dumps({**json.loads(text), "certificate": "no PEM"}))
         with pytest.raises(UsageError, match="cannot be read"):
             admin_address(settings)
     finally:
         path.write_text(text)
+
+
+def test_commands_trust_the_certificate_that_is_served_and_none_that_follows_it(
+    desk: Desk, settings: Settings, tmp_path: Path
+):
+    authority, authority_key = certificate(tmp_path / "authority")
+    chain = tmp_path / "fullchain.pem"
+    own = settings.admin_tls_certificate.read_text()
+    chain.write_text(own + authority.read_text())
+    chained = replace(settings, admin_tls_certificate=chain)
+    policy = load_policy(settings.policy)
+    with admin_server(chained, policy, desk.system, LOOPBACK):
+        published = (desk.home / "admin.json").read_text()
+        assert json.loads(published)["certificate"].strip() == own.strip()
+        chain.write_text(authority.read_text())  # renewed, which the running server has not read
+        with operating(settings) as system, pytest.raises(UsageError, match="no fact, live or removed"):
+            system.undo("nothing of this name")
+    impostor = replace(settings, admin_tls_certificate=authority, admin_tls_key=authority_key)
+    with admin_server(impostor, policy, desk.system, LOOPBACK) as url:
+        path = desk.home / "admin.json"
+        path.write_text(json.dumps({**json.loads(published), "url": url}))
+        with operating(settings) as system, pytest.raises(Exception, match="nothing answers at"):
+            system.undo("x")
 
 
 def refused(desk: Desk, settings: Settings, address: Address = LOOPBACK) -> str:
