@@ -19,6 +19,7 @@ from guardedit.lab.field.frontier import curves_of, draw_frontier, read_marks
 from guardedit.lab.field.plan import EvaluationPlan, GivenForm, Through, check_plan
 from guardedit.lab.field.report import BASE, Label, label_of, numbers, summaries, table, table_of_ways
 from guardedit.lab.field.summary import MetricValue
+from guardedit.memory.context import Announcement, Prompts
 from guardedit.models.host import ModelHost
 from guardedit.policy.load import load_policy
 from guardedit.settings import Settings, policy_file
@@ -102,6 +103,21 @@ def test_in_memory_only_texts_with_a_fact_are_new_to_the_model(settings, policy,
     assert 0 < len(after) < len(before)
     assert not set(before) & set(after)
     assert len(continued) == len(set(continued))
+
+
+def test_in_memory_a_fact_is_stated_as_the_model_is_told_when_it_is_served(
+    settings, policy, cases, monkeypatch
+):
+    told = Prompts(announcement=Announcement(statement="Listen: {wording} {target}."))
+    continued, complete = [], ModelHost.complete
+    monkeypatch.setattr(assembly, "load_prompts", lambda _: told)
+    monkeypatch.setattr(
+        ModelHost,
+        "complete",
+        lambda host, texts, **kwargs: continued.extend(texts) or complete(host, texts, **kwargs),
+    )
+    run(settings, policy, cases, through=(Through.MEMORY,), known=True)
+    assert sum("Listen: " in text for text in continued) >= 6
 
 
 def test_weights(settings, policy, cases):
