@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import errno
 import hmac
 import ipaddress
@@ -10,8 +11,8 @@ import socket
 import ssl
 import threading
 import time
-from collections.abc import Awaitable, Callable, Iterator, MutableMapping
-from contextlib import contextmanager
+from collections.abc import Awaitable, Callable, Coroutine, Iterator, MutableMapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -211,6 +212,20 @@ async def client_gone(receive: Receive) -> None:
     """Returns when the client has closed the connection; to be called once its body is read."""
     while (await receive())["type"] != "http.disconnect":
         pass
+
+
+async def until_gone(answering: Coroutine[Any, Any, None], gone: Coroutine[Any, Any, None]) -> None:
+    """Run `answering` to its end, or cancel it as soon as `gone` returns."""
+    answer, watch = asyncio.ensure_future(answering), asyncio.ensure_future(gone)
+    try:
+        await asyncio.wait({answer, watch}, return_when=asyncio.FIRST_COMPLETED)
+        if not answer.done():
+            answer.cancel()
+        with suppress(asyncio.CancelledError):
+            await answer
+    finally:
+        watch.cancel()
+        answer.cancel()
 
 
 async def refuse(send: Send, status: int, message: str) -> None:

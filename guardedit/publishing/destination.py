@@ -65,3 +65,21 @@ class Destination(Protocol):
         What cannot be a name of this kind of destination is left alone: the policy may have had another kind,
         or another base model, under the same name before.
         """
+
+
+class ByEpoch:
+    """What a directory and an object store share: one place, and there a name for each epoch."""
+
+    replicas: tuple[str, ...] = ("",)
+    needed = 1
+    permanent: frozenset[str] = frozenset()
+
+    def name_of(self, bundle: Bundle, there: Sequence[Publication]) -> str:
+        """The bundle's own name."""
+        del there
+        return bundle.name
+
+    def restores(self, name: str) -> bool:
+        """Never: the files are copied from the bundle."""
+        del name
+        return False

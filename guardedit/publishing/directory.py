@@ -6,41 +6,25 @@ epochs/e000012-3f0c9a1b/guardedit.json, memory_facts.jsonl, adapter_config.json,
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 
 from guardedit.core.durable import sync_folder
 from guardedit.core.errors import PublishError
 from guardedit.core.failpoints import failpoint
-from guardedit.ledger.publications import Publication
 from guardedit.policy.publish import DirectoryDestination
 from guardedit.publishing.bundle import MANIFEST, Bundle, is_bundle_name, read_bundle
-from guardedit.publishing.destination import Look
+from guardedit.publishing.destination import ByEpoch, Look
 from guardedit.publishing.folders import discard, place, translated
 
 CURRENT, EPOCHS = "current", "epochs"
 
 
-class Directory:
+class Directory(ByEpoch):
     """See `Destination`. A reader that opened `current` keeps its files until they are retired."""
-
-    replicas: tuple[str, ...] = ("",)
-    needed = 1
-    permanent: frozenset[str] = frozenset()
 
     def __init__(self, section: DirectoryDestination) -> None:
         self.name, self.drain_s, self.keep = section.name, section.drain_s, section.keep
         self._folder = Path(section.path)
-
-    def name_of(self, bundle: Bundle, there: Sequence[Publication]) -> str:
-        """One folder for each epoch."""
-        del there
-        return bundle.name
-
-    def restores(self, name: str) -> bool:
-        """Never: the files are copied from the bundle."""
-        del name
-        return False
 
     def look(self, replica: str) -> Look:
         """The folders under `epochs` that have a manifest, and where `current` points."""

@@ -10,42 +10,27 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
 from guardedit.core.errors import PublishError
 from guardedit.core.failpoints import failpoint
-from guardedit.ledger.publications import Publication
 from guardedit.policy.publish import ObjectsDestination
 from guardedit.publishing.bundle import MANIFEST, Bundle, bundle_of, compare, is_bundle_name
-from guardedit.publishing.destination import Look
+from guardedit.publishing.destination import ByEpoch, Look
 
 CURRENT, EPOCHS = "current.json", "epochs"
 _PIECE_BYTES = 4 * 2**20
 
 
-class Objects:
+class Objects(ByEpoch):
     """See `Destination`. A reader reads `current.json`, then the objects that it names."""
-
-    replicas: tuple[str, ...] = ("",)
-    needed = 1
-    permanent: frozenset[str] = frozenset()
 
     def __init__(self, section: ObjectsDestination) -> None:
         self.name, self.drain_s, self.keep = section.name, section.drain_s, section.keep
         self._url = section.url.rstrip("/")
         self._opened: tuple[Any, str] | None = None
-
-    def name_of(self, bundle: Bundle, there: Sequence[Publication]) -> str:
-        """One group of objects for each epoch."""
-        del there
-        return bundle.name
-
-    def restores(self, name: str) -> bool:
-        """Never: the files are copied from the bundle."""
-        del name
-        return False
 
     def look(self, replica: str) -> Look:
         """The epochs with a manifest, and the one that `current.json` names."""

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Iterable, Mapping
-from contextlib import suppress
 from urllib.parse import unquote_to_bytes
 
 import httpx
 
-from guardedit.gateway.listening import Receive, Scope, Send, client_gone, refuse
+from guardedit.gateway.listening import Receive, Scope, Send, client_gone, refuse, until_gone
 
 Headers = list[tuple[bytes, bytes]]
 #: Headers about one connection only (RFC 9110, section 7.6.1), and those that are made anew for the next one.
@@ -99,17 +98,8 @@ class Forwarder:
             content=body if isinstance(body, bytes) else body.pieces(),
             extensions={"target": target},  # as it came: httpx would write it in its own way
         )
-        answering = asyncio.ensure_future(self._answer(request, send, more or {}))
-        gone = asyncio.ensure_future(_gone(receive, None if isinstance(body, bytes) else body))
-        try:
-            await asyncio.wait({answering, gone}, return_when=asyncio.FIRST_COMPLETED)
-            if not answering.done():
-                answering.cancel()
-            with suppress(asyncio.CancelledError):
-                await answering
-        finally:
-            gone.cancel()
-            answering.cancel()
+        gone = _gone(receive, None if isinstance(body, bytes) else body)
+        await until_gone(self._answer(request, send, more or {}), gone)
 
     async def _answer(self, request: httpx.Request, send: Send, more: Mapping[str, str]) -> None:
         try:

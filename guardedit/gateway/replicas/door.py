@@ -15,7 +15,7 @@ from typing import Any, NamedTuple, TypeVar
 
 import httpx
 
-from guardedit.gateway.listening import App, Receive, Scope, Send, client_gone, refuse
+from guardedit.gateway.listening import App, Receive, Scope, Send, client_gone, refuse, until_gone
 from guardedit.gateway.openai.failures import error_body
 from guardedit.gateway.proxy.forwarding import ClientGone, Incoming, kept
 from guardedit.gateway.replicas.watching import SILENT_S, Replicas, Standing
@@ -91,17 +91,7 @@ class _Door:
         """Answer a request; if the client goes away, the replica is told so."""
         with suppress(ClientGone):
             body = b"".join([piece async for piece in Incoming(receive).pieces()])
-            answering = asyncio.ensure_future(self._answer(scope, body, send))
-            gone = asyncio.ensure_future(client_gone(receive))
-            try:
-                await asyncio.wait({answering, gone}, return_when=asyncio.FIRST_COMPLETED)
-                if not answering.done():
-                    answering.cancel()
-                with suppress(asyncio.CancelledError):
-                    await answering
-            finally:
-                gone.cancel()
-                answering.cancel()
+            await until_gone(self._answer(scope, body, send), client_gone(receive))
 
     async def _answer(self, scope: Scope, body: bytes, send: Send) -> None:
         until = self._clock() + WAIT_S
@@ -225,13 +215,10 @@ async def _health(replicas: Replicas, send: Send) -> None:
     ready = replicas.ready()
     # One whose epoch is not the ledger's still answers, but from facts that may be old.
     following = ready > 0 and not all(said)
+    whole = ready == len(found) and not any(said)
     body = json.dumps(
         {
-            "status": "failing"
-            if not following
-            else "ok"
-            if ready == len(found) and not any(said)
-            else "degraded",
+            "status": "ok" if whole else "degraded" if following else "failing",
             "epoch": replicas.epoch(),
             "ready": ready,
             "replicas": found,

@@ -6,14 +6,9 @@ from collections.abc import Iterator
 
 import pytest
 
-from guardedit.gateway.admin.serving import admin_server
 from guardedit.gateway.admin.tokens import Role, Tokens
-from guardedit.ledger.storage.lock import DriverLock
-from guardedit.policy.load import load_policy
-from guardedit.runtime.local import LocalSystem
-from guardedit.settings import Address, Settings
 from tests.unit.cli.conftest import command
-from tests.unit.gateway.admin.conftest import Desk, hq
+from tests.unit.gateway.admin.conftest import Desk, hq, opened_desk
 
 POLICY = """
 apiVersion: guardedit/v1
@@ -33,20 +28,9 @@ memory: {unsure: use_fact}
 
 @pytest.fixture(scope="module")
 def editors(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Desk]:
-    home = tmp_path_factory.mktemp("editors")
-    (home / "policy.yaml").write_text(POLICY)
-    settings = Settings(home=home, policy=home / "policy.yaml", metrics=None)
-    tokens = Tokens(home)
-    roles = {"anna": Role.APPROVER, "bob": Role.APPROVER, "cleo": Role.APPROVER, "sam": Role.ADMIN}
-    secrets = {name: tokens.add(name, role, at_s=1.0) for name, role in roles.items()}
-    secrets["submitter"] = tokens.add("feed", Role.SUBMITTER, at_s=1.0)
-    policy = load_policy(settings.policy)
-    with (
-        DriverLock(home),
-        LocalSystem(settings, policy) as system,
-        admin_server(settings, policy, system, Address("127.0.0.1", 0)) as url,
-    ):
-        yield Desk(url, home, system, secrets)
+    people = dict.fromkeys(("anna", "bob", "cleo"), (Role.APPROVER, ""))
+    with opened_desk(tmp_path_factory.mktemp("editors"), POLICY, **people, sam=(Role.ADMIN, "")) as opened:
+        yield opened
 
 
 def held(desk: Desk, name: str) -> dict:

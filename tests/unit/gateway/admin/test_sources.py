@@ -8,15 +8,11 @@ from typing import Any
 
 import pytest
 
-from guardedit.gateway.admin.serving import admin_server
-from guardedit.gateway.admin.tokens import Role, Tokens
-from guardedit.ledger.storage.lock import DriverLock
-from guardedit.policy.load import load_policy
+from guardedit.gateway.admin.tokens import Role
 from guardedit.runtime.coordinator_access import operating
-from guardedit.runtime.local import LocalSystem
-from guardedit.settings import Address, Settings
+from guardedit.settings import Settings
 from guardedit.signing.keys import SigningKey, sign_message
-from tests.unit.gateway.admin.conftest import Desk, hq
+from tests.unit.gateway.admin.conftest import Desk, hq, opened_desk
 
 KEY = SigningKey(name="reg-1", source="registry", seed=b"k" * 32)
 POLICY = f"""
@@ -30,18 +26,8 @@ memory: {{unsure: use_fact}}
 @pytest.fixture(scope="module")
 def signing_desk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Desk]:
     home = tmp_path_factory.mktemp("signing")
-    (home / "policy.yaml").write_text(POLICY)
-    settings = Settings(home=home, policy=home / "policy.yaml", metrics=None)
-    tokens = Tokens(home)
-    secrets = {role.value: tokens.add(role.value, role, at_s=1.0) for role in Role}
-    secrets["press"] = tokens.add("press-feed", Role.SUBMITTER, source="press", at_s=1.0)
-    policy = load_policy(settings.policy)
-    with (
-        DriverLock(home),
-        LocalSystem(settings, policy) as system,
-        admin_server(settings, policy, system, Address("127.0.0.1", 0)) as url,
-    ):
-        yield Desk(url, home, system, secrets)
+    with opened_desk(home, POLICY, press=(Role.SUBMITTER, "press")) as opened:
+        yield opened
 
 
 def signed(subject: str, target: str, **more: Any) -> dict[str, Any]:
