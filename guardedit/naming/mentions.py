@@ -103,6 +103,18 @@ def _is_whole(row: list[Token], first: int, last: int) -> bool:
     return starts and (last == len(row) or row[last].start >= row[last - 1].end)
 
 
+def is_extended(text: str, start: int, end: int) -> bool:
+    """Whether the characters [start, end), whole tokens, are probably part of a longer name.
+
+    >>> is_extended("Who owns Facebook Marketplace?", 9, 17), is_extended("Who owns Facebook?", 9, 17)
+    (True, False)
+    """
+    row = tokens(text)
+    first = next(n for n, token in enumerate(row) if token.start >= start)
+    last = next((n for n, token in enumerate(row) if token.start >= end), len(row))
+    return _is_extended(text, row, first, last)
+
+
 def _is_extended(text: str, row: list[Token], first: int, last: int) -> bool:
     """Whether a capital, number, hyphen or O' beside the name extends it: "Paris Hilton", "Saint-Paris".
 
