@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable
 from itertools import pairwise
 
-from guardedit.naming import Mention, Name, Span, find_mentions, name_of, tokens
+from guardedit.naming import Span, find_mentions, name_of, tokens
 
 #: Replaces the subject in a masked text. Of the words tried, this one separates relations best.
 MASK = "someone"
@@ -14,24 +14,22 @@ MASK = "someone"
 _SENTENCE_END = re.compile(r"[.!?\u3002\uff01\uff1f]+(?:\s+|$)")
 
 
-def masked(text: str, mentions: Iterable[Mention], name: Name) -> str:
-    """The text with every mention of one name replaced by `MASK`."""
+def masked(text: str, spans: Iterable[Span]) -> str:
+    """The text with the characters of each span replaced by `MASK`; the spans are in their order."""
     parts, end = [], 0
-    for mention in mentions:
-        if mention.name == name:
-            parts += [text[end : mention.start], MASK]
-            end = mention.end
+    for start, behind in spans:
+        parts += [text[end:start], MASK]
+        end = behind
     return "".join([*parts, text[end:]])
 
 
-def masked_forms(text: str, mentions: Iterable[Mention], name: Name) -> tuple[str, ...]:
+def masked_forms(text: str, spans: Iterable[Span]) -> tuple[str, ...]:
     """The masked text; if it has several sentences, also the sentence with the name alone.
 
-    >>> found = find_mentions("It rains. Ada was born in", {("ada",)}, longest=1)
-    >>> masked_forms("It rains. Ada was born in", found, ("ada",))
+    >>> masked_forms("It rains. Ada was born in", [(10, 13)])
     ('It rains. someone was born in', 'someone was born in')
     """
-    whole = masked(text, mentions, name)
+    whole = masked(text, spans)
     bounds = [0, *(match.end() for match in _SENTENCE_END.finditer(whole)), len(whole)]
     for start, end in pairwise(bounds):
         sentence = whole[start:end].strip()
@@ -43,7 +41,8 @@ def masked_forms(text: str, mentions: Iterable[Mention], name: Name) -> tuple[st
 def mask_subject(text: str, subject: str) -> str:
     """The text with every mention of the subject replaced by `MASK`."""
     name = name_of(subject)
-    return masked(text, find_mentions(text, {name}, longest=len(name)), name)
+    mentions = find_mentions(text, {name}, longest=len(name))
+    return masked(text, [(one.start, one.end) for one in mentions])
 
 
 def mask_span(text: str, span: Span) -> str:
