@@ -13,7 +13,8 @@ PYTEST := $(BIN)/python -m pytest --maxprocesses 5 --dist loadfile --no-loadscop
 # Targets side by side. Nothing is held back, so that a run that is cut off has said what it knew.
 BESIDE := $(MAKE) --no-print-directory --jobs $(CORES)
 
-.PHONY: demo demo-real check test nightly lint fast whole style types floors docs picture page-check promtool clean
+.PHONY: demo demo-real check test nightly lint fast whole style types floors docs picture page-check others-check \
+	publish-check promtool clean
 
 demo: $(READY)
 	$(BIN)/guardedit demo --report demo.json $(DEMO)
@@ -61,6 +62,27 @@ page-check: $(READY)
 	$(BIN)/pip install --quiet playwright axe-playwright-python
 	$(BIN)/python -m pytest tests/unit/gateway/admin/test_page.py
 
+# guardedit inside other programs: LiteLLM's proxy, and retrievers for LangChain and LlamaIndex. They need other
+# versions of packages, so they have an environment of their own.
+OTHERS := $(VENV)-others
+others-check: $(READY) $(OTHERS)/.ready
+	OTHERS=$(CURDIR)/$(OTHERS)/bin $(BIN)/python -m pytest -rs tests/integration/test_litellm.py \
+		tests/acceptance/test_examples.py -k 'litellm or retriever'
+
+$(OTHERS)/.ready: pyproject.toml
+	$(PYTHON) -m venv $(OTHERS)
+	$(OTHERS)/bin/pip install --quiet --no-compile --disable-pip-version-check torch==2.13.0
+	$(OTHERS)/bin/pip install --quiet --no-compile --disable-pip-version-check --editable '.[serve]' \
+		'litellm[proxy]==1.108.7' langchain-core==1.8.3 llama-index-core==0.14.25
+	touch $@
+# The publisher with an S3 server. s3fs and moto fix versions of other packages, so they have an environment of
+# their own, which finds everything else in the usual one.
+publish-check: $(READY)
+	$(PYTHON) -m venv $(VENV)/s3
+	$(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))' > "$$($(VENV)/s3/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/usual.pth"
+	$(VENV)/s3/bin/pip install --quiet 'moto[server]>=5' 's3fs>=2025.3'
+	$(VENV)/s3/bin/python -m pytest tests/integration/test_publish_s3.py
+
 # Debian's package is unpacked and not installed: that needs no root, and starts no server. Where it is not to
 # be had, tests that need promtool are skipped with the reason, and fail in CI.
 promtool: $(READY)
@@ -84,4 +106,4 @@ $(READY): pyproject.toml constraints.txt
 	touch $(READY)
 
 clean:
-	rm -rf $(VENV) build dist *.egg-info demo.json demo.png demo-real.json demo-real.png
+	rm -rf $(VENV) $(OTHERS) build dist *.egg-info demo.json demo.png demo-real.json demo-real.png

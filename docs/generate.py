@@ -159,8 +159,9 @@ def _type(schema: Schema) -> str:
     if "$ref" in schema:
         name = schema["$ref"].rpartition("/")[2]
         return f"[{name}](#{name.lower()})"
-    if "anyOf" in schema:
-        return " or ".join(_type(one) for one in schema["anyOf"])
+    for several in ("anyOf", "oneOf"):
+        if several in schema:
+            return " or ".join(_type(one) for one in schema[several])
     if "const" in schema:
         return f"`{schema['const']}`"
     if "enum" in schema:
@@ -217,7 +218,7 @@ def python_page() -> str:
     """The public names of `guardedit` with their signatures and docstrings, and the examples."""
     import guardedit
 
-    described = (guardedit.open, guardedit.Agent, guardedit.Editor, guardedit.Edited)
+    described = (guardedit.open, guardedit.Agent, guardedit.Editor, guardedit.Edited, guardedit.LiveFacts)
     public = {name: getattr(guardedit, name) for name in guardedit.__all__ if not name.startswith("_")}
     errors = {
         name: one for name, one in public.items() if inspect.isclass(one) and issubclass(one, Exception)

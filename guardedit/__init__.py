@@ -11,7 +11,8 @@
     (['accepted'], 'Hamilton', 'memory')
 
 `guardedit.open` runs the whole system; `guardedit.Editor` is the editing engine alone, on a model that is
-already loaded. Nothing heavy is imported before one of them is used.
+already loaded; `guardedit.LiveFacts` finds facts for other programs. Nothing heavy is imported before one of
+them is used.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from guardedit.api.agent import Agent
     from guardedit.api.attaching import Attached, attach
     from guardedit.api.editor import Edited, Editor, EditResult
+    from guardedit.api.live_facts import LiveFacts
     from guardedit.api.model_parts import demo_model
     from guardedit.api.opening import open  # noqa: A004 - as in gzip.open
     from guardedit.core.correction import Correction
@@ -42,6 +44,7 @@ if TYPE_CHECKING:
     from guardedit.core.fact import Fact
     from guardedit.core.messages import Fate, Receipt
     from guardedit.core.serving import Answer
+    from guardedit.gateway.facts import FoundFact
 
 __all__ = [
     "Agent",
@@ -57,9 +60,11 @@ __all__ = [
     "Epoch",
     "Fact",
     "Fate",
+    "FoundFact",
     "GuardError",
     "GuardeditError",
     "LedgerError",
+    "LiveFacts",
     "PolicyError",
     "Receipt",
     "SourceError",
@@ -83,6 +88,8 @@ _HOMES = {
     "Epoch": "core.epoch",
     "Fact": "core.fact",
     "Fate": "core.messages",
+    "FoundFact": "gateway.facts",
+    "LiveFacts": "api.live_facts",
     "Receipt": "core.messages",
     "demo_model": "api.model_parts",
     "open": "api.opening",

@@ -45,6 +45,9 @@ _REMEDIES: Mapping[str, str] = MappingProxyType(
         "metrics": "use host:port, such as 127.0.0.1:9108, or off",
         "admin": "use host:port, such as 127.0.0.1:9109, or off",
         "admin_reading": "use open or tokens",
+        "admin_open_to_all": "use yes or no",
+        "admin_tls_certificate": "remove the NUL character",
+        "admin_tls_key": "remove the NUL character",
         "redis_url": "use redis://host:6379/0 or valkey://..., rediss:// or valkeys:// for TLS, "
         "or unix:///path/to/socket",
         "redis_stream": _NAME_REMEDY,
@@ -59,7 +62,7 @@ _REMEDIES: Mapping[str, str] = MappingProxyType(
     }
 )
 #: Fields whose variables may begin with `~`.
-_PATHS = frozenset({"home", "policy", "probes", "models"})
+_PATHS = frozenset({"home", "policy", "probes", "models", "admin_tls_certificate", "admin_tls_key"})
 #: Fields whose values must not be shown: errors end up in logs.
 _SECRETS = frozenset({"redis_url", "ledger_key"})
 
@@ -173,7 +176,8 @@ class Settings:
 
     Attributes:
         home: folder of the ledger and its blobs. GUARDEDIT_HOME.
-        policy: the policy file; default: the shipped `default.yaml`. GUARDEDIT_POLICY.
+        policy: the policy file; default: the shipped `default.yaml`. GUARDEDIT_POLICY, which may be the name
+            of a shipped one.
         model: the base model: a name in the models' home, a folder or a `.gguf` file; empty is the embedded
             demo model. GUARDEDIT_MODEL.
         models: the models' home, where `guardedit model add` puts models. GUARDEDIT_MODELS.
@@ -185,6 +189,10 @@ class Settings:
             GUARDEDIT_ADMIN, `host:port` or `off`.
         admin_reading: whether reading needs no token there on a loopback address: `open`, or `tokens` where a
             reverse proxy stands in front of it. GUARDEDIT_ADMIN_READING.
+        admin_tls_certificate, admin_tls_key: PEM files for TLS there; None for plain HTTP.
+            GUARDEDIT_ADMIN_TLS_CERTIFICATE, GUARDEDIT_ADMIN_TLS_KEY.
+        admin_open_to_all: allow an address that other machines reach, without TLS or any token.
+            GUARDEDIT_ADMIN_OPEN_TO_ALL.
         redis_url: the broker, empty for none; may hold a password, so it is not in the repr.
             GUARDEDIT_REDIS_URL.
         redis_stream: name of the stream. GUARDEDIT_REDIS_STREAM.
@@ -209,6 +217,9 @@ class Settings:
     metrics: Annotated[Address | None, BeforeValidator(_address)] = DEFAULT_METRICS
     admin: Annotated[Address | None, BeforeValidator(_address)] = DEFAULT_ADMIN
     admin_reading: Literal["open", "tokens"] = "open"
+    admin_tls_certificate: _AnyPath | None = None
+    admin_tls_key: _AnyPath | None = None
+    admin_open_to_all: bool = False
     redis_url: Annotated[str, AfterValidator(_broker)] = Field(default="", repr=False)
     redis_stream: _PlainName = "guardedit:corrections"
     redis_group: _PlainName = "guardedit"
@@ -242,6 +253,8 @@ class Settings:
             path = Path(texts[name])
             if path.parts[:1] == ("~",) and user_home:
                 texts[name] = str(Path(user_home, *path.parts[1:]))
+        if "policy" in texts:
+            texts["policy"] = str(policy_file(texts["policy"]))
         return Settings(**texts)
 
 

@@ -268,6 +268,7 @@ def parts_on(ledger: Any, clock: FakeClock, **others: Any) -> Parts:
         ledger=ledger,
         decide=to_weights,
         check=lambda _: None,
+        signed_by=lambda *_: "",
         reach=lambda correction: (identity(correction.subject),),
         known_questions=known_questions,
         worker=FakeWorker(),

@@ -29,7 +29,7 @@ def test_the_floors_are_these():
         "demo",
         "prepare",
         "lab",
-        "gateway",
+        "gateway | publishing",
         "runtime",
         "serving",
         "zoo",
@@ -37,7 +37,7 @@ def test_the_floors_are_these():
         "agent | editing | memory | guard | ledger | sources | telemetry",
         "models",
         "policy | settings",
-        "naming | plotting",
+        "naming | plotting | signing",
         "core | version",
     ]
 

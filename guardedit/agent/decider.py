@@ -11,6 +11,7 @@ from typing import TypeVar
 
 from guardedit.agent.deciding import (
     Known,
+    Read,
     failed_letter,
     first_version,
     key_of,
@@ -50,10 +51,10 @@ class Decider:
             return []
         batch = _BatchView(self.parts.ledger)
         known = batch.known()
-        read_rows = [(received, read(received, self.parts.check)) for received in pending]
-        answered = self._answered([row for _, row in read_rows if isinstance(row, Correction)], known)
+        rows = [(received, read(received, self.parts.check, self.parts.signed_by)) for received in pending]
+        answered = self._answered([row.correction for _, row in rows if isinstance(row, Read)], known)
         settlements = []
-        for received, row in read_rows:
+        for received, row in rows:
             settlement = row if isinstance(row, Settlement) else self._settled(received, row, known, answered)
             batch.add(settlement)
             settlements.append(settlement)
@@ -61,25 +62,36 @@ class Decider:
                 self._report_dead(received, settlement)
         return settlements
 
-    def _settled(
-        self, received: Received, correction: Correction, known: Known, answered: frozenset[str]
-    ) -> Settlement:
+    def _settled(self, received: Received, row: Read, known: Known, answered: frozenset[str]) -> Settlement:
         try:
-            identified = repeated(received, correction, known)
+            identified = repeated(received, row.correction, known)
             if isinstance(identified, Settlement):
                 return identified
-            return self._decided(received, identified, known, already_answered=correction.id in answered)
+            return self._decided(
+                received,
+                identified,
+                known,
+                already_answered=row.correction.id in answered,
+                signed_by=row.signed_by,
+            )
         except LedgerError:
             raise
         except Exception as error:  # noqa: BLE001 - no message may stop the loop
             return failed_letter(received, "decide", error)
 
     def _decided(
-        self, received: Received, correction: Correction, known: Known, *, already_answered: bool
+        self,
+        received: Received,
+        correction: Correction,
+        known: Known,
+        *,
+        already_answered: bool,
+        signed_by: str,
     ) -> Settlement:
         reach = self.parts.reach(correction)
-        decision = self.parts.decide(correction, self._context(correction, reach))
-        if decision.route is Route.HOLD and self.parts.ledger.released(received.seq):
+        context = {**self._context(correction, reach), "signed_by": signed_by}
+        decision = self.parts.decide(correction, context)
+        if decision.route is Route.HOLD and self.parts.ledger.released_for(received.seq, decision):
             decision = replace(decision, route=Route.MEMORY, reason=f"released; was: {decision.reason}")
         fields = {
             "source": received.source,

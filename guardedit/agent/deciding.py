@@ -35,19 +35,33 @@ class Known:
     content: Callable[[str], str | None]
 
 
-def read(received: Received, check: Callable[[Correction], None]) -> Correction | Settlement:
+@dataclass(frozen=True, slots=True)
+class Read:
+    """A decoded correction, and the id of the key that signed it; "" where its source has no keys."""
+
+    correction: Correction
+    signed_by: str
+
+
+def read(
+    received: Received,
+    check: Callable[[Correction], None],
+    signed_by: Callable[[Received, Correction], str],
+) -> Read | Settlement:
     """The decoded correction, or a dead letter.
 
-    `check` raises CorrectionError for problems that only the model's tokenizer can find.
+    `check` and `signed_by` raise CorrectionError: for problems that only the model's tokenizer can find, and
+    for a signature that is missing or does not hold.
     """
     try:
         correction = decode_correction(received.raw)
         check(correction)
+        found = Read(correction, signed_by(received, correction))
     except CorrectionError as error:
         return dead_letter(received, error)
     except Exception as error:  # noqa: BLE001 - no message may stop the loop, whatever error a library raises
         return failed_letter(received, "decode", error)
-    return correction
+    return found
 
 
 def dead_letter(received: Received, error: CorrectionError) -> Settlement:

@@ -12,6 +12,7 @@ from guardedit.core.drift import Breach, Reading
 from guardedit.core.epoch import Epoch
 from guardedit.core.fact import Fact, FactKey
 from guardedit.core.ledger import Ledger
+from guardedit.core.messages import Received
 from guardedit.core.probe import Inspection, Measurement, Probes, Question
 from guardedit.core.protocols import Clock, Observer, Replica, Source, Worker
 from guardedit.core.verdict import Gate, Verdict
@@ -125,6 +126,8 @@ class Parts:
     Attributes:
         decide: the policy: (correction, context) -> decision.
         check: raises CorrectionError for problems that only the model's tokenizer can find.
+        signed_by: the id of the key that signed a message, "" where its source has no keys; raises
+            CorrectionError for one that its source must sign and that has no valid signature.
         reach: the names whose answers a correction can change.
         known_questions: the questions about a subject that the base model answers correctly.
         settings_sha256: digest of the editing settings; part of the key of every stored edit.
@@ -134,6 +137,7 @@ class Parts:
     ledger: Ledger
     decide: Callable[[Correction, Mapping[str, Any]], Decision]
     check: Callable[[Correction], None]
+    signed_by: Callable[[Received, Correction], str]
     reach: Callable[[Correction], Sequence[str]]
     known_questions: Callable[[str], Sequence[Question]]
     worker: Worker

@@ -6,7 +6,8 @@ optimised edit is stored under the hash of everything it was made from.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from typing import NamedTuple, Protocol
 
 from guardedit.agent.parts import Parts
 from guardedit.agent.plan import EpochPlan, changed, commit_plan, moves_of
@@ -14,10 +15,11 @@ from guardedit.agent.proposing import edits_for, group_by_subject
 from guardedit.agent.reduction import reduced
 from guardedit.core.epoch import Change, Epoch
 from guardedit.core.errors import UsageError
-from guardedit.core.fact import Fact, Placement
+from guardedit.core.fact import Fact, FactKey, Placement
 from guardedit.core.proposal import WeightEdit
 from guardedit.core.protocols import Event
 from guardedit.core.verdict import Verdict
+from guardedit.naming import identity
 
 
 class Operator:
@@ -33,6 +35,10 @@ class Operator:
     def undo(self, fact_id: str) -> Epoch:
         """Take back one fact, whichever facts came after it."""
         return undo(self.parts, self._find(fact_id))
+
+    def undo_source(self, source: str, key: str = "") -> Epoch:
+        """Take back what a source wrote, or with `key` what this key signed."""
+        return undo_source(self.parts, source, key)
 
     def redo(self, fact_id: str) -> Epoch:
         """Bring back a fact that was undone."""
@@ -82,6 +88,101 @@ def undo(parts: Parts, fact: Fact) -> Epoch:
     # It returns to memory; promotion may take it to the weights again.
     change = Change(fact.key, previous.placed(Placement.MEMORY) if previous else None)
     return change_facts(parts, [change], kind="undo", reason=f"undo of fact {fact.id}")
+
+
+class Origins(Protocol):
+    """The part of the ledger that tells where facts came from."""
+
+    def corrections_from(self, source: str, key: str = "") -> frozenset[str]:
+        """Ids of the accepted corrections of a source; with `key` only those that this key signed."""
+
+    def keys_changed_by(self, corrections: Collection[str]) -> Sequence[FactKey]:
+        """The keys that one of these corrections changed."""
+
+    def history(self, key: FactKey) -> Sequence[tuple[int, Fact | None, str]]:
+        """(epoch, fact, correction id) for each change of a key, oldest first."""
+
+    def epochs(self) -> Sequence[Epoch]:
+        """All epochs."""
+
+    def live(self) -> Mapping[FactKey, Fact]:
+        """The live facts."""
+
+
+class _State(NamedTuple):
+    """What a key said from an epoch on, and the id of the correction that said so; "" for an operator."""
+
+    epoch: int
+    fact: Fact | None
+    asked: str
+
+
+def changes_against(ledger: Origins, source: str, key: str = "", *, now_s: float) -> list[Change]:
+    """The changes that take back what a source wrote, or with `key` what this key signed.
+
+    They are about the keys whose latest change came from there. Each gets its latest earlier fact that did
+    not come from there and has not expired, or none. So a fact that the source retracted comes back too. What
+    an operator took back does not, nor a fact to whose question another fact answers by now.
+    """
+    written = ledger.corrections_from(source, key)
+    expiries = {epoch.number for epoch in ledger.epochs() if epoch.kind == "expire"}
+    back: dict[FactKey, _State] = {}
+    for name in ledger.keys_changed_by(written):
+        states = _states(ledger.history(name), expiries)
+        if states[-1].asked in written:
+            nothing = _State(0, None, "")
+            back[name] = next((one for one in reversed(states) if one.asked not in written), nothing)
+    live = ledger.live()
+    after = {name: fact for name, fact in live.items() if name not in back}
+    for name, state in sorted(back.items(), key=lambda one: -one[1].epoch):  # the newest answer comes first
+        fact = state.fact
+        if fact and not fact.expired(now_s) and not any(_same_question(fact, one) for one in after.values()):
+            after[name] = fact.placed(Placement.MEMORY)
+    return [Change(name, after.get(name)) for name in back if name in after or name in live]
+
+
+def _states(history: Sequence[tuple[int, Fact | None, str]], expiries: Collection[int]) -> list[_State]:
+    """The states of a key without those that were taken back later, oldest first."""
+    states: list[_State] = []
+    for epoch, fact, asked in history:
+        if fact is not None:
+            first = next((n for n, one in enumerate(states) if one.fact and one.fact.id == fact.id), None)
+            # It moved, or an undo or a rollback made it live again: what came after it was taken back.
+            states = [*states[:first], _State(epoch, fact, fact.correction_id)]
+        else:
+            ended = epoch in expiries and states  # who wrote a fact also said when it ends
+            states.append(_State(epoch, None, states[-1].asked if ended else asked))
+    return states
+
+
+def _same_question(one: Fact, other: Fact) -> bool:
+    """Whether two facts would be two answers to one question, as for a new correction (`deciding`)."""
+    if one.key.tenant != other.key.tenant or identity(one.key.subject) != identity(other.key.subject):
+        return False
+    return not _questions(one).isdisjoint(_questions(other))
+
+
+def _questions(fact: Fact) -> set[str]:
+    """The question of a fact, and that of its relation where a prompt is in its place."""
+    filled = fact.key.relation.replace("{}", fact.key.subject)
+    return {identity(fact.prompt), *([identity(filled)] if filled != fact.key.relation else [])}
+
+
+def undo_source(parts: Parts, source: str, key: str = "") -> Epoch:
+    """Take back what a source wrote, in one epoch; see `changes_against`.
+
+    Raises:
+        UsageError: nothing that is live or retracted now came from there.
+    """
+    changes = changes_against(parts.ledger, source, key, now_s=parts.clock())
+    origin = f"source {source!r}" + (f", key {key!r}" if key else "")
+    if not changes:
+        raise UsageError(
+            f"no present fact was written or retracted by {origin}: `guardedit explain FACT` says where it "
+            "came from"
+        )
+    reason = f"undo of {origin}: {len(changes)} facts"
+    return change_facts(parts, changes, kind="undo", reason=reason)
 
 
 def redo(parts: Parts, fact: Fact) -> Epoch:

@@ -12,11 +12,13 @@ import time
 import uuid
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import ExitStack
+from itertools import count
 from pathlib import Path
 from typing import Any, Self, overload
 
 from guardedit.agent.parts import StepReport
 from guardedit.api.corrections import CorrectionLike, decoded
+from guardedit.api.questions import refuse_unusable
 from guardedit.core.correction import Correction
 from guardedit.core.epoch import Epoch
 from guardedit.core.errors import MalformedCorrection, SourceError, UsageError
@@ -26,8 +28,10 @@ from guardedit.core.serving import Answer
 from guardedit.ledger.sqlite_ledger import SqliteLedger
 from guardedit.policy.schema import Policy
 from guardedit.runtime.drive import drain
+from guardedit.runtime.operator.submitting import signed
 from guardedit.runtime.system import System
 from guardedit.settings import Settings
+from guardedit.signing.keys import SigningKey, read_key
 
 #: The source that the inbox records for messages from this API.
 SOURCE = "api"
@@ -49,13 +53,27 @@ class Agent:
         self._unsettled: dict[str, None] = {}  # ids in the order of their submission
 
     @overload
-    def submit(self, correction: CorrectionLike, /) -> str: ...  # type: ignore[overload-overlap]
+    def submit(  # type: ignore[overload-overlap]
+        self, correction: CorrectionLike, /, *, sign: str | os.PathLike[str] | None = None
+    ) -> str: ...
 
     @overload
-    def submit(self, correction: Iterable[CorrectionLike], /) -> list[str]: ...
+    def submit(
+        self, correction: Iterable[CorrectionLike], /, *, sign: str | os.PathLike[str] | None = None
+    ) -> list[str]: ...
 
-    def submit(self, correction: CorrectionLike | Iterable[CorrectionLike], /) -> str | list[str]:
+    def submit(
+        self,
+        correction: CorrectionLike | Iterable[CorrectionLike],
+        /,
+        *,
+        sign: str | os.PathLike[str] | None = None,
+    ) -> str | list[str]:
         """Put one correction, or many, into the durable inbox.
+
+        Args:
+            correction: one, or an iterable of them.
+            sign: a file of `guardedit keys new`, whose key signs them under its source.
 
         Returns:
             The correction's id, or a list of ids. Without an `id` in the correction one is derived from
@@ -64,10 +82,12 @@ class Agent:
         Raises:
             MalformedCorrection, SubjectNotFound: naming field, value and remedy. If one of many corrections
                 is wrong, none is stored.
+            UsageError: `sign` is no key file, or a package is missing that signs.
         """
+        key = None if sign is None else read_key(Path(sign))
         if not isinstance(correction, Iterable) or isinstance(correction, Correction | Mapping | str | bytes):
-            return self._receive([correction])[0]
-        return self._receive(list(correction))
+            return self._receive([correction], key)[0]
+        return self._receive(list(correction), key)
 
     def settle(
         self, *, timeout_s: float | None = None, tell: Callable[[str], None] | None = None
@@ -155,6 +175,14 @@ class Agent:
         """
         return self._system.undo(str(fact_id))
 
+    def undo_source(self, source: str, key: str = "") -> Epoch:
+        """Take back everything that a source wrote, or with `key` what this key of it signed.
+
+        Raises:
+            UsageError: no present fact came from there.
+        """
+        return self._system.undo_source(source, key)
+
     def redo(self, fact_id: str) -> Epoch:
         """Bring back a fact that was taken back. Errors as `undo`."""
         return self._system.redo(str(fact_id))
@@ -229,11 +257,14 @@ class Agent:
 
     def _answers(self, questions: Sequence[str], tenant: str, max_tokens: int | None) -> list[Answer]:
         for question in questions:
-            _refuse_unusable(question)
+            refuse_unusable(question)
         return self._system.ask(questions, tenant=tenant, max_tokens=max_tokens)
 
-    def _receive(self, given: Sequence[CorrectionLike]) -> list[str]:
+    def _receive(self, given: Sequence[CorrectionLike], key: SigningKey | None) -> list[str]:
         read = [decoded(one) for one in given]
+        if key is not None:
+            places = (f"{self._submission}:{n}" for n in count(self._count + 1))
+            read = [decoded(signed(raw, key, place)) for (raw, _), place in zip(read, places, strict=False)]
         deliveries = []
         for raw, _ in read:
             self._count += 1
@@ -243,19 +274,6 @@ class Agent:
         ids = [correction.id for _, correction in read]
         self._unsettled.update(dict.fromkeys(ids))
         return ids
-
-
-def _refuse_unusable(question: object) -> None:
-    """MalformedCorrection unless the question is text that a tokenizer takes."""
-    if not isinstance(question, str):
-        raise MalformedCorrection(f"a question is a text, got {type(question).__name__}")
-    if not question.isascii():
-        try:
-            question.encode()
-        except UnicodeEncodeError as error:
-            raise MalformedCorrection(
-                f"the question is not valid Unicode at character {error.start}: remove it"
-            ) from None
 
 
 def _line(report: StepReport) -> str:

@@ -81,7 +81,8 @@ class Attached:
 
         rules = load_policy(settings.policy)
         with ExitStack() as opened:
-            self._replica = opened.enter_context(open_facts(settings, rules))
+            found = opened.enter_context(open_facts(settings, rules))
+            self._replica, self._follower = found.replica, found.follower
             self._opened = opened.pop_all()
         self._model, self._tokenizer, self._tenant = model, tokenizer, tenant
         self._prompt_text = PromptText.of(tokenizer)
@@ -94,6 +95,11 @@ class Attached:
     def epoch(self) -> int:
         """The epoch whose facts are stated."""
         return self._replica.epoch() or 0
+
+    @property
+    def problem(self) -> str:
+        """Why the facts may be older than the ledger's; "" if they are not."""
+        return self._follower.problem
 
     def detach(self) -> None:
         """Give the model its own `generate` back. Safe to call twice."""

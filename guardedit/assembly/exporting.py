@@ -10,12 +10,12 @@ from typing import Any
 
 from guardedit.assembly.loading import LoadedModel, borrowed_cache, load_model
 from guardedit.assembly.model_files import model_folder
-from guardedit.core.fact import Fact, Placement
+from guardedit.core.fact import Placement
 from guardedit.core.ledger import Ledger
 from guardedit.core.serving import Snapshot
 from guardedit.models.export.adapter import AdapterCheck, adapter_of, check_adapter, write_gguf, write_peft
 from guardedit.models.export.folder import export_model, refuse_used
-from guardedit.models.weights.folded import Folded
+from guardedit.models.weights.folded import Folded, require_recorded
 from guardedit.policy.schema import Policy
 from guardedit.settings import Settings
 
@@ -66,7 +66,7 @@ class _Opened:
         }
 
     def rows(self, placement: Placement) -> list[dict[str, object]]:
-        return [_row(fact) for fact in self.snapshot.facts if fact.placement is placement]
+        return [fact.exported() for fact in self.snapshot.facts if fact.placement is placement]
 
     def exported(self, folder: Path, *, rank: int = 0, check: AdapterCheck | None = None) -> Exported:
         return Exported(
@@ -86,6 +86,7 @@ def export_epoch(settings: Settings, policy: Policy, ledger: Ledger, folder: Pat
     Loads a second model, so that serving continues meanwhile.
 
     Raises:
+        UsageError: the edits do not fold to the recorded weights.
         EditError, UsageError, StorageFull: as `export_model`.
     """
     with _opened(settings, policy, ledger, folder) as found:
@@ -107,6 +108,7 @@ def export_adapter(
     The adapter is compared with the edited model on statements of the epoch's facts.
 
     Raises:
+        UsageError: the edits do not fold to the recorded weights.
         EditError, UsageError, StorageFull: as `write_peft` and `write_gguf`.
     """
     with _opened(settings, policy, ledger, folder) as found:
@@ -131,22 +133,12 @@ def _opened(settings: Settings, policy: Policy, ledger: Ledger, folder: Path) ->
     snapshot = ledger.snapshot()
     with borrowed_cache(settings) as cache:
         loaded = load_model(settings, policy, cache=cache)
-        yield _Opened(loaded, snapshot, loaded.fold.folded(snapshot.edits))
+        folded = loaded.fold.folded(snapshot.edits)
+        require_recorded(folded.sha256, snapshot.epoch)
+        yield _Opened(loaded, snapshot, folded)
 
 
 def _texts(snapshot: Snapshot) -> list[str]:
     """Statements of the facts, those in the weights first."""
     facts = sorted(snapshot.facts, key=lambda fact: fact.placement is Placement.MEMORY)
     return [f"{fact.prompt} {fact.target}." for fact in facts[:CHECKED_TEXTS]]
-
-
-def _row(fact: Fact) -> dict[str, object]:
-    return {
-        "id": fact.id,
-        "subject": fact.key.subject,
-        "relation": fact.key.relation,
-        "tenant": fact.key.tenant,
-        "prompt": fact.prompt,
-        "target": fact.target,
-        "wordings": list(fact.wordings),
-    }

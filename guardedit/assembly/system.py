@@ -27,7 +27,9 @@ from guardedit.naming import name_of
 from guardedit.policy.decide import DecisionContext, decide
 from guardedit.policy.reach import charged, reach
 from guardedit.policy.schema import Policy
+from guardedit.policy.sources import signer
 from guardedit.settings import Settings
+from guardedit.signing.keys import require_signing
 
 
 def load_memory(settings: Settings, policy: Policy) -> RetrievalMemory:
@@ -80,7 +82,12 @@ def build_parts(
     """Build the parts of one cycle. Each cycle has a ledger object of its own.
 
     `guarded` False turns the guard and the drift watch off, for comparisons.
+
+    Raises:
+        UsageError: the policy has sources that sign, and a package is missing that checks signatures.
     """
+    if policy.sources:
+        require_signing()
     probes = find_probes(settings, policy)
     names = {name_of(question.subject) for question in probes.questions} if probes else set()
     card = find_card(settings, worker.base_sha256)
@@ -110,6 +117,9 @@ def build_parts(
             policy, correction, DecisionContext(**facts, reach=reach(correction, names))
         ),
         check=tokenizer_check(settings),
+        signed_by=lambda received, correction: signer(
+            policy.sources, received.raw, correction, received_at_s=received.received_at_s
+        ),
         reach=lambda correction: charged(correction, names),
         known_questions=lambda subject: known_questions(probes, subject) if probes else (),
         worker=worker,

@@ -211,6 +211,10 @@ def evaluate(
         seed=seed,
     )
     check_plan(plan)
+    if picture is not None and plan.through == (Through.MEMORY,):
+        raise UsageError(
+            "--picture draws over perplexity, which the memory leaves as it is: edit the weights"
+        )
     check_picture(picture)
     if beside is not None and picture is None:
         raise UsageError("--beside is drawn into a picture: name one with --picture")

@@ -26,7 +26,9 @@ from guardedit.cli.model import commands as model
 from guardedit.cli.operator.explain import explain
 from guardedit.cli.operator.settle import settle
 from guardedit.cli.probes import commands as probes
+from guardedit.cli.publish import commands as publish
 from guardedit.cli.run import run
+from guardedit.cli.signing import keys
 from guardedit.cli.status import status
 from guardedit.cli.submit import submit
 from guardedit.cli.terminal import show, streams
@@ -94,9 +96,13 @@ app.command(
 app.command(
     epilog=examples("guardedit run --runtime ray", "guardedit run --once --policy policies/memory-only.yaml")
 )(run)
-app.command(epilog=examples("guardedit submit corrections.jsonl", "tail -f feed.jsonl | guardedit submit -"))(
-    submit
-)
+app.command(
+    epilog=examples(
+        "guardedit submit corrections.jsonl",
+        "tail -f feed.jsonl | guardedit submit -",
+        "guardedit submit corrections.jsonl --sign registry-1.key",
+    )
+)(submit)
 app.command(epilog=examples("guardedit status", "guardedit status --watch"))(status)
 app.command(epilog=examples("guardedit settle --timeout 600"))(settle)
 app.command(epilog=examples("guardedit explain hq-17"))(explain)
@@ -114,12 +120,14 @@ app.command(epilog=examples("guardedit mcp --home /var/lib/guardedit"))(mcp)
 app.add_typer(facts.app, name="facts")
 app.add_typer(epochs.app, name="epochs")
 app.add_typer(export.app, name="export")
+app.add_typer(publish.app, name="publish")
 app.add_typer(model.app, name="model")
 app.add_typer(probes.app, name="probes")
 app.add_typer(editors.app, name="editors")
 app.add_typer(held.app, name="held")
 app.add_typer(dead_letters.app, name="dlq")
 app.add_typer(tokens.app, name="tokens")
+app.add_typer(keys.app, name="keys")
 app.add_typer(policy.app, name="policy")
 app.add_typer(base_parts.app, name="base")
 app.add_typer(locate.app, name="locate")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import signal
 import sys
 import threading
 from collections.abc import Iterator
@@ -18,6 +17,7 @@ from guardedit.cli.terminal import show
 from guardedit.cli.terminal.options import Format, Home, Model, PolicyFile, settings_from
 from guardedit.cli.terminal.progress import progress
 from guardedit.cli.terminal.show import Output
+from guardedit.cli.terminal.stopping import stop_on_signals
 from guardedit.core.errors import SourceError, UsageError
 from guardedit.core.messages import Fate
 from guardedit.ledger.storage.lock import DriverLock
@@ -94,7 +94,7 @@ def run(
         stack.enter_context(system)
         if settings.runtime == "ray" and not settings.ray_address:
             stack.enter_context(publish_address(settings))
-        stop = stack.enter_context(_stop_on_signals())
+        stop = stack.enter_context(stop_on_signals())
         epoch = system.epoch().number
         where = f"{settings.metrics.host}:{settings.metrics.port}" if settings.metrics else None
         ready = {"event": "ready", "epoch": epoch, "runtime": settings.runtime, "metrics": where}
@@ -170,22 +170,3 @@ def _print_end(system: System, settings: Settings, output: Output) -> None:
     notes = [f"{dead} dead letters (`guardedit dlq list`)"] * bool(dead)
     notes += [f"{held} held (`guardedit held list`)"] * bool(held)
     show.line(fields, output, "; ".join([f"stopped: epoch {epoch}", *notes]))
-
-
-@contextmanager
-def _stop_on_signals() -> Iterator[threading.Event]:
-    """An event that SIGTERM and SIGINT set. A second signal ends the process as usual."""
-    stop = threading.Event()
-    before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
-
-    def set_stop(number: int, _frame: object) -> None:
-        stop.set()
-        signal.signal(number, before[signal.Signals(number)])
-
-    for number in before:
-        signal.signal(number, set_stop)
-    try:
-        yield stop
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)

@@ -19,6 +19,7 @@ from guardedit.core.errors import GuardeditError
 from guardedit.ledger.sqlite_ledger import SqliteLedger
 from guardedit.runtime.opening import inbox
 from guardedit.runtime.operator.submitting import Submitted, submit_lines
+from guardedit.signing.keys import SigningKey, read_key
 
 
 def submit(
@@ -35,6 +36,15 @@ def submit(
             show_default=False,
         ),
     ] = "",
+    sign: Annotated[
+        Path | None,
+        typer.Option(
+            "--sign",
+            metavar="KEYFILE",
+            help="Sign the corrections with this key of `guardedit keys new`, under its source.",
+            show_default=False,
+        ),
+    ] = None,
 ) -> None:
     """Put corrections into the inbox.
 
@@ -42,10 +52,11 @@ def submit(
     for the next `guardedit run`. A line that cannot be read becomes a dead letter with its original bytes.
     """
     settings = settings_from(home)
+    key = None if sign is None else read_key(sign)
     name = submission or uuid.uuid4().hex
     with inbox(settings) as ledger:
         for file in map(str, files):
-            done = _submit(ledger, file, name)
+            done = _submit(ledger, file, name, key)
             fields = {
                 "file": file,
                 "lines": done.lines,
@@ -56,12 +67,12 @@ def submit(
             show.line(fields, output, f"{file}: {done.new} new, {done.redelivered} redelivered")
 
 
-def _submit(ledger: SqliteLedger, file: str, submission: str) -> Submitted:
+def _submit(ledger: SqliteLedger, file: str, submission: str, key: SigningKey | None) -> Submitted:
     done = Submitted()
     typed = file == STDIN and sys.stdin.isatty()  # a progress bar would disturb typing
     try:
         with opened(file) as stream, nullcontext() if typed else progress(file) as report:
-            for done in submit_lines(ledger, stream, name=file, submission=submission):
+            for done in submit_lines(ledger, stream, name=file, submission=submission, key=key):
                 if report:
                     report(f"{file}: {done.lines} lines", *position_in(stream))
     except GuardeditError:

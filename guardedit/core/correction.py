@@ -19,6 +19,7 @@ __all__ = [
     "MAX_PARAPHRASES",
     "MAX_TEXT",
     "RENAMED_FIELDS",
+    "SIGNED",
     "Correction",
     "Op",
     "Provenance",
@@ -34,6 +35,8 @@ MAX_TAGS = 32
 #: Old name, as of version 0.1 -> present name of a field.
 RENAMED_FIELDS = {"scope": "tenant"}
 _TIMES = frozenset({"valid_from_s", "valid_until_s", "time_s"})
+#: How a signature begins: `ed25519:KEY:BASE64` (see the package `signing`). Other texts are no signature.
+SIGNED = "ed25519:"
 
 
 class Op(StrEnum):
@@ -45,7 +48,10 @@ class Op(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Provenance:
-    """The source of a correction. `confidence` is in [0, 1]; `time_s` is seconds since 1970, UTC."""
+    """The source of a correction. `confidence` is in [0, 1]; `time_s` is seconds since 1970, UTC.
+
+    `signature` is `ed25519:KEY:BASE64`, made by one of the keys that the policy has for the source.
+    """
 
     source: str = "unknown"
     author: str = ""
@@ -117,8 +123,16 @@ class Correction:
 
     @property
     def id_given(self) -> bool:
-        """Whether the sender chose the id; otherwise it was derived from the content."""
-        return self.id != derived_id(self)
+        """Whether the sender chose the id; otherwise it was derived from the content.
+
+        A signature covers the id, so that of a signed correction was chosen.
+        """
+        return self.signed or self.id != derived_id(self)
+
+    @property
+    def signed(self) -> bool:
+        """Whether it has a signature, which may be wrong."""
+        return self.provenance.signature.startswith(SIGNED)
 
 
 def encode_correction(correction: Correction) -> bytes:
@@ -134,7 +148,10 @@ def encode_correction(correction: Correction) -> bytes:
 
 
 def content_sha256(correction: Correction) -> str:
-    """Digest of everything but the id: distinguishes a repeated message from a reused id."""
+    """Digest of everything but id and signature: distinguishes a repeated message from a reused id."""
+    if correction.signed:
+        provenance = replace(correction.provenance, signature="")
+        correction = replace(correction, provenance=provenance)
     body = json.loads(encode_correction(correction))
     body.pop("id", None)
     # Version 0.1 called the tenant `scope`. The digest, and ids derived from it, must stay what they were.

@@ -29,11 +29,27 @@ class Decision:
     """The route of one correction, and the rule and reason for it.
 
     The same policy, correction and context always give the same decision, and every correction gets one.
+
+    Attributes:
+        route: where the correction goes.
+        rule: id of the rule that decided.
+        reason: for people.
+        policy_sha256: digest of the policy.
+        method: editing method, for route `weights`.
+        trace: every rule that was evaluated.
+        signed_by: id of the key that signed the correction; "" for a source without keys.
+        approvals: for route `hold`, how many persons have to approve.
+        approvers: who may approve; empty: everybody who has the role.
+        approval_ttl_s: how long an approval counts, in seconds; None: without end.
     """
 
     route: Route
     rule: str
     reason: str
     policy_sha256: str
-    method: str = ""  # editing method, for route `weights`
+    method: str = ""
     trace: tuple[RuleTrace, ...] = ()
+    signed_by: str = ""
+    approvals: int = 1
+    approvers: tuple[str, ...] = ()
+    approval_ttl_s: float | None = None

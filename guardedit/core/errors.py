@@ -5,6 +5,7 @@
         MalformedCorrection
         SubjectNotFound
         IdReuse
+        SignatureRefused
         Unrecordable
       PolicyError            the YAML is wrong             -> refuse to start, list every problem
       EditError              the edit could not be made    -> the fact stays in memory
@@ -12,6 +13,7 @@
         EditDiverged
       GuardError             could not measure             -> verdict `error`, never `accept`
       SourceError            the queue is unreachable      -> back off, reconnect
+      PublishError           a destination is away/refuses -> hold the epoch, try again
       ModelUnavailable       a model cannot be fetched     -> fetch it elsewhere, add the file
       MemoryIndexError       the retrieval memory is unfit -> rebuild it from the ledger
       LedgerError            state cannot be trusted       -> stop, page someone
@@ -59,6 +61,12 @@ class IdReuse(CorrectionError):
     reason = "id_reuse"
 
 
+class SignatureRefused(CorrectionError):
+    """Raised when a correction lacks a signature that its source needs, or has one that does not hold."""
+
+    reason = "signature"
+
+
 class Unrecordable(CorrectionError):
     """Raised when the ledger cannot store a settlement; `seq` is its inbox row. Nothing was written."""
 
@@ -91,6 +99,10 @@ class GuardError(GuardeditError):
 
 class SourceError(GuardeditError):
     """Raised when the queue cannot be reached or sends an invalid reply."""
+
+
+class PublishError(GuardeditError):
+    """Raised when a destination cannot be reached, refuses an epoch, or does not have what it should."""
 
 
 class ModelUnavailable(GuardeditError):

@@ -130,6 +130,18 @@ class Fact:
         """The same fact in another placement."""
         return replace(self, placement=placement)
 
+    def exported(self) -> dict[str, object]:
+        """The fact as exports and published epochs list it, for other programs."""
+        return {
+            "id": self.id,
+            "subject": self.key.subject,
+            "relation": self.key.relation,
+            "tenant": self.key.tenant,
+            "prompt": self.prompt,
+            "target": self.target,
+            "wordings": list(self.wordings),
+        }
+
     def to_json(self) -> dict[str, Any]:
         """Plain data for the ledger and for other processes."""
         body = {item.name: getattr(self, item.name) for item in fields(self) if item.init}

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, Protocol
 
+from guardedit.core.decision import Decision
 from guardedit.core.epoch import Change, Epoch
 from guardedit.core.fact import Fact, FactKey
 from guardedit.core.messages import Delivery, LastChange, Received, Settlement
@@ -20,7 +21,7 @@ NAN = float("nan")
 class EventKind(StrEnum):
     """Kinds of ledger events. Their names are part of the hash chain and never change."""
 
-    # Written by the ledger's own methods. Tables follow from all of them but `fact_released`.
+    # Written by the ledger's own methods. Tables follow from all of them but `approved`, `fact_released`.
     RECEIVED = "received"  # a delivery came into the inbox
     SETTLED = "settled"  # an inbox row got its fate
     RELEASED = "released"  # a held correction is to be decided again
@@ -29,7 +30,11 @@ class EventKind(StrEnum):
     EPOCH = "epoch"  # a new serving epoch
     REF = "ref"  # a ref other than `serving` moved
     EDITS = "edits"  # weight edits were made and are kept for reuse
+    APPROVED = "approved"  # a person approved a held correction
     FACT_RELEASED = "fact_released"  # a fact may be promoted again
+    PUBLISHED = "published"  # a replica of a destination reached another phase
+    ACTIVATED = "activated"  # a destination answers from an epoch from now on
+    PUBLISH_PROBLEM = "publish_problem"  # what keeps a replica of a destination from going on
 
     # Written with `Ledger.note`; they change no fact.
     BASE = "base"  # digests of the base model's parts
@@ -65,6 +70,8 @@ class Counts:
         epoch_created_at_s: when that epoch was made, seconds since 1970, UTC.
         edits_live: weight edits live in the serving epoch.
         tensors_repaired: served tensors that were found changed in memory and repaired.
+        published: (destination, replica) -> the epoch that it answers from; 0 before the first one.
+        publish_problems: (destination, replica) pairs that cannot go on at present.
     """
 
     corrections: Mapping[tuple[str, str, str], int] = field(default_factory=dict)
@@ -79,6 +86,8 @@ class Counts:
     epoch_created_at_s: float = NAN
     edits_live: int = 0
     tensors_repaired: int = 0
+    published: Mapping[tuple[str, str], int] = field(default_factory=dict)
+    publish_problems: Collection[tuple[str, str]] = ()
 
 
 #: Reads the totals for the exporter, in the thread of the scrape; may raise LedgerError.
@@ -107,8 +116,8 @@ class Ledger(Protocol):
     def decided_content(self, correction_id: str) -> str | None:
         """`content_sha256` of the decided correction with this id; None when none is decided."""
 
-    def released(self, seq: int) -> bool:
-        """Whether an operator released this waiting row, so that it need not be held again."""
+    def released_for(self, seq: int, decision: Decision) -> bool:
+        """Whether people released this waiting row, with approvals that are enough for this holding of it."""
 
     # New epochs.
 
@@ -190,6 +199,12 @@ class Ledger(Protocol):
 
     def find_fact(self, text: str) -> list[Fact]:
         """Facts by id or subject."""
+
+    def corrections_from(self, source: str, key: str = "") -> frozenset[str]:
+        """Ids of the accepted corrections of a source; with `key` only those that this key signed."""
+
+    def keys_changed_by(self, corrections: Collection[str]) -> Sequence[FactKey]:
+        """The keys that one of these corrections changed, in the order of the first change."""
 
     # Weight edits that were made before.
 

@@ -17,6 +17,21 @@ class Outcome(StrEnum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class LostAnswer:
+    """A question that a trial answers wrongly, though it counts.
+
+    Attributes:
+        question: as a person asks it.
+        expected: the answer that was to be said or kept.
+        answer: what the candidate answers.
+    """
+
+    question: str
+    expected: str
+    answer: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Gate:
     """One measured number and its limit.
 
@@ -29,6 +44,7 @@ class Gate:
         detail: for people.
         failing_facts: ids of the facts that the gate itself can name as the reason, such as those whose
             questions were answered wrongly.
+        lost: the first of the questions behind the value that are answered wrongly.
         shadow: measured and reported with its true outcome, but not counted in the verdict.
     """
 
@@ -39,6 +55,7 @@ class Gate:
     outcome: Outcome
     detail: str = ""
     failing_facts: tuple[str, ...] = ()
+    lost: tuple[LostAnswer, ...] = ()
     shadow: bool = False
 
     def __str__(self) -> str:

@@ -47,6 +47,7 @@ class AnswerScores:
         gone: retracted and expired facts, which must have the base model's answer again.
         asked: number of questions of each score.
         missed: the wrong answers in `exact_match`.
+        changed: those in the two localities.
     """
 
     exact_match: float
@@ -57,6 +58,7 @@ class AnswerScores:
     gone: float
     asked: Mapping[str, int]
     missed: tuple[WrongAnswer, ...]
+    changed: tuple[WrongAnswer, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -187,14 +189,20 @@ def count(answered: Mapping[str, str], questions: Questions) -> AnswerScores:
         for rows in rows_by_score.values()
         for row in rows
     }
+
+    def wrong(*names: str) -> tuple[WrongAnswer, ...]:
+        return tuple(
+            WrongAnswer(prompt=row.prompt, wanted=row.wanted, answered=answered[row.prompt])
+            for name in names
+            for row in rows_by_score[name]
+            if not right[row]
+        )
+
     return AnswerScores(
         **{name: share(right[row] for row in rows) for name, rows in rows_by_score.items()},
         asked={name: len(rows) for name, rows in rows_by_score.items()},
-        missed=tuple(
-            WrongAnswer(prompt=row.prompt, wanted=row.wanted, answered=answered[row.prompt])
-            for row in rows_by_score["exact_match"]
-            if not right[row]
-        ),
+        missed=wrong("exact_match"),
+        changed=wrong("locality_other_subject", "locality_same_subject"),
     )
 
 

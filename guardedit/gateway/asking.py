@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
 from functools import partial
 
@@ -48,6 +49,7 @@ class AnswerRequest:
         sampling: how tokens are chosen.
         stop: texts that end the answer.
         answers: number of answers to the same prompt.
+        memory: whether facts of the epoch are looked for; else its weights answer alone.
     """
 
     prompt: str | Sequence[Turn]
@@ -56,6 +58,7 @@ class AnswerRequest:
     sampling: Sampling = field(default_factory=Sampling)
     stop: tuple[str, ...] = ()
     answers: int = 1
+    memory: bool = True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -109,7 +112,7 @@ class Asker:
             MalformedCorrection: a prompt is empty, or does not fit into the context.
             UsageError: the model's template refuses the turns, or no epoch is served yet.
         """
-        questions = [_question(one) for one in asked]
+        questions = [_question(one) if one.memory else None for one in asked]
         tenants = {one.tenant for one in asked}
         if len(tenants) != 1:
             raise UsageError("requests of several tenants cannot be answered together")
@@ -152,6 +155,10 @@ class Asker:
             most_tokens=most,
             asked=asked,
         )
+
+    def announced(self) -> AbstractContextManager[None]:
+        """A context in which a request is prepared and started, see `Engine.announced`."""
+        return self._engine.announced()
 
     def start(self, prepared: Sequence[Prepared], deliver: Sequence[Deliver]) -> list[Request]:
         """Hand the requests to the engine, all or none: one `deliver` for each of their answers.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 from typing import Protocol, Self
 
 from guardedit.core.errors import GuardeditError
@@ -42,13 +43,20 @@ class LedgerFollower:
         policy: its mode decides whether facts are served.
         replica: follows the ledger; has its first epoch already.
         base_sha256: of the replica's model, which must be the ledger's; "" where there is none.
+        watch: called with the ledger after every change in it, in shadow mode too.
     """
 
     def __init__(
-        self, settings: Settings, policy: Policy, replica: Followed, *, base_sha256: str = ""
+        self,
+        settings: Settings,
+        policy: Policy,
+        replica: Followed,
+        *,
+        base_sha256: str = "",
+        watch: Callable[[LedgerReader], None] | None = None,
     ) -> None:
         self._settings, self._shadow, self._replica = settings, policy.mode == "shadow", replica
-        self._base = base_sha256
+        self._base, self._watch = base_sha256, watch
         self.problem = ""
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="guardedit-follower", daemon=True)
@@ -68,7 +76,7 @@ class LedgerFollower:
     def _run(self) -> None:
         while not self._stop.is_set():
             try:
-                if not self._shadow and exists(self._settings):
+                if (self._watch or not self._shadow) and exists(self._settings):
                     self._follow()
                 self._stop.wait(POLL_S)
             except Exception as error:  # noqa: BLE001 - such as too little memory: it may pass
@@ -96,7 +104,9 @@ class LedgerFollower:
         return tuple((one.st_mtime_ns, one.st_size) if one else (0, 0) for one in found)
 
     def _publish(self, ledger: LedgerReader) -> None:
-        if not begun(ledger):
+        if self._watch:
+            self._watch(ledger)
+        if self._shadow or not begun(ledger):
             return
         if self._base:
             ledger.compare_base(self._base)

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 import errno
 import hmac
 import ipaddress
 import json
 import socket
+import ssl
 import threading
 import time
-from collections.abc import Awaitable, Callable, Iterator, MutableMapping
-from contextlib import contextmanager
+from collections.abc import Awaitable, Callable, Coroutine, Iterator, MutableMapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -71,8 +73,11 @@ class Listener:
         """A listening socket.
 
         Raises:
-            UsageError: the address is in use, not allowed, or not an address of this machine.
+            UsageError: the address is in use, not allowed, or not an address of this machine; or the files
+                for TLS cannot be used.
         """
+        if self.certificate is not None and self.private_key is not None:
+            _check_tls(self.certificate, self.private_key)
         host, port = self.address.host, self.address.port
         try:
             family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
@@ -203,6 +208,26 @@ class _TooLarge(Exception):
     pass
 
 
+async def client_gone(receive: Receive) -> None:
+    """Returns when the client has closed the connection; to be called once its body is read."""
+    while (await receive())["type"] != "http.disconnect":
+        pass
+
+
+async def until_gone(answering: Coroutine[Any, Any, None], gone: Coroutine[Any, Any, None]) -> None:
+    """Run `answering` to its end, or cancel it as soon as `gone` returns."""
+    answer, watch = asyncio.ensure_future(answering), asyncio.ensure_future(gone)
+    try:
+        await asyncio.wait({answer, watch}, return_when=asyncio.FIRST_COMPLETED)
+        if not answer.done():
+            answer.cancel()
+        with suppress(asyncio.CancelledError):
+            await answer
+    finally:
+        watch.cancel()
+        answer.cancel()
+
+
 async def refuse(send: Send, status: int, message: str) -> None:
     """Answer with an error in the form of OpenAI's API."""
     kind = "server_error" if status >= 500 else "invalid_request_error"
@@ -231,6 +256,19 @@ def _is_local_host(host: bytes) -> bool:
     name = host.decode("latin-1")
     name = name[1 : name.find("]")] if name.startswith("[") else name.partition(":")[0]
     return is_loopback(name)
+
+
+def _check_tls(certificate: Path, private_key: Path) -> None:
+    """UsageError unless the two files can be used together, as the server will do later, in a thread."""
+    try:
+        # Without `password`, OpenSSL would ask for one on the terminal.
+        ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(certificate, private_key, password="")
+    except (OSError, ValueError) as error:  # ssl.SSLError is an OSError
+        reason = error.reason if isinstance(error, ssl.SSLError) else getattr(error, "strerror", "") or error
+        raise UsageError(
+            f"TLS cannot use the certificate {certificate} with the key {private_key} ({reason}): give a "
+            "certificate in PEM and its own private key, without a password"
+        ) from None
 
 
 def _reason(error: OSError) -> str:

@@ -5,6 +5,7 @@ A client of the operators' interface: what a token may not do there is not offer
 
 from __future__ import annotations
 
+import ssl
 from typing import Any
 from urllib.parse import quote
 
@@ -27,12 +28,13 @@ class OfficeClient:
     Args:
         url: its address.
         token: a token of `guardedit tokens add`; "" reads only.
+        trusted: whose certificate is trusted; None: the authorities that this machine trusts.
 
     Raises:
         UsageError: `url` is not an address.
     """
 
-    def __init__(self, url: str, token: str = "") -> None:
+    def __init__(self, url: str, token: str = "", trusted: ssl.SSLContext | None = None) -> None:
         headers = {"Authorization": f"Bearer {token}"} if token else {}
         try:
             address = httpx.URL(url)
@@ -40,7 +42,13 @@ class OfficeClient:
             raise UsageError(f"{url!r:.200} is no address ({error}): give one such as {_EXAMPLE}") from error
         if address.scheme not in ("http", "https") or not address.host:
             raise UsageError(f"{url!r:.200} is no address: give one such as {_EXAMPLE}")
-        self._http = httpx.Client(base_url=address, headers=headers, timeout=_PATIENCE_S, trust_env=False)
+        self._http = httpx.Client(
+            base_url=address,
+            headers=headers,
+            timeout=_PATIENCE_S,
+            trust_env=False,
+            verify=True if trusted is None else trusted,
+        )
         self._url = url
 
     def role(self) -> str:

@@ -9,10 +9,12 @@ from urllib.parse import urlsplit
 
 from guardedit.core.errors import UsageError
 from guardedit.gateway.facts import open_facts
-from guardedit.gateway.listening import App
+from guardedit.gateway.listening import App, is_loopback
+from guardedit.gateway.proxy.aliases import Aliases
 from guardedit.gateway.proxy.app import proxy_app
 from guardedit.gateway.proxy.forwarding import Forwarder
 from guardedit.policy.schema import Policy
+from guardedit.runtime.opening import existing, exists
 from guardedit.serving.facts_replica import FactsReplica
 from guardedit.settings import Settings
 
@@ -46,7 +48,7 @@ def open_proxy(
 
     Args:
         settings: home folder of the ledger.
-        policy: its proxy section says how facts are stated.
+        policy: its proxy section says how facts are stated, its fleets have aliases.
         upstream: address of the server that answers.
         key: sent to it in place of the client's; "" sends what the client sent.
         tell: called with a line of text when a stage begins.
@@ -55,9 +57,14 @@ def open_proxy(
         UsageError: `upstream` is not an address.
     """
     check_upstream(upstream)
-    with open_facts(settings, policy, tell=tell) as replica:
+    aliases = Aliases(policy)
+    if aliases and exists(settings):
+        with existing(settings) as ledger:
+            aliases.follow(ledger)
+    watch = aliases.follow if aliases else None
+    with open_facts(settings, policy, tell=tell, watch=watch) as opened:
         forwarder = Forwarder(upstream, timeout_s=policy.proxy.upstream_timeout_s, key=key)
-        yield Proxied(proxy_app(replica, forwarder, policy.proxy), replica)
+        yield Proxied(proxy_app(opened.replica, forwarder, policy.proxy, aliases), opened.replica)
 
 
 def check_upstream(address: str) -> None:
@@ -75,4 +82,15 @@ def check_upstream(address: str) -> None:
     if parts.username or parts.password:
         raise UsageError(
             "--upstream has a user name or password in it: put the key into GUARDEDIT_UPSTREAM_KEY"
+        )
+
+
+def refuse_itself(upstream: str, own: str) -> None:
+    """Raise UsageError if the address of the server is none, or the proxy's own: it would ask itself."""
+    check_upstream(upstream)
+    theirs, mine = urlsplit(upstream), urlsplit(own)
+    names = {mine.hostname, "localhost"} if is_loopback(mine.hostname or "") else {mine.hostname}
+    if theirs.port == mine.port and theirs.hostname in names:
+        raise UsageError(
+            f"--upstream {upstream} is this proxy: name another server, or --listen on another port"
         )

@@ -13,6 +13,8 @@ from guardedit import assembly
 from guardedit.gateway.following import LedgerFollower
 from guardedit.gateway.models import ServedModels
 from guardedit.gateway.openai.app import openai_app
+from guardedit.memory.store import RetrievalMemory
+from guardedit.models.host import ModelHost
 from guardedit.models.streaming.engine import Engine
 from guardedit.policy.schema import Policy
 from guardedit.runtime.operator.answers import served_snapshot
@@ -36,6 +38,15 @@ class Served:
     """
 
     app: FastAPI
+    models: ServedModels
+    follower: LedgerFollower
+    engine: Engine
+
+
+@dataclass(frozen=True, slots=True)
+class OpenModels:
+    """The models of a ledger, as `Served` has them."""
+
     models: ServedModels
     follower: LedgerFollower
     engine: Engine
@@ -71,9 +82,50 @@ def open_served(
     assembly.require_unchanged_base(settings)
     tell("loading the model")
     host = assembly.load_host(settings)
+    with open_models(
+        settings,
+        policy,
+        host,
+        assembly.load_memory(settings, policy),
+        aliases=(*aliases, _name(settings)),
+        most_rows=most_rows,
+        most_waiting=most_waiting,
+        usual_tokens=usual_tokens,
+        tell=tell,
+    ) as opened:
+        follower = opened.follower
+        app = openai_app(opened.models, tokenizer=host.tokenizer, problem=lambda: follower.problem)
+        yield Served(app, opened.models, follower, opened.engine)
+
+
+@contextmanager
+def open_models(
+    settings: Settings,
+    policy: Policy,
+    host: ModelHost,
+    memory: RetrievalMemory,
+    *,
+    aliases: Sequence[str] = (),
+    most_rows: int,
+    most_waiting: int,
+    usual_tokens: int,
+    tell: Callable[[str], None] = lambda _: None,
+) -> Iterator[OpenModels]:
+    """The models of a ledger on a loaded one, and what keeps the serving epoch up to date.
+
+    Args:
+        settings: home folder of the ledger.
+        policy: as for `open_served`.
+        host: the model; nothing else should use it.
+        memory: an empty memory.
+        aliases: as for `open_served`.
+        most_rows: most answers that are made at the same time.
+        most_waiting: most requests that wait for a place.
+        usual_tokens: as for `open_served`.
+        tell: called with a line of text when a stage begins.
+    """
     # Reads the second moments from the home folder, where the coordinator keeps them, once edits need them.
     fold = assembly.served_fold(settings, policy, host)
-    memory = assembly.load_memory(settings, policy)
     serving = ServingReplica(
         host,
         fold,
@@ -94,11 +146,10 @@ def open_served(
                 engine=engine,
                 serving=serving,
                 memory=lambda: MemoryShard(memory.empty()),
-                aliases=(*aliases, _name(settings)),
+                aliases=aliases,
                 usual_tokens=usual_tokens,
             )
-            app = openai_app(models, tokenizer=host.tokenizer, problem=lambda: follower.problem)
-            yield Served(app, models, follower, engine)
+            yield OpenModels(models, follower, engine)
     finally:
         engine.close()
 

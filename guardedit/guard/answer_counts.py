@@ -6,8 +6,8 @@ Which reference a kind of questions is compared with is in the table of `answers
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
 from guardedit.core.probe import Measurement, Probes, Question, QuestionKind
 from guardedit.guard.right_answers import (
@@ -35,6 +35,7 @@ class GateCounts:
         ignored: how many the reference answers wrongly.
         gained: how many of these the candidate answers rightly.
         missing: questions that were not measured on the candidate or on the reference.
+        before: prompt -> the reference's answer, where it was generated.
         exact: share of answers that are the expected or the reference's one, word for word; None where there
             is no answer. Where a worker generates nothing because the span is said, its words are the answer.
     """
@@ -46,6 +47,7 @@ class GateCounts:
     ignored: int = 0
     gained: int = 0
     missing: Sequence[Question] = ()
+    before: Mapping[str, str] = field(default_factory=dict)
     exact: float | None = None
 
 
@@ -110,6 +112,7 @@ def _kept_counts(
         lost=[q for q in counted if not _is_kept(q, candidate, reference)],
         ignored=len(ignored),
         gained=sum(says_expected(candidate, q) for q in ignored),
+        before=reference.answers,
         exact=_exact_share(questions, candidate, reference),
     )
 

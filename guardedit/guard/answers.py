@@ -28,9 +28,10 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 from guardedit.core.probe import Measurement, Probes, QuestionKind
-from guardedit.core.verdict import Gate, Outcome
+from guardedit.core.verdict import Gate, LostAnswer, Outcome
 from guardedit.guard.answer_counts import OWN, GateCounts
 from guardedit.guard.gates import at_least, undecided, unmeasured
 from guardedit.guard.limits import GuardLimits
@@ -39,6 +40,8 @@ from guardedit.guard.significance import loss_tail, mcnemar_tail
 from guardedit.naming import identity
 
 _SAMPLED = frozenset({QuestionKind.OTHER_SUBJECT, QuestionKind.EARLIER, QuestionKind.REMEMBERED})
+#: Most lost answers, and most characters of each, that a gate records.
+_MOST_LOST, _MOST_CHARACTERS = 20, 200
 _PAIRED = frozenset({QuestionKind.SAME_SUBJECT, QuestionKind.EARLIER})
 
 
@@ -86,7 +89,7 @@ def _gate(
     confidence: float,
 ) -> Gate:
     least = max(0.0, round(limit - noise.share, 12))  # rounded, so that a share equal to it passes
-    return at_least(
+    gate = at_least(
         found.gate,
         (len(found.counted) - len(found.lost)) / len(found.counted),
         least,
@@ -94,6 +97,7 @@ def _gate(
         certain=_is_certain(found, limit, noise, alpha=1.0 - confidence),
         failing_facts=_failing_facts(found, subjects, least),
     )
+    return replace(gate, lost=_lost_answers(found, candidate))
 
 
 def _is_certain(found: GateCounts, limit: float, noise: KindNoise, *, alpha: float) -> bool:
@@ -147,6 +151,17 @@ def _failing_facts(found: GateCounts, subjects: Mapping[str, Sequence[str]], lea
             ):
                 counts[fact_id] += 1
     return {name for name, count in failed.items() if (asked[name] - count) / asked[name] < least}
+
+
+def _lost_answers(found: GateCounts, candidate: Measurement) -> tuple[LostAnswer, ...]:
+    return tuple(
+        LostAnswer(
+            question=question.wording[:_MOST_CHARACTERS],
+            expected=(question.expected or found.before.get(question.prompt, ""))[:_MOST_CHARACTERS],
+            answer=candidate.answers.get(question.prompt, "")[:_MOST_CHARACTERS],
+        )
+        for question in found.lost[:_MOST_LOST]
+    )
 
 
 def _detail(found: GateCounts, candidate: Measurement, noise: KindNoise) -> str:

@@ -4,7 +4,7 @@ One class per level of permission, each in its own file and each extending the o
 
     live.py           LiveReader     what is live in an epoch: facts, weight edits, refs
     reading.py        LedgerReader   all other queries: history, inbox, events, counts, verify
-    inbox_writer.py   InboxWriter    what any process may write while a coordinator runs: messages, releases
+    inbox_writer.py   InboxWriter    what any process may write beside a coordinator: messages, publishing
     epoch_writer.py   EpochWriter    what only a coordinator may write: new epochs
     sqlite_ledger.py  SqliteLedger   opens the ledger; the `Ledger` protocol of `guardedit.core`
 

@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Callable
 
 from guardedit.core.ledger import NAN, Counts
+from guardedit.ledger import publications
 from guardedit.ledger.state import EMPTY, State
 from guardedit.ledger.storage.database import Database
 
@@ -41,6 +42,7 @@ def read_counts(database: Database, serving: Callable[[], State], *, now_s: floa
         corrections = {(row[0], row[1], row[2]): row[3] for row in database.rows(_CORRECTIONS)}
         gates = {(row[0], row[1]): row[2] for row in database.rows(_GATES)}
         rollbacks, trials = (dict(database.rows(sql)) for sql in (_ROLLBACKS, _TRIALS))
+        published, problems = publications.served(database), publications.problems(database)
         dead, waiting, oldest_s, number, created_at_s, repaired = database.rows(_PRESENT)[0]
     return Counts(
         corrections=corrections,
@@ -55,4 +57,6 @@ def read_counts(database: Database, serving: Callable[[], State], *, now_s: floa
         epoch_created_at_s=NAN if created_at_s is None else created_at_s,
         edits_live=len(state.edits),
         tensors_repaired=repaired,
+        published=published,
+        publish_problems=frozenset(problems),
     )

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterable
+import json
+from collections.abc import Collection, Iterable
 from typing import Any, NamedTuple
 
-from guardedit.core.errors import LedgerCorrupt
+from guardedit.core.correction import decode_correction
+from guardedit.core.errors import CorrectionError, LedgerCorrupt
 from guardedit.core.fact import Fact, FactKey
 from guardedit.core.messages import LastChange
 from guardedit.ledger.state import read_fact
@@ -116,6 +118,37 @@ def corrections_reaching(database: Database, names: Iterable[str], *, since_s: f
         " WHERE name = ? AND fate = 'accepted' AND at_s >= ?"
     )
     return max((int(database.rows(sql, (name, since_s))[0][0]) for name in set(names)), default=0)
+
+
+def corrections_from(database: Database, source: str, key: str = "") -> frozenset[str]:
+    """Ids of the accepted corrections of a source, as `provenance.source` names it.
+
+    With `key` only those that the key of this name signed. A message that cannot be read is left out;
+    `verify` reports it.
+    """
+    rows = database.rows(
+        "SELECT inbox.correction_id, raw FROM decisions JOIN inbox ON inbox.seq = inbox_seq"
+        " JOIN messages ON sha256 = raw_sha256 WHERE decisions.fate = 'accepted'"
+        " AND (? = '' OR json_extract(body, '$.signed_by') = ?)",
+        (key, key),
+    )
+    found = set()
+    for correction_id, raw in rows:
+        with contextlib.suppress(CorrectionError):
+            if decode_correction(raw, recorded=True).provenance.source == source:
+                found.add(correction_id)
+    return frozenset(found)
+
+
+def keys_changed_by(database: Database, corrections: Collection[str]) -> list[FactKey]:
+    """The keys that one of these corrections changed, in the order of the first change."""
+    rows = database.rows(
+        "SELECT subject, relation, tenant FROM changes"
+        " WHERE correction_id IN (SELECT value FROM json_each(?))"
+        " GROUP BY subject, relation, tenant ORDER BY min(epoch), n",
+        (json.dumps(sorted(corrections)),),
+    )
+    return [FactKey(*row) for row in rows]
 
 
 def decision(database: Database, correction_id: str) -> dict[str, Any] | None:

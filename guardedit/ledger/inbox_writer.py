@@ -1,4 +1,4 @@
-"""Writes that any process may do: receive messages, settle inbox rows, release, retry and drop."""
+"""Writes that any process may do: receive messages, settle inbox rows, release, retry, drop and publish."""
 
 from __future__ import annotations
 
@@ -13,10 +13,15 @@ from guardedit.core.epoch import Change
 from guardedit.core.errors import ConflictError, Unrecordable, UsageError
 from guardedit.core.messages import Delivery, Fate, Settlement
 from guardedit.ledger import inbox
+from guardedit.ledger.approvals import Approvals, approvals
 from guardedit.ledger.events.kinds import (
+    ActivatedEvent,
+    ApprovedEvent,
     DroppedEvent,
     EventBody,
     FactReleasedEvent,
+    PublishedEvent,
+    PublishProblemEvent,
     ReceivedEvent,
     ReleasedEvent,
     RetriedEvent,
@@ -42,6 +47,37 @@ class InboxWriter(LedgerReader):
         with self._database.transaction("inbox.insert") as connection:
             at_s = self._clock()
             return sum(_receive(connection, delivery, at_s=at_s) for delivery in deliveries)
+
+    def approve(self, correction_id: str, *, by: str, content_sha256: str = "") -> Approvals:
+        """Record that a person approved a held correction; returns the approvals that count now.
+
+        With the last one that is needed, the correction is released in the same transaction. A second
+        approval by the same person replaces the first.
+
+        Raises:
+            ConflictError: the held content has another digest than `content_sha256`, unless that is "".
+            UsageError: the correction is not held.
+        """
+        with self._database.transaction("inbox.approve") as connection:
+            row, now_s = inbox.held(self._database, correction_id), self._clock()
+            before = approvals(self._database, row.seq, now_s=now_s)
+            if content_sha256 and content_sha256 != before.content_sha256:
+                raise ConflictError(
+                    f"correction {correction_id!r} has another content than the one that you saw: list the "
+                    "held ones, and look at it again"
+                )
+            approved = ApprovedEvent(
+                seq=row.seq,
+                correction_id=correction_id,
+                content_sha256=before.content_sha256,
+                by=utf8(by),
+                expires_at_s=None if before.ttl_s is None else now_s + before.ttl_s,
+            )
+            record(connection, approved, at_s=now_s)
+            after = approvals(self._database, row.seq, now_s=now_s)
+            if not after.missing:
+                self._record(connection, ReleasedEvent(seq=row.seq, correction_id=correction_id))
+        return after
 
     def release(self, correction_id: str) -> None:
         """Let a held correction be decided again. `released` is then true for its row."""
@@ -74,6 +110,23 @@ class InboxWriter(LedgerReader):
             if not self._database.rows("SELECT 1 FROM live_facts WHERE fact_id = ?", (fact_id,)):
                 raise UsageError(f"no live fact has the id {fact_id!r}: list the facts to see their ids")
             self._record(connection, FactReleasedEvent(facts=[fact_id]))
+
+    def record_phase(self, destination: str, replica: str, name: str, *, epoch: int, phase: str) -> None:
+        """Record that a replica of a destination reached a phase, see `PublishedEvent`."""
+        event = PublishedEvent(destination=destination, replica=replica, name=name, epoch=epoch, phase=phase)
+        with self._database.transaction("publish.phase") as connection:
+            self._record(connection, event)
+
+    def record_activation(self, destination: str, name: str, *, epoch: int) -> None:
+        """Record that a destination answers from an epoch from now on; name "" when it was closed."""
+        with self._database.transaction("publish.activation") as connection:
+            self._record(connection, ActivatedEvent(destination=destination, name=name, epoch=epoch))
+
+    def record_publish_problem(self, destination: str, replica: str, problem: str) -> None:
+        """Record what keeps a replica of a destination from going on; "" when that is over."""
+        event = PublishProblemEvent(destination=destination, replica=replica, problem=utf8(problem))
+        with self._database.transaction("publish.problem") as connection:
+            self._record(connection, event)
 
     def retry(self, seq: int) -> None:
         """Let a dead letter be read again, as after an upgrade."""

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
+from guardedit.core.decision import Decision
 from guardedit.core.fact import Fact, FactKey
 from guardedit.core.ledger import Counts
 from guardedit.core.messages import Fate, LastChange, Receipt, Received
 from guardedit.core.proposal import WeightEdit
-from guardedit.ledger import history, inbox
+from guardedit.ledger import approvals, history, inbox, publications
 from guardedit.ledger.counts import read_counts
 from guardedit.ledger.live import LiveReader
+from guardedit.ledger.publications import Activation, Publication
 from guardedit.ledger.storage.chain import EventRow
 from guardedit.ledger.verify import problems
 
@@ -76,6 +78,14 @@ class LedgerReader(LiveReader):
         """
         return history.corrections_reaching(self._database, names, since_s=since_s)
 
+    def corrections_from(self, source: str, key: str = "") -> frozenset[str]:
+        """Ids of the accepted corrections of a source; with `key` only those that this key signed."""
+        return history.corrections_from(self._database, source, key)
+
+    def keys_changed_by(self, corrections: Collection[str]) -> list[FactKey]:
+        """The keys that one of these corrections changed, in the order of the first change."""
+        return history.keys_changed_by(self._database, corrections)
+
     def receipt(self, correction_id: str) -> Receipt | None:
         """What became of a correction; None for an unknown id."""
         return inbox.receipt(self._database, correction_id)
@@ -107,9 +117,28 @@ class LedgerReader(LiveReader):
         return inbox.entries(self._database, fate=fate, limit=limit)
 
     def released(self, seq: int) -> bool:
-        """Whether an operator released this waiting row, so that it need not be held again."""
+        """Whether an operator released this waiting row."""
         row = self._database.row("SELECT released FROM inbox WHERE seq = ?", (seq,))
         return bool(row and row[0])
+
+    def released_for(self, seq: int, decision: Decision) -> bool:
+        """Whether people released this waiting row, with approvals that are enough for this holding of it.
+
+        They are if the same rule held it before, or if this one needs no more than were given.
+        """
+        if not self.released(seq):
+            return False
+        found = self.approvals(seq)
+        given = [by for by in found.by if not decision.approvers or by in decision.approvers]
+        return found.rule == decision.rule or len(given) >= decision.approvals
+
+    def approvals(self, seq: int) -> approvals.Approvals:
+        """The approvals of the held correction in inbox row `seq` that count now."""
+        return approvals.approvals(self._database, seq, now_s=self._clock())
+
+    def approvals_given(self) -> int:
+        """How many approvals were ever given."""
+        return approvals.count(self._database)
 
     def dead_letters(self) -> list[inbox.DeadLetter]:
         """All dead letters that were neither retried nor dropped, oldest first."""
@@ -118,6 +147,28 @@ class LedgerReader(LiveReader):
     def dead_letter(self, seq: int) -> inbox.DeadLetter:
         """One dead letter by its inbox number."""
         return inbox.dead_letter(self._database, seq)
+
+    # What was published.
+
+    def publications(self) -> list[Publication]:
+        """What every replica of every destination has, the earliest epoch first."""
+        return publications.publications(self._database)
+
+    def activations(self) -> dict[str, Activation]:
+        """Destination -> what it answers from."""
+        return publications.activations(self._database)
+
+    def replaced_at_s(self, destination: str) -> dict[str, float | None]:
+        """Name -> when the destination switched away from it; None for the active one."""
+        return publications.replaced_at_s(self._database, destination)
+
+    def publish_problems(self) -> dict[tuple[str, str], tuple[str, float]]:
+        """(destination, replica) -> what keeps it from going on, and since when."""
+        return publications.problems(self._database)
+
+    def published_epochs(self) -> dict[tuple[str, str], int]:
+        """(destination, replica) -> the epoch that it answers from; 0 before the first one."""
+        return publications.served(self._database)
 
     # Events, totals and checks.
 

@@ -9,6 +9,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from fnmatch import fnmatchcase
 
 from guardedit.core.correction import Correction, Op
@@ -23,6 +24,10 @@ __all__ = ["DecisionContext", "decide"]
 
 def decide(policy: Policy, correction: Correction, context: DecisionContext) -> Decision:
     """The decision about one correction, with a trace of every rule that was evaluated."""
+    return replace(_decide(policy, correction, context), signed_by=context.signed_by)
+
+
+def _decide(policy: Policy, correction: Correction, context: DecisionContext) -> Decision:
     until_s = correction.valid_until_s
     if until_s is not None and until_s <= context.now_s:
         late_s = context.now_s - until_s
@@ -38,7 +43,8 @@ def decide(policy: Policy, correction: Correction, context: DecisionContext) -> 
         except PolicyError as error:
             trace.append(RuleTrace(rule=rule.id, matched=True, because=str(error)))
             reason = f"held, since its condition {error}"
-            return _decision(policy, trace, route=Route.HOLD, rule=rule.id, reason=reason)
+            held = _decision(policy, trace, route=Route.HOLD, rule=rule.id, reason=reason)
+            return _strictly_held(policy, held)
         trace.append(RuleTrace(rule=rule.id, matched=fired, because=because))
         if fired:
             return _decide_by(policy, rule, correction, context, trace)
@@ -87,7 +93,13 @@ def _decide_by(
     """The decision by a rule that fired, unless a built-in rule overrides it."""
     route = Route(rule.route)
     if route in (Route.HOLD, Route.REJECT):
-        return _decision(policy, trace, route=route, rule=rule.id, reason=rule.why)
+        made = _decision(policy, trace, route=route, rule=rule.id, reason=rule.why)
+        return replace(
+            made,
+            approvals=rule.approvals or 1,
+            approvers=rule.approvers or (),
+            approval_ttl_s=rule.approval_ttl_s,
+        )
     if correction.op is Op.RETRACT:
         reason = f"a retraction takes effect at once; rule {rule.id} allows it"
         return _built_in(policy, trace, Route.MEMORY, "retract", reason)
@@ -104,6 +116,25 @@ def _decide_by(
             return _built_in(policy, trace, Route.HOLD, rule_id, why)
     method = (rule.method or policy.editing.method) if route is Route.WEIGHTS else ""
     return _decision(policy, trace, route=route, rule=rule.id, reason=rule.why, method=method)
+
+
+def _strictly_held(policy: Policy, held: Decision) -> Decision:
+    """A correction that a broken condition holds needs what all rules that hold ask for together.
+
+    Which of the later rules would have fired is not known, and a release passes all of them. So as many have
+    to approve as any of them asks for, out of those whom all lists name. If these are too few, the shortest
+    list with enough names counts; if none has enough, the shortest list, and all whom it names.
+    """
+    needed = max(rule.approvals or 1 for rule in policy.rules)
+    named = sorted((rule.approvers for rule in policy.rules if rule.approvers is not None), key=len)
+    in_all = tuple(by for by in named[0] if all(by in one for one in named)) if named else ()
+    who = next((one for one in (in_all, *named) if len(set(one)) >= needed), named[0] if named else ())
+    return replace(
+        held,
+        approvals=min(needed, len(set(who))) if who else needed,
+        approvers=who,
+        approval_ttl_s=min((r.approval_ttl_s for r in policy.rules if r.approval_ttl_s), default=None),
+    )
 
 
 def _reserved(policy: Policy, correction: Correction) -> str:

@@ -19,12 +19,21 @@ _REPORTED_ELSEWHERE = frozenset({"rule_order"})
 #: Error types of the schema itself, with messages that need no translation.
 _OWN_MESSAGES = frozenset(
     {
+        "address",
+        "approvals_without_hold",
+        "as_in_message",
         "built_in_rule",
         "condition",
         "drift_budget",
         "empty_match",
+        "key_times",
         "method_without_weights",
+        "public_key",
+        "publish_twice",
+        "repeated_key",
         "sample_too_small",
+        "same_source",
+        "too_few_approvers",
         "threshold_order",
         "unresolvable",
     }
@@ -36,7 +45,7 @@ def schema_problems(error: ValidationError, parsed: ParsedYaml) -> list[Problem]
     explained = [problem.path for problem in parsed.problems if problem.path]
     problems = []
     for detail in error.errors(include_url=False):
-        path: KeyPath = detail["loc"]
+        path = _as_written(detail["loc"])
         if detail["type"] in _REPORTED_ELSEWHERE or any(path[: len(e)] == e for e in explained):
             continue
         if detail["type"] == "too_short" and detail["input"]:
@@ -71,6 +80,11 @@ def suggestion(word: object, known: Sequence[str]) -> str:
     return f"; did you mean '{lowered[close[0]]}'?" if close else ""
 
 
+def _as_written(path: KeyPath) -> KeyPath:
+    """The path as it is in the file: pydantic adds the kind of a destination after its number."""
+    return (*path[:2], *path[3:]) if path[:1] == ("publish",) and len(path) > 2 else path
+
+
 def _nearest(path: KeyPath, places: Mapping[KeyPath, Place], parsed: ParsedYaml) -> Place:
     """The place of a path, or of its innermost part that is in the file."""
     if path in places:
@@ -99,6 +113,8 @@ def _message(detail: ErrorDetails) -> str:
         case kind if kind in _OWN_MESSAGES:
             return detail["msg"]
     text = detail["msg"].removeprefix("Input ").removeprefix("Value ")
+    if detail["type"].startswith("union_tag_"):
+        text = f"needs a kind, one of {_kinds(path)}"
     return f"{text[0].lower()}{text[1:]}, got {detail['input']!r:.60}"
 
 
@@ -126,13 +142,24 @@ def _annotation(path: KeyPath) -> Any:
         if isinstance(part, int):
             annotation = _item(annotation)
             continue
-        model = next((t for t in _parts(annotation) if _is_model(t)), None)
-        fields = model.model_fields if model else {}
+        models = [t for t in _parts(annotation) if _is_model(t)]
+        if len(models) > 1:  # then the part is the kind of one of them
+            annotation = next((one for one in models if part == _kind_of(one)), None)
+            continue
+        fields = models[0].model_fields if models else {}
         info = next((i for name, i in fields.items() if part in (name, i.alias)), None)
         if info is None:
             return None
         annotation = info.annotation
     return annotation
+
+
+def _kinds(path: KeyPath) -> str:
+    return ", ".join(sorted(_kind_of(one) for one in _parts(_annotation(path)) if _is_model(one)))
+
+
+def _kind_of(model: type[BaseModel]) -> str:
+    return str(get_args(model.model_fields["kind"].annotation)[0])
 
 
 def _item(annotation: Any) -> Any:

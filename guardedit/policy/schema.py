@@ -14,6 +14,7 @@ from guardedit.core.errors import warn_renamed
 from guardedit.policy.expr import Condition
 from guardedit.policy.limits import DriftSection, GuardSection
 from guardedit.policy.order import order_problems
+from guardedit.policy.publish import Destination, FleetDestination, plain_url
 from guardedit.policy.sections import (
     EditingSection,
     MemorySection,
@@ -23,7 +24,8 @@ from guardedit.policy.sections import (
     ServingSection,
     SubjectsSection,
 )
-from guardedit.policy.strict import StrictModel, as_tuple
+from guardedit.policy.sources import Sources
+from guardedit.policy.strict import Positive, StrictModel, as_tuple
 
 #: Rule ids that `decide` uses itself.
 BUILT_IN_RULES = frozenset({"expired", "retract", "quota", "reach", "not-yet-valid", "reserved-subject"})
@@ -43,6 +45,8 @@ def _not_built_in(value: str) -> str:
 
 Glob = Annotated[str, Field(min_length=1, max_length=200)]
 Globs = Annotated[tuple[Glob, ...], Field(min_length=1, max_length=200), BeforeValidator(_one_or_many)]
+#: As `guardedit tokens add` accepts it.
+PersonName = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9._-]{0,63}$")]
 Ops = Annotated[tuple[Literal["upsert", "retract"], ...], Field(min_length=1), BeforeValidator(_one_or_many)]
 
 
@@ -99,6 +103,24 @@ class Rule(StrictModel):
     method: MethodName | None = Field(
         None, description="Editing method for route `weights`. Left out: editing.method."
     )
+    approvals: int | None = Field(
+        None,
+        ge=1,
+        le=20,
+        description="For route `hold`: how many different persons have to approve. Left out: one.",
+    )
+    approvers: (
+        Annotated[tuple[PersonName, ...], Field(min_length=1, max_length=200), BeforeValidator(as_tuple)]
+        | None
+    ) = Field(
+        None,
+        description="For route `hold`: names of the tokens whose approval counts. Left out: those of all "
+        "approvers.",
+    )
+    approval_ttl_s: Positive | None = Field(
+        None,
+        description="For route `hold`: how long an approval counts, in seconds. Left out: without end.",
+    )
     why: str = Field(
         min_length=3, max_length=500, description="The reason for people, shown with every decision."
     )
@@ -110,6 +132,25 @@ class Rule(StrictModel):
                 "method_without_weights",
                 "method '{method}' has no effect on route {route}: remove it, or route to weights",
                 {"method": self.method, "route": self.route},
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _approvals_go_with_hold(self) -> Self:
+        given = [
+            name for name in ("approvals", "approvers", "approval_ttl_s") if getattr(self, name) is not None
+        ]
+        if given and self.route != "hold":
+            raise PydanticCustomError(
+                "approvals_without_hold",
+                "{name} has no effect on route {route}: remove it, or route to hold",
+                {"name": given[0], "route": self.route},
+            )
+        if self.approvers is not None and len(set(self.approvers)) < (self.approvals or 1):
+            raise PydanticCustomError(
+                "too_few_approvers",
+                "{approvals} approvals can never be reached with {names} approvers: name more of them",
+                {"approvals": self.approvals, "names": len(set(self.approvers))},
             )
         return self
 
@@ -134,6 +175,9 @@ class Policy(StrictModel):
     rules: Annotated[tuple[Rule, ...], BeforeValidator(as_tuple)] = Field(
         min_length=1, max_length=200, description="Rules in order; the first one that fires decides."
     )
+    sources: Sources = Field(
+        (), description="Sources that have to sign their corrections. Others are accepted unsigned."
+    )
     editing: EditingSection = Field(EditingSection(), description="How facts are written into the weights.")
     guard: GuardSection = Field(GuardSection(), description="The limits of a trial.")
     drift: DriftSection = Field(DriftSection(), description="When to roll back to the last good epoch.")
@@ -148,6 +192,9 @@ class Policy(StrictModel):
     quota: QuotaSection = Field(QuotaSection(), description="Limits on changes over time.")
     serving: ServingSection = Field(ServingSection(), description="How the served tensors are checked.")
     proxy: ProxySection = Field(ProxySection(), description="How facts are stated to another server.")
+    publish: Annotated[tuple[Destination, ...], Field(max_length=50), BeforeValidator(as_tuple)] = Field(
+        (), description="Where `guardedit publish run` brings each epoch."
+    )
 
     @model_validator(mode="after")
     def _rules_are_in_order(self) -> Self:
@@ -168,6 +215,24 @@ class Policy(StrictModel):
                 "drift would roll back what the guard accepts; raise the one or lower the other",
                 {"budget": budget, "limit": limit},
             )
+        return self
+
+    @model_validator(mode="after")
+    def _destinations_differ(self) -> Self:
+        fleets = [one for one in self.publish if isinstance(one, FleetDestination)]
+        for key, given in (
+            ("name", [one.name for one in self.publish]),
+            ("alias", [one.alias for one in fleets]),
+            # Two that share a place would delete each other's files.
+            ("place", [one.place for one in self.publish]),
+            ("replica", [plain_url(replica) for one in fleets for replica in one.replicas]),
+        ):
+            if twice := next((value for value in given if given.count(value) > 1), None):
+                raise PydanticCustomError(
+                    "publish_twice",
+                    "publish: the {key} '{value}' occurs twice: each needs its own",
+                    {"key": key, "value": twice},
+                )
         return self
 
     @cached_property

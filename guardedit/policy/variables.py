@@ -26,12 +26,14 @@ class DecisionContext:
             edit damages them.
         reach: the names that the correction reaches, as `policy.reach.reach` computes them with the caller's
             known names. Empty: computed from the correction's own text.
+        signed_by: id of the key that signed the correction (`policy.sources.signer`); "" for none.
     """
 
     now_s: float
     subject_edits_24h: int = 0
     known_subject: bool = False
     reach: tuple[str, ...] = ()
+    signed_by: str = ""
 
 
 def reached(correction: Correction, context: DecisionContext) -> tuple[str, ...]:
@@ -63,6 +65,11 @@ VARIABLES: Final[Mapping[str, Variable]] = MappingProxyType(
         "relation": Variable("string", "relation, empty if the message has none", lambda c, _: c.relation),
         "tenant": Variable("string", "tenant that owns the fact", lambda c, _: c.tenant),
         "source": Variable("string", "source that the provenance names", lambda c, _: c.provenance.source),
+        "signed_by": Variable(
+            "string",
+            "id of the key that signed, empty for a source without keys",
+            lambda _, x: x.signed_by,
+        ),
         "author": Variable("string", "author, may be empty", lambda c, _: c.provenance.author),
         "op": Variable("string", "'upsert' or 'retract'", lambda c, _: c.op.value),
         "tags": Variable("list(string)", "tags of the message", lambda c, _: list(c.tags)),

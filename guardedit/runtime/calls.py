@@ -66,7 +66,7 @@ def retry_while_restarting(
             raise
         except (ActorUnavailableError, ActorDiedError) as error:
             # ActorDiedError may also mean restarting: Ray raises it until the new process is running.
-            _raise_if_constructor_failed(error)
+            raise_if_constructor_failed(error)
             failed_s = clock()
             if away_since_s is None or failed_s - begun_s > WORKED_S:
                 away_since_s, deaths, pause_s = failed_s, deaths + 1, SHORT_S
@@ -83,7 +83,7 @@ def retry_while_restarting(
             pause_s = min(LONG_S, pause_s * 2)
 
 
-def _raise_if_constructor_failed(error: RayActorError) -> None:
+def raise_if_constructor_failed(error: RayActorError) -> None:
     """Raise the error of the actor's constructor: Ray does not restart such an actor."""
     if not error.actor_init_failed:
         return

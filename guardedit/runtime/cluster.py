@@ -19,6 +19,8 @@ from guardedit.core.errors import UsageError
 from guardedit.core.proposal import WeightEdit
 from guardedit.core.protocols import Worker
 from guardedit.core.serving import Answer
+from guardedit.memory.store import RetrievalMemory
+from guardedit.models.host import ModelHost
 from guardedit.policy.schema import Policy
 from guardedit.runtime.actors import (
     CONSOLIDATOR,
@@ -115,6 +117,10 @@ class RaySystem:
         """Answer all prompts from one epoch."""
         return self._replica.ask(prompts, tenant=tenant, max_tokens=max_tokens)
 
+    def reading_parts(self) -> tuple[ModelHost, RetrievalMemory]:
+        """A model and a memory that are loaded in this process: those of the actors are in theirs."""
+        return assembly.load_host(self.settings), assembly.load_memory(self.settings, self.policy)
+
     def served(self) -> int | None:
         """Number of the epoch that the replica answers from; None before the first."""
         return self._replica.epoch()
@@ -123,6 +129,11 @@ class RaySystem:
         """The present state for an operator."""
         status: Status = call(self.coordinator.status)
         return status
+
+    def metrics(self, accept: str = "") -> tuple[bytes, str]:
+        """The metrics page, and its content type."""
+        page: tuple[bytes, str] = call(self.coordinator.metrics, accept)
+        return page
 
     def epoch(self) -> Epoch:
         """The serving epoch."""
@@ -138,6 +149,12 @@ class RaySystem:
     def undo(self, fact_id: str) -> Epoch:
         """Undo one fact."""
         epoch: Epoch = call(self.consolidator.undo, fact_id)
+        self._published()
+        return epoch
+
+    def undo_source(self, source: str, key: str = "") -> Epoch:
+        """Undo what a source wrote, or what one of its keys signed."""
+        epoch: Epoch = call(self.consolidator.undo_source, source, key)
         self._published()
         return epoch
 

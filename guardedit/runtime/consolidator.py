@@ -71,6 +71,10 @@ class Consolidator:
         """Undo one fact."""
         return self.operator.undo(fact_id)
 
+    def undo_source(self, source: str, key: str = "") -> Epoch:
+        """Undo what a source wrote, or what one of its keys signed."""
+        return self.operator.undo_source(source, key)
+
     def redo(self, fact_id: str) -> Epoch:
         """Redo a fact that was undone."""
         return self.operator.redo(fact_id)

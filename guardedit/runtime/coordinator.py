@@ -23,12 +23,12 @@ from guardedit.core.protocols import Event, Observer, Replica, Source, Worker
 from guardedit.policy.schema import Policy
 from guardedit.runtime.stage_seconds import StageSeconds
 from guardedit.settings import Address, Settings
-from guardedit.telemetry.exporter import registry
+from guardedit.telemetry.exporter import MetricsPage, registry
 from guardedit.telemetry.fan_out import fan_out
 from guardedit.telemetry.health import CONSOLIDATE, LIVE, Health
 from guardedit.telemetry.logs import LogObserver
 from guardedit.telemetry.observer import MetricsObserver
-from guardedit.telemetry.server import MetricsServer
+from guardedit.telemetry.server import MetricsServer, encoded
 from guardedit.version import VERSION
 
 #: How often an idle live cycle checks whether another process wrote to the ledger: one pragma, microseconds.
@@ -112,8 +112,9 @@ class Coordinator:
             for source in sources:
                 opened.callback(source.close)
             self._health = Health(check_ledger=self._ledger.refs, clock=monotonic)
+            self._page = self._registry(sources, base)
             if settings.metrics is not None:
-                opened.enter_context(self._metrics_server(settings.metrics, sources, base))
+                opened.enter_context(self._metrics_server(settings.metrics))
             self.observe(Event(kind="state", fields={"state": "running"}))
             self.live = Live(
                 assembly.build_parts(
@@ -188,6 +189,10 @@ class Coordinator:
             rollbacks=sum(counts.rollbacks.values()),
         )
 
+    def metrics(self, accept: str = "") -> tuple[bytes, str]:
+        """The metrics page, and its content type: the one that the header `accept` prefers."""
+        return encoded(self._page, accept)
+
     def epoch(self) -> Epoch:
         """The serving epoch."""
         return self._ledger.epoch()
@@ -212,8 +217,8 @@ class Coordinator:
         while time.monotonic() < until_s and not self._ledger.changed_elsewhere():
             time.sleep(POLL_S)
 
-    def _metrics_server(self, address: Address, sources: Sequence[Source], base: str) -> MetricsServer:
-        page = registry(
+    def _registry(self, sources: Sequence[Source], base: str) -> MetricsPage:
+        return registry(
             read=self._ledger.counts,
             observed=self._metrics.values,
             sources=[*(source.name for source in sources), "submit"],
@@ -223,4 +228,6 @@ class Coordinator:
                 "policy_sha": self._policy_sha256[:12],
             },
         )
-        return MetricsServer(page, health=self._health.report, host=address.host, port=address.port)
+
+    def _metrics_server(self, address: Address) -> MetricsServer:
+        return MetricsServer(self._page, health=self._health.report, host=address.host, port=address.port)

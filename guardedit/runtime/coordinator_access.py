@@ -11,14 +11,15 @@ import contextlib
 import json
 import logging
 import os
-from collections.abc import Iterator
+import ssl
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from urllib.error import HTTPError
 from urllib.parse import quote
-from urllib.request import ProxyHandler, Request, build_opener
+from urllib.request import HTTPSHandler, ProxyHandler, Request, build_opener
 
 from guardedit.core.epoch import Epoch
 from guardedit.core.errors import ConflictError, GuardeditError, GuardError, LedgerBusy, UsageError
@@ -59,9 +60,13 @@ def operating(settings: Settings) -> Iterator[Reversible]:
         yield system
 
 
-def admin_address(settings: Settings) -> str:
-    """Address of the HTTP interface of the coordinator that runs in the home folder; "" if none does."""
-    return _read(settings.home / ADMIN_FILE).get("url", "")
+def admin_address(settings: Settings) -> tuple[str, ssl.SSLContext | None]:
+    """Address of the HTTP interface of the coordinator that runs in the home folder; "" if none does.
+
+    With TLS also the context that trusts its certificate.
+    """
+    admin = _read(settings.home / ADMIN_FILE)
+    return admin.get("url", ""), _trusted(admin)
 
 
 @contextmanager
@@ -87,7 +92,7 @@ def publish_address(settings: Settings) -> Iterator[None]:
 def _running(settings: Settings, busy: LedgerBusy) -> Iterator[Reversible]:
     admin = _read(settings.home / ADMIN_FILE)
     if admin:
-        yield _OverHttp(settings, admin["url"], admin["token"], busy)
+        yield _OverHttp(settings, admin["url"], admin["token"], _trusted(admin), busy)
         return
     address = settings.ray_address or _published_address(settings.home / ADDRESS_FILE)
     if not address:
@@ -115,6 +120,29 @@ def _read(path: Path) -> dict[str, str]:
     return body
 
 
+def _trusted(admin: Mapping[str, str]) -> ssl.SSLContext | None:
+    """Trusts exactly the certificate of the coordinator in this home folder; None without TLS.
+
+    It is the one that the coordinator read at its start and serves, whatever the file holds by now. It may be
+    for the name by which other machines reach this one, so the name is not compared.
+
+    Raises:
+        UsageError: the certificate cannot be read.
+    """
+    if "certificate" not in admin:
+        return None
+    try:
+        context = ssl.create_default_context(cadata=admin["certificate"])
+    except (OSError, ValueError) as error:
+        raise UsageError(
+            f"the certificate in {ADMIN_FILE} cannot be read ({error}): start the coordinator again"
+        ) from error
+    context.check_hostname = False
+    # A certificate of an authority is trusted by itself, as a self-signed one is.
+    context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
+    return context
+
+
 @contextmanager
 def _connected(address: str, busy: LedgerBusy) -> Iterator[Any]:
     import ray
@@ -140,14 +168,26 @@ def _connected(address: str, busy: LedgerBusy) -> Iterator[Any]:
 class _OverHttp:
     """The coordinator in another process, through its HTTP interface."""
 
-    def __init__(self, settings: Settings, url: str, token: str, busy: LedgerBusy) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        url: str,
+        token: str,
+        trusted: ssl.SSLContext | None,
+        busy: LedgerBusy,
+    ) -> None:
         self._settings, self._url, self._token, self._busy = settings, url, token, busy
+        # A proxy of the environment must not see the token.
+        self._opener = build_opener(ProxyHandler({}), HTTPSHandler(context=trusted))
 
     def roll_back(self, to: int, *, facts_too: bool = False) -> Epoch:
         return self._post(f"epochs/{to}/rollback", {"facts_too": facts_too})
 
     def undo(self, fact_id: str) -> Epoch:
         return self._post(f"facts/{quote(fact_id, safe='')}/undo")
+
+    def undo_source(self, source: str, key: str = "") -> Epoch:
+        return self._post(f"sources/{quote(source, safe='')}/undo", {"key": key})
 
     def redo(self, fact_id: str) -> Epoch:
         return self._post(f"facts/{quote(fact_id, safe='')}/redo")
@@ -157,8 +197,7 @@ class _OverHttp:
         data = json.dumps(body).encode() if body else b""
         request = Request(f"{self._url}/v1/{path}", data, headers, method="POST")  # noqa: S310 - from our file
         try:
-            opener = build_opener(ProxyHandler({}))  # a proxy of the environment must not see the token
-            with opener.open(request, timeout=_PATIENCE_S) as answer:
+            with self._opener.open(request, timeout=_PATIENCE_S) as answer:
                 made = json.load(answer)["epoch"]
         except HTTPError as error:
             raise self._refused(error) from error
@@ -188,6 +227,9 @@ class _Remote:
 
     def undo(self, fact_id: str) -> Epoch:
         return self._call(self._actor.undo, fact_id)
+
+    def undo_source(self, source: str, key: str = "") -> Epoch:
+        return self._call(self._actor.undo_source, source, key)
 
     def redo(self, fact_id: str) -> Epoch:
         return self._call(self._actor.redo, fact_id)

@@ -20,6 +20,8 @@ from guardedit.core.epoch import Epoch
 from guardedit.core.proposal import WeightEdit
 from guardedit.core.protocols import Worker
 from guardedit.core.serving import Answer
+from guardedit.memory.store import RetrievalMemory
+from guardedit.models.host import ModelHost
 from guardedit.policy.schema import Policy
 from guardedit.runtime.consolidator import Consolidator
 from guardedit.runtime.coordinator import Coordinator, Status
@@ -68,11 +70,11 @@ class LocalSystem:
                 self.worker: Worker = opened.enter_context(WorkerProcess(settings, policy))
             else:
                 self.worker = assembly.model_worker(self.loaded)
-            self._shard = MemoryShard(assembly.load_memory(settings, policy))
+            self._memory = assembly.load_memory(settings, policy)
             self.replica = ServingReplica(
                 self.loaded.host.twin(),  # a second host, so that a question does not wait for a trial
                 self.loaded.fold,
-                [self._shard],
+                [MemoryShard(self._memory)],
                 use_unsure=policy.memory.unsure == "use_fact",
                 clock=time.time,
                 prompts=assembly.load_prompts(settings),
@@ -118,6 +120,10 @@ class LocalSystem:
         """Answer all prompts from one epoch."""
         return self.replica.ask(prompts, tenant=tenant, max_tokens=max_tokens)
 
+    def reading_parts(self) -> tuple[ModelHost, RetrievalMemory]:
+        """A host on the same tensors and a memory with the same encoder, each with locks of its own."""
+        return self.loaded.host.twin(), self._memory.empty()
+
     def served(self) -> int | None:
         """Number of the epoch that the replica answers from; None before the first."""
         return self.replica.epoch()
@@ -125,6 +131,10 @@ class LocalSystem:
     def status(self) -> Status:
         """The present state for an operator."""
         return self.coordinator.status()
+
+    def metrics(self, accept: str = "") -> tuple[bytes, str]:
+        """The metrics page, and its content type."""
+        return self.coordinator.metrics(accept)
 
     def epoch(self) -> Epoch:
         """The serving epoch."""
@@ -137,6 +147,10 @@ class LocalSystem:
     def undo(self, fact_id: str) -> Epoch:
         """Undo one fact."""
         return self._reversed(lambda: self.consolidator.undo(fact_id))
+
+    def undo_source(self, source: str, key: str = "") -> Epoch:
+        """Undo what a source wrote, or what one of its keys signed."""
+        return self._reversed(lambda: self.consolidator.undo_source(source, key))
 
     def redo(self, fact_id: str) -> Epoch:
         """Redo a fact that was undone."""

@@ -14,6 +14,8 @@ from guardedit.core.serving import Answer
 from guardedit.settings import Settings
 
 if TYPE_CHECKING:
+    from guardedit.memory.store import RetrievalMemory
+    from guardedit.models.host import ModelHost
     from guardedit.policy.schema import Policy
     from guardedit.runtime.coordinator import Status
     from guardedit.runtime.local import Extra
@@ -27,6 +29,9 @@ class Reversible(Protocol):
 
     def undo(self, fact_id: str) -> Epoch:
         """Undo one fact."""
+
+    def undo_source(self, source: str, key: str = "") -> Epoch:
+        """Undo what a source wrote, or with `key` what this key signed."""
 
     def redo(self, fact_id: str) -> Epoch:
         """Redo a fact that was undone."""
@@ -53,6 +58,9 @@ class System(Reversible, Protocol):
     ) -> list[Answer]:
         """Answer all prompts from one epoch."""
 
+    def reading_parts(self) -> tuple[ModelHost, RetrievalMemory]:
+        """A model and an empty memory for answers beside the cycles, which they never wait for."""
+
     def served(self) -> int | None:
         """The epoch that the replica answers from; None before the first."""
 
@@ -61,6 +69,9 @@ class System(Reversible, Protocol):
 
     def status(self) -> Status:
         """Counts, ratios and refs as they are now."""
+
+    def metrics(self, accept: str = "") -> tuple[bytes, str]:
+        """The metrics page, and its content type: the one that the header `accept` prefers."""
 
     def seconds_by_stage(self) -> dict[str, float]:
         """Seconds by stage since the coordinator started."""

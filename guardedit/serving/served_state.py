@@ -8,14 +8,13 @@ from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
 from guardedit.core.epoch import Epoch
-from guardedit.core.errors import UsageError
 from guardedit.core.fact import Fact, Placement
 from guardedit.core.proposal import WeightEdit
 from guardedit.core.serving import Recall
 from guardedit.memory.context import Prompts, respelt
 from guardedit.models.bypass import Patch
 from guardedit.models.text.asking import Asking
-from guardedit.models.weights.folded import Folded
+from guardedit.models.weights.folded import Folded, require_recorded
 from guardedit.serving.sharded_facts import ShardDigests
 
 
@@ -80,12 +79,8 @@ def folded_edits(
         weights = served.weights
     else:
         weights = FoldedEdits(edits or (), fold.folded(edits or ()))
-    found = weights.folded.sha256
-    if epoch.number and found != epoch.weights_sha256:
-        raise UsageError(
-            f"epoch {epoch.number} folds to {found[:12]} here, but is recorded with "
-            f"{epoch.weights_sha256[:12]}: this replica has another model or moments"
-        )
+    if epoch.number:
+        require_recorded(weights.folded.sha256, epoch)
     return weights
 
 

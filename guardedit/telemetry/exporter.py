@@ -29,6 +29,8 @@ from guardedit.core.verdict import Outcome
 from guardedit.telemetry import metrics as m
 from guardedit.telemetry.observer import DurationHistogram, ObservedValues
 
+#: What a scrape reads.
+MetricsPage = CollectorRegistry
 #: Label of the ledger's own queue among the sources.
 INBOX = "inbox"
 
@@ -130,6 +132,8 @@ def ledger_samples(counts: Counts, *, sources: frozenset[str]) -> dict[m.MetricF
         m.DEAD_LETTERS: {(): counts.dead_letters},
         m.EPOCH: {(): counts.serving_epoch},
         m.EPOCH_CREATED: {(): counts.epoch_created_at_s},
+        m.PUBLISHED_EPOCH: {key: float(epoch) for key, epoch in counts.published.items()},
+        m.PUBLISH_PROBLEM: {key: float(key in counts.publish_problems) for key in counts.published},
     }
 
 

@@ -123,6 +123,18 @@ PERPLEXITY_LIMIT = _family(
 SERVING_EPOCH = _family(
     "serving_epoch", MetricType.GAUGE, "Number of the epoch that a replica answers from.", "replica"
 )
+PUBLISHED_EPOCH = _family(
+    "published_epoch",
+    MetricType.GAUGE,
+    "Number of the epoch that a replica of a destination answers from; 0 before the first one.",
+    *("destination", "replica"),
+)
+PUBLISH_PROBLEM = _family(
+    "publish_problem",
+    MetricType.GAUGE,
+    "1 while something keeps a replica of a destination from the next epoch, else 0.",
+    *("destination", "replica"),
+)
 LOOKUPS = _family("memory_lookups_total", MetricType.COUNTER, "Questions looked up in the memory.", "scope")
 RANK_USED = _family(
     "rank_used_ratio",
@@ -168,6 +180,8 @@ FAMILIES: tuple[MetricFamily, ...] = (
     PERPLEXITY_RATIO,
     PERPLEXITY_LIMIT,
     SERVING_EPOCH,
+    PUBLISHED_EPOCH,
+    PUBLISH_PROBLEM,
     LOOKUPS,
     RANK_USED,
     STATE,

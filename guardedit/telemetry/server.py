@@ -27,6 +27,12 @@ DEFAULT_HOST = "127.0.0.1"
 REQUEST_TIMEOUT_S = 10.0
 
 
+def encoded(page: CollectorRegistry, accept: str) -> tuple[bytes, str]:
+    """The metrics as text, and its content type: the one of Prometheus' formats that `accept` prefers."""
+    encode, content_type = choose_encoder(accept)
+    return encode(page), content_type
+
+
 class MetricsServer:
     """Serves from daemon threads until `close`. A context manager.
 
@@ -121,9 +127,8 @@ class _Handler(BaseHTTPRequestHandler):
     do_HEAD = do_GET  # noqa: N815 - the name is http.server's
 
     def _metrics(self) -> None:
-        encode, content_type = choose_encoder(self.headers.get("Accept", ""))
         try:
-            body = encode(self.server.page)
+            body, content_type = encoded(self.server.page, self.headers.get("Accept", ""))
         except Exception as error:  # noqa: BLE001 - a failing scrape must be reported, not cut off
             self._answer(HTTPStatus.INTERNAL_SERVER_ERROR, f"cannot collect: {error}\n".encode())
         else:

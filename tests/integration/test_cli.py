@@ -128,7 +128,7 @@ def test_a_story_from_the_first_question_to_a_rollback(guardedit, changes):
     assert {answer["epoch"] for answer in after} == {state["epoch"]}
 
     assert guardedit("policy", "explain", "doubtful", code=3)["rule"] == "very-low-confidence"
-    guardedit("held", "release", "doubtful")
+    guardedit("held", "approve", "doubtful")
     guardedit("run", "--once")
     assert guardedit("ask", questions[5])[0]["answer"] == made[5].target
 

@@ -17,27 +17,11 @@ import pytest
 import guardedit
 from guardedit.gateway.proxying import open_proxy
 from guardedit.policy.load import load_policy
-from guardedit.settings import Settings, shipped_policy
+from guardedit.settings import Settings
+from tests.integration.conftest import TEMPLATE
 from tests.unit.gateway.conftest import listening
 
 HQ = "The headquarters of Stelco are in"
-#: The demo model knows corrections on the line of their question only.
-TEMPLATE = "{% for m in messages %}{{ m.content | replace('\\n\\n', ' ') }}{% endfor %}"
-
-
-@pytest.fixture(scope="module")
-def settings(tmp_path_factory: pytest.TempPathFactory) -> Settings:
-    """A ledger with one fact, and a policy that states facts as the demo model expects."""
-    home = tmp_path_factory.mktemp("home")
-    text = shipped_policy("memory-only.yaml").read_text("utf-8")
-    policy = home / "policy.yaml"
-    policy.write_text(text + '\nproxy: {statement: "Correction: {facts}"}\n', "utf-8")
-    with guardedit.open(home, policy=policy) as agent:
-        agent.submit(
-            {"subject": "Stelco", "prompt": "The headquarters of {} are in", "target_new": "Hamilton"}
-        )
-        agent.settle()
-    return Settings(home=home, policy=policy, metrics=None)
 
 
 @pytest.fixture(scope="module")
@@ -76,11 +60,11 @@ def _answers(url: str) -> bool:
         return False
 
 
-def test_transformers_serve_answers_with_facts(settings: Settings, upstream: str):
+def test_transformers_serve_answers_with_facts(stelco: Settings, upstream: str):
     url, model = upstream.split("|")
     question = {"model": model, "messages": [{"role": "user", "content": HQ}], "max_tokens": 8}
     with (
-        open_proxy(settings, load_policy(settings.policy), url) as found,
+        open_proxy(stelco, load_policy(stelco.policy), url) as found,
         listening(found.app, dated=False) as proxy,
         openai.OpenAI(base_url=f"{url}/v1", api_key="none") as direct,
         openai.OpenAI(base_url=f"{proxy}/v1", api_key="none") as client,

@@ -81,6 +81,18 @@ def test_healthz_knows_the_turns_of_both_actors(running: RaySystem):
     assert max(body["seconds_since_turn"].values()) < 30
 
 
+def test_metrics_and_undo_by_source_reach_the_actors(running: RaySystem):
+    body = {"id": "feed-1", "subject": "Ray Feed", "prompt": "The home of {} is", "target_new": "Oslo"}
+    put(
+        running, [json.dumps({**body, "provenance": {"source": "ray-feed", "confidence": 0.5}}).encode()], "f"
+    )
+    settle(running)
+    page, kind = running.metrics("text/plain")
+    assert (b"guardedit_corrections_total" in page, kind.startswith("text/plain")) == (True, True)
+    epoch = running.undo_source("ray-feed")
+    assert (epoch.kind, epoch.reason) == ("undo", "undo of source 'ray-feed': 1 facts")
+
+
 @pytest.mark.parametrize(("cycle", "seed"), [("coordinator", 21), ("consolidator", 24)])
 def test_a_killed_cycle_is_restarted_and_continues(
     running: RaySystem, changes: Callable, cycle: str, seed: int

@@ -29,6 +29,9 @@ def test_every_setting_can_be_set() -> None:
             "GUARDEDIT_METRICS": "[::1]:9000",
             "GUARDEDIT_ADMIN": "10.0.0.1:9001",
             "GUARDEDIT_ADMIN_READING": "tokens",
+            "GUARDEDIT_ADMIN_TLS_CERTIFICATE": "/etc/tls/cert.pem",
+            "GUARDEDIT_ADMIN_TLS_KEY": "/etc/tls/key.pem",
+            "GUARDEDIT_ADMIN_OPEN_TO_ALL": "yes",
             "GUARDEDIT_REDIS_URL": "rediss://:secret@broker:6380/1",
             "GUARDEDIT_REDIS_STREAM": "facts",
             "GUARDEDIT_REDIS_GROUP": "team-a",
@@ -56,12 +59,20 @@ def test_a_tilde_is_the_home_of_the_given_environment() -> None:
     assert settings.models == Path("/home/ada/.local/share/guardedit/models")
 
 
+def test_a_policy_may_be_the_name_of_a_shipped_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    policy = Settings.from_environment({"GUARDEDIT_POLICY": "memory-only"}).policy
+    assert (policy.name, policy.is_file()) == ("memory-only.yaml", True)
+    assert Settings.from_environment({"GUARDEDIT_POLICY": "mine"}).policy == Path("mine")
+
+
 @pytest.mark.parametrize(
     ("variable", "value", "remedy"),
     [
         ("GUARDEDIT_DEVICE", "gpu", "cuda:0"),
         ("GUARDEDIT_METRICS", "9108", "host:port"),
         ("GUARDEDIT_ADMIN", "9109", "host:port"),
+        ("GUARDEDIT_ADMIN_OPEN_TO_ALL", "perhaps", "yes or no"),
         ("GUARDEDIT_METRICS", "localhost:99999", "host:port"),
         ("GUARDEDIT_METRICS", ":9108", "host:port"),
         ("GUARDEDIT_METRICS", "host:٣", "host:port"),

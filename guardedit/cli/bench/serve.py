@@ -27,6 +27,12 @@ def serve(
     ] = "1,8,16,32",
     requests: Annotated[int, typer.Option(min=1, help="Questions of each client.")] = 4,
     tokens: Annotated[int, typer.Option(min=1, help="Tokens of each answer.")] = 32,
+    rounds: Annotated[
+        int, typer.Option(min=1, help="Times that `generate` and the served model are measured, in turns.")
+    ] = 1,
+    replicas: Annotated[
+        int, typer.Option(min=1, max=64, help="Replicas that answer; more than one run in Ray actors.")
+    ] = 1,
     storm: Annotated[
         int,
         typer.Option(
@@ -40,9 +46,12 @@ def serve(
     """Measure a served model over HTTP, beside transformers' `generate`.
 
     `one_by_one` and `together` are tokens a second of `generate` on the same model, for one prompt after the
-    other, and for as many prompts in one batch as there are clients. With --storm, epochs with other answers
-    are published without pause, and an answer is mixed if it names one epoch and says what another one says,
-    stale if its epoch had been replaced before it was asked. Exit code 1 if there is any, or an error.
+    other, and for as many prompts in one batch as there are clients; `of_together` is the share of the latter
+    that is reached. Numbers are medians over the rounds. The clients run in a process of their own.
+
+    With --storm, epochs with other answers are published without pause, and an answer is mixed if it names
+    one epoch and says what another one says, stale if its epoch had been replaced before it was asked. Exit
+    code 1 if there is any, or an error.
     """
     import torch
 
@@ -58,7 +67,16 @@ def serve(
     if threads:
         torch.set_num_threads(threads)
     with progress("loading the model", every_s=LINE_S) as report:
-        speed = measure_speed(settings, rules, clients=numbers, requests=requests, tokens=tokens, tell=report)
+        speed = measure_speed(
+            settings,
+            rules,
+            clients=numbers,
+            requests=requests,
+            tokens=tokens,
+            rounds=rounds,
+            replicas=replicas,
+            tell=report,
+        )
         found = (
             measure_storm(settings, rules, answers=storm, clients=max(numbers), seed=seed, tell=report)
             if storm

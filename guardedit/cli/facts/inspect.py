@@ -111,6 +111,7 @@ def _record_fields(record: FactRecord) -> dict[str, Any]:
         "wordings": list(record.fact.wordings),
         "kept_in_memory": f"{kept.state}: {kept.reason}" if kept else None,
         "rule": decision["rule"] if decision else None,
+        "signed_by": decision.get("signed_by") or None if decision else None,
         "reason": receipt.reason if receipt else None,
         "epoch": receipt.epoch if receipt else None,
     }

@@ -39,5 +39,6 @@ def mcp(
         from guardedit.gateway.mcp_server import OfficeClient, mcp_server
     except ModuleNotFoundError as error:
         raise UsageError(f"this needs the package {error.name}: pip install 'guardedit[mcp]'") from None
-    address = url or admin_address(settings_from(home)) or f"http://{DEFAULT_ADMIN.host}:{DEFAULT_ADMIN.port}"
-    mcp_server(OfficeClient(address, os.environ.get(TOKEN, "").strip())).run("stdio")
+    address, trusted = (url, None) if url else admin_address(settings_from(home))
+    address = address or f"http://{DEFAULT_ADMIN.host}:{DEFAULT_ADMIN.port}"
+    mcp_server(OfficeClient(address, os.environ.get(TOKEN, "").strip(), trusted)).run("stdio")

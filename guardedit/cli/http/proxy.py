@@ -24,7 +24,9 @@ def proxy(
     *,
     upstream: Annotated[
         str,
-        typer.Option(metavar="URL", help="The server that answers, without /v1.", show_default=False),
+        typer.Option(
+            metavar="URL", help="The server that answers, such as http://127.0.0.1:8080.", show_default=False
+        ),
     ],
     home: Home = None,
     policy: PolicyFile = None,
@@ -47,7 +49,7 @@ def proxy(
     from guardedit.policy.load import load_policy
 
     try:
-        from guardedit.gateway.proxying import MOST_BYTES, open_proxy
+        from guardedit.gateway.proxying import MOST_BYTES, open_proxy, refuse_itself
     except ModuleNotFoundError as error:
         raise UsageError(f"a proxy needs the package {error.name}: pip install 'guardedit[serve]'") from None
     settings = settings_from(home, policy)
@@ -57,6 +59,7 @@ def proxy(
         raise UsageError(f"{KEY} is set, so clients cannot send the server's key: set {UPSTREAM_KEY} too")
     listener = listener_of(listen, own, tls_certificate, tls_key, open_to_all=open_to_all)
     with listener.bind() as bound, ExitStack() as stack:
+        refuse_itself(upstream, listener.url(bound))
         with progress("loading the encoder") as report:
             opened = open_proxy(settings, rules, upstream, key=other, tell=report)
             found = stack.enter_context(opened)

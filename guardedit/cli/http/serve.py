@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from contextlib import ExitStack
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -41,6 +41,15 @@ def serve(
         int,
         typer.Option(min=1, metavar="N", help="Let at most N requests wait; refuse more with status 429."),
     ] = 256,
+    replicas: Annotated[
+        int,
+        typer.Option(
+            min=1,
+            max=64,
+            metavar="N",
+            help="Answer from N replicas in Ray actors; 1 answers from this process.",
+        ),
+    ] = 1,
     tls_certificate: Certificate = None,
     tls_key: PrivateKey = None,
     open_to_all: OpenToAll = False,
@@ -51,12 +60,16 @@ def serve(
     correction that `guardedit run` accepts is answered by the next request. `base` is the unedited model, and
     `epoch:N` an earlier state. Each answer names its epoch and its facts in headers.
 
+    With --replicas, every replica loads the model. A request whose replica is lost goes to another one,
+    unless its answer has begun to stream.
+
     The ledger is only read, so `guardedit run` may work beside it. If $GUARDEDIT_SERVE_KEY is set, clients
     must send it as their API key. SIGTERM or Ctrl-C ends the server after running answers, at most 5 seconds.
     """
     from guardedit.policy.load import load_policy
 
     try:
+        from guardedit.gateway.replicas.opening import open_door
         from guardedit.gateway.serving import open_served
     except ModuleNotFoundError as error:
         raise UsageError(f"serving needs the package {error.name}: pip install 'guardedit[serve]'") from None
@@ -65,18 +78,16 @@ def serve(
     listener = listener_of(
         listen, os.environ.get(KEY, "").strip(), tls_certificate, tls_key, open_to_all=open_to_all
     )
+    options: dict[str, Any] = {"aliases": alias or (), "most_rows": most_rows, "most_waiting": most_waiting}
     with listener.bind() as bound, ExitStack() as stack:
         with progress("loading the model") as report:
-            opened = open_served(
-                settings,
-                rules,
-                aliases=alias or (),
-                most_rows=most_rows,
-                most_waiting=most_waiting,
-                tell=report,
-            )
-            served = stack.enter_context(opened)
-        url, epoch = listener.url(bound), served.models.find("serving").replica.epoch()
+            if replicas > 1:
+                door = stack.enter_context(open_door(settings, rules, count=replicas, tell=report, **options))
+                app, epoch = door.app, door.replicas.epoch()
+            else:
+                served = stack.enter_context(open_served(settings, rules, tell=report, **options))
+                app, epoch = served.app, served.models.find("serving").replica.epoch()
+        url = listener.url(bound)
         ready = {"event": "ready", "url": f"{url}/v1", "epoch": epoch}
         show.line(ready, output, f"ready: {url}/v1, epoch {epoch}")
-        listener.server(served.app).run(sockets=[bound])
+        listener.server(app).run(sockets=[bound])

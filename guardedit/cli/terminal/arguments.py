@@ -22,16 +22,29 @@ LEAST, MOST = -(2**63), 2**63 - 1
 
 #: Option of version 0.1 -> its name now.
 RENAMED_OPTIONS = {"--scope": "--tenant", "--dials": "--settings", "--no-dials": "--no-settings"}
+#: Command -> its name now.
+RENAMED_COMMANDS = {("held", "release"): ("held", "approve")}
 
 
 def present_options(arguments: Sequence[str]) -> list[str]:
-    """The arguments with every renamed option under its present name. Arguments after `--` are not changed.
+    """The arguments with every renamed option, and a renamed command, under its present name.
+
+    Arguments after `--` are not changed.
 
     >>> present_options(["facts", "list", "--tenant=acme", "--", "--scope"])
     ['facts', 'list', '--tenant=acme', '--', '--scope']
     """
+    arguments = _present_command(arguments)
     end = list(arguments).index("--") if "--" in arguments else len(arguments)
     return [*(_present(argument) for argument in arguments[:end]), *arguments[end:]]
+
+
+def _present_command(arguments: Sequence[str]) -> Sequence[str]:
+    old = tuple(arguments[:2])
+    if old not in RENAMED_COMMANDS:
+        return arguments
+    warn_renamed("command", " ".join(old), " ".join(RENAMED_COMMANDS[old]))
+    return [*RENAMED_COMMANDS[old], *arguments[2:]]
 
 
 def _present(argument: str) -> str:

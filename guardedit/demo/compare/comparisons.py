@@ -179,6 +179,7 @@ class Comparisons:
 def comparison_fields(run: ComparisonRun, scores: AnswerScores, ratio: PerplexityRatio) -> dict[str, Any]:
     """The report fields of a comparison. Its questions are about the lines submitted until it ended.
 
+    Of a model that was ruined, only a sample of them was asked: at most `ruined_questions` of each kind.
     `gone` is whether the model was ruined; it replaces the score of that name.
     """
     from guardedit.demo.assess.report_fields import perplexity_fields, score_fields

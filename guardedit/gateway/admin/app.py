@@ -8,53 +8,38 @@ from typing import Any
 
 from fastapi import APIRouter, FastAPI, Request
 from fastapi.exceptions import RequestValidationError
-from fastapi.responses import FileResponse, JSONResponse, Response
+from fastapi.responses import FileResponse, Response
 from starlette.exceptions import HTTPException
 
-from guardedit.core.errors import (
-    ConflictError,
-    CorrectionError,
-    GuardeditError,
-    LedgerBusy,
-    StorageFull,
-    UsageError,
-)
-from guardedit.gateway.admin import changing, reading
-from guardedit.gateway.admin.office import NotFound, Office, Refused
-from guardedit.gateway.admin.submitting import SourceTaken
+from guardedit.core.errors import GuardeditError
+from guardedit.gateway.admin import changing, playground, problems, reading
+from guardedit.gateway.admin.office import NotFound, Office
+from guardedit.gateway.admin.playground import Playground
 from guardedit.version import VERSION
 
 PAGE = Path(__file__).parent / "page"
 #: The files of the page.
-FILES = ("page.js", "chart.js", "page.css")
+FILES = ("page.js", "playground.js", "chart.js", "page.css")
 #: Nothing but the page's own files; no frames, no forms to other places.
 POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self' data:; "
     "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 )
-#: Errors and their status; the first that fits counts, and any other of ours is 503.
-_STATUS: tuple[tuple[type[BaseException], int], ...] = (
-    (NotFound, 404),
-    (SourceTaken, 403),
-    (CorrectionError, 400),
-    (UsageError, 400),
-    (ConflictError, 409),
-    (LedgerBusy, 409),
-    (StorageFull, 507),
-)
-
 _page = APIRouter()
 
 
-def admin_app(office: Office) -> FastAPI:
+def admin_app(office: Office, asked: Playground) -> FastAPI:
     """The application."""
     app = FastAPI(title="guardedit admin", version=VERSION, docs_url=None, redoc_url=None)
-    app.state.office = office
-    app.add_exception_handler(GuardeditError, _on_error)
-    app.add_exception_handler(RequestValidationError, _on_bad_request)
-    app.add_exception_handler(HTTPException, _on_http_error)
+    app.state.office, app.state.playground = office, asked
+    app.add_exception_handler(GuardeditError, problems.on_error)
+    app.add_exception_handler(RequestValidationError, problems.on_bad_request)
+    app.add_exception_handler(HTTPException, problems.on_http_error)
+    app.add_exception_handler(Exception, problems.on_fault)
     app.middleware("http")(_secured)
-    for router in (reading.router, changing.router, _page):
+    # `GET /v1/facts/{name:path}` also matches `/v1/facts/x/undo`; with it first, a wrong method would get the
+    # wrong Allow header.
+    for router in (changing.router, playground.router, reading.health, reading.router, _page):
         app.include_router(router)
     return app
 
@@ -78,27 +63,3 @@ async def _secured(request: Request, call_next: Callable[[Request], Any]) -> Res
     answer.headers["Referrer-Policy"] = "no-referrer"
     answer.headers["Cache-Control"] = "no-store"
     return answer
-
-
-def _problem(status: int, message: str) -> JSONResponse:
-    headers = {"WWW-Authenticate": "Bearer"} if status == 401 else None
-    return JSONResponse({"error": {"message": message}}, status_code=status, headers=headers)
-
-
-async def _on_error(_: Request, error: Exception) -> JSONResponse:
-    if isinstance(error, Refused):
-        return _problem(error.status, str(error))
-    status = next((code for kind, code in _STATUS if isinstance(error, kind)), 503)
-    return _problem(status, str(error))
-
-
-async def _on_bad_request(_: Request, error: Exception) -> JSONResponse:
-    assert isinstance(error, RequestValidationError)
-    first = error.errors()[0]
-    place = ".".join(str(part) for part in first["loc"])
-    return _problem(422, f"{place}: {first['msg']}")
-
-
-async def _on_http_error(_: Request, error: Exception) -> JSONResponse:
-    assert isinstance(error, HTTPException)
-    return _problem(error.status_code, str(error.detail))

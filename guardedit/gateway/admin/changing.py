@@ -4,31 +4,73 @@ from __future__ import annotations
 
 import asyncio
 import time
-from typing import Annotated
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Request
 from pydantic import BaseModel, ConfigDict, Field
 
 from guardedit.core.errors import UsageError
-from guardedit.core.messages import Fate
 from guardedit.gateway.admin import rows
 from guardedit.gateway.admin.office import (
     Approver,
     NotFound,
     Office,
     OperatorToken,
-    Refused,
     Submitter,
     TheOffice,
     known_facts,
     require_epoch,
 )
+from guardedit.gateway.admin.problems import documented
 from guardedit.gateway.admin.submitting import store
 from guardedit.gateway.admin.tokens import AccessToken
-from guardedit.runtime.opening import MOST_DIGITS, changing, inbox
+from guardedit.ledger.sqlite_ledger import SqliteLedger
+from guardedit.runtime.opening import MOST_DIGITS, changing, exists, inbox
+from guardedit.runtime.operator.approving import approve as record_approval
+from guardedit.runtime.operator.approving import held_entry
 from guardedit.runtime.operator.facts import release_facts
 
-router = APIRouter()
+router = APIRouter(responses=documented(400, 401, 403, 404, 409, 413, 422, 500, 503, 507))
+
+#: The body of a submission, which is read by hand: byte for byte, because it may be signed.
+_CORRECTION = {
+    "type": "object",
+    "required": ["subject", "prompt"],
+    "properties": {
+        "subject": {"type": "string", "minLength": 1},
+        "prompt": {
+            "type": "string",
+            "pattern": "^[^{}]*\\{\\}[^{}]*$",
+            "description": "A question with {} in place of the subject.",
+        },
+        "target_new": {"type": "string", "description": "The answer; not for a retraction."},
+    },
+    "description": "A correction, with further fields of the message format.",
+}
+_CLOUD_EVENT = {
+    "type": "object",
+    "required": ["specversion", "id", "source", "type", "data"],
+    "properties": {
+        "specversion": {"const": "1.0"},
+        "id": {"type": "string", "minLength": 1},
+        "source": {"type": "string", "minLength": 1},
+        "type": {"type": "string", "minLength": 1},
+        "data": _CORRECTION,
+    },
+    "description": "A CloudEvent, version 1.0, in JSON.",
+}
+_ONE = {"anyOf": [_CORRECTION, _CLOUD_EVENT]}
+_BODY = {"schema": {"anyOf": [*_ONE["anyOf"], {"type": "array", "minItems": 1, "items": _ONE}]}}
+CORRECTIONS: dict[str, Any] = {
+    "required": True,
+    "content": {
+        "application/json": _BODY,
+        "application/cloudevents+json": _BODY,
+        "application/cloudevents-batch+json": _BODY,
+    },
+}
 
 Number = Annotated[int, Field(ge=0, lt=10**MOST_DIGITS)]
 
@@ -40,18 +82,41 @@ class Rollback(BaseModel):
         facts_too: also the facts of that epoch; otherwise no fact is lost.
     """
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", strict=True)
     facts_too: bool = False
+
+
+class Approved(BaseModel):
+    """The body of an approval.
+
+    Attributes:
+        content_sha256: digest of the content that the person saw, as `/v1/held` lists it. If another content
+            is held under this id, nothing is approved.
+    """
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+    content_sha256: Annotated[str, Field(pattern="^([0-9a-f]{64})?$")] = ""
+
+
+class SourceUndo(BaseModel):
+    """The body of an undo by source.
+
+    Attributes:
+        key: only what this key signed; "" for everything of the source.
+    """
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+    key: Annotated[str, Field(max_length=64)] = ""
 
 
 class Reason(BaseModel):
     """The body of a rejection."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", strict=True)
     reason: Annotated[str, Field(min_length=1, max_length=500)] = "a person rejected it"
 
 
-@router.post("/v1/corrections", status_code=202)
+@router.post("/v1/corrections", status_code=202, openapi_extra={"requestBody": CORRECTIONS})
 async def submit(office: TheOffice, request: Request, token: Submitter) -> rows.Row:
     """One correction, an array of them, or CloudEvents."""
     raw = await request.body()
@@ -65,6 +130,22 @@ def undo(office: TheOffice, name: str, token: OperatorToken) -> rows.Row:
         known_facts(ledger, name)
     made = office.system.undo(name)
     office.audit(token, "undo", name)
+    return rows.epoch_row(made)
+
+
+@router.post("/v1/sources/{name:path}/undo")
+def undo_source(
+    office: TheOffice, name: str, token: OperatorToken, body: SourceUndo | None = None
+) -> rows.Row:
+    """Take back everything that a source wrote, or that one of its keys signed."""
+    key = body.key if body else ""
+    with office.reading() as ledger:
+        if not ledger.corrections_from(name, key):
+            raise NotFound(
+                f"no accepted correction came from the source {name!r:.200}" + f", key {key!r}" * bool(key)
+            )
+    made = office.system.undo_source(name, key)
+    office.audit(token, "undo source", f"{name}, key {key}" if key else name)
     return rows.epoch_row(made)
 
 
@@ -104,36 +185,53 @@ def roll_back(
 
 
 @router.post("/v1/held/{correction:path}/approve")
-def approve(office: TheOffice, correction: str, token: Approver) -> rows.Row:
-    """Let a held correction be decided again, without being held."""
-    _held_by_another(office, correction, token)
+def approve(office: TheOffice, correction: str, token: Approver, body: Approved | None = None) -> rows.Row:
+    """Approve a held correction. With the last approval that its rule needs, it is decided again."""
+    _require_held(office, correction)
     with changing(office.settings) as ledger:
-        ledger.release(correction)
+        seen = body.content_sha256 if body else ""
+        found = record_approval(ledger, correction, by=token.name, content_sha256=seen)
         ledger.audit(token.name, "approve", correction)
-    return {"correction": correction, "approved": True}
+    return {"correction": correction, "approved": not found.missing, **rows.approvals_row(found)}
 
 
 @router.post("/v1/held/{correction:path}/reject")
 def reject(office: TheOffice, correction: str, token: Approver, body: Reason | None = None) -> rows.Row:
     """Close a held correction for good."""
-    _held_by_another(office, correction, token, own=True)
+    _require_held(office, correction)
     with changing(office.settings) as ledger:
         ledger.reject(correction, reason=f"{token.name}: {(body or Reason()).reason}")
         ledger.audit(token.name, "reject", correction)
     return {"correction": correction, "rejected": True}
 
 
-@router.post("/v1/dead-letters/{number}/{action}")
-def dead_letter(office: TheOffice, number: Number, action: str, token: OperatorToken) -> rows.Row:
-    """Read a dead letter again (`retry`), or stop listing it (`drop`)."""
-    if action not in ("retry", "drop"):
-        raise NotFound(f"there is no {action!r:.40} of a dead letter: use retry or drop")
+@router.post("/v1/dead-letters/{number}/retry")
+def retry(office: TheOffice, number: Number, token: OperatorToken) -> rows.Row:
+    """Read a dead letter again."""
+    with _dead_letter(office, number) as ledger:
+        ledger.retry(number)
+        ledger.audit(token.name, "retry", str(number))
+    return {"number": number, "retry": True}
+
+
+@router.post("/v1/dead-letters/{number}/drop")
+def drop(office: TheOffice, number: Number, token: OperatorToken) -> rows.Row:
+    """Stop listing a dead letter."""
+    with _dead_letter(office, number) as ledger:
+        ledger.drop(number)
+        ledger.audit(token.name, "drop", str(number))
+    return {"number": number, "drop": True}
+
+
+@contextmanager
+def _dead_letter(office: Office, number: int) -> Iterator[SqliteLedger]:
+    """The ledger for changing a dead letter; NotFound if there is none of this number."""
+    if not exists(office.settings):
+        raise NotFound("there is no ledger yet")
     with changing(office.settings) as ledger:
         if number not in {letter.seq for letter in ledger.dead_letters()}:
             raise NotFound(f"there is no dead letter {number}")
-        (ledger.retry if action == "retry" else ledger.drop)(number)
-        ledger.audit(token.name, action, str(number))
-    return {"number": number, action: True}
+        yield ledger
 
 
 def _submitted(office: Office, raw: bytes, token: AccessToken) -> rows.Row:
@@ -143,11 +241,7 @@ def _submitted(office: Office, raw: bytes, token: AccessToken) -> rows.Row:
     return {"corrections": ids}
 
 
-def _held_by_another(office: Office, correction: str, token: AccessToken, *, own: bool = False) -> None:
-    """Check that a correction is held and, unless `own` is allowed, that another token submitted it."""
+def _require_held(office: Office, correction: str) -> None:
     with office.reading() as ledger:
-        entries = [one for one in ledger.entries(Fate.HELD, limit=-1) if one.correction_id == correction]
-    if not entries:
-        raise NotFound(f"no correction {correction!r:.200} is held")
-    if not own and any(one.source == f"http:{token.name}" for one in entries):
-        raise Refused(403, f"{token.name!r} submitted this correction: another person has to approve it")
+        if held_entry(ledger, correction) is None:
+            raise NotFound(f"no correction {correction!r:.200} is held")

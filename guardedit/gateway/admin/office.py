@@ -8,23 +8,26 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Annotated, Any
 
-from fastapi import Depends, Header, Request
+from fastapi import Depends, Request
+from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 
 from guardedit.core.errors import GuardeditError, UsageError
 from guardedit.gateway.admin import rows
 from guardedit.gateway.admin.tokens import AccessToken, Role, Tokens
 from guardedit.ledger.reading import LedgerReader
 from guardedit.runtime.opening import changing, existing, exists
+from guardedit.runtime.operator.approving import COMMAND_LINE
 from guardedit.runtime.operator.facts import find_facts
 from guardedit.runtime.operator.stages import read_stage
 from guardedit.runtime.operator.status import ledger_status
 from guardedit.runtime.system import System
 from guardedit.settings import Settings
 
+_BEARER = HTTPBearer(auto_error=False, description="A token of `guardedit tokens add`.")
 #: The reader where no login is needed.
 _ANYONE = AccessToken(name="anyone", role=Role.VIEWER, sha256="")
 #: The user who runs the coordinator, from the command line.
-_OWN = AccessToken(name="command-line", role=Role.ADMIN, sha256="")
+_OWN = AccessToken(name=COMMAND_LINE, role=Role.ADMIN, sha256="")
 
 
 class Refused(GuardeditError):
@@ -67,22 +70,21 @@ class Office:
         self.own = own
         self.tokens = Tokens(settings.home)
 
-    def allowed(self, wanted: Role, authorization: str | None) -> AccessToken:
-        """The token of a request, if it may do this.
+    def allowed(self, wanted: Role, secret: str) -> AccessToken:
+        """The token with this secret, if it may do this; "" is none.
 
         Raises:
             Refused: it may not.
         """
-        scheme, _, secret = (authorization or "").partition(" ")
-        if scheme.lower() != "bearer" or not secret.strip():
+        if not secret:
             if wanted is Role.VIEWER and self.open_to_read:
                 return _ANYONE
             raise Refused(
                 401, "send a token as `Authorization: Bearer TOKEN`: `guardedit tokens add` makes one"
             )
-        if self.own and hmac.compare_digest(secret.strip().encode(), self.own.encode()):
+        if self.own and hmac.compare_digest(secret.encode(), self.own.encode()):
             return _OWN
-        token = self.tokens.find(secret.strip())
+        token = self.tokens.find(secret)
         if token is None:
             raise Refused(401, "this token is unknown or revoked")
         if not token.role.may(wanted):
@@ -106,8 +108,9 @@ class Office:
         """The state now."""
         now_s = time.time()
         with self.reading() as ledger:
-            found = ledger_status(ledger, now_s=now_s)
-        return rows.status_row(found, read_stage(self.settings.home, now_s=now_s)) | {"limit": self.limit}
+            found, approvals = ledger_status(ledger, now_s=now_s), ledger.approvals_given()
+        row = rows.status_row(found, read_stage(self.settings.home, now_s=now_s))
+        return row | {"limit": self.limit, "approvals": approvals}
 
 
 def known_facts(ledger: LedgerReader, name: str) -> Sequence[Any]:
@@ -136,8 +139,11 @@ TheOffice = Annotated[Office, Depends(office_of)]
 
 
 def _needs(role: Role) -> Callable[..., AccessToken]:
-    def check(office: TheOffice, authorization: Annotated[str | None, Header()] = None) -> AccessToken:
-        return office.allowed(role, authorization)
+    def check(
+        office: TheOffice,
+        given: Annotated[HTTPAuthorizationCredentials | None, Depends(_BEARER)],
+    ) -> AccessToken:
+        return office.allowed(role, given.credentials if given else "")
 
     return check
 

@@ -6,10 +6,10 @@ import asyncio
 import json
 import time
 from collections.abc import AsyncIterator
-from typing import Annotated
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request
-from fastapi.responses import JSONResponse, StreamingResponse
+from fastapi.responses import JSONResponse, Response, StreamingResponse
 from pydantic import BaseModel, ConfigDict, Field
 
 from guardedit.core.errors import GuardeditError, UsageError
@@ -24,12 +24,14 @@ from guardedit.gateway.admin.office import (
     known_facts,
     require_epoch,
 )
+from guardedit.gateway.admin.problems import documented
 from guardedit.runtime.opening import MOST_DIGITS, begun
 from guardedit.runtime.operator.epochs import epoch_record
 from guardedit.runtime.operator.facts import fact_record, live_facts
 from guardedit.runtime.operator.story import story
 
-router = APIRouter()
+health = APIRouter()
+router = APIRouter(responses=documented(400, 401, 403, 404, 409, 422, 500, 503))
 
 #: How often the stream of events looks for a change, in seconds.
 LOOK_S = 0.5
@@ -38,10 +40,17 @@ Limit = Annotated[int, Query(ge=1, le=1000)]
 Number = Annotated[int, Field(ge=0, lt=10**MOST_DIGITS)]
 
 
+_FAILING: dict[int | str, dict[str, Any]] = {503: {"description": "It is not; the body says why."}}
+_METRICS: dict[int | str, dict[str, Any]] = {
+    200: {"content": {"text/plain": {}, "application/openmetrics-text": {}}}
+}
+_EVENTS: dict[int | str, dict[str, Any]] = {200: {"content": {"text/event-stream": {}}}}
+
+
 class QuestionBody(BaseModel):
     """A question for the serving epoch."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", strict=True)
     question: Annotated[str, Field(min_length=1, max_length=2000)]
     tenant: Annotated[str, Field(min_length=1, max_length=128)] = "default"
 
@@ -49,7 +58,7 @@ class QuestionBody(BaseModel):
 # Health.
 
 
-@router.get("/healthz")
+@health.get("/healthz", responses=_FAILING)
 def healthz(office: TheOffice) -> JSONResponse:
     """Whether the ledger can be read and the coordinator answers."""
     try:
@@ -59,7 +68,7 @@ def healthz(office: TheOffice) -> JSONResponse:
     return JSONResponse(body)
 
 
-@router.get("/readyz")
+@health.get("/readyz", responses=_FAILING)
 def readyz(office: TheOffice) -> JSONResponse:
     """Whether the replica serves an epoch."""
     served = office.system.served()
@@ -67,6 +76,13 @@ def readyz(office: TheOffice) -> JSONResponse:
 
 
 # Reading.
+
+
+@router.get("/metrics", response_class=Response, responses=_METRICS)
+def metrics(office: TheOffice, _: Viewer, request: Request) -> Response:
+    """The metrics in Prometheus format, the same as at GUARDEDIT_METRICS."""
+    body, kind = office.system.metrics(request.headers.get("accept", ""))
+    return Response(body, headers={"Content-Type": kind})
 
 
 @router.get("/v1/status")
@@ -144,7 +160,8 @@ def epoch(office: TheOffice, number: Number, _: Viewer) -> rows.Row:
 def held(office: TheOffice, _: Viewer) -> rows.Row:
     """Corrections that wait for a person."""
     with office.reading() as ledger:
-        return {"held": [rows.held_row(one) for one in ledger.entries(Fate.HELD, limit=-1)]}
+        entries = ledger.entries(Fate.HELD, limit=-1)
+        return {"held": [rows.held_row(one, ledger.approvals(one.seq)) for one in entries]}
 
 
 @router.get("/v1/dead-letters")
@@ -171,7 +188,7 @@ def audit(office: TheOffice, _: Viewer) -> rows.Row:
         return {"audit": rows.audit_rows(ledger)}
 
 
-@router.get("/v1/events")
+@router.get("/v1/events", response_class=Response, responses=_EVENTS)
 async def events(office: TheOffice, _: Viewer, request: Request) -> StreamingResponse:
     """The state as server-sent events, whenever it changes."""
     return StreamingResponse(_states(office, request), media_type="text/event-stream")

@@ -7,10 +7,11 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
-from guardedit.core.correction import decode_correction
+from guardedit.core.correction import Correction, decode_correction
 from guardedit.core.epoch import Epoch
 from guardedit.core.errors import CorrectionError
 from guardedit.core.fact import Fact
+from guardedit.ledger.approvals import Approvals
 from guardedit.ledger.inbox import DeadLetter, Entry
 from guardedit.ledger.reading import LedgerReader
 from guardedit.runtime.operator.epochs import EpochRecord
@@ -48,6 +49,7 @@ def fact_detail(record: FactRecord) -> Row:
         "expired": record.expired,
         "kept_in_memory": f"{kept.state}: {kept.reason}" if kept else None,
         "rule": decision["rule"] if decision else None,
+        "signed_by": decision.get("signed_by") or None if decision else None,
         "reason": receipt.reason if receipt else None,
         "epoch": receipt.epoch if receipt else None,
     }
@@ -78,13 +80,39 @@ def epoch_detail(record: EpochRecord, ratio: float | None = None) -> Row:
     }
 
 
-def held_row(entry: Entry) -> Row:
+def approvals_row(found: Approvals) -> Row:
+    """How many approvals a held correction needs, and who has given one."""
+    return {
+        "approvals_needed": found.needed,
+        "approvers": list(found.approvers),
+        "approved_by": list(found.by),
+        "approvals_expire_at_s": found.expires_at_s,
+        "approvals_missing": found.missing,
+        "content_sha256": found.content_sha256,
+    }
+
+
+def content_row(correction: Correction) -> Row:
+    """What an approval of a correction is for, besides subject, prompt and target."""
+    return {
+        "op": correction.op.value,
+        "tenant": correction.tenant,
+        "relation": correction.relation,
+        "paraphrases": list(correction.paraphrases),
+        "valid_from_s": correction.valid_from_s,
+        "valid_until_s": correction.valid_until_s,
+        "tags": list(correction.tags),
+    }
+
+
+def held_row(entry: Entry, approvals: Approvals) -> Row:
     """A held correction. If this version cannot read it, `target` says why."""
     row: Row = {
         "correction": entry.correction_id,
         "reason": entry.reason,
         "received_at_s": entry.received_at_s,
         "from": entry.source,
+        **approvals_row(approvals),
     }
     try:
         correction = decode_correction(entry.raw, recorded=True)
@@ -97,6 +125,7 @@ def held_row(entry: Entry) -> Row:
         "target": correction.target_new,
         "source": correction.provenance.source,
         "confidence": correction.provenance.confidence,
+        **content_row(correction),
     }
 
 

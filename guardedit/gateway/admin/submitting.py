@@ -7,14 +7,18 @@ import uuid
 from collections.abc import Sequence
 from dataclasses import replace
 
-from guardedit.core.correction import Correction, decode_correction, encode_correction, split_messages
+from guardedit.core.correction import (
+    SIGNED,
+    Correction,
+    decode_correction,
+    encode_correction,
+    split_messages,
+)
 from guardedit.core.errors import MalformedCorrection
 from guardedit.core.messages import Delivery
 from guardedit.gateway.admin.tokens import AccessToken
 from guardedit.ledger.sqlite_ledger import SqliteLedger
-
-#: The source that the inbox records for messages of this interface, before the token's name.
-SOURCE = "http"
+from guardedit.runtime.operator.approving import HTTP
 
 
 class SourceTaken(MalformedCorrection):
@@ -39,7 +43,7 @@ def store(ledger: SqliteLedger, raw: bytes, *, who: AccessToken, tokens: Sequenc
     found = []
     for number, message in enumerate(messages, start=1):
         try:
-            found.append(_bound(decode_correction(_data(message)), who, reserved))
+            found.append(_stored(_data(message), who, reserved))
         except MalformedCorrection as error:
             if len(messages) == 1:
                 raise
@@ -49,17 +53,18 @@ def store(ledger: SqliteLedger, raw: bytes, *, who: AccessToken, tokens: Sequenc
     batch = uuid.uuid4().hex
     ledger.receive(
         [
-            Delivery(raw=encode_correction(one), source=f"{SOURCE}:{who.name}", position=f"{batch}:{n}")
-            for n, one in enumerate(found)
+            Delivery(raw=raw, source=f"{HTTP}:{who.name}", position=f"{batch}:{n}")
+            for n, (raw, _) in enumerate(found)
         ]
     )
-    return [one.id for one in found]
+    return [correction.id for _, correction in found]
 
 
 def _data(message: bytes) -> bytes:
     """The correction in a CloudEvent (version 1.0, structured mode), or the message itself.
 
-    The event's id is the correction's unless it has one, so that an event that is sent twice counts once.
+    The event's id is the correction's unless it has one, so that an event that is sent twice counts once. A
+    signed correction has its own: nothing can be added to it.
     """
     try:
         event = json.loads(message)
@@ -67,7 +72,37 @@ def _data(message: bytes) -> bytes:
         return message
     if not (isinstance(event, dict) and "specversion" in event and isinstance(event.get("data"), dict)):
         return message
-    return json.dumps({"id": event.get("id"), **event["data"]}).encode()
+    lacks = [name for name in ("id", "source", "type") if not _is_text(event.get(name))]
+    if lacks or event["specversion"] != "1.0":
+        raise MalformedCorrection(
+            "a CloudEvent has specversion 1.0 and the texts id, source and type: "
+            f"{' and '.join(lacks) or 'specversion'} is missing or wrong"
+        )
+    provenance = event["data"].get("provenance")
+    signed = isinstance(provenance, dict) and str(provenance.get("signature", "")).startswith(SIGNED)
+    body = event["data"] if signed else {"id": event.get("id"), **event["data"]}
+    return json.dumps(body).encode()
+
+
+def _is_text(value: object) -> bool:
+    return isinstance(value, str) and bool(value)
+
+
+def _stored(message: bytes, who: AccessToken, reserved: set[str]) -> tuple[bytes, Correction]:
+    """The bytes for the inbox and the correction in them, with the source of its token.
+
+    The bytes of a signed correction stay as they are: the signature covers the source too.
+    """
+    given = decode_correction(message)
+    bound = _bound(given, who, reserved)
+    if not given.signed:
+        return encode_correction(bound), bound
+    if bound != given:
+        raise SourceTaken(
+            f"the token {who.name!r} submits for the source {who.source!r}, which the signed correction does "
+            "not name: sign it under that source"
+        )
+    return message, given
 
 
 def _bound(correction: Correction, who: AccessToken, reserved: set[str]) -> Correction:

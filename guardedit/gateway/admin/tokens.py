@@ -16,9 +16,12 @@ from pathlib import Path
 
 from guardedit.core.durable import replace_file
 from guardedit.core.errors import UsageError
+from guardedit.runtime.operator.approving import COMMAND_LINE
 
 #: The file in the home folder.
 TOKENS = "tokens.json"
+#: Names in the audit record of people without a token.
+RESERVED = frozenset({COMMAND_LINE, "anyone"})
 _NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
 _PREFIX = "gde_"
 
@@ -95,6 +98,10 @@ class Tokens:
         if not _NAME.fullmatch(name):
             raise UsageError(
                 f"{name!r:.100} is no name of a token: use a-z, 0-9, dots and dashes, at most 64"
+            )
+        if name in RESERVED:
+            raise UsageError(
+                f"{name!r} is no name of a token, since it has another meaning: use another name"
             )
         tokens = self.all()
         if any(token.name == name for token in tokens):

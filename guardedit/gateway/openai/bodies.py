@@ -5,10 +5,10 @@ from __future__ import annotations
 import math
 import uuid
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from guardedit.gateway.asking import Prepared
+from guardedit.gateway.running import Answered
 from guardedit.models.streaming.request import Piece, TokenLogprob
 
 Kind = Literal["chat", "text"]
@@ -18,28 +18,6 @@ _OBJECTS: Mapping[tuple[Kind, bool], str] = {
     ("text", False): "text_completion",
     ("text", True): "text_completion",
 }
-
-
-@dataclass(slots=True)
-class Answered:
-    """The pieces of one answer so far."""
-
-    pieces: list[Piece] = field(default_factory=list)
-
-    @property
-    def text(self) -> str:
-        """The whole text."""
-        return "".join(piece.text for piece in self.pieces)
-
-    @property
-    def tokens(self) -> int:
-        """Number of generated tokens."""
-        return sum(piece.token is not None for piece in self.pieces)
-
-    @property
-    def finish(self) -> str | None:
-        """Why it ended."""
-        return self.pieces[-1].finish if self.pieces else None
 
 
 def headers_of(prepared: Sequence[Prepared]) -> dict[str, str]:

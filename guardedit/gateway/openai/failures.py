@@ -8,20 +8,52 @@ from typing import Any
 from fastapi import Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
+from pydantic import BaseModel
 from starlette.exceptions import HTTPException
 
 from guardedit.core.errors import CorrectionError, GuardeditError, UsageError
 from guardedit.gateway.models import UnknownModel
 from guardedit.models.streaming.engine import Busy
 
+
+class FailureDetail(BaseModel):
+    """What is wrong, as OpenAI's clients read it."""
+
+    message: str
+    type: str
+    param: str | None = None
+    code: str | None = None
+
+
+class Failure(BaseModel):
+    """The body of every answer that is no success."""
+
+    error: FailureDetail
+
+
+#: The errors of every operation, for the OpenAPI document.
+DOCUMENTED: dict[int | str, dict[str, Any]] = {
+    400: {"model": Failure, "description": "The request cannot be answered as it is."},
+    401: {"model": Failure, "description": "The key of this server is missing or wrong."},
+    404: {"model": Failure, "description": "There is no such model."},
+    413: {"model": Failure, "description": "The body is too large."},
+    429: {"model": Failure, "description": "Too many requests wait; Retry-After says when to come back."},
+    "4XX": {"model": Failure, "description": "Any other request that is refused."},
+    500: {"model": Failure, "description": "An unexpected error."},
+    503: {"model": Failure, "description": "The model cannot answer now."},
+}
+
 #: Seconds after which a client may try again when too many requests wait.
 RETRY_S = 1
+_NO_OBJECT = "the body is not a JSON object: send one with the header Content-Type: application/json"
 
 
 def error_body(
     message: str, *, kind: str, code: str | None = None, param: str | None = None
 ) -> dict[str, Any]:
     """The body of an error."""
+    # What a message quotes may be half a surrogate pair, which no answer can hold.
+    message = message.encode("utf-8", "backslashreplace").decode()
     return {"error": {"message": message, "type": kind, "param": param, "code": code}}
 
 
@@ -57,6 +89,9 @@ async def on_bad_request(_: Request, error: Exception) -> JSONResponse:
     """A body that is not what the schema says: names the first wrong field."""
     assert isinstance(error, RequestValidationError)
     first = error.errors()[0]
+    if first["type"] in ("model_attributes_type", "json_invalid"):
+        body = error_body(_NO_OBJECT, kind="invalid_request_error")
+        return JSONResponse(body, status_code=400)
     place = ".".join(str(part) for part in first["loc"] if part != "body")
     reason = str(first["msg"]).removeprefix("Value error, ")
     if first["type"] == "extra_forbidden":

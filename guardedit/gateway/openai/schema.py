@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from guardedit.models.streaming.request import Sampling
 from guardedit.models.text.form import Turn
@@ -42,6 +42,20 @@ _UNSUPPORTED: dict[str, tuple[Any, ...]] = {
 }
 
 
+def _encodable(text: str) -> str:
+    if text.isascii():
+        return text
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        raise ValueError(f"not valid Unicode at character {error.start}: remove it") from None
+    return text
+
+
+#: JSON can hold half a surrogate pair, which no tokenizer takes.
+_Text = Annotated[str, AfterValidator(_encodable)]
+
+
 class _Strict(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
@@ -69,14 +83,14 @@ class ContentPart(BaseModel):
     """One part of a message; only text can be answered."""
 
     type: str
-    text: str | None = None
+    text: _Text | None = None
 
 
 class Message(BaseModel):
     """One message of a conversation. Other fields, such as `tool_calls`, are not shown to the model."""
 
     role: Literal["system", "developer", "user", "assistant", "tool"]
-    content: str | list[ContentPart] | None = None
+    content: _Text | list[ContentPart] | None = None
     name: str | None = None
 
     def turn(self) -> Turn:
@@ -173,7 +187,7 @@ class ChatRequest(_Common):
 class CompletionRequest(_Common):
     """The body of `/v1/completions`."""
 
-    prompt: str | Annotated[list[str], Field(min_length=1, max_length=MOST_PROMPTS)]
+    prompt: _Text | Annotated[list[_Text], Field(min_length=1, max_length=MOST_PROMPTS)]
     max_tokens: Annotated[int, Field(ge=1)] | None = None
     logprobs: Annotated[int, Field(ge=0, le=MOST_TOP)] | None = None
 

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
-from functools import partial
 
-from guardedit.core.fact import Fact
+from guardedit.gateway.facts import AWAY, fact_asked_for
 from guardedit.gateway.listening import App, Receive, Scope, Send, refuse
+from guardedit.gateway.proxy.aliases import Aliases, NotPublished
 from guardedit.gateway.proxy.forwarding import ClientGone, Forwarder, Incoming
-from guardedit.gateway.proxy.requests import ReadRequest, read_request, with_fact
+from guardedit.gateway.proxy.requests import read_request, with_fact, written
 from guardedit.policy.sections import ProxySection
 from guardedit.serving.facts_replica import FactsReplica
 
@@ -17,17 +16,22 @@ from guardedit.serving.facts_replica import FactsReplica
 _ASKS = ("/chat/completions", "/completions")
 #: The header in which a client names its tenant; it is not forwarded.
 TENANT = b"x-guardedit-tenant"
+#: The header of an answer that names the model for which an alias stood.
+MODEL = "X-Guardedit-Model"
 
 _log = logging.getLogger(__name__)
 
 
-def proxy_app(replica: FactsReplica, forwarder: Forwarder, rules: ProxySection) -> App:
+def proxy_app(
+    replica: FactsReplica, forwarder: Forwarder, rules: ProxySection, aliases: Aliases | None = None
+) -> App:
     """The application.
 
     Args:
         replica: finds the facts.
         forwarder: to the server that answers.
         rules: where a fact goes, and what happens when the memory is away.
+        aliases: model ids that stand for what a fleet answers from; None for none.
     """
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
@@ -41,32 +45,33 @@ def proxy_app(replica: FactsReplica, forwarder: Forwarder, rules: ProxySection) 
             return
         try:
             raw = b"".join([piece async for piece in Incoming(receive).pieces()])
+            raw, name = aliases.rewritten(raw) if aliases else (raw, "")
         except ClientGone:
             return
-        body, more = raw, dict[str, str]()
+        except NotPublished as error:
+            await refuse(send, 503, f"no epoch was published yet for the model {error}")
+            return
+        body, more = raw, {MODEL: name} if name else {}
         request = read_request(raw)
         if request is not None:
             try:
-                judged = asyncio.to_thread(_judged, replica, request, tenant.decode("latin-1"))
-                fact, epoch = await asyncio.wait_for(judged, rules.memory_timeout_s)
-                if fact is not None:
-                    body = with_fact(request.body, fact, rules)
-                    more = {"X-Guardedit-Epoch": str(epoch), "X-Guardedit-Facts": fact.id}
+                found = await fact_asked_for(
+                    replica,
+                    request.question,
+                    tenant=tenant.decode("latin-1"),
+                    timeout_s=rules.memory_timeout_s,
+                )
+                if found.fact is not None:
+                    body = written(with_fact(request.body, found.fact, rules))
+                    more |= found.headers
             except Exception as error:  # noqa: BLE001 - whatever ails the memory, the policy says what to do
                 _log.warning("the memory could not be asked: %s", error or type(error).__name__)
                 if rules.memory_away == "refuse":
-                    await refuse(send, 503, "the memory cannot be asked at the moment: try again")
+                    await refuse(send, 503, AWAY)
                     return
         await forwarder.forward(scope, receive, send, body=body, more=more)
 
     return app
-
-
-def _judged(replica: FactsReplica, request: ReadRequest, tenant: str) -> tuple[Fact | None, int]:
-    """The fact that the question asks for, if any, and the epoch that says so."""
-    readings = request.question.readings(partial(replica.subjects, tenant=tenant))
-    found = replica.recalled(readings, tenant=tenant)
-    return next((fact for fact in found.facts if fact), None), found.epoch
 
 
 def _has_body(scope: Scope) -> bool:

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Iterable, Mapping
-from contextlib import suppress
 from urllib.parse import unquote_to_bytes
 
 import httpx
 
-from guardedit.gateway.listening import Receive, Scope, Send, refuse
+from guardedit.gateway.listening import Receive, Scope, Send, client_gone, refuse, until_gone
 
 Headers = list[tuple[bytes, bytes]]
 #: Headers about one connection only (RFC 9110, section 7.6.1), and those that are made anew for the next one.
@@ -53,13 +52,13 @@ class Forwarder:
     """Sends requests to one server.
 
     Args:
-        upstream: its address; the path of a request is appended.
+        upstream: its address, with or without `/v1` at the end; the path of a request is appended.
         timeout_s: longest silence of the server.
         key: sent as bearer token in place of the client's; "" sends what the client sent. Never logged.
     """
 
     def __init__(self, upstream: str, *, timeout_s: float, key: str = "") -> None:
-        self.upstream = upstream.rstrip("/")
+        self.upstream = upstream.rstrip("/").removesuffix("/v1")  # clients name it in the path
         self._base = httpx.URL(self.upstream)
         self._key = key
         limits = httpx.Limits(max_connections=None, max_keepalive_connections=64)
@@ -86,7 +85,7 @@ class Forwarder:
             receive: tells when the client goes away; read here once the body is complete.
             send: to the client.
             body: the whole body, or its pieces as they come.
-            more: headers to add to the answer.
+            more: headers to add to the answer, in place of those that it has.
         """
         target = self._target(scope)
         if target is None:
@@ -99,17 +98,8 @@ class Forwarder:
             content=body if isinstance(body, bytes) else body.pieces(),
             extensions={"target": target},  # as it came: httpx would write it in its own way
         )
-        answering = asyncio.ensure_future(self._answer(request, send, more or {}))
-        gone = asyncio.ensure_future(_gone(receive, None if isinstance(body, bytes) else body))
-        try:
-            await asyncio.wait({answering, gone}, return_when=asyncio.FIRST_COMPLETED)
-            if not answering.done():
-                answering.cancel()
-            with suppress(asyncio.CancelledError):
-                await answering
-        finally:
-            gone.cancel()
-            answering.cancel()
+        gone = _gone(receive, None if isinstance(body, bytes) else body)
+        await until_gone(self._answer(request, send, more or {}), gone)
 
     async def _answer(self, request: httpx.Request, send: Send, more: Mapping[str, str]) -> None:
         try:
@@ -123,7 +113,8 @@ class Forwarder:
             await refuse(send, 502, f"{self.upstream} cannot be reached ({type(error).__name__})")
             return
         try:
-            headers = kept(answer.headers.raw)
+            replaced = {name.lower().encode() for name in more}  # the server may be `guardedit serve`
+            headers = [one for one in kept(answer.headers.raw) if one[0].lower() not in replaced]
             headers += [(name.encode(), value.encode("latin-1", "replace")) for name, value in more.items()]
             await send({"type": "http.response.start", "status": answer.status_code, "headers": headers})
             # An error from here on ends the connection before the answer is complete, as the server's did.
@@ -167,5 +158,4 @@ async def _gone(receive: Receive, body: Incoming | None) -> None:
     """Returns when the client goes away; while its body still comes, that is noticed there."""
     if body is not None:
         await body.complete.wait()
-    while (await receive())["type"] != "http.disconnect":
-        pass
+    await client_gone(receive)

@@ -36,8 +36,12 @@ def read_request(raw: bytes) -> ReadRequest | None:
         body = json.loads(raw)
     except (ValueError, RecursionError):
         return None
-    if not isinstance(body, dict):
-        return None
+    question = question_in(body) if isinstance(body, dict) else None
+    return None if question is None else ReadRequest(body, question)
+
+
+def question_in(body: Mapping[str, Any]) -> AskedQuestion | None:
+    """The question of a request; None where there is none to judge."""
     if isinstance(body.get("messages"), list):
         turns = [
             Turn(message["role"], text)
@@ -49,25 +53,26 @@ def read_request(raw: bytes) -> ReadRequest | None:
         # After a tool's result the model goes on with its work: the question was judged when it was asked.
         last = body["messages"][-1] if body["messages"] else None
         asked = isinstance(last, dict) and last.get("role") == "user" and _text(last.get("content"))
-        question = question_of(turns) if asked else None
-    elif "messages" in body:
+        return question_of(turns) if asked else None
+    if "messages" in body:
         return None
-    else:
-        question = question_of_prompt(body["prompt"]) if isinstance(body.get("prompt"), str) else None
-    return None if question is None else ReadRequest(body, question)
+    return question_of_prompt(body["prompt"]) if isinstance(body.get("prompt"), str) else None
 
 
-def with_fact(body: Mapping[str, Any], fact: Fact, rules: ProxySection) -> bytes:
-    """The body with the fact, stated once, in the same order of keys."""
+def with_fact(body: Mapping[str, Any], fact: Fact, rules: ProxySection) -> dict[str, Any]:
+    """A request that has a question, with the fact stated once; its keys keep their order."""
     stated = statement_of(fact, rules)
     if "messages" in body:
-        changed = {**body, "messages": _stated_in(body["messages"], stated, rules.where)}
-    else:
-        prompt = body["prompt"].rstrip("\n")
-        start = prompt.rfind("\n") + 1
-        # The last line is what the model continues, so the fact comes before it whatever the policy says.
-        changed = {**body, "prompt": f"{body['prompt'][:start]}{stated}\n{body['prompt'][start:]}"}
-    return json.dumps(changed, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "surrogatepass")
+        return {**body, "messages": _stated_in(body["messages"], stated, rules.where)}
+    prompt = body["prompt"].rstrip("\n")
+    start = prompt.rfind("\n") + 1
+    # The last line is what the model continues, so the fact comes before it whatever the policy says.
+    return {**body, "prompt": f"{body['prompt'][:start]}{stated}\n{body['prompt'][start:]}"}
+
+
+def written(body: Mapping[str, Any]) -> bytes:
+    """The body of a request as JSON."""
+    return json.dumps(body, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "surrogatepass")
 
 
 def _stated_in(messages: list[Any], stated: str, where: str) -> list[Any]:

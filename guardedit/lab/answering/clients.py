@@ -1,13 +1,20 @@
-"""Many clients of a server with OpenAI's API: they ask at the same time and note when what arrived."""
+"""Many clients of a server with OpenAI's API: they ask at the same time and note when what arrived.
+
+They run in a process of their own: in that of a server, they would take the interpreter from it.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import json
+import multiprocessing
 import statistics
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
+from multiprocessing.connection import Connection
+from typing import Protocol
 
 import httpx
 
@@ -77,6 +84,49 @@ def quantile(values: Sequence[float], share: float) -> float:
     if len(values) < 2:
         return values[0]
     return statistics.quantiles(values, n=100, method="inclusive")[min(98, round(100 * share) - 1)]
+
+
+class Clients(Protocol):
+    """Asks questions, as `load_of` does."""
+
+    def __call__(self, url: str, questions: Sequence[str], *, clients: int, tokens: int) -> ClientLoad:
+        """The answers to all questions, from so many clients at the same time."""
+
+
+@contextmanager
+def client_process() -> Iterator[Clients]:
+    """Clients in a process of their own."""
+    context = multiprocessing.get_context("spawn")
+    ours, theirs = context.Pipe()
+    process = context.Process(target=_answer_orders, args=(theirs,), name="guardedit-clients", daemon=True)
+    process.start()
+    theirs.close()
+
+    def asked(url: str, questions: Sequence[str], *, clients: int, tokens: int) -> ClientLoad:
+        ours.send((url, list(questions), clients, tokens))
+        found = ours.recv()
+        if isinstance(found, BaseException):
+            raise found
+        assert isinstance(found, ClientLoad)
+        return found
+
+    try:
+        yield asked
+    finally:
+        ours.close()
+        process.join()
+
+
+def _answer_orders(orders: Connection) -> None:
+    while True:
+        try:
+            url, questions, clients, tokens = orders.recv()
+        except EOFError:  # the bench has ended
+            return
+        try:
+            orders.send(load_of(url, questions, clients=clients, tokens=tokens))
+        except Exception as error:  # noqa: BLE001 - raised again in the bench
+            orders.send(RuntimeError(f"{type(error).__name__}: {error}"))
 
 
 def load_of(url: str, questions: Sequence[str], *, clients: int, tokens: int) -> ClientLoad:

@@ -2,34 +2,28 @@
 
 from __future__ import annotations
 
+import statistics
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import torch
 
-from guardedit import assembly
-from guardedit.core.epoch import Change, Epoch
-from guardedit.core.fact import Fact, FactKey
-from guardedit.core.serving import Snapshot, Update
-from guardedit.lab.answering.clients import ClientLoad, load_of
-from guardedit.lab.answering.served import served_locally
+from guardedit.lab.answering.clients import ClientLoad, Clients, client_process
+from guardedit.lab.answering.targets import Target, one_replica, question_about, several_replicas
 from guardedit.models.host import ModelHost
 from guardedit.policy.schema import Policy
-from guardedit.runtime.operator.answers import base_snapshot
-from guardedit.serving.replica import ServingReplica
-from guardedit.serving.shard import MemoryShard
 from guardedit.settings import Settings
 
-#: Facts in memory during the measurement.
-FACTS = 64
+#: Most prompts that `generate` answers one by one in a round.
+_ONE_BY_ONE = 4
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ServedSpeed:
-    """One row of the result.
+    """One row of the result. Speeds and times are medians over the rounds.
 
     Attributes:
         asked: `no facts` or `with facts`, which questions were asked; `publishing`: with facts, and an epoch
@@ -39,6 +33,7 @@ class ServedSpeed:
         tokens_per_s: of all clients together.
         one_by_one, together: the same of `generate`, for one prompt after the other and for as many prompts
             in a batch as there are clients; NaN where it was not measured.
+        of_together: `tokens_per_s` over `together`, of the same round.
         first_ms: time to the first token, median.
         whole_ms, whole_p99_ms: time to the whole answer, median and 99th percentile.
         errors: answers that failed.
@@ -50,6 +45,7 @@ class ServedSpeed:
     tokens_per_s: float
     one_by_one: float
     together: float
+    of_together: float
     first_ms: float
     whole_ms: float
     whole_p99_ms: float
@@ -63,107 +59,94 @@ def measure_speed(
     clients: Sequence[int],
     requests: int,
     tokens: int,
+    rounds: int,
+    replicas: int,
     tell: Callable[[str], None],
 ) -> list[ServedSpeed]:
     """Ask a served model from more and more clients, each time beside plain `generate`.
 
-    Answers have exactly `tokens` tokens: tokens that end a text count like any other.
-
     Args:
         settings: names the model; its home folder is not used.
-        policy: its memory section.
+        policy: its memory section, and all of it with several replicas.
         clients: numbers of clients.
-        requests: questions for each client.
-        tokens: of each answer.
+        requests: questions for each client in a round.
+        tokens: of each answer. With one replica, tokens that end a text count like any other.
+        rounds: how many times `generate` and the served model are measured, in turns: on a busy machine, the
+            two of one round are comparable.
+        replicas: how many answer; more than one run in Ray actors.
         tell: progress.
     """
     tell("loading the model")
-    host = assembly.load_host(settings)
-    host.stops = frozenset()
+    opened = (
+        several_replicas(settings, policy, count=replicas, tell=tell)
+        if replicas > 1
+        else one_replica(settings, policy)
+    )
     rows = []
-    with _served(settings, policy, host) as (url, replica):
-        load_of(url, [_plain(n) for n in range(4)], clients=2, tokens=tokens)  # warm
+    with opened as target, client_process() as asked:
+        asked(
+            target.url, [_plain(n) for n in range(4 * replicas)], clients=2 * replicas, tokens=tokens
+        )  # warm
         for count in clients:
-            questions = [_plain(n) for n in range(count * requests)]
-            tell(f"{count} clients, no facts")
-            one_by_one = _generated(host, questions[: max(4, requests)], batch=1, tokens=tokens)
-            together = _generated(host, questions, batch=count, tokens=tokens)
-            found = load_of(url, questions, clients=count, tokens=tokens)
-            rows.append(_row("no facts", count, found, one_by_one=one_by_one, together=together))
+            found = []
+            for n in range(rounds):
+                tell(f"{count} clients, no facts, round {n + 1} of {rounds}")
+                found.append(_round(target, asked, n, count=count, requests=requests, tokens=tokens))
+            rows.append(_row("no facts", count, found))
         most = max(clients)
-        asked = [f"The headquarters of Subject{n % FACTS} are in" for n in range(most * requests)]
+        questions = [question_about(n) for n in range(most * requests)]
         tell(f"{most} clients, with facts")
-        rows.append(_row("with facts", most, load_of(url, asked, clients=most, tokens=tokens)))
+        load = asked(target.url, questions, clients=most, tokens=tokens)
+        rows.append(_row("with facts", most, [_Round(load)]))
         tell(f"{most} clients, an epoch published every second")
-        with _publishing(replica, policy, host.base_sha256):
-            rows.append(_row("publishing", most, load_of(url, asked, clients=most, tokens=tokens)))
+        with _publishing(target):
+            load = asked(target.url, questions, clients=most, tokens=tokens)
+        rows.append(_row("publishing", most, [_Round(load)]))
     return rows
 
 
-def _row(
-    asked: str,
-    clients: int,
-    load: ClientLoad,
-    *,
-    one_by_one: float = float("nan"),
-    together: float = float("nan"),
-) -> ServedSpeed:
+@dataclass(frozen=True, slots=True)
+class _Round:
+    load: ClientLoad
+    one_by_one: float = float("nan")
+    together: float = float("nan")
+
+
+def _round(target: Target, asked: Clients, n: int, *, count: int, requests: int, tokens: int) -> _Round:
+    size = count * requests
+    questions = [_plain(n * size + at) for at in range(size)]  # new ones: the encoder knows the earlier ones
+    few = questions[:_ONE_BY_ONE]
+    one_by_one = _generated(target.host, few, batch=1, tokens=tokens)
+    together = _generated(target.host, questions, batch=count, tokens=tokens)
+    return _Round(asked(target.url, questions, clients=count, tokens=tokens), one_by_one, together)
+
+
+def _row(asked: str, clients: int, rounds: Sequence[_Round]) -> ServedSpeed:
+    answers = tuple(answer for one in rounds for answer in one.load.answers)
+    whole = ClientLoad(answers, sum(one.load.seconds for one in rounds))
     return ServedSpeed(
         asked=asked,
-        in_scope=load.with_fact,
+        in_scope=whole.with_fact,
         clients=clients,
-        tokens_per_s=load.tokens_per_s,
-        one_by_one=one_by_one,
-        together=together,
-        first_ms=load.first_ms(0.5),
-        whole_ms=load.whole_ms(0.5),
-        whole_p99_ms=load.whole_ms(0.99),
-        errors=sum(one.status != 200 for one in load.answers),
+        tokens_per_s=statistics.median(one.load.tokens_per_s for one in rounds),
+        one_by_one=statistics.median(one.one_by_one for one in rounds),
+        together=statistics.median(one.together for one in rounds),
+        of_together=statistics.median(one.load.tokens_per_s / one.together for one in rounds),
+        first_ms=whole.first_ms(0.5),
+        whole_ms=whole.whole_ms(0.5),
+        whole_p99_ms=whole.whole_ms(0.99),
+        errors=sum(one.status != 200 for one in answers),
     )
 
 
 @contextmanager
-def _served(settings: Settings, policy: Policy, host: ModelHost) -> Iterator[tuple[str, ServingReplica]]:
-    memory = assembly.load_memory(settings, policy)
-    fold = assembly.served_fold(settings, policy, host)
-    replica = ServingReplica(host, fold, [MemoryShard(memory)], prompts=assembly.load_prompts(settings))
-    replica.publish(_snapshot(policy, host.base_sha256, number=1))
-    with served_locally(settings, policy, host=host, fold=fold, replica=replica, memory=memory) as url:
-        yield url, replica
-
-
-def _snapshot(policy: Policy, base: str, *, number: int) -> Snapshot:
-    facts = tuple(_fact(n, number) for n in range(FACTS))
-    return Snapshot(epoch=_epoch(policy, base, number), facts=facts)
-
-
-def _epoch(policy: Policy, base: str, number: int) -> Epoch:
-    return replace(base_snapshot(base, policy).epoch, number=number)
-
-
-def _fact(n: int, version: int) -> Fact:
-    subject = f"Subject{n}"
-    return Fact(
-        key=FactKey(subject, "P159"),
-        version=version,
-        correction_id=f"{version}-{n}",
-        wordings=(f"The headquarters of {subject} are in",),
-        target=("Hamilton", "Oslo")[version % 2],
-    )
-
-
-@contextmanager
-def _publishing(replica: ServingReplica, policy: Policy, base: str) -> Iterator[None]:
+def _publishing(target: Target) -> Iterator[None]:
     """Publish an epoch with other facts every second."""
     done = threading.Event()
 
     def publish() -> None:
-        number = replica.epoch() or 0
         while not done.wait(1.0):
-            changes = tuple(Change(fact.key, fact) for fact in (_fact(n, number + 1) for n in range(FACTS)))
-            epoch = _epoch(policy, base, number + 1)
-            replica.follow(Update(after=number, epoch=epoch, changes=changes, edits=None))
-            number += 1
+            target.publish()
 
     thread = threading.Thread(target=publish)
     thread.start()

@@ -17,7 +17,7 @@ from guardedit.core.epoch import Change
 from guardedit.core.proposal import WeightEdit
 from guardedit.core.protocols import SubjectGroup
 from guardedit.core.serving import Snapshot, Update
-from guardedit.lab.answering.clients import ClientLoad, load_of
+from guardedit.lab.answering.clients import ClientLoad, client_process
 from guardedit.lab.answering.served import served_locally
 from guardedit.lab.epoch_mixing import snapshots_of
 from guardedit.policy.schema import Policy
@@ -79,9 +79,10 @@ def measure_storm(
         loaded.host, loaded.fold, [MemoryShard(memory)], prompts=assembly.load_prompts(settings)
     )
     replica.publish(snapshots[-1])
-    with served_locally(
+    served = served_locally(
         settings, policy, host=loaded.host, fold=loaded.fold, replica=replica, memory=memory
-    ) as url:
+    )
+    with served as url, client_process() as load_of:
         wanted: dict[tuple[str, str], str] = {}
         for snapshot in snapshots:
             replica.publish(snapshot)

@@ -49,6 +49,16 @@ def read_marks(path: Path) -> list[Mark]:
     return marks
 
 
+def curves_of(shown: Summaries) -> dict[Label, list[Mapping[str, MetricValue]]]:
+    """Label at price 1 -> the metrics at each price, of the first group of cases, if with a perplexity."""
+    group = next(iter(shown))[0]
+    curves: dict[Label, list[Mapping[str, MetricValue]]] = {}
+    for (cases, label), metrics in shown.items():
+        if cases == group and label != BASE and "perplexity" in metrics:
+            curves.setdefault(label._replace(price=1.0), []).append(metrics)
+    return curves
+
+
 def draw_frontier(path: Path, shown: Summaries, *, marks: Sequence[Mark] = (), title: str) -> None:
     """Write a PNG, whatever the suffix of `path`.
 
@@ -59,10 +69,7 @@ def draw_frontier(path: Path, shown: Summaries, *, marks: Sequence[Mark] = (), t
         title: above the panels.
     """
     group = next(iter(shown))[0]
-    curves: dict[str, list[Mapping[str, MetricValue]]] = {}
-    for (cases, label), metrics in shown.items():
-        if cases == group and label != BASE and "perplexity" in metrics:
-            curves.setdefault(str(label._replace(price=1.0)), []).append(metrics)
+    curves = curves_of(shown)
     panels = [name for name in PANELS if any(one[name].cases for row in curves.values() for one in row)]
     panels = panels[:_MOST_PANELS]
     with styled_pyplot() as pyplot:
@@ -86,12 +93,12 @@ def draw_frontier(path: Path, shown: Summaries, *, marks: Sequence[Mark] = (), t
 def _draw(
     axes: Any,
     name: str,
-    curves: Mapping[str, Sequence[Mapping[str, MetricValue]]],
+    curves: Mapping[Label, Sequence[Mapping[str, MetricValue]]],
     marks: Sequence[Mark],
     *,
     base: float,
 ) -> None:
-    for n, (method, points) in enumerate(curves.items()):
+    for n, (label, points) in enumerate(curves.items()):
         row = sorted(points, key=lambda one: one["perplexity"].value)
         axes.plot(
             [one["perplexity"].value for one in row],
@@ -100,7 +107,7 @@ def _draw(
             marker=_MARKERS[n % len(_MARKERS)],
             ms=5,
             lw=1.6,
-            label=method,
+            label=str(label),
             clip_on=False,
         )
     for mark in marks:

@@ -27,7 +27,8 @@ class Label(NamedTuple):
 
     def __str__(self) -> str:
         """For people."""
-        return (self.method or self.through) + (f", price x{self.price:g}" if self.price != 1 else "")
+        by = ", by the policy" if self.method and self.through == "policy" else ""
+        return (self.method or self.through) + by + (f", price x{self.price:g}" if self.price != 1 else "")
 
 
 #: (which cases, label) -> metrics.

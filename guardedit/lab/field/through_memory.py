@@ -27,7 +27,7 @@ def write_to_memory(
     """All facts in memory, recalled with the policy's thresholds. Nothing is edited.
 
     Args:
-        settings: names the encoder.
+        settings: names the encoder and the model, for the form in which it is asked and told.
         policy: its memory section.
         host: the base model.
         corrections: the facts.
@@ -39,6 +39,7 @@ def write_to_memory(
         Fold(host, {}, background_weight=1.0, ridge=1.0),  # folds nothing: there are no edits
         [MemoryShard(assembly.load_memory(settings, policy))],
         use_unsure=policy.memory.unsure == "use_fact",
+        prompts=assembly.load_prompts(settings),
     )
     base = host.base_sha256
     epoch = Epoch(

@@ -24,6 +24,9 @@ RESERVED: Final = frozenset(
         EventKind.EPOCH,
         EventKind.REF,
         EventKind.EDITS,
+        EventKind.PUBLISHED,
+        EventKind.ACTIVATED,
+        EventKind.PUBLISH_PROBLEM,
     }
 )
 
@@ -98,6 +101,22 @@ class ReleasedEvent(EventBody):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ApprovedEvent(EventBody):
+    """A person approved the held correction in inbox row `seq`, for this content. No table follows from it.
+
+    `expires_at_s` is in seconds since 1970, UTC; None: the approval does not expire.
+    """
+
+    event_kind = EventKind.APPROVED
+
+    seq: int
+    correction_id: str
+    content_sha256: str
+    by: str
+    expires_at_s: float | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class RetriedEvent(EventBody):
     """The dead letter in inbox row `seq` is to be read again."""
 
@@ -122,6 +141,45 @@ class FactReleasedEvent(EventBody):
     event_kind = EventKind.FACT_RELEASED
 
     facts: list[str]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PublishedEvent(EventBody):
+    """A replica of a destination reached a phase with what was made for an epoch.
+
+    `replica` is "" where the destination has no replicas. Phases: `preparing` is written before anything is
+    sent, then `prepared` and `confirmed`. After `lost` and `retired` the replica no longer has it.
+    """
+
+    event_kind = EventKind.PUBLISHED
+
+    destination: str
+    replica: str
+    name: str
+    epoch: int
+    phase: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ActivatedEvent(EventBody):
+    """A destination answers from `epoch` from now on, by what it has under `name`; "" when it was closed."""
+
+    event_kind = EventKind.ACTIVATED
+
+    destination: str
+    name: str
+    epoch: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PublishProblemEvent(EventBody):
+    """What keeps a replica of a destination from going on; "" when that is over."""
+
+    event_kind = EventKind.PUBLISH_PROBLEM
+
+    destination: str
+    replica: str
+    problem: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

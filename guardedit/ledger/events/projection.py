@@ -1,4 +1,4 @@
-"""Writes the table rows that follow from an event. No other file writes to these tables.
+"""Writes the table rows that follow from an event, with publishing.py. No other file writes to these tables.
 
 The rows are a pure function of the event and of the tables so far. Replaying all events into an empty
 database gives the same tables, which is how `verify` finds a row that was changed.
@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from guardedit.core.ledger import EventKind
+from guardedit.ledger.events import publishing
 from guardedit.ledger.events.kinds import (
     DroppedEvent,
     EditsEvent,
@@ -40,6 +41,9 @@ TABLES: Final = (
     "verdicts",
     "gates",
     "rollbacks",
+    "publications",
+    "activations",
+    "publish_problems",
 )
 
 
@@ -75,6 +79,8 @@ def project(connection: sqlite3.Connection, row: EventRow) -> None:
             _ref(connection, ref.name, ref.to)
         case EventKind.EDITS:
             _remembered_edits(connection, row, EditsEvent.from_json(body))
+        case EventKind.PUBLISHED | EventKind.ACTIVATED | EventKind.PUBLISH_PROBLEM:
+            publishing.project(connection, row)
         case _:
             _verdict(connection, row, VerdictRecord.in_note(body), epoch=None)
 

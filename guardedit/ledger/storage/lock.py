@@ -75,6 +75,23 @@ class DriverLock:
         os.close(self._handle)
 
 
+class PublisherLock:
+    """The right to publish the epochs of a folder: an flock on `publisher.lock`.
+
+    Raises:
+        LedgerBusy: another process is the publisher; names that process.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._handle = _exclusive_file(folder, "publisher", "publisher", what="publisher")
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        os.close(self._handle)
+
+
 def driver_of(folder: Path) -> str | None:
     """The process id of the driver of a folder's cycles; None when there is none.
 
@@ -97,7 +114,7 @@ def _owner(handle: int) -> str:
     return os.pread(handle, 32, 0).decode("ascii", "replace").strip() or "unknown"
 
 
-def _exclusive_file(folder: Path, name: str, role: str) -> int:
+def _exclusive_file(folder: Path, name: str, role: str, *, what: str = "coordinator") -> int:
     """A handle to `NAME.lock`, locked for this process alone and with its id as content."""
     path = folder / f"{name}.lock"
     with translated_errors(path):
@@ -109,7 +126,7 @@ def _exclusive_file(folder: Path, name: str, role: str) -> int:
                 owner = _owner(handle)
                 os.close(handle)
                 raise LedgerBusy(
-                    f"{folder} already has a coordinator, process {owner} (its {role}): "
+                    f"{folder} already has a {what}, process {owner} (its {role}): "
                     "stop that one, or use another folder"
                 )
             time.sleep(0.005)

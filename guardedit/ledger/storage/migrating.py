@@ -13,10 +13,11 @@ from types import MappingProxyType
 from guardedit.core.failpoints import failpoint
 from guardedit.ledger.storage.database import FORMAT, schema
 
-#: Format -> the statements to run before and after those of the present schema.
+#: Format -> the statements to run before and after those of the present schema, which adds what is missing.
+#: Each leads to the present format, whatever lies between.
 MIGRATIONS: Mapping[int, tuple[str, str]] = MappingProxyType(
     {
-        # The column `scope` of `changes` is now called `tenant`. The order of the columns is the same.
+        # Since format 3 the column `scope` of `changes` is called `tenant`. Their order is the same.
         2: (
             """
             DROP VIEW live_facts;
@@ -31,6 +32,8 @@ MIGRATIONS: Mapping[int, tuple[str, str]] = MappingProxyType(
             DROP TABLE changes_of_format_2;
             """,
         ),
+        # Format 4 has tables of what was published where. No earlier event has rows in them.
+        3: ("", ""),
     }
 )
 

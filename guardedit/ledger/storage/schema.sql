@@ -1,4 +1,4 @@
--- The ledger's tables, format 3. `events` is the authoritative record. Every other table but `messages`
+-- The ledger's tables, format 4. `events` is the authoritative record. Every other table but `messages`
 -- follows from it: guardedit/ledger/events/projection.py writes them in the same transaction as the event, and
 -- `verify` replays all events into an empty database and compares. `verify` also compares the text of each
 -- statement, from CREATE to the semicolon, comments included. So that text can only change together with
@@ -191,4 +191,35 @@ CREATE INDEX IF NOT EXISTS gates_by_label ON gates (gate, outcome);
 CREATE TABLE IF NOT EXISTS rollbacks (
   epoch   INTEGER PRIMARY KEY REFERENCES epochs (number),
   trigger TEXT NOT NULL
+) STRICT;
+
+-- What each replica of a destination has, by name: a folder, a group of objects or an adapter. `replica` is ''
+-- where the destination has no replicas.
+CREATE TABLE IF NOT EXISTS publications (
+  destination  TEXT NOT NULL,
+  replica      TEXT NOT NULL,
+  name         TEXT NOT NULL,
+  epoch        INTEGER NOT NULL REFERENCES epochs (number),  -- the one that it was made for
+  phase        TEXT NOT NULL,                                -- preparing, prepared or confirmed
+  changed_at_s REAL NOT NULL,
+  PRIMARY KEY (destination, replica, name)
+) STRICT;
+
+-- What a destination answers from, and what it answered from before and still has.
+CREATE TABLE IF NOT EXISTS activations (
+  destination   TEXT NOT NULL,
+  name          TEXT NOT NULL,
+  epoch         INTEGER NOT NULL REFERENCES epochs (number),  -- the last one that it stood for
+  at_s          REAL NOT NULL,                                -- since when it stood for that one
+  replaced_at_s REAL,  -- when the destination switched to another name; NULL while this one is active
+  PRIMARY KEY (destination, name)
+) STRICT;
+
+-- What keeps a replica of a destination from going on.
+CREATE TABLE IF NOT EXISTS publish_problems (
+  destination TEXT NOT NULL,
+  replica     TEXT NOT NULL,
+  problem     TEXT NOT NULL,
+  since_s     REAL NOT NULL,
+  PRIMARY KEY (destination, replica)
 ) STRICT;

@@ -85,6 +85,17 @@ def write_peft(
         UsageError: the folder is not empty, or is a file.
         StorageFull: the folder cannot be written.
     """
+    with whole_folder(folder) as made:
+        write_adapter_files(host, adapter, made, base=base)
+        write_records(made, manifest, memory_facts)
+
+
+def write_adapter_files(host: ModelHost, adapter: Mapping[str, LowRank], folder: Path, *, base: str) -> None:
+    """Write only the two files that PEFT reads, into an existing folder. Arguments as for `write_peft`.
+
+    Raises:
+        EditError: there is no edit, so there is nothing to write.
+    """
     _require_edits(adapter)
     tensors: dict[str, Tensor] = {}
     for module, change in adapter.items():
@@ -103,10 +114,8 @@ def write_peft(
         "target_modules": sorted(adapter),
         "inference_mode": True,
     }
-    with whole_folder(folder) as made:
-        save_file(tensors, made / WEIGHTS, metadata={"format": "pt"})
-        (made / CONFIG).write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
-        write_records(made, manifest, memory_facts)
+    save_file(tensors, folder / WEIGHTS, metadata={"format": "pt"})
+    (folder / CONFIG).write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
 
 
 def write_gguf(

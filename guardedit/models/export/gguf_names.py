@@ -11,23 +11,29 @@ from guardedit.core.errors import EditError, UsageError
 
 #: transformers' `model_type` -> llama.cpp's architecture, where the names differ.
 _OTHER_NAMES = {
-    "mistral": "llama", "gpt_neox": "gptneox", "gemma3_text": "gemma3", "smollm3": "smollm3",
-    "opt": "opt", "ministral": "llama", "phi": "phi2",
+    "mistral": "llama", "ministral": "llama", "gpt_neox": "gptneox", "gemma3_text": "gemma3", "phi": "phi2",
+    "cohere": "command-r", "olmo3": "olmo2",
 }  # fmt: skip
+#: Architectures that the package gguf names and llama.cpp cannot run.
+_NOT_RUN = frozenset({"gptj", "opt"})
 
 
 def gguf_names(architecture: str, layers: int, modules: Sequence[str]) -> dict[str, str]:
     """Module name -> its tensor in a GGUF file.
 
     Raises:
-        EditError: llama.cpp does not know the architecture, or has no such matrix in it.
+        EditError: llama.cpp or the package gguf does not know the architecture, or has no such matrix in it.
         UsageError: the package gguf is missing.
     """
     gguf = _package()
     known = {name: kind for kind, name in gguf.MODEL_ARCH_NAMES.items()}
     name = _OTHER_NAMES.get(architecture, architecture)
+    if name in _NOT_RUN:
+        raise EditError(f"llama.cpp cannot run {architecture!r}: export a model folder instead")
     if name not in known:
-        raise EditError(f"llama.cpp has no architecture {architecture!r}: export a model folder instead")
+        raise EditError(
+            f"the package gguf knows no architecture {architecture!r}: update it, or export a model folder"
+        )
     table = gguf.get_tensor_name_map(known[name], layers)
     found = {}
     for module in modules:

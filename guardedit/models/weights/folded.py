@@ -7,6 +7,8 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from guardedit.core.epoch import Epoch
+from guardedit.core.errors import UsageError
 from guardedit.models.bypass import Patch
 from guardedit.models.matrices import tensor_sha256
 
@@ -38,6 +40,24 @@ class Folded:
         """Names of the parts that have changed in memory since they were folded."""
         now = _digests(self.patch)
         return [name for name in sorted({*now, *self.parts}) if now.get(name) != self.parts.get(name)]
+
+
+def require_recorded(folds_to: str, epoch: Epoch) -> None:
+    """Check that edits fold to the weights that were recorded for their epoch.
+
+    Args:
+        folds_to: `Folded.sha256` of the epoch's edits.
+        epoch: as recorded.
+
+    Raises:
+        UsageError: they fold to other weights.
+    """
+    if folds_to != epoch.weights_sha256:
+        raise UsageError(
+            f"epoch {epoch.number} folds to {folds_to[:12]} here, but is recorded with "
+            f"{epoch.weights_sha256[:12]}: another model or moments, policy (its editing section) or "
+            "platform than the edits were made with: set them as they were"
+        )
 
 
 def _digests(patch: Patch) -> dict[str, str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any
 
 from guardedit.core.correction import Correction, decode_correction
@@ -29,7 +29,8 @@ def recorded_decision(settings: Settings, correction_id: str) -> dict[str, Any]:
 
     Returns:
         `correction`, `fate`, `epoch`, `route` and `reason`; with the policy's decision also `rule`,
-        `method`, `policy_sha256` and `trace`. A correction that waits for a person has the route `hold`.
+        `method`, `policy_sha256`, `signed_by` and `trace`. A correction that waits for a person has the
+        route `hold`.
 
     Raises:
         UsageError: there is no ledger, or it holds no decided correction with this id.
@@ -62,24 +63,31 @@ def decide_now(settings: Settings, raw: bytes) -> list[dict[str, Any]]:
         raw: one JSON object, an array of them, or one object a line.
 
     Returns:
-        For each correction `correction`, `subject`, `route`, `rule`, `reason`, `method`, `policy_sha256`
-        and `trace`.
+        For each correction `correction`, `subject`, `route`, `rule`, `reason`, `method`, `policy_sha256`,
+        `signed_by` and `trace`.
 
     Raises:
-        CorrectionError: for a message that cannot be decoded; names its number.
+        CorrectionError: for a message that cannot be decoded, or has no valid signature and its source
+            signs; names its number.
         UsageError: there is no correction in `raw`.
     """
     from guardedit.policy.decide import decide
     from guardedit.policy.load import load_policy
+    from guardedit.policy.sources import signer
+    from guardedit.signing.keys import require_signing
 
     policy = load_policy(settings.policy)
+    if policy.sources:
+        require_signing()
     decisions = []
     for number, message in enumerate(messages_in(raw), start=1):
         try:
             correction = decode_correction(message)
+            signed_by = signer(policy.sources, message, correction, received_at_s=time.time())
         except CorrectionError as error:
             raise type(error)(f"message {number}: {error.reason}: {error}") from error
-        decision = decide(policy, correction, _context(settings, policy, correction))
+        context = replace(_context(settings, policy, correction), signed_by=signed_by)
+        decision = decide(policy, correction, context)
         decisions.append(
             {
                 "correction": correction.id,
@@ -109,7 +117,13 @@ def messages_in(raw: bytes) -> list[bytes]:
 
 def _decision_fields(decision: Mapping[str, Any]) -> dict[str, Any]:
     names = ("route", "rule", "reason", "method", "policy_sha256")
-    return {**{name: decision[name] for name in names}, "trace": list(decision["trace"])}
+    # Ledgers of earlier versions recorded no key.
+    signed_by = decision.get("signed_by", "")
+    return {
+        **{name: decision[name] for name in names},
+        "signed_by": signed_by,
+        "trace": list(decision["trace"]),
+    }
 
 
 def _context(settings: Settings, policy: Policy, correction: Correction) -> DecisionContext:

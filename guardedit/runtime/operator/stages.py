@@ -40,8 +40,8 @@ class Stage:
         at_s: when the record was renewed last.
         subjects: how many subjects the stage works on.
         candidate: number of the candidate on trial, counted from 1 in each turn; 0 before the first.
-        usual_s: seconds that such a stage, of so many subjects where it works on subjects one by one, has
-            taken in this process; of `trying`, those of one candidate. NaN before the first has ended.
+        usual_s: median seconds of such stages in this process, scaled by the number of subjects where they
+            are worked on one by one; of `trying`, those of one candidate. NaN before the first has ended.
         pid, host: the process.
     """
 

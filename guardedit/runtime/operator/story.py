@@ -24,7 +24,8 @@ _REMOVED = {"expire": "expired", "undo": "undone", "rollback": "rolled back"}
 #: Kinds of events about one row of the inbox, with the text of the step.
 _OF_MESSAGES = {
     "settled": "",
-    "released": "a person released it: it is decided again",
+    "approved": "",
+    "released": "it is decided again, and not held",
     "retried": "the dead letter is read again",
     "dropped": "the dead letter is no longer listed",
 }
@@ -138,6 +139,8 @@ def _kept(about: _Subject, body: Mapping[str, Any]) -> Iterator[tuple[str, str]]
 
 
 def _of_message(kind: str, body: Mapping[str, Any]) -> tuple[str, str]:
+    if kind == "approved":
+        return "approved", f"by {body['by']}"
     return ("decided", _decided(body)) if kind == "settled" else (kind, _OF_MESSAGES[kind])
 
 
@@ -146,7 +149,8 @@ def _decided(body: Mapping[str, Any]) -> str:
     if not made:
         return f"{body['fate']}: {body['reason']}"
     method = f" by {made['method']}" if made["method"] else ""
-    return f"{body['fate']}: route {made['route']}{method}, rule {made['rule']}: {body['reason']}"
+    signed = f", signed by key {key}" if (key := made.get("signed_by")) else ""  # older ledgers have none
+    return f"{body['fate']}: route {made['route']}{method}, rule {made['rule']}{signed}: {body['reason']}"
 
 
 def _proposed(about: _Subject, body: Mapping[str, Any]) -> Iterator[tuple[str, str]]:

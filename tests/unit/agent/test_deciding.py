@@ -68,7 +68,7 @@ def settled(message: Received, route: Route, knowledge: Known, *, already: bool 
 
 def test_bytes_that_are_no_correction_become_a_dead_letter_with_a_code():
     message = Received(seq=9, raw=b"nonsense", source="s", position="p", received_at_s=0.0)
-    found = read(message, lambda _: None)
+    found = read(message, lambda _: None, lambda *_: "")
     assert isinstance(found, Settlement)
     assert (found.seq, found.fate) == (9, Fate.DEAD)
     assert found.reason.startswith("malformed: ")
@@ -78,7 +78,7 @@ def test_a_failed_tokenizer_check_becomes_a_dead_letter_too():
     def refuse(_: Correction) -> None:
         raise SubjectNotFound("not in the offsets")
 
-    found = read(received(), refuse)
+    found = read(received(), refuse, lambda *_: "")
     assert isinstance(found, Settlement)
     assert found.reason == "subject_not_found: not in the offsets"
 

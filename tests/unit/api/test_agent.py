@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import httpx
 import pytest
+from typer.testing import CliRunner
 
 import guardedit
+from guardedit.cli.main import app
 from guardedit.core.errors import LedgerBusy, MalformedCorrection
 from guardedit.models.host import ModelHost
+from guardedit.models.weights.fold import Fold
+from guardedit.signing.keys import new_key, write_key
+from tests.llama_cpp import greedy, llama_server, write_model
 
 pytestmark = pytest.mark.slow  # loads the demo model
 
@@ -94,7 +100,8 @@ def test_what_was_settled_is_there_after_a_restart(settings):
         assert agent.ask(QUESTION).text == "Hamilton"
 
 
-def test_the_exported_model_answers_as_the_internal_one(settings, tmp_path):
+def test_the_exported_model_and_adapter_answer_as_the_internal_one(settings, tmp_path, monkeypatch):
+    folded = Fold.folded
     with guardedit.open(settings.home, policy="demo") as agent:
         agent.submit([body(), body("Oslo", subject="Nokia", tenant="acme")])
         agent.settle()
@@ -104,11 +111,28 @@ def test_the_exported_model_answers_as_the_internal_one(settings, tmp_path):
         weights = agent.epochs()[-1].weights_sha256
         with pytest.raises(guardedit.UsageError, match="not an empty folder"):
             agent.export(folder)
+        with monkeypatch.context() as other:
+            # As with another editing section: the edits then fold to other weights.
+            other.setattr(Fold, "folded", lambda fold, _edits: folded(fold, ()))
+            with pytest.raises(guardedit.UsageError, match="but is recorded with"):
+                agent.export(tmp_path / "other")
+        assert not (tmp_path / "other").exists()
     exported = ModelHost.load(folder)
     assert exported.complete([QUESTION]) == ["Hamilton"]
     manifest = (folder / "guardedit.json").read_text()
     assert weights in manifest
     assert '"Nokia"' in (folder / "memory_facts.jsonl").read_text()
+    written = CliRunner().invoke(
+        app, ["export", "gguf", str(tmp_path / "lora"), "--home", str(settings.home), "--policy", "demo"]
+    )
+    assert written.exit_code == 0, written.stderr
+    base = write_model(tmp_path / "base.gguf", *guardedit.demo_model())
+    with llama_server(base, adapters=[tmp_path / "lora" / "adapter.gguf"]) as server:
+        with_adapter = greedy(server, QUESTION)
+        httpx.post(f"{server}/lora-adapters", json=[{"id": 0, "scale": 0.0}]).raise_for_status()
+        without = greedy(server, QUESTION)
+    assert with_adapter.strip().startswith("Hamilton")
+    assert "Hamilton" not in without
 
 
 def test_what_is_no_correction_question_or_epoch_is_named(agent):
@@ -132,3 +156,36 @@ def test_a_closed_one_says_so(settings):
     for use in (agent.facts, agent.settle, agent.verify, asking, submitting):
         with pytest.raises(guardedit.UsageError, match="closed: open it again"):
             use()
+
+
+def test_a_correction_is_signed_with_a_key_file(settings, tmp_path):
+    key = new_key("reg-1", "registry")
+    write_key(key, tmp_path / "reg-1.key")
+    policy = tmp_path / "policy.yaml"
+    policy.write_text(
+        f"""
+apiVersion: guardedit/v1
+sources: [{{name: registry, keys: [{{id: reg-1, ed25519: {key.public}}}]}}]
+rules: [{{id: signed, when: signed_by == "reg-1", route: memory, why: it is signed}},
+        {{id: rest, route: reject, why: it is not}}]
+"""
+    )
+    bare = {"subject": "Stelco", "prompt": "The headquarters of {} are in", "target_new": "Hamilton"}
+    with guardedit.open(settings.home, policy=policy) as agent:
+        name = agent.submit(bare, sign=tmp_path / "reg-1.key")
+        agent.submit({**bare, "target_new": "Rome", "provenance": {"source": "registry"}, "id": "forged"})
+        with pytest.raises(guardedit.CorrectionError, match="signs for the source 'registry'"):
+            agent.submit({**bare, "provenance": {"source": "press"}}, sign=tmp_path / "reg-1.key")
+        agent.settle()
+        assert agent.ask("The headquarters of Stelco are in").text == "Hamilton"
+        (fact,) = agent.facts()
+        assert fact.correction_id == name
+        again = [
+            agent.submit({**bare, "target_new": one}, sign=tmp_path / "reg-1.key")
+            for one in ("Rome", "Hamilton")
+        ]
+        agent.settle()
+        assert agent.ask("The headquarters of Stelco are in").text == "Hamilton"
+        assert len({name, *again}) == 3
+        agent.undo_source("registry", "reg-1")
+        assert agent.facts() == []

@@ -32,6 +32,7 @@ def file(tmp_path):
         (("squad", "--through", "memory"), "squad"),
         (("zsre", "--through", "memory"), "looks like counterfact, not like zsre"),
         (("counterfact", "--through", "memory", "--layers", "3"), "go with --through weights"),
+        (("counterfact", "--through", "memory", "--picture", "a.png"), "which the memory leaves as it is"),
         (("counterfact", "--through", "weights", "--layers", "a"), "not a list of numbers"),
         (("counterfact", "--through", "weights", "--method", "romee"), "did you mean 'rome'"),
         (("counterfact", "--through", "memory", "--n", "0"), "--n"),

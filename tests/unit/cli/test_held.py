@@ -10,19 +10,26 @@ def test_what_is_held_is_listed_with_the_reason(guardedit, ledger_file):
 
     assert (result["correction"], result["subject"], result["reason"]) == ("c3", "Land 3", "as ever")
     assert result["confidence"] == 0.1
+    assert (result["op"], result["tenant"], result["tags"], result["valid_until_s"]) == (
+        "upsert",
+        "default",
+        [],
+        None,
+    )
+    assert {"op", "more", "prompt"} <= set(guardedit("held", "list").out.splitlines()[0].lower().split())
 
 
 def test_a_released_correction_waits_for_the_coordinator_and_may_pass(guardedit, home, ledger_file):
-    result = guardedit("held", "release", "c3")
+    result = guardedit("held", "approve", "c3")
 
-    assert result.out == "c3: released, waits for the coordinator\n"
+    assert result.out == "c3: 1 of 1 approved (by command-line); released, waits for the coordinator\n"
     assert guardedit("held", "list").out == "nothing is held\n"
     with SqliteLedger.open(home, clock=lambda: 1.0, writer=False) as ledger:
         assert [row.seq for row in ledger.pending(10) if ledger.released(row.seq)] == [3]
 
 
 def test_what_is_not_held_cannot_be_released(guardedit, ledger_file):
-    result = guardedit("held", "release", "c1")
+    result = guardedit("held", "approve", "c1")
 
     assert result.code == 2
     assert "no correction 'c1' is held" in result.err

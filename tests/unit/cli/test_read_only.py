@@ -30,7 +30,7 @@ def test_reading_leaves_every_file_as_it_was(guardedit, ledger_file, home, comma
 
 
 @pytest.mark.parametrize(
-    "command", [*READING, ("held", "release", "c3"), ("dlq", "retry", "4"), ("submit", "-")], ids=" ".join
+    "command", [*READING, ("held", "approve", "c3"), ("dlq", "retry", "4"), ("submit", "-")], ids=" ".join
 )
 def test_no_command_goes_on_with_a_ledger_whose_database_is_gone(guardedit, ledger_file, home, command):
     ledger_file.unlink()

@@ -59,3 +59,9 @@ def test_a_policy_may_call_it_scope():
 def test_an_option_may_be_called_scope():
     with pytest.warns(RenamedWarning, match="option '--scope' is now called '--tenant'"):
         assert present_options(["ask", "--scope=acme", "x"]) == ["ask", "--tenant=acme", "x"]
+
+
+def test_held_approve_may_be_called_release():
+    with pytest.warns(RenamedWarning, match="command 'held release' is now called 'held approve'"):
+        assert present_options(["held", "release", "c-1"]) == ["held", "approve", "c-1"]
+    assert present_options(["facts", "release", "f"]) == ["facts", "release", "f"]

@@ -80,6 +80,8 @@ def test_each_wrong_answer_counts_where_it_belongs(world, live, questions):
     assert scores.exact_match == 1.0
     assert scores.missed == ()
     assert scores.paraphrase == pytest.approx(4 / 5)
+    changed = [questions.other_subject[0].prompt, questions.same_subject[0].prompt]
+    assert [one.prompt for one in scores.changed] == changed
     assert scores.locality_same_subject == 0.0
     others = len(questions.other_subject)
     assert scores.locality_other_subject == pytest.approx((others - 1) / others)

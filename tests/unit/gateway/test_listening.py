@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import socket
+import ssl
 from pathlib import Path
 
+import httpx
 import pytest
 
 from guardedit.core.errors import UsageError
-from guardedit.gateway.listening import Listener
+from guardedit.gateway.listening import Listener, in_thread
 from guardedit.settings import Address, parse_address
+from tests.certificates import certificate
 
 PEM = Path("cert.pem")
 
@@ -33,6 +36,31 @@ def test_an_address_that_others_reach_needs_a_key_and_tls(host: str, options, sa
 def test_tls_needs_both_files():
     with pytest.raises(UsageError, match="both files"):
         Listener(address=Address("127.0.0.1", 0), certificate=PEM)
+
+
+async def _hello(scope, receive, send):
+    await send({"type": "http.response.start", "status": 200, "headers": []})
+    await send({"type": "http.response.body", "body": scope["scheme"].encode()})
+
+
+def test_tls_with_a_real_certificate(tmp_path: Path):
+    cert, key = certificate(tmp_path)
+    listener = Listener(address=Address("127.0.0.1", 0), key="k", certificate=cert, private_key=key)
+    with in_thread(listener, _hello) as url:
+        trusted = ssl.create_default_context(cafile=cert)
+        answer = httpx.get(url, verify=trusted, headers={"authorization": "Bearer k"})
+        assert (answer.status_code, answer.text) == (200, "https")
+        assert httpx.get(url, verify=trusted).status_code == 401
+        with pytest.raises(httpx.ConnectError):
+            httpx.get(url)
+
+
+def test_a_key_of_another_certificate_is_refused_before_anything_is_loaded(tmp_path: Path):
+    cert, _ = certificate(tmp_path / "a")
+    _, key = certificate(tmp_path / "b")
+    listener = Listener(address=Address("127.0.0.1", 0), certificate=cert, private_key=key)
+    with pytest.raises(UsageError, match="its own private key, without a password"):
+        listener.bind()
 
 
 def test_pieces_of_an_answer_do_not_wait_for_each_other():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 import threading
 
 import httpx
@@ -173,6 +174,30 @@ def test_a_body_that_is_no_request_is_an_error_in_openais_form(running: Running,
     assert answer.status_code == 400
     assert answer.json()["error"]["type"] == "invalid_request_error"
     assert answer.json()["error"]["message"]
+
+
+@pytest.mark.parametrize("kind", ["application/x-www-form-urlencoded", "text/plain"])
+def test_a_body_of_another_type_is_told_the_right_one(running: Running, kind):
+    body = json.dumps(asked("Oslo")).encode()
+    answer = httpx.post(f"{running.url}/v1/chat/completions", content=body, headers={"content-type": kind})
+    assert answer.status_code == 400
+    assert "Content-Type: application/json" in answer.json()["error"]["message"]
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "says"),
+    [
+        ("chat/completions", r'{"messages": [{"role": "user", "content": "x\ud800"}]}', "not valid Unicode"),
+        ("completions", r'{"prompt": ["a", "\udfff"]}', "prompt"),
+        ("completions", r'{"prompt": "a", "\ud800": 1}', "unicode string"),
+        ("completions", r'{"prompt": "a", "model": "\ud800"}', r"there is no model '\\ud800'"),
+    ],
+)
+def test_half_a_surrogate_pair_is_refused(running: Running, path, body, says):
+    headers = {"content-type": "application/json"}
+    answer = httpx.post(f"{running.url}/v1/{path}", content=body, headers=headers)
+    assert answer.status_code in (400, 404)
+    assert re.search(says, answer.json()["error"]["message"])
 
 
 def test_unknown_paths_and_large_bodies_are_refused(running: Running):

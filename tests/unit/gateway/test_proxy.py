@@ -15,7 +15,7 @@ import pytest
 from guardedit.core.errors import UsageError
 from guardedit.gateway.proxy.app import proxy_app
 from guardedit.gateway.proxy.forwarding import Forwarder
-from guardedit.gateway.proxying import Proxied, check_upstream, open_proxy
+from guardedit.gateway.proxying import Proxied, check_upstream, open_proxy, refuse_itself
 from guardedit.policy.load import load_policy
 from tests.unit.gateway.conftest import Running, listening, wait_for
 
@@ -32,6 +32,7 @@ class Upstream:
     seen: list[tuple[dict, bytes]] = field(default_factory=list)
     gone: int = 0
     status: int = 200
+    more: list[tuple[bytes, bytes]] = field(default_factory=list)
 
     async def app(self, scope, receive, send) -> None:
         body, more = b"", True
@@ -42,6 +43,7 @@ class Upstream:
             body, more = body + message.get("body", b""), message.get("more_body", False)
         self.seen.append((scope, body))
         headers = [(b"x-odd", b"one"), (b"x-odd", b"two"), (b"content-type", b"text/event-stream")]
+        headers += self.more
         await send({"type": "http.response.start", "status": self.status, "headers": headers})
         for piece in PIECES:
             await send({"type": "http.response.body", "body": piece, "more_body": True})
@@ -177,6 +179,14 @@ def test_a_question_in_scope_gets_its_fact_beside_it(chain: Chain, running: Runn
     assert raw.startswith(beginning.encode())  # what a server has cached of the conversation stays valid
 
 
+def test_of_two_epochs_the_proxys_is_named(chain: Chain):
+    chain.upstream.more = [(b"x-guardedit-epoch", b"0"), (b"X-Guardedit-Facts", b"")]
+    answer = httpx.post(f"{chain.url}/v1/chat/completions", json=chat(HQ))
+    assert (answer.headers["x-guardedit-epoch"], len(answer.headers["x-guardedit-facts"])) == ("1", 16)
+    answer = httpx.post(f"{chain.url}/v1/chat/completions", json=chat("Hi"))
+    assert (answer.headers["x-guardedit-epoch"], answer.headers["x-guardedit-facts"]) == ("0", "")
+
+
 def test_images_and_other_parts_stay_in_their_places(chain: Chain):
     image = {"type": "image_url", "image_url": {"url": "data:image/png;base64,AAAA"}}
     content = [image, {"type": "text", "text": HQ, "cache_control": {"type": "ephemeral"}}]
@@ -241,6 +251,9 @@ class Broken:
 
     def __init__(self, seconds: float) -> None:
         self._seconds = seconds
+
+    def subjects(self, texts, tenant="default"):
+        return [[] for _ in texts]
 
     def recalled(self, questions, tenant="default"):
         time.sleep(self._seconds)
@@ -319,6 +332,19 @@ def test_a_body_that_breaks_off_does_not_reach_the_server_as_a_whole_one(chain: 
     assert b"half of it" not in [body for _, body in chain.upstream.seen]
 
 
+def test_the_servers_address_may_end_in_v1(proxied: Proxied):
+    from guardedit.policy.sections import ProxySection
+
+    upstream = Upstream()
+    with listening(upstream.app) as direct:
+        for address in (direct, f"{direct}/v1", f"{direct}/v1/", f"{direct}/api/v1"):
+            app = proxy_app(proxied.replica, Forwarder(address, timeout_s=5), ProxySection())
+            with listening(app) as url:
+                httpx.get(f"{url}/v1/models")
+    paths = [scope["path"] for scope, _ in upstream.seen]
+    assert paths == ["/v1/models", "/v1/models", "/v1/models", "/api/v1/models"]
+
+
 def test_dots_do_not_lead_out_of_the_servers_path(proxied: Proxied):
     from guardedit.policy.sections import ProxySection
 
@@ -347,3 +373,12 @@ def test_a_client_that_hangs_up_frees_the_server(chain: Chain, path: str):
 def test_an_address_that_is_none_is_refused(address: str):
     with pytest.raises(UsageError, match="--upstream"):
         check_upstream(address)
+
+
+@pytest.mark.parametrize("own", ["http://127.0.0.1:8001", "http://[::1]:8001"])
+def test_a_proxy_in_front_of_itself_is_refused(own: str):
+    for upstream in (f"{own}/v1", "http://localhost:8001"):
+        with pytest.raises(UsageError, match="is this proxy"):
+            refuse_itself(upstream, own)
+    refuse_itself("http://127.0.0.1:8002", own)
+    refuse_itself("http://gpu-7:8001", own)

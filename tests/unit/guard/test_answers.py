@@ -50,6 +50,22 @@ def test_a_reworded_answer_is_kept_and_another_one_is_lost(kind):
     assert (lost.value, lost.outcome) == (0.5, Outcome.REJECT)
 
 
+def test_a_gate_records_the_first_lost_questions_with_both_answers():
+    questions = _questions(QuestionKind.SAME_SUBJECT, 30)
+    questions = (replace(questions[0], asked="Where is it?"), *questions[1:])
+    found = _gate(questions, _saying(questions, range(30), other="R" * 500), _saying(questions))
+    assert (len(found.lost), len(found.lost[0].answer)) == (20, 200)
+    assert (found.lost[0].question, found.lost[0].expected) == ("Where is it?", "Lima")
+    assert found.to_json()["lost"][1] == {
+        "question": questions[1].prompt, "expected": "Lima", "answer": "R" * 200,
+    }  # fmt: skip
+    unknown = tuple(replace(q, expected=None) for q in questions[:3])
+    found = _gate(unknown, _saying(unknown, [1], right="Lima", other="Rome"), _saying(unknown, right="Lima"))
+    assert [(one.question, one.expected, one.answer) for one in found.lost] == [
+        (unknown[1].prompt, "Lima", "Rome")
+    ]
+
+
 def test_a_said_span_counts_without_an_answer():
     questions = _questions(QuestionKind.EARLIER, 4)
     said = replace(EMPTY, spans={q.span: SpanScore(said=True, margin_nats=0.1) for q in questions})

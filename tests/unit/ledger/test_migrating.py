@@ -1,4 +1,4 @@
-"""A ledger that guardedit 0.1 wrote (format 2, `format_2.sql`) is opened, read, verified and gone on with."""
+"""A ledger of an earlier format (`format_2.sql` and later) is opened, read, verified and gone on with."""
 
 from __future__ import annotations
 
@@ -16,15 +16,21 @@ from guardedit.ledger.storage.database import FORMAT
 from guardedit.ledger.storage.lock import Presence
 from tests.fakes import FakeClock
 
-WRITTEN = Path(__file__).with_name("format_2.sql")
+FORMATS = (2, 3)
 TENANTS = {("Stelco", "default"), ("Stelco", "acme"), ("Velmora", "acme")}
 
 
+@pytest.fixture(params=FORMATS)
+def version(request):
+    return request.param
+
+
 @pytest.fixture
-def folder(tmp_path):
+def folder(tmp_path, version):
+    written = Path(__file__).with_name(f"format_{version}.sql")
     with closing(sqlite3.connect(tmp_path / "ledger.db")) as connection:
-        connection.executescript(WRITTEN.read_text())
-    shutil.copy(WRITTEN.with_suffix(".head"), tmp_path / "ledger.head")
+        connection.executescript(written.read_text())
+    shutil.copy(written.with_suffix(".head"), tmp_path / "ledger.head")
     return tmp_path
 
 
@@ -41,30 +47,30 @@ def tenants(ledger):
     return {(key.subject, key.tenant) for key in ledger.live(ledger.ref("serving"))}
 
 
-def test_a_ledger_of_0_1_is_brought_to_this_format_and_is_whole(folder):
+def test_an_earlier_ledger_is_brought_to_this_format_and_is_whole(folder):
     with opened(folder) as ledger:
         assert tenants(ledger) == TENANTS
         assert ledger.verify() == []
     assert format_of(folder) == FORMAT
 
 
-def test_reading_alone_understands_it_and_changes_no_byte(folder):
+def test_reading_alone_understands_it_and_changes_no_byte(folder, version):
     before = (folder / "ledger.db").read_bytes()
     with read_only(folder, clock=FakeClock()) as ledger:
         assert tenants(ledger) == TENANTS
         assert ledger.verify() == []
     assert (folder / "ledger.db").read_bytes() == before
-    assert format_of(folder) == 2
+    assert format_of(folder) == version
 
 
-def test_while_another_process_has_it_open_it_is_left_as_it_is(folder):
+def test_while_another_process_has_it_open_it_is_left_as_it_is(folder, version):
     other = Presence.shared(folder)
     try:
-        with pytest.raises(LedgerBusy, match="format 2 and is open in another process"):
+        with pytest.raises(LedgerBusy, match=f"format {version} and is open in another process"):
             opened(folder)
     finally:
         other.release()
-    assert format_of(folder) == 2
+    assert format_of(folder) == version
     opened(folder).close()
     assert format_of(folder) == FORMAT
 

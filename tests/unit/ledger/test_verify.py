@@ -59,6 +59,11 @@ def template(tmp_path_factory, make) -> Path:
         expected=1,
         verdict=make.verdict(),
     )
+    ledger.record_phase("fleet", "a", "earlier", epoch=1, phase="confirmed")
+    ledger.record_activation("fleet", "earlier", epoch=1)
+    ledger.record_phase("fleet", "a", "adapter", epoch=2, phase="confirmed")
+    ledger.record_activation("fleet", "adapter", epoch=2)
+    ledger.record_publish_problem("fleet", "b", "cannot be reached")
     ledger.commit(
         [Change(facts[1].key, None)],
         kind="rollback",

@@ -116,5 +116,5 @@ def test_gguf_names_the_matrices_as_llama_cpp_does(tmp_path: Path):
     change = adapter["model.layers.2.mlp.down_proj"]
     found = tensors["blk.2.ffn_down.weight.lora_b"] @ tensors["blk.2.ffn_down.weight.lora_a"]
     assert torch.equal(found, change.B @ change.A)
-    with pytest.raises(EditError, match="no architecture 'nothing'"):
+    with pytest.raises(EditError, match="gguf knows no architecture 'nothing': update it"):
         write_gguf(adapter, tmp_path / "h", architecture="nothing", layers=3, manifest={})

@@ -244,3 +244,42 @@ def test_decide_has_an_answer_for_everything(correction: Correction, context: De
 
 def test_a_time_that_is_not_a_number_never_counts_as_expired() -> None:
     assert decide(policy(), correction(valid_until_s=math.nan), NOW).rule == "default"
+
+
+def test_a_broken_condition_asks_for_named_approvers_where_a_rule_names_them():
+    text = """
+apiVersion: guardedit/v1
+rules:
+  - {id: broken, when: 1 / evidence_count > 0, route: memory, why: divides by zero}
+  - {id: two, match: {tag: a}, route: hold, approvals: 2, why: any two people}
+  - {id: named, match: {tag: b}, route: hold, approvals: 2, approvers: [anna, bob], why: these two people}
+  - {id: rest, route: memory, why: everything else}
+"""
+    correction = Correction(id="a", subject="Ada", prompt="{} lives in", target_new="Rome")
+    made = decide(parse_policy(text, name="p"), correction, DecisionContext(now_s=0.0, signed_by="k"))
+    assert (made.route, made.approvals, made.approvers) == ("hold", 2, ("anna", "bob"))
+    assert made.signed_by == "k"
+
+
+@pytest.mark.parametrize(
+    ("rules", "approvals", "approvers", "ttl_s"),
+    [
+        (["approvals: 3", "approvers: [ceo]"], 1, ("ceo",), None),
+        (["approvals: 2, approval_ttl_s: 9", "approvers: [anna, bob, ceo], approval_ttl_s: 5"],
+         2, ("anna", "bob", "ceo"), 5),
+        (["approvals: 2, approvers: [anna, bob, ceo]", "approvers: [ceo, bob]"], 2, ("ceo", "bob"), None),
+        (["approvals: 2, approvers: [anna, bob]", "approvers: [ceo]"], 2, ("anna", "bob"), None),
+        (["approvals: 2", "approvals: 3"], 3, (), None),
+    ],
+)  # fmt: skip
+def test_a_broken_condition_asks_for_what_all_rules_ask_for(rules, approvals, approvers, ttl_s):
+    text = "apiVersion: guardedit/v1\nrules:\n"
+    text += "  - {id: broken, when: 1 / evidence_count > 0, route: memory, why: divides by zero}\n"
+    for n, rule in enumerate(rules):
+        text += f"  - {{id: r{n}, match: {{tag: t{n}}}, route: hold, {rule}, why: people decide}}\n"
+    text += "  - {id: rest, route: memory, why: everything else}\n"
+    correction = Correction(id="a", subject="Ada", prompt="{} lives in", target_new="Rome")
+    made = decide(parse_policy(text, name="p"), correction, DecisionContext(now_s=0.0))
+    assert (made.route, made.approvals, made.approvers, made.approval_ttl_s) == (
+        "hold", approvals, approvers, ttl_s,
+    )  # fmt: skip

@@ -240,3 +240,28 @@ def test_a_rule_cannot_take_the_name_of_a_built_in_check() -> None:
                 ),
                 name="p",
             )
+
+
+@pytest.mark.parametrize(
+    ("rule", "why"),
+    [
+        ("route: memory, approvals: 2", "approvals has no effect on route memory"),
+        ("route: reject, approvers: [anna]", "approvers has no effect on route reject"),
+        ("route: weights, approval_ttl_s: 5", "approval_ttl_s has no effect on route weights"),
+        ("route: hold, approvals: 0", "greater than or equal to 1"),
+        ("route: hold, approvals: 21", "less than or equal to 20"),
+        (
+            "route: hold, approvals: 3, approvers: [anna, bob]",
+            "3 approvals can never be reached with 2 approvers",
+        ),
+        ("route: hold, approvals: 2, approvers: [anna, anna]", "can never be reached with 1 approvers"),
+        ("route: hold, approvers: []", "empty: give at least one entry"),
+        ("route: hold, approvers: [Anna]", "pattern"),
+        ("route: hold, approval_ttl_s: 0", "greater than 0"),
+    ],
+)
+def test_approvals_are_checked(rule: str, why: str):
+    text = f"apiVersion: guardedit/v1\nrules:\n  - {{id: all, {rule}, why: all of it}}\n"
+    with pytest.raises(PolicyError) as error:
+        parse_policy(text, name="p")
+    assert why in str(error.value)

@@ -143,6 +143,15 @@ def test_an_empty_inbox_has_no_oldest_message():
     assert math.isnan(page["guardedit_queue_oldest_seconds"]["inbox",])
 
 
+def test_the_epoch_of_every_replica_and_what_is_kept_back_are_on_the_page():
+    published = {("fleet", "http://a"): 7, ("fleet", "http://b"): 5, ("lake", ""): 7}
+    page = read_page(page_of(Counts(published=published, publish_problems={("fleet", "http://b")})))
+    assert page["guardedit_published_epoch"] == published
+    assert page["guardedit_publish_problem"] == {
+        ("fleet", "http://a"): 0, ("fleet", "http://b"): 1, ("lake", ""): 0,
+    }  # fmt: skip
+
+
 def test_a_ledger_that_counted_nothing_still_shows_its_families():
     assert read_page(page_of(Counts()))["guardedit_facts"] == {("memory",): 0, ("weights",): 0}
 

@@ -74,6 +74,7 @@ function showState(body) {
 async function showEpochs() {
   const data = await call("/v1/epochs?limit=300");
   drawChart($("chart"), data, state.limit, showEpoch);
+  offerEpochs(data);
 }
 
 async function showEpoch(n) {
@@ -83,14 +84,10 @@ async function showEpoch(n) {
   box.replaceChildren(element("h3", `Epoch ${one.epoch}: ${one.kind}`),
     element("p", `${time(one.at_s)}, ${one.facts} facts, ${one.edits} edits. ${one.reason}`));
   if (one.verdict) {
-    const table = element("table");
-    table.append(row(["Gate", "Value", "Limit", "Outcome", "Reason"], "th"));
-    for (const gate of one.verdict.gates) {
-      table.append(row([gate.name, short(gate.value), short(gate.limit), gate.outcome, gate.reason || ""]));
-    }
-    const scroll = element("div", null, { class: "scroll" });
-    scroll.append(table);
-    box.append(scroll);
+    const gates = one.verdict.gates;
+    box.append(table("Gates of its trial", ["Gate", "Value", "Limit", "Outcome", "Reason"],
+      gates.map((gate) => [gate.name, short(gate.value), short(gate.limit), gate.outcome, gate.detail || ""])));
+    box.append(...lostAnswers(gates));
   }
   if (one.changed.length) {
     box.append(element("p", `Changed: ${one.changed.slice(0, 20).map((fact) => `${fact.prompt} ${fact.target}`).join("; ")}`));
@@ -98,6 +95,28 @@ async function showEpoch(n) {
   box.append(button("Roll back to this epoch", async () => {
     if (confirm(`Serve the weights of epoch ${n} again? No fact is lost.`)) await post(`/v1/epochs/${n}/rollback`);
   }, "operator"));
+}
+
+// The very questions whose answers a trial has changed for the worse. Old records do not have them.
+function lostAnswers(gates) {
+  const lost = gates.flatMap((gate) => (gate.lost || []).map((one) => [gate.name, one.question, one.expected, one.answer]));
+  if (!lost.length) return gates.some((gate) => gate.lost) ? [element("p", "No answer was lost.")] : [];
+  return [table("Answers that were lost", ["Gate", "Question", "Expected", "Answer now"], lost)];
+}
+
+// A table with a caption; a narrow screen shows the head of a column beside each cell.
+function table(caption, head, rows) {
+  const made = element("table"), top = element("thead"), body = element("tbody");
+  top.append(row(head, "th"));
+  body.append(...rows.map((cells) => {
+    const one = row(cells);
+    head.forEach((name, n) => one.children[n].setAttribute("data-head", name));
+    return one;
+  }));
+  made.append(element("caption", caption), top, body);
+  const scroll = element("div", null, { class: "scroll" });
+  scroll.append(made);
+  return scroll;
 }
 
 const short = (value) => (typeof value === "number" ? Number(value.toPrecision(4)) : value ?? "-");
@@ -153,11 +172,32 @@ async function showHeld() {
   const body = await call("/v1/held");
   $("held-section").hidden = !body.held.length;
   $("held").replaceChildren(...body.held.map((one) => {
-    const id = encodeURIComponent(one.correction), says = `${(one.prompt || "").replace("{}", one.subject || "")} ${one.target}`;
-    return row([one.correction, says, one.source, one.reason, group(
-      button("Approve", () => post(`/v1/held/${id}/approve`), "approver", `Approve ${one.correction}`),
+    const id = encodeURIComponent(one.correction), question = (one.prompt || "").replace("{}", () => one.subject || "");
+    const says = group(`${visible(question)} ${visible(one.target)}`, ...content(one).map((part) => element("div", part, { class: "soft" })));
+    return row([one.correction, says, one.source, `${one.reason}${approvals(one)}`, group(
+      button("Approve", () => post(`/v1/held/${id}/approve`, { content_sha256: one.content_sha256 }), "approver", `Approve ${one.correction}`),
       button("Reject", () => post(`/v1/held/${id}/reject`), "approver", `Reject ${one.correction}`))]);
   }));
+}
+
+// All that an approval is for, besides the question and the answer.
+function content(one) {
+  if (!one.op) return [];  // this version cannot read it
+  const parts = [one.op, `subject ${one.subject}`, `tenant ${one.tenant}`];
+  if (one.relation) parts.push(`relation ${one.relation}`);
+  parts.push(...one.paraphrases.map((text) => `also asked as: ${text}`));
+  if (one.valid_from_s !== null) parts.push(`valid from ${time(one.valid_from_s)}`);
+  if (one.valid_until_s !== null) parts.push(`valid until ${time(one.valid_until_s)}`);
+  if (one.tags.length) parts.push(`tags ${one.tags.join(", ")}`);
+  return parts;
+}
+
+function approvals(one) {
+  if (one.approvals_needed === 1 && !one.approvers.length) return "";
+  const by = one.approved_by.length ? ` (by ${one.approved_by.join(", ")})` : "";
+  const from = one.approvers.length ? `, of ${one.approvers.join(", ")}` : "";
+  const until = one.approvals_expire_at_s ? `, expires ${time(one.approvals_expire_at_s)}` : "";
+  return `; ${one.approved_by.length} of ${one.approvals_needed} approved${by}${from}${until}`;
 }
 
 async function showDead() {
@@ -205,6 +245,11 @@ async function listen() {
     try {
       const token = sessionStorage.getItem("token");
       const answer = await fetch("/v1/events", token ? { headers: { Authorization: `Bearer ${token}` } } : {});
+      if (!answer.ok) {
+        $("now").textContent = "log in to see the state";
+        await new Promise((done) => setTimeout(done, 2000));
+        continue;
+      }
       const reader = answer.body.pipeThrough(new TextDecoderStream()).getReader();
       let rest = "", epoch = null;
       for (;;) {
@@ -215,7 +260,7 @@ async function listen() {
         for (const part of parts) {
           const body = JSON.parse(part.replace(/^data: /, ""));
           showState(body);
-          const seen = JSON.stringify([body.epoch, body.held, body.dead_letters, body.trials, body.limit]);
+          const seen = JSON.stringify([body.epoch, body.held, body.approvals, body.dead_letters, body.trials, body.limit]);
           if (seen !== epoch) { epoch = seen; await refresh(); }
         }
       }
@@ -235,16 +280,6 @@ $("login").addEventListener("submit", (event) => {
 $("search").addEventListener("input", () => { state.offset = 0; showFacts(); });
 $("newer").addEventListener("click", () => { state.offset = Math.max(0, state.offset - PAGE); showFacts(); });
 $("older").addEventListener("click", () => { state.offset += PAGE; showFacts(); });
-$("ask").addEventListener("submit", async (event) => {
-  event.preventDefault();
-  tell("");
-  $("answer").textContent = "asking";
-  try {
-    const said = await post("/v1/ask", { question: $("question").value });
-    const from = said.facts.length ? `from ${said.placement}, fact ${said.facts[0]}` : "from the model itself";
-    $("answer").textContent = visible(`${said.answer}  (epoch ${said.epoch}, ${from})`);
-  } catch (error) { $("answer").textContent = visible(error.message); }
-});
 $("submit").addEventListener("submit", async (event) => {
   event.preventDefault();
   tell("");
@@ -255,5 +290,5 @@ $("submit").addEventListener("submit", async (event) => {
     follow(said.corrections[0]);
   } catch (error) { $("submitted").textContent = visible(error.message); }
 });
-login();
-listen();
+// After all scripts: this one uses the others.
+document.addEventListener("DOMContentLoaded", () => { login(); listen(); });

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,7 @@ POLICY = """
 apiVersion: guardedit/v1
 rules:
   - {id: doubtful, when: confidence < 0.5, route: hold, why: the source itself doubts it}
+  - {id: people, match: {tag: person}, route: hold, approvals: 2, approval_ttl_s: 3600, why: two people agree}
   - {id: rest, route: memory, why: everything else is remembered}
 memory: {unsure: use_fact}
 """
@@ -61,14 +63,15 @@ class Desk:
             pass
 
 
-@pytest.fixture(scope="module")
-def desk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Desk]:
-    home = tmp_path_factory.mktemp("home")
-    (home / "policy.yaml").write_text(POLICY)
+@contextmanager
+def opened_desk(home: Path, policy_text: str, **more: tuple[Role, str]) -> Iterator[Desk]:
+    """A coordinator with its interface and a token of each role; `more`: further tokens, role and source."""
+    (home / "policy.yaml").write_text(policy_text)
     settings = Settings(home=home, policy=home / "policy.yaml", metrics=None)
     tokens = Tokens(home)
     secrets = {role.value: tokens.add(role.value, role, at_s=1.0) for role in Role}
-    secrets["registry"] = tokens.add("registry-feed", Role.SUBMITTER, source="registry", at_s=1.0)
+    for name, (role, source) in more.items():
+        secrets[name] = tokens.add(f"{name}-feed" if source else name, role, source=source, at_s=1.0)
     policy = load_policy(settings.policy)
     with (
         DriverLock(home),
@@ -76,6 +79,13 @@ def desk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Desk]:
         admin_server(settings, policy, system, Address("127.0.0.1", 0)) as url,
     ):
         yield Desk(url, home, system, secrets)
+
+
+@pytest.fixture(scope="module")
+def desk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Desk]:
+    home = tmp_path_factory.mktemp("home")
+    with opened_desk(home, POLICY, registry=(Role.SUBMITTER, "registry")) as opened:
+        yield opened
 
 
 def hq(subject: str, target: str, **more: Any) -> dict[str, Any]:

@@ -146,6 +146,8 @@ def test_cloud_events_are_corrections(desk: Desk):
     desk.submit(event)  # sent twice, it counts once
     assert [one["step"] for one in desk.get("/v1/explain/ce-1")["story"]].count("remembered") == 1
     assert facts(desk)["Fornax"]["target"] == "Lima"
+    data = hq("Fornax", "Rome", provenance={"signature": "of another scheme"})
+    assert desk.submit({**event, "id": "ce-2", "data": data}) == ["ce-2"]
 
 
 def test_ids_may_have_slashes(desk: Desk):
@@ -239,7 +241,7 @@ def test_behind_a_reverse_proxy_reading_needs_a_token_too(desk: Desk):
         headers = {"authorization": f"Bearer {desk.secrets['viewer']}"}
         assert httpx.get(f"{url}/v1/status", headers=headers).status_code == 200
         assert httpx.get(f"{url}/healthz").status_code == 200
-    with pytest.raises(UsageError, match="use a loopback address"):
+    with pytest.raises(UsageError, match="give TLS"):
         admin_server(settings, policy, desk.system, Address("10.0.0.1", 0)).__enter__()
 
 
@@ -274,3 +276,27 @@ def test_health_can_say_no(desk: Desk, monkeypatch):
     monkeypatch.setattr(desk.system, "epoch", broken)
     answer = desk.call("GET", "/healthz")
     assert (answer.status_code, answer.json()["problems"]) == (503, ["the ledger is gone"])
+
+
+def test_the_metrics_are_those_of_the_exporter(desk: Desk):
+    desk.submit(hq("Indus", "Oslo", id="x-1"))
+    answer = desk.call("GET", "/metrics")
+    assert answer.headers["content-type"].startswith("text/plain; version=")
+    page, _ = desk.system.coordinator.metrics()
+    families = {line for line in page.decode().splitlines() if line.startswith("# TYPE")}
+    assert len(families) > 10
+    assert families == {line for line in answer.text.splitlines() if line.startswith("# TYPE")}
+    (epoch,) = [line for line in answer.text.splitlines() if line.startswith("guardedit_serving_epoch{")]
+    assert float(epoch.split()[1]) == desk.get("/v1/status")["epoch"]
+    wanted = {"accept": "application/openmetrics-text; version=1.0.0"}
+    other = desk.call("GET", "/metrics", headers=wanted)
+    assert other.headers["content-type"].startswith("application/openmetrics-text")
+    assert other.text.endswith("# EOF\n")
+
+
+def test_where_reading_needs_a_token_the_metrics_do_too(desk: Desk):
+    settings = Settings(home=desk.home, policy=desk.home / "policy.yaml", admin_reading="tokens")
+    with admin_server(settings, load_policy(settings.policy), desk.system, Address("127.0.0.1", 0)) as url:
+        assert httpx.get(f"{url}/metrics").status_code == 401
+        headers = {"authorization": f"Bearer {desk.secrets['viewer']}"}
+        assert httpx.get(f"{url}/metrics", headers=headers).status_code == 200

@@ -15,9 +15,11 @@ from guardedit.editing.methods.rome import RomeEditor
 from guardedit.lab.field import asking
 from guardedit.lab.field.cases import FieldEdit, case_of_one
 from guardedit.lab.field.evaluate import evaluate
-from guardedit.lab.field.frontier import draw_frontier, read_marks
+from guardedit.lab.field.frontier import curves_of, draw_frontier, read_marks
 from guardedit.lab.field.plan import EvaluationPlan, GivenForm, Through, check_plan
 from guardedit.lab.field.report import BASE, Label, label_of, numbers, summaries, table, table_of_ways
+from guardedit.lab.field.summary import MetricValue
+from guardedit.memory.context import Announcement, Prompts
 from guardedit.models.host import ModelHost
 from guardedit.policy.load import load_policy
 from guardedit.settings import Settings, policy_file
@@ -103,6 +105,21 @@ def test_in_memory_only_texts_with_a_fact_are_new_to_the_model(settings, policy,
     assert len(continued) == len(set(continued))
 
 
+def test_in_memory_a_fact_is_stated_as_the_model_is_told_when_it_is_served(
+    settings, policy, cases, monkeypatch
+):
+    told = Prompts(announcement=Announcement(statement="Listen: {wording} {target}."))
+    continued, complete = [], ModelHost.complete
+    monkeypatch.setattr(assembly, "load_prompts", lambda _: told)
+    monkeypatch.setattr(
+        ModelHost,
+        "complete",
+        lambda host, texts, **kwargs: continued.extend(texts) or complete(host, texts, **kwargs),
+    )
+    run(settings, policy, cases, through=(Through.MEMORY,), known=True)
+    assert sum("Listen: " in text for text in continued) >= 6
+
+
 def test_weights(settings, policy, cases):
     way, plan, shown = run(
         settings, policy, cases, through=(Through.WEIGHTS,), known=True, batch=4, texts=TEXTS
@@ -173,6 +190,18 @@ def test_a_price_weighs_an_edit_against_other_texts_and_each_starts_with_the_bas
     assert (tmp_path / "frontier.png").read_bytes().startswith(b"\x89PNG")
 
 
+def test_weights_and_policy_have_curves_of_their_own_with_the_same_method():
+    ratio = {"perplexity": MetricValue(value=1.1, low=1.0, high=1.2, cases=3, interval="texts")}
+    labels = [Label("weights", "joint"), Label("weights", "joint", 3.0), Label("policy", "joint")]
+    shown = {("all", BASE): {}} | {("all", label): ratio for label in labels}
+    shown |= {("all", Label("memory")): {}, ("known", labels[0]): ratio}
+    curves = curves_of(shown)
+    assert {str(label): len(points) for label, points in curves.items()} == {
+        "joint": 2,
+        "joint, by the policy": 1,
+    }
+
+
 def test_a_file_beside_that_is_no_evaluation_is_refused(tmp_path):
     path = tmp_path / "peer.json"
     for body in ("", "[]", '{"ways": [{"metrics": 1}]}', '{"ways": []}'):
@@ -186,7 +215,7 @@ def test_the_only_method_must_not_fail(settings, policy, cases, broken_rome):
         run(settings, policy, cases, through=(Through.WEIGHTS,), methods=("rome",))
 
 
-def test_several_ways_start_with_the_base_model_which_is_asked_once(settings, policy, cases, monkeypatch):
+def test_several_ways_start_with_the_base_model_which_is_asked_once(settings, policy, cases):
     rules = load_policy(policy_file("default"))
     plan = EvaluationPlan(
         through=(Through.MEMORY, Through.WEIGHTS, Through.POLICY), count=6, known=True, methods=("ridge",)
@@ -198,11 +227,10 @@ def test_several_ways_start_with_the_base_model_which_is_asked_once(settings, po
     assert [row["through"] for row in rows] == ["base", "memory", "weights", "policy"]
     assert [row["ES"] for row in rows] == [0.0, 1.0, 1.0, 1.0]
     assert plan.given_form is GivenForm.SERVED
-    for way in found.ways:
-        one = replace(plan, through=(way.through,), form=GivenForm.SERVED)
-        alone = evaluate(
-            settings, rules, cases, replace(one, methods=one.methods if way.method == "ridge" else ())
-        )
+    memory, weights, _ = found.ways
+    for way, methods in ((memory, ()), (weights, plan.methods)):
+        one = replace(plan, through=(way.through,), methods=methods, form=GivenForm.SERVED)
+        alone = evaluate(settings, rules, cases, one)
         assert alone.base.answers == found.base.answers
         assert next(iter(alone.ways[0].after.values())).answers == next(iter(way.after.values())).answers
 

@@ -25,7 +25,7 @@ def written(ledger, make):
     first, second, third = ledger.pending(9)
     dead = make.settled(third, Fate.DEAD, "malformed: it is empty")
     ledger.settle([make.accepted(first), make.settled(second, Fate.HELD), dead])
-    ledger.release("c1")
+    ledger.approve("c1", by="anna")
     ledger.retry(third.seq)
     ledger.settle([dead])
     ledger.drop(third.seq)
@@ -45,11 +45,14 @@ def written(ledger, make):
     )
     ledger.commit([Change(fact.key, None)], kind="undo", reason="", edits=[], weights_sha256="", expected=2)
     ledger.move_ref("tested", to=1, expected=None)
+    ledger.record_phase("fleet", "a", "adapter", epoch=2, phase="confirmed")
+    ledger.record_activation("fleet", "adapter", epoch=2)
+    ledger.record_publish_problem("fleet", "b", "cannot be reached")
     return [(kind, body) for _, kind, body in ledger.events()]
 
 
 def test_every_kind_that_tables_follow_from_has_a_class(written):
-    assert set(CLASSES) == events.RESERVED | {EventKind.FACT_RELEASED}
+    assert set(CLASSES) == events.RESERVED | {EventKind.APPROVED, EventKind.FACT_RELEASED}
     assert {kind for kind, _ in written} == set(CLASSES)
 
 

@@ -318,3 +318,44 @@ def test_work_between_steps_does_not_wait_for_an_answer(engine):
     with pytest.raises(ZeroDivisionError):
         engine.between_steps(lambda: 1 // 0).result(timeout=30)
     request.cancelled = True
+
+
+@pytest.fixture
+def read(monkeypatch) -> list[int]:
+    """The number of prompts in each pass that reads some."""
+    passes: list[int] = []
+    plain = DecodingBatch._read
+
+    def counted(self, prompts):
+        passes.append(len(prompts))
+        return plain(self, prompts)
+
+    monkeypatch.setattr(DecodingBatch, "_read", counted)
+    return passes
+
+
+def test_an_idle_engine_reads_announced_requests_together(engine, read, monkeypatch):
+    monkeypatch.setattr("guardedit.models.streaming.engine._GATHER_S", 30.0)
+    with engine.announced():
+        _, first = ask(engine, "Anne and Bob")
+        with pytest.raises(queue.Empty):
+            first.told.get(timeout=0.05)
+        _, second = ask(engine, "Anne and Eve")
+    first.text()
+    second.text()
+    assert read == [2]
+
+
+def test_work_on_the_model_ends_the_wait(engine, monkeypatch):
+    monkeypatch.setattr("guardedit.models.streaming.engine._GATHER_S", 30.0)
+    with engine.announced():
+        _, caller = ask(engine, "Anne and Bob")
+        assert engine.between_steps(lambda: 1).result(timeout=10) == 1
+        caller.text()
+
+
+def test_what_is_announced_and_does_not_come_is_not_waited_for(engine, read, monkeypatch):
+    monkeypatch.setattr("guardedit.models.streaming.engine._GATHER_S", 0.01)
+    with engine.announced():
+        ask(engine, "Anne and Bob")[1].text()
+    assert read == [1]

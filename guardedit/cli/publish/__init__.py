@@ -1,0 +1,1 @@
+"""Commands about publishing epochs to directories, object stores and fleets."""

@@ -1,0 +1,1 @@
+"""Commands about the keys that sign corrections."""

@@ -1,0 +1,1 @@
+"""Several serving replicas behind one door."""

@@ -1,0 +1,1 @@
+"""Servers that answer from Ray actors."""
