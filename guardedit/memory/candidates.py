@@ -18,17 +18,25 @@ from guardedit.naming import Name
 
 
 class Candidate(NamedTuple):
-    """A fact that a question may be about, and the features of the pair."""
+    """A fact that a question may be about, and the features of the pair.
+
+    Attributes:
+        entry: the fact.
+        features: the inputs of the scope test.
+        asked: the question with every mention of the subject masked, then each of its sentences or questions
+            that names the subject, where it has several. Empty where the subject is not named.
+    """
 
     entry: FactEntry
     features: Features
+    asked: tuple[str, ...] = ()
 
 
 class _NamedSubject(NamedTuple):
     """A known subject that a question names.
 
     Attributes:
-        forms: the masked question.
+        forms: the masked question, and its parts, as `Candidate.asked`.
         doubtful: whether every mention of it may be one of something else.
         way: the surest way in which it is named.
     """
@@ -95,7 +103,11 @@ def find_candidates(
     encoded = _encoded_forms(parsed, indexes, vectors)
     found = [
         [
-            Candidate(entry, _features(entry, subject, encoded, index, full=index.cosine(entry, vector)))
+            Candidate(
+                entry,
+                _features(entry, subject, encoded, index, full=index.cosine(entry, vector)),
+                subject.forms,
+            )
             for name, subject in subjects.items()
             for entry, index in _visible(name, indexes)
         ]

@@ -182,13 +182,22 @@ def _scope_of(best: Features, score: float, thresholds: ScopeThresholds) -> tupl
         return OUT, "no subject of a live fact is named"
     if score < thresholds.reject:
         return OUT, f"score {score:.3f} < {thresholds.reject:.3f}: another relation of this subject"
-    if best.doubtful and not best.verbatim:
-        return UNSURE, "the subject may be part of a longer name, or a common word"
-    if best.way > Way.TYPOGRAPHY:
-        return UNSURE, f"score {score:.3f}, but the subject is named in a {best.way.name.lower()} way"
+    if doubt := _doubt(best):
+        return UNSURE, doubt
     if score < thresholds.accept:
         return UNSURE, f"score {score:.3f} between {thresholds.reject:.3f} and {thresholds.accept:.3f}"
     return ACCEPT, f"score {score:.3f} >= {thresholds.accept:.3f}"
+
+
+def _doubt(best: Features) -> str:
+    """Why the question may be about another subject; empty where nothing says so."""
+    if best.way is Way.SHORT:
+        return "the question has a short form of the subject's name"
+    if best.way is Way.MISSPELT:
+        return "the question has a name that is spelt almost as the subject's"
+    if best.doubtful and not best.verbatim:
+        return "the subject may be part of a longer name, or a common word"
+    return ""
 
 
 def _sigmoid(x: float) -> float:

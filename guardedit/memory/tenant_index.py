@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from typing import NamedTuple
 
 from guardedit.core.fact import Fact, FactKey, Wording
@@ -78,7 +78,7 @@ class TenantIndex:
         if fact.id not in self._index:
             self._index.add(fact.id, self._encoder.encode(entry.keys))
         self.entries[fact.key] = entry
-        self.names.add(fact.key.subject, entry.name)
+        self.names.add(fact.key.subject)
         self.by_name.setdefault(entry.name, {})[fact.key] = entry
         self._key_by_id[fact.id] = fact.key
         self.wordings.add(fact.key.relation, entry.masked)
@@ -91,7 +91,7 @@ class TenantIndex:
         self._index.delete(entry.fact.id)
         del self._key_by_id[entry.fact.id]
         self.wordings.remove(key.relation, entry.masked)
-        self.names.remove(key.subject, entry.name)
+        self.names.remove(key.subject)
         del self.by_name[entry.name][key]
         if not self.by_name[entry.name]:
             del self.by_name[entry.name]
