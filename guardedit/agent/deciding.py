@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
-from guardedit.core.correction import Correction, Op, content_sha256, decode_correction
+from guardedit.core.correction import MAX_ALIASES, Correction, Op, content_sha256, decode_correction
 from guardedit.core.decision import Decision, Route
 from guardedit.core.epoch import Change
 from guardedit.core.errors import CorrectionError, IdReuse
@@ -175,6 +175,7 @@ def first_version(correction: Correction) -> Fact:
         wordings=correction.wordings,
         target=correction.target_new,
         subject_at=correction.subject_at,
+        aliases=correction.aliases,
     )
 
 
@@ -213,6 +214,7 @@ def _adds_nothing(current: Fact, correction: Correction) -> bool:
     return (
         current.target == correction.target_new
         and set(correction.wordings) <= set(current.wordings)
+        and set(correction.aliases) <= set(current.aliases)
         and current.valid_until_s == correction.valid_until_s
     )
 
@@ -225,6 +227,8 @@ def _new_fact(
         # The same answer keeps the old wordings and adds the new ones; another answer has only its own.
         worded = (*current.located_wordings, *worded)
     wordings, subject_at = distinct_wordings(worded)
+    # Another answer changes no name of the subject.
+    aliases = dict.fromkeys((*correction.aliases, *(current.aliases if current is not None else ())))
     return Fact(
         key=key,
         version=version,
@@ -235,4 +239,5 @@ def _new_fact(
         method=decision.method if decision.route is Route.WEIGHTS else "",
         subject_at=subject_at,
         reported_at_s=correction.provenance.time_s,
+        aliases=tuple(aliases)[:MAX_ALIASES],
     )

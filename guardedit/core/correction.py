@@ -15,6 +15,8 @@ from guardedit.core.fact import UNKNOWN_SPAN, FactKey, Wording, locate_subjects
 from guardedit.core.wire import MAX_MESSAGE_BYTES, MAX_TEXT, split_messages
 
 __all__ = [
+    "MAX_ALIASES",
+    "MAX_ALIAS_CHARACTERS",
     "MAX_MESSAGE_BYTES",
     "MAX_PARAPHRASES",
     "MAX_TEXT",
@@ -32,6 +34,8 @@ __all__ = [
 
 MAX_PARAPHRASES = 32
 MAX_TAGS = 32
+#: Most other names of a subject, and characters of the longest one.
+MAX_ALIASES, MAX_ALIAS_CHARACTERS = 16, 200
 #: Old name, as of version 0.1 -> present name of a field.
 RENAMED_FIELDS = {"scope": "tenant"}
 _TIMES = frozenset({"valid_from_s", "valid_until_s", "time_s"})
@@ -68,6 +72,8 @@ class Correction:
     Attributes:
         id: given by the sender, or derived from the content.
         subject: what the fact is about.
+        aliases: other names of the subject. Questions may use them; which fact a correction is about depends
+            on the subject alone.
         prompt: a question with `{}` in place of the subject; it ends where the answer begins.
         target_new: the answer that is asked for; "" for a retraction.
         target_true: the answer that it replaces, where the sender knows it.
@@ -94,6 +100,7 @@ class Correction:
     valid_until_s: float | None = None
     op: Op = Op.UPSERT
     provenance: Provenance = field(default_factory=Provenance)
+    aliases: tuple[str, ...] = ()
 
     @property
     def key(self) -> FactKey:
@@ -222,6 +229,7 @@ def _read(body: Mapping[str, object]) -> Correction:
         valid_until_s=wire.time_s("valid_until_s", body.get("valid_until_s")),
         op=op,
         provenance=_provenance(body.get("provenance")),
+        aliases=_aliases(body.get("aliases")),
     )
 
 
@@ -247,6 +255,21 @@ def _prompt(name: str, value: object) -> str:
             f"{name} {wire.shown(text)} must contain {{}} exactly once, in place of the subject"
         )
     return text
+
+
+def _aliases(value: object) -> tuple[str, ...]:
+    aliases = wire.texts("aliases", value, limit=MAX_ALIASES)
+    for alias in aliases:
+        if len(alias) > MAX_ALIAS_CHARACTERS:
+            raise MalformedCorrection(
+                f"aliases has a name of {len(alias)} characters, {wire.shown(alias)}; the limit is "
+                f"{MAX_ALIAS_CHARACTERS}: send names of the subject, not descriptions"
+            )
+        if not any(map(str.isalnum, alias)):
+            raise MalformedCorrection(
+                f"the alias {wire.shown(alias)} has neither letter nor number: leave it out, or send a name"
+            )
+    return tuple(dict.fromkeys(aliases))
 
 
 def _op(value: object) -> Op:

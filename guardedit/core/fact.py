@@ -86,6 +86,7 @@ class Fact:
         method: the editing method that the policy chose; "" for a fact that is to stay in memory.
         subject_at: for each wording the characters [start, end) of the subject. An empty span is an
             unknown one, and an empty tuple means that none is known. Then the subject's name is searched for.
+        aliases: other names of the subject, which questions and wordings may use.
         reported_at_s: when its source reported it, seconds since 1970, UTC; None where it gave no time.
         id: digest of content and version but not of the placement, so a fact keeps its id when it moves.
     """
@@ -100,11 +101,14 @@ class Fact:
     method: str = ""
     subject_at: tuple[tuple[int, int], ...] = ()
     reported_at_s: float | None = None
+    aliases: tuple[str, ...] = ()
     id: str = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         # Computed once: a ledger of ten thousand facts needs it in every epoch.
         body = [*self.key, self.version, self.wordings, self.target, self.subject_at]
+        if self.aliases:  # so that facts without aliases keep the ids that they had before there were aliases
+            body.append(self.aliases)
         object.__setattr__(self, "id", hashlib.sha256(json.dumps(body).encode()).hexdigest()[:16])
 
     @property
@@ -140,12 +144,14 @@ class Fact:
             "prompt": self.prompt,
             "target": self.target,
             "wordings": list(self.wordings),
+            **({"aliases": list(self.aliases)} if self.aliases else {}),
         }
 
     def to_json(self) -> dict[str, Any]:
         """Plain data for the ledger and for other processes."""
         body = {item.name: getattr(self, item.name) for item in fields(self) if item.init}
         body["subject_at"] = [list(span) for span in self.subject_at]
+        body["aliases"] = list(self.aliases)
         return {**body, "key": list(self.key), "wordings": list(self.wordings)}
 
     @staticmethod
@@ -158,5 +164,6 @@ class Fact:
                 "wordings": tuple(body["wordings"]),
                 "subject_at": tuple((start, end) for start, end in body.get("subject_at", ())),
                 "placement": Placement(body["placement"]),
+                "aliases": tuple(body.get("aliases", ())),
             }
         )

@@ -120,7 +120,7 @@ def hardest_pairs(row: Sequence[Candidate], answer: FactKey | None) -> list[Cand
 
     There are so many easy wrong candidates that, with them, every threshold would look precise.
     """
-    usable = [candidate for candidate in row if not candidate.features.extended]
+    usable = [candidate for candidate in row if not candidate.features.doubtful]
     wrong = [candidate for candidate in usable if candidate.entry.fact.key != answer]
     right = [candidate for candidate in usable if candidate.entry.fact.key == answer]
     return right + sorted(wrong, key=lambda c: (-c.features.relation, c.entry.fact.id))[:1]

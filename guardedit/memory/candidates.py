@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import ChainMap
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
@@ -10,25 +9,41 @@ import numpy as np
 
 from guardedit.core.fact import FactKey
 from guardedit.memory.encoder import Vectors
+from guardedit.memory.names import Named, Way, find_named
 from guardedit.memory.scope import Features, is_comparable
 from guardedit.memory.subject import masked_forms, word_overlap
-from guardedit.memory.tenant_index import FactEntry, TenantIndex, longest_name
+from guardedit.memory.tenant_index import FactEntry, TenantIndex
 from guardedit.memory.wordings import RelationCosines, similarity
-from guardedit.naming import Mention, Name, find_mentions
+from guardedit.naming import Name
 
 
 class Candidate(NamedTuple):
-    """A fact that a question may be about, and the features of the pair."""
+    """A fact that a question may be about, and the features of the pair.
+
+    Attributes:
+        entry: the fact.
+        features: the inputs of the scope test.
+        asked: the question with every mention of the subject masked, then each of its sentences or questions
+            that names the subject, where it has several. Empty where the subject is not named.
+    """
 
     entry: FactEntry
     features: Features
+    asked: tuple[str, ...] = ()
 
 
 class _NamedSubject(NamedTuple):
-    """A known subject that a question names: the masked question, and whether the name seems to be longer."""
+    """A known subject that a question names.
+
+    Attributes:
+        forms: the masked question, and its parts, as `Candidate.asked`.
+        doubtful: whether every mention of it may be one of something else.
+        way: the surest way in which it is named.
+    """
 
     forms: tuple[str, ...]
-    extended: bool
+    doubtful: bool
+    way: Way
 
 
 class ParsedQuestions(NamedTuple):
@@ -60,19 +75,15 @@ class _EncodedForms(NamedTuple):
 
 def parse_questions(questions: Sequence[str], indexes: Sequence[TenantIndex]) -> ParsedQuestions:
     """Find the subjects of known facts in the questions."""
-    known = ChainMap(*(index.names for index in indexes))
-    longest = longest_name(indexes)
-    subjects = [
-        _named_subjects(question, find_mentions(question, known, longest=longest)) for question in questions
-    ]
+    names = [index.names for index in indexes]
+    subjects = [_named_subjects(question, find_named(question, names)) for question in questions]
     return ParsedQuestions(questions, subjects)
 
 
 def named_subjects(text: str, indexes: Sequence[TenantIndex]) -> list[str]:
     """The subjects of facts that a text names, as they are spelled there, in their order."""
-    known = ChainMap(*(index.names for index in indexes))
-    mentions = find_mentions(text, known, longest=longest_name(indexes))
-    return list(dict.fromkeys(text[mention.start : mention.end] for mention in mentions))
+    found = sorted(find_named(text, [index.names for index in indexes]), key=lambda one: one.start)
+    return list(dict.fromkeys(text[one.start : one.end] for one in found))
 
 
 def find_candidates(
@@ -92,7 +103,11 @@ def find_candidates(
     encoded = _encoded_forms(parsed, indexes, vectors)
     found = [
         [
-            Candidate(entry, _features(entry, subject, encoded, index, full=index.cosine(entry, vector)))
+            Candidate(
+                entry,
+                _features(entry, subject, encoded, index, full=index.cosine(entry, vector)),
+                subject.forms,
+            )
             for name, subject in subjects.items()
             for entry, index in _visible(name, indexes)
         ]
@@ -112,20 +127,24 @@ def _encoded_forms(
     return _EncodedForms({form: i for i, form in enumerate(forms)}, rows, cosines)
 
 
-def _named_subjects(question: str, mentions: list[Mention]) -> dict[Name, _NamedSubject]:
+def _named_subjects(question: str, found: list[Named]) -> dict[Name, _NamedSubject]:
+    by_name: dict[Name, list[Named]] = {}
+    for one in sorted(found, key=lambda one: one.start):
+        by_name.setdefault(one.name, []).append(one)
     return {
         name: _NamedSubject(
-            masked_forms(question, mentions, name),
-            all(mention.extended for mention in mentions if mention.name == name),
+            masked_forms(question, [(one.start, one.end) for one in mentions]),
+            all(one.doubtful for one in mentions),
+            min(one.way for one in mentions),
         )
-        for name in dict.fromkeys(mention.name for mention in mentions)
+        for name, mentions in by_name.items()
     }
 
 
 def _visible(name: Name, indexes: Sequence[TenantIndex]) -> list[tuple[FactEntry, TenantIndex]]:
     by_relation: dict[str, tuple[FactEntry, TenantIndex]] = {}
     for index in indexes:
-        for key, entry in index.names.get(name, {}).items():
+        for key, entry in index.by_name.get(name, {}).items():
             by_relation.setdefault(key.relation, (entry, index))
     return list(by_relation.values())
 
@@ -144,7 +163,8 @@ def _features(
         rivals=similar.rivals,
         overlap=max(word_overlap(form, wording) for form in subject.forms for wording in entry.masked),
         named=True,
-        extended=subject.extended,
+        doubtful=subject.doubtful,
+        way=subject.way,
     )
 
 
@@ -170,4 +190,4 @@ def _with_nearest(
 
 
 def _hidden(key: FactKey, name: Name, earlier: Sequence[TenantIndex]) -> bool:
-    return any(other.relation == key.relation for index in earlier for other in index.names.get(name, {}))
+    return any(other.relation == key.relation for index in earlier for other in index.by_name.get(name, {}))

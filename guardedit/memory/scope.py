@@ -19,6 +19,7 @@ import regex
 from numpy.typing import NDArray
 
 from guardedit.core.errors import MemoryIndexError
+from guardedit.memory.names import Way
 
 #: Thresholds for all-MiniLM-L6-v2, written by `python -m guardedit.memory.calibrate`.
 DEFAULTS = Path(__file__).with_name("scope_defaults.json")
@@ -50,7 +51,8 @@ class Features:
         rivals: number of other live relations; if they are few, `rival` means little.
         overlap: largest Jaccard word overlap with the fact's own wordings, without the subject.
         named: whether the subject occurs in the question as whole words.
-        extended: whether the subject occurs only as part of what looks like a longer name.
+        doubtful: whether every mention of the subject may be one of something else: a longer name, a word.
+        way: how the question names the subject.
     """
 
     full: float
@@ -60,7 +62,8 @@ class Features:
     rivals: int = 0
     overlap: float = 0.0
     named: bool = False
-    extended: bool = False
+    doubtful: bool = False
+    way: Way = Way.EXACT
 
     @property
     def verbatim(self) -> bool:
@@ -179,11 +182,22 @@ def _scope_of(best: Features, score: float, thresholds: ScopeThresholds) -> tupl
         return OUT, "no subject of a live fact is named"
     if score < thresholds.reject:
         return OUT, f"score {score:.3f} < {thresholds.reject:.3f}: another relation of this subject"
-    if best.extended and not best.verbatim:
-        return UNSURE, "the subject is part of a longer name"
+    if doubt := _doubt(best):
+        return UNSURE, doubt
     if score < thresholds.accept:
         return UNSURE, f"score {score:.3f} between {thresholds.reject:.3f} and {thresholds.accept:.3f}"
     return ACCEPT, f"score {score:.3f} >= {thresholds.accept:.3f}"
+
+
+def _doubt(best: Features) -> str:
+    """Why the question may be about another subject; empty where nothing says so."""
+    if best.way is Way.SHORT:
+        return "the question has a short form of the subject's name"
+    if best.way is Way.MISSPELT:
+        return "the question has a name that is spelt almost as the subject's"
+    if best.doubtful and not best.verbatim:
+        return "the subject may be part of a longer name, or a common word"
+    return ""
 
 
 def _sigmoid(x: float) -> float:

@@ -4,46 +4,69 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from itertools import pairwise
 
-from guardedit.naming import Mention, Name, Span, find_mentions, name_of, tokens
+from guardedit.naming import Span, find_mentions, name_of, tokens
 
 #: Replaces the subject in a masked text. Of the words tried, this one separates relations best.
 MASK = "someone"
 
-_SENTENCE_END = re.compile(r"[.!?\u3002\uff01\uff1f]+(?:\s+|$)")
+_ASKING = (
+    r"(?:wh(?:o|om|ose|at|en|ere|ich|y)|how|is|are|was|were|do|does|did|has|have|had|can|could|in which)\b"
+)
+#: Where one sentence or question of a text ends and the next one begins.
+_CLAUSE_END = re.compile(
+    r"[.!?;:\u3002\uff01\uff1f\uff1b]+(?:\s+|$)|\n+"
+    rf"|,?\s+(?:and|or|but|also|then|plus)\s+(?:also\s+|then\s+)?(?={_ASKING})|,\s+(?={_ASKING})",
+    re.IGNORECASE,
+)
+#: Words of the shortest clause that can ask for something, without the mask.
+_SHORTEST_CLAUSE = 2
+_SIGNS = frozenset(".!?\u3002\uff01\uff1f")
 
 
-def masked(text: str, mentions: Iterable[Mention], name: Name) -> str:
-    """The text with every mention of one name replaced by `MASK`."""
+def masked(text: str, spans: Iterable[Span]) -> str:
+    """The text with the characters of each span replaced by `MASK`; the spans are in their order."""
     parts, end = [], 0
-    for mention in mentions:
-        if mention.name == name:
-            parts += [text[end : mention.start], MASK]
-            end = mention.end
+    for start, behind in spans:
+        parts += [text[end:start], MASK]
+        end = behind
     return "".join([*parts, text[end:]])
 
 
-def masked_forms(text: str, mentions: Iterable[Mention], name: Name) -> tuple[str, ...]:
-    """The masked text; if it has several sentences, also the sentence with the name alone.
+def masked_forms(text: str, spans: Iterable[Span]) -> tuple[str, ...]:
+    """The masked text; if it has several sentences or questions, also each one with the name alone.
 
-    >>> found = find_mentions("It rains. Ada was born in", {("ada",)}, longest=1)
-    >>> masked_forms("It rains. Ada was born in", found, ("ada",))
+    >>> masked_forms("It rains. Ada was born in", [(10, 13)])
     ('It rains. someone was born in', 'someone was born in')
+    >>> masked_forms("Who painted it and where is the office of Ibis?", [(42, 46)])[1:]
+    ('where is the office of someone?',)
     """
-    whole = masked(text, mentions, name)
-    bounds = [0, *(match.end() for match in _SENTENCE_END.finditer(whole)), len(whole)]
-    for start, end in pairwise(bounds):
-        sentence = whole[start:end].strip()
-        if MASK in sentence and sentence != whole.strip():
-            return whole, sentence
-    return (whole,)
+    whole = masked(text, spans)
+    ends = list(_CLAUSE_END.finditer(whole))
+    starts = [0, *(match.end() for match in ends)]
+    clauses = [
+        (whole[start:end].rstrip(" ,") + _sign(whole, end)).strip()
+        for start, end in zip(starts, [*(match.start() for match in ends), len(whole)], strict=True)
+    ]
+    return tuple(dict.fromkeys([whole, *(one for one in clauses if _asks(one) and one != whole.strip())]))
+
+
+def _sign(text: str, end: int) -> str:
+    """The sign that ends a sentence at `end`."""
+    return text[end : end + 1] if text[end : end + 1] in _SIGNS else ""
+
+
+def _asks(clause: str) -> bool:
+    """Whether a clause has the mask and some other words."""
+    words = [token.text for token in tokens(clause) if token.text[0].isalnum()]
+    return MASK in words and len(words) - words.count(MASK) >= _SHORTEST_CLAUSE
 
 
 def mask_subject(text: str, subject: str) -> str:
     """The text with every mention of the subject replaced by `MASK`."""
     name = name_of(subject)
-    return masked(text, find_mentions(text, {name}, longest=len(name)), name)
+    mentions = find_mentions(text, {name}, longest=len(name))
+    return masked(text, [(one.start, one.end) for one in mentions])
 
 
 def mask_span(text: str, span: Span) -> str:

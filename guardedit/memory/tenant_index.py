@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from typing import NamedTuple
 
 from guardedit.core.fact import Fact, FactKey, Wording
 from guardedit.memory.encoder import Encoder, Vectors
 from guardedit.memory.index import KeyIndex
+from guardedit.memory.names import NameIndex
 from guardedit.memory.subject import mask_span, mask_subject
 from guardedit.memory.wordings import Wordings
 from guardedit.naming import Name, name_of
@@ -64,24 +64,22 @@ class TenantIndex:
         self._index = KeyIndex(encoder.dim)
         self.wordings = Wordings(encoder)
         self.entries: dict[FactKey, FactEntry] = {}
-        self.names: dict[Name, dict[FactKey, FactEntry]] = {}
-        self.lengths: Counter[int] = Counter()  # how many names have this many tokens
+        self.names = NameIndex()
+        self.by_name: dict[Name, dict[FactKey, FactEntry]] = {}
         self._key_by_id: dict[str, FactKey] = {}
 
     def put(self, entry: FactEntry) -> None:
         """Add a fact. It replaces the fact with the same key."""
         fact, old = entry.fact, self.entries.get(entry.fact.key)
         if old is not None and old.fact.id == fact.id:  # only its placement or its expiry changed
-            self.entries[fact.key] = self.names[entry.name][fact.key] = entry
+            self.entries[fact.key] = self.by_name[entry.name][fact.key] = entry
             return
         self.drop(fact.key)
         if fact.id not in self._index:
             self._index.add(fact.id, self._encoder.encode(entry.keys))
         self.entries[fact.key] = entry
-        if entry.name not in self.names:
-            self.names[entry.name] = {}
-            self.lengths[len(entry.name)] += 1
-        self.names[entry.name][fact.key] = entry
+        self.names.add(fact.key.subject)
+        self.by_name.setdefault(entry.name, {})[fact.key] = entry
         self._key_by_id[fact.id] = fact.key
         self.wordings.add(fact.key.relation, entry.masked)
 
@@ -93,10 +91,10 @@ class TenantIndex:
         self._index.delete(entry.fact.id)
         del self._key_by_id[entry.fact.id]
         self.wordings.remove(key.relation, entry.masked)
-        del self.names[entry.name][key]
-        if not self.names[entry.name]:
-            del self.names[entry.name]
-            self.lengths -= Counter([len(entry.name)])  # drops counts of zero
+        self.names.remove(key.subject)
+        del self.by_name[entry.name][key]
+        if not self.by_name[entry.name]:
+            del self.by_name[entry.name]
 
     def nearest(self, vectors: Vectors) -> list[list[tuple[FactEntry, float]]]:
         """For each row of (n, dim), the facts of the nearest keys with their cosines, best first."""
@@ -113,8 +111,3 @@ class TenantIndex:
 def texts_of(entries: Iterable[FactEntry]) -> list[str]:
     """All texts that must be encoded before the entries can be added to an index."""
     return [text for entry in entries for text in (*entry.keys, *entry.masked)]
-
-
-def longest_name(indexes: Sequence[TenantIndex]) -> int:
-    """Token count of the longest subject name; 0 without facts."""
-    return max((length for index in indexes for length in index.lengths), default=0)

@@ -40,7 +40,7 @@ _AFTER = _Separators(
 )
 
 #: English words that begin longer names of places and people.
-_BEGINS_NAMES = frozenset(
+BEGINS_NAMES = frozenset(
     {
         "new", "old", "north", "south", "east", "west", "northern", "southern", "eastern",
         "western", "upper", "lower", "great", "greater", "little", "saint", "st", "san", "santa",
@@ -78,7 +78,7 @@ def find_mentions(text: str, known: Container[Name], *, longest: int) -> list[Me
     for first in range(len(row)):
         for last in range(min(len(row), first + longest), max(first, covered), -1):
             name = tuple(words[first:last])
-            if name in known and _is_whole(row, first, last):
+            if name in known and is_whole(row, first, last):
                 extended = _is_extended(text, row, first, last)
                 mentions.append(Mention(name, row[first].start, row[last - 1].end, extended))
                 covered = last
@@ -97,7 +97,7 @@ def last_span(text: str, subject: str) -> Span | None:
     return (found[-1].start, found[-1].end) if found else None
 
 
-def _is_whole(row: list[Token], first: int, last: int) -> bool:
+def is_whole(row: list[Token], first: int, last: int) -> bool:
     """Whether tokens [first, last) include all tokens of every character that folds to several tokens."""
     starts = first == 0 or row[first - 1].end <= row[first].start
     return starts and (last == len(row) or row[last].start >= row[last - 1].end)
@@ -108,6 +108,17 @@ def _is_extended(text: str, row: list[Token], first: int, last: int) -> bool:
 
     Capitals are no evidence in a text that is all in capitals.
     """
+    if is_attached(text, row, first, last):
+        return True
+    if text.isupper():
+        return False
+    end = row[last - 1].end
+    after = last < len(row) and text[end : row[last].start].isspace() and _name_like(text, row[last])
+    return after or (first > 0 and _name_before(text, row, first))
+
+
+def is_attached(text: str, row: list[Token], first: int, last: int) -> bool:
+    """Whether the tokens are part of a longer word: by a hyphen, by O', or in a script without spaces."""
     start, end = row[first].start, row[last - 1].end
     if text[end : end + 1] in _JOINING and text[end + 1 : end + 2].isalnum():
         return True
@@ -115,12 +126,7 @@ def _is_extended(text: str, row: list[Token], first: int, last: int) -> bool:
         return True
     if first > 1 and row[first - 1].text == "'" and text[row[first - 2].start : start - 1] == "O":
         return True
-    if not text.isascii() and _is_extended_unspaced(text, start, end):
-        return True
-    if text.isupper():
-        return False
-    after = last < len(row) and text[end : row[last].start].isspace() and _name_like(text, row[last])
-    return after or (first > 0 and _name_before(text, row, first))
+    return not text.isascii() and _is_extended_unspaced(text, start, end)
 
 
 def _name_before(text: str, row: list[Token], first: int) -> bool:
@@ -131,7 +137,7 @@ def _name_before(text: str, row: list[Token], first: int) -> bool:
     at = first - 2 if row[first - 1].text == "of" and first > 1 else first - 1
     if not text[row[at].end : row[at + 1].start].isspace() or not _name_like(text, row[at]):
         return False
-    return row[at].text in _BEGINS_NAMES or (at > 0 and row[at - 1].text[0].isalnum())
+    return row[at].text in BEGINS_NAMES or (at > 0 and row[at - 1].text[0].isalnum())
 
 
 def _name_like(text: str, token: Token) -> bool:

@@ -55,9 +55,9 @@ def test_a_subject_that_is_not_named_is_at_most_unsure(shipped):
 
 
 def test_a_name_that_goes_on_is_unsure_unless_the_words_are_known(shipped):
-    longer = replace(SURE, relation=0.95, own=0.95, extended=True)
+    longer = replace(SURE, relation=0.95, own=0.95, doubtful=True)
     assert judge_scope([longer], shipped).scope == "unsure"
-    assert judge_scope([replace(SURE, extended=True)], shipped).scope == "accept"
+    assert judge_scope([replace(SURE, doubtful=True)], shipped).scope == "accept"
 
 
 def test_no_candidate_is_out(shipped):

@@ -1,0 +1,50 @@
+"""English words, to tell a misspelt or shortened name from a word that somebody means.
+
+`english_words.txt` has one word a line: common words in small letters, names with a capital. It was made by
+`python -m guardedit.memory.names.word_list TEXT...` from public-domain books and encyclopedia sentences.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+from pathlib import Path
+
+WORDS = Path(__file__).with_name("english_words.txt")
+
+#: Words of grammar, and the words that questions are made of; none of them is part of the name beside it.
+FUNCTION_WORDS = frozenset(
+    {
+        "a", "about", "after", "all", "also", "am", "an", "and", "any", "are", "as", "at", "be",
+        "because", "been", "before", "being", "between", "but", "by", "can", "could", "did", "do",
+        "does", "during", "ever", "for", "from", "had", "has", "have", "he", "her", "hers", "him",
+        "his", "how", "i", "if", "in", "into", "is", "it", "its", "just", "like", "may", "me",
+        "might", "mine", "my", "no", "nor", "not", "of", "on", "or", "our", "over", "please", "s",
+        "shall", "she", "should", "since", "so", "some", "than", "that", "the", "their", "them",
+        "then", "there", "these", "they", "this", "those", "through", "to", "under", "until", "up",
+        "us", "was", "we", "were", "what", "when", "where", "whether", "which", "while", "who",
+        "whom", "whose", "why", "will", "with", "without", "would", "you", "your",
+    }
+)  # fmt: skip
+
+
+def is_common(word: str) -> bool:
+    """Whether a folded word is a common English word: "river", not "einstein".
+
+    >>> is_common("river"), is_common("who"), is_common("einstein")
+    (True, True, False)
+    """
+    return word in FUNCTION_WORDS or word in _words()
+
+
+def is_known(word: str) -> bool:
+    """Whether a folded word is a common word or a name that texts have often.
+
+    >>> is_known("maria"), is_known("river"), is_known("einstien")
+    (True, True, False)
+    """
+    return is_common(word) or word.capitalize() in _words()
+
+
+@cache
+def _words() -> frozenset[str]:
+    return frozenset(WORDS.read_text(encoding="utf-8").split())

@@ -1,0 +1,77 @@
+"""Runs of words in a text, and whether one of them names a subject whose form it has."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from guardedit.memory.names.english import is_common
+from guardedit.memory.names.index import Bearer, Way
+from guardedit.memory.names.reading import Reading
+from guardedit.naming import Name
+from guardedit.naming.variants import ARTICLES, reduced_words
+
+#: Letters of the shortest form that may be written with other spaces: "play station".
+_SHORTEST_APART = 6
+#: Signs that end a clause.
+_BREAKS = frozenset(";:!?()\u2014\n")
+
+
+class Named(NamedTuple):
+    """A known subject that a text names at characters [start, end).
+
+    Attributes:
+        name: of the subject, also where the text has another name of it.
+        start: of the first character.
+        end: behind the last character.
+        way: how it is named.
+        doubtful: it is probably part of a longer name, or a common word.
+    """
+
+    name: Name
+    start: int
+    end: int
+    way: Way
+    doubtful: bool
+
+
+class Run(NamedTuple):
+    """Tokens [first, last) of a text, and the form that they spell."""
+
+    first: int
+    last: int
+    form: str
+
+
+def named_by(reading: Reading, run: Run, bearer: Bearer, way: Way) -> Named | None:
+    """The subject that a run names in this way; None where it is more probably something else."""
+    first, last, form = run
+    if not _is_spaced_alike(reading, run, bearer):
+        return None
+    doubtful = reading.is_part(first, last) or reading.is_ordinary(first, last)
+    if doubtful and way is not Way.TYPOGRAPHY:
+        return None
+    single = last - first == 1
+    if single and is_common(form) and not reading.is_capital_inside(first):
+        return None
+    if bearer.way is Way.SHORT and reading.follows_stranger(first, bearer.subject[0]):
+        return None
+    return Named(bearer.subject, reading.row[first].start, reading.row[last - 1].end, way, doubtful)
+
+
+def is_unbroken(reading: Reading, left: int, right: int) -> bool:
+    """Whether only signs of names and spaces are between two tokens: no end of a clause."""
+    gap = reading.text[reading.row[left].end : reading.row[right].start]
+    return len(gap) <= 3 and not any(sign in _BREAKS for sign in gap)
+
+
+def _is_spaced_alike(reading: Reading, run: Run, bearer: Bearer) -> bool:
+    """Whether a run has the commas and words of the name; longer words may be put together or apart."""
+    text = reading.text[reading.row[run.first].start : reading.row[run.last - 1].end]
+    if "," in text and "," not in bearer.written:
+        return False
+    words, own = reduced_words(text), reduced_words(bearer.written)
+    if words[0] in ARTICLES and words[0] != own[0]:
+        return False  # "a da vinci" is not Ada Vinci
+    if len(run.form) >= _SHORTEST_APART or not any(map(str.isspace, text)):
+        return True
+    return words in (own, own[-len(words) :])
