@@ -58,11 +58,12 @@ _REMEDIES: Mapping[str, str] = MappingProxyType(
         "home": "remove the NUL character",
         "policy": "remove the NUL character",
         "probes": "remove the NUL character",
+        "bands": "remove the NUL character",
         "models": "remove the NUL character",
     }
 )
 #: Fields whose variables may begin with `~`.
-_PATHS = frozenset({"home", "policy", "probes", "models", "admin_tls_certificate", "admin_tls_key"})
+_PATHS = frozenset({"home", "policy", "probes", "models", "bands", "admin_tls_certificate", "admin_tls_key"})
 #: Fields whose values must not be shown: errors end up in logs.
 _SECRETS = frozenset({"redis_url", "ledger_key"})
 
@@ -183,6 +184,8 @@ class Settings:
         models: the models' home, where `guardedit model add` puts models. GUARDEDIT_MODELS.
         probes: the guard's probe set; None is the `probes.json` beside the model. GUARDEDIT_PROBES.
         encoder: folder or name of the sentence encoder; empty is the packaged MiniLM. GUARDEDIT_ENCODER.
+        bands: the memory's thresholds as `guardedit memory calibrate` writes them; None is the shipped ones.
+            GUARDEDIT_BANDS.
         device: `auto`, `cpu`, `mps`, `cuda` or `cuda:N`. GUARDEDIT_DEVICE.
         metrics: where `/metrics` listens, None for nowhere. GUARDEDIT_METRICS, `host:port` or `off`.
         admin: where operators' interface and page listen while a coordinator runs, None for nowhere.
@@ -213,6 +216,7 @@ class Settings:
     models: _AnyPath = Field(default_factory=lambda: Path(os.path.expanduser(MODELS)))  # noqa: PTH111 - no error
     probes: _AnyPath | None = None
     encoder: str = ""
+    bands: _AnyPath | None = None
     device: Annotated[str, Field(pattern=r"^(auto|cpu|mps|cuda(:[0-9]+)?)$")] = "auto"
     metrics: Annotated[Address | None, BeforeValidator(_address)] = DEFAULT_METRICS
     admin: Annotated[Address | None, BeforeValidator(_address)] = DEFAULT_ADMIN

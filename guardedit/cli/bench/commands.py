@@ -7,11 +7,12 @@ from guardedit.cli.bench.epochs import epochs
 from guardedit.cli.bench.growth import growth
 from guardedit.cli.bench.live import live
 from guardedit.cli.bench.proxy import proxy
+from guardedit.cli.bench.scope import scope
 from guardedit.cli.bench.serve import serve
 from guardedit.cli.bench.trial import trial
 from guardedit.cli.terminal.options import commands, examples
 
-app = commands("Measure speed, and count mixed answers.")
+app = commands("Measure speed and the memory's judgement, and count mixed answers.")
 app.command(epilog=examples("guardedit bench edit --batch 64", "guardedit bench edit --output json"))(edit)
 app.command(epilog=examples("guardedit bench growth", "guardedit bench growth --widths '' --output json"))(
     growth
@@ -21,6 +22,11 @@ app.command(epilog=examples("guardedit bench live", "guardedit bench live --size
 )
 app.command(epilog=examples("guardedit bench epochs", "guardedit bench epochs --answers 1000"))(epochs)
 app.command(epilog=examples("guardedit bench proxy --facts 10000"))(proxy)
+app.command(
+    epilog=examples(
+        "guardedit bench scope --stores 1,1000", "guardedit bench scope --data data --picture scope.png"
+    )
+)(scope)
 app.command(epilog=examples("guardedit bench serve --clients 1,8,16", "guardedit bench serve --storm 10000"))(
     serve
 )

@@ -89,3 +89,33 @@ def harmonic_mean(values: Sequence[float]) -> float:
     if not values or any(map(math.isnan, values)):
         return math.nan
     return 0.0 if 0.0 in values else len(values) / math.fsum(1 / value for value in values)
+
+
+def clopper_pearson_high(count: int, asked: int, confidence: float = CONFIDENCE) -> float:
+    """One-sided upper bound of a share, after Clopper and Pearson (1934): exact. NaN without cases.
+
+    It is the share at which `count` or fewer of `asked` have the probability 1 - confidence.
+
+    >>> round(clopper_pearson_high(0, 299), 4), round(clopper_pearson_high(3, 100), 4)
+    (0.01, 0.0757)
+    """
+    if not asked:
+        return math.nan
+    if count >= asked:
+        return 1.0
+    low, high = count / asked, 1.0
+    while high - low > 1e-12:
+        share = (low + high) / 2
+        low, high = (share, high) if _at_most(count, asked, share) > 1 - confidence else (low, share)
+    return high
+
+
+def _at_most(count: int, asked: int, share: float) -> float:
+    """Probability of `count` or fewer of `asked`, each with probability `share` in (0, 1)."""
+    if share <= 0:
+        return 1.0
+    yes, no, whole = math.log(share), math.log1p(-share), math.lgamma(asked + 1)
+    return math.fsum(
+        math.exp(whole - math.lgamma(n + 1) - math.lgamma(asked - n + 1) + n * yes + (asked - n) * no)
+        for n in range(count + 1)
+    )
