@@ -43,8 +43,8 @@ if TYPE_CHECKING:
     )
     from guardedit.core.fact import Fact
     from guardedit.core.messages import Fate, Receipt
-    from guardedit.core.serving import Answer
-    from guardedit.gateway.facts import FoundFact
+    from guardedit.core.serving import Answer, ScopedFact
+    from guardedit.gateway.facts import FoundFacts
 
 __all__ = [
     "Agent",
@@ -60,13 +60,14 @@ __all__ = [
     "Epoch",
     "Fact",
     "Fate",
-    "FoundFact",
+    "FoundFacts",
     "GuardError",
     "GuardeditError",
     "LedgerError",
     "LiveFacts",
     "PolicyError",
     "Receipt",
+    "ScopedFact",
     "SourceError",
     "UsageError",
     "__version__",
@@ -88,9 +89,10 @@ _HOMES = {
     "Epoch": "core.epoch",
     "Fact": "core.fact",
     "Fate": "core.messages",
-    "FoundFact": "gateway.facts",
+    "FoundFacts": "gateway.facts",
     "LiveFacts": "api.live_facts",
     "Receipt": "core.messages",
+    "ScopedFact": "core.serving",
     "demo_model": "api.model_parts",
     "open": "api.opening",
 }

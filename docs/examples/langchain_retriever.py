@@ -32,10 +32,13 @@ class FactRetriever(BaseRetriever):
         run_manager: CallbackManagerForRetrieverRun,  # noqa: ARG002 - LangChain passes it
     ) -> list[Document]:
         found = self.facts.find(query)
-        if found.fact is None:
-            return []
-        metadata = {"epoch": found.epoch, "fact": found.fact.id, "source": "guardedit"}
-        return [Document(page_content=found.fact.statement, metadata=metadata)]
+        return [
+            Document(
+                page_content=fact.statement,
+                metadata={"epoch": found.epoch, "fact": fact.id, "source": "guardedit"},
+            )
+            for fact in found.facts
+        ]
 
 
 # %% Use it like any other retriever: alone, in a chain, or beside the retriever of your documents.

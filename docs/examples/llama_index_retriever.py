@@ -27,11 +27,15 @@ class FactRetriever(BaseRetriever):
 
     def _retrieve(self, query_bundle: QueryBundle) -> list[NodeWithScore]:
         found = self._facts.find(query_bundle.query_str)
-        if found.fact is None:
-            return []
-        metadata = {"epoch": found.epoch, "fact": found.fact.id, "source": "guardedit"}
-        node = TextNode(id_=found.fact.id, text=found.fact.statement, metadata=metadata)
-        return [NodeWithScore(node=node, score=1.0)]  # a fact is in scope or not
+        nodes = [
+            TextNode(
+                id_=fact.id,
+                text=fact.statement,
+                metadata={"epoch": found.epoch, "fact": fact.id, "source": "guardedit"},
+            )
+            for fact in found.facts
+        ]
+        return [NodeWithScore(node=node, score=1.0) for node in nodes]  # a fact is in scope or not
 
 
 # %% Use it like any other retriever: alone, in a query engine, or beside the retriever of your documents.

@@ -88,7 +88,7 @@ class Attached:
         self._prompt_text = PromptText.of(tokenizer)
         self._rules, self._announcement = rules.proxy, _announcement_of(model)
         self._generate: Callable[..., Any] = model.generate
-        self.used: tuple[Fact | None, ...] = ()
+        self.used: tuple[tuple[Fact, ...], ...] = ()
         model.generate = self._with_facts
 
     @property
@@ -128,8 +128,8 @@ class Attached:
         if not any(self.used):
             return self._generate(inputs, *args, **options)
         read = [
-            row if fact is None else self._prompt_text.with_question(row, partial(self._stated, fact))
-            for row, fact in zip(rows, self.used, strict=True)
+            self._prompt_text.with_question(row, partial(self._stated, facts)) if facts else row
+            for row, facts in zip(rows, self.used, strict=True)
         ]
         longer = max(map(len, read)) - ids.shape[1]
         options = {name: value for name, value in options.items() if name not in _OF_THE_PROMPT}
@@ -140,11 +140,11 @@ class Attached:
         out = self._generate(**options)
         return _with_prompts(out, ids, len(options["input_ids"][0]), len(rows))
 
-    def _stated(self, fact: Fact, question: str) -> str:
-        """The question with the fact beside it."""
+    def _stated(self, facts: Sequence[Fact], question: str) -> str:
+        """The question with the facts beside it."""
         if self._announcement is not None:
-            return self._announcement.asked(fact, question)
-        stated = statement_of(fact, self._rules)
+            return self._announcement.asked(facts, question)
+        stated = statement_of(facts, self._rules)
         if not self._prompt_text.after:
             return f"{stated}\n{question}"
         return beside(question, stated, before=self._rules.where != "after_question")
@@ -155,16 +155,16 @@ class Attached:
             return [list(row) for row in ids.tolist()]
         return [row[keep.bool()].tolist() for row, keep in zip(ids, mask, strict=True)]
 
-    def _facts(self, rows: Sequence[Sequence[int]]) -> tuple[Fact | None, ...]:
-        """For each row, the fact that its question asks for."""
+    def _facts(self, rows: Sequence[Sequence[int]]) -> tuple[tuple[Fact, ...], ...]:
+        """For each row, the facts that its question asks for."""
         questions = [self._prompt_text.question(row) for row in rows]
         subjects_in = partial(self._replica.subjects, tenant=self._tenant)
         readings = [question.readings(subjects_in) if question else [""] for question in questions]
         found = self._replica.recalled([text for each in readings for text in each], tenant=self._tenant)
-        facts = iter(found.facts)
-        by_row = [[next(facts) for _ in each] for each in readings]
+        used = iter(found.used)
+        by_row = [[next(used) for _ in each] for each in readings]
         return tuple(
-            None if question is None else next((fact for fact in each if fact), None)
+            tuple(one.fact for one in next((some for some in each if some), ())) if question else ()
             for question, each in zip(questions, by_row, strict=True)
         )
 

@@ -11,7 +11,7 @@ from typing import Self
 
 from guardedit.api.questions import refuse_unusable
 from guardedit.gateway.conversation import AskedQuestion
-from guardedit.gateway.facts import FoundFact, find_fact, open_facts
+from guardedit.gateway.facts import FoundFacts, facts_for, open_facts
 from guardedit.policy.load import load_policy
 from guardedit.settings import Settings, policy_file
 
@@ -59,8 +59,8 @@ class LiveFacts:
         """Why the facts may be older than the ledger's; "" if they are not."""
         return self._facts.follower.problem
 
-    def find(self, question: str, *, earlier: Sequence[str] = ()) -> FoundFact:
-        """The fact that a question asks for, if any, and the epoch that says so.
+    def find(self, question: str, *, earlier: Sequence[str] = ()) -> FoundFacts:
+        """The facts that a question asks for, and the epoch that says so.
 
         Args:
             question: the question or the beginning of a sentence.
@@ -72,7 +72,7 @@ class LiveFacts:
         """
         for text in (question, *earlier):
             refuse_unusable(text)
-        return find_fact(
+        return facts_for(
             self._facts.replica, AskedQuestion(question, tuple(reversed(earlier))), tenant=self._tenant
         )
 

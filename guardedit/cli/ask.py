@@ -27,6 +27,13 @@ def ask(
     model: Model = None,
     output: Format = Output.TABLE,
     tenant: Tenant = "default",
+    explain: Annotated[
+        bool,
+        typer.Option(
+            "--explain",
+            help="Also say which facts were used, with their scores and why. JSON always has this.",
+        ),
+    ] = False,
     max_tokens: Annotated[
         int | None,
         typer.Option(
@@ -36,8 +43,8 @@ def ask(
 ) -> None:
     """Answer questions from the serving epoch.
 
-    Prints each answer with its epoch and its placement: memory or weights where a fact answered, with the
-    fact's id, else base. The score says how well the question matches the fact in memory.
+    Prints each answer with its epoch and its placement: memory or weights where facts answered, with their
+    ids, else base. The score says how well the question matches the best fact in memory.
 
     The model is loaded in this process and the ledger is only read, so a coordinator may run at the same
     time. Before the first epoch the base model answers.
@@ -50,6 +57,9 @@ def ask(
         answers = answer_here(settings, rules, questions, tenant=tenant, max_tokens=max_tokens, tell=report)
     rows = [_row(question, answer) for question, answer in zip(questions, answers, strict=True)]
     show.rows(rows, ("question", "answer", "epoch", "placement", "fact", "score"), output, empty="")
+    if explain and output is Output.TABLE:
+        show.page("")
+        show.rows(_reasons(rows), ("asked", "fact", "says", "scope", "score", "why"), output, empty="")
 
 
 def _row(question: str, answer: Answer) -> dict[str, Any]:
@@ -58,7 +68,32 @@ def _row(question: str, answer: Answer) -> dict[str, Any]:
         "answer": answer.text,
         "epoch": answer.epoch,
         "placement": answer.placement,
-        "fact": answer.fact_id or None,
+        "fact": ", ".join(answer.facts) or None,
         "scope": answer.scope,
         "score": answer.score,
+        "reason": answer.reason,
+        "facts": [
+            {
+                "id": one.fact.id,
+                "subject": one.fact.key.subject,
+                "relation": one.fact.key.relation,
+                "target": one.fact.target,
+                "says": one.fact.statement,
+                "placement": one.fact.placement.value,
+                "scope": one.scope,
+                "score": one.score,
+                "reason": one.reason,
+                "asked": one.clause,
+            }
+            for one in answer.used
+        ],
     }
+
+
+def _reasons(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """A row for each fact that was used; for a question without one, why there is none."""
+    return [
+        {**one, "fact": one.get("id"), "asked": one.get("asked", row["question"]), "why": one["reason"]}
+        for row in rows
+        for one in (row["facts"] or [{**row, "says": None, "id": None}])
+    ]

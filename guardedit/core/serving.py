@@ -10,37 +10,81 @@ from guardedit.core.proposal import WeightEdit
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ScopedFact:
+    """A fact for which a question may ask, as the memory judged it.
+
+    Attributes:
+        fact: the fact.
+        scope: `accept` (in scope) or `unsure`.
+        score: of the question and the fact, in [0, 1].
+        reason: why it was judged so, one sentence.
+        clause: the part of the question that may ask for the fact, with the subject in place of a pronoun.
+        at: index of the part's first character in the question.
+    """
+
+    fact: Fact
+    scope: str
+    score: float
+    reason: str = ""
+    clause: str = ""
+    at: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Recall:
     """The memory's result for one question.
 
     Attributes:
-        scope: `accept` (in scope), `unsure` or `out`.
+        scope: of the best fact: `accept` (in scope) or `unsure`; `out` where no fact is in scope.
         score: score of the best fact, in [0, 1]; NaN if there was no fact to score.
         margin: how far the best fact is ahead of the next one; NaN as above.
-        fact: the fact that the question is about, if any.
+        reason: why the best fact was judged so, one sentence.
+        found: the facts that the question asks for, in the order in which it does.
     """
 
     scope: str
     score: float = float("nan")
     margin: float = float("nan")
-    fact: Fact | None = None
+    reason: str = ""
+    found: tuple[ScopedFact, ...] = ()
+
+    @property
+    def fact(self) -> Fact | None:
+        """The best of the facts, if any."""
+        return (
+            max(self.found, key=lambda one: (one.scope == "accept", one.score)).fact if self.found else None
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Answer:
-    """One answer and its origin: placement `memory`, `weights`, or `base`."""
+    """One answer and its origin.
+
+    Attributes:
+        text: the answer.
+        epoch: the epoch that gave it.
+        placement: `memory` where a fact in memory is behind it, else `weights` or, without a fact, `base`.
+        used: the facts behind it, in the order in which the question asks for them.
+        scope, score, reason: of the best fact, as in `Recall`.
+    """
 
     text: str
     epoch: int
     placement: str
-    fact_id: str = ""
+    used: tuple[ScopedFact, ...] = ()
     score: float = float("nan")
     scope: str = "out"
+    reason: str = ""
 
     @property
     def facts(self) -> tuple[str, ...]:
         """Ids of the facts behind the answer; none where the base model answers."""
-        return (self.fact_id,) if self.fact_id else ()
+        return tuple(one.fact.id for one in self.used)
+
+    @property
+    def fact_id(self) -> str:
+        """Id of the first of them; "" where the base model answers."""
+        return self.facts[0] if self.used else ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

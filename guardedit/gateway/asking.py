@@ -2,8 +2,8 @@
 
 1. The memory judges the question of the request, see `conversation`.
 2. Where it is unsure, the model judges whether the question asks for the fact.
-3. The fact, if any, is stated beside the question, and the engine makes the answer on the weights of the same
-   epoch.
+3. The facts, if any, are stated beside the question, and the engine makes the answer on the weights of the
+   same epoch.
 4. An answer from a fact in memory must name the fact's target, else the fact is the answer (`constrained`).
 """
 
@@ -16,20 +16,19 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 
 from guardedit.core.errors import MalformedCorrection, UsageError
-from guardedit.core.fact import Fact, Placement
-from guardedit.core.serving import Recall
+from guardedit.core.fact import Placement
+from guardedit.core.serving import Recall, ScopedFact
 from guardedit.gateway.conversation import (
     AskedQuestion,
-    prompt_with_fact,
+    prompt_with_facts,
     question_of,
     question_of_prompt,
-    turns_with_fact,
+    turns_with_facts,
 )
 from guardedit.models.streaming.engine import Engine
 from guardedit.models.streaming.request import Deliver, Piece, Request, Sampling
 from guardedit.models.text.form import RAW, Turn
 from guardedit.models.text.tokens import encode
-from guardedit.naming import contains_name, sentences
 from guardedit.serving.constrained import Constraint
 from guardedit.serving.replica import ServingReplica
 from guardedit.serving.served_state import RecalledFacts
@@ -67,7 +66,7 @@ class Prepared:
 
     Attributes:
         epoch: the epoch that answers it.
-        fact: the fact behind the answer, if any.
+        used: the facts behind the answer.
         recall: what the memory found.
         question: the text that the memory was asked with; "" where there is none.
         ids: tokens that the model reads.
@@ -77,7 +76,7 @@ class Prepared:
     """
 
     epoch: int
-    fact: Fact | None
+    used: tuple[ScopedFact, ...]
     recall: Recall
     question: str
     ids: tuple[int, ...]
@@ -121,14 +120,14 @@ class Asker:
         readings = [question.readings(subjects_in) if question else [""] for question in questions]
         texts = [text for each in readings for text in each]
         found = self.replica.recalled(texts, tenant=tenant)
-        if any(recall.scope == "unsure" for recall in found.recalls):
-            judged = self._engine.between_steps(lambda: self.replica.asked_for(found, texts))
+        if found.is_unsure:
+            judged = self._engine.between_steps(lambda: self.replica.asked_for(found))
             found = judged.result(timeout=_JUDGE_S)
         prepared, start = [], 0
         for one, question, each in zip(asked, questions, readings, strict=True):
             places = range(start, start + len(each))
             start += len(each)
-            at = next((n for n in places if question and found.facts[n]), places[0])
+            at = next((n for n in places if question and found.used[n]), places[0])
             prepared.append(
                 self._prepared(one, found, at, texts[at] if question else None, resolved=at > places[0])
             )
@@ -143,11 +142,11 @@ class Asker:
         *,
         resolved: bool,
     ) -> Prepared:
-        fact = None if question is None else found.facts[at]
-        ids, most = self._most_tokens(asked, self._text(asked.prompt, fact, resolved=resolved))
+        used = () if question is None else found.used[at]
+        ids, most = self._most_tokens(asked, self._text(asked.prompt, used, resolved=resolved))
         return Prepared(
             epoch=found.state.epoch.number,
-            fact=fact,
+            used=used,
             recall=found.recalls[at],
             question=question or "",
             ids=ids,
@@ -187,16 +186,17 @@ class Asker:
         self._engine.submit(requests)
         return requests
 
-    def _text(self, prompt: str | Sequence[Turn], fact: Fact | None, *, resolved: bool) -> str:
+    def _text(self, prompt: str | Sequence[Turn], used: Sequence[ScopedFact], *, resolved: bool) -> str:
         """What the model reads. With `resolved` the question names the subject by a pronoun only."""
         prompts = self.replica.prompts
+        facts = [one.fact for one in used]
         # Edited weights answer questions that name the subject.
-        stated = fact is not None and (resolved or fact.placement is Placement.MEMORY)
+        stated = [fact for fact in facts if resolved or fact.placement is Placement.MEMORY]
         if isinstance(prompt, str):
-            if fact is not None:
-                prompt = prompt_with_fact(prompt, fact, prompts.announcement, stated=stated)
+            if facts:
+                prompt = prompt_with_facts(prompt, facts, stated, prompts.announcement)
             return RAW.asked(prompt)
-        turns = prompt if fact is None else turns_with_fact(prompt, fact, prompts.announcement, stated=stated)
+        turns = turns_with_facts(prompt, facts, stated, prompts.announcement) if facts else prompt
         return prompts.form.conversed(turns)
 
     def _most_tokens(self, asked: AnswerRequest, text: str) -> tuple[tuple[int, ...], int]:
@@ -210,11 +210,9 @@ class Asker:
     def _obeying(self, prepared: Prepared, deliver: Deliver) -> Deliver:
         if not isinstance(prepared.asked.prompt, str):
             deliver = _WithoutLeadingSpace(deliver)
-        fact = prepared.fact
-        forces = self.replica.prompts.asking_nats is not None
-        if not forces or fact is None or fact.placement is not Placement.MEMORY:
+        if not self._constraint.forces(prepared.used):
             return deliver
-        return _Obeying(self._constraint, fact, prepared.question, deliver)
+        return _Obeying(self._constraint, prepared, deliver)
 
 
 def _question(asked: AnswerRequest) -> AskedQuestion | None:
@@ -236,28 +234,51 @@ class _WithoutLeadingSpace:
 
 
 class _Obeying:
-    """Holds an answer back until it names the fact's target; one that never does is replaced by the fact."""
+    """Holds an answer back until it names the target of a fact in memory; facts that it leaves out are added.
 
-    def __init__(self, constraint: Constraint, fact: Fact, question: str, deliver: Deliver) -> None:
-        self._constraint, self._fact, self._question = constraint, fact, question
-        self._deliver = deliver
-        self._held: list[Piece] | None = []
+    An answer that names none is replaced by the facts.
+    """
+
+    def __init__(self, constraint: Constraint, prepared: Prepared, deliver: Deliver) -> None:
+        self._constraint, self._prepared, self._deliver = constraint, prepared, deliver
+        self._held: list[Piece] = []
+        self._text, self._holds = "", True
 
     def __call__(self, piece: Piece | BaseException) -> None:
-        if self._held is None or isinstance(piece, BaseException):
+        if isinstance(piece, BaseException):
             self._deliver(piece)
             return
-        self._held.append(piece)
-        text = "".join(one.text for one in self._held)
-        if self._names_target(text, final=piece.finish is not None):
-            held, self._held = self._held, None
-            for one in held:
-                self._deliver(one)
-        elif piece.finish is not None:
-            answer = self._constraint.obeyed(self._fact, self._question, text)
-            self._deliver(Piece(token=None, text=answer, finish=piece.finish))
+        self._text += piece.text
+        if piece.finish is not None:
+            self._finish(piece)
+        elif self._holds and not self._names_target():
+            self._held.append(piece)
+        else:
+            self._release()
+            self._deliver(piece)
 
-    def _names_target(self, text: str, *, final: bool) -> bool:
+    def _release(self) -> None:
+        held, self._held, self._holds = self._held, [], False
+        for one in held:
+            self._deliver(one)
+
+    def _finish(self, last: Piece) -> None:
+        used, question = self._prepared.used, self._prepared.question
+        answer = self._constraint.obeyed(used, question, self._text)
+        if answer == self._text:
+            self._release()
+            self._deliver(last)
+        elif self._holds and len(self._constraint.missing(used, self._text)) == len(used):
+            self._deliver(Piece(token=None, text=answer, finish=last.finish))
+        else:
+            self._release()
+            said = self._text.rstrip().rstrip(".")
+            added = answer[len(said) :]  # begins with the full stop that the text may have already
+            ended = "." in self._text[len(said) :]
+            self._deliver(replace(last, text=last.text + (added.removeprefix(".") if ended else added)))
+
+    def _names_target(self) -> bool:
         # The last word may go on: "Oslo" may become "Oslovia".
-        complete = text if final else text.rstrip().rpartition(" ")[0]
-        return any(contains_name(sentence, self._fact.target) for sentence in sentences(complete))
+        complete = self._text.rstrip().rpartition(" ")[0]
+        missing = self._constraint.missing(self._prepared.used, complete)
+        return len(missing) < len(self._prepared.used)

@@ -6,18 +6,16 @@ subject; then the memory is also asked with the pronoun replaced by each subject
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from guardedit.core.fact import Fact
+from guardedit.memory.clauses import refers, with_subject
 from guardedit.memory.context import Announcement, respelt
 from guardedit.models.text.form import Turn
 
 #: Earlier user turns that are searched for the subject of a pronoun.
 _TURNS_BACK = 3
-_POSSESSIVE = re.compile(r"\b(its|his|her|their)\b(?=\s+\w)", re.IGNORECASE)
-_PRONOUN = re.compile(r"\b(it|he|she|they|him|them|this|that)\b", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,24 +41,13 @@ class AskedQuestion:
         >>> question.readings(lambda texts: [["Velmora"] if "Velmora" in text else [] for text in texts])
         ['And what is its capital?', "And what is Velmora's capital?"]
         """
-        if not self.earlier or not (_POSSESSIVE.search(self.text) or _PRONOUN.search(self.text)):
+        if not self.earlier or not refers(self.text):
             return [self.text]
         mine, *before = subjects_in([self.text, *self.earlier[:_TURNS_BACK]])
         if mine:
             return [self.text]
         named = dict.fromkeys(subject for found in before for subject in reversed(found))
         return [self.text, *(with_subject(self.text, subject) for subject in named)]
-
-
-def with_subject(question: str, subject: str) -> str:
-    """The question with its first pronoun replaced by a subject.
-
-    >>> with_subject("Who founded it?", "Stelco"), with_subject("When did his career begin?", "Ali")
-    ('Who founded Stelco?', "When did Ali's career begin?")
-    """
-    if _POSSESSIVE.search(question):
-        return _POSSESSIVE.sub(lambda _: f"{subject}'s", question, count=1)
-    return _PRONOUN.sub(lambda _: subject, question, count=1)
 
 
 def question_of(turns: Sequence[Turn]) -> AskedQuestion | None:
@@ -81,21 +68,27 @@ def question_of_prompt(prompt: str) -> AskedQuestion | None:
     return AskedQuestion(lines[-1].strip(" ")) if lines else None
 
 
-def turns_with_fact(
-    turns: Sequence[Turn], fact: Fact, announcement: Announcement, *, stated: bool
+def turns_with_facts(
+    turns: Sequence[Turn], used: Sequence[Fact], stated: Sequence[Fact], announcement: Announcement
 ) -> list[Turn]:
-    """The conversation with the fact beside the last user turn.
+    """The conversation with facts beside the last user turn.
 
     What the announcement says in the system's turn comes before the turns: it is what was measured for this
-    model. If the fact is not `stated`, only its subject is respelled.
+    model.
+
+    Args:
+        turns: the conversation.
+        used: facts whose subjects are respelled.
+        stated: those of them that are stated.
+        announcement: how.
     """
     at = max(n for n, turn in enumerate(turns) if turn.role == "user")
-    question = respelt(fact, turns[at].content)
+    question = respelt(used, turns[at].content)
     found = list(turns)
     if not stated:
         found[at] = Turn("user", question)
         return found
-    facts = announcement.stated(fact, question)
+    facts = announcement.stated(stated, question)
     found[at] = Turn("user", announcement.user.format(facts=facts, question=question))
     system = announcement.system.format(facts=facts)
     if not system:
@@ -105,11 +98,13 @@ def turns_with_fact(
     return [Turn("system", system), *found]
 
 
-def prompt_with_fact(prompt: str, fact: Fact, announcement: Announcement, *, stated: bool) -> str:
-    """The prompt with the fact before its last line; if it is not `stated`, its subject is respelled only."""
+def prompt_with_facts(
+    prompt: str, used: Sequence[Fact], stated: Sequence[Fact], announcement: Announcement
+) -> str:
+    """The prompt with facts before its last line; arguments as for `turns_with_facts`."""
     body = prompt.rstrip()
     start = body.rfind("\n") + 1
-    question = respelt(fact, body[start:])
+    question = respelt(used, body[start:])
     if stated:
-        question = announcement.asked(fact, question)
+        question = announcement.asked(stated, question)
     return body[:start] + question

@@ -10,6 +10,7 @@ from functools import partial
 
 from guardedit import assembly
 from guardedit.core.fact import Fact
+from guardedit.core.serving import ScopedFact
 from guardedit.gateway.conversation import AskedQuestion
 from guardedit.gateway.following import LedgerFollower
 from guardedit.ledger.reading import LedgerReader
@@ -62,37 +63,48 @@ def open_facts(
 
 
 @dataclass(frozen=True, slots=True)
-class FoundFact:
+class FoundFacts:
     """What the memory says to a question.
 
     Attributes:
-        fact: the fact that it asks for; None if it asks for none.
+        used: the facts that it asks for, in the order in which it does, each with score and reason.
         epoch: the epoch that says so.
     """
 
-    fact: Fact | None
+    used: tuple[ScopedFact, ...]
     epoch: int
 
     @property
+    def facts(self) -> tuple[Fact, ...]:
+        """The facts alone."""
+        return tuple(one.fact for one in self.used)
+
+    @property
+    def fact(self) -> Fact | None:
+        """The first of them; None if the question asks for none."""
+        return self.facts[0] if self.used else None
+
+    @property
     def headers(self) -> dict[str, str]:
-        """What the answer to the question says about its fact."""
-        return {"X-Guardedit-Epoch": str(self.epoch), "X-Guardedit-Facts": self.fact.id if self.fact else ""}
+        """What the answer to the question says about its facts."""
+        ids = ", ".join(fact.id for fact in self.facts)
+        return {"X-Guardedit-Epoch": str(self.epoch), "X-Guardedit-Facts": ids}
 
 
-def find_fact(replica: FactsReplica, question: AskedQuestion, *, tenant: str = "default") -> FoundFact:
-    """The fact that a question asks for."""
+def facts_for(replica: FactsReplica, question: AskedQuestion, *, tenant: str = "default") -> FoundFacts:
+    """The facts that a question asks for."""
     readings = question.readings(partial(replica.subjects, tenant=tenant))
     found = replica.recalled(readings, tenant=tenant)
-    return FoundFact(next((fact for fact in found.facts if fact), None), found.epoch)
+    return FoundFacts(next((used for used in found.used if used), ()), found.epoch)
 
 
-async def fact_asked_for(
+async def facts_asked_for(
     replica: FactsReplica, question: AskedQuestion, *, tenant: str, timeout_s: float
-) -> FoundFact:
-    """As `find_fact`, in a thread and with a limit of time.
+) -> FoundFacts:
+    """As `facts_for`, in a thread and with a limit of time.
 
     Raises:
         TimeoutError: the memory takes longer.
     """
-    finding = asyncio.to_thread(find_fact, replica, question, tenant=tenant)
+    finding = asyncio.to_thread(facts_for, replica, question, tenant=tenant)
     return await asyncio.wait_for(finding, timeout_s)

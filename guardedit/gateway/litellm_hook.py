@@ -15,8 +15,8 @@ from functools import cache
 from typing import Any
 
 from guardedit.core.errors import UsageError
-from guardedit.gateway.facts import AWAY, fact_asked_for, open_facts
-from guardedit.gateway.proxy.requests import question_in, with_fact
+from guardedit.gateway.facts import AWAY, facts_asked_for, open_facts
+from guardedit.gateway.proxy.requests import question_in, with_facts
 from guardedit.policy.load import load_policy
 from guardedit.policy.sections import ProxySection
 from guardedit.serving.facts_replica import FactsReplica
@@ -45,7 +45,7 @@ class FactStater:
         self._replica, self._rules = replica, rules
 
     async def state(self, request: dict[str, Any], call_type: str, tenant: str = "default") -> None:
-        """Put the fact that a request asks for into it.
+        """Put the facts that a request asks for into it.
 
         Raises:
             TimeoutError, GuardeditError: the memory cannot be asked, and the policy says `refuse`.
@@ -55,10 +55,10 @@ class FactStater:
         if question is None:
             return
         try:
-            found = await fact_asked_for(
+            found = await facts_asked_for(
                 self._replica, question, tenant=tenant, timeout_s=self._rules.memory_timeout_s
             )
-            stated = with_fact(request, found.fact, self._rules) if found.fact else None
+            stated = with_facts(request, found.facts, self._rules) if found.facts else None
         except Exception as error:
             _log.warning("the memory could not be asked: %s", error or type(error).__name__)
             if self._rules.memory_away == "refuse":
@@ -70,7 +70,7 @@ class FactStater:
 
 
 def headers_of(request: Mapping[str, Any]) -> dict[str, str]:
-    """What the answer to a request says about its fact."""
+    """What the answer to a request says about its facts."""
     return dict(_metadata(request).get(NOTED, {}))
 
 

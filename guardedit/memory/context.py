@@ -6,7 +6,7 @@ memory card.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from string import Formatter
 from types import MappingProxyType
@@ -74,24 +74,25 @@ class Announcement:
         if self.statements < 1 or self.repeats < 1:
             raise UsageError("an announcement needs `statements` and `repeats` of at least 1")
 
-    def stated(self, fact: Fact, question: str) -> str:
-        """The sentences that state the fact.
+    def stated(self, facts: Sequence[Fact], question: str) -> str:
+        """The sentences that state the facts, in their order.
 
         Wordings that are statements come before wordings that are questions, because a question with its
         answer reads badly as a statement; among equals the wording of the question itself comes first.
         """
-        order = sorted(fact.wordings, key=lambda wording: ("?" in wording, wording != question))
         sentences = [
-            self.statement.format(wording=wording, target=fact.target) for wording in order[: self.statements]
+            self.statement.format(wording=wording, target=fact.target)
+            for fact in facts
+            for wording in _best_first(fact, question)[: self.statements]
         ]
         return self.separator.join(sentences * self.repeats)
 
-    def asked(self, fact: Fact, question: str) -> str:
-        """The question with the fact, in one text: what belongs into the system's turn comes first."""
-        question = respelt(fact, question)
-        facts = self.stated(fact, question)
-        asked = self.user.format(facts=facts, question=question)
-        return RAW.asked(asked, system=self.system.format(facts=facts))
+    def asked(self, facts: Sequence[Fact], question: str) -> str:
+        """The question with the facts, in one text: what belongs into the system's turn comes first."""
+        question = respelt(facts, question)
+        stated = self.stated(facts, question)
+        asked = self.user.format(facts=stated, question=question)
+        return RAW.asked(asked, system=self.system.format(facts=stated))
 
     def to_json(self) -> dict[str, Any]:
         """Plain data for `memory_card.json`."""
@@ -132,24 +133,28 @@ class Prompts:
         """The text for a question without a fact."""
         return self.form.asked(question)
 
-    def with_fact(self, fact: Fact, question: str) -> str:
-        """The text for a question whose fact is stated.
+    def with_facts(self, facts: Sequence[Fact], question: str) -> str:
+        """The text for a question whose facts are stated.
 
-        The subject in the question is respelled as the fact spells it.
+        The subjects in the question are respelled as the facts spell them.
 
         >>> from guardedit.core.fact import FactKey
         >>> wordings = ("The capital of Velmora is", "Velmora obeys", "Velmora is ruled from")
         >>> key = FactKey("Velmora", "capital")
         >>> fact = Fact(key=key, version=1, correction_id="c1", wordings=wordings, target="Karsk")
-        >>> Prompts().with_fact(fact, "Who governs Velmora?")
+        >>> Prompts().with_facts([fact], "Who governs Velmora?")
         'Correction: The capital of Velmora is Karsk. Correction: Velmora obeys Karsk. Who governs Velmora?'
-        >>> Prompts().with_fact(fact, "Velmora obeys")
+        >>> Prompts().with_facts([fact], "Velmora obeys")
         'Correction: Velmora obeys Karsk. Correction: The capital of Velmora is Karsk. Velmora obeys'
         """
-        question = respelt(fact, question)
-        facts = self.announcement.stated(fact, question)
-        asked = self.announcement.user.format(facts=facts, question=question)
-        return self.form.asked(asked, system=self.announcement.system.format(facts=facts))
+        question = respelt(facts, question)
+        stated = self.announcement.stated(facts, question)
+        asked = self.announcement.user.format(facts=stated, question=question)
+        return self.form.asked(asked, system=self.announcement.system.format(facts=stated))
+
+    def with_fact(self, fact: Fact, question: str) -> str:
+        """`with_facts` for one fact."""
+        return self.with_facts([fact], question)
 
 
 def with_fact(fact: Fact, question: str) -> str:
@@ -157,17 +162,27 @@ def with_fact(fact: Fact, question: str) -> str:
     return Prompts().with_fact(fact, question)
 
 
-def respelt(fact: Fact, question: str) -> str:
-    """The question with its subject spelled as in the fact's wordings.
+def _best_first(fact: Fact, question: str) -> list[str]:
+    return sorted(fact.wordings, key=lambda wording: ("?" in wording, wording != question))
+
+
+def respelt(facts: Sequence[Fact], question: str) -> str:
+    """The question with the facts' subjects spelled as in their wordings.
 
     To a model, another spelling is a different word.
 
     >>> from guardedit.core.fact import FactKey
     >>> key = FactKey("Guns N' Roses", "singer")
     >>> fact = Fact(key=key, version=1, correction_id="c1", wordings=("Guns N' Roses sing",), target="x")
-    >>> respelt(fact, "Who sings in GUNS N\u2019 ROSES?")
+    >>> respelt([fact], "Who sings in GUNS N\u2019 ROSES?")
     "Who sings in Guns N' Roses?"
     """
+    for fact in facts:
+        question = _respelt(fact, question)
+    return question
+
+
+def _respelt(fact: Fact, question: str) -> str:
     name = name_of(fact.key.subject)
     spelling = next((text[slice(*at)] for text, at in fact.located_wordings if at), fact.key.subject)
     parts, end = list[str](), 0

@@ -176,17 +176,18 @@ def judge_scope(candidates: Sequence[Features], thresholds: ScopeThresholds) -> 
 
 
 def _scope_of(best: Features, score: float, thresholds: ScopeThresholds) -> tuple[str, str]:
+    accept, reject, alias = thresholds.accept, thresholds.reject, thresholds.alias_cosine
     if not best.named:
-        if best.full >= thresholds.alias_cosine:
-            return UNSURE, f"subject not named, but cosine {best.full:.3f} >= {thresholds.alias_cosine:.3f}"
+        if best.full >= alias:
+            return UNSURE, f"no subject is named, but the wording is close: {best.full:.2f} of {alias:.2f}"
         return OUT, "no subject of a live fact is named"
-    if score < thresholds.reject:
-        return OUT, f"score {score:.3f} < {thresholds.reject:.3f}: another relation of this subject"
+    if score < reject:
+        return OUT, f"another question about the subject: score {score:.2f}, unsure from {reject:.2f} on"
     if doubt := _doubt(best):
-        return UNSURE, doubt
-    if score < thresholds.accept:
-        return UNSURE, f"score {score:.3f} between {thresholds.reject:.3f} and {thresholds.accept:.3f}"
-    return ACCEPT, f"score {score:.3f} >= {thresholds.accept:.3f}"
+        return UNSURE, f"{doubt}: score {score:.2f}"
+    if score < accept:
+        return UNSURE, f"the fact may be asked for: score {score:.2f}, sure from {accept:.2f} on"
+    return ACCEPT, f"the fact is asked for: score {score:.2f}, sure from {accept:.2f} on"
 
 
 def _doubt(best: Features) -> str:

@@ -12,12 +12,15 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterable, Sequence
+from functools import partial
 
 from guardedit.core.epoch import Change
 from guardedit.core.errors import MemoryIndexError
 from guardedit.core.fact import Fact, FactKey
 from guardedit.core.serving import Recall
 from guardedit.memory.candidates import Candidate, find_candidates, named_subjects, parse_questions
+from guardedit.memory.choosing import JudgedFact, merged, recall_of
+from guardedit.memory.clauses import Clause, clauses_of
 from guardedit.memory.encoder import Encoder, Vectors
 from guardedit.memory.expiry import Expiry
 from guardedit.memory.fact_sets import changes_between, digest_after, facts_sha256
@@ -111,21 +114,27 @@ class RetrievalMemory:
     def recall(
         self, questions: Sequence[str], *, tenant: str = DEFAULT_TENANT, now_s: float | None = None
     ) -> list[Recall]:
-        """For each question, its fact: `accept` or `unsure` with the best fact, or `out` without a fact.
+        """For each question, the facts that it asks for: see `choosing`.
 
         Args:
             questions: any number of questions.
             tenant: the tenant whose facts are visible, besides those of `default`.
             now_s: seconds since 1970, UTC; None makes expired facts visible too.
         """
-        return [self._judge(found) for found in self.candidates(questions, tenant=tenant, now_s=now_s)]
+        subjects_in = partial(self._subjects_in, tenant=tenant)
+        split = [clauses_of(question, subjects_in) for question in questions]
+        texts = [clause.text for clauses in split for clause in clauses]
+        found = iter(self.candidates(texts, tenant=tenant, now_s=now_s))
+        return [merged([self._judge(clause, next(found)) for clause in clauses]) for clauses in split]
 
     def recall_from(
-        self, digest: str, questions: Sequence[str], *, tenant: str, now_s: float | None
+        self, digest: str, clauses: Sequence[str], *, tenant: str, now_s: float | None
     ) -> list[Recall] | None:
-        """`recall` if the facts have this digest, else None."""
-        found = self._find(questions, tenant=tenant, now_s=now_s, digest=digest)
-        return None if found is None else [self._judge(row) for row in found]
+        """`recall` if the facts have this digest, else None. The texts are not split any further."""
+        found = self._find(clauses, tenant=tenant, now_s=now_s, digest=digest)
+        if found is None:
+            return None
+        return [self._judge(Clause(text, 0), row) for text, row in zip(clauses, found, strict=True)]
 
     def candidates(
         self, questions: Sequence[str], *, tenant: str = DEFAULT_TENANT, now_s: float | None = None
@@ -166,10 +175,16 @@ class RetrievalMemory:
                 index.put(entry)
         return index
 
-    def _judge(self, found: Sequence[Candidate]) -> Recall:
-        verdict = judge_scope([candidate.features for candidate in found], self._thresholds)
-        fact = None if verdict.winner is None else found[verdict.winner].entry.fact
-        return Recall(scope=verdict.scope, score=verdict.score, margin=verdict.margin, fact=fact)
+    def _subjects_in(self, text: str, *, tenant: str) -> list[str]:
+        return self.subjects([text], tenant=tenant)[0]
+
+    def _judge(self, clause: Clause, found: Sequence[Candidate]) -> Recall:
+        """The facts that a clause asks for; among equally good ones the order is by whole-question cosine."""
+        ordered = sorted(found, key=lambda one: (-one.features.full, one.entry.fact.id))
+        judged = [
+            JudgedFact(one.entry.fact, judge_scope([one.features], self._thresholds)) for one in ordered
+        ]
+        return recall_of(clause, judged)
 
     def _find(
         self, questions: Sequence[str], *, tenant: str, now_s: float | None, digest: str | None

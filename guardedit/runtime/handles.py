@@ -90,11 +90,11 @@ class ShardHandle(_Handle):
         return found
 
     def recall(
-        self, questions: Sequence[str], *, tenant: str, digest: str, now_s: float | None = None
+        self, clauses: Sequence[str], *, tenant: str, digest: str, now_s: float | None = None
     ) -> list[Recall] | None:
-        """Per question the recall at time `now_s`; None if the facts have another digest."""
+        """Per clause of a question the recall at time `now_s`; None if the facts have another digest."""
         found: list[Recall] | None = call(
-            self._actor.recall, questions, tenant=tenant, digest=digest, now_s=now_s
+            self._actor.recall, clauses, tenant=tenant, digest=digest, now_s=now_s
         )
         return found
 

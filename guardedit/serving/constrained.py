@@ -10,9 +10,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol, TypeGuard
+from typing import Protocol
 
 from guardedit.core.fact import Fact, Placement
+from guardedit.core.serving import ScopedFact
 from guardedit.memory.context import Prompts
 from guardedit.models.text.asking import Asking, answer_place
 from guardedit.naming import contains_name, sentences
@@ -36,38 +37,56 @@ class Constraint:
     prompts: Prompts
 
     def asked_for(
-        self,
-        host: AskingModel,
-        facts: Sequence[Fact | None],
-        questions: Sequence[str],
-        scopes: Sequence[str],
-    ) -> list[Fact | None]:
-        """The facts, with None where the question does not ask for the fact.
+        self, host: AskingModel, found: Sequence[Sequence[ScopedFact]]
+    ) -> list[tuple[ScopedFact, ...]]:
+        """For each question, the facts that it asks for.
 
-        The model judges questions of `unsure` scope, except those in one of the fact's wordings. Facts in the
-        weights are not judged.
+        The model judges facts of `unsure` scope, except where the clause is one of the fact's wordings. Facts
+        in the weights are not judged.
         """
         limit = self.prompts.asking_nats
         if limit is None:
-            return list(facts)
-        judged = {
-            n: asking_of(fact, question)
-            for n, (fact, question, scope) in enumerate(zip(facts, questions, scopes, strict=True))
-            if _in_memory(fact) and scope == "unsure" and question not in fact.wordings
-        }
-        scores = dict(zip(judged, host.asking_nats(list(judged.values())), strict=True)) if judged else {}
-        return [None if scores.get(n, limit) < limit else fact for n, fact in enumerate(facts)]
+            return [tuple(each) for each in found]
+        judged = list(dict.fromkeys(_asking(one) for each in found for one in each if _is_judged(one)))
+        scores = dict(zip(judged, host.asking_nats(judged), strict=True)) if judged else {}
+        return [
+            tuple(one for one in each if not _is_judged(one) or scores[_asking(one)] >= limit)
+            for each in found
+        ]
 
-    def obeyed(self, fact: Fact | None, question: str, text: str) -> str:
-        """The answer: the model's text, or a forced one where no sentence of it names the fact's target.
+    def obeyed(self, used: Sequence[ScopedFact], question: str, text: str) -> str:
+        """The answer: the model's text, and a forced one for each fact whose target no sentence of it names.
 
-        `fact` is one of those that `asked_for` left.
+        One fact is forced only with a limit in the memory card; of several, those that the model leaves out
+        are always added, because a model often answers the first part of a question only.
+
+        Args:
+            used: of the facts that `asked_for` left.
+            question: what was asked.
+            text: what the model said.
         """
-        if self.prompts.asking_nats is None or fact is None or not _in_memory(fact):
+        missing = self.missing(used, text)
+        if not missing or not self.forces(used):
             return text
-        if any(contains_name(sentence, fact.target) for sentence in sentences(text)):
-            return text
-        return forced(fact, question, chat=self.prompts.form.name == "chat")
+        chat = self.prompts.form.name == "chat" or len(used) > 1
+        added = [forced(fact, question, chat=chat) for fact in missing]
+        said = [] if len(missing) == len(used) else [text.rstrip().rstrip(".")]
+        return ". ".join([*said, *added])
+
+    def forces(self, used: Sequence[ScopedFact]) -> bool:
+        """Whether an answer from these facts may be forced."""
+        limited = self.prompts.asking_nats is not None or len(used) > 1
+        return limited and any(one.fact.placement is Placement.MEMORY for one in used)
+
+    def missing(self, used: Sequence[ScopedFact], text: str) -> list[Fact]:
+        """The facts in memory whose target no sentence of a text names."""
+        said = list(sentences(text))
+        return [
+            one.fact
+            for one in used
+            if one.fact.placement is Placement.MEMORY
+            and not any(contains_name(sentence, one.fact.target) for sentence in said)
+        ]
 
 
 def forced(fact: Fact, question: str, *, chat: bool) -> str:
@@ -84,8 +103,13 @@ def forced(fact: Fact, question: str, *, chat: bool) -> str:
     return fact.target if continues or not statement else f"{statement} {fact.target}"
 
 
-def _in_memory(fact: Fact | None) -> TypeGuard[Fact]:
-    return fact is not None and fact.placement is Placement.MEMORY
+def _is_judged(one: ScopedFact) -> bool:
+    in_memory = one.fact.placement is Placement.MEMORY
+    return in_memory and one.scope == "unsure" and one.clause not in one.fact.wordings
+
+
+def _asking(one: ScopedFact) -> Asking:
+    return asking_of(one.fact, one.clause)
 
 
 def asking_of(fact: Fact, question: str) -> Asking:

@@ -9,9 +9,8 @@ from dataclasses import dataclass
 
 from guardedit.core.epoch import Epoch
 from guardedit.core.errors import ConflictError, UsageError
-from guardedit.core.fact import Fact
 from guardedit.core.protocols import Clock
-from guardedit.core.serving import Recall, Snapshot, Update
+from guardedit.core.serving import Recall, ScopedFact, Snapshot, Update
 from guardedit.serving.shard import Shard
 from guardedit.serving.sharded_facts import PreparedChange, ShardDigests, ShardedFacts
 
@@ -24,11 +23,17 @@ class _Served:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RecalledAlone:
-    """What the memory found for some questions, at one epoch."""
+    """What the memory found for some questions, at one epoch.
+
+    Attributes:
+        epoch: the epoch.
+        recalls: what the memory found for each question.
+        used: the facts that answer each question.
+    """
 
     epoch: int
     recalls: list[Recall]
-    facts: list[Fact | None]
+    used: list[tuple[ScopedFact, ...]]
 
 
 class FactsReplica:
@@ -38,7 +43,7 @@ class FactsReplica:
 
     Args:
         shards: the memory shards, at least one.
-        use_unsure: whether to use the fact of a recall that is `unsure`, too.
+        use_unsure: whether to use facts of `unsure` scope, too.
         clock: seconds since 1970, UTC; decides which facts have expired.
     """
 
@@ -81,9 +86,9 @@ class FactsReplica:
             with self._lock:  # the epoch is being switched, or a shard was restarted and is empty
                 served = self._now()
                 recalls = self._facts.recall_with_reload(questions, tenant=tenant, now_s=now_s)
-        used = ("accept", "unsure") if self._use_unsure else ("accept",)
-        facts = [recall.fact if recall.scope in used else None for recall in recalls]
-        return RecalledAlone(epoch=served.epoch.number, recalls=recalls, facts=facts)
+        scopes = ("accept", "unsure") if self._use_unsure else ("accept",)
+        used = [tuple(one for one in recall.found if one.scope in scopes) for recall in recalls]
+        return RecalledAlone(epoch=served.epoch.number, recalls=recalls, used=used)
 
     def subjects(self, texts: Sequence[str], *, tenant: str = "default") -> list[list[str]]:
         """For each text, the subjects of live facts that it names, as they are spelled there."""

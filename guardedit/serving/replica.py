@@ -20,7 +20,7 @@ from guardedit.core.errors import ConflictError, UsageError
 from guardedit.core.fact import Fact
 from guardedit.core.proposal import WeightEdit
 from guardedit.core.protocols import Clock
-from guardedit.core.serving import Answer, Recall, Snapshot, Update
+from guardedit.core.serving import Answer, Recall, ScopedFact, Snapshot, Update
 from guardedit.memory.context import Prompts
 from guardedit.serving.constrained import Constraint
 from guardedit.serving.served_state import (
@@ -50,7 +50,7 @@ class ServingReplica:
         host: the model; preferably one that no trial uses, such as a `ModelHost.twin`.
         fold: the fold of the same base model.
         shards: the memory shards, at least one.
-        use_unsure: whether to use the fact of a recall that is `unsure`, too.
+        use_unsure: whether to use facts of `unsure` scope, too.
         clock: seconds since 1970, UTC; decides which facts have expired.
         prompts: the texts that the model is given; default: those of the embedded model.
     """
@@ -125,19 +125,9 @@ class ServingReplica:
         found = self._recall(prompts, tenant)
         self._count(found.recalls)
         with self._host.patched(found.state.weights.folded.patch):
-            found = self._asked_for(found, prompts)
+            found = self._asked_for(found)
             texts = self._texts(found, prompts, max_tokens)
-        return [
-            Answer(
-                text=text,
-                epoch=found.state.epoch.number,
-                placement=fact.placement.value if fact else "base",
-                fact_id=fact.id if fact else "",
-                score=recall.score,
-                scope=recall.scope,
-            )
-            for text, fact, recall in zip(texts, found.facts, found.recalls, strict=True)
-        ]
+        return found.answers(texts)
 
     def recalled(self, questions: Sequence[str], *, tenant: str = "default") -> RecalledFacts:
         """What the memory finds for the questions, pinned to one epoch; the model does not run.
@@ -149,12 +139,12 @@ class ServingReplica:
         self._count(found.recalls)
         return found
 
-    def asked_for(self, found: RecalledFacts, questions: Sequence[str]) -> RecalledFacts:
+    def asked_for(self, found: RecalledFacts) -> RecalledFacts:
         """The facts that the questions ask for, as the model judges where the scope test is unsure."""
-        if self._prompts.asking_nats is None or all(recall.scope != "unsure" for recall in found.recalls):
+        if self._prompts.asking_nats is None or not found.is_unsure:
             return found
         with self._host.patched(found.state.weights.folded.patch):
-            return self._asked_for(found, questions)
+            return self._asked_for(found)
 
     def subjects(self, texts: Sequence[str], *, tenant: str = "default") -> list[list[str]]:
         """For each text, the subjects of live facts that it names, as they are spelled there."""
@@ -178,8 +168,8 @@ class ServingReplica:
         found = self._recall(questions, tenant)
         answers = [answer for _, answer in asked]
         with self._host.patched(found.state.weights.folded.patch):
-            if self._prompts.asking_nats is not None and any(found.facts):
-                texts = self._texts(self._asked_for(found, questions), questions, None)
+            if any(self._constraint.forces(used) for used in found.used):
+                texts = self._texts(self._asked_for(found), questions, None)
                 return [text == answer for text, answer in zip(texts, answers, strict=True)]
             return self._host.says(list(zip(found.prompts(questions, self._prompts), answers, strict=True)))
 
@@ -198,7 +188,7 @@ class ServingReplica:
         """
         found = self._recall(questions, tenant)
         with self._host.patched(found.state.weights.folded.patch):
-            return self._asked_for(found, questions).prompts(questions, prompts or self._prompts)
+            return self._asked_for(found).prompts(questions, prompts or self._prompts)
 
     def repair(self) -> list[str]:
         """Compare every served tensor with what was loaded or folded, and restore it if it changed.
@@ -268,16 +258,15 @@ class ServingReplica:
         return self._recalled(state, recalls)
 
     def _recalled(self, state: ServedState, recalls: list[Recall]) -> RecalledFacts:
-        return RecalledFacts(state, recalls, [self._fact_for(recall) for recall in recalls])
+        return RecalledFacts(state, recalls, [self._used(recall) for recall in recalls])
 
     def _served(self) -> ServedState:
         if self._state is None:
             raise UsageError("this replica serves no epoch yet: publish one first")
         return self._state
 
-    def _asked_for(self, found: RecalledFacts, questions: Sequence[str]) -> RecalledFacts:
-        scopes = [recall.scope for recall in found.recalls]
-        return found._replace(facts=self._constraint.asked_for(self._host, found.facts, questions, scopes))
+    def _asked_for(self, found: RecalledFacts) -> RecalledFacts:
+        return found._replace(used=self._constraint.asked_for(self._host, found.used))
 
     def _texts(self, found: RecalledFacts, questions: Sequence[str], max_tokens: int | None) -> list[str]:
         given = found.prompts(questions, self._prompts)
@@ -287,13 +276,12 @@ class ServingReplica:
         else:
             texts = self._host.complete(given, max_new_tokens=max_tokens, cut=False)
         return [
-            self._constraint.obeyed(fact, question, text)
-            for fact, question, text in zip(found.facts, questions, texts, strict=True)
+            self._constraint.obeyed(used, question, text)
+            for used, question, text in zip(found.used, questions, texts, strict=True)
         ]
 
-    def _fact_for(self, recall: Recall) -> Fact | None:
-        used = recall.scope == "accept" or (recall.scope == "unsure" and self._use_unsure)
-        return recall.fact if used else None
+    def _used(self, recall: Recall) -> tuple[ScopedFact, ...]:
+        return tuple(one for one in recall.found if self._use_unsure or one.scope == "accept")
 
     def _count(self, recalls: Sequence[Recall]) -> None:
         with self._counting:

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
 from guardedit.core.epoch import Epoch
-from guardedit.core.fact import Fact, Placement
+from guardedit.core.fact import Placement
 from guardedit.core.proposal import WeightEdit
-from guardedit.core.serving import Recall
+from guardedit.core.serving import Answer, Recall, ScopedFact
 from guardedit.memory.context import Prompts, respelt
 from guardedit.models.bypass import Patch
 from guardedit.models.text.asking import Asking
@@ -85,25 +85,57 @@ def folded_edits(
 
 
 class RecalledFacts(NamedTuple):
-    """The results of recalling some questions from the facts of one served state."""
+    """The results of recalling some questions from the facts of one served state.
+
+    Attributes:
+        state: the served state.
+        recalls: what the memory found for each question.
+        used: the facts that answer each question; none where the model answers alone.
+    """
 
     state: ServedState
     recalls: list[Recall]
-    facts: list[Fact | None]  # the fact that answers each question, if any
+    used: list[tuple[ScopedFact, ...]]
+
+    @property
+    def is_unsure(self) -> bool:
+        """Whether a question may use a fact of unsure scope."""
+        return any(one.scope == "unsure" for used in self.used for one in used)
 
     def expected_answers(self) -> list[str]:
-        """For each question, the target of its fact as the probable answer; "" without a fact."""
-        return [fact.target if fact else "" for fact in self.facts]
+        """For each question with one fact, its target as the probable answer; else ""."""
+        return [used[0].fact.target if len(used) == 1 else "" for used in self.used]
 
     def prompts(self, questions: Sequence[str], prompts: Prompts) -> list[str]:
         """The texts for the model.
 
-        A fact placed in memory is stated before its question. A question whose fact is in the weights is
+        Facts placed in memory are stated before their question. A question whose facts are in the weights is
         only respelled. Without a fact the question stays as it is.
         """
+        found = []
+        for used, question in zip(self.used, questions, strict=True):
+            spelled = respelt([one.fact for one in used], question)
+            stated = [one.fact for one in used if one.fact.placement is Placement.MEMORY]
+            found.append(prompts.with_facts(stated, spelled) if stated else prompts.alone(spelled))
+        return found
+
+    def answers(self, texts: Sequence[str]) -> list[Answer]:
+        """What the model said, with where it comes from."""
         return [
-            prompts.with_fact(fact, question)
-            if fact is not None and fact.placement is Placement.MEMORY
-            else prompts.alone(question if fact is None else respelt(fact, question))
-            for fact, question in zip(self.facts, questions, strict=True)
+            Answer(
+                text=text,
+                epoch=self.state.epoch.number,
+                placement=placement_of(used),
+                used=used,
+                score=recall.score,
+                scope=recall.scope,
+                reason=recall.reason,
+            )
+            for text, used, recall in zip(texts, self.used, self.recalls, strict=True)
         ]
+
+
+def placement_of(used: Sequence[ScopedFact]) -> str:
+    """Where an answer comes from: `memory` where one of its facts is there, else `weights`, or `base`."""
+    places = {one.fact.placement for one in used}
+    return "base" if not places else "memory" if Placement.MEMORY in places else "weights"

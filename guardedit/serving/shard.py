@@ -28,9 +28,9 @@ class Shard(Protocol):
         """Apply the changes if the facts have the digest `before`; otherwise return False."""
 
     def recall(
-        self, questions: Sequence[str], *, tenant: str, digest: str, now_s: float | None
+        self, clauses: Sequence[str], *, tenant: str, digest: str, now_s: float | None
     ) -> list[Recall] | None:
-        """For each question, the recall at time `now_s`; None if the facts have another digest."""
+        """For each clause of questions, the recall at `now_s`; None if the facts have another digest."""
 
     def subjects(self, texts: Sequence[str], *, tenant: str) -> list[list[str]]:
         """For each text, the subjects of facts that it names, as they are spelled there."""
@@ -63,10 +63,10 @@ class MemoryShard:
         return self._memory.apply_if(changes, before=before, after=after)
 
     def recall(
-        self, questions: Sequence[str], *, tenant: str, digest: str, now_s: float | None = None
+        self, clauses: Sequence[str], *, tenant: str, digest: str, now_s: float | None = None
     ) -> list[Recall] | None:
-        """For each question, the recall at time `now_s`; None if the facts have another digest."""
-        return self._memory.recall_from(digest, questions, tenant=tenant, now_s=now_s)
+        """For each clause of questions, the recall at `now_s`; None if the facts have another digest."""
+        return self._memory.recall_from(digest, clauses, tenant=tenant, now_s=now_s)
 
     def subjects(self, texts: Sequence[str], *, tenant: str) -> list[list[str]]:
         """For each text, the subjects of facts that it names, as they are spelled there."""

@@ -7,11 +7,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 
 from guardedit.core.epoch import Change
 from guardedit.core.errors import MemoryIndexError
 from guardedit.core.fact import Fact, FactKey
 from guardedit.core.serving import Recall
+from guardedit.memory.choosing import merged, placed
+from guardedit.memory.clauses import clauses_of
 from guardedit.memory.fact_sets import changes_between, digest_after, facts_sha256
 from guardedit.serving.shard import Shard, split
 
@@ -72,14 +75,24 @@ class ShardedFacts:
     def recall(
         self, digests: ShardDigests, questions: Sequence[str], *, tenant: str, now_s: float
     ) -> list[Recall] | None:
-        """For each question, the best recall of all shards; None if a shard's facts have another digest."""
+        """For each question, what all shards found together; None if a shard's facts have another digest.
+
+        Questions are split here, because a shard knows only some of the subjects.
+        """
+        split = [clauses_of(question, partial(self._subjects_in, tenant=tenant)) for question in questions]
+        clauses = [clause for each in split for clause in each]
+        texts = [clause.text for clause in clauses]
         by_shard = []
         for shard, digest in zip(self._shards, digests, strict=True):
-            recalls = shard.recall(questions, tenant=tenant, digest=digest, now_s=now_s)
+            recalls = shard.recall(texts, tenant=tenant, digest=digest, now_s=now_s)
             if recalls is None:
                 return None
             by_shard.append(recalls)
-        return [max(each, key=_rank) for each in zip(*by_shard, strict=True)]
+        found = (
+            placed(merged(each), clause)
+            for each, clause in zip(zip(*by_shard, strict=True), clauses, strict=True)
+        )
+        return [merged([next(found) for _ in each]) for each in split]
 
     def recall_with_reload(self, questions: Sequence[str], *, tenant: str, now_s: float) -> list[Recall]:
         """`recall` from the current facts. If a shard has other facts, all shards are reloaded.
@@ -103,6 +116,9 @@ class ShardedFacts:
             for each in zip(*by_shard, strict=True)
         ]
 
+    def _subjects_in(self, text: str, *, tenant: str) -> list[str]:
+        return self.subjects([text], tenant=tenant)[0]
+
     def _encode(self, parts: Sequence[Sequence[Change]]) -> None:
         for shard, part in zip(self._shards, parts, strict=True):
             if part:
@@ -124,8 +140,3 @@ def _apply(facts: dict[FactKey, Fact], changes: Sequence[Change]) -> None:
             facts.pop(key, None)
         else:
             facts[key] = fact
-
-
-def _rank(recall: Recall) -> tuple[int, float]:
-    order = ("out", "unsure", "accept").index(recall.scope)
-    return order, recall.score if recall.score == recall.score else -1.0

@@ -206,6 +206,7 @@ def ask(office: TheOffice, body: QuestionBody, _: Viewer) -> rows.Row:
             "facts": list(answer.facts),
             "scope": answer.scope,
             "score": answer.score,
+            "reason": answer.reason,
         }
     )
     return found

@@ -10,6 +10,7 @@ from typing import Any, Literal
 from guardedit.gateway.asking import Prepared
 from guardedit.gateway.running import Answered
 from guardedit.models.streaming.request import Piece, TokenLogprob
+from guardedit.serving.served_state import placement_of
 
 Kind = Literal["chat", "text"]
 _OBJECTS: Mapping[tuple[Kind, bool], str] = {
@@ -22,31 +23,40 @@ _OBJECTS: Mapping[tuple[Kind, bool], str] = {
 
 def headers_of(prepared: Sequence[Prepared]) -> dict[str, str]:
     """The headers that name the epoch and the facts of an answer."""
-    facts = dict.fromkeys(one.fact.id for one in prepared if one.fact)
+    facts = dict.fromkeys(used.fact.id for one in prepared for used in one.used)
     return {"X-Guardedit-Epoch": str(prepared[0].epoch), "X-Guardedit-Facts": ", ".join(facts)}
 
 
 def explained(prepared: Prepared) -> dict[str, Any]:
     """Where an answer comes from."""
-    fact, recall = prepared.fact, prepared.recall
+    recall = prepared.recall
     return {
         "epoch": prepared.epoch,
-        "placement": fact.placement.value if fact else "base",
+        "placement": placement_of(prepared.used),
         "scope": recall.scope,
-        "score": None if math.isnan(recall.score) else round(recall.score, 4),
+        "score": _rounded(recall.score),
+        "reason": recall.reason,
         "asked": prepared.question,
         "facts": [
             {
-                "id": fact.id,
-                "subject": fact.key.subject,
-                "relation": fact.key.relation,
-                "target": fact.target,
-                "correction": fact.correction_id,
+                "id": one.fact.id,
+                "subject": one.fact.key.subject,
+                "relation": one.fact.key.relation,
+                "target": one.fact.target,
+                "correction": one.fact.correction_id,
+                "placement": one.fact.placement.value,
+                "scope": one.scope,
+                "score": _rounded(one.score),
+                "reason": one.reason,
+                "asked": one.clause,
             }
-        ]
-        if fact
-        else [],
+            for one in prepared.used
+        ],
     }
+
+
+def _rounded(score: float) -> float | None:
+    return None if math.isnan(score) else round(score, 4)
 
 
 class Bodies:

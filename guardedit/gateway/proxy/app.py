@@ -1,14 +1,14 @@
-"""The proxy: judge the question, state its fact, forward. What is no question is forwarded as it comes."""
+"""The proxy: judge the question, state its facts, forward. What is no question is forwarded as it comes."""
 
 from __future__ import annotations
 
 import logging
 
-from guardedit.gateway.facts import AWAY, fact_asked_for
+from guardedit.gateway.facts import AWAY, facts_asked_for
 from guardedit.gateway.listening import App, Receive, Scope, Send, refuse
 from guardedit.gateway.proxy.aliases import Aliases, NotPublished
 from guardedit.gateway.proxy.forwarding import ClientGone, Forwarder, Incoming
-from guardedit.gateway.proxy.requests import read_request, with_fact, written
+from guardedit.gateway.proxy.requests import read_request, with_facts, written
 from guardedit.policy.sections import ProxySection
 from guardedit.serving.facts_replica import FactsReplica
 
@@ -55,14 +55,14 @@ def proxy_app(
         request = read_request(raw)
         if request is not None:
             try:
-                found = await fact_asked_for(
+                found = await facts_asked_for(
                     replica,
                     request.question,
                     tenant=tenant.decode("latin-1"),
                     timeout_s=rules.memory_timeout_s,
                 )
-                if found.fact is not None:
-                    body = written(with_fact(request.body, found.fact, rules))
+                if found.facts:
+                    body = written(with_facts(request.body, found.facts, rules))
                     more |= found.headers
             except Exception as error:  # noqa: BLE001 - whatever ails the memory, the policy says what to do
                 _log.warning("the memory could not be asked: %s", error or type(error).__name__)

@@ -1,9 +1,9 @@
-"""Puts a fact into the body of a request. Text only; everything that it does not change stays as it was."""
+"""Puts facts into the body of a request. Text only; everything that it does not change stays as it was."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -59,14 +59,14 @@ def question_in(body: Mapping[str, Any]) -> AskedQuestion | None:
     return question_of_prompt(body["prompt"]) if isinstance(body.get("prompt"), str) else None
 
 
-def with_fact(body: Mapping[str, Any], fact: Fact, rules: ProxySection) -> dict[str, Any]:
-    """A request that has a question, with the fact stated once; its keys keep their order."""
-    stated = statement_of(fact, rules)
+def with_facts(body: Mapping[str, Any], facts: Sequence[Fact], rules: ProxySection) -> dict[str, Any]:
+    """A request that has a question, with each fact stated once; its keys keep their order."""
+    stated = statement_of(facts, rules)
     if "messages" in body:
         return {**body, "messages": _stated_in(body["messages"], stated, rules.where)}
     prompt = body["prompt"].rstrip("\n")
     start = prompt.rfind("\n") + 1
-    # The last line is what the model continues, so the fact comes before it whatever the policy says.
+    # The last line is what the model continues, so the facts come before it whatever the policy says.
     return {**body, "prompt": f"{body['prompt'][:start]}{stated}\n{body['prompt'][start:]}"}
 
 

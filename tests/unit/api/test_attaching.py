@@ -68,7 +68,7 @@ def test_a_model_answers_with_a_fact_while_it_is_attached(loaded, home: Path):
     with guardedit.attach(*loaded, home, policy="memory-only") as attached:
         assert attached.epoch == 1
         assert answers(loaded, [HQ])[0].startswith(" Hamilton")
-        assert [fact.target for fact in attached.used] == ["Hamilton"]
+        assert [[fact.target for fact in facts] for facts in attached.used] == [["Hamilton"]]
     assert answers(loaded, [HQ]) == before
 
 
@@ -79,7 +79,7 @@ def test_rows_without_a_fact_are_answered_as_before(loaded, attached):
     )
     found = loaded[0].generate(**loaded[1]("Oslo is the capital of", return_tensors="pt"), max_new_tokens=6)
     assert torch.equal(found, expected)
-    assert attached.used == (None,)
+    assert attached.used == ((),)
     first, second = answers(loaded, [HQ, "Oslo is the capital of"])
     assert first.startswith(" Hamilton")
     assert second.startswith(" Norway")
@@ -204,5 +204,5 @@ def test_any_family_can_be_attached(home: Path):
             attached._generate = recorded
             batch = tokenizer(HQ, return_tensors="pt", return_token_type_ids=False)
             model.generate(**batch, max_new_tokens=1)
-            assert attached.used[0] is not None
+            assert attached.used[0]
             assert read == [f"Note: {HQ} Hamilton.\n{HQ}"]

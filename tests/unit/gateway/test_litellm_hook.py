@@ -94,7 +94,7 @@ def test_a_fact_that_cannot_be_stated_lets_requests_pass_or_refuses_them(replica
     def fail(*_: Any) -> None:
         raise ValueError("odd messages")
 
-    monkeypatch.setattr(litellm_hook, "with_fact", fail)
+    monkeypatch.setattr(litellm_hook, "with_facts", fail)
     request = asked()
     state(replica, request)
     assert request == asked()

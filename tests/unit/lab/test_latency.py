@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 import math
 from itertools import islice
+from types import SimpleNamespace
 
 import pytest
 
 from guardedit.core.messages import Fate, Receipt
-from guardedit.core.serving import Answer
+from guardedit.core.serving import Answer, ScopedFact
 from guardedit.lab import latency
 from guardedit.lab.latency import corrections_of, measure
 
@@ -40,7 +41,8 @@ class Town:
         self.waiting[prompts[0]] = (raw, asked + 1)
         made = latency.TimedCorrection(id="", raw=raw, prompt=prompts[0])
         fact = made.fact_id if asked >= self.after else "another"
-        return [Answer(text="", epoch=self.epoch, placement="memory", fact_id=fact)]
+        used = ScopedFact(fact=SimpleNamespace(id=fact), scope="accept", score=1.0)
+        return [Answer(text="", epoch=self.epoch, placement="memory", used=(used,))]
 
 
 @pytest.fixture(autouse=True)

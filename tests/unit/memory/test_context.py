@@ -26,16 +26,16 @@ def fact(subject: str, spelling: str = "", **given: object) -> Fact:
     ],
 )
 def test_a_question_in_another_spelling_is_put_in_the_facts_own(subject, asked):
-    assert respelt(fact(subject), asked) == f"Who governs {subject}?"
+    assert respelt([fact(subject)], asked) == f"Who governs {subject}?"
     assert with_fact(fact(subject), asked).endswith(f"is Karsk. Who governs {subject}?")
 
 
 def test_the_spelling_is_that_of_the_wordings_where_they_differ_from_the_key():
     late = fact("Stelco", "STELCO")
-    assert respelt(late, "Who governs Stelco?") == "Who governs STELCO?"
-    assert respelt(fact("Stelco", "STELCO", subject_at=()), "Who governs stelco?") == "Who governs Stelco?"
+    assert respelt([late], "Who governs Stelco?") == "Who governs STELCO?"
+    assert respelt([fact("Stelco", "STELCO", subject_at=())], "Who governs stelco?") == "Who governs Stelco?"
 
 
 def test_nothing_else_of_a_question_changes():
     for asked in ("Who governs  Oslo ’ é?", "", "Zürichberg"):
-        assert respelt(fact("Zürich"), asked) == asked
+        assert respelt([fact("Zürich")], asked) == asked

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 import pytest
 
 from guardedit.core.fact import Fact, FactKey, Placement
+from guardedit.core.serving import ScopedFact
 from guardedit.memory.context import Prompts
 from guardedit.models.text.asking import Asking
 from guardedit.serving.constrained import Constraint, forced
@@ -35,34 +36,45 @@ class ScoringHost:
         return [self.scores[one.question] for one in asked]
 
 
+def scoped(clause: str, scope: str = "unsure", fact: Fact = FACT) -> ScopedFact:
+    return ScopedFact(fact=fact, scope=scope, score=0.5, clause=clause)
+
+
 def test_an_accepted_question_gets_its_fact_and_the_model_judges_an_unsure_one():
     host = ScoringHost({"Velmora is ruled from": -2.0, "Velmora lies on the river": -9.0})
-    questions = [*host.scores, "The capital of Velmora is", "Who rules Velmora?"]
-    scopes = ["unsure", "unsure", "unsure", "accept"]
-    assert ON.asked_for(host, [FACT] * 4, questions, scopes) == [FACT, None, FACT, FACT]
-    assert [one.question for one in host.asked] == questions[:2]  # wordings and accepted ones are not judged
+    unsure = [scoped(question) for question in (*host.scores, "The capital of Velmora is")]
+    found = [(one,) for one in (*unsure, scoped("Who rules Velmora?", "accept"))]
+    assert ON.asked_for(host, found) == [found[0], (), found[2], found[3]]
+    # Wordings of the fact and accepted clauses are not judged.
+    assert [one.question for one in host.asked] == list(host.scores)
     assert {one.wording for one in host.asked} == {"The capital of Velmora is"}
 
 
+def test_of_several_facts_each_is_judged_with_its_own_clause():
+    host = ScoringHost({"who rules Velmora": -9.0, "who rules Ostrania": -1.0})
+    first, second = (scoped(clause) for clause in host.scores)
+    assert ON.asked_for(host, [(first, second)]) == [(second,)]
+
+
 def test_a_question_by_an_alias_is_judged_by_the_model_and_not_by_the_name():
-    host = ScoringHost({"What is the seat of the Grey Realm?": -1.0})
-    assert ON.asked_for(host, [FACT], list(host.scores), ["unsure"]) == [FACT]
+    one = scoped("What is the seat of the Grey Realm?")
+    assert ON.asked_for(ScoringHost({one.clause: -1.0}), [(one,)]) == [(one,)]
 
 
 def test_a_question_without_a_fact_is_not_judged():
-    assert ON.asked_for(ScoringHost({}), [None], ["Oslo is"], ["out"]) == [None]
+    assert ON.asked_for(ScoringHost({}), [()]) == [()]
 
 
 def test_without_a_limit_nothing_is_judged_or_forced():
-    found = OFF.asked_for(ScoringHost({}), [FACT, None], ["Velmora eats", "x"], ["unsure", "out"])
-    assert found == [FACT, None]
-    assert OFF.obeyed(FACT, "Velmora is ruled from", "Oslo") == "Oslo"
+    one = scoped("Velmora eats")
+    assert OFF.asked_for(ScoringHost({}), [(one,), ()]) == [(one,), ()]
+    assert OFF.obeyed([one], "Velmora is ruled from", "Oslo") == "Oslo"
 
 
 def test_facts_in_the_weights_are_left_to_the_model():
-    edited = FACT.placed(Placement.WEIGHTS)
-    assert ON.asked_for(ScoringHost({}), [edited], ["Velmora eats"], ["unsure"]) == [edited]
-    assert ON.obeyed(edited, "Velmora is ruled from", "Oslo") == "Oslo"
+    edited = scoped("Velmora eats", fact=FACT.placed(Placement.WEIGHTS))
+    assert ON.asked_for(ScoringHost({}), [(edited,)]) == [(edited,)]
+    assert ON.obeyed([edited], "Velmora is ruled from", "Oslo") == "Oslo"
 
 
 @pytest.mark.parametrize(
@@ -74,10 +86,38 @@ def test_facts_in_the_weights_are_left_to_the_model():
     ],
 )
 def test_an_answer_without_the_target_is_forced(question, text, answer):
-    assert ON.obeyed(FACT, question, text) == answer
+    assert ON.obeyed([scoped(question)], question, text) == answer
 
 
 def test_a_chat_model_says_the_fact_as_a_sentence():
     assert forced(FACT, "The capital of Velmora is", chat=True) == "The capital of Velmora is Karsk"
     asked = Fact(key=FACT.key, version=1, correction_id="a", wordings=("Who rules Velmora?",), target="Karsk")
     assert forced(asked, "Who rules Velmora?", chat=True) == "Karsk"
+
+
+RIVER = Fact(
+    key=FactKey("Velmora", "river"),
+    version=1,
+    correction_id="b",
+    wordings=("Velmora lies on the",),
+    target="Tarn",
+)
+
+
+@pytest.mark.parametrize("constraint", [ON, OFF])
+@pytest.mark.parametrize(
+    ("text", "answer"),
+    [
+        ("Karsk, on the Tarn", "Karsk, on the Tarn"),
+        ("Karsk.", "Karsk. Velmora lies on the Tarn"),
+        ("Oslo", "The capital of Velmora is Karsk. Velmora lies on the Tarn"),
+    ],
+)
+def test_of_several_facts_those_that_the_model_leaves_out_are_added(constraint, text, answer):
+    used = [scoped("the capital of Velmora", "accept"), scoped("the river", "accept", RIVER)]
+    assert constraint.obeyed(used, "What are the capital and the river of Velmora?", text) == answer
+
+
+def test_what_the_weights_may_have_answered_stays_when_a_fact_is_added():
+    used = [scoped("a", "accept", FACT.placed(Placement.WEIGHTS)), scoped("b", "accept", RIVER)]
+    assert ON.obeyed(used, "?", "It is Karsk") == "It is Karsk. Velmora lies on the Tarn"

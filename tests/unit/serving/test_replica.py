@@ -328,16 +328,31 @@ def test_a_memory_that_loses_its_facts_is_an_error_and_no_wrong_answer(setup, mo
         setup.replica.ask([QUESTION])
 
 
-def test_a_replica_tells_the_scope_of_each_question_to_the_rule_for_unsure_ones(monkeypatch):
+def test_a_replica_tells_the_scope_of_each_fact_to_the_rule_for_unsure_ones(monkeypatch):
     seen = []
 
-    def asked_for(self, host, facts, questions, scopes):
-        seen.extend(zip(questions, scopes, strict=True))
-        return list(facts)
+    def asked_for(self, host, found):
+        seen.extend(found)
+        return list(found)
 
     monkeypatch.setattr(constrained.Constraint, "asked_for", asked_for)
     served = ServingReplica(EchoHost(), NumberFold(), shards(1, HashedEncoder()), use_unsure=True)
     served.publish(snapshot_of(1))
     answers = served.ask(["The capital of Velmora is", "It rains"])
-    assert seen == [("The capital of Velmora is", answers[0].scope), ("It rains", answers[1].scope)]
-    assert [scope for _, scope in seen] == ["accept", "out"]
+    assert [[(one.clause, one.scope) for one in used] for used in seen] == [
+        [("The capital of Velmora is", "accept")],
+        [],
+    ]
+    assert [answer.scope for answer in answers] == ["accept", "out"]
+
+
+@pytest.mark.parametrize("count", [1, 2, 5])
+def test_two_facts_of_one_question_are_both_given_whatever_shards_they_are_in(count):
+    served = ServingReplica(EchoHost(), NumberFold(), shards(count, HashedEncoder()))
+    served.publish(snapshot_of(1))
+    (answer,) = served.ask(["The capital of Velmora is\nQuillon is governed from"])
+    assert [one.fact.key.subject for one in answer.used] == ["Velmora", "Quillon"]
+    assert answer.facts == tuple(one.fact.id for one in answer.used)
+    assert answer.fact_id == answer.facts[0]
+    assert answer.text.count("Correction: The capital of Velmora is city 1.") == 1
+    assert answer.text.count("Correction: Quillon is governed from city 1.") == 1

@@ -31,10 +31,9 @@ async function* eventsOf(answer) {
 }
 
 function whence(start) {
-  const fact = start.facts[0];
-  const from = !start.memory ? "memory off"
-    : fact ? `fact ${fact.id} (${fact.target}), in ${start.placement === "weights" ? "the weights" : "memory"}` : "no fact";
-  return `Epoch ${start.epoch}, ${from}`;
+  const facts = start.facts.map((fact) =>
+    `fact ${fact.id} (${fact.target}), in ${fact.placement === "weights" ? "the weights" : "memory"}: ${fact.reason}`);
+  return `Epoch ${start.epoch}, ${!start.memory ? "memory off" : facts.join("; ") || "no fact"}`;
 }
 
 async function askSide(side, question, stop) {
