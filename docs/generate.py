@@ -167,6 +167,8 @@ def _type(schema: Schema) -> str:
     if "enum" in schema:
         return ", ".join(f"`{one}`" for one in schema["enum"])
     kind = schema.get("type", "")
+    if "prefixItems" in schema:  # a tuple
+        return f"[{', '.join(map(_type, schema['prefixItems']))}]"
     if kind == "array":
         return f"list of {_type(schema['items'])}"
     return _TYPES.get(kind, kind)

@@ -5,19 +5,21 @@ Asks the policy for the decision, and a replica whether it already gives the cor
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import TypeVar
 
 from guardedit.agent.deciding import (
     Known,
     Read,
+    displaced,
     failed_letter,
     first_version,
     key_of,
     read,
     repeated,
-    same_question,
     settle,
 )
 from guardedit.agent.parts import Parts
@@ -29,7 +31,7 @@ from guardedit.core.fact import Fact, FactKey
 from guardedit.core.ledger import Ledger
 from guardedit.core.messages import Fate, LastChange, Received, Settlement
 from guardedit.core.protocols import Event
-from guardedit.naming import identity
+from guardedit.naming import Relations, contradicted, identity, key_name
 
 K = TypeVar("K")
 V = TypeVar("V")
@@ -49,7 +51,7 @@ class Decider:
         """
         if not pending:
             return []
-        batch = _BatchView(self.parts.ledger)
+        batch = _BatchView(self.parts.ledger, self.parts.relations)
         known = batch.known()
         rows = [(received, read(received, self.parts.check, self.parts.signed_by)) for received in pending]
         answered = self._answered([row.correction for _, row in rows if isinstance(row, Read)], known)
@@ -89,7 +91,11 @@ class Decider:
         signed_by: str,
     ) -> Settlement:
         reach = self.parts.reach(correction)
-        context = {**self._context(correction, reach), "signed_by": signed_by}
+        context = {
+            **self._context(correction, reach),
+            "signed_by": signed_by,
+            "contradiction": self._contradiction(correction, known),
+        }
         decision = self.parts.decide(correction, context)
         if decision.route is Route.HOLD and self.parts.ledger.released_for(received.seq, decision):
             decision = replace(decision, route=Route.MEMORY, reason=f"released; was: {decision.reason}")
@@ -117,6 +123,19 @@ class Decider:
             "subject_edits_24h": self.parts.ledger.corrections_reaching(reach, since_s=now - 86_400),
             "known_subject": bool(self.parts.known_questions(correction.subject)),
         }
+
+    def _contradiction(self, correction: Correction, known: Known) -> str:
+        """Which live fact the correction contradicts by a declared inverse relation; "" for none."""
+        if correction.op is Op.RETRACT or not known.relations.inverses:
+            return ""
+        key, target = key_of(correction, known), correction.target_new
+        found = contradicted(key, target, known.related(key, target), known.relations)
+        if found is None:
+            return ""
+        return (
+            f"{_stated(key, target)} contradicts fact {found.id}, {_stated(found.key, found.target)}: these "
+            "relations are declared inverse; retract the one that is wrong, or release this correction"
+        )
 
     def _answered(self, corrections: Sequence[Correction], known: Known) -> frozenset[str]:
         """Ids of the corrections whose target the serving epoch already answers in every wording."""
@@ -149,7 +168,9 @@ class Decider:
 
 def _is_new(correction: Correction, known: Known) -> bool:
     key = key_of(correction, known)
-    return known.live(key) is None and not same_question(correction, key, known)
+    if known.relations.is_many_valued(key.relation):
+        return False  # that the model says this target does not mean that it says the others
+    return known.live(key) is None and not displaced(correction, key, known)
 
 
 @dataclass
@@ -157,11 +178,12 @@ class _BatchView:
     """The state of the ledger as it will be once the settlements so far are written."""
 
     ledger: Ledger
+    relations: Relations
     changes: dict[FactKey, Fact | None] = field(default_factory=dict)
     versions: dict[FactKey, int] = field(default_factory=dict)
     last_changes: dict[FactKey, LastChange] = field(default_factory=dict)
     contents: dict[str, str] = field(default_factory=dict)
-    names: dict[tuple[str, str, str], FactKey] = field(default_factory=dict)
+    names: dict[FactKey, FactKey] = field(default_factory=dict)
 
     def known(self) -> Known:
         live, ledger = self.ledger.live(), self.ledger
@@ -172,6 +194,8 @@ class _BatchView:
             latest_version=_batch_first(self.versions, ledger.latest_version),
             last_change=_batch_first(self.last_changes, ledger.last_change),
             content=_batch_first(self.contents, ledger.decided_content),
+            relations=self.relations,
+            related=self._related,
         )
 
     def add(self, settlement: Settlement) -> None:
@@ -187,7 +211,7 @@ class _BatchView:
         self.changes[key] = change.fact
         reported_at_s = correction.provenance.time_s
         self.last_changes[key] = LastChange(correction_id=correction.id, reported_at_s=reported_at_s)
-        self.names.setdefault(_name(key), key)
+        self.names.setdefault(key_name(key), key)
         if change.fact is not None:
             self.versions[key] = change.fact.version
 
@@ -198,11 +222,36 @@ class _BatchView:
         return [f for f in (*recorded, *new) if f.key.tenant == tenant and identity(f.key.subject) == name]
 
     def _canonical(self, key: FactKey) -> FactKey:
-        return self.names.get(_name(key)) or self.ledger.canonical(key)
+        return self.names.get(key_name(key)) or self.ledger.canonical(key)
+
+    def _related(self, key: FactKey, target: str) -> list[Fact]:
+        names = {identity(key.subject), identity(target)}
+        new = [fact for fact in self.changes.values() if fact is not None and names & _ends(fact)]
+        recorded = [
+            fact
+            for name in sorted(names)
+            for fact in self._with_inverse.get(name, ())
+            if fact.key not in self.changes
+        ]
+        return [fact for fact in (*recorded, *new) if fact.key.tenant in (key.tenant, "default")]
+
+    @cached_property
+    def _with_inverse(self) -> Mapping[str, Sequence[Fact]]:
+        """The recorded facts whose relation has a declared inverse, by either of their ends."""
+        found: dict[str, list[Fact]] = defaultdict(list)
+        for fact in self.ledger.live().values():
+            if self.relations.inverse_of(fact.key.relation):
+                for name in _ends(fact):
+                    found[name].append(fact)
+        return found
 
 
-def _name(key: FactKey) -> tuple[str, str, str]:
-    return identity(key.subject), identity(key.relation), key.tenant
+def _stated(key: FactKey, target: str) -> str:
+    return f"{target!r:.80} as {key.relation!r:.80} of {key.subject!r:.80}"
+
+
+def _ends(fact: Fact) -> set[str]:
+    return {identity(fact.key.subject), identity(fact.target)}
 
 
 def _batch_first(batch: Mapping[K, V], recorded: Callable[[K], W]) -> Callable[[K], V | W]:

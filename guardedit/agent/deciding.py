@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from guardedit.core.correction import MAX_ALIASES, Correction, Op, content_sha256, decode_correction
 from guardedit.core.decision import Decision, Route
@@ -11,7 +11,7 @@ from guardedit.core.epoch import Change
 from guardedit.core.errors import CorrectionError, IdReuse
 from guardedit.core.fact import Fact, FactKey, distinct_wordings
 from guardedit.core.messages import Fate, LastChange, Received, Settlement
-from guardedit.naming import identity
+from guardedit.naming import Relations, identity
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,6 +25,8 @@ class Known:
         latest_version: the highest version that a key ever had, 0 for none.
         last_change: the latest change of a key.
         content: correction id -> content digest of a correction that was decided.
+        relations: the relations that the policy declares.
+        related: live facts, visible to the key's tenant, that share an end with a statement (key, target).
     """
 
     live: Callable[[FactKey], Fact | None]
@@ -33,6 +35,8 @@ class Known:
     latest_version: Callable[[FactKey], int]
     last_change: Callable[[FactKey], LastChange | None]
     content: Callable[[str], str | None]
+    relations: Relations = field(default_factory=Relations)
+    related: Callable[[FactKey, str], Sequence[Fact]] = lambda *_: ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,24 +97,40 @@ def repeated(received: Received, correction: Correction, known: Known) -> Correc
     family = [correction.id]
     while known.content(following := f"{correction.id}~{len(family) + 1}") is not None:
         family.append(following)
-    last = known.last_change(key_of(correction, known))
-    if last is None or last.correction_id in family:
+    key = key_of(correction, known)
+    last = known.last_change(key)
+    if not _ends_many(correction, key, known) and (last is None or last.correction_id in family):
         return _duplicate(received, family[-1])
     return replace(correction, id=following)
+
+
+def _ends_many(correction: Correction, key: FactKey, known: Known) -> bool:
+    """Whether it retracts all targets of a relation and there are some. Such a key has no last change."""
+    all_of_them = known.relations.is_many_valued(key.relation) and not key.target
+    return all_of_them and bool(displaced(correction, key, known))
 
 
 def key_of(correction: Correction, known: Known) -> FactKey:
     """The key that the correction is about, in the spelling in which it was first recorded.
 
     Without a relation the prompt takes its place, unless a live fact has this very question as a wording:
-    then the key is that fact's.
+    then the key is that fact's. Where the relation is many-valued, the target belongs to the key. A
+    retraction names it as `target_true`; without one it is about all targets, and its key has none.
     """
-    key = known.canonical(correction.key)
+    key = _with_target(correction.key, correction, known)
     if correction.relation or known.live(key) is not None:
         return key
     asked = identity(correction.wordings[0])
     about = known.about(correction.subject, correction.tenant)
-    return next((f.key for f in about if asked in map(identity, f.wordings)), key)
+    asking = next((f.key for f in about if asked in map(identity, f.wordings)), None)
+    return key if asking is None else _with_target(asking._replace(target=""), correction, known)
+
+
+def _with_target(key: FactKey, correction: Correction, known: Known) -> FactKey:
+    if known.relations.is_many_valued(key.relation):
+        target = correction.target_new if correction.op is Op.UPSERT else correction.target_true
+        key = key._replace(target=target or "")
+    return known.canonical(key)
 
 
 def settle(
@@ -140,13 +160,13 @@ def settle(
     if decision.route is Route.HOLD:
         return replace(settled, fate=Fate.HELD)
     key = key_of(correction, known)
-    current, same = known.live(key), same_question(correction, key, known)
-    keys = [key, *(fact.key for fact in same)]
+    current, ended = known.live(key), displaced(correction, key, known)
+    keys = [key, *(fact.key for fact in ended)]
     if newest_report_wins and (why := _superseded(correction, keys, known)):
         return replace(settled, fate=Fate.SUPERSEDED, reason=why)
-    if not same and (why := _unchanged(correction, current, already_answered=already_answered)):
+    if not ended and (why := _unchanged(correction, current, already_answered=already_answered)):
         return replace(settled, fate=Fate.UNCHANGED, reason=why)
-    removed = tuple(Change(fact.key, None) for fact in same)
+    removed = tuple(Change(fact.key, None) for fact in ended)
     if correction.op is Op.RETRACT:
         first, *rest = [*([Change(key, None)] if current else []), *removed]
         return replace(settled, change=first, displaced=tuple(rest))
@@ -155,15 +175,31 @@ def settle(
     return replace(settled, change=Change(key, fact), displaced=removed)
 
 
-def same_question(correction: Correction, key: FactKey, known: Known) -> list[Fact]:
-    """Live facts with another key but the correction's own question; one question cannot have two answers."""
-    asked = identity(correction.wordings[0])
-    templates = {identity(text) for text in (correction.prompt, *correction.paraphrases)}
-    return [
-        fact
-        for fact in known.about(correction.subject, correction.tenant)
-        if fact.key != key and (identity(fact.prompt) == asked or identity(fact.key.relation) in templates)
-    ]
+def displaced(correction: Correction, key: FactKey, known: Known) -> list[Fact]:
+    """Live facts with another key that the correction ends.
+
+    Of a functional relation: facts with the same subject and relation, whose keys have a target or another
+    spelling from before, and those with the correction's own question, since it cannot have two answers.
+    Of a many-valued relation: only the target that the correction replaces or retracts (`target_true`); a
+    retraction without one ends all of them.
+    """
+    others = [fact for fact in known.about(correction.subject, correction.tenant) if fact.key != key]
+    relation = identity(key.relation)
+    if not known.relations.is_many_valued(key.relation):
+        asked = identity(correction.wordings[0])
+        templates = {identity(text) for text in (correction.prompt, *correction.paraphrases)}
+        return [
+            fact
+            for fact in others
+            if identity(fact.key.relation) == relation
+            or (identity(fact.key.relation) in templates and not fact.key.target)
+            or (identity(fact.prompt) == asked and not fact.key.target)
+        ]
+    same = [fact for fact in others if identity(fact.key.relation) == relation]
+    if correction.op is Op.RETRACT and not correction.target_true:
+        return same
+    ended = {identity(target) for target in (correction.target_new, correction.target_true) if target}
+    return [fact for fact in same if identity(fact.target) in ended]
 
 
 def first_version(correction: Correction) -> Fact:
@@ -216,6 +252,7 @@ def _adds_nothing(current: Fact, correction: Correction) -> bool:
         and set(correction.wordings) <= set(current.wordings)
         and set(correction.aliases) <= set(current.aliases)
         and current.valid_until_s == correction.valid_until_s
+        and correction.valid_from_s in (None, current.valid_from_s)
     )
 
 
@@ -236,8 +273,10 @@ def _new_fact(
         wordings=wordings,
         target=correction.target_new,
         valid_until_s=correction.valid_until_s,
-        method=decision.method if decision.route is Route.WEIGHTS else "",
+        # One question has one answer in the weights, so a fact of a many-valued relation stays in memory.
+        method=decision.method if decision.route is Route.WEIGHTS and not key.target else "",
         subject_at=subject_at,
         reported_at_s=correction.provenance.time_s,
         aliases=tuple(aliases)[:MAX_ALIASES],
+        valid_from_s=correction.valid_from_s,
     )

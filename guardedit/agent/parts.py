@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from guardedit.core.correction import Correction
@@ -16,6 +16,7 @@ from guardedit.core.messages import Received
 from guardedit.core.probe import Inspection, Measurement, Probes, Question
 from guardedit.core.protocols import Clock, Observer, Replica, Source, Worker
 from guardedit.core.verdict import Gate, Verdict
+from guardedit.naming import Relations
 
 
 class Guard(Protocol):
@@ -129,6 +130,7 @@ class Parts:
         signed_by: the id of the key that signed a message, "" where its source has no keys; raises
             CorrectionError for one that its source must sign and that has no valid signature.
         reach: the names whose answers a correction can change.
+        relations: the relations that the policy declares.
         known_questions: the questions about a subject that the base model answers correctly.
         settings_sha256: digest of the editing settings; part of the key of every stored edit.
     """
@@ -149,6 +151,7 @@ class Parts:
     clock: Clock
     limits: Limits
     settings_sha256: str
+    relations: Relations = field(default_factory=Relations)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -19,7 +19,7 @@ from guardedit.core.fact import Fact, FactKey, Placement
 from guardedit.core.proposal import WeightEdit
 from guardedit.core.protocols import Event
 from guardedit.core.verdict import Verdict
-from guardedit.naming import identity
+from guardedit.naming import identity, key_name
 
 
 class Operator:
@@ -159,6 +159,8 @@ def _same_question(one: Fact, other: Fact) -> bool:
     """Whether two facts would be two answers to one question, as for a new correction (`deciding`)."""
     if one.key.tenant != other.key.tenant or identity(one.key.subject) != identity(other.key.subject):
         return False
+    if one.key.target or other.key.target:  # a many-valued relation: its question has many answers
+        return key_name(one.key) == key_name(other.key)
     return not _questions(one).isdisjoint(_questions(other))
 
 

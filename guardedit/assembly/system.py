@@ -141,6 +141,7 @@ def build_parts(
         clock=clock,
         limits=limits,
         settings_sha256=editing_sha256(policy, settings, card),
+        relations=policy.relations.declared,
     )
 
 

@@ -7,11 +7,21 @@ from typing import Annotated, Any
 import typer
 
 from guardedit.cli.terminal import show
-from guardedit.cli.terminal.options import Format, Home, Model, PolicyFile, Tenant, settings_from
+from guardedit.cli.terminal.options import (
+    AsOf,
+    Format,
+    Home,
+    Model,
+    PolicyFile,
+    RecordedAt,
+    Tenant,
+    settings_from,
+)
 from guardedit.cli.terminal.progress import progress
 from guardedit.cli.terminal.show import Output
 from guardedit.core.serving import Answer
-from guardedit.runtime.operator.answers import answer_here
+from guardedit.runtime.opening import moment_s
+from guardedit.runtime.operator.answers import Past, answer_here
 
 
 def ask(
@@ -34,6 +44,8 @@ def ask(
             help="Also say which facts were used, with their scores and why. JSON always has this.",
         ),
     ] = False,
+    as_of: AsOf = None,
+    epoch: RecordedAt = "serving",
     max_tokens: Annotated[
         int | None,
         typer.Option(
@@ -46,6 +58,9 @@ def ask(
     Prints each answer with its epoch and its placement: memory or weights where facts answered, with their
     ids, else base. The score says how well the question matches the best fact in memory.
 
+    With --as-of, answers come from the facts that held at that time, all of them stated from memory to the
+    unedited model; `guardedit facts list --as-of` lists them. With --epoch, from an earlier epoch.
+
     The model is loaded in this process and the ledger is only read, so a coordinator may run at the same
     time. Before the first epoch the base model answers.
     """
@@ -53,8 +68,11 @@ def ask(
 
     settings = settings_from(home, policy, model)
     rules = load_policy(settings.policy)
+    past = Past(as_of_s=None if as_of is None else moment_s(as_of, "--as-of"), epoch=epoch)
     with progress("loading") as report:
-        answers = answer_here(settings, rules, questions, tenant=tenant, max_tokens=max_tokens, tell=report)
+        answers = answer_here(
+            settings, rules, questions, tenant=tenant, max_tokens=max_tokens, past=past, tell=report
+        )
     rows = [_row(question, answer) for question, answer in zip(questions, answers, strict=True)]
     show.rows(rows, ("question", "answer", "epoch", "placement", "fact", "score"), output, empty="")
     if explain and output is Output.TABLE:

@@ -66,5 +66,7 @@ def state_sha256(base_sha256: str, weights_sha256: str, facts: Iterable[Fact]) -
 
 def _digest(fact: Fact) -> int:
     # The id covers key, version, wordings, the subject's spans and target.
-    row = [*fact.key, fact.id, fact.placement.value, fact.valid_until_s]
+    row: list[object] = [*fact.key.to_json(), fact.id, fact.placement.value, fact.valid_until_s]
+    if fact.valid_from_s is not None:  # earlier versions did not have it, and recorded hashes stay the same
+        row.append(fact.valid_from_s)
     return int.from_bytes(hashlib.sha256(json.dumps(row).encode()).digest(), "big")

@@ -18,15 +18,28 @@ class Placement(StrEnum):
 
 
 class FactKey(NamedTuple):
-    """What a fact is about. At most one fact is live for a key."""
+    """What a fact is about. At most one fact is live for a key.
+
+    `target` is "" but for a relation that the policy declares many-valued: there each target is a fact of its
+    own. `naming.key_name` decides whether two keys are the same.
+    """
 
     subject: str
     relation: str
     tenant: str = "default"
+    target: str = ""
 
     def __str__(self) -> str:
-        """`tenant/subject/relation`, for people."""
-        return f"{self.tenant}/{self.subject}/{self.relation}"
+        """`tenant/subject/relation`, with `/target` where the key has one; for people."""
+        return "/".join((self.tenant, self.subject, self.relation, *([self.target] if self.target else ())))
+
+    def to_json(self) -> list[str]:
+        """Plain data: subject, relation and tenant, and the target where the key has one.
+
+        >>> FactKey("Ada", "home").to_json(), FactKey("Ada", "speaks", target="Welsh").to_json()
+        (['Ada', 'home', 'default'], ['Ada', 'speaks', 'default', 'Welsh'])
+        """
+        return list(self if self.target else self[:3])
 
 
 #: Stands in `subject_at` for a span that is not known.
@@ -82,6 +95,7 @@ class Fact:
         wordings: questions with the subject filled in; the first is the correction's own prompt.
         target: the answer.
         placement: where it is answered from.
+        valid_from_s: since when it holds, seconds since 1970, UTC; None: since it was reported.
         valid_until_s: when it expires, seconds since 1970, UTC; None: never.
         method: the editing method that the policy chose; "" for a fact that is to stay in memory.
         subject_at: for each wording the characters [start, end) of the subject. An empty span is an
@@ -102,11 +116,12 @@ class Fact:
     subject_at: tuple[tuple[int, int], ...] = ()
     reported_at_s: float | None = None
     aliases: tuple[str, ...] = ()
+    valid_from_s: float | None = None
     id: str = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         # Computed once: a ledger of ten thousand facts needs it in every epoch.
-        body = [*self.key, self.version, self.wordings, self.target, self.subject_at]
+        body = [*self.key.to_json(), self.version, self.wordings, self.target, self.subject_at]
         if self.aliases:  # so that facts without aliases keep the ids that they had before there were aliases
             body.append(self.aliases)
         object.__setattr__(self, "id", hashlib.sha256(json.dumps(body).encode()).hexdigest()[:16])
@@ -152,7 +167,9 @@ class Fact:
         body = {item.name: getattr(self, item.name) for item in fields(self) if item.init}
         body["subject_at"] = [list(span) for span in self.subject_at]
         body["aliases"] = list(self.aliases)
-        return {**body, "key": list(self.key), "wordings": list(self.wordings)}
+        if self.valid_from_s is None:  # earlier versions did not have it, and recorded bytes stay the same
+            del body["valid_from_s"]
+        return {**body, "key": self.key.to_json(), "wordings": list(self.wordings)}
 
     @staticmethod
     def from_json(body: dict[str, Any]) -> Fact:

@@ -13,7 +13,7 @@ from guardedit.core.fact import Fact, FactKey
 from guardedit.core.messages import LastChange
 from guardedit.ledger.state import read_fact
 from guardedit.ledger.storage.database import Database, read_json
-from guardedit.naming import identity
+from guardedit.naming import identity, key_name
 
 
 class Version(NamedTuple):
@@ -24,6 +24,44 @@ class Version(NamedTuple):
     correction_id: str
 
 
+class TimedChange(NamedTuple):
+    """A recorded change with what tells its time.
+
+    Attributes:
+        key: the key that it changed.
+        epoch: the epoch that it made.
+        kind: the kind of that epoch.
+        recorded_at_s: when that epoch was made, seconds since 1970, UTC.
+        fact: the fact from then on; None: none.
+        reported_at_s: the source's own time for it, in the same unit; None where it gave none.
+    """
+
+    key: FactKey
+    epoch: int
+    kind: str
+    recorded_at_s: float
+    fact: Fact | None
+    reported_at_s: float | None = None
+
+
+def timed_changes(database: Database, last: int) -> list[TimedChange]:
+    """Every recorded change of every key up to epoch `last`, oldest first.
+
+    A row that cannot be decoded is left out; `verify` reports it.
+    """
+    rows = database.rows(
+        "SELECT subject, relation, tenant, target, epoch, kind, created_at_s, fact, reported_at_s"
+        " FROM changes JOIN epochs ON number = epoch WHERE epoch <= ? ORDER BY epoch, n",
+        (last,),
+    )
+    found = []
+    for *key, epoch, kind, at_s, text, reported_at_s in rows:
+        with contextlib.suppress(LedgerCorrupt):
+            fact = read_fact(text) if text else None
+            found.append(TimedChange(FactKey(*key), epoch, kind, at_s, fact, reported_at_s))
+    return found
+
+
 def history(database: Database, key: FactKey) -> list[Version]:
     """Every recorded change of a key, including moves between placements, oldest first.
 
@@ -31,7 +69,7 @@ def history(database: Database, key: FactKey) -> list[Version]:
     """
     rows = database.rows(
         "SELECT epoch, fact, correction_id FROM changes"
-        " WHERE subject = ? AND relation = ? AND tenant = ? ORDER BY epoch, n",
+        " WHERE subject = ? AND relation = ? AND tenant = ? AND target = ? ORDER BY epoch, n",
         key,
     )
     versions = []
@@ -60,9 +98,11 @@ def removed_facts(database: Database, subject: str) -> list[Fact]:
         "SELECT fact FROM changes c WHERE subject_name = ? AND fact IS NOT NULL AND NOT EXISTS"
         " (SELECT 1 FROM changes later WHERE later.fact IS NOT NULL"
         " AND (later.epoch, later.n) > (c.epoch, c.n)"
-        " AND (later.subject, later.relation, later.tenant) = (c.subject, c.relation, c.tenant))"
+        " AND (later.subject, later.relation, later.tenant, later.target)"
+        " = (c.subject, c.relation, c.tenant, c.target))"
         " AND NOT EXISTS (SELECT 1 FROM live_facts live"
-        " WHERE (live.subject, live.relation, live.tenant) = (c.subject, c.relation, c.tenant))"
+        " WHERE (live.subject, live.relation, live.tenant, live.target)"
+        " = (c.subject, c.relation, c.tenant, c.target))"
         " ORDER BY epoch, n",
         (identity(subject),),
     )
@@ -72,17 +112,19 @@ def removed_facts(database: Database, subject: str) -> list[Fact]:
 def canonical(database: Database, key: FactKey) -> FactKey:
     """The key under which this name was first recorded in its tenant; `key` itself where it never was."""
     row = database.row(
-        "SELECT subject, relation FROM changes WHERE subject_name = ? AND relation_name = ? AND tenant = ?"
-        " ORDER BY epoch, n LIMIT 1",
-        (identity(key.subject), identity(key.relation), key.tenant),
+        "SELECT subject, relation, tenant, target FROM changes WHERE subject_name = ? AND relation_name = ?"
+        " AND tenant = ? AND target_name = ? ORDER BY epoch, n LIMIT 1",
+        key_name(key),
     )
-    return FactKey(row[0], row[1], key.tenant) if row else key
+    return FactKey(*row) if row else key
 
 
 def latest_version(database: Database, key: FactKey) -> int:
     """The highest version that a key ever had; 0 for none."""
     row = database.row(
-        "SELECT coalesce(max(version), 0) FROM changes WHERE subject = ? AND relation = ? AND tenant = ?", key
+        "SELECT coalesce(max(version), 0) FROM changes"
+        " WHERE subject = ? AND relation = ? AND tenant = ? AND target = ?",
+        key,
     )
     return int(row[0]) if row else 0
 
@@ -91,7 +133,8 @@ def last_change(database: Database, key: FactKey) -> LastChange | None:
     """The latest recorded change of a key; None where it never had a fact."""
     row = database.row(
         "SELECT correction_id, reported_at_s FROM changes"
-        " WHERE subject = ? AND relation = ? AND tenant = ? ORDER BY epoch DESC, n DESC LIMIT 1",
+        " WHERE subject = ? AND relation = ? AND tenant = ? AND target = ?"
+        " ORDER BY epoch DESC, n DESC LIMIT 1",
         key,
     )
     return LastChange(correction_id=row[0], reported_at_s=row[1]) if row else None
@@ -102,12 +145,13 @@ def other_facts(database: Database, keys: Iterable[FactKey], *, since: int) -> l
 
     A move between memory and weights does not count, since a fact keeps its id when it moves.
     """
-    wanted = {(identity(key.subject), identity(key.relation), key.tenant) for key in keys}
+    wanted = {key_name(key) for key in keys}
     rows = database.rows(
-        "SELECT DISTINCT subject, relation, tenant, subject_name, relation_name FROM changes WHERE epoch > ?",
+        "SELECT DISTINCT subject, relation, tenant, target, subject_name, relation_name, target_name"
+        " FROM changes WHERE epoch > ?",
         (since,),
     )
-    touched = [FactKey(*row[:3]) for row in rows if (row[3], row[4], row[2]) in wanted]
+    touched = [FactKey(*row[:4]) for row in rows if FactKey(row[4], row[5], row[2], row[6]) in wanted]
     return [key for key in touched if _fact_id(database, key, since) != _fact_id(database, key, None)]
 
 
@@ -143,9 +187,9 @@ def corrections_from(database: Database, source: str, key: str = "") -> frozense
 def keys_changed_by(database: Database, corrections: Collection[str]) -> list[FactKey]:
     """The keys that one of these corrections changed, in the order of the first change."""
     rows = database.rows(
-        "SELECT subject, relation, tenant FROM changes"
+        "SELECT subject, relation, tenant, target FROM changes"
         " WHERE correction_id IN (SELECT value FROM json_each(?))"
-        " GROUP BY subject, relation, tenant ORDER BY min(epoch), n",
+        " GROUP BY subject, relation, tenant, target ORDER BY min(epoch), n",
         (json.dumps(sorted(corrections)),),
     )
     return [FactKey(*row) for row in rows]
@@ -169,7 +213,7 @@ def verdict(database: Database, epoch: int) -> dict[str, Any] | None:
 
 def _fact_id(database: Database, key: FactKey, epoch: int | None) -> str | None:
     row = database.row(
-        "SELECT fact_id FROM changes WHERE subject = ? AND relation = ? AND tenant = ?"
+        "SELECT fact_id FROM changes WHERE subject = ? AND relation = ? AND tenant = ? AND target = ?"
         " AND (? IS NULL OR epoch <= ?) ORDER BY epoch DESC, n DESC LIMIT 1",
         (*key, epoch, epoch),
     )

@@ -14,7 +14,7 @@ from guardedit.ledger.epochs import LAST_GOOD, SERVING
 from guardedit.ledger.events.kinds import EpochEvent
 from guardedit.ledger.events.records import ChangeRecord, EditRecord
 from guardedit.ledger.state import EditChanges, Edits, State, with_changes, with_edit_changes
-from guardedit.naming import identity
+from guardedit.naming import key_name
 
 
 class RequestedChange(NamedTuple):
@@ -180,9 +180,10 @@ def _change_record(requested: RequestedChange) -> ChangeRecord:
         check_text(requested.change)
     except ValueError as error:
         raise UsageError(f"a fact of {str(key)!a} cannot be written: {error}") from error
+    name = key_name(key)
     return ChangeRecord(
         key=key,
-        names=(identity(key.subject), identity(key.relation)),
+        names=(name.subject, name.relation, *([name.target] if key.target else [])),
         correction_id=correction_id,
         reported_at_s=reported_at_s,
         fact_id=fact.id if fact else None,

@@ -15,7 +15,7 @@ from guardedit.core.errors import CorrectionError, LedgerCorrupt
 from guardedit.core.fact import Fact, FactKey
 from guardedit.ledger.state import read_fact
 from guardedit.ledger.storage.database import Database
-from guardedit.naming import identity
+from guardedit.naming import identity, key_name
 
 _ACCEPTED = (
     "SELECT seq, correction_id, content_sha256, raw FROM inbox JOIN messages ON sha256 = raw_sha256"
@@ -29,7 +29,7 @@ class _Accepted:
     """Accepted corrections by the id under which they were decided, and the wordings of each folded key."""
 
     corrections: dict[str, Correction] = field(default_factory=dict)
-    wordings: dict[tuple[str, ...], set[str]] = field(default_factory=lambda: defaultdict(set))
+    wordings: dict[FactKey, set[str]] = field(default_factory=lambda: defaultdict(set))
 
 
 def origin_problems(database: Database) -> Iterator[str]:
@@ -63,7 +63,7 @@ def _read_messages(database: Database, accepted: _Accepted) -> Iterator[str]:
         if content_sha256(correction) != digest:
             yield f"inbox: row {seq} was decided with another content than its message has"
         accepted.corrections[correction_id] = correction
-        accepted.wordings[_folded(correction.key)].update(correction.wordings)
+        accepted.wordings[key_name(correction.key)].update(correction.wordings)
 
 
 def _differences(fact: Fact, accepted: _Accepted) -> Iterator[str]:
@@ -72,15 +72,14 @@ def _differences(fact: Fact, accepted: _Accepted) -> Iterator[str]:
     if origin is None or origin.op is Op.RETRACT:
         yield f"follows from no accepted message: there is none of correction {name!r} that sets a fact"
         return
-    if _folded(fact.key) != _folded(origin.key):
+    about = key_name(fact.key._replace(target=""))  # a message has no target in its key
+    if about != key_name(origin.key):
         yield f"is about {fact.key}, the message of correction {name!r} about {origin.key}"
     if fact.target != origin.target_new:
         yield f"says {fact.target!r}, the message of correction {name!r} says {origin.target_new!r}"
+    if fact.key.target and identity(fact.key.target) != identity(fact.target):
+        yield f"says {fact.target!r}, its key {fact.key.target!r}"
     if missing := set(origin.wordings) - set(fact.wordings):
         yield f"lacks the wording {min(missing)!r} of correction {name!r}"
-    if added := set(fact.wordings) - accepted.wordings[_folded(fact.key)]:
+    if added := set(fact.wordings) - accepted.wordings[about]:
         yield f"has the wording {min(added)!r}, which is in no message about it"
-
-
-def _folded(key: FactKey) -> tuple[str, str, str]:
-    return identity(key.subject), identity(key.relation), key.tenant

@@ -13,6 +13,7 @@ from guardedit.core.messages import Fate, LastChange, Receipt, Received
 from guardedit.core.proposal import WeightEdit
 from guardedit.ledger import approvals, history, inbox, publications
 from guardedit.ledger.counts import read_counts
+from guardedit.ledger.history import TimedChange
 from guardedit.ledger.live import LiveReader
 from guardedit.ledger.publications import Activation, Publication
 from guardedit.ledger.storage.chain import EventRow
@@ -50,6 +51,10 @@ class LedgerReader(LiveReader):
     def history(self, key: FactKey) -> list[history.Version]:
         """Every recorded change of a key as (epoch, fact or None, correction id), oldest first."""
         return history.history(self._database, key)
+
+    def timed_changes(self, last: int) -> list[TimedChange]:
+        """Every recorded change of every key up to epoch `last`, with its times, oldest first."""
+        return history.timed_changes(self._database, last)
 
     def find_fact(self, text: str) -> list[Fact]:
         """Live facts with this id or a subject of this name; if there is none, the latest fact of this id."""

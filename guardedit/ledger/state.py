@@ -23,7 +23,7 @@ Edits = Mapping[str, str]
 EditChanges = Mapping[str, str | None]
 
 _CHANGES = (
-    "SELECT epoch, subject, relation, tenant, fact FROM changes"
+    "SELECT epoch, subject, relation, tenant, target, fact FROM changes"
     " WHERE epoch > ? AND epoch <= ? ORDER BY epoch, n"
 )
 _EDIT_CHANGES = "SELECT epoch, digest, facts FROM epoch_edits WHERE epoch > ? AND epoch <= ? ORDER BY epoch"
@@ -146,6 +146,6 @@ def _of(facts: Mapping[FactKey, Fact], keys: Iterable[FactKey]) -> Iterator[Fact
 
 
 def _changes(database: Database, after: int, last: int) -> Iterator[tuple[int, Change]]:
-    for epoch, subject, relation, tenant, text in database.rows(_CHANGES, (after, last)):
+    for epoch, subject, relation, tenant, target, text in database.rows(_CHANGES, (after, last)):
         fact = None if text is None else read_fact(text)
-        yield epoch, Change(FactKey(subject, relation, tenant), fact)
+        yield epoch, Change(FactKey(subject, relation, tenant, target), fact)

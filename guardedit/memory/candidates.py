@@ -14,7 +14,7 @@ from guardedit.memory.scope import Features, is_comparable
 from guardedit.memory.subject import masked_forms, word_overlap
 from guardedit.memory.tenant_index import FactEntry, TenantIndex
 from guardedit.memory.wordings import RelationCosines, similarity
-from guardedit.naming import Name
+from guardedit.naming import Name, key_name
 
 
 class Candidate(NamedTuple):
@@ -142,11 +142,12 @@ def _named_subjects(question: str, found: list[Named]) -> dict[Name, _NamedSubje
 
 
 def _visible(name: Name, indexes: Sequence[TenantIndex]) -> list[tuple[FactEntry, TenantIndex]]:
-    by_relation: dict[str, tuple[FactEntry, TenantIndex]] = {}
+    """The facts of a subject. Of two with the same key, in any spelling, the last one is visible."""
+    found: dict[FactKey, tuple[FactEntry, TenantIndex]] = {}
     for index in indexes:
-        for key, entry in index.by_name.get(name, {}).items():
-            by_relation.setdefault(key.relation, (entry, index))
-    return list(by_relation.values())
+        for key, entry in reversed(index.by_name.get(name, {}).items()):
+            found.setdefault(_without_tenant(key), (entry, index))
+    return list(found.values())
 
 
 def _features(
@@ -181,7 +182,7 @@ def _with_nearest(
             (cosine, entry)
             for level, per_question in enumerate(hits)
             for entry, cosine in per_question[n]
-            if not _hidden(entry.fact.key, entry.name, indexes[:level])
+            if not _hidden(entry.fact.key, entry.name, indexes[: level + 1])
         ]
         if near:
             cosine, entry = max(near, key=lambda pair: (pair[0], pair[1].fact.id))
@@ -189,5 +190,11 @@ def _with_nearest(
     return found
 
 
-def _hidden(key: FactKey, name: Name, earlier: Sequence[TenantIndex]) -> bool:
-    return any(other.relation == key.relation for index in earlier for other in index.by_name.get(name, {}))
+def _hidden(key: FactKey, name: Name, indexes: Sequence[TenantIndex]) -> bool:
+    """Whether another fact with the same key is visible in place of this one."""
+    shown = {_without_tenant(entry.fact.key): entry.fact.key for entry, _ in _visible(name, indexes)}
+    return shown.get(_without_tenant(key), key) != key
+
+
+def _without_tenant(key: FactKey) -> FactKey:
+    return key_name(key)._replace(tenant="")

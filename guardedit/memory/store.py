@@ -67,7 +67,7 @@ class RetrievalMemory:
         return RetrievalMemory(self._encoder, self._thresholds)
 
     def facts(self) -> tuple[Fact, ...]:
-        """All facts, in no particular order. `rebuild` with them makes an equal memory."""
+        """All facts, those that changed last at the end. `rebuild` with them makes an equal memory."""
         with self._lock:
             return tuple(self._facts.values())
 
@@ -141,6 +141,18 @@ class RetrievalMemory:
     ) -> list[list[Candidate]]:
         """The candidates that `recall` chooses from, with all features; for calibration and explanations."""
         return self._find(questions, tenant=tenant, now_s=now_s, digest=None) or []
+
+    def scored(
+        self, questions: Sequence[str], *, tenant: str = DEFAULT_TENANT, now_s: float | None = None
+    ) -> list[list[tuple[Fact, float]]]:
+        """For each question, the facts that `recall` chooses from with their scores in [0, 1], best first."""
+        return [
+            sorted(
+                ((one.entry.fact, self._thresholds.score(one.features)) for one in found),
+                key=lambda pair: -pair[1],
+            )
+            for found in self.candidates(questions, tenant=tenant, now_s=now_s)
+        ]
 
     def subjects(self, texts: Sequence[str], *, tenant: str = DEFAULT_TENANT) -> list[list[str]]:
         """For each text, the subjects of facts that it names, as they are spelled there, in their order."""
@@ -229,6 +241,7 @@ class RetrievalMemory:
                 self._facts.pop(key, None)
                 self._drop(key)
             else:
+                self._facts.pop(key, None)  # those that changed last are at the end, as in the ledger
                 self._facts[key] = fact
                 self._index(key.tenant).put(entries[key])
                 self._expiry.add(entries[key])

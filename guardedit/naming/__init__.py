@@ -11,20 +11,25 @@ version, so a ledger's keys would depend on that version; uniseg is pure Python 
 
 from __future__ import annotations
 
+from guardedit.naming.keys import key_name
 from guardedit.naming.mentions import Mention, Span, find_mentions, last_span
+from guardedit.naming.relations import Relations, contradicted
 from guardedit.naming.sentences import answer_end, contains_name, first_sentence, name_at, sentences
 from guardedit.naming.words import Name, Token, identity, name_of, tokens
 
 __all__ = [
     "Mention",
     "Name",
+    "Relations",
     "Span",
     "Token",
     "answer_end",
     "contains_name",
+    "contradicted",
     "find_mentions",
     "first_sentence",
     "identity",
+    "key_name",
     "last_span",
     "name_at",
     "name_of",

@@ -4,7 +4,8 @@
    holds or allows such facts (`subjects.reserved`).
 2. The first rule that fires decides. A condition that has no value holds the correction: fail closed.
 3. A retraction whose rule has route memory or weights goes to memory, where facts are removed.
-4. A fact that is not valid yet, that mentions too many names, or that would exceed a name's quota is held.
+4. A fact that is not valid yet, that contradicts a live fact by a declared inverse relation, that mentions
+   too many names, or that would exceed a name's quota is held.
 """
 
 from __future__ import annotations
@@ -109,6 +110,7 @@ def _decide_by(
         return _built_in(policy, trace, Route.HOLD, "not-yet-valid", reason)
     for rule_id, why in (
         ("reserved-subject", _reserved(policy, correction)),
+        ("inverse", context.contradiction),
         ("reach", _mentions_too_many(policy, correction, context)),
         ("quota", _over_quota(policy, context)),
     ):

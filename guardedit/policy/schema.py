@@ -21,6 +21,7 @@ from guardedit.policy.sections import (
     MethodName,
     ProxySection,
     QuotaSection,
+    RelationsSection,
     ServingSection,
     SubjectsSection,
 )
@@ -28,7 +29,9 @@ from guardedit.policy.sources import Sources
 from guardedit.policy.strict import Positive, StrictModel, as_tuple
 
 #: Rule ids that `decide` uses itself.
-BUILT_IN_RULES = frozenset({"expired", "retract", "quota", "reach", "not-yet-valid", "reserved-subject"})
+BUILT_IN_RULES = frozenset(
+    {"expired", "retract", "quota", "reach", "not-yet-valid", "reserved-subject", "inverse"}
+)
 
 
 def _one_or_many(value: object) -> object:
@@ -183,6 +186,9 @@ class Policy(StrictModel):
     drift: DriftSection = Field(DriftSection(), description="When to roll back to the last good epoch.")
     memory: MemorySection = Field(MemorySection(), description="The memory's scope test.")
     subjects: SubjectsSection = Field(SubjectsSection(), description="What may be the subject of a fact.")
+    relations: RelationsSection = Field(
+        RelationsSection(), description="Relations with many targets at once, and inverse relations."
+    )
     conflicts: Literal["newest_report", "last_arrival"] = Field(
         "newest_report",
         description="Which of two reports about one key is live: `newest_report` is the newer one by "

@@ -6,15 +6,20 @@ policy is generated from them.
 
 from __future__ import annotations
 
+from functools import cached_property
 from typing import Annotated, Literal, Self
 
 from pydantic import BeforeValidator, Field, model_validator
 from pydantic_core import PydanticCustomError
 
+from guardedit.naming import Relations, identity
 from guardedit.policy.strict import Positive, Share, StrictModel, as_tuple
 
 #: An editing method, maybe with filters: `memit-seq+rect`.
 MethodName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_+-]{0,47}$")]
+#: A relation in any spelling, or a prompt in its place.
+RelationName = Annotated[str, Field(min_length=1, max_length=500)]
+InversePair = Annotated[tuple[RelationName, RelationName], BeforeValidator(as_tuple)]
 #: A subject in any spelling.
 ReservedWord = Annotated[str, Field(min_length=1, max_length=200)]
 
@@ -171,6 +176,45 @@ class SubjectsSection(StrictModel):
     words: Annotated[tuple[ReservedWord, ...], Field(max_length=10_000), BeforeValidator(as_tuple)] = Field(
         (), description="Further subjects that are reserved."
     )
+
+
+class RelationsSection(StrictModel):
+    """What the memory cannot know about relations. Names are compared regardless of case and typography.
+
+    A relation is named as corrections name it; where they have no relation, by their prompt.
+    """
+
+    many_valued: Annotated[tuple[RelationName, ...], Field(max_length=10_000), BeforeValidator(as_tuple)] = (
+        Field(
+            (),
+            description="Relations that can have many targets at once, such as `borders`: their facts "
+            "accumulate. In any other relation a new fact supersedes the earlier one of its subject.",
+        )
+    )
+    inverse: Annotated[tuple[InversePair, ...], Field(max_length=10_000), BeforeValidator(as_tuple)] = Field(
+        (),
+        description="Pairs of inverse relations, such as `[capital, capital of]`; a symmetric relation is "
+        "paired with itself. A fact that contradicts a live one by its inverse is held.",
+    )
+
+    @model_validator(mode="after")
+    def _one_inverse_each(self) -> Self:
+        inverses: dict[str, str] = {}
+        for one, other in (
+            pair for first, second in self.inverse for pair in ((first, second), (second, first))
+        ):
+            if inverses.setdefault(identity(one), identity(other)) != identity(other):
+                raise PydanticCustomError(
+                    "two_inverses",
+                    "relations.inverse gives '{relation}' two inverses: leave one of its pairs out",
+                    {"relation": one},
+                )
+        return self
+
+    @cached_property
+    def declared(self) -> Relations:
+        """The relations in their comparable form."""
+        return Relations.of(self.many_valued, self.inverse)
 
 
 class QuotaSection(StrictModel):

@@ -27,6 +27,7 @@ class DecisionContext:
         reach: the names that the correction reaches, as `policy.reach.reach` computes them with the caller's
             known names. Empty: computed from the correction's own text.
         signed_by: id of the key that signed the correction (`policy.sources.signer`); "" for none.
+        contradiction: which live fact the correction contradicts by a declared inverse relation; "" for none.
     """
 
     now_s: float
@@ -34,6 +35,7 @@ class DecisionContext:
     known_subject: bool = False
     reach: tuple[str, ...] = ()
     signed_by: str = ""
+    contradiction: str = ""
 
 
 def reached(correction: Correction, context: DecisionContext) -> tuple[str, ...]:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import math
+import re
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime
 
 from guardedit.core.errors import UsageError
 from guardedit.ledger.opening import read_only
@@ -17,6 +20,7 @@ LEDGER = "ledger.db"
 HEAD = "ledger.head"
 #: Digits of an epoch number that fit into the database.
 MOST_DIGITS = 18
+_DATE = re.compile(r"\d{4}-")
 
 
 def exists(settings: Settings) -> bool:
@@ -59,13 +63,63 @@ def begun(ledger: LedgerReader) -> bool:
     return bool(ledger.refs())
 
 
-def number_of(ledger: LedgerReader, name: str) -> int:
-    """An epoch by number or by ref, such as `serving` or `last-good`; UsageError for an unknown one."""
+def number_of(ledger: LedgerReader, name: str, *, now_s: float = math.inf) -> int:
+    """An epoch by number, by ref such as `serving` or `last-good`, or by the time when it was serving.
+
+    Args:
+        ledger: the ledger.
+        name: a number, a ref, or a date or date and time as `moment_s` reads it.
+        now_s: the present time, seconds since 1970, UTC.
+
+    Raises:
+        UsageError: there is no such epoch, or the time is before the first one or after `now_s`.
+    """
     if name.isdecimal() and begun(ledger):
         if len(name) > MOST_DIGITS:
             raise UsageError(f"there is no epoch {name}: `guardedit epochs list` shows them")
         return ledger.epoch(int(name)).number
-    return ledger.ref(name)
+    return _serving_at(ledger, name, now_s) if is_date(name) else ledger.ref(name)
+
+
+def is_date(name: str) -> bool:
+    """Whether the name of an epoch is meant as a date."""
+    return bool(_DATE.match(name))
+
+
+def moment_s(text: str, what: str) -> float:
+    """Seconds since 1970, UTC, of an ISO 8601 date or date and time. Without a zone it is in UTC.
+
+    A date stands for its first moment.
+
+    Raises:
+        UsageError: it is neither; the message says what it was given for, such as `--as-of`.
+
+    >>> moment_s("1970-01-02", "--as-of"), moment_s("1970-01-02T01:00+01:00", "--as-of")
+    (86400.0, 86400.0)
+    """
+    try:
+        moment = datetime.fromisoformat(text) if is_date(text) else None
+        if moment is not None:
+            return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
+    except (ValueError, OverflowError):
+        pass
+    raise UsageError(
+        f"{what} {text[:40]!r} is no date: give one as 2005-06-30, or a date and time as "
+        "2005-06-30T12:00:00Z, in the years 1 to 9999; without a zone it is in UTC"
+    )
+
+
+def _serving_at(ledger: LedgerReader, name: str, now_s: float) -> int:
+    at_s = moment_s(name, "the epoch at")
+    if at_s > now_s:
+        raise UsageError(f"{name} is in the future: epochs are recorded up to now")
+    ledger.ref("serving")  # raises where there is no epoch yet
+    epochs = ledger.epochs()
+    number = next((one.number for one in reversed(epochs) if one.created_at_s <= at_s), None)
+    if number is None:
+        first = datetime.fromtimestamp(epochs[0].created_at_s, UTC).isoformat(timespec="seconds")
+        raise UsageError(f"nothing is recorded as early as {name}: the first epoch is of {first}")
+    return number
 
 
 def refuse_second(settings: Settings) -> None:

@@ -8,12 +8,15 @@ from typing import Annotated, Any
 import typer
 
 from guardedit.cli.terminal import show
-from guardedit.cli.terminal.options import Format, Home, OneTenant, settings_from
+from guardedit.cli.terminal.options import AsOf, Format, Home, OneTenant, RecordedAt, settings_from
 from guardedit.cli.terminal.show import Output
 from guardedit.core.epoch import Epoch
+from guardedit.core.errors import UsageError
 from guardedit.core.fact import Fact, FactKey, Placement
 from guardedit.ledger.history import Version
-from guardedit.runtime.opening import begun, existing, number_of
+from guardedit.ledger.reading import LedgerReader
+from guardedit.runtime.opening import begun, existing, moment_s, number_of
+from guardedit.runtime.operator.as_of import facts_as_of
 from guardedit.runtime.operator.facts import (
     FactRecord,
     expired_facts,
@@ -34,29 +37,44 @@ def list_(
         Placement | None, typer.Option(help="List only facts that are answered from here.")
     ] = None,
     tenant: OneTenant = None,
-    epoch: Annotated[
-        str, typer.Option(help="List the facts of this epoch: a number, or a ref: serving or last-good.")
-    ] = "serving",
+    epoch: RecordedAt = "serving",
+    as_of: AsOf = None,
     expired: Annotated[
         bool, typer.Option("--expired", help="List the expired facts instead of the live ones.")
     ] = False,
 ) -> None:
     """List the live facts, the latest change last.
 
+    With --as-of, those that hold at that time: the version of each fact that had begun by then and had not
+    ended. A fact holds from its valid_from, else from when it was reported, until its valid_until or until a
+    later version begins. --epoch with a date asks for what was recorded by then; both can be combined.
+
     A fact with a valid_until expires at that time by this computer's clock, whether or not a coordinator
     runs.
     """
     now_s = time.time()
+    if expired and as_of is not None:
+        raise UsageError("give either --expired or --as-of: an expired fact does not hold")
+    at_s = None if as_of is None else moment_s(as_of, "--as-of")
     with existing(settings_from(home)) as ledger:
-        chosen = expired_facts if expired else live_facts
-        facts = chosen(ledger, number_of(ledger, epoch), now_s=now_s) if begun(ledger) else []
+        number = number_of(ledger, epoch, now_s=now_s) if begun(ledger) else None
+        facts = _chosen(ledger, number, at_s, now_s=now_s, expired=expired) if number is not None else []
     rows = [
         fact_row(fact)
         for fact in facts
         if placement in (None, fact.placement) and tenant in (None, fact.key.tenant)
     ]
     columns = ("id", "placement", "subject", "relation", "target", "tenant", "version")
-    show.rows(rows, (*columns, "valid_until") if expired else columns, output, empty="no facts")
+    times = ("valid_from",) * (as_of is not None) + ("valid_until",) * (expired or as_of is not None)
+    show.rows(rows, (*columns, *times), output, empty="no facts")
+
+
+def _chosen(
+    ledger: LedgerReader, epoch: int, at_s: float | None, *, now_s: float, expired: bool
+) -> list[Fact]:
+    if at_s is not None:
+        return facts_as_of(ledger, at_s, epoch=epoch)
+    return (expired_facts if expired else live_facts)(ledger, epoch, now_s=now_s)
 
 
 def show_(fact: FactName, *, home: Home = None, output: Format = Output.TABLE) -> None:
@@ -98,6 +116,7 @@ def fact_row(fact: Fact) -> dict[str, Any]:
         "version": fact.version,
         "correction": fact.correction_id,
         "method": fact.method or None,
+        "valid_from": show.moment(fact.valid_from_s),
         "valid_until": show.moment(fact.valid_until_s),
     }
 

@@ -46,6 +46,25 @@ Tenant = Annotated[
     ),
 ]
 OneTenant = Annotated[str | None, typer.Option("--tenant", help="List only facts of this tenant.")]
+AsOf = Annotated[
+    str | None,
+    typer.Option(
+        "--as-of",
+        metavar="DATE",
+        help="By the facts that hold at this time, such as 2005-06-30 or 2005-06-30T12:00:00Z; UTC where "
+        "no zone is given.",
+        show_default=False,
+    ),
+]
+RecordedAt = Annotated[
+    str,
+    typer.Option(
+        "--epoch",
+        metavar="EPOCH",
+        help="By the facts of this epoch: a number, a ref (serving or last-good), or a date as for --as-of: "
+        "what was recorded by then.",
+    ),
+]
 Facts = Annotated[
     Path | None,
     typer.Option(

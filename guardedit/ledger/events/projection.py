@@ -148,9 +148,9 @@ def _epoch(connection: sqlite3.Connection, row: EventRow, event: EpochEvent) -> 
 
 def _change(connection: sqlite3.Connection, epoch: int, n: int, change: ChangeRecord) -> None:
     connection.execute(
-        "INSERT INTO changes VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        "INSERT INTO changes VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
         (
-            *(epoch, n, *change.key, *change.names),
+            *(epoch, n, *change.key, *change.names, *([] if change.key.target else [""])),
             *(change.correction_id, change.reported_at_s, change.fact_id),
             *(change.version, change.placement, _json(change.fact) if change.fact else None),
         ),

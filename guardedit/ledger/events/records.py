@@ -21,8 +21,8 @@ class ChangeRecord:
 
     Attributes:
         key: the fact's key.
-        names: subject and relation as `naming.identity` folded them when the change was made. Recorded,
-            because another version may fold names differently.
+        names: subject, relation and, where the key has one, target as `naming.identity` folded them when the
+            change was made. Recorded, because another version may fold names differently.
         correction_id: the correction that requested it; "" for none.
         reported_at_s: the source's own time for it; None where it gave none.
         fact_id: id of the new fact; None where the key has no fact any more.
@@ -30,7 +30,7 @@ class ChangeRecord:
     """
 
     key: FactKey
-    names: tuple[str, str]
+    names: tuple[str, ...]
     correction_id: str
     reported_at_s: float | None
     fact_id: str | None
@@ -39,7 +39,7 @@ class ChangeRecord:
     def to_json(self) -> dict[str, Any]:
         """Plain JSON data."""
         return {
-            "key": list(self.key),
+            "key": self.key.to_json(),
             "names": list(self.names),
             "correction_id": self.correction_id,
             "reported_at_s": self.reported_at_s,
@@ -50,10 +50,9 @@ class ChangeRecord:
     @staticmethod
     def from_json(body: Mapping[str, Any]) -> ChangeRecord:
         """Inverse of `to_json`."""
-        subject_name, relation_name = body["names"]
         return ChangeRecord(
             key=FactKey(*body["key"]),
-            names=(subject_name, relation_name),
+            names=tuple(body["names"]),
             correction_id=body["correction_id"],
             reported_at_s=body["reported_at_s"],
             fact_id=body["fact_id"],

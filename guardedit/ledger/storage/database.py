@@ -30,7 +30,7 @@ from guardedit.ledger.storage.heads import HeadFile
 #: How long a transaction waits for another process that writes, in seconds.
 BUSY_S = 30.0
 #: `PRAGMA user_version` of the files written by this version.
-FORMAT = 4
+FORMAT = 5
 
 _LAST_EVENT = "SELECT seq, hash FROM events ORDER BY seq DESC LIMIT 1"
 _FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO})

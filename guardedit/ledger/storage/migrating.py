@@ -13,27 +13,35 @@ from types import MappingProxyType
 from guardedit.core.failpoints import failpoint
 from guardedit.ledger.storage.database import FORMAT, schema
 
+#: Statements that rebuild `changes` with targets in its keys, before and after the present schema is added.
+_WITHOUT_TARGETS = """
+    DROP VIEW live_facts;
+    DROP INDEX changes_by_key;
+    DROP INDEX changes_by_name;
+    DROP INDEX changes_by_fact;
+    DROP INDEX changes_by_correction;
+    ALTER TABLE changes RENAME TO earlier_changes;
+    """
+_WITH_TARGETS = """
+    INSERT INTO changes SELECT epoch, n, subject, relation, tenant, '', subject_name, relation_name, '',
+      correction_id, reported_at_s, fact_id, version, placement, fact FROM earlier_changes;
+    DROP TABLE earlier_changes;
+    """
+
+
 #: Format -> the statements to run before and after those of the present schema, which adds what is missing.
 #: Each leads to the present format, whatever lies between.
 MIGRATIONS: Mapping[int, tuple[str, str]] = MappingProxyType(
     {
-        # Since format 3 the column `scope` of `changes` is called `tenant`. Their order is the same.
+        # Since format 3 the column `scope` of `changes` is called `tenant`.
         2: (
-            """
-            DROP VIEW live_facts;
-            DROP INDEX changes_by_key;
-            DROP INDEX changes_by_name;
-            DROP INDEX changes_by_fact;
-            DROP INDEX changes_by_correction;
-            ALTER TABLE changes RENAME TO changes_of_format_2;
-            """,
-            """
-            INSERT INTO changes SELECT * FROM changes_of_format_2;
-            DROP TABLE changes_of_format_2;
-            """,
+            f"{_WITHOUT_TARGETS} ALTER TABLE earlier_changes RENAME COLUMN scope TO tenant;",
+            _WITH_TARGETS,
         ),
         # Format 4 has tables of what was published where. No earlier event has rows in them.
-        3: ("", ""),
+        3: (_WITHOUT_TARGETS, _WITH_TARGETS),
+        # Since format 5 the target can be part of a key.
+        4: (_WITHOUT_TARGETS, _WITH_TARGETS),
     }
 )
 

@@ -1,4 +1,4 @@
--- The ledger's tables, format 4. `events` is the authoritative record. Every other table but `messages`
+-- The ledger's tables, format 5. `events` is the authoritative record. Every other table but `messages`
 -- follows from it: guardedit/ledger/events/projection.py writes them in the same transaction as the event, and
 -- `verify` replays all events into an empty database and compares. `verify` also compares the text of each
 -- statement, from CREATE to the semicolon, comments included. So that text can only change together with
@@ -102,16 +102,18 @@ CREATE TABLE IF NOT EXISTS reach (
 ) STRICT;
 CREATE INDEX IF NOT EXISTS reach_by_name ON reach (name, event_seq);
 
--- What each epoch changed, in order. `fact` NULL: the key has no fact any more. The names are subject and
--- relation in their comparable form, as guardedit.naming folded them when the change was made.
+-- What each epoch changed, in order. `fact` NULL: the key has no fact any more. The names are subject,
+-- relation and target in their comparable form, as guardedit.naming folded them when the change was made.
 CREATE TABLE IF NOT EXISTS changes (
   epoch         INTEGER NOT NULL REFERENCES epochs (number),
   n             INTEGER NOT NULL,
   subject       TEXT NOT NULL,
   relation      TEXT NOT NULL,
   tenant        TEXT NOT NULL,
+  target        TEXT NOT NULL,  -- '' but for a key of a many-valued relation
   subject_name  TEXT NOT NULL,
   relation_name TEXT NOT NULL,
+  target_name   TEXT NOT NULL,
   correction_id TEXT NOT NULL,  -- '' where no correction asked for it, as with an expiry
   reported_at_s REAL,           -- when the source said so; NULL: it did not say when
   fact_id       TEXT,
@@ -120,8 +122,8 @@ CREATE TABLE IF NOT EXISTS changes (
   fact          TEXT,           -- JSON
   PRIMARY KEY (epoch, n)
 ) STRICT;
-CREATE INDEX IF NOT EXISTS changes_by_key ON changes (subject, relation, tenant, epoch, n);
-CREATE INDEX IF NOT EXISTS changes_by_name ON changes (subject_name, relation_name, tenant, epoch, n);
+CREATE INDEX IF NOT EXISTS changes_by_key ON changes (subject, relation, tenant, target, epoch, n);
+CREATE INDEX IF NOT EXISTS changes_by_name ON changes (subject_name, relation_name, target_name, tenant, epoch, n);
 CREATE INDEX IF NOT EXISTS changes_by_fact ON changes (fact_id);
 CREATE INDEX IF NOT EXISTS changes_by_correction ON changes (correction_id);
 
@@ -129,7 +131,7 @@ CREATE VIEW IF NOT EXISTS live_facts AS
 SELECT * FROM changes c
 WHERE fact IS NOT NULL AND NOT EXISTS (
   SELECT 1 FROM changes later
-  WHERE (later.subject, later.relation, later.tenant) = (c.subject, c.relation, c.tenant)
+  WHERE (later.subject, later.relation, later.tenant, later.target) = (c.subject, c.relation, c.tenant, c.target)
     AND (later.epoch, later.n) > (c.epoch, c.n)
 );
 

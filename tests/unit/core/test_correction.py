@@ -17,6 +17,7 @@ from guardedit.core.correction import (
     encode_correction,
 )
 from guardedit.core.errors import CorrectionError, MalformedCorrection, SubjectNotFound
+from guardedit.core.fact import FactKey
 
 GOOD = {"id": "a", "subject": "Stelco", "prompt": "{} is based in", "target_new": "Hamilton"}
 
@@ -28,7 +29,7 @@ def line(**changes: object) -> bytes:
 def test_a_plain_correction_is_read():
     found = decode_correction(line(paraphrases=["The seat of {} is"], provenance={"confidence": 0.5}))
     assert found.wordings == ("Stelco is based in", "The seat of Stelco is")
-    assert found.key == ("Stelco", "{} is based in", "default")
+    assert found.key == FactKey("Stelco", "{} is based in", "default")
     assert found.provenance.confidence == 0.5
 
 

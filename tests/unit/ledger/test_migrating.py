@@ -16,7 +16,7 @@ from guardedit.ledger.storage.database import FORMAT
 from guardedit.ledger.storage.lock import Presence
 from tests.fakes import FakeClock
 
-FORMATS = (2, 3)
+FORMATS = (2, 3, 4)
 TENANTS = {("Stelco", "default"), ("Stelco", "acme"), ("Velmora", "acme")}
 
 

@@ -152,6 +152,53 @@ def test_thresholds_of_another_encoder_are_refused(encoder: SentenceEncoder):
         RetrievalMemory(encoder, foreign)
 
 
+def test_of_one_key_in_two_spellings_the_fact_that_came_last_answers(encoder, make_fact):
+    old, new = make_fact("Velmora", "P36", "OLD"), make_fact("VELMORA", "P36", "NEW")
+    for facts, target in (([old, new], "NEW"), ([new, old], "OLD")):
+        applied, rebuilt = RetrievalMemory(encoder), RetrievalMemory(encoder)
+        for fact in facts:
+            applied.apply([Change(fact.key, fact)])
+        rebuilt.rebuild(facts)
+        for memory in (applied, rebuilt):
+            assert answer(memory, "The capital of Velmora is") == ("accept", target)
+            assert memory.digest() == facts_sha256(facts)
+
+
+def test_a_fact_that_changes_is_the_last_one_also_after_a_rebuild(encoder, make_fact):
+    memory = RetrievalMemory(encoder)
+    for fact in (
+        make_fact("Velmora", "P36", "Karsk"),
+        make_fact("VELMORA", "P36", "Lima"),
+        make_fact("Velmora", "P36", "Oslo", version=2),
+    ):
+        memory.apply([Change(fact.key, fact)])
+    again = RetrievalMemory(encoder)
+    again.rebuild(memory.facts())
+    assert answer(memory, "The capital of Velmora is") == ("accept", "Oslo")
+    assert answer(again, "The capital of Velmora is") == ("accept", "Oslo")
+
+
+def test_a_tenants_own_fact_hides_the_common_one_in_any_spelling(encoder, make_fact):
+    memory = RetrievalMemory(encoder)
+    own = make_fact("VELMORA", "P36", "Lima", tenant="acme")
+    own = replace(own, key=own.key._replace(relation="p36"))
+    for fact in (own, make_fact("Velmora", "P36", "Karsk")):
+        memory.apply([Change(fact.key, fact)])
+    assert answer(memory, "The capital of Velmora is", "acme") == ("accept", "Lima")
+    assert answer(memory, "The capital of Velmora is") == ("accept", "Karsk")
+
+
+def test_the_targets_of_a_many_valued_relation_are_candidates_together(encoder, make_fact):
+    memory = RetrievalMemory(encoder)
+    for target in ("Karsk", "Lima", "Oslo"):
+        fact = make_fact("Velmora", "P36", target)
+        fact = replace(fact, key=fact.key._replace(target=target))
+        memory.apply([Change(fact.key, fact)])
+    (found,) = memory.candidates(["The capital of Velmora is"])
+    assert sorted(one.entry.fact.target for one in found) == ["Karsk", "Lima", "Oslo"]
+    assert answer(memory, "The capital of Velmora is")[0] == "accept"
+
+
 def test_an_empty_memory_answers_out(encoder: SentenceEncoder):
     empty = RetrievalMemory(encoder)
     assert [recall.scope for recall in empty.recall(["The capital of Velmora is"])] == ["out"]

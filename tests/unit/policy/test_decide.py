@@ -183,6 +183,14 @@ def test_names_that_only_the_caller_knows_count_too() -> None:
     assert route(decide(rules, correction(), wide)) == ("a", "reject")
 
 
+def test_a_contradicted_inverse_is_held_and_a_retraction_is_not() -> None:
+    against = DecisionContext(now_s=1_000.0, contradiction="'Paris' as 'capital' of 'Italy' contradicts")
+    decision = decide(policy(), correction(), against)
+    assert route(decision) == ("inverse", "hold")
+    assert decision.reason == against.contradiction
+    assert route(decide(policy(), correction(op=Op.RETRACT, target_new=""), against)) == ("retract", "memory")
+
+
 def test_conflicts_go_to_the_newest_report_unless_the_policy_says_otherwise() -> None:
     assert policy().conflicts == "newest_report"
     assert policy(extra="conflicts: last_arrival\n").conflicts == "last_arrival"
