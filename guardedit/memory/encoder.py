@@ -88,6 +88,11 @@ class SentenceEncoder:
         """Digest of the weights."""
         return self._sha256
 
+    @property
+    def model(self) -> Any:
+        """The model behind the cache."""
+        return self._model
+
     def encode(self, texts: Sequence[str]) -> Vectors:
         """Vectors of n texts: (n, dim) float32, rows of norm 1. Each distinct text is encoded once.
 

@@ -1,21 +1,17 @@
-"""Nearest-fact search by vectors: a FAISS index with several keys per fact."""
+"""Nearest-fact search by vectors, with several keys per fact."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any, NamedTuple, TypeVar
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import NamedTuple
 
-import faiss
 import numpy as np
 
 from guardedit.core.errors import MemoryIndexError
 from guardedit.memory.encoder import Vectors
-
-T = TypeVar("T")
-
-#: Deleted keys stay in FAISS until there are more than this many and they are more than a quarter of all
-#: keys. Removing one key costs as much as removing all of them, because FAISS moves every row behind it.
-KEPT_DELETED = 256
+from guardedit.memory.vectors import VectorIndex
+from guardedit.memory.vectors.flat import Numbers
 
 
 class Hit(NamedTuple):
@@ -26,15 +22,13 @@ class Hit(NamedTuple):
 
 
 class KeyIndex:
-    """Exact inner-product search over the keys of facts. Rows must have length 1."""
+    """Inner-product search over the keys of facts, see `VectorIndex`. Rows must have length 1."""
 
     def __init__(self, dim: int) -> None:
         self._dim = dim
-        self._index: Any = _faiss(lambda: faiss.IndexIDMap2(faiss.IndexFlatIP(dim)))
-        self._fact_of: dict[int, str] = {}  # key number -> fact id
-        self._numbers: dict[str, list[int]] = {}  # fact id -> its key numbers
-        self._deleted: list[int] = []  # key numbers that FAISS still holds
-        self._next = 0
+        self._vectors = VectorIndex(dim)
+        self._fact_of: list[str] = []  # by key number; stale where the key was removed
+        self._numbers: dict[str, Numbers] = {}  # fact id -> its key numbers
 
     def __len__(self) -> int:
         return len(self._numbers)
@@ -48,66 +42,62 @@ class KeyIndex:
         Raises:
             MemoryIndexError: wrong shape, or FAISS failed.
         """
-        if vectors.ndim != 2 or vectors.shape[1] != self._dim:
-            raise MemoryIndexError(
-                f"the keys of fact {fact_id} have shape {vectors.shape}, expected (keys, {self._dim}): "
-                "encode them with the encoder of this memory"
-            )
-        self.delete(fact_id)
-        numbers = list(range(self._next, self._next + len(vectors)))
-        rows = np.ascontiguousarray(vectors, dtype=np.float32)
-        _faiss(lambda: self._index.add_with_ids(rows, np.asarray(numbers, dtype=np.int64)))
-        self._next += len(vectors)
-        self._fact_of.update(dict.fromkeys(numbers, fact_id))
-        self._numbers[fact_id] = numbers
+        self.add_all([(fact_id, vectors)])
+
+    def add_all(self, keys: Sequence[tuple[str, Vectors]]) -> None:
+        """`add` for several facts, each once; many together take less time."""
+        for fact_id, vectors in keys:
+            if vectors.ndim != 2 or vectors.shape[1] != self._dim:
+                raise MemoryIndexError(
+                    f"the keys of fact {fact_id} have shape {vectors.shape}, expected (keys, {self._dim}): "
+                    "encode them with the encoder of this memory"
+                )
+        for fact_id, _ in keys:
+            self.delete(fact_id)
+        if not keys:
+            return
+        numbers = self._vectors.add(np.concatenate([vectors for _, vectors in keys]))
+        self._fact_of += [""] * (int(numbers.max(initial=-1)) + 1 - len(self._fact_of))
+        start = 0
+        for fact_id, vectors in keys:
+            own = numbers[start : start + len(vectors)]
+            start += len(vectors)
+            self._numbers[fact_id] = own
+            for number in own.tolist():
+                self._fact_of[number] = fact_id
 
     def delete(self, fact_id: str) -> None:
         """Remove the keys of a fact, if it has any."""
         numbers = self._numbers.pop(fact_id, None)
-        if numbers is None:
-            return
-        for number in numbers:
-            del self._fact_of[number]
-        self._deleted += numbers
-        if len(self._deleted) > max(KEPT_DELETED, len(self._fact_of) // 3):
-            self._purge()
+        if numbers is not None:
+            self._vectors.remove(numbers)
 
     def search(self, vectors: Vectors, *, k_keys: int = 32) -> list[list[Hit]]:
         """For each row of (n, dim), the distinct facts among the `k_keys` nearest keys, best first."""
-        if not self._fact_of or not len(vectors):
-            return [[] for _ in vectors]
-        rows = np.ascontiguousarray(vectors, dtype=np.float32)
-        wanted = min(k_keys, len(self._fact_of))
-        cosines, numbers = _faiss(lambda: self._index.search(rows, wanted))
-        if self._deleted and np.isin(numbers, self._deleted).any():
-            # So many results contain enough live keys, even if every deleted key is nearer.
-            cosines, numbers = _faiss(lambda: self._index.search(rows, wanted + len(self._deleted)))
-        return [self._hits(c, n, wanted) for c, n in zip(cosines, numbers, strict=True)]
+        found = self._vectors.search(vectors, k_keys)
+        return [self._hits(c, n) for c, n in zip(found.cosines.tolist(), found.numbers.tolist(), strict=True)]
+
+    def recall(self, vectors: Vectors, *, k: int) -> float:
+        """Share of the k nearest keys of each row of (n, dim) that a search finds."""
+        return self._vectors.recall(vectors, k)
 
     def vectors(self, fact_id: str) -> Vectors:
         """The (keys, dim) float32 keys of one fact, in the order in which they were added."""
-        numbers = np.asarray(self._numbers[fact_id], dtype=np.int64)
-        rows: Vectors = _faiss(lambda: self._index.reconstruct_batch(numbers))
-        return rows
+        return self._vectors.rows(self._numbers[fact_id])
 
-    def _purge(self) -> None:
-        """Remove deleted keys from FAISS."""
-        gone = np.asarray(self._deleted, dtype=np.int64)
-        _faiss(lambda: self._index.remove_ids(gone))
-        self._deleted = []
+    @contextmanager
+    def filling(self, keys: int) -> Iterator[None]:
+        """A block that adds about so many keys."""
+        with self._vectors.filling(keys):
+            yield
 
-    def _hits(self, cosines: Vectors, numbers: Any, wanted: int) -> list[Hit]:
-        pairs = zip(numbers.tolist(), cosines.tolist(), strict=True)
-        live = [(number, cosine) for number, cosine in pairs if number in self._fact_of]
+    def wait(self) -> None:
+        """Wait for what goes on in the background."""
+        self._vectors.wait()
+
+    def _hits(self, cosines: list[float], numbers: list[int]) -> list[Hit]:
         best: dict[str, float] = {}
-        for number, cosine in live[:wanted]:
-            best.setdefault(self._fact_of[number], cosine)
+        for number, cosine in zip(numbers, cosines, strict=True):
+            if number >= 0:
+                best.setdefault(self._fact_of[number], cosine)
         return [Hit(fact_id, cosine) for fact_id, cosine in best.items()]
-
-
-def _faiss(call: Callable[[], T]) -> T:
-    """Run a FAISS call and convert its errors to MemoryIndexError."""
-    try:
-        return call()
-    except (RuntimeError, AssertionError, ValueError, TypeError, MemoryError) as error:
-        raise MemoryIndexError(f"FAISS failed: {error}; rebuild the memory from the ledger") from error

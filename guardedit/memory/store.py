@@ -13,6 +13,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterable, Sequence
 from functools import partial
+from typing import NamedTuple
 
 from guardedit.core.epoch import Change
 from guardedit.core.errors import MemoryIndexError
@@ -30,8 +31,8 @@ from guardedit.memory.tenant_index import FactEntry, TenantIndex, entry_of, text
 DEFAULT_TENANT = "default"
 #: The digest after a change that failed half-way; no set of facts has this digest.
 BROKEN = ""
-#: Number of facts that are encoded and then added together, so that their vectors are still in the cache.
-_BATCH = 1000
+#: Fewer changes are never worth new indexes.
+_FEW = 1000
 
 
 class RetrievalMemory:
@@ -72,14 +73,22 @@ class RetrievalMemory:
             return tuple(self._facts.values())
 
     def prepare(self, changes: Sequence[Change]) -> None:
-        """Encode the texts of new facts ahead of time, so that `apply` and `apply_if` find them cached."""
-        self._encoder.encode(texts_of(entry_of(change.fact) for change in changes if change.fact is not None))
+        """Encode the texts of new facts ahead of time, so that `apply` and `apply_if` find them cached.
+
+        Not for many changes: then `apply_if` builds new indexes, while the present ones are read.
+        """
+        if not self._are_many(changes):
+            self._encoder.encode(texts_of(_entries(changes).values()))
 
     def apply(self, changes: Sequence[Change]) -> None:
         """Add, supersede and delete facts as one step. Encoding, which can fail, comes first."""
-        entries = self._encoded_entries(changes)
+        if self._are_many(changes):
+            self._apply_many(changes)
+            return
+        entries = _entries(changes)
+        rows = self._encode(texts_of(entries.values()))
         with self._lock:
-            self._apply(changes, entries)
+            self._apply(changes, entries, rows)
 
     def apply_if(self, changes: Sequence[Change], *, before: str, after: str) -> bool:
         """`apply` if the facts have the digest `before`; otherwise change nothing and return False.
@@ -87,28 +96,31 @@ class RetrievalMemory:
         Raises:
             MemoryIndexError: the changes do not lead to the digest `after`. Nothing was changed.
         """
-        entries = self._encoded_entries(changes)
+        if self._are_many(changes):
+            return self._apply_many(changes, before=before, after=after)
+        entries = _entries(changes)
+        rows = self._encode(texts_of(entries.values()))
         with self._lock:
             if self._digest != before:
                 return False
-            found = self._digest_after(changes)
-            if found != after:
-                raise MemoryIndexError(
-                    f"these changes lead to facts with digest {found[:12]}, not {after[:12]}: "
-                    "load all facts of the epoch instead"
-                )
-            self._apply(changes, entries)
+            _require(self._digest_after(changes), after)
+            self._apply(changes, entries, rows)
         return True
 
     def replace_facts(self, facts: Sequence[Fact]) -> str:
         """Change to exactly these facts by the smallest list of changes; returns their digest."""
         wanted = {fact.key: fact for fact in facts}
-        self.prepare(changes_between({fact.key: fact for fact in self.facts()}, wanted))
         with self._lock:
-            if self._digest == BROKEN:
-                self.rebuild(facts)
+            changes, is_broken = changes_between(self._facts, wanted), self._digest == BROKEN
+        if is_broken or self._are_many(changes):
+            self.rebuild(facts)
+            return facts_sha256(facts)
+        rows = self._encode(texts_of(_entries(changes).values()))
+        with self._lock:
             changes = changes_between(self._facts, wanted)
-            self._apply(changes, self._encoded_entries(changes))
+            entries = _entries(changes)
+            missing = [text for text in texts_of(entries.values()) if text not in rows]
+            self._apply(changes, entries, rows | self._encode(missing))
             return self._digest
 
     def recall(
@@ -166,26 +178,70 @@ class RetrievalMemory:
 
     def rebuild(self, facts: Sequence[Fact]) -> None:
         """Discard everything and build the indexes from these facts."""
-        by_tenant: dict[str, list[FactEntry]] = {}
-        for fact in facts:
-            by_tenant.setdefault(fact.key.tenant, []).append(entry_of(fact))
-        indexes = {tenant: self._new_index(entries) for tenant, entries in by_tenant.items()}
-        digest, expiry = facts_sha256(facts), Expiry()
-        for entries in by_tenant.values():
-            for entry in entries:
-                expiry.add(entry)
-        with self._lock:
-            self._indexes, self._expiry, self._digest = indexes, expiry, digest
-            self._facts = {fact.key: fact for fact in facts}
+        self._use(self._built({fact.key: fact for fact in facts}))
 
-    def _new_index(self, entries: Sequence[FactEntry]) -> TenantIndex:
-        index = TenantIndex(self._encoder)
-        for start in range(0, len(entries), _BATCH):
-            batch = entries[start : start + _BATCH]
-            self._encoder.encode(texts_of(batch))
-            for entry in batch:
-                index.put(entry)
-        return index
+    def recall_of_search(
+        self, questions: Sequence[str], *, tenant: str = DEFAULT_TENANT, k: int = 8
+    ) -> float:
+        """Share of the k keys nearest to each question that a search finds; 1 if it is exact."""
+        rows = self._encoder.encode(questions)
+        with self._lock:
+            index = self._indexes.get(tenant)
+            return 1.0 if index is None else index.recall(rows, k=k)
+
+    def wait(self) -> None:
+        """Wait until the indexes are not reorganised in the background."""
+        with self._lock:
+            indexes = list(self._indexes.values())
+        for index in indexes:
+            index.wait()
+
+    def _are_many(self, changes: Sequence[Change]) -> bool:
+        """Whether so many facts are new that new indexes are worth it."""
+        if len(changes) <= _FEW:
+            return False
+        with self._lock:
+            old = (self._facts.get(change.key) for change in changes)
+            new = sum(
+                change.fact is not None and (fact is None or fact.id != change.fact.id)
+                for change, fact in zip(changes, old, strict=True)
+            )
+            return new > max(_FEW, len(self._facts) // 8)
+
+    def _apply_many(
+        self, changes: Sequence[Change], *, before: str | None = None, after: str | None = None
+    ) -> bool:
+        """`apply_if`, where new indexes take less time and memory than changing the present ones."""
+        while True:
+            with self._lock:
+                digest, facts = self._digest, dict(self._facts)
+            if before is not None and digest != before:
+                return False
+            for key, fact in changes:
+                facts.pop(key, None)
+                if fact is not None:
+                    facts[key] = fact
+            built = self._built(facts)
+            if after is not None:
+                _require(built.digest, after)
+            with self._lock:
+                if self._digest == digest:  # else another thread has changed the facts meanwhile
+                    self._use(built)
+                    return True
+
+    def _built(self, facts: dict[FactKey, Fact]) -> _Built:
+        by_tenant: dict[str, list[FactEntry]] = {}
+        expiry = Expiry()
+        for fact in facts.values():
+            entry = entry_of(fact)
+            by_tenant.setdefault(fact.key.tenant, []).append(entry)
+            expiry.add(entry)
+        indexes = {tenant: TenantIndex.of(self._encoder, entries) for tenant, entries in by_tenant.items()}
+        return _Built(facts, indexes, expiry, facts_sha256(facts.values()))
+
+    def _use(self, built: _Built) -> None:
+        with self._lock:
+            self._facts, self._indexes, self._expiry, self._digest = built
 
     def _subjects_in(self, text: str, *, tenant: str) -> list[str]:
         return self.subjects([text], tenant=tenant)[0]
@@ -221,20 +277,17 @@ class RetrievalMemory:
     def _encode(self, texts: Sequence[str]) -> dict[str, Vectors]:
         return dict(zip(texts, self._encoder.encode(texts), strict=True))
 
-    def _encoded_entries(self, changes: Sequence[Change]) -> dict[FactKey, FactEntry]:
-        """The entries of all new facts, their texts encoded."""
-        entries = {change.key: entry_of(change.fact) for change in changes if change.fact is not None}
-        self._encoder.encode(texts_of(entries.values()))
-        return entries
-
     def _digest_after(self, changes: Iterable[Change]) -> str:
         last = {change.key: change.fact for change in changes}
         removed = [self._facts[key] for key in last if key in self._facts]
         return digest_after(self._digest, removed, [fact for fact in last.values() if fact is not None])
 
-    def _apply(self, changes: Sequence[Change], entries: dict[FactKey, FactEntry]) -> None:
+    def _apply(
+        self, changes: Sequence[Change], entries: dict[FactKey, FactEntry], rows: dict[str, Vectors]
+    ) -> None:
         after = self._digest_after(changes)
         self._digest = BROKEN
+        by_tenant: dict[str, list[FactEntry]] = {}
         for key, fact in {change.key: change.fact for change in changes}.items():
             self._expiry.remove(key)
             if fact is None:
@@ -243,8 +296,10 @@ class RetrievalMemory:
             else:
                 self._facts.pop(key, None)  # those that changed last are at the end, as in the ledger
                 self._facts[key] = fact
-                self._index(key.tenant).put(entries[key])
+                by_tenant.setdefault(key.tenant, []).append(entries[key])
                 self._expiry.add(entries[key])
+        for tenant, new in by_tenant.items():
+            self._index(tenant).put_all(new, rows)
         self._digest = after
 
     def _show_and_hide(self, now_s: float | None) -> None:
@@ -266,3 +321,25 @@ class RetrievalMemory:
         index.drop(key)
         if not index.entries:
             del self._indexes[key.tenant]
+
+
+class _Built(NamedTuple):
+    """Facts and their indexes, not in use yet."""
+
+    facts: dict[FactKey, Fact]
+    indexes: dict[str, TenantIndex]
+    expiry: Expiry
+    digest: str
+
+
+def _entries(changes: Iterable[Change]) -> dict[FactKey, FactEntry]:
+    """The entries of all new facts."""
+    return {key: entry_of(fact) for key, fact in changes if fact is not None}
+
+
+def _require(found: str, after: str) -> None:
+    if found != after:
+        raise MemoryIndexError(
+            f"these changes lead to facts with digest {found[:12]}, not {after[:12]}: "
+            "load all facts of the epoch instead"
+        )

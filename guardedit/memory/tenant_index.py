@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import NamedTuple
+
+import numpy as np
 
 from guardedit.core.fact import Fact, FactKey, Wording
 from guardedit.memory.encoder import Encoder, Vectors
@@ -16,6 +19,10 @@ from guardedit.naming import Name, name_of
 
 #: A relation that reads as words, such as "native language" or "place_of_birth", not "P103" or a prompt.
 _RELATION_WORDS = re.compile(r"[^\W\d]+(?:[ _-][^\W\d]+)*")
+
+
+#: Number of facts that are encoded and added together.
+_BATCH = 1000
 
 
 class FactEntry(NamedTuple):
@@ -68,20 +75,42 @@ class TenantIndex:
         self.by_name: dict[Name, dict[FactKey, FactEntry]] = {}
         self._key_by_id: dict[str, FactKey] = {}
 
+    @staticmethod
+    def of(encoder: Encoder, entries: Sequence[FactEntry]) -> TenantIndex:
+        """An index of many facts, encoded in batches."""
+        index = TenantIndex(encoder)
+        with index.filling(entries):
+            for batch in _spread(entries):
+                index.put_all(batch, _by_text(encoder, texts_of(batch)))
+        return index
+
     def put(self, entry: FactEntry) -> None:
         """Add a fact. It replaces the fact with the same key."""
-        fact, old = entry.fact, self.entries.get(entry.fact.key)
-        if old is not None and old.fact.id == fact.id:  # only its placement or its expiry changed
-            self.entries[fact.key] = self.by_name[entry.name][fact.key] = entry
-            return
-        self.drop(fact.key)
-        if fact.id not in self._index:
-            self._index.add(fact.id, self._encoder.encode(entry.keys))
-        self.entries[fact.key] = entry
-        self.names.add(fact.key.subject)
-        self.by_name.setdefault(entry.name, {})[fact.key] = entry
-        self._key_by_id[fact.id] = fact.key
-        self.wordings.add(fact.key.relation, entry.masked)
+        self.put_all([entry], _by_text(self._encoder, texts_of([entry])))
+
+    def put_all(self, entries: Sequence[FactEntry], rows: Mapping[str, Vectors]) -> None:
+        """Add facts of different keys, which replace those with the same keys; faster than one by one.
+
+        Args:
+            entries: the facts.
+            rows: text -> its (dim,) vector, for all `texts_of` the facts.
+        """
+        new = []
+        for entry in entries:
+            fact, old = entry.fact, self.entries.get(entry.fact.key)
+            if old is not None and old.fact.id == fact.id:  # only its placement or its expiry changed
+                self.entries[fact.key] = self.by_name[entry.name][fact.key] = entry
+                continue
+            self.drop(fact.key)
+            new.append(entry)
+        self._index.add_all([(entry.fact.id, np.stack([rows[text] for text in entry.keys])) for entry in new])
+        self.wordings.add_all([(entry.fact.key.relation, entry.masked) for entry in new], rows)
+        for entry in new:
+            key = entry.fact.key
+            self.entries[key] = entry
+            self.names.add(key.subject)
+            self.by_name.setdefault(entry.name, {})[key] = entry
+            self._key_by_id[entry.fact.id] = key
 
     def drop(self, key: FactKey) -> None:
         """Remove a fact, if it is in the index."""
@@ -103,6 +132,22 @@ class TenantIndex:
             for hits in self._index.search(vectors)
         ]
 
+    def recall(self, vectors: Vectors, *, k: int) -> float:
+        """Share of the k nearest keys of each row of (n, dim) that a search finds."""
+        return self._index.recall(vectors, k=k)
+
+    @contextmanager
+    def filling(self, facts: Sequence[FactEntry]) -> Iterator[None]:
+        """A block that adds these facts with `put_all`, in parts."""
+        keys, wordings = sum(len(one.keys) for one in facts), sum(len(one.masked) for one in facts)
+        with self._index.filling(keys), self.wordings.filling(wordings):
+            yield
+
+    def wait(self) -> None:
+        """Wait for what goes on in the background."""
+        self._index.wait()
+        self.wordings.wait()
+
     def cosine(self, entry: FactEntry, vector: Vectors) -> float:
         """Cosine of a (dim,) row to the best key of one fact."""
         return float((self._index.vectors(entry.fact.id) @ vector).max())
@@ -111,3 +156,13 @@ class TenantIndex:
 def texts_of(entries: Iterable[FactEntry]) -> list[str]:
     """All texts that must be encoded before the entries can be added to an index."""
     return [text for entry in entries for text in (*entry.keys, *entry.masked)]
+
+
+def _spread(entries: Sequence[FactEntry]) -> Iterator[Sequence[FactEntry]]:
+    """All entries in batches, each of them from everywhere: the first ones are a sample of all."""
+    step = -(-len(entries) // _BATCH)
+    return (entries[start::step] for start in range(step))
+
+
+def _by_text(encoder: Encoder, texts: Sequence[str]) -> dict[str, Vectors]:
+    return dict(zip(texts, encoder.encode(texts), strict=True))

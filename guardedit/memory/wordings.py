@@ -8,18 +8,22 @@ wordings of another relation is rejected. Only relations and masked texts are us
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from itertools import islice
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from guardedit.memory.encoder import Encoder, Vectors
+from guardedit.memory.vectors import VectorIndex
+from guardedit.memory.vectors.flat import Numbers
 
-#: Rows allocated at first. The number doubles whenever all rows are used.
-_INITIAL_ROWS = 64
-#: The column of free rows. No relation has it.
-_UNUSED = 0
+#: Wordings that are looked at first: the nearest ones to a question, of any relation.
+_NEAREST = 32
+#: Most wordings of one relation that are all compared.
+_FEW = 2_048
 
 
 class Similarity(NamedTuple):
@@ -30,104 +34,173 @@ class Similarity(NamedTuple):
     rivals: int  # number of other relations
 
 
-class RelationCosines(NamedTuple):
-    """Best cosine of n texts to each relation.
-
-    Attributes:
-        columns: relation -> its column.
-        cosines: [n, columns] float32; -1 in columns that no relation has.
-    """
-
-    columns: Mapping[str, int]
-    cosines: NDArray[np.float32]
-
-
 class Wordings:
-    """The (relation, masked wording) pairs of one tenant: reference-counted, one matrix row per pair.
+    """The (relation, masked wording) pairs of one tenant: reference-counted, one vector per pair.
 
-    A change updates only its own rows.
+    A change updates only its own vectors.
     """
 
     def __init__(self, encoder: Encoder) -> None:
         self._encoder = encoder
+        self._vectors = VectorIndex(encoder.dim)
         self._counts: Counter[tuple[str, str]] = Counter()
-        self._row: dict[tuple[str, str], int] = {}
-        self._free_rows: list[int] = []
-        self._rows: Vectors = np.zeros((_INITIAL_ROWS, encoder.dim), dtype=np.float32)
-        self._column_of: NDArray[np.int64] = np.zeros(_INITIAL_ROWS, dtype=np.int64)
-        self._columns: dict[str, int] = {}
-        self._free_columns: list[int] = []
-        self._sizes: Counter[str] = Counter()  # rows of each relation
+        self._number: dict[tuple[str, str], int] = {}
+        self._of_relation: dict[str, dict[int, None]] = {}  # the numbers of its wordings
+        self._code: dict[str, int] = {}  # relation -> a number for it, from 1
+        self._free_codes: list[int] = []
+        self._codes: NDArray[np.int32] = np.zeros(64, dtype=np.int32)  # by number of a wording
+        self._names: list[str] = [""]  # by code
+
+    @property
+    def relations(self) -> Collection[str]:
+        """The relations that have wordings."""
+        return self._of_relation.keys()
 
     def add(self, relation: str, texts: Iterable[str]) -> None:
         """Add the masked wordings of one fact."""
         pairs = [(relation, text) for text in dict.fromkeys(texts)]
-        new = [pair for pair in pairs if pair not in self._row]
-        for pair, vector in zip(new, self._encoder.encode([text for _, text in new]), strict=True):
-            self._put(pair, vector)
+        new = [text for pair, (_, text) in zip(pairs, pairs, strict=True) if pair not in self._number]
+        rows = dict(zip(new, self._encoder.encode(new), strict=True)) if new else {}
+        self.add_all([(relation, [text for _, text in pairs])], rows)
+
+    def add_all(self, wordings: Sequence[tuple[str, Sequence[str]]], rows: Mapping[str, Vectors]) -> None:
+        """Add the masked wordings of several facts.
+
+        Args:
+            wordings: the relation and the texts of each fact.
+            rows: text -> its (dim,) vector, for all texts that are not there already.
+        """
+        pairs = [(relation, text) for relation, texts in wordings for text in dict.fromkeys(texts)]
+        new = list(dict.fromkeys(pair for pair in pairs if pair not in self._number))
+        if new:
+            numbers = self._vectors.add(np.stack([rows[text] for _, text in new]))
+            for pair, number in zip(new, numbers.tolist(), strict=True):
+                self._number[pair] = number
+                self._name(number, pair[0])
         self._counts.update(pairs)
 
     def remove(self, relation: str, texts: Iterable[str]) -> None:
         """Remove the masked wordings of one fact. A wording stays while another fact has it too."""
+        gone = []
         for pair in {(relation, text) for text in texts}:
             self._counts[pair] -= 1
             if self._counts[pair] <= 0:
                 del self._counts[pair]
-                self._free(pair)
+                gone.append(self._number.pop(pair))
+        if not gone:
+            return
+        self._vectors.remove(np.asarray(gone, dtype=np.int64))
+        left = self._of_relation[relation]
+        for number in gone:
+            del left[number]
+        if not left:
+            del self._of_relation[relation]
+            self._free_codes.append(self._code.pop(relation))
 
     def vectors(self, relation: str, texts: Sequence[str]) -> Vectors:
         """(texts, dim) float32 vectors of wordings that were added before."""
-        rows: Vectors = self._rows[[self._row[relation, text] for text in texts]]
-        return rows
+        return self._vectors.rows(self._as_numbers(self._number[relation, text] for text in texts))
 
     def cosines(self, vectors: Vectors) -> RelationCosines:
-        """Best cosine of each row of (n, dim) to the wordings of each relation."""
-        used = len(self._row) + len(self._free_rows)
-        best = np.full((len(vectors), 1 + len(self._columns) + len(self._free_columns)), -1, dtype=np.float32)
-        for line, found in zip(best, vectors @ self._rows[:used].T, strict=True):
-            np.maximum.at(line, self._column_of[:used], found)
-        best[:, _UNUSED] = -1
-        return RelationCosines(self._columns, best)
+        """Best cosine of each row of (n, dim) to the wordings of each relation, until they change."""
+        found = self._vectors.search(vectors, _NEAREST)
+        best: list[dict[str, float]] = []
+        for cosines, numbers in zip(found.cosines.tolist(), found.numbers.tolist(), strict=True):
+            nearest: dict[str, float] = {}
+            for cosine, number in zip(cosines, numbers, strict=True):
+                if number >= 0:
+                    nearest.setdefault(self._names[self._codes[number]], cosine)
+            best.append(nearest)
+        return RelationCosines(self, vectors, best)
 
-    def _put(self, pair: tuple[str, str], vector: Vectors) -> None:
-        row = self._free_rows.pop() if self._free_rows else len(self._row)
-        if row == len(self._rows):
-            self._rows = np.concatenate([self._rows, np.zeros_like(self._rows)])
-            self._column_of = np.concatenate([self._column_of, np.zeros_like(self._column_of)])
-        self._row[pair], self._rows[row] = row, vector
-        self._column_of[row] = self._column(pair[0])
-        self._sizes[pair[0]] += 1
+    def best_of(self, relation: str, vector: Vectors) -> float:
+        """Best cosine of a (dim,) row to the wordings of one relation; -1 if it has none."""
+        numbers = self._of_relation.get(relation)
+        if numbers is None:
+            return -1.0
+        if len(numbers) > _FEW:
+            return self._best(vector, self._codes == self._code[relation])
+        rows = self._vectors.rows(self._as_numbers(islice(numbers, _FEW)))
+        return float((rows @ vector).max())
 
-    def _free(self, pair: tuple[str, str]) -> None:
-        row = self._row.pop(pair)
-        self._free_rows.append(row)
-        self._column_of[row] = _UNUSED
-        self._sizes[pair[0]] -= 1
-        if not self._sizes[pair[0]]:
-            del self._sizes[pair[0]]
-            self._free_columns.append(self._columns.pop(pair[0]))
+    def best_of_others(self, relation: str, vector: Vectors) -> float:
+        """Best cosine of a (dim,) row to the wordings of all other relations; -1 if there are none."""
+        if len(self._of_relation) == (relation in self._of_relation):
+            return -1.0
+        return self._best(vector, self._codes != self._code.get(relation, 0))
 
-    def _column(self, relation: str) -> int:
-        if relation not in self._columns:
-            free = self._free_columns
-            self._columns[relation] = free.pop() if free else 1 + len(self._columns)
-        return self._columns[relation]
+    @contextmanager
+    def filling(self, wordings: int) -> Iterator[None]:
+        """A block that adds at most about so many wordings."""
+        with self._vectors.filling(wordings):
+            yield
+
+    def wait(self) -> None:
+        """Wait for what goes on in the background."""
+        self._vectors.wait()
+
+    def _best(self, vector: Vectors, allowed: NDArray[np.bool_]) -> float:
+        cosine = float(self._vectors.search(vector[None], 1, allowed).cosines[0, 0])
+        return max(cosine, -1.0)  # -inf where the lists that were read hold none
+
+    def _name(self, number: int, relation: str) -> None:
+        if relation not in self._code:
+            code = self._free_codes.pop() if self._free_codes else len(self._names)
+            self._names += [""] * (code + 1 - len(self._names))
+            self._code[relation], self._names[code] = code, relation
+            self._of_relation[relation] = {}
+        if number >= len(self._codes):
+            longer = np.zeros(max(number + 1, 2 * len(self._codes)), dtype=np.int32)
+            longer[: len(self._codes)] = self._codes
+            self._codes = longer
+        self._codes[number] = self._code[relation]
+        self._of_relation[relation][number] = None
+
+    @staticmethod
+    def _as_numbers(numbers: Iterable[int]) -> Numbers:
+        return np.fromiter(numbers, dtype=np.int64)
+
+
+class RelationCosines:
+    """Best cosines of n texts to the wordings of any relation; valid until the wordings change.
+
+    Those of the nearest wordings are known at once. Another relation is searched for when it is asked for.
+
+    Args:
+        wordings: of one tenant.
+        vectors: (n, dim) vectors of the texts.
+        nearest: for each text, the best cosines of some relations, the best relation first.
+    """
+
+    def __init__(self, wordings: Wordings, vectors: Vectors, nearest: Sequence[Mapping[str, float]]) -> None:
+        self._wordings, self._vectors, self._nearest = wordings, vectors, nearest
+
+    @property
+    def relations(self) -> Collection[str]:
+        """The relations that have wordings."""
+        return self._wordings.relations
+
+    def same(self, relation: str, row: int) -> float:
+        """Best cosine of one text to the wordings of a relation; -1 if it has none."""
+        found = self._nearest[row].get(relation)
+        return self._wordings.best_of(relation, self._vectors[row]) if found is None else found
+
+    def rival(self, relation: str, row: int) -> float:
+        """Best cosine of one text to the wordings of all other relations; -1 if there are none."""
+        for other, cosine in self._nearest[row].items():
+            if other != relation:
+                return cosine
+        return self._wordings.best_of_others(relation, self._vectors[row])
 
 
 def similarity(relation: str, tenants: Sequence[RelationCosines], rows: list[int]) -> Similarity:
     """The best cosines over several tenants and over `rows`, the masked forms of one question."""
-    same, rival = -1.0, -1.0
-    for columns, cosines in tenants:
-        best = cosines[rows].max(axis=0)  # a copy
-        column = columns.get(relation)
-        if column is not None:
-            same = max(same, float(best[column]))
-            best[column] = -1
-        rival = max(rival, float(best.max()))
-    return Similarity(same, rival, _other_relations(relation, [one.columns for one in tenants]))
+    same = max((one.same(relation, row) for one in tenants for row in rows), default=-1.0)
+    rival = max((one.rival(relation, row) for one in tenants for row in rows), default=-1.0)
+    return Similarity(same, rival, _other_relations(relation, [one.relations for one in tenants]))
 
 
-def _other_relations(relation: str, columns: Sequence[Mapping[str, int]]) -> int:
-    if len(columns) == 1:
-        return len(columns[0]) - (relation in columns[0])
-    return len(set[str]().union(*columns) - {relation})
+def _other_relations(relation: str, relations: Sequence[Collection[str]]) -> int:
+    if len(relations) == 1:
+        return len(relations[0]) - (relation in relations[0])
+    return len(set[str]().union(*relations) - {relation})

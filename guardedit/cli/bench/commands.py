@@ -6,6 +6,7 @@ from guardedit.cli.bench.edit import edit
 from guardedit.cli.bench.epochs import epochs
 from guardedit.cli.bench.growth import growth
 from guardedit.cli.bench.live import live
+from guardedit.cli.bench.memory import memory
 from guardedit.cli.bench.proxy import proxy
 from guardedit.cli.bench.scope import scope
 from guardedit.cli.bench.serve import serve
@@ -20,6 +21,9 @@ app.command(epilog=examples("guardedit bench growth", "guardedit bench growth --
 app.command(epilog=examples("guardedit bench live", "guardedit bench live --sizes 1000 --corrections 100"))(
     live
 )
+app.command(
+    epilog=examples("guardedit bench memory", "guardedit bench memory --facts 1e3,1e6 --picture memory.png")
+)(memory)
 app.command(epilog=examples("guardedit bench epochs", "guardedit bench epochs --answers 1000"))(epochs)
 app.command(epilog=examples("guardedit bench proxy --facts 10000"))(proxy)
 app.command(

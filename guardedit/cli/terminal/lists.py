@@ -49,14 +49,29 @@ def numbers_in(option: str, text: str | None, *, at_least: int = 0) -> tuple[int
     if not text:
         return ()
     try:
-        numbers = tuple(int(part) for part in text.split(","))
-    except ValueError:
+        numbers = tuple(_whole(part) for part in text.split(","))
+    except (ValueError, OverflowError):
         raise UsageError(f"{option} {text!r} is not a list of numbers: write them as 1,8,64") from None
     if min(numbers) < at_least:
         raise UsageError(f"{option} {text!r} holds {min(numbers)}: the smallest allowed is {at_least}")
     if max(numbers) > MOST:
         raise UsageError(f"{option} {text!r} holds {max(numbers)}: the largest allowed is {MOST}")
     return numbers
+
+
+def _whole(text: str) -> int:
+    """A whole number, also as 1e6.
+
+    Raises:
+        ValueError, OverflowError: the text is none.
+    """
+    try:
+        return int(text)
+    except ValueError:
+        number = float(text)
+        if not number.is_integer():
+            raise
+        return int(number)
 
 
 def factors_in(option: str, text: str | None) -> tuple[float, ...]:

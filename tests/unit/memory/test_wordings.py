@@ -29,8 +29,8 @@ class _Hashed:
 
 
 def by_relation(wordings: Wordings, question: np.ndarray) -> dict[str, float]:
-    columns, cosines = wordings.cosines(question)
-    return {relation: float(cosines[0, column]) for relation, column in columns.items()}
+    found = wordings.cosines(question)
+    return {relation: found.same(relation, 0) for relation in found.relations}
 
 
 def test_after_any_changes_the_table_equals_a_fresh_one():
@@ -74,3 +74,30 @@ def test_without_wordings_nothing_is_similar():
     wordings.remove("P1", ["someone"])
     found = similarity("P1", [wordings.cosines(np.ones((2, DIM), dtype=np.float32))], [0, 1])
     assert found == (-1.0, -1.0, 0)
+
+
+@pytest.mark.parametrize(("relations", "share"), [(1, 1.0), (3, 0.97), (500, 0.97), (20_000, 0.97)])
+def test_among_many_wordings_the_best_of_a_relation_and_of_its_rivals_are_found(relations, share):
+    encoder, count = _Hashed(), 20_000
+    texts = [f"someone {n}" for n in range(count)]
+    rows = encoder.encode(texts)
+    wordings = Wordings(encoder)
+    with wordings.filling(count):
+        wordings.add_all(
+            [(f"P{n % relations}", [text]) for n, text in enumerate(texts)],
+            dict(zip(texts, rows, strict=True)),
+        )
+    wordings.wait()
+    questions = encoder.encode([f"question {n}" for n in range(40)])
+    found = wordings.cosines(questions)
+    right = 0
+    for row, question in enumerate(questions):
+        cosines, relation = rows @ question, f"P{row % relations}"
+        of_it = np.arange(count) % relations == row % relations
+        same, rival, others = similarity(relation, [found], [row])
+        right += same == pytest.approx(float(cosines[of_it].max()), abs=2e-3)
+        wanted = float(cosines[~of_it].max()) if relations > 1 else -1.0
+        right += rival == pytest.approx(wanted, abs=2e-3)
+        assert others == relations - 1
+        assert same <= cosines[of_it].max() + 2e-3
+    assert right >= 2 * 40 * share

@@ -238,7 +238,7 @@ def test_a_memory_whose_change_failed_half_way_is_rebuilt(monkeypatch):
     def fail(*_: object) -> None:
         raise MemoryIndexError("FAISS failed")
 
-    monkeypatch.setattr(index._index, "add", fail)
+    monkeypatch.setattr(index._index, "add_all", fail)
     with pytest.raises(MemoryIndexError):
         setup.replica.publish(snapshot_of(2))
     assert setup.answer() == "weights 1: " + STATED.format(n=1) + QUESTION

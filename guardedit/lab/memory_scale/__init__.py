@@ -1,0 +1,1 @@
+"""How the memory's costs grow with the number of its facts."""
