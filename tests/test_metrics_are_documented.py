@@ -61,7 +61,13 @@ def full_page():
     counts = Counts(
         corrections={("wiki", "memory", "accepted"): 1}, gates={("perplexity_ratio", "accept"): 1}
     )
-    return registry(read=lambda: counts, observed=observer.values, sources=("wiki",), build={"version": "1"})
+    return registry(
+        read=lambda: counts,
+        observed=observer.values,
+        sources=("wiki",),
+        build={"version": "1"},
+        mode="enforce",
+    )
 
 
 @pytest.mark.parametrize("path", WATCHING, ids=lambda path: path.name)
@@ -167,6 +173,8 @@ def test_promtool_would_say_something_about_a_bad_name():
         ("== 0\n        for: 1m", "== 0\n        for: 0m"),
         ("_ratio) > 0.8", "_ratio) > 0.4"),
         ("offset 2m", "offset 0m"),
+        (" == 1\n        for: 1m", " == 0\n        for: 1m"),
+        ("unless on (job, instance) guardedit_mode", "unless on (job) guardedit_mode"),
     ],
 )
 def test_the_rule_tests_notice_a_changed_rule(rule, changed, tmp_path):

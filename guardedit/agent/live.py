@@ -13,11 +13,13 @@ from __future__ import annotations
 
 import contextlib
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from guardedit.agent.decider import Decider
 from guardedit.agent.deciding import failed_letter
 from guardedit.agent.parts import Parts, StepReport
+from guardedit.agent.plan import COMMITS
+from guardedit.agent.reversal import Undo, undo_of, undo_of_source
 from guardedit.core.epoch import Change, Epoch
 from guardedit.core.errors import ConflictError, LedgerError, SourceError
 from guardedit.core.failpoints import failpoint
@@ -40,6 +42,10 @@ class Live:
         self._expiry_epoch: int | None = None  # the epoch for which the first expiry is known
         self._first_expiry_s = math.inf
         self.publish()
+
+    def use(self, parts: Parts) -> None:
+        """Work with other parts from the next turn on. What is published stays."""
+        self.parts, self.decider = parts, Decider(parts)
 
     def step(self) -> StepReport:
         """Receive, decide, remember, publish."""
@@ -110,6 +116,35 @@ class Live:
             self._emit("published", replica=str(index), epoch=served, seconds=seconds)
         self._published = epoch.number if update is None else update.epoch.number
         return epoch if update is None else update.epoch
+
+    def undo(self, fact_id: str) -> Epoch | None:
+        """Take back a fact; None if weights would have to change.
+
+        Then it changes facts only, as a retraction does, and does not wait for the other cycle. A trial that
+        is running leaves out the facts that are gone when it commits.
+
+        Raises:
+            UsageError: there is no such fact, or it is not live.
+        """
+        return self._without_weights(lambda: undo_of(self.parts, fact_id))
+
+    def undo_source(self, source: str, key: str = "") -> Epoch | None:
+        """Take back what a source wrote, or with `key` what this key signed; else as `undo`."""
+        return self._without_weights(lambda: undo_of_source(self.parts, source, key))
+
+    def _without_weights(self, asked: Callable[[], Undo]) -> Epoch | None:
+        for _ in range(COMMITS):
+            seen = self.parts.ledger.epoch().number
+            changes, reason = asked()
+            # An edit that is stale, and waits for its removal, counts as well.
+            edited = {edit.subject for edit in self.parts.ledger.edits()}
+            if any(change.key.subject in edited for change in changes):
+                return None
+            try:
+                return self.parts.ledger.change_facts(changes, kind="undo", reason=reason, expected=seen)
+            except ConflictError:
+                continue  # the other cycle made an epoch, which may have moved the facts: look again
+        return None
 
     def _settle(
         self, settlements: Sequence[Settlement], pending: Sequence[Received], seen: int | None

@@ -146,7 +146,7 @@ def _try(parts: Parts, batch: Batch, setup: TrialSetup, proposed: Proposed) -> T
 
 def _remove_stale(parts: Parts, batch: Batch) -> Epoch:
     subjects = sorted(batch.subjects)
-    return change_facts(parts, [], kind="demote", reason="stale edits removed", stale=subjects)
+    return change_facts(parts, [], "stale edits removed", kind="demote", stale=subjects)
 
 
 def _measured_again(parts: Parts, setup: TrialSetup, edits: Mapping[str, WeightEdit]) -> Verdict | None:

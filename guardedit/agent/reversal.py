@@ -34,24 +34,15 @@ class Operator:
 
     def undo(self, fact_id: str) -> Epoch:
         """Take back one fact, whichever facts came after it."""
-        return undo(self.parts, self._find(fact_id))
+        return change_facts(self.parts, *undo_of(self.parts, fact_id), kind="undo")
 
     def undo_source(self, source: str, key: str = "") -> Epoch:
         """Take back what a source wrote, or with `key` what this key signed."""
-        return undo_source(self.parts, source, key)
+        return change_facts(self.parts, *undo_of_source(self.parts, source, key), kind="undo")
 
     def redo(self, fact_id: str) -> Epoch:
         """Bring back a fact that was undone."""
-        return redo(self.parts, self._find(fact_id))
-
-    def _find(self, fact_id: str) -> Fact:
-        found = self.parts.ledger.find_fact(fact_id)
-        if len(found) != 1:
-            count = "no fact" if not found else f"{len(found)} facts"
-            raise UsageError(
-                f"{count} found for {fact_id!r}: give the id of one, `guardedit facts list` shows them"
-            )
-        return found[0]
+        return redo(self.parts, _find(self.parts, fact_id))
 
 
 def roll_back(parts: Parts, to: int, *, trigger: str, facts_too: bool = False, detail: str = "") -> Epoch:
@@ -76,18 +67,26 @@ def roll_back(parts: Parts, to: int, *, trigger: str, facts_too: bool = False, d
     return epoch
 
 
-def undo(parts: Parts, fact: Fact) -> Epoch:
-    """Take back one version of a fact, in any order; the previous version becomes live again.
+class Undo(NamedTuple):
+    """The changes of facts that an undo asks for, and its reason."""
+
+    changes: Sequence[Change]
+    reason: str
+
+
+def undo_of(parts: Parts, fact_id: str) -> Undo:
+    """Takes back one version of a fact, in any order; the previous version becomes live again.
 
     Raises:
-        UsageError: the fact is not live.
+        UsageError: there is no such fact, or it is not live.
     """
+    fact = _find(parts, fact_id)
     if parts.ledger.live().get(fact.key) != fact:
         raise UsageError(f"fact {fact.id} ({fact.key}) is not live: only a live version can be undone")
     previous = _previous_version(parts, fact)
     # It returns to memory; promotion may take it to the weights again.
     change = Change(fact.key, previous.placed(Placement.MEMORY) if previous else None)
-    return change_facts(parts, [change], kind="undo", reason=f"undo of fact {fact.id}")
+    return Undo([change], f"undo of fact {fact.id}")
 
 
 class Origins(Protocol):
@@ -170,8 +169,8 @@ def _questions(fact: Fact) -> set[str]:
     return {identity(fact.prompt), *([identity(filled)] if filled != fact.key.relation else [])}
 
 
-def undo_source(parts: Parts, source: str, key: str = "") -> Epoch:
-    """Take back what a source wrote, in one epoch; see `changes_against`.
+def undo_of_source(parts: Parts, source: str, key: str = "") -> Undo:
+    """Takes back what a source wrote, in one epoch; see `changes_against`.
 
     Raises:
         UsageError: nothing that is live or retracted now came from there.
@@ -183,8 +182,7 @@ def undo_source(parts: Parts, source: str, key: str = "") -> Epoch:
             f"no present fact was written or retracted by {origin}: `guardedit explain FACT` says where it "
             "came from"
         )
-    reason = f"undo of {origin}: {len(changes)} facts"
-    return change_facts(parts, changes, kind="undo", reason=reason)
+    return Undo(changes, f"undo of {origin}: {len(changes)} facts")
 
 
 def redo(parts: Parts, fact: Fact) -> Epoch:
@@ -201,11 +199,11 @@ def redo(parts: Parts, fact: Fact) -> Epoch:
     together = [change, *_moved_by_undo(parts, change)]
     served = _served_before(parts, _plan(parts, together).edits)
     changes = together if served else [change]
-    return change_facts(parts, changes, kind="redo", reason=f"redo of fact {fact.id}")
+    return change_facts(parts, changes, f"redo of fact {fact.id}", kind="redo")
 
 
 def change_facts(
-    parts: Parts, changes: Sequence[Change], *, kind: str, reason: str, stale: Collection[str] = ()
+    parts: Parts, changes: Sequence[Change], reason: str, *, kind: str, stale: Collection[str] = ()
 ) -> Epoch:
     """A new epoch with these facts changed, and the edits of the facts that are then in the weights.
 
@@ -271,6 +269,16 @@ def _moved_by_undo(parts: Parts, back: Change) -> list[Change]:
         for key, fact in parts.ledger.live(before.number).items()
         if fact.placement is Placement.WEIGHTS and live.get(key) == fact.placed(Placement.MEMORY)
     ]
+
+
+def _find(parts: Parts, fact_id: str) -> Fact:
+    found = parts.ledger.find_fact(fact_id)
+    if len(found) != 1:
+        count = "no fact" if not found else f"{len(found)} facts"
+        raise UsageError(
+            f"{count} found for {fact_id!r}: give the id of one, `guardedit facts list` shows them"
+        )
+    return found[0]
 
 
 def _previous_version(parts: Parts, fact: Fact) -> Fact | None:

@@ -1,4 +1,4 @@
-"""`guardedit policy`: check a policy file, and explain what it decides about a correction."""
+"""`guardedit policy`: check a policy file, explain what it decides, and put a changed one in force."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from guardedit.cli.terminal.options import Format, Home, Model, PolicyFile, comm
 from guardedit.cli.terminal.show import Output
 from guardedit.core.decision import Route
 from guardedit.core.errors import PolicyError, UsageError
+from guardedit.runtime.coordinator_access import reload_running
 from guardedit.runtime.operator.decisions import decide_now, recorded_decision
 
 app = commands("Check a policy file, and explain its decisions.")
@@ -88,6 +89,17 @@ def explain(
         show.record(decision, output)
     if any(decision["route"] == Route.HOLD for decision in decisions):
         raise typer.Exit(Code.HELD)
+
+
+@app.command("reload", epilog=examples("guardedit policy reload"))
+def reload(*, home: Home = None, output: Format = Output.TABLE) -> None:
+    """Make the running coordinator read its policy file again.
+
+    Rules, sources and their keys, limits, drift, quotas and subjects are taken over. A change of `mode`,
+    `editing`, `memory`, or of whether a rule routes to the weights, needs a restart. A file with problems
+    changes nothing. A trial that is running ends under the limits that it began with.
+    """
+    show.record(reload_running(settings_from(home)), output)
 
 
 def _validate(path: Path, output: Output) -> bool:

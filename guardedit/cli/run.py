@@ -4,33 +4,31 @@ from __future__ import annotations
 
 import sys
 import threading
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from enum import StrEnum
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
 from guardedit.agent.parts import StepReport
+from guardedit.cli.operator.hangup import on_hangup
 from guardedit.cli.operator.long_stages import told_stages
 from guardedit.cli.terminal import show
 from guardedit.cli.terminal.options import Format, Home, Model, PolicyFile, settings_from
 from guardedit.cli.terminal.progress import progress
 from guardedit.cli.terminal.show import Output
 from guardedit.cli.terminal.stopping import stop_on_signals
-from guardedit.core.errors import SourceError, UsageError
+from guardedit.core.errors import GuardeditError, SourceError, UsageError
 from guardedit.core.messages import Fate
 from guardedit.ledger.storage.lock import DriverLock
 from guardedit.runtime.coordinator_access import ADDRESS_FILE, ADMIN_FILE, publish_address
 from guardedit.runtime.opening import existing, refuse_second
+from guardedit.runtime.operator.approving import COMMAND_LINE
 from guardedit.runtime.system import System, open_system
-from guardedit.settings import DEFAULT_ADMIN, Settings
+from guardedit.settings import DEFAULT_ADMIN, Address, Settings
 
 #: Held corrections that are counted at the end of a run.
 MOST_HELD = 10_000
-
-if TYPE_CHECKING:
-    from guardedit.policy.schema import Policy
 
 
 class Runtime(StrEnum):
@@ -73,6 +71,7 @@ def run(
 
     Prints a line for every change. SIGTERM or Ctrl-C ends it after the step that is running. After a harder
     kill the next start continues from the ledger. A ledger has one coordinator; a second one is refused.
+    SIGHUP makes it read its policy file again.
     """
     from guardedit.policy.load import load_policy
 
@@ -83,6 +82,11 @@ def run(
         refuse_second(settings)
         for left in (ADDRESS_FILE, ADMIN_FILE):  # by a coordinator that was killed
             (settings.home / left).unlink(missing_ok=True)
+        if settings.metrics is not None:
+            from guardedit.telemetry.server import require_free
+
+            require_free(settings.metrics)
+    offered = None if once else _admin_address(settings)
     if log is not None:
         from guardedit.telemetry.logs import configure_logging
 
@@ -101,34 +105,55 @@ def run(
         show.line(
             ready, output, f"ready: epoch {epoch}, runtime {settings.runtime}, metrics {where or 'off'}"
         )
-        admin = "" if once else stack.enter_context(_admin(settings, rules, system))
-        if admin:
+        if offered is not None:
+            from guardedit.gateway.admin.serving import admin_server
+
+            admin = stack.enter_context(admin_server(settings, rules, system, offered))
             show.line({"event": "admin", "url": admin}, output, f"page and HTTP interface: {admin}")
         stack.enter_context(told_stages(settings.home, log=log is not None))
+        if not once:
+            stack.enter_context(on_hangup(lambda: _reload(settings, system, output), stop))
         away = _work(system, stop, once=once, output=output)
         _print_end(system, settings, output)
     if away:
         raise SourceError(away)
 
 
-@contextmanager
-def _admin(settings: Settings, rules: Policy, system: System) -> Iterator[str]:
-    """The operators' interface; yields its address, or "" where it is off or its packages are missing."""
+def _admin_address(settings: Settings) -> Address | None:
+    """Where the operators' interface will listen; None where it is off or its packages are missing.
+
+    To be called before a model is loaded, which takes long.
+
+    Raises:
+        UsageError: it could not start later.
+    """
     if settings.admin is None:
-        yield ""
-        return
+        return None
     try:
-        from guardedit.gateway.admin.serving import admin_server
+        from guardedit.gateway.admin.serving import check_admin
     except ModuleNotFoundError as error:
         if settings.admin != DEFAULT_ADMIN:
             raise UsageError(
                 f"the admin interface needs the package {error.name}: pip install 'guardedit[serve]', "
                 "or set GUARDEDIT_ADMIN=off"
             ) from None
-        yield ""
+        return None
+    check_admin(settings, settings.admin)
+    return settings.admin
+
+
+def _reload(settings: Settings, system: System, output: Output) -> None:
+    """Put the changed policy file in force, or warn why it is not."""
+    from guardedit.runtime.operator.reloading import reload_policy
+
+    try:
+        done = reload_policy(settings, system, who=COMMAND_LINE)
+    except GuardeditError as error:
+        show.warn(f"warning: the policy was not reloaded: {error}")
         return
-    with admin_server(settings, rules, system, settings.admin) as url:
-        yield url
+    fields = {"event": "policy", "policy_sha256": done.policy.sha256, "changed": done.changed}
+    text = "in force from now on" if done.changed else "unchanged"
+    show.line(fields, output, f"policy {settings.policy}, sha256 {done.policy.sha256[:12]}: {text}")
 
 
 def _work(system: System, stop: threading.Event, *, once: bool, output: Output) -> str:

@@ -130,8 +130,13 @@ class Ledger(Protocol):
         removed, restored or superseded since. A move between memory and weights is no conflict.
         """
 
-    def change_facts(self, changes: Sequence[Change], *, kind: str, reason: str) -> Epoch:
-        """A new epoch on top of the serving one in which only facts change; weights and edits stay."""
+    def change_facts(
+        self, changes: Sequence[Change], *, kind: str, reason: str, expected: int | None = None
+    ) -> Epoch:
+        """A new epoch on top of the serving one in which only facts change; weights and edits stay.
+
+        ConflictError when another epoch than `expected` is serving.
+        """
 
     def commit(
         self,

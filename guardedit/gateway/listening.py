@@ -29,6 +29,8 @@ App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 #: Largest body of a request.
 MOST_BYTES = 4 * 2**20
+#: Most connections that wait to be accepted.
+BACKLOG = 2048
 #: Seconds that running answers get to finish when the server stops.
 GRACE_S = 5
 
@@ -69,6 +71,11 @@ class Listener:
                 "or allow it with --open-to-all"
             )
 
+    def check_tls(self) -> None:
+        """UsageError if there are files for TLS and they cannot be used."""
+        if self.certificate is not None and self.private_key is not None:
+            _check_tls(self.certificate, self.private_key)
+
     def bind(self) -> socket.socket:
         """A listening socket.
 
@@ -76,8 +83,7 @@ class Listener:
             UsageError: the address is in use, not allowed, or not an address of this machine; or the files
                 for TLS cannot be used.
         """
-        if self.certificate is not None and self.private_key is not None:
-            _check_tls(self.certificate, self.private_key)
+        self.check_tls()
         host, port = self.address.host, self.address.port
         try:
             family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
@@ -87,8 +93,32 @@ class Listener:
             found.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             found.bind((host, port))
         except OSError as error:
-            raise UsageError(f"cannot listen on {host}:{port} ({_reason(error)})") from None
+            raise self._refused(error) from None
         return found
+
+    def run(
+        self, app: App, bound: socket.socket, *, most_bytes: int = MOST_BYTES, dated: bool = True
+    ) -> None:
+        """Serve the application on a bound socket until a signal ends the process.
+
+        Raises:
+            UsageError: another process has begun to listen there since it was bound.
+        """
+        self.listen(bound)
+        self.server(app, most_bytes=most_bytes, dated=dated).run(sockets=[bound])
+
+    def listen(self, bound: socket.socket) -> None:
+        """Begin to listen on a bound socket; UsageError if another process was faster.
+
+        Two processes can bind the same address as long as none of them listens.
+        """
+        try:
+            bound.listen(BACKLOG)
+        except OSError as error:
+            raise self._refused(error) from None
+
+    def _refused(self, error: OSError) -> UsageError:
+        return UsageError(f"cannot listen on {self.address.host}:{self.address.port} ({_reason(error)})")
 
     def url(self, bound: socket.socket) -> str:
         """The address of a bound socket, without a path."""
@@ -127,6 +157,7 @@ def in_thread(
         UsageError: the address cannot be used.
     """
     with listener.bind() as bound:
+        listener.listen(bound)
         server = listener.server(app, most_bytes=most_bytes, dated=dated)
         thread = threading.Thread(target=server.run, kwargs={"sockets": [bound]}, daemon=True)
         thread.start()

@@ -53,6 +53,10 @@ class EpochWriter(InboxWriter):
         self._policy_sha256 = policy_sha256
         self._lock = lock
 
+    def use_policy(self, sha256: str) -> None:
+        """Record another policy with the epochs from now on."""
+        self._policy_sha256 = sha256
+
     def settle(
         self, settlements: Sequence[Settlement], *, kind: str = "remember", seen: int | None = None
     ) -> Epoch:
@@ -84,15 +88,21 @@ class EpochWriter(InboxWriter):
                 settle_row(connection, event, epoch=made, at_s=at_s)
         return self._serve(following)
 
-    def change_facts(self, changes: Sequence[Change], *, kind: str, reason: str) -> Epoch:
+    def change_facts(
+        self, changes: Sequence[Change], *, kind: str, reason: str, expected: int | None = None
+    ) -> Epoch:
         """A new epoch on top of the serving one in which only facts change; weights and edits stay.
 
         Without any change no epoch is made. Returns the epoch that serves afterwards.
+
+        Raises:
+            ConflictError: another epoch than `expected` is serving; nothing was kept.
         """
         self._require_coordinator()
         if not changes:
             return self.epoch()
         with self._database.transaction("ledger.facts") as connection:
+            self._require_serving(expected)
             requested = map(RequestedChange.of_fact, changes)
             following = self._write_next(connection, requested, kind=kind, reason=reason)
         return self._serve(following)
@@ -132,8 +142,7 @@ class EpochWriter(InboxWriter):
         records = [EditRecord.of(edit) for edit in edits]
         self._put_blobs(edits, records)
         with self._database.transaction("ledger.commit") as connection:
-            if (serving := self.ref(SERVING)) != expected:
-                raise ConflictError(f"epoch {serving} is serving, not {expected}: read again and retry")
+            self._require_serving(expected)
             following = self._write_next(
                 connection,
                 map(RequestedChange.of_fact, changes),
@@ -145,6 +154,10 @@ class EpochWriter(InboxWriter):
                 last_good=last_good,
             )
         return self._serve(following)
+
+    def _require_serving(self, expected: int | None) -> None:
+        if expected is not None and (serving := self.ref(SERVING)) != expected:
+            raise ConflictError(f"epoch {serving} is serving, not {expected}: read again and retry")
 
     def _refuse_outdated(self, keys: Iterable[FactKey], seen: int) -> None:
         """Raise ConflictError when the live fact of one of these keys is no longer that of epoch `seen`."""

@@ -125,6 +125,13 @@ class RaySystem:
         """Number of the epoch that the replica answers from; None before the first."""
         return self._replica.epoch()
 
+    def use_policy(self, policy: Policy) -> None:
+        """Raise UsageError: Ray starts a lost actor again with the policy that it was first given."""
+        raise UsageError(
+            f"on Ray, the policy {policy.sha256[:12]} needs a restart, since lost actors are started again "
+            "with the one they were first given: start `guardedit run --runtime ray` again"
+        )
+
     def status(self) -> Status:
         """The present state for an operator."""
         status: Status = call(self.coordinator.status)
@@ -148,12 +155,18 @@ class RaySystem:
 
     def undo(self, fact_id: str) -> Epoch:
         """Undo one fact."""
+        at_once: Epoch | None = call(self.coordinator.undo, fact_id)
+        if at_once is not None:
+            return at_once
         epoch: Epoch = call(self.consolidator.undo, fact_id)
         self._published()
         return epoch
 
     def undo_source(self, source: str, key: str = "") -> Epoch:
         """Undo what a source wrote, or what one of its keys signed."""
+        at_once: Epoch | None = call(self.coordinator.undo_source, source, key)
+        if at_once is not None:
+            return at_once
         epoch: Epoch = call(self.consolidator.undo_source, source, key)
         self._published()
         return epoch

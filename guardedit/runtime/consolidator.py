@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from functools import partial
 
 from guardedit import assembly
 from guardedit.agent.consolidate import Consolidate
@@ -39,9 +40,9 @@ class Consolidator:
             settings, policy, base_sha256=worker.base_sha256, clock=time.time, role="consolidate"
         )
         try:
-            parts = assembly.build_parts(
+            self._parts_for = partial(
+                assembly.build_parts,
                 settings=settings,
-                policy=policy,
                 ledger=self._ledger,
                 worker=worker,
                 replicas=replicas,
@@ -50,10 +51,16 @@ class Consolidator:
                 clock=time.time,
                 guarded=guarded,
             )
-            self.consolidate, self.operator = Consolidate(parts), Operator(parts)
+            self.use(policy)
         except BaseException:
             self._ledger.close()
             raise
+
+    def use(self, policy: Policy) -> None:
+        """Work by a policy from the next turn on. Not to be called during a turn."""
+        parts = self._parts_for(policy=policy)
+        self._ledger.use_policy(policy.sha256)
+        self.consolidate, self.operator = Consolidate(parts), Operator(parts)
 
     def step(self) -> StepReport:
         """One turn of the consolidating cycle."""

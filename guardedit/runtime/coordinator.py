@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from functools import partial
 
 from guardedit import assembly
 from guardedit.agent.kept import KeptFacts
@@ -97,7 +98,7 @@ class Coordinator:
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self.settings = settings
-        self._policy_sha256 = policy.sha256
+        self._policy = policy
         self._seconds, self._metrics = StageSeconds(), MetricsObserver()
         observers: list[Observer] = [self._metrics, self._seconds, *([LogObserver()] if log else [])]
         self.observe: Observer = fan_out(observers)
@@ -112,24 +113,34 @@ class Coordinator:
             for source in sources:
                 opened.callback(source.close)
             self._health = Health(check_ledger=self._ledger.refs, clock=monotonic)
-            self._page = self._registry(sources, base)
+            self._build = {"version": VERSION, "model": base[:12], "policy_sha": policy.sha256[:12]}
+            self._page = self._registry(sources)
             if settings.metrics is not None:
                 opened.enter_context(self._metrics_server(settings.metrics))
             self.observe(Event(kind="state", fields={"state": "running"}))
-            self.live = Live(
-                assembly.build_parts(
-                    settings=settings,
-                    policy=policy,
-                    ledger=self._ledger,
-                    worker=worker,
-                    replicas=replicas,
-                    sources=sources,
-                    observe=self.observe,
-                    clock=time.time,
-                    guarded=guarded,
-                )
+            self._parts_for = partial(
+                assembly.build_parts,
+                settings=settings,
+                ledger=self._ledger,
+                worker=worker,
+                replicas=replicas,
+                sources=sources,
+                observe=self.observe,
+                clock=time.time,
+                guarded=guarded,
             )
+            self.live = Live(self._parts_for(policy=policy))
             self._opened = opened.pop_all()
+
+    def use(self, policy: Policy) -> None:
+        """Decide by another policy from the next turn on. Not to be called during a turn.
+
+        Raises:
+            UsageError, PolicyError: it cannot be used. Nothing has changed then.
+        """
+        self.live.use(self._parts_for(policy=policy))
+        self._ledger.use_policy(policy.sha256)
+        self._policy, self._build["policy_sha"] = policy, policy.sha256[:12]
 
     def step(self, wait_s: float = 0.0) -> StepReport:
         """One turn of the live cycle, after waiting at most `wait_s` seconds for something new."""
@@ -162,13 +173,21 @@ class Coordinator:
         """Switch every replica to the serving epoch, whichever cycle made it."""
         return self.live.publish()
 
+    def undo(self, fact_id: str) -> Epoch | None:
+        """Take back a fact and publish that; None if weights would have to change."""
+        return self._published(self.live.undo(fact_id))
+
+    def undo_source(self, source: str, key: str = "") -> Epoch | None:
+        """Take back what a source wrote and publish that; None if weights would have to change."""
+        return self._published(self.live.undo_source(source, key))
+
     def receive(self, deliveries: Sequence[Delivery]) -> int:
         """Put messages into the inbox; they are durable when this returns. Returns how many are new."""
         return self._ledger.receive(deliveries)
 
     def home_and_policy(self) -> tuple[str, str]:
         """The home folder, and the digest of the policy."""
-        return str(self.settings.home.resolve()), self._policy_sha256
+        return str(self.settings.home.resolve()), self._policy.sha256
 
     def status(self) -> Status:
         """The present state for an operator."""
@@ -205,6 +224,11 @@ class Coordinator:
         """Close the metrics server, the sources and the ledger, and release its lock."""
         self._opened.close()
 
+    def _published(self, made: Epoch | None) -> Epoch | None:
+        if made is not None:
+            self.live.publish()
+        return made
+
     def _turned(self, cycle: str) -> None:
         was_failing = self._health.failing()
         self._health.turned(cycle)
@@ -217,16 +241,13 @@ class Coordinator:
         while time.monotonic() < until_s and not self._ledger.changed_elsewhere():
             time.sleep(POLL_S)
 
-    def _registry(self, sources: Sequence[Source], base: str) -> MetricsPage:
+    def _registry(self, sources: Sequence[Source]) -> MetricsPage:
         return registry(
             read=self._ledger.counts,
             observed=self._metrics.values,
             sources=[*(source.name for source in sources), "submit"],
-            build={
-                "version": VERSION,
-                "model": base[:12],
-                "policy_sha": self._policy_sha256[:12],
-            },
+            build=self._build,
+            mode=self._policy.mode,
         )
 
     def _metrics_server(self, address: Address) -> MetricsServer:

@@ -69,6 +69,22 @@ def admin_address(settings: Settings) -> tuple[str, ssl.SSLContext | None]:
     return admin.get("url", ""), _trusted(admin)
 
 
+def reload_running(settings: Settings) -> dict[str, Any]:
+    """Make the coordinator that runs in the home folder read its policy file again; what it answers.
+
+    Raises:
+        UsageError: none runs with an HTTP interface, or the policy cannot be put in force.
+    """
+    admin = _read(settings.home / ADMIN_FILE)
+    if not admin:
+        raise UsageError(
+            f"no coordinator with an HTTP interface runs on {settings.home}: `guardedit run` reads the "
+            "policy when it starts"
+        )
+    busy = LedgerBusy(f"the coordinator of {settings.home} has ended")
+    return _OverHttp(settings, admin["url"], admin["token"], _trusted(admin), busy).post("policy/reload")
+
+
 @contextmanager
 def publish_address(settings: Settings) -> Iterator[None]:
     """Let other processes of this user reach the cluster that this process has started."""
@@ -193,18 +209,23 @@ class _OverHttp:
         return self._post(f"facts/{quote(fact_id, safe='')}/redo")
 
     def _post(self, path: str, body: dict[str, Any] | None = None) -> Epoch:
+        made = self.post(path, body)["epoch"]
+        with existing(self._settings) as ledger:
+            return ledger.epoch(made)
+
+    def post(self, path: str, body: dict[str, Any] | None = None) -> dict[str, Any]:
+        """The body of the answer to a request."""
         headers = {"Authorization": f"Bearer {self._token}", "Content-Type": "application/json"}
         data = json.dumps(body).encode() if body else b""
         request = Request(f"{self._url}/v1/{path}", data, headers, method="POST")  # noqa: S310 - from our file
         try:
             with self._opener.open(request, timeout=_PATIENCE_S) as answer:
-                made = json.load(answer)["epoch"]
+                found: dict[str, Any] = json.load(answer)
         except HTTPError as error:
             raise self._refused(error) from error
         except OSError as error:  # killed: its file is still there
             raise LedgerBusy(f"{self._busy}; and nothing answers at {self._url}") from error
-        with existing(self._settings) as ledger:
-            return ledger.epoch(made)
+        return found
 
     @staticmethod
     def _refused(error: HTTPError) -> GuardeditError:

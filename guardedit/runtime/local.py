@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import ExitStack
-from typing import Self
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from typing import Self, TypeVar
 
 from guardedit import assembly
 from guardedit.agent.loop import Loop
@@ -31,6 +31,7 @@ from guardedit.serving.shard import MemoryShard
 from guardedit.settings import Settings
 from guardedit.telemetry.health import CONSOLIDATE, LIVE
 
+T = TypeVar("T")
 #: Name -> builder of an editing method that is not in the registry.
 Extra = Mapping[str, assembly.Builder]
 
@@ -84,6 +85,7 @@ class LocalSystem:
             self._opened = opened.pop_all()
 
     def _start(self) -> tuple[Coordinator, Consolidator]:
+        self._consolidated_by = self.policy
         parts = (self.settings, self.policy, self.worker, [self.replica])
         coordinator = Coordinator(*parts, guarded=self._guarded, log=self._log)
         try:
@@ -95,7 +97,7 @@ class LocalSystem:
     def step(self) -> StepReport:
         """One turn of each cycle. An epoch that the second cycle made is published when this returns."""
         with (
-            self._consolidate_turn,
+            self._consolidating(),
             self._live_turn,
             self.coordinator.turn(LIVE),
             self.coordinator.turn(CONSOLIDATE),
@@ -111,7 +113,7 @@ class LocalSystem:
 
     def step_consolidate(self) -> StepReport:
         """One turn of the consolidating cycle. The live cycle publishes the epoch that it makes."""
-        with self._consolidate_turn, self.coordinator.turn(CONSOLIDATE):
+        with self._consolidating(), self.coordinator.turn(CONSOLIDATE):
             return self.consolidator.step()
 
     def ask(
@@ -127,6 +129,15 @@ class LocalSystem:
     def served(self) -> int | None:
         """Number of the epoch that the replica answers from; None before the first."""
         return self.replica.epoch()
+
+    def use_policy(self, policy: Policy) -> None:
+        """Decide by another policy that needs no restart; a trial that is running ends as it began.
+
+        Raises:
+            UsageError, PolicyError: it cannot be used. Nothing has changed then.
+        """
+        self._in_live_turn(lambda: self.coordinator.use(policy))
+        self.policy = policy  # the other cycle takes it at its next turn
 
     def status(self) -> Status:
         """The present state for an operator."""
@@ -146,11 +157,13 @@ class LocalSystem:
 
     def undo(self, fact_id: str) -> Epoch:
         """Undo one fact."""
-        return self._reversed(lambda: self.consolidator.undo(fact_id))
+        at_once = self._in_live_turn(lambda: self.coordinator.undo(fact_id))
+        return at_once or self._reversed(lambda: self.consolidator.undo(fact_id))
 
     def undo_source(self, source: str, key: str = "") -> Epoch:
         """Undo what a source wrote, or what one of its keys signed."""
-        return self._reversed(lambda: self.consolidator.undo_source(source, key))
+        at_once = self._in_live_turn(lambda: self.coordinator.undo_source(source, key))
+        return at_once or self._reversed(lambda: self.consolidator.undo_source(source, key))
 
     def redo(self, fact_id: str) -> Epoch:
         """Redo a fact that was undone."""
@@ -185,12 +198,25 @@ class LocalSystem:
 
     def _reversed(self, change: Callable[[], Epoch]) -> Epoch:
         """Make the change between two turns of the consolidating cycle, and publish it."""
-        with self._consolidate_turn:
+        with self._consolidating():
             epoch = change()
+        self._in_live_turn(self.coordinator.publish)
+        return epoch
+
+    @contextmanager
+    def _consolidating(self) -> Iterator[None]:
+        """A turn of the consolidating cycle, by the policy in force."""
+        with self._consolidate_turn:
+            if self._consolidated_by is not self.policy:
+                self._consolidated_by = self.policy
+                self.consolidator.use(self.policy)
+            yield
+
+    def _in_live_turn(self, change: Callable[[], T]) -> T:
+        """Call `change` between two turns of the live cycle."""
         self._live_may_turn.clear()
         try:
             with self._live_turn:
-                self.coordinator.publish()
+                return change()
         finally:
             self._live_may_turn.set()
-        return epoch

@@ -41,6 +41,10 @@ class System(Reversible, Protocol):
     """Both cycles, a worker and a replica, in this process (`LocalSystem`) or in Ray actors (`RaySystem`)."""
 
     @property
+    def policy(self) -> Policy:
+        """The policy in force."""
+
+    @property
     def worker(self) -> Worker:
         """Proposes edits and measures candidate epochs."""
 
@@ -66,6 +70,13 @@ class System(Reversible, Protocol):
 
     def epoch(self) -> Epoch:
         """The serving epoch in the ledger."""
+
+    def use_policy(self, policy: Policy) -> None:
+        """Decide by another policy that needs no restart (`needs_restart`); a running trial ends as it began.
+
+        Raises:
+            UsageError: this runtime cannot, or the policy cannot be used. Nothing has changed then.
+        """
 
     def status(self) -> Status:
         """Counts, ratios and refs as they are now."""

@@ -49,6 +49,7 @@ def registry(
     observed: Callable[[], ObservedValues],
     sources: Collection[str],
     build: Mapping[str, str],
+    mode: str = "",
 ) -> CollectorRegistry:
     """A registry with guardedit's metrics only, without those of the default registry of the process.
 
@@ -57,9 +58,11 @@ def registry(
         observed: reads the observer, such as `MetricsObserver.values`.
         sources: the declared sources; every other source is counted as `other`.
         build: values for `version`, `model` and `policy_sha`.
+        mode: of the policy in force; "" where it is not known.
     """
     page = CollectorRegistry(auto_describe=False)
-    page.register(GuardeditCollector(read=read, observed=observed, sources=sources, build=build))
+    collector = GuardeditCollector(read=read, observed=observed, sources=sources, build=build, mode=mode)
+    page.register(collector)
     return page
 
 
@@ -73,11 +76,12 @@ class GuardeditCollector(Collector):
         observed: Callable[[], ObservedValues],
         sources: Collection[str],
         build: Mapping[str, str],
+        mode: str,
     ) -> None:
         self._read = read
         self._observed = observed
         self._sources = frozenset(sources)
-        self._build = {(tuple(build.get(label, "") for label in m.BUILD_INFO.labels)): 1.0}
+        self._build, self._mode = build, mode
 
     def describe(self) -> Iterable[Metric]:
         """The families without samples, so that registering does not read the ledger."""
@@ -88,7 +92,8 @@ class GuardeditCollector(Collector):
         values, counts = self._observed(), self._counts()
         samples: dict[m.MetricFamily, Samples] = {
             m.LEDGER_READABLE: {(): float(counts is not None)},
-            m.BUILD_INFO: self._build,
+            m.BUILD_INFO: {tuple(self._build.get(label, "") for label in m.BUILD_INFO.labels): 1.0},
+            m.MODE: {(mode,): float(mode == self._mode) for mode in m.MODES if self._mode},
             **event_samples(values),
             **_queue_samples(values, counts),
             **(ledger_samples(counts, sources=self._sources) if counts else {}),

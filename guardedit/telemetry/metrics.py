@@ -17,6 +17,8 @@ NONE = "none"
 TRIGGERS = ("drift", "manual")
 #: States of the agent. Exactly one of them is 1. `failed`: a cycle ended with an error.
 STATES = ("running", "failed")
+#: Modes of the policy in force. Exactly one of them is 1.
+MODES = ("enforce", "shadow")
 #: Whether a question is about a fact.
 SCOPES = ("accept", "unsure", "out")
 
@@ -146,6 +148,11 @@ RANK_USED = _family(
 STATE = _family("state", MetricType.GAUGE, "1 for the present state of the agent, 0 for the others.", "state")
 ERRORS = _family("errors_total", MetricType.COUNTER, "Errors after which the agent continued.", "stage")
 
+# About the policy in force. In shadow mode nothing is served, so epochs need not be followed.
+MODE = _family(
+    "mode", MetricType.GAUGE, "1 for the mode of the policy in force, 0 for the other one.", "mode"
+)
+
 # About the process itself.
 BUILD_INFO = _family(
     "build_info",
@@ -186,6 +193,7 @@ FAMILIES: tuple[MetricFamily, ...] = (
     RANK_USED,
     STATE,
     ERRORS,
+    MODE,
     BUILD_INFO,
     LEDGER_READABLE,
 )

@@ -33,6 +33,11 @@ def encoded(page: CollectorRegistry, accept: str) -> tuple[bytes, str]:
     return encode(page), content_type
 
 
+def require_free(address: tuple[str, int]) -> None:
+    """UsageError if `MetricsServer` could not listen there. To be called before a model is loaded."""
+    _listen(*address).server_close()
+
+
 class MetricsServer:
     """Serves from daemon threads until `close`. A context manager.
 

@@ -140,6 +140,7 @@ def test_in_shadow_mode_nothing_is_served(settings, policy, changes, submit, set
         found = system.ask([c.prompt for c in made])
         assert {a.placement for a in found} == {"base"}
         assert counts.edits_live == 0
+        assert b'guardedit_mode{mode="shadow"} 1.0' in system.metrics()[0]
 
 
 def test_every_event_of_the_running_loop_fits_the_table(settings, policy, changes, submit, settle):

@@ -66,4 +66,4 @@ def proxy(
         url, epoch = listener.url(bound), found.replica.epoch()
         ready = {"event": "ready", "url": f"{url}/v1", "upstream": upstream, "epoch": epoch}
         show.line(ready, output, f"ready: {url}/v1 in front of {upstream}, epoch {epoch}")
-        listener.server(found.app, most_bytes=MOST_BYTES, dated=False).run(sockets=[bound])
+        listener.run(found.app, bound, most_bytes=MOST_BYTES, dated=False)

@@ -90,4 +90,4 @@ def serve(
         url = listener.url(bound)
         ready = {"event": "ready", "url": f"{url}/v1", "epoch": epoch}
         show.line(ready, output, f"ready: {url}/v1, epoch {epoch}")
-        listener.server(app).run(sockets=[bound])
+        listener.run(app, bound)

@@ -6,8 +6,10 @@ from typing import Annotated
 
 import typer
 
+from guardedit.cli.operator.long_stages import EVERY_S
 from guardedit.cli.terminal import show
 from guardedit.cli.terminal.options import Format, Home, PolicyFile, settings_from
+from guardedit.cli.terminal.progress import progress
 from guardedit.cli.terminal.show import Output
 from guardedit.runtime.operator.settling import wait_until_settled
 
@@ -27,12 +29,16 @@ def settle(
     Nothing is left when every message is decided, no fact waits for the weights or is on trial, and no
     undecided fact is to be tried again. Corrections that are held for a person do not count.
 
-    Exits 0 then. After the timeout it exits 1 and says what is left.
+    Exits 0 then. After the timeout it exits 1 and says what is left. Until then it says what it waits for.
     """
     from guardedit.policy.load import load_policy
 
     settings = settings_from(home, policy)
-    left = wait_until_settled(settings, load_policy(settings.policy), timeout_s=timeout_s)
+    rules = load_policy(settings.policy)
+    with progress("waiting", every_s=EVERY_S) as report:
+        left = wait_until_settled(
+            settings, rules, timeout_s=timeout_s, tell=lambda left: report(f"waiting; {left}")
+        )
     fields = {
         "settled": left.nothing,
         "waiting": left.inbox,

@@ -19,7 +19,7 @@ from guardedit.version import VERSION
 
 PAGE = Path(__file__).parent / "page"
 #: The files of the page.
-FILES = ("page.js", "playground.js", "chart.js", "page.css")
+FILES = ("page.js", "epochs.js", "playground.js", "chart.js", "page.css")
 #: Nothing but the page's own files; no frames, no forms to other places.
 POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self' data:; "

@@ -14,6 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from guardedit.core.errors import UsageError
 from guardedit.gateway.admin import rows
 from guardedit.gateway.admin.office import (
+    Admin,
     Approver,
     NotFound,
     Office,
@@ -31,6 +32,7 @@ from guardedit.runtime.opening import MOST_DIGITS, changing, exists, inbox
 from guardedit.runtime.operator.approving import approve as record_approval
 from guardedit.runtime.operator.approving import held_entry
 from guardedit.runtime.operator.facts import release_facts
+from guardedit.runtime.operator.reloading import reload_policy
 
 router = APIRouter(responses=documented(400, 401, 403, 404, 409, 413, 422, 500, 503, 507))
 
@@ -221,6 +223,18 @@ def drop(office: TheOffice, number: Number, token: OperatorToken) -> rows.Row:
         ledger.drop(number)
         ledger.audit(token.name, "drop", str(number))
     return {"number": number, "drop": True}
+
+
+@router.post("/v1/policy/reload")
+def reload(office: TheOffice, token: Admin) -> rows.Row:
+    """Read the policy file again and decide by it from now on; a bad file changes nothing."""
+    done = reload_policy(office.settings, office.system, who=token.name)
+    return {
+        "policy_sha256": done.policy.sha256,
+        "before_sha256": done.before_sha256,
+        "changed": done.changed,
+        "rules": len(done.policy.rules),
+    }
 
 
 @contextmanager

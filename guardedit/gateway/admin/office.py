@@ -53,7 +53,6 @@ class Office:
         settings: home folder.
         system: the running coordinator.
         open_to_read: whether reading needs no token; only where no other machine can reach the listener.
-        limit: the limit of the perplexity ratio, for the chart.
         own: secret of the commands of the user who runs the coordinator; they may do everything.
     """
 
@@ -63,11 +62,9 @@ class Office:
         system: System,
         *,
         open_to_read: bool = True,
-        limit: float | None = None,
         own: str = "",
     ) -> None:
-        self.settings, self.system, self.open_to_read, self.limit = settings, system, open_to_read, limit
-        self.own = own
+        self.settings, self.system, self.open_to_read, self.own = settings, system, open_to_read, own
         self.tokens = Tokens(settings.home)
 
     def allowed(self, wanted: Role, secret: str) -> AccessToken:
@@ -110,7 +107,12 @@ class Office:
         with self.reading() as ledger:
             found, approvals = ledger_status(ledger, now_s=now_s), ledger.approvals_given()
         row = rows.status_row(found, read_stage(self.settings.home, now_s=now_s))
-        return row | {"limit": self.limit, "approvals": approvals}
+        policy = self.system.policy
+        return row | {
+            "limit": policy.guard.perplexity_ratio_to_base,
+            "approvals": approvals,
+            "policy_sha256": policy.sha256,
+        }
 
 
 def known_facts(ledger: LedgerReader, name: str) -> Sequence[Any]:
@@ -148,8 +150,9 @@ def _needs(role: Role) -> Callable[..., AccessToken]:
     return check
 
 
-#: The token of a request that may read, submit, approve or operate.
+#: The token of a request that may read, submit, approve, operate, or everything.
 Viewer = Annotated[AccessToken, Depends(_needs(Role.VIEWER))]
 Submitter = Annotated[AccessToken, Depends(_needs(Role.SUBMITTER))]
+Admin = Annotated[AccessToken, Depends(_needs(Role.ADMIN))]
 Approver = Annotated[AccessToken, Depends(_needs(Role.APPROVER))]
 OperatorToken = Annotated[AccessToken, Depends(_needs(Role.OPERATOR))]

@@ -16,6 +16,7 @@ from guardedit.core.errors import (
     CorrectionError,
     GuardeditError,
     LedgerBusy,
+    PolicyError,
     StorageFull,
     UsageError,
 )
@@ -32,6 +33,7 @@ _STATUS: tuple[tuple[type[BaseException], int], ...] = (
     (Busy, 429),
     (CorrectionError, 400),
     (UsageError, 400),
+    (PolicyError, 400),
     (ConflictError, 409),
     (LedgerBusy, 409),
     (StorageFull, 507),

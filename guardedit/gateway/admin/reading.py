@@ -156,6 +156,16 @@ def epoch(office: TheOffice, number: Number, _: Viewer) -> rows.Row:
         return rows.epoch_detail(epoch_record(ledger, number), rows.ratios(ledger).get(number))
 
 
+@router.get("/v1/trials/{number}")
+def trial(office: TheOffice, number: Number, _: Viewer) -> rows.Row:
+    """A trial that made no epoch: its facts, and its gates with the questions whose answers it lost."""
+    with office.reading() as ledger:
+        found = rows.trial_detail(ledger, number)
+    if found is None:
+        raise NotFound(f"there is no trial {number}: /v1/epochs lists them under `rejected`")
+    return found
+
+
 @router.get("/v1/held")
 def held(office: TheOffice, _: Viewer) -> rows.Row:
     """Corrections that wait for a person."""

@@ -177,16 +177,35 @@ def ratios(ledger: LedgerReader) -> dict[int, float]:
 
 def trials(ledger: LedgerReader) -> list[Row]:
     """The trials that made no epoch, oldest first."""
-    return [
-        {
-            "at_s": at_s,
-            "outcome": body["verdict"]["outcome"],
-            "reason": body["verdict"]["reason"],
-            "edits": len(body["edits"]),
-            "perplexity_ratio": finite(body["verdict"].get("measured", {}).get("perplexity_ratio_to_base")),
-        }
-        for _, at_s, _, body in ledger.timed_events(kinds=("trial",))
-    ]
+    return [trial_row(number, at_s, body) for number, at_s, _, body in ledger.timed_events(kinds=("trial",))]
+
+
+def trial_row(number: int, at_s: float, body: Mapping[str, Any]) -> Row:
+    """A trial that made no epoch; `number` is that of its event."""
+    verdict = body["verdict"]
+    return {
+        "trial": number,
+        "at_s": at_s,
+        "outcome": verdict["outcome"],
+        "reason": verdict["reason"],
+        "edits": len(body["edits"]),
+        "perplexity_ratio": finite(verdict.get("measured", {}).get("perplexity_ratio_to_base")),
+    }
+
+
+def trial_detail(ledger: LedgerReader, number: int) -> Row | None:
+    """A trial with its gates, and the facts that it was about; None where there is none of this number."""
+    found = ledger.timed_events(since=number - 1, kinds=("trial",))
+    if not found or found[0][0] != number:
+        return None
+    _, at_s, _, body = found[0]
+    ids = body.get("facts", ())  # older ledgers do not have them
+    facts = [fact for name in ids for fact in ledger.find_fact(name) if fact.id == name]
+    return {
+        **trial_row(number, at_s, body),
+        "facts": [fact_row(fact) for fact in facts],
+        "verdict": plain(body["verdict"]),
+    }
 
 
 def audit_rows(ledger: LedgerReader) -> list[Row]:

@@ -33,8 +33,7 @@ def admin_server(settings: Settings, policy: Policy, system: System, address: Ad
     by another coordinator, a free one is used.
 
     Raises:
-        UsageError: the address or the files for TLS cannot be used, or other machines could reach the address
-            without TLS or while there is no token.
+        UsageError: see `check_admin`.
     """
     listener = _listener(settings, address)
     open_to_read = settings.admin_reading == "open" and is_loopback(address.host)
@@ -42,7 +41,6 @@ def admin_server(settings: Settings, policy: Policy, system: System, address: Ad
         settings,
         system,
         open_to_read=open_to_read,
-        limit=policy.guard.perplexity_ratio_to_base,
         own=secrets.token_urlsafe(32),
     )
     if address == DEFAULT_ADMIN and not _is_free(listener):
@@ -53,6 +51,19 @@ def admin_server(settings: Settings, policy: Policy, system: System, address: Ad
         _published(settings, url, office.own),
     ):
         yield url
+
+
+def check_admin(settings: Settings, address: Address) -> None:
+    """Check what `admin_server` needs, before a model is loaded.
+
+    Raises:
+        UsageError: the address or the files for TLS cannot be used, or other machines could reach the address
+            without TLS or while there is no token.
+    """
+    listener = _listener(settings, address)
+    listener.check_tls()
+    if address != DEFAULT_ADMIN:
+        listener.bind().close()
 
 
 def _listener(settings: Settings, address: Address) -> Listener:

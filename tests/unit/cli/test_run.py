@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import socket
 import threading
 from dataclasses import replace
 
@@ -10,6 +11,7 @@ from guardedit.core.epoch import Epoch
 from guardedit.core.errors import StorageFull
 from guardedit.ledger.sqlite_ledger import SqliteLedger
 from guardedit.runtime.drive import drain, drive
+from tests.certificates import certificate
 
 EPOCH = Epoch(
     number=4,
@@ -122,3 +124,34 @@ def test_a_policy_that_cannot_be_used_stops_the_start(guardedit, tmp_path):
 
     assert result.code == 2
     assert result.err.startswith(f"error: {tmp_path}/none.yaml: cannot be read (No such file")
+
+
+def test_files_for_tls_are_checked_before_a_model_is_loaded(guardedit, tmp_path, monkeypatch):
+    monkeypatch.setenv("GUARDEDIT_MODEL", "/nowhere")
+    monkeypatch.setenv("GUARDEDIT_METRICS", "off")
+    cert, key = certificate(tmp_path)
+    monkeypatch.setenv("GUARDEDIT_ADMIN_TLS_CERTIFICATE", str(cert))
+    alone = guardedit("run")
+    assert alone.code == 2
+    assert "needs both GUARDEDIT_ADMIN_TLS_CERTIFICATE and GUARDEDIT_ADMIN_TLS_KEY" in alone.err
+    monkeypatch.setenv("GUARDEDIT_ADMIN_TLS_KEY", str(tmp_path / "none.pem"))
+    missing = guardedit("run")
+    assert missing.code == 2
+    assert f"TLS cannot use the certificate {cert} with the key {tmp_path}/none.pem" in missing.err
+    monkeypatch.setenv("GUARDEDIT_ADMIN_TLS_KEY", str(key))
+    assert "/nowhere" in guardedit("run").err  # now it comes to the model
+
+
+@pytest.mark.parametrize("variable", ["GUARDEDIT_METRICS", "GUARDEDIT_ADMIN"])
+def test_ports_that_are_in_use_are_named_before_a_model_is_loaded(guardedit, monkeypatch, variable):
+    monkeypatch.setenv("GUARDEDIT_MODEL", "/nowhere")
+    for name in ("GUARDEDIT_METRICS", "GUARDEDIT_ADMIN"):
+        monkeypatch.setenv(name, "127.0.0.1:0")
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        monkeypatch.setenv(variable, f"127.0.0.1:{port}")
+        result = guardedit("run")
+    assert result.code == 2
+    assert str(port) in result.err
+    assert "/nowhere" not in result.err
+    assert "/nowhere" in guardedit("run").err

@@ -81,3 +81,17 @@ def test_a_port_in_use_is_said():
 def test_what_is_no_address_is_refused(text: str):
     with pytest.raises(UsageError, match="--listen is"):
         parse_address("--listen", text)
+
+
+def test_two_that_bound_one_address_do_not_both_listen():
+    first = Listener(address=Address("127.0.0.1", 0))
+    with first.bind() as early:
+        second = Listener(address=Address("127.0.0.1", early.getsockname()[1]))
+        with second.bind() as late:
+            first.listen(early)
+            with pytest.raises(UsageError, match="something else listens there: name another port"):
+                second.run(_unused, late)
+
+
+async def _unused(*_: object) -> None:
+    raise AssertionError

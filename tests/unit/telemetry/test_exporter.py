@@ -121,6 +121,18 @@ def test_an_unreadable_ledger_removes_only_its_own_metrics_from_the_page():
     assert "guardedit_corrections_total" not in found
 
 
+def test_the_mode_of_the_policy_is_one_of_two_and_left_out_where_it_is_not_known(counts):
+    def mode(**known):
+        page = registry(
+            read=lambda: counts, observed=MetricsObserver().values, sources=(), build=BUILD, **known
+        )
+        return read_page(page).get("guardedit_mode")
+
+    assert mode(mode="shadow") == {("enforce",): 0, ("shadow",): 1}
+    assert mode(mode="enforce") == {("enforce",): 1, ("shadow",): 0}
+    assert mode() is None
+
+
 def test_an_error_of_another_kind_is_not_mistaken_for_an_empty_page():
     def read():
         raise ZeroDivisionError

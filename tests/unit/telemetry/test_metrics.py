@@ -10,7 +10,18 @@ from guardedit.telemetry.metrics import FAMILIES, MetricFamily, MetricType
 #: Labels with a bounded set of values, from code, policy or configuration; never a subject or an id.
 BOUNDED = {
     *("source", "route", "outcome", "gate", "verdict", "trigger", "placement", "method", "stage"),
-    *("probe_set", "replica", "scope", "layer", "state", "version", "model", "policy_sha", "destination"),
+    *(
+        "probe_set",
+        "replica",
+        "scope",
+        "layer",
+        "state",
+        "version",
+        "model",
+        "policy_sha",
+        "destination",
+        "mode",
+    ),
 }
 
 

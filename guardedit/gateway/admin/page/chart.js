@@ -22,8 +22,35 @@ function markPath(kind, x, y) {
   return `M${x - 4} ${y - 4} h8 v8 h-8 z`;
 }
 
-// Draws into `place`; `open` is called with the number of the epoch that is chosen.
-function drawChart(place, data, limit, open) {
+// Makes a mark that a click, Enter or Space opens.
+function openable(mark, label, open, tabindex = 0) {
+  for (const [key, value] of Object.entries({ role: "button", "aria-label": label, tabindex })) mark.setAttribute(key, value);
+  shape("title", {}, mark, label);
+  mark.addEventListener("click", open);
+  mark.addEventListener("keydown", (event) => {
+    if (event.key === "Enter" || event.key === " ") { event.preventDefault(); open(); }
+  });
+}
+
+// One cross for all trials between two epochs that were not accepted.
+function drawTrials(svg, rejected, points, x, openTrials) {
+  const between = new Map();
+  for (const trial of rejected) {
+    const after = points.findIndex((one) => one.at_s > trial.at_s);
+    between.set(after, [...(between.get(after) || []), trial]);
+  }
+  for (const [after, trials] of between) {
+    const at = x(after < 0 ? points.length - 1 : Math.max(0, after - 0.5)), last = trials.at(-1);
+    const cross = shape("g", { class: "rejected" }, svg);
+    shape("rect", { x: at - 10, y: TOP - 5, width: 20, height: 20 }, cross);
+    shape("path", { d: `M${at - 5} ${TOP} l10 10 m-10 0 l10 -10` }, cross);
+    openable(cross, trials.length === 1 ? `trial of ${last.edits} edits: ${last.outcome}: ${last.reason}`
+      : `${trials.length} trials that were not accepted`, () => openTrials(trials));
+  }
+}
+
+// Draws into `place`. `open` is called with the number of the epoch that is chosen, `openTrials` with trials.
+function drawChart(place, data, limit, open, openTrials) {
   const epochs = data.epochs, WIDTH = Math.max(320, place.clientWidth);
   place.replaceChildren();
   if (!epochs.length) { place.textContent = "No epoch yet."; return; }
@@ -56,25 +83,13 @@ function drawChart(place, data, limit, open) {
   }
   const path = points.map((one, n) => `${n ? "L" : "M"}${x(n)} ${y(one.ratio)}`).join("");
   shape("path", { d: path, class: "ratio" }, svg);
-  for (const trial of data.rejected) {
-    const at = points.findIndex((one) => one.at_s > trial.at_s);
-    const place_x = x(at < 0 ? points.length - 1 : Math.max(0, at - 0.5));
-    const cross = shape("path", { d: `M${place_x - 5} ${TOP} l10 10 m-10 0 l10 -10`, class: "rejected" }, svg);
-    shape("title", {}, cross, `trial of ${trial.edits} edits: ${trial.outcome}: ${trial.reason}`);
-  }
+  drawTrials(svg, data.rejected, points, x, openTrials);
   const tabbed = points.length > 60 ? points.length - 60 : 0;
   points.forEach((one, n) => {
     const kind = one.kind in SHAPES || one.kind === "base" || one.kind === "undo" ? one.kind : "other";
     const label = `epoch ${one.epoch}: ${one.kind}, ratio ${one.ratio.toFixed(4)}, ${one.edits} edits`;
-    const mark = shape("path", {
-      d: markPath(kind, x(n), y(one.ratio)), class: `mark ${kind}`, role: "button", "aria-label": label,
-      tabindex: n < tabbed ? -1 : 0,
-    }, svg);
-    shape("title", {}, mark, label);
-    mark.addEventListener("click", () => open(one.epoch));
-    mark.addEventListener("keydown", (event) => {
-      if (event.key === "Enter" || event.key === " ") { event.preventDefault(); open(one.epoch); }
-    });
+    const mark = shape("path", { d: markPath(kind, x(n), y(one.ratio)), class: `mark ${kind}` }, svg);
+    openable(mark, label, () => open(one.epoch), n < tabbed ? -1 : 0);
   });
   shape("text", { x: LEFT, y: HEIGHT - 14 }, svg, `epoch ${points[0].epoch}`);
   shape("text", { x: WIDTH - RIGHT, y: HEIGHT - 14, "text-anchor": "end" }, svg, `epoch ${points.at(-1).epoch}`);

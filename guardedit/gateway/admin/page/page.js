@@ -71,39 +71,6 @@ function showState(body) {
   }));
 }
 
-async function showEpochs() {
-  const data = await call("/v1/epochs?limit=300");
-  drawChart($("chart"), data, state.limit, showEpoch);
-  offerEpochs(data);
-}
-
-async function showEpoch(n) {
-  const one = await call(`/v1/epochs/${n}`);
-  const box = $("epoch");
-  box.hidden = false;
-  box.replaceChildren(element("h3", `Epoch ${one.epoch}: ${one.kind}`),
-    element("p", `${time(one.at_s)}, ${one.facts} facts, ${one.edits} edits. ${one.reason}`));
-  if (one.verdict) {
-    const gates = one.verdict.gates;
-    box.append(table("Gates of its trial", ["Gate", "Value", "Limit", "Outcome", "Reason"],
-      gates.map((gate) => [gate.name, short(gate.value), short(gate.limit), gate.outcome, gate.detail || ""])));
-    box.append(...lostAnswers(gates));
-  }
-  if (one.changed.length) {
-    box.append(element("p", `Changed: ${one.changed.slice(0, 20).map((fact) => `${fact.prompt} ${fact.target}`).join("; ")}`));
-  }
-  box.append(button("Roll back to this epoch", async () => {
-    if (confirm(`Serve the weights of epoch ${n} again? No fact is lost.`)) await post(`/v1/epochs/${n}/rollback`);
-  }, "operator"));
-}
-
-// The very questions whose answers a trial has changed for the worse. Old records do not have them.
-function lostAnswers(gates) {
-  const lost = gates.flatMap((gate) => (gate.lost || []).map((one) => [gate.name, one.question, one.expected, one.answer]));
-  if (!lost.length) return gates.some((gate) => gate.lost) ? [element("p", "No answer was lost.")] : [];
-  return [table("Answers that were lost", ["Gate", "Question", "Expected", "Answer now"], lost)];
-}
-
 // A table with a caption; a narrow screen shows the head of a column beside each cell.
 function table(caption, head, rows) {
   const made = element("table"), top = element("thead"), body = element("tbody");

@@ -6,6 +6,7 @@ import pytest
 
 from guardedit.cli.operator.long_stages import told_stages
 from guardedit.core.protocols import Event
+from guardedit.ledger.storage.lock import DriverLock
 from guardedit.runtime.operator.stages import StageRecord
 
 
@@ -37,6 +38,15 @@ def test_settle_says_after_the_timeout_what_is_left(guardedit, ledger_file):
 
     assert result.code == 1
     assert (result.json["settled"], result.json["waiting"]) == (False, 1)
+
+
+def test_settle_says_what_it_waits_for(guardedit, home, ledger_file, monkeypatch):
+    monkeypatch.setattr("guardedit.cli.operator.settle.EVERY_S", 0.01)
+    with DriverLock(home):
+        result = guardedit("settle", "--timeout", "0.1")
+
+    assert result.code == 1
+    assert "waiting; to be decided: 1 message" in result.err
 
 
 @pytest.mark.parametrize("log", [False, True])

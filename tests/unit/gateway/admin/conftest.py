@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +12,7 @@ from typing import Any
 import httpx
 import pytest
 
+from guardedit.core.verdict import Gate, LostAnswer, Outcome, combine
 from guardedit.gateway.admin.serving import admin_server
 from guardedit.gateway.admin.tokens import Role, Tokens
 from guardedit.ledger.storage.lock import DriverLock
@@ -57,6 +58,17 @@ class Desk:
         assert answer.status_code == 202, answer.text
         self.settle()
         return answer.json()["corrections"]
+
+    def reject_trial(self, *lost: LostAnswer, facts: Sequence[str] = ()) -> int:
+        """Record a rejected trial as the consolidating cycle does; returns its number."""
+        gate = Gate(
+            name="same_subject", value=0.5, limit=0.95, at_most=False, outcome=Outcome.REJECT,
+            detail="1 of 2 answers are kept", lost=lost,
+        )  # fmt: skip
+        ledger = self.system.consolidator.consolidate.parts.ledger
+        verdict = combine((gate,)).to_json()
+        ledger.note("trial", {"edits": ["e" * 64], "facts": list(facts), "seconds": 1.5, "verdict": verdict})
+        return int(self.get("/v1/epochs")["rejected"][-1]["trial"])
 
     def settle(self) -> None:
         while not self.system.step().idle:

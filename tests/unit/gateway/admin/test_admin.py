@@ -9,6 +9,7 @@ import httpx
 import pytest
 
 from guardedit.core.errors import UsageError
+from guardedit.core.verdict import LostAnswer
 from guardedit.gateway.admin.serving import admin_server
 from guardedit.gateway.admin.tokens import Role, Tokens
 from guardedit.policy.load import load_policy
@@ -61,6 +62,7 @@ def test_a_correction_is_submitted_shown_undone_redone_and_rolled_back(desk: Des
         ("/v1/held/x/reject", "approver"),
         ("/v1/dead-letters/1/retry", "operator"),
         ("/v1/dead-letters/1/drop", "operator"),
+        ("/v1/policy/reload", "admin"),
     ],
 )
 def test_every_change_needs_a_token_of_its_role(desk: Desk, path: str, needed: str):
@@ -125,6 +127,23 @@ def test_a_held_correction_is_decided_by_another_person(desk: Desk):
     refused = desk.post("/v1/held/h-3/approve", "admin")
     assert (refused.status_code, "another person" in refused.text) == (403, True)
     assert desk.post("/v1/held/h-3/reject", "admin").status_code == 200
+
+
+def test_a_rejected_trial_shows_its_facts_and_the_answers_that_it_lost(desk: Desk):
+    desk.submit(hq("Draco", "Oslo", id="t-1"))
+    fact = facts(desk)["Draco"]
+    lost = LostAnswer(question="Who leads Draco?", expected="Ann", answer="Bob")
+    number = desk.reject_trial(lost, facts=[fact["id"], "0" * 16])
+    assert desk.get("/v1/epochs")["rejected"][-1]["outcome"] == "reject"
+    found = desk.get(f"/v1/trials/{number}")
+    assert (found["trial"], found["edits"], found["facts"]) == (number, 1, [fact])
+    assert found["verdict"]["gates"][0]["lost"] == [
+        {"question": "Who leads Draco?", "expected": "Ann", "answer": "Bob"}
+    ]
+    for other in (number - 1, number + 1, 0, 10**18 - 1):
+        answer = desk.call("GET", f"/v1/trials/{other}")
+        assert answer.status_code == 404
+        assert f"there is no trial {other}" in answer.text
 
 
 def test_many_corrections_are_stored_or_none(desk: Desk):

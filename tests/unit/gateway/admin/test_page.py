@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from guardedit.core.verdict import LostAnswer
 from guardedit.gateway.admin.serving import admin_server
 from guardedit.policy.load import load_policy
 from guardedit.settings import Address, Settings
@@ -211,6 +212,28 @@ def test_an_epoch_shows_its_gates_and_the_questions_that_changed(page: Page, des
     assert "Answers that were lost" in box.inner_text()
     assert box.locator("td", has_text="Who leads Lyra?<script>").count() == 1
     assert box.locator("script").count() == 0
+
+
+def test_a_cross_opens_its_rejected_trial_and_several_trials_are_listed(page: Page, desk: Desk):
+    desk.submit(hq("Crux", "Oslo", id="p-10"))
+    fact = desk.get("/v1/facts?search=Crux")["facts"][0]["id"]
+    desk.reject_trial(
+        LostAnswer(question=f"Who leads Crux?{HOSTILE}", expected="Ann", answer="Bob"), facts=[fact]
+    )
+    cross = page.locator("#chart g.rejected[role=button]").last
+    cross.wait_for()
+    cross.click()
+    box = page.locator("#epoch")
+    box.get_by_text("Facts on trial: The headquarters of Crux are in Oslo").wait_for()
+    box.locator("td", has_text="Who leads Crux?<script>").wait_for()
+    assert box.locator("script").count() == 0
+
+    desk.reject_trial(LostAnswer(question="Who owns Crux?", expected="Eve", answer="Dan"))
+    cross = page.get_by_role("button", name="2 trials that were not accepted")
+    cross.focus()
+    page.keyboard.press("Enter")
+    box.get_by_role("button", name="Show trial").first.click()
+    box.locator("td", has_text="Who owns Crux?").wait_for()
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
