@@ -184,6 +184,8 @@ class Settings:
         models: the models' home, where `guardedit model add` puts models. GUARDEDIT_MODELS.
         probes: the guard's probe set; None is the `probes.json` beside the model. GUARDEDIT_PROBES.
         encoder: folder or name of the sentence encoder; empty is the packaged MiniLM. GUARDEDIT_ENCODER.
+        judge: the judge of scope that `guardedit memory train` wrote; empty is the shipped one, `none` leaves
+            the decision to cosines. GUARDEDIT_JUDGE.
         bands: the memory's thresholds as `guardedit memory calibrate` writes them; None is the shipped ones.
             GUARDEDIT_BANDS.
         device: `auto`, `cpu`, `mps`, `cuda` or `cuda:N`. GUARDEDIT_DEVICE.
@@ -216,6 +218,7 @@ class Settings:
     models: _AnyPath = Field(default_factory=lambda: Path(os.path.expanduser(MODELS)))  # noqa: PTH111 - no error
     probes: _AnyPath | None = None
     encoder: str = ""
+    judge: str = ""
     bands: _AnyPath | None = None
     device: Annotated[str, Field(pattern=r"^(auto|cpu|mps|cuda(:[0-9]+)?)$")] = "auto"
     metrics: Annotated[Address | None, BeforeValidator(_address)] = DEFAULT_METRICS

@@ -45,10 +45,10 @@ from guardedit.assembly.model_files import (
     tokenizer_check,
 )
 from guardedit.assembly.prompts import MEMORY_CARD, load_prompts, prompts_of, read_memory_card
+from guardedit.assembly.scope import load_memory
 from guardedit.assembly.system import (
     build_parts,
     last_snapshot,
-    load_memory,
     open_ledger,
     require_unchanged_base,
 )

@@ -20,9 +20,6 @@ from guardedit.guard import DriftLimits, DriftWatch, NoDrift, NoGuard, bisect
 from guardedit.ledger.opening import read_only
 from guardedit.ledger.reading import LedgerReader
 from guardedit.ledger.sqlite_ledger import SqliteLedger
-from guardedit.memory.bands import ScopeBands
-from guardedit.memory.encoder import SentenceEncoder
-from guardedit.memory.scope import ScopeThresholds
 from guardedit.memory.store import RetrievalMemory
 from guardedit.naming import name_of
 from guardedit.policy.decide import DecisionContext, decide
@@ -31,28 +28,6 @@ from guardedit.policy.schema import Policy
 from guardedit.policy.sources import signer
 from guardedit.settings import Settings
 from guardedit.signing.keys import require_signing
-
-
-def load_memory(settings: Settings, policy: Policy) -> RetrievalMemory:
-    """Load the encoder and make an empty retrieval memory."""
-    encoder = SentenceEncoder.load(settings.encoder or None)
-    return RetrievalMemory(encoder, scope_thresholds(settings, policy))
-
-
-def scope_thresholds(settings: Settings, policy: Policy) -> ScopeThresholds:
-    """The thresholds that the policy sets, else those of the operator's bands, else the shipped ones.
-
-    Raises:
-        MemoryIndexError: the bands cannot be read, or are for another scope test.
-    """
-    section, calibrated = policy.memory, ScopeThresholds.load()
-    if settings.bands is not None:
-        calibrated = ScopeBands.load(settings.bands).applied(calibrated)
-    return replace(
-        calibrated,
-        accept=calibrated.accept if section.accept_threshold is None else section.accept_threshold,
-        reject=calibrated.reject if section.unsure_threshold is None else section.unsure_threshold,
-    )
 
 
 def open_ledger(

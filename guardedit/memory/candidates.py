@@ -25,11 +25,13 @@ class Candidate(NamedTuple):
         features: the inputs of the scope test.
         asked: the question with every mention of the subject masked, then each of its sentences or questions
             that names the subject, where it has several. Empty where the subject is not named.
+        wording: the fact's wording, masked, that is nearest to one of these.
     """
 
     entry: FactEntry
     features: Features
     asked: tuple[str, ...] = ()
+    wording: str = ""
 
 
 class _NamedSubject(NamedTuple):
@@ -103,11 +105,7 @@ def find_candidates(
     encoded = _encoded_forms(parsed, indexes, vectors)
     found = [
         [
-            Candidate(
-                entry,
-                _features(entry, subject, encoded, index, full=index.cosine(entry, vector)),
-                subject.forms,
-            )
+            _candidate(entry, subject, encoded, index, full=index.cosine(entry, vector))
             for name, subject in subjects.items()
             for entry, index in _visible(name, indexes)
         ]
@@ -150,13 +148,13 @@ def _visible(name: Name, indexes: Sequence[TenantIndex]) -> list[tuple[FactEntry
     return list(found.values())
 
 
-def _features(
+def _candidate(
     entry: FactEntry, subject: _NamedSubject, encoded: _EncodedForms, index: TenantIndex, *, full: float
-) -> Features:
+) -> Candidate:
     rows, relation = [encoded.row[form] for form in subject.forms], entry.fact.key.relation
     own = encoded.vectors[rows] @ index.wordings.vectors(relation, entry.masked).T  # (forms, wordings)
     similar = similarity(relation, encoded.cosines, rows)
-    return Features(
+    features = Features(
         full=full,
         own=float(own.max()),
         relation=similar.same,
@@ -167,6 +165,7 @@ def _features(
         doubtful=subject.doubtful,
         way=subject.way,
     )
+    return Candidate(entry, features, subject.forms, entry.masked[int(own.max(axis=0).argmax())])
 
 
 def _with_nearest(

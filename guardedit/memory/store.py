@@ -26,6 +26,7 @@ from guardedit.memory.encoder import Encoder, Vectors
 from guardedit.memory.expiry import Expiry
 from guardedit.memory.fact_sets import changes_between, digest_after, facts_sha256
 from guardedit.memory.scope import ScopeThresholds, judge_scope
+from guardedit.memory.scoring import Judge, scores_of
 from guardedit.memory.tenant_index import FactEntry, TenantIndex, entry_of, texts_of
 
 DEFAULT_TENANT = "default"
@@ -41,19 +42,24 @@ class RetrievalMemory:
     The lock is held while indexes are read or changed, never while texts are encoded.
     """
 
-    def __init__(self, encoder: Encoder, thresholds: ScopeThresholds | None = None) -> None:
-        """`thresholds` default to those shipped for all-MiniLM-L6-v2.
+    def __init__(
+        self, encoder: Encoder, thresholds: ScopeThresholds | None = None, judge: Judge | None = None
+    ) -> None:
+        """`thresholds` default to those shipped for all-MiniLM-L6-v2, with which the features decide.
 
         Raises:
-            MemoryIndexError: the thresholds were calibrated for another encoder.
+            MemoryIndexError: the thresholds were calibrated for another encoder or another judge.
         """
         self._encoder = encoder
+        self._judge = judge
         self._thresholds = ScopeThresholds.load() if thresholds is None else thresholds
         if self._thresholds.encoder_sha256 != encoder.sha256:
             raise MemoryIndexError(
                 f"scope thresholds are for encoder {self._thresholds.encoder_sha256[:12]}, this one is "
-                f"{encoder.sha256[:12]}: run `python -m guardedit.memory.calibrate --encoder NAME`"
+                f"{encoder.sha256[:12]}: run `python -m guardedit.memory.fitting.calibrate --encoder NAME`"
             )
+        if self._thresholds.judge_sha256 != ("" if judge is None else judge.sha256):
+            raise MemoryIndexError("the scope thresholds are for another judge: use `thresholds_for` it")
         self._indexes: dict[str, TenantIndex] = {}  # by tenant; without expired facts
         self._facts: dict[FactKey, Fact] = {}  # with expired facts
         self._digest = facts_sha256(())
@@ -65,7 +71,7 @@ class RetrievalMemory:
 
     def empty(self) -> RetrievalMemory:
         """A memory without facts, with the same encoder and thresholds."""
-        return RetrievalMemory(self._encoder, self._thresholds)
+        return RetrievalMemory(self._encoder, self._thresholds, self._judge)
 
     def facts(self) -> tuple[Fact, ...]:
         """All facts, those that changed last at the end. `rebuild` with them makes an equal memory."""
@@ -136,8 +142,9 @@ class RetrievalMemory:
         subjects_in = partial(self._subjects_in, tenant=tenant)
         split = [clauses_of(question, subjects_in) for question in questions]
         texts = [clause.text for clauses in split for clause in clauses]
-        found = iter(self.candidates(texts, tenant=tenant, now_s=now_s))
-        return [merged([self._judge(clause, next(found)) for clause in clauses]) for clauses in split]
+        found = self.candidates(texts, tenant=tenant, now_s=now_s)
+        recalls = iter(self._recalls([clause for clauses in split for clause in clauses], found))
+        return [merged([next(recalls) for _ in clauses]) for clauses in split]
 
     def recall_from(
         self, digest: str, clauses: Sequence[str], *, tenant: str, now_s: float | None
@@ -146,7 +153,7 @@ class RetrievalMemory:
         found = self._find(clauses, tenant=tenant, now_s=now_s, digest=digest)
         if found is None:
             return None
-        return [self._judge(Clause(text, 0), row) for text, row in zip(clauses, found, strict=True)]
+        return self._recalls([Clause(text, 0) for text in clauses], found)
 
     def candidates(
         self, questions: Sequence[str], *, tenant: str = DEFAULT_TENANT, now_s: float | None = None
@@ -158,12 +165,11 @@ class RetrievalMemory:
         self, questions: Sequence[str], *, tenant: str = DEFAULT_TENANT, now_s: float | None = None
     ) -> list[list[tuple[Fact, float]]]:
         """For each question, the facts that `recall` chooses from with their scores in [0, 1], best first."""
+        rows = self.candidates(questions, tenant=tenant, now_s=now_s)
+        scores = scores_of(rows, self._thresholds, self._judge)
         return [
-            sorted(
-                ((one.entry.fact, self._thresholds.score(one.features)) for one in found),
-                key=lambda pair: -pair[1],
-            )
-            for found in self.candidates(questions, tenant=tenant, now_s=now_s)
+            sorted(zip([one.entry.fact for one in row], some, strict=True), key=lambda pair: -pair[1])
+            for row, some in zip(rows, scores, strict=True)
         ]
 
     def subjects(self, texts: Sequence[str], *, tenant: str = DEFAULT_TENANT) -> list[list[str]]:
@@ -246,13 +252,21 @@ class RetrievalMemory:
     def _subjects_in(self, text: str, *, tenant: str) -> list[str]:
         return self.subjects([text], tenant=tenant)[0]
 
-    def _judge(self, clause: Clause, found: Sequence[Candidate]) -> Recall:
-        """The facts that a clause asks for; among equally good ones the order is by whole-question cosine."""
-        ordered = sorted(found, key=lambda one: (-one.features.full, one.entry.fact.id))
-        judged = [
-            JudgedFact(one.entry.fact, judge_scope([one.features], self._thresholds)) for one in ordered
+    def _recalls(self, clauses: Sequence[Clause], rows: Sequence[Sequence[Candidate]]) -> list[Recall]:
+        """The facts that each clause asks for, of its candidates."""
+        # Among equally good facts the order is by whole-question cosine.
+        ordered = [sorted(row, key=lambda one: (-one.features.full, one.entry.fact.id)) for row in rows]
+        scores = scores_of(ordered, self._thresholds, self._judge)
+        return [
+            recall_of(
+                clause,
+                [
+                    JudgedFact(one.entry.fact, judge_scope(one.features, score, self._thresholds))
+                    for one, score in zip(row, some, strict=True)
+                ],
+            )
+            for clause, row, some in zip(clauses, ordered, scores, strict=True)
         ]
-        return recall_of(clause, judged)
 
     def _find(
         self, questions: Sequence[str], *, tenant: str, now_s: float | None, digest: str | None

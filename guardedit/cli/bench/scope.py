@@ -81,7 +81,7 @@ def scope(
         raise UsageError("--only goes with --rows: name a file of rows")
     check_picture(picture)
     settings = settings_from(policy=policy)
-    from guardedit.assembly.system import scope_thresholds
+    from guardedit.assembly.scope import load_judge, scope_thresholds
     from guardedit.lab.field.scoring import paced
     from guardedit.lab.scope.picture import draw_reliability
     from guardedit.lab.scope.public import read_public
@@ -102,9 +102,9 @@ def scope(
     found = []
     with progress("loading the encoder") as report:
         encoder = SentenceEncoder.load(settings.encoder or None, cache_rows=CACHE_ROWS)
-        for way in run(
-            encoder, ways(scope_thresholds(settings, rules)), asked, fillers, sizes, tell=paced(report)
-        ):
+        judge = load_judge(settings)
+        tests = ways(scope_thresholds(settings, rules, judge), judge)
+        for way in run(encoder, tests, asked, fillers, sizes, tell=paced(report)):
             found.append(way)
             if output is Output.TABLE:  # at once: the next one may take long
                 show.page(f"\n{way.name}")

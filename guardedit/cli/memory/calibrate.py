@@ -62,13 +62,15 @@ def calibrate(
     outside = sum(row.key is None for row in rows)
     if allowed(outside, at_most, confidence) < 0:
         raise UsageError(too_few(outside, at_most, confidence))
-    from guardedit.assembly.system import scope_thresholds
+    from guardedit.assembly.scope import load_judge, scope_thresholds
     from guardedit.memory.encoder import SentenceEncoder
 
     with progress("loading the encoder") as report:
+        judge = load_judge(settings)
         found = calibrate_bands(
             SentenceEncoder.load(settings.encoder or None),
-            scope_thresholds(settings, rules),
+            scope_thresholds(settings, rules, judge),
+            judge,
             rows,
             at_most=at_most,
             confidence=confidence,

@@ -20,9 +20,10 @@ from guardedit.lab.scope.report import rows_sha256
 from guardedit.lab.scope.results import Share
 from guardedit.lab.scope.rows import ScopeRow
 from guardedit.lab.scope.stores import Found, ask
-from guardedit.memory.bands import ScopeBands, scope_sha256
+from guardedit.memory.scope.bands import ScopeBands, scope_sha256
 from guardedit.memory.encoder import Encoder
 from guardedit.memory.scope import ScopeThresholds
+from guardedit.memory.scoring import Judge
 from guardedit.memory.store import RetrievalMemory
 
 #: Facts of one store: all that do not disturb each other, as in a running system.
@@ -90,6 +91,7 @@ def allowed(rows: int, at_most: float, confidence: float) -> int:
 def calibrate_bands(
     encoder: Encoder,
     thresholds: ScopeThresholds,
+    judge: Judge | None,
     rows: Sequence[ScopeRow],
     *,
     at_most: float,
@@ -101,6 +103,7 @@ def calibrate_bands(
     Args:
         encoder: of the memory.
         thresholds: the scope test as it is. Its accept threshold is raised where it is below the other one.
+        judge: of the memory; None: the features decide.
         rows: labelled questions, each asked beside the facts of all rows that do not disturb it.
         at_most: largest share of out-of-scope questions that may get a fact, a doubtful one included.
         confidence: that this holds for all such questions.
@@ -113,7 +116,7 @@ def calibrate_bands(
     count = allowed(outside, at_most, confidence)
     if count < 0:
         raise UsageError(too_few(outside, at_most, confidence))
-    scored = score_rows(encoder, thresholds, rows, tell=tell)
+    scored = score_rows(encoder, thresholds, judge, rows, tell=tell)
     cut = _cut([one for one in scored if one.row.key is None], count)
     unsure = 0.0 if cut < 0 else math.ceil(math.nextafter(cut, 2) * 1e4) / 1e4
     bands = ScopeBands(
@@ -130,12 +133,17 @@ def calibrate_bands(
 
 
 def score_rows(
-    encoder: Encoder, thresholds: ScopeThresholds, rows: Sequence[ScopeRow], *, tell: Tell
+    encoder: Encoder,
+    thresholds: ScopeThresholds,
+    judge: Judge | None,
+    rows: Sequence[ScopeRow],
+    *,
+    tell: Tell,
 ) -> list[ScoredRow]:
     """The score of each row, with and without any thresholds."""
 
     def asked(threshold: float) -> list[Found]:
-        memory = RetrievalMemory(encoder, replace(thresholds, accept=1.0, reject=threshold))
+        memory = RetrievalMemory(encoder, replace(thresholds, accept=1.0, reject=threshold), judge)
         return list(ask(memory, rows, (), _ALL, tell=tell))
 
     return [

@@ -11,10 +11,11 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from guardedit.core.fact import Fact
-from guardedit.core.serving import Recall
+from guardedit.core.serving import Recall, ScopedFact
 from guardedit.lab.scope.stores import Found, ScopeMemory
 from guardedit.memory.encoder import Encoder, Vectors
 from guardedit.memory.scope import ACCEPT, OUT, ScopeThresholds
+from guardedit.memory.scoring import Judge
 from guardedit.memory.store import RetrievalMemory
 from guardedit.memory.tenant_index import FactEntry, entry_of
 
@@ -54,14 +55,19 @@ class CosineMemory:
         cosines = self._encoder.encode(questions) @ self._keys.T  # (questions, keys)
         best = cosines.argmax(axis=1)
         return [
-            Recall(scope=ACCEPT, score=float(row[at]), fact=self._entries[self._owner[at]].fact)
+            _recall(self._entries[self._owner[at]].fact, float(row[at]))
             for row, at in zip(cosines, best, strict=True)
         ]
 
 
-def ways(thresholds: ScopeThresholds) -> dict[str, Way]:
+def ways(thresholds: ScopeThresholds, judge: Judge | None) -> dict[str, Way]:
     """The scope tests of the program, by name, the one that is served last."""
-    return {"features": lambda encoder: RetrievalMemory(encoder, thresholds)}
+    if judge is None:
+        return {"features": lambda encoder: RetrievalMemory(encoder, thresholds)}
+    return {
+        "features": lambda encoder: RetrievalMemory(encoder, ScopeThresholds.load()),
+        "judge": lambda encoder: RetrievalMemory(encoder, thresholds, judge),
+    }
 
 
 def thresholded(found: Sequence[Found]) -> tuple[list[Found], tuple[float, float]]:
@@ -94,6 +100,10 @@ def best_threshold(found: Sequence[Found]) -> float:
     given = (len(wanted) - np.searchsorted(wanted, cuts)) / total
     kept_out = np.searchsorted(others, cuts) / max(1, len(others))
     return float(cuts[int(np.argmax(given + kept_out))])
+
+
+def _recall(fact: Fact, score: float) -> Recall:
+    return Recall(scope=ACCEPT, score=score, found=(ScopedFact(fact=fact, scope=ACCEPT, score=score),))
 
 
 def _part(one: Found) -> int:

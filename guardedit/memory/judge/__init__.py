@@ -1,1 +1,1 @@
-"""The judge of scope: a small trained cross-encoder that reads a question beside a fact."""
+"""The judge of scope: a small cross-encoder that reads a question beside a fact."""

@@ -66,4 +66,6 @@ class ScopeNetwork(nn.Module):
 
     def trained(self) -> dict[str, Tensor]:
         """The tensors that training changes."""
-        return {name: tensor for name, tensor in self.state_dict().items() if not name.startswith("embeddings.")}
+        return {
+            name: tensor for name, tensor in self.state_dict().items() if not name.startswith("embeddings.")
+        }

@@ -7,10 +7,9 @@ import json
 import struct
 from collections import OrderedDict
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from threading import Lock
-from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,6 +19,7 @@ from safetensors.torch import load_file, save_file
 from guardedit.core.errors import MemoryIndexError
 from guardedit.memory.encoder import MINILM_SHA256, checked_sha256, packaged_minilm
 from guardedit.memory.judge.network import ScopeNetwork
+from guardedit.memory.scope import ScopeThresholds
 
 #: The judge that comes with the package, written by `guardedit memory train`.
 SHIPPED = Path(__file__).with_name("judge.safetensors")
@@ -27,17 +27,6 @@ SHIPPED = Path(__file__).with_name("judge.safetensors")
 CACHED = 20_000
 
 Floats = NDArray[np.float64]
-
-
-class Judge(Protocol):
-    """Says how probable it is that a fact answers a question."""
-
-    @property
-    def sha256(self) -> str:
-        """Digest of what its answers depend on."""
-
-    def probabilities(self, pairs: Sequence[tuple[str, str]]) -> Floats:
-        """(n,) float64 in [0, 1] for n pairs (question, fact), with `SLOT` for the subject in both."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,12 +38,15 @@ class About:
         scale: factor on a logit, which makes it calibrated (Platt scaling).
         bias: added to it afterwards.
         relations_sha256: digest of the relations that it was trained on.
+        accept, unsure: probabilities from which on a fact is in scope, and unsure.
         held_out: names of the relations that it was calibrated and measured on instead.
     """
 
     layers: int
     scale: float = 1.0
     bias: float = 0.0
+    accept: float = 0.9
+    unsure: float = 0.5
     relations_sha256: str = ""
     held_out: tuple[str, ...] = ()
 
@@ -91,12 +83,26 @@ class TrainedJudge:
             missing, unexpected = network.load_state_dict(tensors, strict=False)
             if unexpected or any(not name.startswith("embeddings.") for name in missing):
                 raise ValueError("its tensors are not those of a judge")
-        except (OSError, ValueError, KeyError, TypeError, SafetensorError, struct.error, RuntimeError) as error:
+        except (
+            OSError,
+            ValueError,
+            KeyError,
+            TypeError,
+            SafetensorError,
+            struct.error,
+            RuntimeError,
+        ) as error:
             raise MemoryIndexError(
                 f"judge {path} cannot be loaded ({error}): write one with `guardedit memory train`, or leave "
                 "GUARDEDIT_JUDGE empty for the one that comes with guardedit"
             ) from error
         return TrainedJudge(network, about, sha256=digest)
+
+    def thresholds(self, calibrated: ScopeThresholds) -> ScopeThresholds:
+        """These thresholds with the bands of this judge."""
+        return replace(
+            calibrated, accept=self.about.accept, reject=self.about.unsure, judge_sha256=self._sha256
+        )
 
     def save(self, path: Path) -> None:
         """Write the trained tensors in half precision, with `about` in the header."""

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from guardedit.core.errors import MemoryIndexError
-from guardedit.memory.calibrate import EXAMPLES, accept_threshold, best_pairs, fit_logistic
-from guardedit.memory.examples import example_worlds, read_examples
+from guardedit.memory.fitting.calibrate import EXAMPLES, accept_threshold, best_pairs, fit_logistic
+from guardedit.memory.fitting.examples import example_worlds, read_examples
 from guardedit.memory.scope import ScopeThresholds
 
 

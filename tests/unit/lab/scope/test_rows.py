@@ -107,7 +107,7 @@ def masked(text: str, subject: str, target: str = "") -> str:
 
 def test_no_question_is_among_the_training_texts_of_the_judge():
     relations = pytest.importorskip(
-        "guardedit.memory.judge.relations", reason="there is no trained judge in this version"
+        "guardedit.memory.fitting.relations", reason="there is no trained judge in this version"
     )
     trained = {folded(text) for text in texts_in(relations.load_relations()) if "{}" in text}
     assert len(trained) > 1_000

@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from guardedit.core.errors import MemoryIndexError
-from guardedit.memory.scope import ScopeThresholds
+from guardedit.memory.scope.thresholds import ScopeThresholds
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,4 +75,6 @@ class ScopeBands:
 def scope_sha256(thresholds: ScopeThresholds) -> str:
     """Digest of everything that decides about a score, so not of the bands: bands fit one digest."""
     body = [thresholds.weights, thresholds.bias, thresholds.alias_cosine, thresholds.encoder_sha256]
+    if thresholds.judge_sha256:
+        body.append(thresholds.judge_sha256)
     return hashlib.sha256(json.dumps(body).encode()).hexdigest()

@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from guardedit.memory.judge.network import BATCH, ScopeNetwork
-from guardedit.memory.judge.pairs import Pair
+from guardedit.memory.fitting.pairs import Pair
 
 #: Steps between two calls of `tell`.
 TELL_EVERY = 50

@@ -1,6 +1,6 @@
 """Fit the scope test to an encoder: weights and two thresholds from labelled synthetic questions.
 
-Run it as `python -m guardedit.memory.calibrate`. It writes the thresholds as JSON; `scope_defaults.json` is
+Run it as `python -m guardedit.memory.fitting.calibrate`. It writes the thresholds as JSON; `defaults.json` is
 its result for the default encoder. The thresholds are chosen on relations that the weights were not fitted
 on.
 """
@@ -21,11 +21,12 @@ from guardedit.core.epoch import Change
 from guardedit.core.fact import FactKey
 from guardedit.memory.candidates import Candidate
 from guardedit.memory.encoder import Encoder, SentenceEncoder
-from guardedit.memory.examples import Examples, example_worlds, read_examples
-from guardedit.memory.scope import DEFAULTS, N_FEATURES, ScopeThresholds
+from guardedit.memory.fitting.examples import Examples, example_worlds, read_examples
+from guardedit.memory.scope.features import N_FEATURES
+from guardedit.memory.scope.thresholds import DEFAULTS, ScopeThresholds
 from guardedit.memory.store import RetrievalMemory
 
-EXAMPLES = Path(__file__).with_name("scope_examples.jsonl")
+EXAMPLES = Path(__file__).with_name("examples.jsonl")
 FOLDS = 5
 
 Floats = NDArray[np.float64]
@@ -172,9 +173,9 @@ def accept_threshold(scores: Floats, right: NDArray[np.bool_], *, precision: flo
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Calibrate and write the thresholds."""
-    parser = argparse.ArgumentParser(prog="python -m guardedit.memory.calibrate", description=main.__doc__)
+    parser = argparse.ArgumentParser(prog="python -m guardedit.memory.fitting.calibrate", description=main.__doc__)
     parser.add_argument(
-        "--examples", type=Path, default=EXAMPLES, help="JSON Lines, as in memory/examples.py"
+        "--examples", type=Path, default=EXAMPLES, help="JSON Lines, as in memory/fitting/examples.py"
     )
     parser.add_argument("--encoder", help="name or path; default: all-MiniLM-L6-v2 from its package")
     parser.add_argument("--out", type=Path, default=DEFAULTS)

@@ -1,8 +1,7 @@
 """Labelled pairs of a question and a fact, made from relations: what the judge is trained and measured on.
 
 In both texts of a pair the subject is `SLOT`, so the judge learns what is asked and not who it is about. The
-hard part of the task is in the pairs that are out of scope. PokeMQA (arXiv 2305.08264... trains its
-disambiguator with one random negative; here most negatives share the subject and many share the relation.
+hard part of the task is in the pairs that are out of scope: most of them share the subject, and many the relation.
 """
 
 from __future__ import annotations
@@ -11,10 +10,8 @@ import random
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
-from guardedit.memory.judge.relations import SUBJECT, VALUE, Relation
-
-#: Stands for the subject in every text that the judge reads: the mask token of its tokenizer.
-SLOT = "[MASK]"
+from guardedit.memory.fitting.relations import SUBJECT, VALUE, Relation
+from guardedit.memory.judge.texts import SLOT, fact_text
 
 #: Around a question, as people write in a chat. `{q}` is the question.
 _AROUND = (
@@ -64,7 +61,7 @@ class Pair(NamedTuple):
 
     Attributes:
         question: what is asked.
-        fact: the fact as text, see `fact_text`.
+        fact: the fact as text, see `judge.texts.fact_text`.
         in_scope: whether the fact answers it.
         kind: of pair, for reports.
         relation: of the fact.
@@ -75,15 +72,6 @@ class Pair(NamedTuple):
     in_scope: bool
     kind: str
     relation: str
-
-
-def fact_text(prompt: str, target: str) -> str:
-    """A fact as the judge reads it: its prompt with the subject masked, and its target.
-
-    >>> fact_text("Who runs [MASK]?", "Max Orr"), fact_text("[MASK] was born in", "Turin")
-    ('Who runs [MASK]? Max Orr.', '[MASK] was born in Turin.')
-    """
-    return f"{prompt.rstrip()} {target.strip().rstrip('.')}."
 
 
 def make_pairs(relations: Sequence[Relation], *, seed: int, rounds: int = 1) -> Iterator[Pair]:
@@ -115,7 +103,10 @@ def _pairs_of(
         question = _filled(text, relation, rng)
         yield pair(_as_typed(question, rng), True, kind)
         if kind == "asked":
-            yield from (pair(_as_typed(made, rng), False, why) for made, why in _other_name(question, relation, others, rng))
+            yield from (
+                pair(_as_typed(made, rng), False, why)
+                for made, why in _other_name(question, relation, others, rng)
+            )
     for kind, text in relation.out_of_scope():
         yield pair(_as_typed(_filled(text, relation, rng), rng), False, kind)
     for _ in range(16):
@@ -142,7 +133,15 @@ def _other_name(
         yield f"{passing} {question.replace(SLOT, about)}", "in_passing"
     elif draw < 0.45:
         common = rng.choice(_COMMON).replace(SUBJECT, SLOT)
-        asked = rng.choice(["who was it", "where is that", "what is it called", "when was that", question.replace(SLOT, "it").rstrip("?")])
+        asked = rng.choice(
+            [
+                "who was it",
+                "where is that",
+                "what is it called",
+                "when was that",
+                question.replace(SLOT, "it").rstrip("?"),
+            ]
+        )
         yield f"{common[0].upper()}{common[1:]}, {asked[0].lower()}{asked[1:]}?", "common_word"
 
 
@@ -153,7 +152,16 @@ def _fact(relation: Relation, rng: random.Random) -> str:
 
 
 def _asked(relation: Relation, rng: random.Random) -> str:
-    texts = rng.choice((relation.asked, relation.asked, relation.search, relation.continued, relation.statements, relation.yes_no))
+    texts = rng.choice(
+        (
+            relation.asked,
+            relation.asked,
+            relation.search,
+            relation.continued,
+            relation.statements,
+            relation.yes_no,
+        )
+    )
     return _filled(rng.choice(texts), relation, rng)
 
 
@@ -165,7 +173,11 @@ def _joined(first: str, second: str, rng: random.Random) -> str:
     first = first.rstrip("?. ")
     if rng.random() < 0.5:
         return f"{first}? {second}"
-    return f"{first} and {second[:1].lower()}{second[1:]}" if second[:1].isupper() and not second.startswith(SLOT) else f"{first} and {second}"
+    return (
+        f"{first} and {second[:1].lower()}{second[1:]}"
+        if second[:1].isupper() and not second.startswith(SLOT)
+        else f"{first} and {second}"
+    )
 
 
 def _as_typed(question: str, rng: random.Random) -> str:
@@ -177,7 +189,14 @@ def _as_typed(question: str, rng: random.Random) -> str:
         also = rng.choice(_ALSO)
         bare = question.rstrip("?. ")
         lowered = bare if bare.startswith(SLOT) else bare[:1].lower() + bare[1:]
-        question = rng.choice((f"{also[0].upper()}{also[1:]} and {lowered}?", f"{bare}? And {also}?", f"{bare}, and {also}?", f"{also[0].upper()}{also[1:]}? {question}"))
+        question = rng.choice(
+            (
+                f"{also[0].upper()}{also[1:]} and {lowered}?",
+                f"{bare}? And {also}?",
+                f"{bare}, and {also}?",
+                f"{also[0].upper()}{also[1:]}? {question}",
+            )
+        )
     if rng.random() < 0.15:
         question = question.lower().replace(SLOT.lower(), SLOT)
     if rng.random() < 0.12:

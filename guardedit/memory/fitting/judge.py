@@ -13,12 +13,12 @@ import torch
 from numpy.typing import NDArray
 
 from guardedit.core.errors import MemoryIndexError
-from guardedit.memory.calibrate import fit_logistic
+from guardedit.memory.fitting.calibrate import fit_logistic
 from guardedit.memory.encoder import packaged_minilm
 from guardedit.memory.judge.network import ScopeNetwork
-from guardedit.memory.judge.pairs import Pair, make_pairs
-from guardedit.memory.judge.relations import Relation
-from guardedit.memory.judge.training import Schedule, train
+from guardedit.memory.fitting.pairs import Pair, make_pairs
+from guardedit.memory.fitting.relations import Relation
+from guardedit.memory.fitting.training import Schedule, train
 from guardedit.memory.judge.trained import About, TrainedJudge
 
 #: One relation of so many is held out.
@@ -72,7 +72,9 @@ def fit_judge(
     held = [relation for relation in relations if is_held_out(relation.relation)]
     used = [relation for relation in relations if not is_held_out(relation.relation)]
     if len(held) < 2 or len(used) < 2:
-        raise MemoryIndexError(f"{len(relations)} relations are too few to train and to measure: give 20 or more")
+        raise MemoryIndexError(
+            f"{len(relations)} relations are too few to train and to measure: give 20 or more"
+        )
     torch.manual_seed(schedule.seed)
     network = ScopeNetwork(packaged_minilm(), start.about.layers if start else layers)
     if start:

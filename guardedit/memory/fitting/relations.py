@@ -90,7 +90,9 @@ def load_relations(folder: Path = FOLDER) -> tuple[Relation, ...]:
                 raise MemoryIndexError(f"relations {path}:{number}: {relation.relation!r} is there twice")
             found[relation.relation] = relation
     if not found:
-        raise MemoryIndexError(f"{folder} has no relations: give a folder of *.jsonl files, one relation a line")
+        raise MemoryIndexError(
+            f"{folder} has no relations: give a folder of *.jsonl files, one relation a line"
+        )
     return tuple(found.values())
 
 
