@@ -143,6 +143,7 @@ class Listener:
             ssl_certfile=self.certificate,
             ssl_keyfile=self.private_key,
             lifespan="off",
+            ws="none",
         )
         return uvicorn.Server(config)
 
@@ -286,7 +287,7 @@ def _is_of_another_page(headers: MutableMapping[bytes, bytes]) -> bool:
 def _is_local_host(host: bytes) -> bool:
     name = host.decode("latin-1")
     name = name[1 : name.find("]")] if name.startswith("[") else name.partition(":")[0]
-    return is_loopback(name)
+    return is_loopback(name.lower())
 
 
 def _check_tls(certificate: Path, private_key: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import AsyncIterator, Iterable, Mapping
 from urllib.parse import unquote_to_bytes
 
@@ -11,10 +12,15 @@ import httpx
 from guardedit.gateway.listening import Receive, Scope, Send, client_gone, refuse, until_gone
 
 Headers = list[tuple[bytes, bytes]]
+#: Statuses that an answer can have.
+_STATUSES = range(200, 600)
 #: Headers about one connection only (RFC 9110, section 7.6.1), and those that are made anew for the next one.
 _OF_CONNECTION = frozenset(
     (b"connection", b"keep-alive", b"proxy-connection", b"te", b"trailer", b"transfer-encoding", b"upgrade")
 )
+#: Methods that are for proxies of another kind: TRACE would show the server's key to the client.
+_NOT_FORWARDED = frozenset(("CONNECT", "TRACE"))
+_log = logging.getLogger(__name__)
 
 
 class ClientGone(Exception):
@@ -87,9 +93,12 @@ class Forwarder:
             body: the whole body, or its pieces as they come.
             more: headers to add to the answer, in place of those that it has.
         """
+        if scope["method"] in _NOT_FORWARDED:
+            await refuse(send, 405, f"{scope['method']} is not forwarded")
+            return
         target = self._target(scope)
         if target is None:
-            await refuse(send, 400, "the path has dots that lead out of it")
+            await refuse(send, 400, "the path is none of this server, or has dots that lead out of it")
             return
         request = httpx.Request(
             scope["method"],
@@ -109,24 +118,35 @@ class Forwarder:
             return
         except ClientGone:
             return
+        except httpx.RemoteProtocolError as error:
+            await refuse(send, 502, f"{self.upstream} did not answer in valid HTTP ({error})")
+            return
         except httpx.HTTPError as error:
             await refuse(send, 502, f"{self.upstream} cannot be reached ({type(error).__name__})")
+            return
+        if answer.status_code not in _STATUSES:
+            await answer.aclose()
+            await refuse(send, 502, f"{self.upstream} answered with the status {answer.status_code}")
             return
         try:
             replaced = {name.lower().encode() for name in more}  # the server may be `guardedit serve`
             headers = [one for one in kept(answer.headers.raw) if one[0].lower() not in replaced]
             headers += [(name.encode(), value.encode("latin-1", "replace")) for name, value in more.items()]
             await send({"type": "http.response.start", "status": answer.status_code, "headers": headers})
-            # An error from here on ends the connection before the answer is complete, as the server's did.
             async for piece in answer.aiter_raw():
                 await send({"type": "http.response.body", "body": piece, "more_body": True})
             await send({"type": "http.response.body", "body": b""})
+        except httpx.HTTPError as error:
+            # Returning here ends the connection before the answer is complete, as the server did.
+            _log.warning("%s broke off an answer: %s", self.upstream, error or type(error).__name__)
         finally:
             await answer.aclose()
 
     def _target(self, scope: Scope) -> bytes | None:
         """The path with the query, below the path of the server's address; None if it leads out of that."""
         path = bytes(scope.get("raw_path") or scope["path"].encode())
+        if not path.startswith(b"/") and (scope["method"], path) != ("OPTIONS", b"*"):
+            return None  # with a host of its own, or to be joined to the end of a name
         prefix, query = self._base.raw_path.rstrip(b"/"), bytes(scope["query_string"])
         if prefix and b".." in unquote_to_bytes(path).split(b"/"):
             return None
@@ -151,7 +171,10 @@ def kept(headers: Iterable[tuple[bytes, bytes]]) -> Headers:
         if key.lower() == b"connection"
         for name in value.split(b",")
     }
-    return [(name, value) for name, value in given if name.lower() not in _OF_CONNECTION | named]
+    dropped = _OF_CONNECTION | named
+    if any(name.lower() == b"transfer-encoding" for name, _ in given):
+        dropped |= {b"content-length"}  # RFC 9112, section 6.3: it does not count, and must not be passed on
+    return [(name, value) for name, value in given if name.lower() not in dropped]
 
 
 async def _gone(receive: Receive, body: Incoming | None) -> None:

@@ -49,14 +49,18 @@ def question_in(body: Mapping[str, Any]) -> AskedQuestion | None:
             if isinstance(message, dict)
             and isinstance(message.get("role"), str)
             and (text := _text(message.get("content"))) is not None
+            and _is_unicode(text)
         ]
         # After a tool's result the model goes on with its work: the question was judged when it was asked.
         last = body["messages"][-1] if body["messages"] else None
         asked = isinstance(last, dict) and last.get("role") == "user" and _text(last.get("content"))
+        if asked and not _is_unicode(asked):
+            return None
         return question_of(turns) if asked else None
     if "messages" in body:
         return None
-    return question_of_prompt(body["prompt"]) if isinstance(body.get("prompt"), str) else None
+    prompt = body.get("prompt")
+    return question_of_prompt(prompt) if isinstance(prompt, str) and _is_unicode(prompt) else None
 
 
 def with_facts(body: Mapping[str, Any], facts: Sequence[Fact], rules: ProxySection) -> dict[str, Any]:
@@ -102,6 +106,15 @@ def _with_text(message: Mapping[str, Any], stated: str, *, before: bool) -> dict
         return {**message, "content": beside(content, stated, before=before)}
     part = {"type": "text", "text": stated}
     return {**message, "content": [part, *content] if before else [*content, part]}
+
+
+def _is_unicode(text: str) -> bool:
+    """Whether it can be encoded: JSON can hold half a surrogate pair, which no encoder takes."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _text(content: Any) -> str | None:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Protocol
 
 from guardedit.core.errors import PolicyError
 from guardedit.policy.load import load_policy
 from guardedit.policy.schema import Policy
 from guardedit.runtime.opening import changing
-from guardedit.runtime.system import System
 from guardedit.settings import Settings
 
 #: Sections that the model, its worker, the replica and the memory are built from when they are loaded.
@@ -21,6 +21,17 @@ def needs_restart(before: Policy, after: Policy) -> list[str]:
     if before.writes_weights != after.writes_weights:
         fixed.append("whether a rule routes to the weights")
     return fixed
+
+
+class Running(Protocol):
+    """The part of a running system that has a policy."""
+
+    @property
+    def policy(self) -> Policy:
+        """The policy in force."""
+
+    def use_policy(self, policy: Policy) -> None:
+        """Decide by another policy that needs no restart."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,7 +47,7 @@ class Reloaded:
         return self.policy.sha256 != self.before_sha256
 
 
-def reload_policy(settings: Settings, system: System, *, who: str) -> Reloaded:
+def reload_policy(settings: Settings, system: Running, *, who: str) -> Reloaded:
     """Read the policy file again and decide by it from now on. Recorded in the ledger, with who asked for it.
 
     A trial that is running ends under the limits that it began with.
