@@ -144,8 +144,9 @@ def _named_subjects(question: str, found: list[Named]) -> dict[Name, _NamedSubje
 def _visible(name: Name, indexes: Sequence[TenantIndex]) -> list[tuple[FactEntry, TenantIndex]]:
     by_relation: dict[str, tuple[FactEntry, TenantIndex]] = {}
     for index in indexes:
-        for key, entry in index.by_name.get(name, {}).items():
-            by_relation.setdefault(key.relation, (entry, index))
+        # Of two subjects that differ by case alone, the fact that was put last is the newer one.
+        own = {key.relation: (entry, index) for key, entry in index.by_name.get(name, {}).items()}
+        by_relation = own | by_relation
     return list(by_relation.values())
 
 

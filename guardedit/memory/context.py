@@ -14,8 +14,8 @@ from typing import Any
 
 from guardedit.core.errors import UsageError
 from guardedit.core.fact import Fact
+from guardedit.memory.names import NameIndex, find_named
 from guardedit.models.text.form import RAW, Form
-from guardedit.naming import find_mentions, name_of
 
 #: The fields that a template of an announcement may have.
 _FIELDS: Mapping[str, frozenset[str]] = MappingProxyType(
@@ -158,9 +158,9 @@ def with_fact(fact: Fact, question: str) -> str:
 
 
 def respelt(fact: Fact, question: str) -> str:
-    """The question with its subject spelled as in the fact's wordings.
+    """The question with its subject named as in the fact's wordings, in whatever way the question names it.
 
-    To a model, another spelling is a different word.
+    To a model, another spelling is a different word, and an alias another thing.
 
     >>> from guardedit.core.fact import FactKey
     >>> key = FactKey("Guns N' Roses", "singer")
@@ -168,10 +168,12 @@ def respelt(fact: Fact, question: str) -> str:
     >>> respelt(fact, "Who sings in GUNS N\u2019 ROSES?")
     "Who sings in Guns N' Roses?"
     """
-    name = name_of(fact.key.subject)
+    names = NameIndex()
+    names.add(fact.key.subject, fact.aliases)
     spelling = next((text[slice(*at)] for text, at in fact.located_wordings if at), fact.key.subject)
     parts, end = list[str](), 0
-    for mention in find_mentions(question, {name}, longest=len(name)):
-        parts += [question[end : mention.start], spelling]
-        end = mention.end
+    for mention in sorted(find_named(question, [names]), key=lambda one: one.start):
+        if mention.start >= end:
+            parts += [question[end : mention.start], spelling]
+            end = mention.end
     return "".join([*parts, question[end:]])
