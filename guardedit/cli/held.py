@@ -163,6 +163,7 @@ def _more(correction: Correction) -> str:
     said = {
         "tenant": "" if correction.tenant == "default" else correction.tenant,
         "relation": correction.relation,
+        "also called": " | ".join(correction.aliases),
         "also asked as": " | ".join(correction.paraphrases),
         "valid from": show.moment(correction.valid_from_s),
         "valid until": show.moment(correction.valid_until_s),

@@ -26,10 +26,11 @@ _FACTS = "SELECT epoch, fact FROM changes WHERE fact IS NOT NULL ORDER BY epoch,
 
 @dataclass(frozen=True, slots=True)
 class _Accepted:
-    """Accepted corrections by the id under which they were decided, and the wordings of each folded key."""
+    """Accepted corrections by the id under which they were decided; wordings and aliases by folded key."""
 
     corrections: dict[str, Correction] = field(default_factory=dict)
     wordings: dict[FactKey, set[str]] = field(default_factory=lambda: defaultdict(set))
+    aliases: dict[FactKey, set[str]] = field(default_factory=lambda: defaultdict(set))
 
 
 def origin_problems(database: Database) -> Iterator[str]:
@@ -64,6 +65,7 @@ def _read_messages(database: Database, accepted: _Accepted) -> Iterator[str]:
             yield f"inbox: row {seq} was decided with another content than its message has"
         accepted.corrections[correction_id] = correction
         accepted.wordings[key_name(correction.key)].update(correction.wordings)
+        accepted.aliases[key_name(correction.key)].update(correction.aliases)
 
 
 def _differences(fact: Fact, accepted: _Accepted) -> Iterator[str]:
@@ -83,3 +85,7 @@ def _differences(fact: Fact, accepted: _Accepted) -> Iterator[str]:
         yield f"lacks the wording {min(missing)!r} of correction {name!r}"
     if added := set(fact.wordings) - accepted.wordings[about]:
         yield f"has the wording {min(added)!r}, which is in no message about it"
+    if unnamed := set(origin.aliases) - set(fact.aliases):
+        yield f"lacks the alias {min(unnamed)!r} of correction {name!r}"
+    if named := set(fact.aliases) - accepted.aliases[about]:
+        yield f"has the alias {min(named)!r}, which is in no message about it"

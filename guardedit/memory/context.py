@@ -14,8 +14,8 @@ from typing import Any
 
 from guardedit.core.errors import UsageError
 from guardedit.core.fact import Fact
+from guardedit.memory.names import NameIndex, find_named
 from guardedit.models.text.form import RAW, Form
-from guardedit.naming import find_mentions, name_of
 
 #: The fields that a template of an announcement may have.
 _FIELDS: Mapping[str, frozenset[str]] = MappingProxyType(
@@ -167,9 +167,9 @@ def _best_first(fact: Fact, question: str) -> list[str]:
 
 
 def respelt(facts: Sequence[Fact], question: str) -> str:
-    """The question with the facts' subjects spelled as in their wordings.
+    """The question with the facts' subjects named as in their wordings, in whatever way it names them.
 
-    To a model, another spelling is a different word.
+    To a model, another spelling is a different word, and an alias another thing.
 
     >>> from guardedit.core.fact import FactKey
     >>> key = FactKey("Guns N' Roses", "singer")
@@ -183,10 +183,12 @@ def respelt(facts: Sequence[Fact], question: str) -> str:
 
 
 def _respelt(fact: Fact, question: str) -> str:
-    name = name_of(fact.key.subject)
+    names = NameIndex()
+    names.add(fact.key.subject, fact.aliases)
     spelling = next((text[slice(*at)] for text, at in fact.located_wordings if at), fact.key.subject)
     parts, end = list[str](), 0
-    for mention in find_mentions(question, {name}, longest=len(name)):
-        parts += [question[end : mention.start], spelling]
-        end = mention.end
+    for mention in sorted(find_named(question, [names]), key=lambda one: one.start):
+        if mention.start >= end:
+            parts += [question[end : mention.start], spelling]
+            end = mention.end
     return "".join([*parts, question[end:]])

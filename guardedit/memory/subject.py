@@ -62,11 +62,15 @@ def _asks(clause: str) -> bool:
     return MASK in words and len(words) - words.count(MASK) >= _SHORTEST_CLAUSE
 
 
-def mask_subject(text: str, subject: str) -> str:
-    """The text with every mention of the subject replaced by `MASK`."""
-    name = name_of(subject)
-    mentions = find_mentions(text, {name}, longest=len(name))
-    return masked(text, [(one.start, one.end) for one in mentions])
+def mask_names(text: str, names: Iterable[str]) -> str:
+    """The text with every mention of one of the names of a subject replaced by `MASK`.
+
+    >>> mask_names("Is the UK, or United Kingdom, an island?", ["United Kingdom", "UK"])
+    'Is the someone, or someone, an island?'
+    """
+    known = set(map(name_of, names))
+    mentions = find_mentions(text, known, longest=max(map(len, known), default=0))
+    return masked(text, [(one.start, one.end) for one in mentions if one.start < one.end])
 
 
 def mask_span(text: str, span: Span) -> str:

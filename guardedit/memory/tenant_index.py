@@ -13,7 +13,7 @@ from guardedit.core.fact import Fact, FactKey, Wording
 from guardedit.memory.encoder import Encoder, Vectors
 from guardedit.memory.index import KeyIndex
 from guardedit.memory.names import NameIndex
-from guardedit.memory.subject import mask_span, mask_subject
+from guardedit.memory.subject import mask_names, mask_span
 from guardedit.memory.wordings import Wordings
 from guardedit.naming import Name, name_of
 
@@ -50,14 +50,15 @@ def entry_of(fact: Fact) -> FactEntry:
         words = re.sub("[_-]", " ", fact.key.relation)
         wordings.append(Wording(f"{subject} {words}", (0, len(subject))))
     keys = tuple(dict.fromkeys([fact.statement, *(text for text, _ in wordings)]))
-    masked = tuple(dict.fromkeys(form for wording in wordings for form in _masked(wording, subject)))
+    names = (subject, *fact.aliases)
+    masked = tuple(dict.fromkeys(form for wording in wordings for form in _masked(wording, names)))
     return FactEntry(fact, name_of(subject), keys, masked)
 
 
-def _masked(wording: Wording, subject: str) -> tuple[str, ...]:
+def _masked(wording: Wording, names: Sequence[str]) -> tuple[str, ...]:
     """The wording masked where the subject was filled in, and masked at every mention, as questions are."""
     text, at = wording
-    everywhere = mask_subject(text, subject)
+    everywhere = mask_names(text, names)
     if at is None:
         return (everywhere,)
     return (mask_span(text, at), everywhere) if everywhere != text else (mask_span(text, at),)
@@ -108,7 +109,7 @@ class TenantIndex:
         for entry in new:
             key = entry.fact.key
             self.entries[key] = entry
-            self.names.add(key.subject)
+            self.names.add(key.subject, entry.fact.aliases)
             self.by_name.setdefault(entry.name, {})[key] = entry
             self._key_by_id[entry.fact.id] = key
 
@@ -120,7 +121,7 @@ class TenantIndex:
         self._index.delete(entry.fact.id)
         del self._key_by_id[entry.fact.id]
         self.wordings.remove(key.relation, entry.masked)
-        self.names.remove(key.subject)
+        self.names.remove(key.subject, entry.fact.aliases)
         del self.by_name[entry.name][key]
         if not self.by_name[entry.name]:
             del self.by_name[entry.name]

@@ -54,7 +54,7 @@ TITLES = frozenset(
     }
 )  # fmt: skip
 #: Small words that belong to the family name behind them.
-_PARTICLES = frozenset(
+PARTICLES = frozenset(
     {
         "al", "bin", "ben", "da", "dal", "de", "dei", "del", "della", "den", "der", "di", "do", "dos", "du",
         "el", "ibn", "la", "las", "le", "los", "van", "von", "y", "zu",
@@ -197,7 +197,7 @@ def _family_names(words: Sequence[str]) -> Iterator[tuple[str, ...]]:
         return
     yield parts[-1]
     first = len(parts) - 1
-    while first > 1 and parts[first - 1][0] in _PARTICLES:
+    while first > 1 and parts[first - 1][0] in PARTICLES:
         first -= 1
     yield _joined(parts[first:])
     if len(parts) > 2 and parts[0][0] in TITLES:
@@ -207,7 +207,7 @@ def _family_names(words: Sequence[str]) -> Iterator[tuple[str, ...]]:
 
 
 def _is_part_of_person(word: str, part: tuple[str, ...]) -> bool:
-    return bool(part) and (part[0] in _PARTICLES or (word[0].isupper() and "".join(part).isalpha()))
+    return bool(part) and (part[0] in PARTICLES or (word[0].isupper() and "".join(part).isalpha()))
 
 
 def _acronyms(name: str) -> set[str]:

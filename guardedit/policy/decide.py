@@ -16,6 +16,7 @@ from fnmatch import fnmatchcase
 from guardedit.core.correction import Correction, Op
 from guardedit.core.decision import Decision, Route, RuleTrace
 from guardedit.core.errors import PolicyError
+from guardedit.naming import identity
 from guardedit.policy.reserved import why_reserved
 from guardedit.policy.schema import Match, Policy, Rule
 from guardedit.policy.variables import DecisionContext, reached, read_variables
@@ -140,21 +141,27 @@ def _strictly_held(policy: Policy, held: Decision) -> Decision:
 
 
 def _reserved(policy: Policy, correction: Correction) -> str:
-    """Why the subject is reserved; "" if it is not, and for a retraction, which only removes such a fact."""
+    """Why the subject or an alias is reserved; "" if none is.
+
+    A retraction only removes such a fact, so it may name one.
+    """
     subjects = policy.subjects
     if subjects.reserved == "allow" or correction.op is Op.RETRACT:
         return ""
-    why = why_reserved(correction.subject, subjects.words)
-    if not why:
-        return ""
-    return f"the subject {correction.subject!r:.80} {why}: name the thing in full, or set subjects.reserved"
+    for kind, name in (("subject", correction.subject), *(("alias", name) for name in correction.aliases)):
+        if why := why_reserved(name, subjects.words):
+            return f"the {kind} {name!r:.80} {why}: name the thing in full, or set subjects.reserved"
+    return ""
 
 
 def _mentions_too_many(policy: Policy, correction: Correction, context: DecisionContext) -> str:
     limit = policy.quota.names_per_correction
     if limit is None:
         return ""
-    others = reached(correction, context)[1:]
+    own = set(
+        map(identity, correction.aliases)
+    )  # other names of the subject, which have a limit of their own
+    others = [name for name in reached(correction, context)[1:] if name not in own]
     if len(others) <= limit:
         return ""
     shown = ", ".join(repr(name) for name in others[:8]) + (", ..." if len(others) > 8 else "")

@@ -1,4 +1,4 @@
-"""Finds the names whose answers a correction can change: its subject, and other names in its wordings.
+"""Finds the names whose answers a correction can change: subject, aliases, other names in its wordings.
 
 Works on text alone. A wording that mentions another name also teaches the model about that name, whatever
 key the fact is stored under.
@@ -21,11 +21,11 @@ _ENDS = frozenset(".!?:;")
 
 
 def reach(correction: Correction, known: Collection[Name] = ()) -> tuple[str, ...]:
-    """Folded names (`naming.identity`): first the subject, then the other names in the wordings, sorted.
+    """Folded names (`naming.identity`): first the subject, then aliases and names in the wordings, sorted.
 
-    A name is either a known name anywhere outside the subject, or a run of capitalised words or numbers. The
-    first word of a wording does not count as capitalised, and neither does a function word that starts a
-    later sentence. Names within the old or the new answer are left out.
+    A name in a wording is either a known name anywhere outside the subject, or a run of capitalised words or
+    numbers. The first word of a wording does not count as capitalised, and neither does a function word that
+    starts a later sentence. Names within the old or the new answer are left out.
 
     Args:
         correction: the correction.
@@ -45,11 +45,12 @@ def reach(correction: Correction, known: Collection[Name] = ()) -> tuple[str, ..
         if not any(_is_within(name, answer) for answer in answers)
     }
     subject = identity(correction.subject)
-    return subject, *sorted({" ".join(name) for name in found} - {subject})
+    aliases = set(map(identity, correction.aliases))
+    return subject, *sorted(({" ".join(name) for name in found} | aliases) - {subject})
 
 
 def charged(correction: Correction, known: Collection[Name] = ()) -> tuple[str, ...]:
-    """The reached names that count for the daily quota: the subject, known names, and names of several words.
+    """The reached names that count for the daily quota: subject, aliases, known names, several words.
 
     Other single words do not count. Otherwise a word such as "English", or a year, in a wording that a
     thousand corrections share would use up the quota and stop the whole stream.
@@ -59,7 +60,8 @@ def charged(correction: Correction, known: Collection[Name] = ()) -> tuple[str, 
     (('ada', 'english', 'new york'), ('ada', 'new york'))
     """
     subject, *others = reach(correction, known)
-    return subject, *(name for name in others if " " in name or (name,) in known)
+    aliases = set(map(identity, correction.aliases))
+    return subject, *(name for name in others if " " in name or (name,) in known or name in aliases)
 
 
 def _known_names(wording: Wording, known: Collection[Name], longest: int) -> Iterator[Name]:

@@ -64,6 +64,7 @@ def _valid_for_s(correction: Correction, context: DecisionContext) -> float:
 VARIABLES: Final[Mapping[str, Variable]] = MappingProxyType(
     {
         "subject": Variable("string", "what the fact is about", lambda c, _: c.subject),
+        "aliases": Variable("list(string)", "other names of the subject", lambda c, _: list(c.aliases)),
         "relation": Variable("string", "relation, empty if the message has none", lambda c, _: c.relation),
         "tenant": Variable("string", "tenant that owns the fact", lambda c, _: c.tenant),
         "source": Variable("string", "source that the provenance names", lambda c, _: c.provenance.source),
@@ -97,7 +98,7 @@ VARIABLES: Final[Mapping[str, Variable]] = MappingProxyType(
         ),
         "names_reached": Variable(
             "int",
-            "names that its wordings mention, with the subject",
+            "names that its wordings mention, with the subject and its aliases",
             lambda c, x: len(reached(c, x)),
         ),
         "known_subject": Variable(

@@ -127,6 +127,7 @@ def _record_fields(record: FactRecord) -> dict[str, Any]:
         **fact_row(record.fact),
         "live": record.live,
         "expired": record.expired,
+        "aliases": list(record.fact.aliases),
         "wordings": list(record.fact.wordings),
         "kept_in_memory": f"{kept.state}: {kept.reason}" if kept else None,
         "rule": decision["rule"] if decision else None,

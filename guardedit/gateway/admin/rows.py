@@ -98,6 +98,7 @@ def content_row(correction: Correction) -> Row:
         "op": correction.op.value,
         "tenant": correction.tenant,
         "relation": correction.relation,
+        "aliases": list(correction.aliases),
         "paraphrases": list(correction.paraphrases),
         "valid_from_s": correction.valid_from_s,
         "valid_until_s": correction.valid_until_s,

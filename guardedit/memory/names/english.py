@@ -1,6 +1,7 @@
 """English words, to tell a misspelt or shortened name from a word that somebody means.
 
-`english_words.txt` has one word a line: common words in small letters, names with a capital. It was made by
+`english_words.txt` has one word a line: common words in small letters, rare ones with a `?` behind them, and
+names with a capital. It was made by
 `python -m guardedit.memory.names.word_list TEXT...` from public-domain books and encyclopedia sentences.
 """
 
@@ -37,12 +38,12 @@ def is_common(word: str) -> bool:
 
 
 def is_known(word: str) -> bool:
-    """Whether a folded word is a common word or a name that texts have often.
+    """Whether a folded word is an English word, also a rare one, or a name that texts have.
 
     >>> is_known("maria"), is_known("river"), is_known("einstien")
     (True, True, False)
     """
-    return is_common(word) or word.capitalize() in _words()
+    return is_common(word) or f"{word}?" in _words() or word.capitalize() in _words()
 
 
 @cache

@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from guardedit.memory.names.english import is_common
-from guardedit.memory.names.index import Bearer, NameIndex, Way
+from guardedit.memory.names.index import NameIndex, Way
 from guardedit.memory.names.mending import misspelt
 from guardedit.memory.names.reading import Reading
 from guardedit.memory.names.runs import Named, Run, is_unbroken, named_by
-from guardedit.naming import Name
 from guardedit.naming.mentions import is_whole
 
 #: Words of the longest name that is looked for in another form than its own.
@@ -19,78 +18,78 @@ _BEGINNINGS = frozenset({"a", "an", "at", "by", "for", "from", "in", "of", "on",
 
 
 def find_named(text: str, indexes: Sequence[NameIndex]) -> list[Named]:
-    """The known subjects that a text names, surest ways first. A word is used by the surest way only.
+    """The known subjects that a text names, surest ways first. Of names at one place the longest counts.
 
     The time depends on the length of the text, hardly on the number of names.
     """
     reading = Reading(text)
     used = bytearray(len(reading.row))
-    found = list(_exact(reading, indexes, used))
-    found += _otherwise(reading, indexes, used)
+    found = list(_written_right(reading, indexes, used))
     found += misspelt(reading, indexes, used)
     return sorted(found, key=lambda one: one.way)
 
 
-def _exact(reading: Reading, indexes: Sequence[NameIndex], used: bytearray) -> Iterator[Named]:
-    words = tuple(token.text for token in reading.row)
+def _written_right(reading: Reading, indexes: Sequence[NameIndex], used: bytearray) -> Iterator[Named]:
+    """The subjects that a text names without a misspelt word. Marks their tokens in `used`."""
+    places = {token.at: place for place, token in enumerate(reading.reduced)}
     covered = 0
-    for first in range(len(words)):
-        lengths = {length for index in indexes for length in index.lengths(words[first])}
-        for last in sorted((first + length for length in lengths), reverse=True):
-            if not covered < last <= len(words) or not is_whole(reading.row, first, last):
-                continue
-            bearers = _bearers(words[first:last], indexes)
-            if bearers:
-                yield from _all_named(reading, first, last, bearers)
-                yield from _inner(reading, first, last, indexes)
+    for first in range(len(reading.row)):
+        runs = [(last, Way.EXACT, "") for last in _exact_ends(reading, first, indexes) if last > covered]
+        if first >= covered and first in places:
+            runs += [(run.last, Way.TYPOGRAPHY, run.form) for run in _runs(reading, places[first], indexes)]
+        for last, way, form in sorted(runs, key=lambda run: (-run[0], run[1])):
+            found = (
+                list(_exact(reading, first, last, indexes))
+                if way is Way.EXACT
+                else list(_otherwise(reading, Run(first, last, form), indexes))
+            )
+            if found:
+                yield from found
                 used[first:last] = b"\1" * (last - first)
                 covered = last
                 break
 
 
-def _inner(reading: Reading, first: int, last: int, indexes: Sequence[NameIndex]) -> Iterator[Named]:
-    """The known names that a longer known name has behind words of grammar: "In the Heat of the Night"."""
+def _exact_ends(reading: Reading, first: int, indexes: Sequence[NameIndex]) -> list[int]:
+    """Where known names that begin with this token may end."""
+    lengths = {length for index in indexes for length in index.lengths(reading.row[first].text)}
+    ends = [first + length for length in lengths if first + length <= len(reading.row)]
+    return [last for last in ends if is_whole(reading.row, first, last)]
+
+
+def _exact(reading: Reading, first: int, last: int, indexes: Sequence[NameIndex]) -> Iterator[Named]:
+    """The subjects with exactly the name of tokens [first, last).
+
+    A longer known name does not hide the one behind its first words of grammar: "In the Heat of the Night".
+    """
     words = tuple(token.text for token in reading.row[first:last])
-    for skipped in range(1, len(words)):
-        if words[skipped - 1] not in _BEGINNINGS:
+    for skipped in range(len(words)):
+        names = dict.fromkeys(bearer.subject for index in indexes for bearer in index.named(words[skipped:]))
+        if names:
+            here = first + skipped
+            doubtful = reading.is_part(here, last) or reading.is_ordinary(here, last)
+            start, end = reading.row[here].start, reading.row[last - 1].end
+            yield from (Named(name, start, end, Way.EXACT, doubtful) for name in names)
+        if (skipped == 0 and not names) or words[skipped] not in _BEGINNINGS:
             return
-        yield from _all_named(reading, first + skipped, last, _bearers(words[skipped:], indexes))
 
 
-def _bearers(name: Name, indexes: Sequence[NameIndex]) -> list[Bearer]:
-    return [bearer for index in indexes for bearer in index.named(name)]
+def _otherwise(reading: Reading, run: Run, indexes: Sequence[NameIndex]) -> Iterator[Named]:
+    """The subjects that a run names in another form than their own."""
+    bearers = {bearer for index in indexes for bearer in index.formed(run.form)}
+    found = {
+        named.name: named  # the surest way of each
+        for bearer in sorted(bearers, key=lambda one: (one.subject, -one.way))
+        if (named := named_by(reading, run, bearer, bearer.way)) is not None
+    }
+    yield from found.values()
 
 
-def _all_named(reading: Reading, first: int, last: int, bearers: Sequence[Bearer]) -> Iterator[Named]:
-    if not bearers:
-        return
-    doubtful = reading.is_part(first, last) or reading.is_ordinary(first, last)
-    start, end = reading.row[first].start, reading.row[last - 1].end
-    for name in dict.fromkeys(bearer.subject for bearer in bearers):
-        yield Named(name, start, end, Way.EXACT, doubtful)
-
-
-def _otherwise(reading: Reading, indexes: Sequence[NameIndex], used: bytearray) -> Iterator[Named]:
-    """The subjects that runs of unused tokens name in another form, the longest runs first at each place."""
-    for place in range(len(reading.reduced)):
-        for run in sorted(_runs(reading, place, indexes, used), key=lambda run: -run.last):
-            bearers = {bearer for index in indexes for bearer in index.formed(run.form)}
-            found = [
-                named
-                for bearer in sorted(bearers, key=lambda one: (one.subject, -one.way))
-                if (named := named_by(reading, run, bearer, bearer.way)) is not None
-            ]
-            if found:
-                yield from {one.name: one for one in found}.values()  # the surest way of each
-                used[run.first : run.last] = b"\1" * (run.last - run.first)
-                break
-
-
-def _runs(reading: Reading, place: int, indexes: Sequence[NameIndex], used: bytearray) -> Iterator[Run]:
-    """The runs of unused reduced tokens from `place` on whose form may be known."""
+def _runs(reading: Reading, place: int, indexes: Sequence[NameIndex]) -> Iterator[Run]:
+    """The runs of reduced tokens from `place` on whose form may be known."""
     form, first, before = "", reading.reduced[place].at, -1
     for text, at in reading.reduced[place : place + _MOST_WORDS]:
-        if used[at] or (before >= 0 and not is_unbroken(reading, before, at)):
+        if before >= 0 and not is_unbroken(reading, before, at):
             return
         form, before = form + text, at
         lengths = {length for index in indexes for length in index.form_lengths(form)}

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator
 from enum import IntEnum
 from typing import NamedTuple
 
+from guardedit.memory.names.english import is_common
 from guardedit.memory.names.small_sets import add_member, discard_member
 from guardedit.memory.names.spelling import SpellingIndex
 from guardedit.naming import Name, name_of
@@ -132,7 +133,12 @@ def _bearers(subject: str, aliases: Iterable[str]) -> Iterator[Bearer]:
 
 def _forms(written: str) -> Iterator[tuple[str, Way]]:
     yield from ((form, Way.TYPOGRAPHY) for form in sorted(written_forms(written)))
-    yield from ((form, Way.SHORT) for form in sorted(short_forms(written)))
+    # No person has a name of common words only, such as "Saturday Night Live".
+    words = reduced_words(written)
+    titled = all(map(is_common, words)) and "(" not in written
+    for form in sorted(short_forms(written)):
+        if not titled or form != words[-1]:
+            yield form, Way.SHORT
 
 
 def _uncount(table: dict[str, Counter[int]], key: str, length: int) -> None:

@@ -9,14 +9,16 @@ from guardedit.memory.names.english import is_known
 from guardedit.memory.names.index import Bearer, NameIndex, Way
 from guardedit.memory.names.reading import Reading, Style
 from guardedit.memory.names.runs import Named, Run, is_unbroken, named_by
-from guardedit.memory.names.spelling import is_spelt
+from guardedit.memory.names.spelling import SHORTEST
 
 #: Words of the longest name with a misspelt word, and words in it that may be misspelt.
 _MOST_WORDS, _MOST_MISSPELT = 8, 2
 #: Letters of the shortest misspelt word that is small in a text whose names have capitals.
 _SHORTEST_SMALL = 7
 #: Letters of the shortest misspelt short form. One letter makes a short family name another one.
-_SHORTEST_SHORT = 6
+_SHORTEST_SHORT = 8
+#: Words of the shortest name in which a word that texts have may be misspelt: "Journey Beyond There Seas".
+_SURE_WORDS = 3
 
 
 def misspelt(reading: Reading, indexes: Sequence[NameIndex], used: bytearray) -> Iterator[Named]:
@@ -25,13 +27,10 @@ def misspelt(reading: Reading, indexes: Sequence[NameIndex], used: bytearray) ->
     Longer runs come first, then those with fewer wrong letters. Where two names are equally near, the text
     may have the one or the other, so it has none of them.
     """
-    mended = [_near(reading, place, indexes, used) for place in range(len(reading.reduced))]
-    if not any(mended):
-        return
-    runs = sorted(
-        (one for place in range(len(mended)) for one in _mended_runs(reading, place, mended, indexes, used)),
-        key=lambda one: (one.rank, one.run),
-    )
+    words = [_read_word(reading, place, indexes, used) for place in range(len(reading.reduced))]
+    starts = range(len(words) if any(word.near for word in words) else 0)
+    found = (one for at in starts for one in _mended_runs(reading, words[at : at + _MOST_WORDS], indexes))
+    runs = sorted(found, key=lambda one: (one.rank, one.run))
     taken: list[_Mended] = []
     for one in runs:
         if any(one.overlaps(other) for other in taken):
@@ -59,54 +58,72 @@ class _Mended(NamedTuple):
         return self.run.first < other.run.last and other.run.first < self.run.last
 
 
-def _near(reading: Reading, place: int, indexes: Sequence[NameIndex], used: bytearray) -> dict[str, int]:
-    """The words of names of which a word may be a misspelling; none for a word that is one itself."""
+class _Word(NamedTuple):
+    """A word of a text, and what it may be meant to be.
+
+    Attributes:
+        text: as given, reduced.
+        at: its place in the row of tokens.
+        near: the words of names of which it may be a misspelling, with their numbers of wrong letters.
+        exists: it is a word or name that texts have.
+    """
+
+    text: str
+    at: int
+    near: dict[str, int]
+    exists: bool
+
+
+class _Form(NamedTuple):
+    """The form of some words in a row: letters that are wrong, words that are mended, words that exist."""
+
+    wrong: int = 0
+    mended: int = 0
+    existing: int = 0
+
+    def then(self, word: _Word, wrong: int) -> _Form:
+        """The form with one more word, of which so many letters are wrong."""
+        if not wrong:
+            return self
+        return _Form(self.wrong + wrong, self.mended + 1, self.existing + word.exists)
+
+
+def _read_word(reading: Reading, place: int, indexes: Sequence[NameIndex], used: bytearray) -> _Word:
     word, at = reading.reduced[place]
-    if used[at] or not is_spelt(word) or is_known(word) or any(index.knows_word(word) for index in indexes):
-        return {}
-    if reading.style is Style.MIXED and reading.is_lower(at, at + 1) and len(word) < _SHORTEST_SMALL:
-        return {}
+    if used[at] or len(word) < SHORTEST - 1 or not word.isalpha():
+        return _Word(word, at, {}, exists=True)
+    exists = is_known(word) or any(index.knows_word(word) for index in indexes)
+    small = reading.style is Style.MIXED and reading.is_lower(at, at + 1) and len(word) < _SHORTEST_SMALL
     near: dict[str, int] = {}
     for index in indexes:
         near |= index.near(word)
-    return near
+    return _Word(word, at, near, exists=exists or small)
 
 
-def _mended_runs(
-    reading: Reading,
-    place: int,
-    mended: Sequence[dict[str, int]],
-    indexes: Sequence[NameIndex],
-    used: bytearray,
-) -> Iterator[_Mended]:
-    """The runs from `place` on that name subjects with one or two of their words mended."""
-    last_place = min(len(mended), place + _MOST_WORDS)
-    forms = {"": (0, 0)}  # form so far -> words mended, letters wrong
-    before = -1
-    for here in range(place, last_place):
-        text, at = reading.reduced[here]
-        if used[at] or (before >= 0 and not is_unbroken(reading, before, at)):
+def _mended_runs(reading: Reading, words: Sequence[_Word], indexes: Sequence[NameIndex]) -> Iterator[_Mended]:
+    """The runs from the first of these words on that name subjects with one or two of the words mended."""
+    forms = {"": _Form()}
+    for count, word in enumerate(words, start=1):
+        if count > 1 and not is_unbroken(reading, words[count - 2].at, word.at):
             return
-        before = at
         forms = {
-            form + word: (words + (wrong > 0), letters + wrong)
-            for form, (words, letters) in forms.items()
-            for word, wrong in {text: 0, **mended[here]}.items()
-            if words + (wrong > 0) <= _MOST_MISSPELT
+            form + text: longer
+            for form, so_far in forms.items()
+            for text, wrong in {word.text: 0, **word.near}.items()
+            if (longer := so_far.then(word, wrong)).mended <= _MOST_MISSPELT
         }
-        first = reading.reduced[place].at
-        for form, (words, letters) in forms.items():
-            if words:
-                run = Run(first, at + 1, form)
-                bearers = {bearer for index in indexes for bearer in index.formed(form)}
-                named = [
-                    named_by(reading, run, one, Way.MISSPELT)
-                    for one in sorted(bearers)
-                    if _is_long(one, form)
-                ]
-                if any(named):
-                    yield _Mended(run, letters, tuple(one for one in named if one))
-        forms = {form: counts for form, counts in forms.items() if _may_go_on(form, indexes)}
+        for form, (wrong, mended, existing) in forms.items():
+            if mended and (not existing or (mended == 1 and count >= _SURE_WORDS)):
+                yield from _named(reading, Run(words[0].at, word.at + 1, form), wrong, indexes)
+        forms = {form: so_far for form, so_far in forms.items() if _may_go_on(form, indexes)}
+
+
+def _named(reading: Reading, run: Run, wrong: int, indexes: Sequence[NameIndex]) -> Iterator[_Mended]:
+    bearers = {bearer for index in indexes for bearer in index.formed(run.form)}
+    named = (named_by(reading, run, one, Way.MISSPELT) for one in sorted(bearers) if _is_long(one, run.form))
+    found = {one.name: one for one in named if one is not None}
+    if found:
+        yield _Mended(run, wrong, tuple(found.values()))
 
 
 def _is_long(bearer: Bearer, form: str) -> bool:

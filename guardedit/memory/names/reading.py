@@ -11,7 +11,7 @@ from enum import StrEnum
 from guardedit.memory.names.english import FUNCTION_WORDS, is_common
 from guardedit.naming import Token, tokens
 from guardedit.naming.mentions import BEGINS_NAMES, is_attached
-from guardedit.naming.variants import LEGAL_FORMS, TITLES, Reduced, reduced_row
+from guardedit.naming.variants import LEGAL_FORMS, PARTICLES, TITLES, Reduced, reduced_row
 
 _ENDS = frozenset(".!?:;\u2026\u3002\uff01\uff1f")
 _QUOTES = frozenset("\"'([{\u201c\u201e\u00ab*_-\u2013\u2014")
@@ -48,6 +48,8 @@ _BEHIND = frozenset(
         "today", "usually", "work",
     }
 )  # fmt: skip
+#: Verbs that begin a request.
+_IMPERATIVES = frozenset({"describe", "find", "give", "list", "name", "say", "show", "state", "tell"})
 #: People who stand before the name of a place or company: "the President of France".
 _OFFICES = TITLES | {
     "ceo", "chairman", "chairwoman", "director", "founder", "head", "leader", "mayor", "minister", "owner",
@@ -131,14 +133,27 @@ class Reading:
             return grammar and not self.is_capital_inside(first)
         return all(is_common(self.row[at].text) for at in range(first, last))
 
-    def follows_stranger(self, first: int, given: str) -> bool:
-        """Whether the word before token `first` is probably another given name or initial than `given`."""
+    def is_another_person(self, first: int, last: int, given: str) -> bool:
+        """Whether the words beside a family name say that it is somebody else's, whose name is not `given`.
+
+        "Zachary Taylor", "B. Einstein", "477 Italia", and "Martin de Porres" for somebody called Martin.
+        """
+        behind = self.after(last)
+        if behind is not None and behind.text in PARTICLES and self._is_name(last + 1):
+            return True
         if first > 1 and self.row[first - 1].text == "." and len(self.row[first - 2].text) == 1:
             return self.row[first - 2].text != given[:1]
         word = self.before(first)
-        if word is None or word.text in TITLES or word.text in FUNCTION_WORDS:
+        if word is None or word.text in TITLES or word.text in FUNCTION_WORDS or word.text in _IMPERATIVES:
             return False
-        return not is_common(word.text) and (self.style is not Style.MIXED or self.is_capital(first - 1))
+        if word.text[0].isdigit():
+            return True
+        if self.style is Style.MIXED:
+            return self.is_capital(first - 1)
+        return not is_common(word.text)
+
+    def _is_name(self, at: int) -> bool:
+        return at < len(self.row) and (self.style is Style.LOWER or self.is_capital(at))
 
     def _style(self) -> Style:
         words = [at for at, token in enumerate(self.row) if token.text[0].isalpha() and token.text != "i"]

@@ -47,15 +47,24 @@ def named_by(reading: Reading, run: Run, bearer: Bearer, way: Way) -> Named | No
     first, last, form = run
     if not _is_spaced_alike(reading, run, bearer):
         return None
-    doubtful = reading.is_part(first, last) or reading.is_ordinary(first, last)
-    if doubtful and way is not Way.TYPOGRAPHY:
+    if reading.is_part(first, last) or reading.is_ordinary(first, last):
         return None
-    single = last - first == 1
-    if single and is_common(form) and not reading.is_capital_inside(first):
+    if last - first == 1 and is_common(form) and not _may_be_name(reading, first, bearer, way):
         return None
-    if bearer.way is Way.SHORT and reading.follows_stranger(first, bearer.subject[0]):
+    if bearer.way is Way.SHORT and reading.is_another_person(first, last, bearer.subject[0]):
         return None
-    return Named(bearer.subject, reading.row[first].start, reading.row[last - 1].end, way, doubtful)
+    start, end = reading.row[first].start, reading.row[last - 1].end
+    return Named(bearer.subject, start, end, way, doubtful=False)
+
+
+def _may_be_name(reading: Reading, at: int, bearer: Bearer, way: Way) -> bool:
+    """Whether a common word, such as "Brown", is a name here."""
+    if way is Way.MISSPELT or not reading.is_capital_inside(at):
+        return False
+    before = reading.before(at)
+    if reading.text[reading.row[at].start : reading.row[at].end].isupper():
+        return True
+    return bearer.way is not Way.SHORT or before is None or before.text not in ARTICLES
 
 
 def is_unbroken(reading: Reading, left: int, right: int) -> bool:

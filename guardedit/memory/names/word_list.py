@@ -11,15 +11,15 @@ from pathlib import Path
 from guardedit.memory.names.english import WORDS
 
 #: A word is common if it is written small this often, and in at least this share of its places inside of
-#: sentences. A word that is not is a name if it is capitalised this often.
-OFTEN_SMALL, SHARE_SMALL, OFTEN_CAPITAL = 12, 0.7, 3
+#: sentences. One that is rarer is kept if it is written small, or with a capital, this often.
+OFTEN_SMALL, SHARE_SMALL, SELDOM_SMALL, SELDOM_CAPITAL = 12, 0.7, 3, 3
 
 _WORD = re.compile(r"[^\W\d_]+")
 _BEGINS = re.compile(r"(?:^|[.!?:;\"\u201c\u201d\u2018(\[_*\n-])\s*$")
 
 
 def count_words(texts: Iterable[str]) -> list[str]:
-    """The common words and the names of texts, sorted; names begin with a capital.
+    """The words of texts, sorted: common ones, rare ones with `?`, and names with a capital.
 
     The first word of a sentence is left out, since everyone writes it with a capital.
     """
@@ -31,13 +31,13 @@ def count_words(texts: Iterable[str]) -> list[str]:
                 small[word] += 1
             elif word.istitle() and not _BEGINS.search(text, max(0, match.start() - 4), match.start()):
                 capital[word.lower()] += 1
-    common = {
-        word
-        for word, count in small.items()
-        if count >= OFTEN_SMALL and count >= SHARE_SMALL * (count + capital[word]) and len(word) > 1
-    }
-    names = {word for word, count in capital.items() if count >= OFTEN_CAPITAL and len(word) > 3} - common
-    return sorted([*common, *(name.capitalize() for name in names)])
+    common, rare = set[str](), set[str]()
+    for word, count in small.items():
+        if len(word) > 1 and count >= SHARE_SMALL * (count + capital[word]) and count >= SELDOM_SMALL:
+            (common if count >= OFTEN_SMALL else rare).add(word)
+    names = {word for word, count in capital.items() if count >= SELDOM_CAPITAL and len(word) > 3}
+    names -= common | rare
+    return sorted([*common, *(f"{word}?" for word in rare), *(name.capitalize() for name in names)])
 
 
 def main(argv: Sequence[str] | None = None) -> None:

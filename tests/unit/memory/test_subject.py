@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from guardedit.memory.subject import MASK, mask_subject, masked, word_overlap
+from guardedit.memory.subject import MASK, mask_names, masked, word_overlap
 from guardedit.naming import find_mentions, name_of
 
 
@@ -70,7 +70,7 @@ def test_overlapping_names_are_both_found():
 @settings(max_examples=40, deadline=None)
 @given(st.text(max_size=30), st.text(max_size=12))
 def test_any_text_and_any_subject_can_be_masked(text: str, subject: str):
-    result = mask_subject(text, subject)
+    result = mask_names(text, [subject])
     if not name_of(subject):
         assert result == text
 

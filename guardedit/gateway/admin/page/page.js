@@ -151,6 +151,7 @@ async function showHeld() {
 function content(one) {
   if (!one.op) return [];  // this version cannot read it
   const parts = [one.op, `subject ${one.subject}`, `tenant ${one.tenant}`];
+  parts.push(...one.aliases.map((name) => `also called: ${name}`));
   if (one.relation) parts.push(`relation ${one.relation}`);
   parts.push(...one.paraphrases.map((text) => `also asked as: ${text}`));
   if (one.valid_from_s !== null) parts.push(`valid from ${time(one.valid_from_s)}`);
