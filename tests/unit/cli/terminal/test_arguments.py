@@ -81,6 +81,7 @@ VARIABLES = sorted(set(re.findall(r"GUARDEDIT_[A-Z_]+", inspect.getsource(settin
 STOPS = {
     ("demo",): ["--policy=none.yaml", "--runtime=local"],
     ("bench", "proxy"): ["--policy=none.yaml"],  # needs no model
+    ("bench", "scope"): ["--policy=none.yaml"],
 }
 
 
