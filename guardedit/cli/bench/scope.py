@@ -131,7 +131,11 @@ def scope(
     }
     if picture is not None:
         scores = {way.name: way.found for way in found if way.name != COSINE}
-        draw_reliability(picture, scores, title=f"Scores of the scope test on {len(asked):,} questions")
+        draw_reliability(
+            picture,
+            scores,
+            title=f"Scores of the scope test: {len(asked):,} questions in {len(sizes)} stores",
+        )
         about["picture"] = picture
     if wrong is not None:
         write_text(wrong, "".join(json.dumps(one) + "\n" for one in mistakes(found)))
