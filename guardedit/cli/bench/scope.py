@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -9,7 +10,7 @@ import typer
 
 from guardedit.cli.bench.options import Seed
 from guardedit.cli.terminal import show
-from guardedit.cli.terminal.files import check_picture
+from guardedit.cli.terminal.files import check_output, check_picture, write_text
 from guardedit.cli.terminal.lists import numbers_in
 from guardedit.cli.terminal.options import Format, PolicyFile, settings_from
 from guardedit.cli.terminal.progress import progress
@@ -60,6 +61,15 @@ def scope(
             help="Also draw the reliability diagram to this file.", metavar="FILE.png", show_default=False
         ),
     ] = None,
+    wrong: Annotated[
+        Path | None,
+        typer.Option(
+            "--mistakes",
+            help="Also write every mistake to this file, as JSON Lines.",
+            metavar="FILE.jsonl",
+            show_default=False,
+        ),
+    ] = None,
     seed: Seed = 0,
     output: Format = Output.TABLE,
 ) -> None:
@@ -80,12 +90,13 @@ def scope(
     if only and not rows:
         raise UsageError("--only goes with --rows: name a file of rows")
     check_picture(picture)
+    check_output("--mistakes", wrong)
     settings = settings_from(policy=policy)
     from guardedit.assembly.scope import load_judge, scope_thresholds
     from guardedit.lab.field.scoring import paced
     from guardedit.lab.scope.picture import draw_reliability
     from guardedit.lab.scope.public import read_public
-    from guardedit.lab.scope.report import comparison, numbers, summary, table_of
+    from guardedit.lab.scope.report import comparison, mistakes, numbers, summary, table_of
     from guardedit.lab.scope.rows import read_scope_rows, written_rows
     from guardedit.lab.scope.run import largest_store, run
     from guardedit.lab.scope.ways import COSINE, ways
@@ -120,8 +131,15 @@ def scope(
     }
     if picture is not None:
         scores = {way.name: way.found for way in found if way.name != COSINE}
-        draw_reliability(picture, scores, title=f"Scores of the scope test on {len(asked):,} questions")
+        draw_reliability(
+            picture,
+            scores,
+            title=f"Scores of the scope test: {len(asked):,} questions in {len(sizes)} stores",
+        )
         about["picture"] = picture
+    if wrong is not None:
+        write_text(wrong, "".join(json.dumps(one) + "\n" for one in mistakes(found)))
+        about["mistakes"] = wrong
     if output is Output.JSON:
         show.record({**about, **numbers(found, asked, sizes)}, output)
         return

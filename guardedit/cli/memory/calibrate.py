@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from guardedit.cli.terminal import show
+from guardedit.cli.terminal.files import check_output, write_text
 from guardedit.cli.terminal.options import Format, PolicyFile, settings_from
 from guardedit.cli.terminal.progress import progress
 from guardedit.cli.terminal.show import Output
@@ -51,8 +52,7 @@ def calibrate(
         raise UsageError(f"--at-most {at_most:g} is not between 0 and 1: 0.01 is one question in a hundred")
     if not 0.5 < confidence < 1:
         raise UsageError(f"--confidence {confidence:g} is not between 0.5 and 1: 0.95 is usual")
-    if not out.absolute().parent.is_dir() or out.is_dir():
-        raise UsageError(f"the thresholds cannot be written to {out}: name a file in a folder that exists")
+    check_output("--out", out)
     settings = settings_from(policy=policy)
     rules = load_policy(settings.policy)
     from guardedit.lab.scope.calibrating import allowed, calibrate_bands, too_few
@@ -76,10 +76,7 @@ def calibrate(
             confidence=confidence,
             tell=report,
         )
-    try:
-        found.bands.save(out)
-    except OSError as error:
-        raise UsageError(f"cannot write {out}: {error.strerror}; name another file") from error
+    write_text(out, found.bands.to_text())
     _print(found, out, output)
 
 

@@ -73,6 +73,33 @@ def check_picture(path: Path | None) -> None:
         raise UsageError(f"the picture cannot be written to {path}: name a file that can be written")
 
 
+def check_output(option: str, path: Path | None) -> None:
+    """Check that a file can be written to `path`, before work that takes long.
+
+    Raises:
+        UsageError: its folder does not exist, or it cannot be written.
+    """
+    if path is None:
+        return
+    folder = path.absolute().parent
+    if not folder.is_dir():
+        raise UsageError(f"there is no folder {path.parent} for {option}: create it first")
+    if path.is_dir() or not os.access(path if path.exists() else folder, os.W_OK):
+        raise UsageError(f"{option} {path} cannot be written: name a file that can be written")
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a file.
+
+    Raises:
+        UsageError: it cannot be written.
+    """
+    try:
+        path.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise UsageError(f"cannot write {path}: {error.strerror}; name another file") from error
+
+
 def writable_folder(path: Path) -> Path:
     """The folder, created where it is missing.
 

@@ -150,7 +150,11 @@ def _trex(
         prompts, question = list(data.prompts[one.relation]), wordings.relations[one.relation]
         rng.shuffle(prompts)
         fact = stated(one.subject, prompts[0], one.object, one.relation)
-        yield make("trex_question_form", fact, question.replace("{}", one.subject))
+        asked = question.replace("{}", one.subject)
+        yield make("trex_question_form", fact, asked)
+        bare = stated(one.subject, prompts[0], one.object)
+        yield make("question_form_no_relation", bare, asked)
+        yield make("question_form_one_fact", bare, asked)
         for other in prompts[1:2]:
             yield make("trex_unseen_pattern", fact, other.replace("{}", one.subject))
         if one.relation in wordings.persons and (last := surname(one.subject)):

@@ -77,6 +77,7 @@ def draw_reliability(path: Path, ways: Mapping[str, Sequence[Found]], *, title: 
         above.legend(frameon=False, loc="upper left")
         below.set_ylabel("questions")
         below.set_yscale("log")
+        below.set_ylim(bottom=1)
         below.set_xlabel("score")
         below.set_xlim(0, 1)
         for axes in (above, below):

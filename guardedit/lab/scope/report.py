@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import platform
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from guardedit.lab.field.intervals import CONFIDENCE
@@ -99,6 +99,25 @@ def numbers(ways: Sequence[WayFound], rows: Sequence[ScopeRow], sizes: Sequence[
         ],
         "versions": {"guardedit": VERSION, "python": platform.python_version()},
     }
+
+
+def mistakes(ways: Sequence[WayFound]) -> Iterator[dict[str, Any]]:
+    """What every way does wrong: one record for each row and store."""
+    for way in ways:
+        for one in way.found:
+            if one.wrong or one.given == (one.row.key is None):
+                row, fact = one.row, one.recall.fact
+                yield {
+                    "way": way.name,
+                    "facts": one.size,
+                    "kind": row.kind,
+                    "from": row.source,
+                    "question": row.question,
+                    "wanted": None if row.wanted is None else row.facts[row.wanted].statement,
+                    "given": None if fact is None else fact.statement,
+                    "scope": one.recall.scope,
+                    "score": one.recall.score,
+                }
 
 
 def rows_sha256(rows: Sequence[ScopeRow]) -> str:

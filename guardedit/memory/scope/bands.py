@@ -53,13 +53,13 @@ class ScopeBands:
             )
         return replace(thresholds, accept=self.accept, reject=self.unsure)
 
-    def save(self, path: Path) -> None:
-        """Write as JSON."""
-        path.write_text(json.dumps(asdict(self), indent=1) + "\n", encoding="utf-8")
+    def to_text(self) -> str:
+        """The content of a file that `load` reads."""
+        return json.dumps(asdict(self), indent=1) + "\n"
 
     @staticmethod
     def load(path: Path) -> ScopeBands:
-        """Read a file written by `save`.
+        """Read a file with `to_text`.
 
         Raises:
             MemoryIndexError: the file cannot be read or holds no bands.

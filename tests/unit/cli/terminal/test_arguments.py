@@ -82,6 +82,7 @@ STOPS = {
     ("demo",): ["--policy=none.yaml", "--runtime=local"],
     ("bench", "proxy"): ["--policy=none.yaml"],  # needs no model
     ("bench", "memory"): ["--facts=1"],  # as above
+    ("bench", "scope"): ["--policy=none.yaml"],
 }
 
 

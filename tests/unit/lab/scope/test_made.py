@@ -165,7 +165,7 @@ def test_counterfact_gives_paraphrases_without_the_sentence_before_them(rows):
 
 
 def test_questions_and_statements_are_told_apart(rows):
-    (row,) = of_kind(rows, "question_form_no_relation")
+    (row,) = of_kind(rows, "question_form_no_relation", "mquake")
     assert (row.facts[0].prompt, row.question) == ("Zed News is owned by", "Who is the owner of Zed News?")
     assert of_kind(rows, "zsre_rephrase")[0].question == "Who heads Munich?"
     assert of_kind(rows, "unrelated")[0].question == "who made the song i like to move it"
@@ -178,6 +178,12 @@ def test_spellings_are_made_of_the_subject(rows):
     assert len(of_kind(rows, "typography")) == 2  # article and hyphen
     for row in of_kind(rows, "misspelt_subject"):
         assert not last_span(row.question, row.facts[0].key.subject)
+
+
+def test_a_fact_without_a_relation_has_its_prompt_in_its_place(rows):
+    for row in of_kind(rows, "question_form_one_fact"):
+        fact = row.facts[0]
+        assert fact.key.relation == fact.prompt.replace(fact.key.subject, "{}")
 
 
 def test_an_unseen_pattern_is_not_the_stored_one(rows):
