@@ -167,10 +167,9 @@ def _type(schema: Schema) -> str:
     if "enum" in schema:
         return ", ".join(f"`{one}`" for one in schema["enum"])
     kind = schema.get("type", "")
-    if "prefixItems" in schema:  # a tuple
-        return f"[{', '.join(map(_type, schema['prefixItems']))}]"
     if kind == "array":
-        return f"list of {_type(schema['items'])}"
+        parts = ", ".join(map(_type, schema.get("prefixItems", ())))  # of a tuple
+        return f"[{parts}]" if parts else f"list of {_type(schema['items'])}"
     return _TYPES.get(kind, kind)
 
 

@@ -6,6 +6,7 @@ import asyncio
 import json
 import time
 from collections.abc import AsyncIterator
+from datetime import UTC, datetime
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request
@@ -25,7 +26,9 @@ from guardedit.gateway.admin.office import (
     require_epoch,
 )
 from guardedit.gateway.admin.problems import documented
+from guardedit.ledger.reading import LedgerReader
 from guardedit.runtime.opening import MOST_DIGITS, begun
+from guardedit.runtime.operator.as_of import facts_as_of
 from guardedit.runtime.operator.epochs import epoch_record
 from guardedit.runtime.operator.facts import fact_record, live_facts
 from guardedit.runtime.operator.story import story
@@ -98,12 +101,16 @@ def whoami(token: Viewer) -> rows.Row:
 
 
 class FactQuery(BaseModel):
-    """Which facts to list; `search` is looked for in ids, prompts and targets."""
+    """Which facts to list; `search` is looked for in ids, prompts and targets.
+
+    `as_of` lists those that held at this time instead of the live ones; without a zone it is in UTC.
+    """
 
     model_config = ConfigDict(extra="forbid")
     tenant: Annotated[str | None, Field(max_length=128)] = None
     placement: Annotated[str | None, Field(pattern="^(memory|weights)$")] = None
     search: Annotated[str, Field(max_length=200)] = ""
+    as_of: datetime | None = None
     limit: Annotated[int, Field(ge=1, le=1000)] = 100
     offset: Annotated[int, Field(ge=0, le=10**9)] = 0
 
@@ -118,12 +125,20 @@ class FactQuery(BaseModel):
 
 @router.get("/v1/facts")
 def facts(office: TheOffice, _: Viewer, query: Annotated[FactQuery, Query()]) -> rows.Row:
-    """Live facts, the latest change first."""
+    """Live facts, or those of another time, the latest change first."""
     with office.reading() as ledger:
-        live = live_facts(ledger, ledger.epoch().number, now_s=time.time()) if begun(ledger) else []
+        live = _facts(ledger, query.as_of) if begun(ledger) else []
     chosen = [fact for fact in reversed(live) if query.wants(fact)]
     shown = chosen[query.offset : query.offset + query.limit]
     return {"total": len(chosen), "facts": [rows.fact_row(one) for one in shown]}
+
+
+def _facts(ledger: LedgerReader, as_of: datetime | None) -> list[Fact]:
+    epoch = ledger.epoch().number
+    if as_of is None:
+        return live_facts(ledger, epoch, now_s=time.time())
+    at = as_of if as_of.tzinfo else as_of.replace(tzinfo=UTC)
+    return facts_as_of(ledger, at.timestamp(), epoch=epoch)
 
 
 @router.get("/v1/facts/{name:path}")

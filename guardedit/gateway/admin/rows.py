@@ -36,6 +36,7 @@ def fact_row(fact: Fact) -> Row:
         "version": fact.version,
         "correction": fact.correction_id,
         "method": fact.method or None,
+        "valid_from_s": fact.valid_from_s,
         "valid_until_s": fact.valid_until_s,
     }
 

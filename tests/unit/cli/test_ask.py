@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from datetime import UTC, datetime
 
 import pytest
 
@@ -34,6 +35,7 @@ def served(settings: Settings, policy: Policy) -> Settings:
                     correction_id=subject,
                     wordings=(f"The capital of {subject} is",),
                     target="Paris",
+                    valid_from_s=now_s - 86_400,
                     valid_until_s=until_s,
                 )
             ]
@@ -50,3 +52,34 @@ def test_a_fact_that_has_expired_does_not_answer(served, guardedit, monkeypatch)
     assert over["answer"] != "Paris"
     assert (live["placement"], live["answer"]) == ("memory", "Paris")
     assert {over["epoch"], live["epoch"]} == {1}
+
+
+def test_as_of_a_time_the_facts_of_that_time_answer_or_nothing(served, guardedit, monkeypatch):
+    monkeypatch.setenv("GUARDEDIT_HOME", str(served.home))
+    then = datetime.fromtimestamp(time.time() - 3600, UTC).isoformat()
+    result = guardedit("ask", *QUESTIONS, "--as-of", then, "--output", "json")
+    assert [(row["placement"], row["answer"]) for row in result.json] == [("memory", "Paris")] * 2
+    before = guardedit("ask", *QUESTIONS, "--as-of", "1990-01-01", "--output", "json")
+    assert [row["placement"] for row in before.json] == ["base"] * 2
+
+
+def test_an_earlier_epoch_answers_as_it_did(served, guardedit, monkeypatch):
+    monkeypatch.setenv("GUARDEDIT_HOME", str(served.home))
+    (row,) = guardedit("ask", QUESTIONS[1], "--epoch", "0", "--output", "json").json
+    assert (row["placement"], row["epoch"]) == ("base", 0)
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        (("--as-of", "2005"), "--as-of '2005' is no date: give one as 2005-06-30"),
+        (("--epoch", "2020-01-01"), "nothing is recorded as early as 2020-01-01: the first epoch is of 2"),
+        (("--epoch", "9000-01-01"), "9000-01-01 is in the future"),
+        (("--epoch", "77"), "there is no epoch 77"),
+    ],
+)
+def test_a_time_that_cannot_be_asked_about_is_an_error(served, guardedit, monkeypatch, given, message):
+    monkeypatch.setenv("GUARDEDIT_HOME", str(served.home))
+    result = guardedit("ask", *QUESTIONS, *given)
+    assert result.code == 2
+    assert message in result.err

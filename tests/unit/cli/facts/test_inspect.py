@@ -34,6 +34,27 @@ def test_facts_are_chosen_by_placement_tenant_and_epoch(guardedit, ledger_file):
     assert subjects("--epoch", "last-good") == ["Land 1", "Land 2"]
 
 
+def test_facts_as_of_a_time_are_those_that_held_then(guardedit, coordinator, make_fact, remember):
+    with coordinator() as ledger:
+        for version, (target, from_s) in enumerate([("Rome", 3.0e8), ("Oslo", 9.0e8)], start=1):
+            remember(ledger, make_fact("Peru", target=target, version=version, valid_from_s=from_s))
+
+    def targets(*options):
+        rows = guardedit("facts", "list", "-o", "json", *options).json
+        return [row["target"] for row in rows if row["subject"] == "Peru"]
+
+    assert [targets("--as-of", year) for year in ("1975-01-01", "1980-01-01", "2000-01-01")] == [
+        [],
+        ["Rome"],
+        ["Oslo"],
+    ]
+    shown = guardedit("facts", "list", "--as-of", "1980-01-01").lines
+    assert shown[0].split()[-2:] == ["valid_from", "valid_until"]
+    assert any("1979-07-05T05:20:00Z" in line for line in shown)
+    both = guardedit("facts", "list", "--as-of", "1980-01-01", "--expired")
+    assert (both.code, both.err.startswith("error: give either --expired or --as-of")) == (2, True)
+
+
 def test_a_fact_is_shown_by_subject_with_the_reason_why_it_is_not_in_the_weights(guardedit, ledger_file):
     (result,) = guardedit("facts", "show", "Land 2", "-o", "json").json
 

@@ -50,6 +50,18 @@ def test_a_correction_is_submitted_shown_undone_redone_and_rolled_back(desk: Des
     ]  # fmt: skip
 
 
+def test_facts_of_another_time_are_those_that_held_then(desk: Desk):
+    desk.submit(hq("Quirin", "Lima", valid_from_s=0.0), hq("Quirin", "Oslo", valid_from_s="2001-01-01"))
+
+    def at(time: str) -> list[str]:
+        found = desk.get(f"/v1/facts?search=Quirin&as_of={time}")["facts"]
+        return [fact["target"] for fact in found]
+
+    assert [at("1969-12-31"), at("2000-12-31T23:59:59Z"), at("2001-01-01")] == [[], ["Lima"], ["Oslo"]]
+    assert at("2001-01-01T00:30:00%2B01:00") == ["Lima"]
+    assert desk.call("GET", "/v1/facts?as_of=yesterday").status_code == 422
+
+
 @pytest.mark.parametrize(
     ("path", "needed"),
     [
