@@ -23,6 +23,7 @@ from guardedit.ledger.sqlite_ledger import SqliteLedger
 from guardedit.memory.encoder import SentenceEncoder
 from guardedit.memory.scope import ScopeThresholds
 from guardedit.memory.store import RetrievalMemory
+from guardedit.memory.vectors.kept import KeepingEncoder, KeptVectors
 from guardedit.naming import name_of
 from guardedit.policy.decide import DecisionContext, decide
 from guardedit.policy.reach import charged, reach
@@ -31,9 +32,15 @@ from guardedit.policy.sources import signer
 from guardedit.settings import Settings
 from guardedit.signing.keys import require_signing
 
+#: Holds the vectors of the facts' texts, in the home folder; it may be deleted at any time.
+KEPT_VECTORS = "vectors.db"
 
-def load_memory(settings: Settings, policy: Policy) -> RetrievalMemory:
-    """Load the encoder and make an empty retrieval memory."""
+
+def load_memory(settings: Settings, policy: Policy, *, keep: bool = False) -> RetrievalMemory:
+    """Load the encoder and make an empty retrieval memory.
+
+    With `keep` the vectors of its facts are kept in the home folder, for facts of the ledger there.
+    """
     encoder = SentenceEncoder.load(settings.encoder or None)
     section = policy.memory
     calibrated = ScopeThresholds.load()
@@ -42,7 +49,11 @@ def load_memory(settings: Settings, policy: Policy) -> RetrievalMemory:
         accept=calibrated.accept if section.accept_threshold is None else section.accept_threshold,
         reject=calibrated.reject if section.unsure_threshold is None else section.unsure_threshold,
     )
-    return RetrievalMemory(encoder, thresholds)
+    if not keep:
+        return RetrievalMemory(encoder, thresholds)
+    path = settings.home / KEPT_VECTORS
+    kept = KeptVectors(path, encoder_sha256=encoder.sha256, dim=encoder.dim)
+    return RetrievalMemory(encoder, thresholds, keeping=KeepingEncoder(encoder, kept))
 
 
 def open_ledger(
