@@ -10,18 +10,28 @@ from guardedit.memory.encoder import SentenceEncoder
 from guardedit.memory.judge.trained import SHIPPED, TrainedJudge
 from guardedit.memory.scope import ScopeThresholds
 from guardedit.memory.store import RetrievalMemory
+from guardedit.memory.vectors.kept import KeepingEncoder, KeptVectors
 from guardedit.policy.schema import Policy
 from guardedit.settings import Settings
 
+#: Holds the vectors of the facts' texts, in the home folder; it may be deleted at any time.
+KEPT_VECTORS = "vectors.db"
 #: Value of GUARDEDIT_JUDGE that leaves the decision to the features.
 NO_JUDGE = "none"
 
 
-def load_memory(settings: Settings, policy: Policy) -> RetrievalMemory:
-    """Load the encoder and the judge, and make an empty retrieval memory."""
+def load_memory(settings: Settings, policy: Policy, *, keep: bool = False) -> RetrievalMemory:
+    """Load the encoder and the judge, and make an empty retrieval memory.
+
+    With `keep` the vectors of its facts are kept in the home folder, for facts of the ledger there.
+    """
     judge = load_judge(settings)
     encoder = SentenceEncoder.load(settings.encoder or None)
-    return RetrievalMemory(encoder, scope_thresholds(settings, policy, judge), judge)
+    thresholds = scope_thresholds(settings, policy, judge)
+    if not keep:
+        return RetrievalMemory(encoder, thresholds, judge)
+    kept = KeptVectors(settings.home / KEPT_VECTORS, encoder_sha256=encoder.sha256, dim=encoder.dim)
+    return RetrievalMemory(encoder, thresholds, judge, keeping=KeepingEncoder(encoder, kept))
 
 
 def load_judge(settings: Settings) -> TrainedJudge | None:

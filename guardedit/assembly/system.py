@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import time
 from collections.abc import Sequence
-from dataclasses import replace
 
 from guardedit.agent.parts import Guard, Limits, Parts
 from guardedit.assembly.base_check import compare_base
@@ -20,7 +19,6 @@ from guardedit.guard import DriftLimits, DriftWatch, NoDrift, NoGuard, bisect
 from guardedit.ledger.opening import read_only
 from guardedit.ledger.reading import LedgerReader
 from guardedit.ledger.sqlite_ledger import SqliteLedger
-from guardedit.memory.store import RetrievalMemory
 from guardedit.naming import name_of
 from guardedit.policy.decide import DecisionContext, decide
 from guardedit.policy.reach import charged, reach
@@ -28,7 +26,6 @@ from guardedit.policy.schema import Policy
 from guardedit.policy.sources import signer
 from guardedit.settings import Settings
 from guardedit.signing.keys import require_signing
-
 
 def open_ledger(
     settings: Settings,

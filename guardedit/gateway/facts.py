@@ -54,7 +54,7 @@ def open_facts(
         watch: as for `LedgerFollower`.
     """
     tell("loading the encoder")
-    memory = assembly.load_memory(settings, policy)
+    memory = assembly.load_memory(settings, policy, keep=True)
     replica = FactsReplica([MemoryShard(memory)], use_unsure=policy.memory.unsure == "use_fact")
     tell("reading the facts")
     replica.publish(served_snapshot(settings, policy, ""))

@@ -86,7 +86,7 @@ def open_served(
         settings,
         policy,
         host,
-        assembly.load_memory(settings, policy),
+        assembly.load_memory(settings, policy, keep=True),
         aliases=(*aliases, _name(settings)),
         most_rows=most_rows,
         most_waiting=most_waiting,

@@ -13,12 +13,12 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterable, Sequence
 from functools import partial
-from typing import NamedTuple
 
 from guardedit.core.epoch import Change
 from guardedit.core.errors import MemoryIndexError
 from guardedit.core.fact import Fact, FactKey
 from guardedit.core.serving import Recall
+from guardedit.memory.building import Contents, contents_of, entries_of
 from guardedit.memory.candidates import Candidate, find_candidates, named_subjects, parse_questions
 from guardedit.memory.choosing import JudgedFact, merged, recall_of
 from guardedit.memory.clauses import Clause, clauses_of
@@ -27,7 +27,7 @@ from guardedit.memory.expiry import Expiry
 from guardedit.memory.fact_sets import changes_between, digest_after, facts_sha256
 from guardedit.memory.scope import ScopeThresholds, judge_scope
 from guardedit.memory.scoring import Judge, scores_of
-from guardedit.memory.tenant_index import FactEntry, TenantIndex, entry_of, texts_of
+from guardedit.memory.tenant_index import FactEntry, TenantIndex, by_text, texts_of
 
 DEFAULT_TENANT = "default"
 #: The digest after a change that failed half-way; no set of facts has this digest.
@@ -43,15 +43,28 @@ class RetrievalMemory:
     """
 
     def __init__(
-        self, encoder: Encoder, thresholds: ScopeThresholds | None = None, judge: Judge | None = None
+        self,
+        encoder: Encoder,
+        thresholds: ScopeThresholds | None = None,
+        judge: Judge | None = None,
+        *,
+        keeping: Encoder | None = None,
     ) -> None:
-        """`thresholds` default to those shipped for all-MiniLM-L6-v2, with which the features decide.
+        """A memory without facts.
+
+        Args:
+            encoder: encodes questions.
+            thresholds: of the scope test; default: those shipped for all-MiniLM-L6-v2 without a judge.
+            judge: decides about scope; None: the features do.
+            keeping: encodes the texts of facts, as `encoder` does, but keeps their vectors; default:
+                `encoder`.
 
         Raises:
             MemoryIndexError: the thresholds were calibrated for another encoder or another judge.
         """
         self._encoder = encoder
         self._judge = judge
+        self._fact_encoder = encoder if keeping is None else keeping
         self._thresholds = ScopeThresholds.load() if thresholds is None else thresholds
         if self._thresholds.encoder_sha256 != encoder.sha256:
             raise MemoryIndexError(
@@ -71,7 +84,9 @@ class RetrievalMemory:
 
     def empty(self) -> RetrievalMemory:
         """A memory without facts, with the same encoder and thresholds."""
-        return RetrievalMemory(self._encoder, self._thresholds, self._judge)
+        return RetrievalMemory(
+            self._encoder, self._thresholds, self._judge, keeping=self._fact_encoder
+        )
 
     def facts(self) -> tuple[Fact, ...]:
         """All facts, those that changed last at the end. `rebuild` with them makes an equal memory."""
@@ -84,15 +99,15 @@ class RetrievalMemory:
         Not for many changes: then `apply_if` builds new indexes, while the present ones are read.
         """
         if not self._are_many(changes):
-            self._encoder.encode(texts_of(_entries(changes).values()))
+            self._fact_encoder.encode(texts_of(entries_of(changes).values()))
 
     def apply(self, changes: Sequence[Change]) -> None:
         """Add, supersede and delete facts as one step. Encoding, which can fail, comes first."""
         if self._are_many(changes):
             self._apply_many(changes)
             return
-        entries = _entries(changes)
-        rows = self._encode(texts_of(entries.values()))
+        entries = entries_of(changes)
+        rows = by_text(self._fact_encoder, texts_of(entries.values()))
         with self._lock:
             self._apply(changes, entries, rows)
 
@@ -104,8 +119,8 @@ class RetrievalMemory:
         """
         if self._are_many(changes):
             return self._apply_many(changes, before=before, after=after)
-        entries = _entries(changes)
-        rows = self._encode(texts_of(entries.values()))
+        entries = entries_of(changes)
+        rows = by_text(self._fact_encoder, texts_of(entries.values()))
         with self._lock:
             if self._digest != before:
                 return False
@@ -121,12 +136,12 @@ class RetrievalMemory:
         if is_broken or self._are_many(changes):
             self.rebuild(facts)
             return facts_sha256(facts)
-        rows = self._encode(texts_of(_entries(changes).values()))
+        rows = by_text(self._fact_encoder, texts_of(entries_of(changes).values()))
         with self._lock:
             changes = changes_between(self._facts, wanted)
-            entries = _entries(changes)
+            entries = entries_of(changes)
             missing = [text for text in texts_of(entries.values()) if text not in rows]
-            self._apply(changes, entries, rows | self._encode(missing))
+            self._apply(changes, entries, rows | by_text(self._fact_encoder, missing))
             return self._digest
 
     def recall(
@@ -184,7 +199,7 @@ class RetrievalMemory:
 
     def rebuild(self, facts: Sequence[Fact]) -> None:
         """Discard everything and build the indexes from these facts."""
-        self._use(self._built({fact.key: fact for fact in facts}))
+        self._use(contents_of({fact.key: fact for fact in facts}, self._fact_encoder))
 
     def recall_of_search(
         self, questions: Sequence[str], *, tenant: str = DEFAULT_TENANT, k: int = 8
@@ -227,7 +242,7 @@ class RetrievalMemory:
                 facts.pop(key, None)
                 if fact is not None:
                     facts[key] = fact
-            built = self._built(facts)
+            built = contents_of(facts, self._fact_encoder)
             if after is not None:
                 _require(built.digest, after)
             with self._lock:
@@ -235,17 +250,7 @@ class RetrievalMemory:
                     self._use(built)
                     return True
 
-    def _built(self, facts: dict[FactKey, Fact]) -> _Built:
-        by_tenant: dict[str, list[FactEntry]] = {}
-        expiry = Expiry()
-        for fact in facts.values():
-            entry = entry_of(fact)
-            by_tenant.setdefault(fact.key.tenant, []).append(entry)
-            expiry.add(entry)
-        indexes = {tenant: TenantIndex.of(self._encoder, entries) for tenant, entries in by_tenant.items()}
-        return _Built(facts, indexes, expiry, facts_sha256(facts.values()))
-
-    def _use(self, built: _Built) -> None:
+    def _use(self, built: Contents) -> None:
         with self._lock:
             self._facts, self._indexes, self._expiry, self._digest = built
 
@@ -272,7 +277,7 @@ class RetrievalMemory:
         self, questions: Sequence[str], *, tenant: str, now_s: float | None, digest: str | None
     ) -> list[list[Candidate]] | None:
         """Candidates from one state of the facts; None if `digest` is given and the facts have another."""
-        vectors = self._encode(questions)
+        vectors = by_text(self._encoder, questions)
         while True:
             with self._lock:
                 if digest is not None and digest != self._digest:
@@ -286,10 +291,7 @@ class RetrievalMemory:
                     return find_candidates(parsed, indexes, vectors)
             # Encode without the lock, then look again, because the subject of a new fact leads to new masked
             # texts.
-            vectors |= self._encode(missing)
-
-    def _encode(self, texts: Sequence[str]) -> dict[str, Vectors]:
-        return dict(zip(texts, self._encoder.encode(texts), strict=True))
+            vectors |= by_text(self._encoder, missing)
 
     def _digest_after(self, changes: Iterable[Change]) -> str:
         last = {change.key: change.fact for change in changes}
@@ -325,7 +327,7 @@ class RetrievalMemory:
 
     def _index(self, tenant: str) -> TenantIndex:
         if tenant not in self._indexes:
-            self._indexes[tenant] = TenantIndex(self._encoder)
+            self._indexes[tenant] = TenantIndex(self._fact_encoder)
         return self._indexes[tenant]
 
     def _drop(self, key: FactKey) -> None:
@@ -335,20 +337,6 @@ class RetrievalMemory:
         index.drop(key)
         if not index.entries:
             del self._indexes[key.tenant]
-
-
-class _Built(NamedTuple):
-    """Facts and their indexes, not in use yet."""
-
-    facts: dict[FactKey, Fact]
-    indexes: dict[str, TenantIndex]
-    expiry: Expiry
-    digest: str
-
-
-def _entries(changes: Iterable[Change]) -> dict[FactKey, FactEntry]:
-    """The entries of all new facts."""
-    return {key: entry_of(fact) for key, fact in changes if fact is not None}
 
 
 def _require(found: str, after: str) -> None:

@@ -82,12 +82,12 @@ class TenantIndex:
         index = TenantIndex(encoder)
         with index.filling(entries):
             for batch in _spread(entries):
-                index.put_all(batch, _by_text(encoder, texts_of(batch)))
+                index.put_all(batch, by_text(encoder, texts_of(batch)))
         return index
 
     def put(self, entry: FactEntry) -> None:
         """Add a fact. It replaces the fact with the same key."""
-        self.put_all([entry], _by_text(self._encoder, texts_of([entry])))
+        self.put_all([entry], by_text(self._encoder, texts_of([entry])))
 
     def put_all(self, entries: Sequence[FactEntry], rows: Mapping[str, Vectors]) -> None:
         """Add facts of different keys, which replace those with the same keys; faster than one by one.
@@ -165,5 +165,6 @@ def _spread(entries: Sequence[FactEntry]) -> Iterator[Sequence[FactEntry]]:
     return (entries[start::step] for start in range(step))
 
 
-def _by_text(encoder: Encoder, texts: Sequence[str]) -> dict[str, Vectors]:
+def by_text(encoder: Encoder, texts: Sequence[str]) -> dict[str, Vectors]:
+    """Text -> its (dim,) vector."""
     return dict(zip(texts, encoder.encode(texts), strict=True))

@@ -60,7 +60,7 @@ class ShardActor(MemoryShard):
 
     def __init__(self, settings: Settings, policy: Policy, threads: int) -> None:
         _use_threads(threads)
-        super().__init__(assembly.load_memory(settings, policy))
+        super().__init__(assembly.load_memory(settings, policy, keep=True))
 
 
 class ReplicaActor(ServingReplica):

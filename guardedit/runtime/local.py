@@ -71,7 +71,7 @@ class LocalSystem:
                 self.worker: Worker = opened.enter_context(WorkerProcess(settings, policy))
             else:
                 self.worker = assembly.model_worker(self.loaded)
-            self._memory = assembly.load_memory(settings, policy)
+            self._memory = assembly.load_memory(settings, policy, keep=True)
             self.replica = ServingReplica(
                 self.loaded.host.twin(),  # a second host, so that a question does not wait for a trial
                 self.loaded.fold,

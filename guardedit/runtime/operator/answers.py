@@ -69,7 +69,7 @@ def answer_here(
     with assembly.borrowed_cache(settings) as cache:
         tell("loading the model")
         loaded = assembly.load_model(settings, policy, cache=cache)
-        shard = MemoryShard(assembly.load_memory(settings, policy))
+        shard = MemoryShard(assembly.load_memory(settings, policy, keep=True))
         use_unsure = policy.memory.unsure == "use_fact"
         replica = ServingReplica(
             loaded.host,
