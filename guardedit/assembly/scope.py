@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
-from guardedit.memory.scope.bands import ScopeBands
 from guardedit.memory.encoder import SentenceEncoder
 from guardedit.memory.judge.trained import SHIPPED, TrainedJudge
 from guardedit.memory.scope import ScopeThresholds
+from guardedit.memory.scope.bands import ScopeBands
 from guardedit.memory.store import RetrievalMemory
 from guardedit.memory.vectors.kept import KeepingEncoder, KeptVectors
 from guardedit.policy.schema import Policy

@@ -27,6 +27,7 @@ from guardedit.policy.sources import signer
 from guardedit.settings import Settings
 from guardedit.signing.keys import require_signing
 
+
 def open_ledger(
     settings: Settings,
     policy: Policy,

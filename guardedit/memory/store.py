@@ -84,9 +84,7 @@ class RetrievalMemory:
 
     def empty(self) -> RetrievalMemory:
         """A memory without facts, with the same encoder and thresholds."""
-        return RetrievalMemory(
-            self._encoder, self._thresholds, self._judge, keeping=self._fact_encoder
-        )
+        return RetrievalMemory(self._encoder, self._thresholds, self._judge, keeping=self._fact_encoder)
 
     def facts(self) -> tuple[Fact, ...]:
         """All facts, those that changed last at the end. `rebuild` with them makes an equal memory."""

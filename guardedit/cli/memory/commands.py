@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from guardedit.cli.memory.calibrate import calibrate
 from guardedit.cli.memory.check import check
+from guardedit.cli.memory.train import train
 from guardedit.cli.memory.tune import tune
 from guardedit.cli.terminal.options import commands, examples
 
@@ -20,3 +21,9 @@ app.command(
         "guardedit memory calibrate --labelled questions.jsonl --at-most 0.05 --out bands.json",
     )
 )(calibrate)
+app.command(
+    epilog=examples(
+        "guardedit memory train --labelled questions.jsonl --out judge.safetensors",
+        "guardedit memory train --from-scratch --epochs 6 --out judge.safetensors",
+    )
+)(train)

@@ -20,9 +20,9 @@ from guardedit.lab.scope.report import rows_sha256
 from guardedit.lab.scope.results import Share
 from guardedit.lab.scope.rows import ScopeRow
 from guardedit.lab.scope.stores import Found, ask
-from guardedit.memory.scope.bands import ScopeBands, scope_sha256
 from guardedit.memory.encoder import Encoder
 from guardedit.memory.scope import ScopeThresholds
+from guardedit.memory.scope.bands import ScopeBands, scope_sha256
 from guardedit.memory.scoring import Judge
 from guardedit.memory.store import RetrievalMemory
 

@@ -173,7 +173,9 @@ def accept_threshold(scores: Floats, right: NDArray[np.bool_], *, precision: flo
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Calibrate and write the thresholds."""
-    parser = argparse.ArgumentParser(prog="python -m guardedit.memory.fitting.calibrate", description=main.__doc__)
+    parser = argparse.ArgumentParser(
+        prog="python -m guardedit.memory.fitting.calibrate", description=main.__doc__
+    )
     parser.add_argument(
         "--examples", type=Path, default=EXAMPLES, help="JSON Lines, as in memory/fitting/examples.py"
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import NamedTuple
 
 import numpy as np
@@ -13,19 +13,21 @@ import torch
 from numpy.typing import NDArray
 
 from guardedit.core.errors import MemoryIndexError
-from guardedit.memory.fitting.calibrate import fit_logistic
 from guardedit.memory.encoder import packaged_minilm
-from guardedit.memory.judge.network import ScopeNetwork
+from guardedit.memory.fitting.calibrate import accept_threshold, fit_logistic
 from guardedit.memory.fitting.pairs import Pair, make_pairs
 from guardedit.memory.fitting.relations import Relation
 from guardedit.memory.fitting.training import Schedule, train
+from guardedit.memory.judge.network import ScopeNetwork
 from guardedit.memory.judge.trained import About, TrainedJudge
 
 #: One relation of so many is held out.
 HELD_OUT = 6
 #: How often a pair of the operator's own is shown in an epoch, so that it counts beside thousands of others.
 OWN_TIMES = 4
-#: Seed of the pairs that are held out. It is that of no epoch.
+#: Share of the facts with at least the `accept` probability that are asked for, on held-out pairs.
+PRECISION = 0.97
+#: Seed of the pairs that a judge is calibrated on. Neither it nor the one below is that of an epoch.
 _HELD_OUT_SEED = -1
 
 
@@ -39,10 +41,17 @@ class KindMeasure(NamedTuple):
 
 
 class FittedJudge(NamedTuple):
-    """A judge, and how it did on the held-out pairs, which it never saw, nor any wording of their relations."""
+    """A judge, and how it did on held-out pairs: it saw no wording of their relations, nor their subjects.
+
+    Attributes:
+        judge: the new one.
+        measures: of the new one.
+        before: the same kinds, of the judge that it was compared with.
+    """
 
     judge: TrainedJudge
     measures: tuple[KindMeasure, ...]
+    before: tuple[KindMeasure, ...]
 
 
 def fit_judge(
@@ -51,9 +60,10 @@ def fit_judge(
     layers: int,
     schedule: Schedule,
     own: Sequence[Pair] = (),
+    own_held_out: Sequence[Pair] = (),
     start: TrainedJudge | None = None,
-    bfloat16: bool = False,
-    tell: Callable[[int, int, float], None] = lambda step, steps, loss: None,
+    beside: TrainedJudge | None = None,
+    tell: Callable[[int, int, float], None] = lambda *_: None,
 ) -> FittedJudge:
     """Train, calibrate and measure a judge.
 
@@ -61,9 +71,10 @@ def fit_judge(
         relations: what pairs are made from.
         layers: of the network; ignored with `start`.
         schedule: of the training.
-        own: labelled pairs of an operator, all trained on.
+        own: labelled pairs of an operator, to train on.
+        own_held_out: such pairs to calibrate and to measure on.
         start: the judge to begin with; None: the encoder's own layers.
-        bfloat16: see `train`.
+        beside: the judge that it is compared with; None: itself.
         tell: see `train`.
 
     Raises:
@@ -83,21 +94,30 @@ def fit_judge(
         network,
         lambda epoch: [*make_pairs(used, seed=1000 * schedule.seed + epoch), *(list(own) * OWN_TIMES)],
         schedule,
-        bfloat16=bfloat16,
         tell=tell,
     )
-    pairs = list(make_pairs(held, seed=_HELD_OUT_SEED))
-    judge = TrainedJudge(network, About(layers=len(network.layers)))
-    scale, bias = fit_platt(judge.logits([(pair.question, pair.fact) for pair in pairs]), pairs)
+    judge = calibrated(network, [*make_pairs(held, seed=_HELD_OUT_SEED), *own_held_out], relations)
+    pairs = [*make_pairs(held, seed=_HELD_OUT_SEED - 1), *own_held_out]
+    return FittedJudge(judge, measure(judge, pairs), measure(beside or judge, pairs))
+
+
+def calibrated(network: ScopeNetwork, pairs: Sequence[Pair], relations: Sequence[Relation]) -> TrainedJudge:
+    """The network as a judge whose probabilities and bands fit these pairs, on which it was not trained."""
+    layers = len(network.layers)
+    logits = TrainedJudge(network, About(layers=layers)).logits([(one.question, one.fact) for one in pairs])
+    right = np.array([pair.in_scope for pair in pairs])
+    scale, bias = fit_platt(logits, right)
     about = About(
-        layers=len(network.layers),
+        layers=layers,
         scale=round(scale, 4),
         bias=round(bias, 4),
         relations_sha256=relations_sha256(relations),
-        held_out=tuple(relation.relation for relation in held),
+        held_out=tuple(one.relation for one in relations if is_held_out(one.relation)),
     )
-    fitted = TrainedJudge(network, about)
-    return FittedJudge(fitted, measure(fitted, pairs))
+    judge = TrainedJudge(network, about)
+    probabilities = judge.probabilities([(one.question, one.fact) for one in pairs])
+    accept = max(about.unsure, accept_threshold(probabilities, right, precision=PRECISION))
+    return TrainedJudge(network, replace(about, accept=round(accept, 4)))
 
 
 def is_held_out(relation: str) -> bool:
@@ -105,9 +125,8 @@ def is_held_out(relation: str) -> bool:
     return hashlib.sha256(relation.encode()).digest()[0] % HELD_OUT == 0
 
 
-def fit_platt(logits: NDArray[np.float64], pairs: Sequence[Pair]) -> tuple[float, float]:
+def fit_platt(logits: NDArray[np.float64], right: NDArray[np.bool_]) -> tuple[float, float]:
     """Scale and bias that make sigmoid(scale * logit + bias) a probability (Platt 1999)."""
-    right = np.array([pair.in_scope for pair in pairs])
     weights, bias = fit_logistic(logits[:, None], right, ridge=1e-3)
     return float(weights[0]), bias
 

@@ -1,12 +1,13 @@
 """Relations with hand-written wordings, from which the judge is trained. `relations/*.jsonl`, one a line.
 
-In a text, `{}` stands for the subject and `{value}` for an answer. All sentences were written for this project.
+In a text, `{}` stands for the subject and `{value}` for an answer. All sentences were written for this
+project.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
@@ -73,14 +74,14 @@ class Relation:
         yield from (text for _, text in self.out_of_scope())
 
 
-def load_relations(folder: Path = FOLDER) -> tuple[Relation, ...]:
-    """All relations of a folder's `*.jsonl` files, in the order of the files' names and lines.
+def load_relations(folders: Sequence[Path] = (FOLDER,)) -> tuple[Relation, ...]:
+    """All relations of the folders' `*.jsonl` files, in the order of the folders, the files' names and lines.
 
     Raises:
-        MemoryIndexError: the folder has no relation, or a line is wrong; the message names file and line.
+        MemoryIndexError: a folder has no such file, or a line is wrong; the message names file and line.
     """
     found: dict[str, Relation] = {}
-    for path in sorted(folder.glob("*.jsonl")):
+    for path in (path for folder in folders for path in _files(folder)):
         for number, line in enumerate(_lines(path), start=1):
             try:
                 relation = _relation(json.loads(line))
@@ -89,11 +90,13 @@ def load_relations(folder: Path = FOLDER) -> tuple[Relation, ...]:
             if relation.relation in found:
                 raise MemoryIndexError(f"relations {path}:{number}: {relation.relation!r} is there twice")
             found[relation.relation] = relation
-    if not found:
-        raise MemoryIndexError(
-            f"{folder} has no relations: give a folder of *.jsonl files, one relation a line"
-        )
     return tuple(found.values())
+
+
+def _files(folder: Path) -> list[Path]:
+    if files := sorted(folder.glob("*.jsonl")):
+        return files
+    raise MemoryIndexError(f"{folder} has no relations: give a folder of *.jsonl files, one relation a line")
 
 
 def _lines(path: Path) -> list[str]:

@@ -1,7 +1,7 @@
 """The network of the judge: some layers of the MiniLM encoder over "question [SEP] fact", and a linear head.
 
-A cross-encoder reads both texts at once, so it sees that "When did X die?" and "X died in Turin" differ in the
-one word that matters. A cosine of two sentence vectors hardly does.
+A cross-encoder reads both texts at once, so it sees that "When did X die?" and "X died in Turin" differ in
+the one word that matters. A cosine of two sentence vectors hardly does.
 """
 
 from __future__ import annotations

@@ -81,8 +81,7 @@ class TrainedJudge:
             network = ScopeNetwork(folder, about.layers)
             tensors = {name: tensor.float() for name, tensor in load_file(path).items()}
             missing, unexpected = network.load_state_dict(tensors, strict=False)
-            if unexpected or any(not name.startswith("embeddings.") for name in missing):
-                raise ValueError("its tensors are not those of a judge")
+            _require_all(missing, unexpected)
         except (
             OSError,
             ValueError,
@@ -128,6 +127,11 @@ class TrainedJudge:
         """(n,) float64 calibrated probabilities of n pairs."""
         z = self.about.scale * self.logits(pairs) + self.about.bias
         return 1 / (1 + np.exp(-np.clip(z, -30, 30)))
+
+
+def _require_all(missing: Sequence[str], unexpected: Sequence[str]) -> None:
+    if unexpected or any(not name.startswith("embeddings.") for name in missing):
+        raise ValueError("its tensors are not those of a judge")
 
 
 def read_about(path: Path) -> About:

@@ -1,4 +1,4 @@
-"""The scope test: the features of a question and a fact, the thresholds on their score, and how both are fitted."""
+"""The scope test: the features of a question and a fact, and the thresholds on their score."""
 
 from __future__ import annotations
 

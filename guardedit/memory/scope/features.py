@@ -23,6 +23,7 @@ SAME_WORDS = 0.9995
 
 _LATIN, _LETTER = regex.compile(r"\p{Latin}"), regex.compile(r"\p{L}")
 
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Features:
     """Features of one question and one fact. Cosines are in [-1, 1], and -1 if there is nothing to compare.

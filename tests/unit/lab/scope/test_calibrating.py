@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 
 import pytest
+from guardedit.memory.bands import ScopeBands, scope_sha256
 
 from guardedit.core.errors import MemoryIndexError, UsageError
 from guardedit.lab.field.intervals import clopper_pearson_high
@@ -17,7 +18,6 @@ from guardedit.lab.scope.calibrating import (
     smallest_limit,
 )
 from guardedit.lab.scope.rows import ScopeRow, stated
-from guardedit.memory.bands import ScopeBands, scope_sha256
 from guardedit.memory.scope import ScopeThresholds
 
 FACT = stated("Oslo", "The mayor of {} is", "Ada Lund")

@@ -33,7 +33,11 @@ class Hashed:
 
 
 def vector_of(text: str) -> np.ndarray:
-    row = np.random.default_rng(zlib.crc32(text.encode("utf-8", "surrogatepass"))).standard_normal(DIM).astype(np.float32)
+    row = (
+        np.random.default_rng(zlib.crc32(text.encode("utf-8", "surrogatepass")))
+        .standard_normal(DIM)
+        .astype(np.float32)
+    )
     return row / np.linalg.norm(row)
 
 
