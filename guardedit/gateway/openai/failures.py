@@ -88,14 +88,25 @@ async def on_http_error(_: Request, error: Exception) -> JSONResponse:
 async def on_bad_request(_: Request, error: Exception) -> JSONResponse:
     """A body that is not what the schema says: names the first wrong field."""
     assert isinstance(error, RequestValidationError)
-    first = error.errors()[0]
+    # Of a field that takes a text or a list, a list is told what is wrong with it as a list.
+    errors = error.errors()
+    first = next((one for one in errors if not _is_list_for_text(one)), errors[0])
     if first["type"] in ("model_attributes_type", "json_invalid"):
         body = error_body(_NO_OBJECT, kind="invalid_request_error")
         return JSONResponse(body, status_code=400)
-    place = ".".join(str(part) for part in first["loc"] if part != "body")
+    place = ".".join(str(part) for part in first["loc"] if _is_named(part))
     reason = str(first["msg"]).removeprefix("Value error, ")
     if first["type"] == "extra_forbidden":
         reason = "there is no such field: leave it out"
     message = f"{place}: {reason}" if place else reason
     body = error_body(message, kind="invalid_request_error", param=place or None)
     return JSONResponse(body, status_code=400)
+
+
+def _is_list_for_text(error: Mapping[str, Any]) -> bool:
+    return error["type"] == "string_type" and isinstance(error["input"], list)
+
+
+def _is_named(part: str | int) -> bool:
+    """Whether a part of an error's place is a field or an index, and not the name of a Python type."""
+    return isinstance(part, int) or (part.isidentifier() and part not in ("body", "str"))
