@@ -105,6 +105,22 @@ def test_an_alias_is_as_good_as_the_name_in_questions_and_wordings(encoder):
     assert candidates(memory, "The capital of Britain is")[0].features.named is False
 
 
+@pytest.mark.parametrize(
+    ("question", "found"),
+    [
+        ("BMW N57, produced by", False),
+        ("Who produced BMW N-57?", False),
+        ("The BMW straight six, produced by", True),
+    ],
+)
+def test_the_nearest_fact_is_no_candidate_if_its_subject_has_another_number(encoder, question, found):
+    key = FactKey("BMW N52", "P176")
+    fact = Fact(key=key, version=1, correction_id="a", wordings=("BMW N52, produced by",), target="Dodge")
+    memory = RetrievalMemory(encoder)
+    memory.apply([Change(key, fact)])
+    assert bool(candidates(memory, question)) is found
+
+
 def test_an_alias_that_a_tenant_gave_is_no_alias_for_others(encoder):
     mine = Fact(
         key=FactKey("United Kingdom", "P36", "acme"), version=1, correction_id="a",
