@@ -157,8 +157,9 @@ def _row(entry: Entry, found: Approvals) -> dict[str, Any]:
 def _more(correction: Correction) -> str:
     """What else an approval is for, where it is not the default.
 
-    >>> _more(Correction(id="a", subject="Ada", prompt="{} lives in", target_new="Rome", tags=("person",)))
-    'tags person'
+    >>> one = Correction(id="a", subject="Ada", prompt="{} is in", target_new="Rome", aliases=("Dee", "D."))
+    >>> _more(one)
+    'also called Dee | D.'
     """
     said = {
         "tenant": "" if correction.tenant == "default" else correction.tenant,

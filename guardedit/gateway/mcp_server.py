@@ -120,15 +120,22 @@ def mcp_server(office: OfficeClient) -> MCPServer[Any]:
 
         @server.tool()
         def submit_correction(
-            subject: str, prompt: str, target: str, confidence: float = 1.0, evidence: str = ""
+            subject: str,
+            prompt: str,
+            target: str,
+            *,
+            confidence: float = 1.0,
+            evidence: str = "",
+            aliases: list[str] | None = None,
         ) -> dict[str, Any]:
             """Submit a correction. The policy decides about it; it may be held for a person.
 
             `prompt` has {} where the subject stands and ends where the answer begins, such as
-            "The headquarters of {} are in".
+            "The headquarters of {} are in". `aliases` are other names of the subject.
             """
             provenance = {"confidence": confidence, "evidence": [evidence] if evidence else []}
-            body = {"subject": subject, "prompt": prompt, "target_new": target, "provenance": provenance}
+            names = {"subject": subject, "aliases": aliases or []}
+            body = {**names, "prompt": prompt, "target_new": target, "provenance": provenance}
             return call("POST", "/v1/corrections", body)
 
     if role in _MAY_UNDO:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
@@ -14,7 +15,9 @@ from guardedit.memory.scope import Features, is_comparable
 from guardedit.memory.subject import masked_forms, word_overlap
 from guardedit.memory.tenant_index import FactEntry, TenantIndex
 from guardedit.memory.wordings import RelationCosines, similarity
-from guardedit.naming import Name, key_name
+from guardedit.naming import Name, key_name, name_of
+
+_DIGIT = re.compile(r"\d")
 
 
 class Candidate(NamedTuple):
@@ -182,11 +185,21 @@ def _with_nearest(
             for level, per_question in enumerate(hits)
             for entry, cosine in per_question[n]
             if not _hidden(entry.fact.key, entry.name, indexes[: level + 1])
+            and not _has_another_number(questions[i], entry.name)
         ]
         if near:
             cosine, entry = max(near, key=lambda pair: (pair[0], pair[1].fact.id))
             found[i] = [Candidate(entry, Features(full=cosine))]
     return found
+
+
+def _has_another_number(question: str, name: Name) -> bool:
+    """Whether a name has a number that the question lacks, and the question one that the name lacks.
+
+    Their vectors are near, but "BMW N57" is no other name of BMW N52.
+    """
+    asked, own = ({word for word in words if _DIGIT.search(word)} for words in (name_of(question), name))
+    return bool(own - asked and asked - own)
 
 
 def _hidden(key: FactKey, name: Name, indexes: Sequence[TenantIndex]) -> bool:

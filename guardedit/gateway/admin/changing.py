@@ -11,6 +11,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Request
 from pydantic import BaseModel, ConfigDict, Field
 
+from guardedit.core.correction import MAX_ALIAS_CHARACTERS, MAX_ALIASES
 from guardedit.core.errors import UsageError
 from guardedit.gateway.admin import rows
 from guardedit.gateway.admin.office import (
@@ -48,6 +49,12 @@ _CORRECTION = {
             "description": "A question with {} in place of the subject.",
         },
         "target_new": {"type": "string", "description": "The answer; not for a retraction."},
+        "aliases": {
+            "type": "array",
+            "maxItems": MAX_ALIASES,
+            "items": {"type": "string", "minLength": 1, "maxLength": MAX_ALIAS_CHARACTERS},
+            "description": "Other names of the subject, which questions may use.",
+        },
     },
     "description": "A correction, with further fields of the message format.",
 }

@@ -30,6 +30,7 @@ def fact_row(fact: Fact) -> Row:
         "subject": fact.key.subject,
         "relation": fact.key.relation,
         "tenant": fact.key.tenant,
+        "aliases": list(fact.aliases),
         "prompt": fact.prompt,
         "wordings": list(fact.wordings),
         "target": fact.target,

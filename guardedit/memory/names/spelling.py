@@ -2,8 +2,9 @@
 
 A word of up to eight letters may have one letter wrong. It is kept under every word that it becomes without
 one of its letters; two words with one letter wrong share such a form (the symmetric deletion of SymSpell). A
-longer word may have two letters wrong. It is kept under its first four letters and under its first and its
-last four, since forms without two letters would be too many. The first letter is never wrong.
+longer word may have two letters wrong, but not at both ends: it is kept under its first four letters, and
+under its first and its last four, since forms without two letters would be too many. The first letter is
+never wrong.
 """
 
 from __future__ import annotations

@@ -1,11 +1,12 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import pytest
 
 from guardedit.agent.deciding import Known, read, repeated, settle
-from guardedit.core.correction import Correction, content_sha256, decode_correction
+from guardedit.core.correction import MAX_ALIASES, Correction, content_sha256, decode_correction
 from guardedit.core.decision import Decision, Route
 from guardedit.core.errors import SubjectNotFound
 from guardedit.core.fact import Fact, FactKey, Placement
@@ -134,6 +135,37 @@ def test_a_new_answer_starts_with_its_own_wordings():
     assert found.change is not None
     assert found.change.fact is not None
     assert found.change.fact.wordings == ("Stelco is based in",)
+
+
+def aliases_after(message: Received, live: Fact) -> tuple[str, ...]:
+    found = settled(message, Route.WEIGHTS, known(live=live, version=3))
+    assert found.change is not None
+    assert found.change.fact is not None
+    return found.change.fact.aliases
+
+
+def test_a_fact_keeps_the_aliases_of_its_subject_whatever_its_answer_becomes():
+    live = replace(fact(), aliases=("STE", "Stelco Inc."))
+    assert aliases_after(received(target_new="Toronto"), live) == ("STE", "Stelco Inc.")
+    assert aliases_after(received(aliases=["The Mill"]), live) == ("The Mill", "STE", "Stelco Inc.")
+
+
+def test_a_fact_has_no_more_aliases_than_a_correction_and_the_newest_stay():
+    live = replace(fact(), aliases=tuple(f"Mill {n}" for n in range(MAX_ALIASES)))
+    kept = aliases_after(received(aliases=["The Mill", "Mill 3"]), live)
+    assert len(kept) == len(set(kept)) == MAX_ALIASES
+    assert kept[:3] == ("The Mill", "Mill 3", "Mill 0")
+
+
+def test_an_alias_that_the_live_fact_has_adds_nothing():
+    live = replace(fact(), aliases=("STE", "The Mill"))
+    assert settled(received(aliases=["STE"]), Route.WEIGHTS, known(live=live)).fate is Fate.UNCHANGED
+
+
+def test_an_alias_is_no_key():
+    found = settled(received(subject="STE"), Route.WEIGHTS, known())
+    assert found.change is not None
+    assert found.change.key.subject == "STE"
 
 
 def test_a_correction_that_repeats_the_live_fact_is_unchanged():

@@ -44,6 +44,39 @@ def test_without_an_id_the_bytes_name_the_correction():
     assert decode_correction(raw).id == decode_correction(raw + b"\n").id
 
 
+def test_aliases_are_read_and_name_no_other_key():
+    found = decode_correction(line(aliases=["Steel Company of Canada ", "Stelco Inc.", "Stelco Inc."]))
+    assert found.aliases == ("Steel Company of Canada", "Stelco Inc.")
+    assert found.key == decode_correction(line()).key
+    assert decode_correction(encode_correction(found)) == found
+
+
+def test_a_correction_without_aliases_keeps_the_digest_that_it_had_before_there_were_aliases():
+    digest = "f18beee324965278"
+    for none in ({}, {"aliases": []}, {"aliases": None}):
+        assert content_sha256(decode_correction(line(**none))).startswith(digest)
+    assert not content_sha256(decode_correction(line(aliases=["Stelco Inc."]))).startswith(digest)
+
+
+@pytest.mark.parametrize(
+    ("aliases", "says"),
+    [
+        ("Britain", "aliases must be a list of at most 16 texts, got 'Britain'"),
+        (["x"] * 17, "at most 16 texts, got a list of 17"),
+        ([""], "aliases must be a non-empty text, got ''"),
+        ([1], "aliases must be a non-empty text, got 1"),
+        (["a\u202eb"], "U+202E: remove it"),
+        (["x" * 201], "of 201 characters, 'xxxx"),
+        (["x" * 201], "the limit is 200: send names of the subject, not descriptions"),
+        (["?!"], "the alias '?!' has neither letter nor number: leave it out"),
+    ],
+)
+def test_a_wrong_alias_is_refused_with_the_remedy(aliases, says):
+    with pytest.raises(MalformedCorrection) as refused:
+        decode_correction(line(aliases=aliases))
+    assert says in str(refused.value)
+
+
 @pytest.mark.parametrize(
     ("changes", "word"),
     [

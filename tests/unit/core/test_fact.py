@@ -26,6 +26,20 @@ def test_a_fact_of_an_older_ledger_does_not_know_it():
     assert Fact.from_json(body).subject_at == ()
 
 
+def test_a_fact_without_aliases_keeps_the_id_that_it_had_before_there_were_aliases():
+    assert fact().id == "8d73a0dc778ab67c"
+    body = fact().to_json()
+    del body["aliases"]
+    assert Fact.from_json(body) == fact()
+
+
+def test_aliases_survive_the_wire_and_belong_to_the_content():
+    named = fact(aliases=("Eboracum",))
+    assert Fact.from_json(named.to_json()) == named
+    assert named.id != fact().id
+    assert (named.exported()["aliases"], "aliases" in fact().exported()) == (["Eboracum"], False)
+
+
 def test_places_survive_the_wire_and_a_move():
     moved = fact().placed(Placement.WEIGHTS)
     assert Fact.from_json(moved.to_json()) == moved

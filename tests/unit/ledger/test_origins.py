@@ -42,6 +42,19 @@ def test_a_later_version_keeps_the_spelling_of_the_first_and_the_wordings_of_bot
     assert ledger.verify() == []
 
 
+def test_a_later_version_keeps_the_aliases_of_the_first(ledger):
+    accept(ledger, replace(SAID, aliases=("STE",)), replace(FACT, aliases=("STE",)))
+    again = replace(SAID, id="b", target_new="Toronto", aliases=("The Mill",))
+    later = replace(FACT, version=2, correction_id="b", target="Toronto", aliases=("The Mill", "STE"))
+    accept(ledger, again, later)
+    assert ledger.verify() == []
+
+
+def test_a_fact_that_lacks_an_alias_of_its_message_is_reported(ledger):
+    accept(ledger, replace(SAID, aliases=("STE",)), FACT)
+    assert any("lacks the alias 'STE' of correction 'a'" in said for said in ledger.verify())
+
+
 def test_an_id_may_be_a_derived_one(ledger):
     accept(ledger, SAID, replace(FACT, correction_id="a~2"), decided=replace(SAID, id="a~2"))
     assert ledger.verify() == []
@@ -67,6 +80,7 @@ def test_a_retraction_leaves_no_fact_to_ask_about(ledger):
             "is about default/Dofasco/{} sits in, the message of correction 'a' about default/STELCO",
         ),
         (replace(FACT, key=replace(SAID, tenant="other").key), "is about other/STELCO"),
+        (replace(FACT, aliases=("Ibis",)), "has the alias 'Ibis', which is in no message about it"),
         (replace(FACT, correction_id="z"), "follows from no accepted message"),
     ],
 )

@@ -39,3 +39,24 @@ def test_the_spelling_is_that_of_the_wordings_where_they_differ_from_the_key():
 def test_nothing_else_of_a_question_changes():
     for asked in ("Who governs  Oslo ’ é?", "", "Zürichberg"):
         assert respelt([fact("Zürich")], asked) == asked
+
+
+@pytest.mark.parametrize(
+    ("question", "stated"),
+    [
+        ("What is the capital of BRITAIN?", "What is the capital of United Kingdom?"),
+        (
+            "What is Britain's capital, the UK being an island?",
+            "What is United Kingdom's capital, the United Kingdom being an island?",
+        ),
+        ("What is the capital of Untied Kingdom?", "What is the capital of Untied Kingdom?"),
+        ("What is the capital of United Kingdomm?", "What is the capital of United Kingdom?"),
+        ("What is the capital of Peru?", "What is the capital of Peru?"),
+    ],
+)
+def test_the_question_names_the_subject_as_the_fact_does(question, stated):
+    fact = Fact(
+        key=FactKey("United Kingdom", "P36"), version=1, correction_id="a",
+        wordings=("The capital of United Kingdom is",), target="Leeds", aliases=("Britain", "UK"),
+    )  # fmt: skip
+    assert respelt([fact], question) == stated

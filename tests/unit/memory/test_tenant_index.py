@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from guardedit.core.correction import Correction
 from guardedit.core.fact import Fact
 from guardedit.memory.tenant_index import entry_of
@@ -39,3 +41,13 @@ def test_a_wording_that_names_the_subject_once_is_masked_once():
 
 def test_a_subject_that_is_part_of_a_word_is_masked_there_too():
     assert entry("राम", "{}ायण है").masked == ("someoneायण है",)
+
+
+def test_aliases_are_masked_in_the_wordings_as_the_subject_is():
+    plain = entry("United Kingdom", "The capital of {} is", "Who governs Britain, or {}?")
+    named = entry_of(replace(plain.fact, aliases=("Britain",)))
+    assert named.masked == (
+        "The capital of someone is",
+        "Who governs Britain, or someone?",
+        "Who governs someone, or someone?",
+    )

@@ -140,6 +140,24 @@ def test_a_reserved_word_is_no_subject_unless_the_operator_says_so(subject: str)
     assert route(decide(policy(extra="subjects: {reserved: allow}\n"), told, NOW)) == ("default", "weights")
 
 
+def test_a_reserved_word_is_no_alias_either() -> None:
+    decision = decide(policy(), correction(aliases=("Adelaide", "her")), NOW)
+    assert route(decision) == ("reserved-subject", "reject")
+    assert "the alias 'her' is a function word" in decision.reason
+    rules = policy(extra="subjects: {words: [Adelaide]}\n")
+    assert route(decide(rules, correction(aliases=("ADELAIDE",)), NOW)) == ("reserved-subject", "reject")
+    gone = correction(aliases=("her",), op=Op.RETRACT, target_new="")
+    assert route(decide(policy(), gone, NOW)) == ("retract", "memory")
+
+
+def test_aliases_have_a_limit_of_their_own_and_can_be_read_by_rules() -> None:
+    many = correction(aliases=tuple(f"Person{n}" for n in range(16)))
+    assert route(decide(policy(), many, NOW)) == ("default", "weights")
+    rules = policy("id: a, when: \"'Person3' in aliases\", route: hold, why: why")
+    assert route(decide(rules, many, NOW)) == ("a", "hold")
+    assert route(decide(rules, correction(), NOW)) == ("default", "weights")
+
+
 def test_a_rule_that_rejects_is_stronger_than_a_reserved_word_that_is_held() -> None:
     rules = policy("id: a, match: {tag: bad}, route: reject, why: why", extra="subjects: {reserved: hold}\n")
     assert route(decide(rules, correction(subject="of", tags=("bad",)), NOW)) == ("a", "reject")

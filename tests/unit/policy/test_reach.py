@@ -45,6 +45,13 @@ def test_known_names_count_however_they_are_written():
     assert found == ("york", "stelco", "zürich", "東 京")
 
 
+def test_aliases_are_reached_and_charged():
+    named = Correction(
+        id="a", subject="York", prompt="{} lies in", target_new="Lima", aliases=("Eboracum", "YORK")
+    )
+    assert reach(named) == charged(named) == ("york", "eboracum")
+
+
 def test_the_old_answer_is_no_name_that_is_reached():
     assert reach(told("{}, once in New Leeds, is now in", target_true="New Leeds")) == ("york",)
     assert reach(told("{}, once in New Leeds, is now in")) == ("york", "new leeds")

@@ -63,7 +63,13 @@ def test_two_of_three_editors_agree(editors: Desk):
 
 
 def test_what_is_approved_is_shown_whole(editors: Desk):
-    more = {"tenant": "acme", "paraphrases": ["{} is based in"], "valid_until_s": 4e9, "tags": ["person"]}
+    more = {
+        "tenant": "acme",
+        "aliases": ["Steel Company of Canada"],
+        "paraphrases": ["{} is based in"],
+        "valid_until_s": 4e9,
+        "tags": ["person"],
+    }
     editors.submit({**hq("Stelco", "Lima", id="p-7"), **more})
     shown = held(editors, "p-7")
     assert {name: shown[name] for name in ("op", "relation", "valid_from_s", *more)} == {

@@ -81,7 +81,13 @@ def test_a_held_correction_is_approved_by_a_click(page: Page, desk: Desk):
 
 
 def test_a_held_correction_shows_all_that_an_approval_is_for(page: Page, desk: Desk):
-    more = {"relation": "P1", "tenant": "acme", "paraphrases": ["{} is in"], "tags": ["person"]}
+    more = {
+        "relation": "P1",
+        "tenant": "acme",
+        "aliases": ["Cash & Co"],
+        "paraphrases": ["{} is in"],
+        "tags": ["person"],
+    }
     desk.submit(
         {"id": "p-9", "subject": "$& Ltd", "prompt": "Say where {} is:", "target_new": "Lima", **more}
     )
@@ -91,6 +97,7 @@ def test_a_held_correction_shows_all_that_an_approval_is_for(page: Page, desk: D
         "upsert",
         "tenant acme",
         "relation P1",
+        "also called: Cash & Co",
         "also asked as: {} is in",
     ):
         row.get_by_text(text).first.wait_for()
