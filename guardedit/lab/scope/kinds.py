@@ -8,7 +8,7 @@ from types import MappingProxyType
 from typing import NamedTuple
 
 
-class Measure(StrEnum):
+class Mistake(StrEnum):
     """What is counted as a mistake of a line of the table."""
 
     OUT = "out"  # a question with a wanted fact gets none
@@ -20,15 +20,15 @@ class Goal(NamedTuple):
     """The largest share of mistakes that is good enough, in a store of any size."""
 
     most: float
-    measure: Measure
+    mistake: Mistake
 
 
 def _out(most: float) -> Goal:
-    return Goal(most, Measure.OUT)
+    return Goal(most, Mistake.OUT)
 
 
 def _in(most: float) -> Goal:
-    return Goal(most, Measure.IN)
+    return Goal(most, Mistake.IN)
 
 
 #: (kind, whether a fact is wanted) -> its goal; None: counted without one. In the order of the table.
@@ -59,9 +59,9 @@ GOALS: Mapping[tuple[str, bool], Goal | None] = MappingProxyType(
         ("other_time", False): _in(0.05),
         ("negation", False): _in(0.05),
         ("longer_name", False): _in(0.05),
-        ("many_facts", True): Goal(0.03, Measure.WRONG),
+        ("many_facts", True): Goal(0.03, Mistake.WRONG),
         ("many_facts", False): _in(0.05),
-        ("many_facts_one_subject", True): Goal(0.03, Measure.WRONG),
+        ("many_facts_one_subject", True): Goal(0.03, Mistake.WRONG),
         ("many_facts_one_subject", False): _in(0.05),
         ("keyword_search", True): None,
         ("possessive_or_lower_case", True): None,

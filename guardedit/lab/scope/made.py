@@ -28,7 +28,7 @@ _ASKED = 5
 _NQ = "nq question: "
 
 
-class Wordings(NamedTuple):
+class QuestionForms(NamedTuple):
     """The question forms of `wordings.json`.
 
     Attributes:
@@ -44,10 +44,10 @@ class Wordings(NamedTuple):
     attributes: dict[str, list[tuple[str, str, str]]]
 
     @staticmethod
-    def load() -> Wordings:
+    def load() -> QuestionForms:
         """The shipped ones."""
         body: dict[str, Any] = json.loads(WORDINGS.read_text(encoding="utf-8"))
-        return Wordings(
+        return QuestionForms(
             body["relations"],
             frozenset(map(frozenset, body["overlapping"])),
             frozenset(body["persons"]),
@@ -60,7 +60,7 @@ class Wordings(NamedTuple):
 
 def made_rows(data: PublicData, *, count: int, seed: int) -> list[ScopeRow]:
     """At most `count` rows of each kind that the data allows."""
-    wordings = Wordings.load()
+    wordings = QuestionForms.load()
     families: tuple[Callable[[random.Random], Iterator[ScopeRow]], ...] = (
         lambda rng: _counterfact(_shuffled(data.counterfact, rng)),
         lambda rng: _zsre(_shuffled(data.zsre, rng)),
@@ -143,7 +143,7 @@ def _mquake(cases: Iterable[FieldCase]) -> Iterator[ScopeRow]:
 
 
 def _trex(
-    triples: Sequence[Triple], data: PublicData, wordings: Wordings, rng: random.Random
+    triples: Sequence[Triple], data: PublicData, wordings: QuestionForms, rng: random.Random
 ) -> Iterator[ScopeRow]:
     make = _maker("trex")
     for one in triples:
@@ -166,7 +166,7 @@ def _trex(
 
 
 def _second_question(
-    triples: Sequence[Triple], data: PublicData, wordings: Wordings, rng: random.Random
+    triples: Sequence[Triple], data: PublicData, wordings: QuestionForms, rng: random.Random
 ) -> Iterator[ScopeRow]:
     make = _maker("trex")
     others = [asked.prompt for case in data.zsre for asked in case.asked(QuestionGroup.LOCALITY)]
@@ -181,7 +181,7 @@ def _second_question(
         yield make("second_question", fact, rng.choice(joined))
 
 
-def _same_subject(triples: Sequence[Triple], data: PublicData, wordings: Wordings) -> Iterator[ScopeRow]:
+def _same_subject(triples: Sequence[Triple], data: PublicData, wordings: QuestionForms) -> Iterator[ScopeRow]:
     make, of_subject = _maker("trex"), dict[str, list[Triple]]()
     for one in triples:
         of_subject.setdefault(one.subject, []).append(one)
@@ -196,7 +196,7 @@ def _same_subject(triples: Sequence[Triple], data: PublicData, wordings: Wording
                 break
 
 
-def _many_facts(data: PublicData, wordings: Wordings, rng: random.Random) -> Iterator[ScopeRow]:
+def _many_facts(data: PublicData, wordings: QuestionForms, rng: random.Random) -> Iterator[ScopeRow]:
     """Subjects with `MANY` facts each, asked for some of them and for what is not stored."""
     subjects = {
         "person": [one.subject for one in data.trex if one.relation == "P19" and surname(one.subject)],
@@ -217,7 +217,7 @@ def _many_facts(data: PublicData, wordings: Wordings, rng: random.Random) -> Ite
                 yield ScopeRow(kind="many_facts", source="made", facts=facts, question=text, wanted=None)
 
 
-def _usable(data: PublicData, wordings: Wordings) -> list[Triple]:
+def _usable(data: PublicData, wordings: QuestionForms) -> list[Triple]:
     """One triple for each subject and relation, of relations with a prompt and a question form."""
     known = data.prompts.keys() & wordings.relations.keys()
     found: dict[tuple[str, str], Triple] = {}

@@ -10,7 +10,7 @@ from typing import Any
 
 from guardedit.lab.field.intervals import CONFIDENCE
 from guardedit.lab.scope.picture import calibration_error, reliability
-from guardedit.lab.scope.results import Line, LineKey, Share
+from guardedit.lab.scope.results import KindKey, KindLine, Share
 from guardedit.lab.scope.rows import ScopeRow
 from guardedit.lab.scope.run import WayFound
 from guardedit.lab.scope.ways import COSINE
@@ -26,7 +26,7 @@ def table_of(way: WayFound, sizes: Sequence[int]) -> list[dict[str, Any]]:
             "kind": line.key.kind,
             "from": line.key.source,
             "rows": line.rows,
-            "mistake": line.measure.value,
+            "mistake": line.mistake.value,
             **{f"{size:,}": _share(line.shares.get(size)) for size in sizes},
             "worst, 95 %": _with_interval(line.worst),
             "wrong fact": _wrong(line),
@@ -39,7 +39,7 @@ def table_of(way: WayFound, sizes: Sequence[int]) -> list[dict[str, Any]]:
 
 def comparison(ways: Sequence[WayFound]) -> list[dict[str, Any]]:
     """One row for each line, with the worst share of every way beside the goal."""
-    by_key: dict[LineKey, dict[str, Line]] = {}
+    by_key: dict[KindKey, dict[str, KindLine]] = {}
     for way in ways:
         for line in way.lines:
             by_key.setdefault(line.key, {})[way.name] = line
@@ -50,7 +50,7 @@ def comparison(ways: Sequence[WayFound]) -> list[dict[str, Any]]:
             "kind": key.kind,
             "from": key.source,
             "rows": first.rows,
-            "mistake": first.measure.value,
+            "mistake": first.mistake.value,
             "goal": _goal(first),
         }
         for name, line in lines.items():
@@ -129,11 +129,11 @@ def rows_sha256(rows: Sequence[ScopeRow]) -> str:
     return digest.hexdigest()
 
 
-def _line(line: Line) -> dict[str, Any]:
+def _line(line: KindLine) -> dict[str, Any]:
     return {
         **line.key._asdict(),
         "rows": line.rows,
-        "mistake": line.measure,
+        "mistake": line.mistake,
         "goal": None if line.goal is None else line.goal.most,
         "met": line.met,
         "stores": [
@@ -149,7 +149,7 @@ def _plain(share: Share) -> dict[str, Any]:
     return {"count": share.mistakes, "rows": share.rows, "share": share.value, "low": low, "high": high}
 
 
-def _goal(line: Line) -> str | None:
+def _goal(line: KindLine) -> str | None:
     return None if line.goal is None else f"<= {line.goal.most:.3g}"
 
 
@@ -162,5 +162,5 @@ def _with_interval(share: Share) -> str | None:
     return f"{share.value:.3f} [{low:.3f}, {high:.3f}]" if share.rows else None
 
 
-def _wrong(line: Line) -> str | None:
+def _wrong(line: KindLine) -> str | None:
     return f"{line.worst_wrong.value:.3f}" if line.key.wanted else None

@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from guardedit.lab.field.intervals import UNDEFINED, Interval, wilson
-from guardedit.lab.scope.kinds import GOALS, Goal, Measure
+from guardedit.lab.scope.kinds import GOALS, Goal, Mistake
 from guardedit.lab.scope.stores import Found
 
 
-class LineKey(NamedTuple):
+class KindKey(NamedTuple):
     """One line of the table: rows of a kind and a source, with or without a wanted fact."""
 
     kind: str
@@ -38,7 +38,7 @@ class Share(NamedTuple):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Line:
+class KindLine:
     """The mistakes of one line.
 
     Attributes:
@@ -47,7 +47,7 @@ class Line:
         wrong: size of the store -> rows that get another fact than the wanted one.
     """
 
-    key: LineKey
+    key: KindKey
     missed: Mapping[int, Share]
     wrong: Mapping[int, Share]
 
@@ -57,16 +57,16 @@ class Line:
         return GOALS.get((self.key.kind, self.key.wanted))
 
     @property
-    def measure(self) -> Measure:
+    def mistake(self) -> Mistake:
         """What is counted as a mistake."""
         if self.goal is not None:
-            return self.goal.measure
-        return Measure.OUT if self.key.wanted else Measure.IN
+            return self.goal.mistake
+        return Mistake.OUT if self.key.wanted else Mistake.IN
 
     @property
     def shares(self) -> Mapping[int, Share]:
         """Size of the store -> the mistakes that the goal is about."""
-        return self.wrong if self.measure is Measure.WRONG else self.missed
+        return self.wrong if self.mistake is Mistake.WRONG else self.missed
 
     @property
     def rows(self) -> int:
@@ -89,11 +89,11 @@ class Line:
         return None if self.goal is None else self.worst.value <= self.goal.most
 
 
-def lines_of(found: Sequence[Found]) -> list[Line]:
+def lines_of(found: Sequence[Found]) -> list[KindLine]:
     """One line for each kind, source and label, in the order of `GOALS`; kinds that it lacks come last."""
-    rows: dict[LineKey, dict[int, list[Found]]] = {}
+    rows: dict[KindKey, dict[int, list[Found]]] = {}
     for one in found:
-        key = LineKey(one.row.kind, one.row.source, one.row.key is not None)
+        key = KindKey(one.row.kind, one.row.source, one.row.key is not None)
         rows.setdefault(key, {}).setdefault(one.size, []).append(one)
     order = {kind: number for number, kind in enumerate(GOALS)}
     return [
@@ -102,9 +102,9 @@ def lines_of(found: Sequence[Found]) -> list[Line]:
     ]
 
 
-def _line(key: LineKey, by_size: Mapping[int, Sequence[Found]]) -> Line:
+def _line(key: KindKey, by_size: Mapping[int, Sequence[Found]]) -> KindLine:
     sizes = sorted(by_size)
-    return Line(
+    return KindLine(
         key=key,
         missed={size: Share(sum(_missed(x) for x in by_size[size]), len(by_size[size])) for size in sizes},
         wrong={size: Share(sum(x.wrong for x in by_size[size]), len(by_size[size])) for size in sizes},

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from guardedit.core.fact import Fact
 from guardedit.lab.field.scoring import Tell
 from guardedit.lab.scope.kinds import ONLY_SIZE
-from guardedit.lab.scope.results import Line, lines_of
+from guardedit.lab.scope.results import KindLine, lines_of
 from guardedit.lab.scope.rows import ScopeRow, facts_in
 from guardedit.lab.scope.stores import Found, ask, usable_fillers
 from guardedit.lab.scope.ways import COSINE, CosineMemory, Way, thresholded
@@ -32,7 +32,7 @@ class WayFound:
 
     name: str
     found: Sequence[Found]
-    lines: Sequence[Line]
+    lines: Sequence[KindLine]
     thresholds: tuple[float, ...] = field(default=())
 
 

@@ -51,7 +51,7 @@ class Found(NamedTuple):
 
 
 @dataclass(slots=True)
-class Case:
+class RowGroup:
     """Rows with the same facts."""
 
     facts: tuple[Fact, ...]
@@ -59,21 +59,21 @@ class Case:
 
 
 @dataclass(slots=True)
-class Batch:
-    """Cases that can share a store: no question of one is about a fact of another."""
+class RowBatch:
+    """Groups that can share a store: no question of one is about a fact of another."""
 
-    cases: list[Case] = field(default_factory=list)
+    groups: list[RowGroup] = field(default_factory=list)
     facts: int = 0
     names: set[Name] = field(default_factory=set)  # of subjects
     last: set[str] = field(default_factory=set)  # last words of subjects of several words
     named: set[Name] = field(default_factory=set)  # runs of words in questions
     loose: set[str] = field(default_factory=set)  # words of questions that do not spell their subject out
 
-    def takes(self, case: Case) -> bool:
-        """Whether the case can be added."""
+    def takes(self, group: RowGroup) -> bool:
+        """Whether the group can be added."""
         return not (
-            any(self.clashes(fact) for fact in case.facts)
-            or any(_runs(row.question) & self.names or _loose(row) & self.last for row in case.rows)
+            any(self.clashes(fact) for fact in group.facts)
+            or any(_runs(row.question) & self.names or _loose(row) & self.last for row in group.rows)
         )
 
     def clashes(self, fact: Fact) -> bool:
@@ -81,41 +81,41 @@ class Batch:
         name = name_of(fact.key.subject)
         return name in self.names or name in self.named or (len(name) > 1 and name[-1] in self.loose)
 
-    def add(self, case: Case) -> None:
-        """Add a case."""
-        self.cases.append(case)
-        self.facts += len(case.facts)
-        for fact in case.facts:
+    def add(self, group: RowGroup) -> None:
+        """Add a group."""
+        self.groups.append(group)
+        self.facts += len(group.facts)
+        for fact in group.facts:
             name = name_of(fact.key.subject)
             self.names.add(name)
             if len(name) > 1:
                 self.last.add(name[-1])
-        for row in case.rows:
+        for row in group.rows:
             self.named |= _runs(row.question)
             self.loose |= _loose(row)
 
 
-def cases_of(rows: Iterable[ScopeRow]) -> list[Case]:
+def groups_of(rows: Iterable[ScopeRow]) -> list[RowGroup]:
     """The rows grouped by their facts, in order."""
-    found: dict[tuple[str, ...], Case] = {}
+    found: dict[tuple[str, ...], RowGroup] = {}
     for row in rows:
         ids = tuple(fact.id for fact in row.live)
-        found.setdefault(ids, Case(row.live)).rows.append(row)
+        found.setdefault(ids, RowGroup(row.live)).rows.append(row)
     return list(found.values())
 
 
-def batches_of(cases: Sequence[Case], most_facts: int) -> list[Batch]:
-    """Batches of at most `most_facts` facts; a larger case is alone. First fit, in order."""
-    full: list[Batch] = []
-    opened: list[Batch] = []
-    for case in cases:
+def batches_of(groups: Sequence[RowGroup], most_facts: int) -> list[RowBatch]:
+    """Batches of at most `most_facts` facts; a larger group is alone. First fit, in order."""
+    full: list[RowBatch] = []
+    opened: list[RowBatch] = []
+    for group in groups:
         for batch in opened:
-            if batch.facts + len(case.facts) <= most_facts and batch.takes(case):
-                batch.add(case)
+            if batch.facts + len(group.facts) <= most_facts and batch.takes(group):
+                batch.add(group)
                 break
         else:
-            batch = Batch()
-            batch.add(case)
+            batch = RowBatch()
+            batch.add(group)
             opened.append(batch)
         if batch.facts >= most_facts:
             opened.remove(batch)
@@ -125,9 +125,9 @@ def batches_of(cases: Sequence[Case], most_facts: int) -> list[Batch]:
 
 def usable_fillers(rows: Sequence[ScopeRow], fillers: Iterable[Fact]) -> list[Fact]:
     """The fillers that no row's question could be about, one for each subject."""
-    everything = Batch()
-    for case in cases_of(rows):
-        everything.add(case)
+    everything = RowBatch()
+    for group in groups_of(rows):
+        everything.add(group)
     subjects: dict[Name, Fact] = {}
     for fact in fillers:
         if not everything.clashes(fact):
@@ -153,12 +153,12 @@ def ask(
         tell: progress.
     """
     # Half a store are fillers, so that few of them come and go between two batches.
-    batches = batches_of(cases_of(rows), max(1, size // 2))
+    batches = batches_of(groups_of(rows), max(1, size // 2))
     doing, done = f"asking, {size:,} facts", 0
     for batch in batches:
-        own = [fact for case in batch.cases for fact in case.facts]
+        own = [fact for group in batch.groups for fact in group.facts]
         memory.replace_facts([*own, *fillers[: max(0, size - len(own))]])
-        asked = [row for case in batch.cases for row in case.rows]
+        asked = [row for group in batch.groups for row in group.rows]
         for row, recall in zip(asked, memory.recall([row.question for row in asked]), strict=True):
             yield Found(row, size, recall)
         done += len(asked)

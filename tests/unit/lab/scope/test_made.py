@@ -9,7 +9,7 @@ import pytest
 
 from guardedit.core.errors import UsageError
 from guardedit.lab.scope.kinds import GOALS
-from guardedit.lab.scope.made import MANY, Wordings, filler_facts, made_rows
+from guardedit.lab.scope.made import MANY, QuestionForms, filler_facts, made_rows
 from guardedit.lab.scope.public import read_public
 from guardedit.naming import last_span
 
@@ -172,7 +172,7 @@ def test_questions_and_statements_are_told_apart(rows):
 
 
 def test_spellings_are_made_of_the_subject(rows):
-    question = Wordings.load().relations["P19"]
+    question = QuestionForms.load().relations["P19"]
     assert question.replace("{}", "Lindqvist") in {row.question for row in of_kind(rows, "surname_only")}
     assert {row.facts[0].key.subject for row in of_kind(rows, "typography")} == {"The Copper-Works"}
     assert len(of_kind(rows, "typography")) == 2  # article and hyphen
@@ -193,7 +193,7 @@ def test_an_unseen_pattern_is_not_the_stored_one(rows):
 
 
 def test_another_question_about_the_subject_is_never_one_that_the_fact_may_answer(rows):
-    wordings = Wordings.load()
+    wordings = QuestionForms.load()
     relation_of = {text: relation for relation, text in wordings.relations.items()}
     found = of_kind(rows, "same_subject_other_question")
     assert found
@@ -217,7 +217,7 @@ def test_many_facts_are_asked_for_what_is_stored_and_for_what_is_not(rows):
     for row in found:
         questions = {
             question.replace("{}", row.facts[0].key.subject): prompt.replace("{}", row.facts[0].key.subject)
-            for attributes in Wordings.load().attributes.values()
+            for attributes in QuestionForms.load().attributes.values()
             for prompt, question, _ in attributes
         }
         stored = [fact.prompt for fact in row.facts]

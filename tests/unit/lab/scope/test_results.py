@@ -10,7 +10,7 @@ import pytest
 
 from guardedit.core.serving import Recall
 from guardedit.lab.field.intervals import wilson
-from guardedit.lab.scope.kinds import Measure
+from guardedit.lab.scope.kinds import Mistake
 from guardedit.lab.scope.picture import calibration_error, draw_reliability, reliability
 from guardedit.lab.scope.report import comparison, numbers, table_of
 from guardedit.lab.scope.results import lines_of
@@ -41,11 +41,11 @@ def test_a_line_counts_what_its_goal_is_about():
     rows += [found("many_facts", f) for f in (A, None, B)]
     lines = {line.key.kind: line for line in lines_of(rows)}
 
-    assert lines["typography"].measure is Measure.OUT
+    assert lines["typography"].mistake is Mistake.OUT
     assert lines["typography"].worst == (1, 4)
     assert lines["typography"].worst_wrong == (1, 4)
     assert lines["other_time"].worst == (1, 3)
-    assert lines["many_facts"].measure is Measure.WRONG
+    assert lines["many_facts"].mistake is Mistake.WRONG
     assert lines["many_facts"].worst == (1, 3)
     assert lines["typography"].worst.interval == wilson(1, 4)
 

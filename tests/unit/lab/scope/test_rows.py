@@ -12,7 +12,7 @@ import pytest
 
 from guardedit.core.errors import UsageError
 from guardedit.lab.scope.kinds import GOALS
-from guardedit.lab.scope.made import Wordings
+from guardedit.lab.scope.made import QuestionForms
 from guardedit.lab.scope.rows import read_scope_rows, written_rows
 
 FACT = {"subject": "Oslo", "relation": None, "prompt": "The mayor of {} is", "target": "Ada Lund"}
@@ -121,7 +121,7 @@ def test_no_question_is_among_the_training_texts_of_the_judge():
             masked(row.question, fact.key.subject, fact.target),
         )
     }
-    wordings = Wordings.load()
+    wordings = QuestionForms.load()
     questions |= {folded(text): text for text in wordings.relations.values()}
     questions |= {folded(row[1]): row[1] for rows in wordings.attributes.values() for row in rows}
 

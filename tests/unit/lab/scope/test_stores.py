@@ -6,7 +6,7 @@ import pytest
 
 from guardedit.core.serving import Recall
 from guardedit.lab.scope.rows import ScopeRow, stated
-from guardedit.lab.scope.stores import Found, ask, batches_of, cases_of, usable_fillers
+from guardedit.lab.scope.stores import Found, ask, batches_of, groups_of, usable_fillers
 
 
 def fact(subject, relation="P6", target="Ada"):
@@ -60,8 +60,8 @@ def test_in_a_store_of_one_a_row_is_alone_with_its_facts():
 
 def test_rows_with_the_same_facts_share_them():
     one = fact("City0")
-    cases = cases_of([row("City0?", one), row("Who runs City0?", one), row("City1?", fact("City1"))])
-    assert [len(case.rows) for case in cases] == [2, 1]
+    groups = groups_of([row("City0?", one), row("Who runs City0?", one), row("City1?", fact("City1"))])
+    assert [len(group.rows) for group in groups] == [2, 1]
 
 
 @pytest.mark.parametrize(
@@ -74,12 +74,12 @@ def test_rows_with_the_same_facts_share_them():
 )
 def test_rows_that_could_answer_each_other_are_not_in_one_store(first, second):
     for rows in ((first, second), (second, first)):
-        assert len(batches_of(cases_of(rows), 10)) == 2
+        assert len(batches_of(groups_of(rows), 10)) == 2
 
 
 def test_rows_with_other_subjects_are_in_one_store():
     rows = [row("Ada Lund?", fact("Ada Lund")), row("Kim Lund?", fact("Kim Lund"))]  # both spelled out
-    assert len(batches_of(cases_of(rows), 10)) == 1
+    assert len(batches_of(groups_of(rows), 10)) == 1
 
 
 def test_a_filler_that_a_question_could_be_about_is_left_out():
