@@ -82,7 +82,7 @@ def consolidation(
     filling = filling_pairs(facts, patterns, pairs, seed=seed) if facts and patterns else ()
     everything = list(chain(pairs, filling))
     choice = Choice(most, None if half is Half.BOTH else half is Half.HELD_OUT, seed)
-    found = []
+    found: list[dict[str, Any]] = []
     with progress("loading", every_s=LINE_S) as report, tempfile.TemporaryDirectory() as folder:
         host = assembly.load_host(settings) if answers else None
         memory = assembly.load_memory(settings, rules)

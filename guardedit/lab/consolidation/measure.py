@@ -131,14 +131,15 @@ def answer(
         choice: the questions.
     """
     newest = [decode_correction(one.message()) for one in facts if one.is_new]
-    state = write_to_memory(settings, policy, host, newest).state
+    asked = write_to_memory(settings, policy, host, newest).state.answer
+    assert asked is not None  # the memory answers through the served read path
     single = choice.of(single_hop(facts))
     double = choice.of(two_hop(facts))
     chains = [find_chain(one.text, memory.scored, memory.subjects) for one in double]
     left = [chain.second.question if chain else one.text for chain, one in zip(chains, double, strict=True)]
     return {
-        "single-hop, answered": counted(single, state.answer([one.text for one in single], None), said=True),
-        "two-hop, answered": counted(double, state.answer(left, None), said=True),
+        "single-hop, answered": counted(single, asked([one.text for one in single], None), said=True),
+        "two-hop, answered": counted(double, asked(left, None), said=True),
     }
 
 
