@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from guardedit.cli.bench.consolidation import consolidation
 from guardedit.cli.bench.edit import edit
 from guardedit.cli.bench.epochs import epochs
 from guardedit.cli.bench.growth import growth
@@ -14,6 +15,12 @@ from guardedit.cli.bench.trial import trial
 from guardedit.cli.terminal.options import commands, examples
 
 app = commands("Measure speed and the memory's judgement, and count mixed answers.")
+app.command(
+    epilog=examples(
+        "guardedit bench consolidation mquake.json --sizes 6000",
+        "guardedit bench consolidation mquake.json --facts trex.jsonl --patterns pararel.json --answers 40",
+    )
+)(consolidation)
 app.command(epilog=examples("guardedit bench edit --batch 64", "guardedit bench edit --output json"))(edit)
 app.command(epilog=examples("guardedit bench growth", "guardedit bench growth --widths '' --output json"))(
     growth

@@ -107,7 +107,7 @@ def _lead_on(facts: Sequence[Fact], named: Named) -> set[str]:
 
 def _phrases(question: str, subject: str) -> Iterator[tuple[int, int]]:
     """The spans of whole words around each mention of the subject, without the mention and the question."""
-    row = tokens(question)
+    row = [token for token in tokens(question) if token.text[0].isalnum()]
     name = name_of(subject)
     for mention in find_mentions(question, {name}, longest=len(name)):
         before = [token.start for token in row if token.start < mention.start][-MOST_BEFORE:]
