@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from guardedit.core.fact import Fact
+from guardedit.memory.context import stated_target, stated_wording
 from guardedit.policy.sections import ProxySection
 
 
@@ -20,7 +21,8 @@ def statement_of(facts: Sequence[Fact], rules: ProxySection) -> str:
         'Note: Velmora is ruled from Karsk.'
     """
     stated = [
-        f"{next((text for text in fact.wordings if '?' not in text), fact.prompt)} {fact.target}."
+        f"{stated_wording(fact, next((w for w in fact.wordings if '?' not in w), fact.prompt))} "
+        f"{stated_target(fact)}."
         for fact in facts
     ]
     return rules.statement.replace("{facts}", " ".join(stated))
