@@ -177,9 +177,11 @@ def stated_wording(fact: Fact, wording: str) -> str:
     >>> stated_wording(fact, wordings[0])
     'The capital of Velmora is'
     """
-    text = plain(wording)
+    text, subject = plain(wording), plain(fact.key.subject)
+    if len(list(sentences(subject))) > 1:
+        return text.replace(subject, _quoted(subject))
     *before, last = list(sentences(text)) or [text]
-    if not before or not contains_name(last, plain(fact.key.subject)):
+    if not before or not contains_name(last, subject):
         return text
     return text[text.rindex(last) :]
 
@@ -197,6 +199,10 @@ def stated_target(fact: Fact) -> str:
     text = plain(fact.target)
     if len(list(sentences(text))) < 2:
         return text
+    return _quoted(text)
+
+
+def _quoted(text: str) -> str:
     return '"' + text.replace('"', "'") + '"'
 
 

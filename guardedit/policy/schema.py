@@ -28,7 +28,9 @@ from guardedit.policy.sources import Sources
 from guardedit.policy.strict import Positive, StrictModel, as_tuple
 
 #: Rule ids that `decide` uses itself.
-BUILT_IN_RULES = frozenset({"expired", "retract", "quota", "reach", "not-yet-valid", "reserved-subject"})
+BUILT_IN_RULES = frozenset(
+    {"expired", "retract", "quota", "reach", "not-yet-valid", "reserved-subject", "mixed-alphabets"}
+)
 
 
 def _one_or_many(value: object) -> object:
