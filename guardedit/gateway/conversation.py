@@ -10,8 +10,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from guardedit.core.fact import Fact
-from guardedit.memory.clauses import refers, with_subject
 from guardedit.memory.context import Announcement, respelt
+from guardedit.memory.questions.clauses import refers, with_subject
 from guardedit.models.text.form import Turn
 
 #: Earlier user turns that are searched for the subject of a pronoun.

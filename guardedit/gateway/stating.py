@@ -5,22 +5,22 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from guardedit.core.fact import Fact
+from guardedit.memory.context import stated_target, stated_wording
 from guardedit.policy.sections import ProxySection
 
 
 def statement_of(facts: Sequence[Fact], rules: ProxySection) -> str:
     """The facts as the policy puts them, each stated once: repeated facts teach a model to skip them.
 
-        >>> from collections.abc import Sequence
-
-    from guardedit.core.fact import FactKey
-        >>> key, wordings = FactKey("Velmora", "capital"), ("Who rules Velmora?", "Velmora is ruled from")
-        >>> fact = Fact(key=key, version=1, correction_id="c1", wordings=wordings, target="Karsk")
-        >>> statement_of([fact], ProxySection())
-        'Note: Velmora is ruled from Karsk.'
+    >>> from guardedit.core.fact import FactKey
+    >>> key, wordings = FactKey("Velmora", "capital"), ("Who rules Velmora?", "Velmora is ruled from")
+    >>> fact = Fact(key=key, version=1, correction_id="c1", wordings=wordings, target="Karsk")
+    >>> statement_of([fact], ProxySection())
+    'Note: Velmora is ruled from Karsk.'
     """
     stated = [
-        f"{next((text for text in fact.wordings if '?' not in text), fact.prompt)} {fact.target}."
+        f"{stated_wording(fact, next((w for w in fact.wordings if '?' not in w), fact.prompt))} "
+        f"{stated_target(fact)}."
         for fact in facts
     ]
     return rules.statement.replace("{facts}", " ".join(stated))

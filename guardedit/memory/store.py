@@ -20,11 +20,11 @@ from guardedit.core.fact import Fact, FactKey
 from guardedit.core.serving import Recall
 from guardedit.memory.building import Contents, contents_of, entries_of
 from guardedit.memory.candidates import Candidate, find_candidates, named_subjects, parse_questions
-from guardedit.memory.choosing import JudgedFact, merged, recall_of
-from guardedit.memory.clauses import Clause, clauses_of
 from guardedit.memory.encoder import Encoder, Vectors
 from guardedit.memory.expiry import Expiry
 from guardedit.memory.fact_sets import changes_between, digest_after, facts_sha256
+from guardedit.memory.questions.choosing import JudgedFact, merged, recall_of
+from guardedit.memory.questions.clauses import Clause, clauses_of
 from guardedit.memory.scope import ScopeThresholds, judge_scope
 from guardedit.memory.scoring import Judge, scores_of
 from guardedit.memory.tenant_index import FactEntry, TenantIndex, by_text, texts_of

@@ -1,7 +1,7 @@
 """Decides about a correction by a policy. Pure and total: no clock, no state, never an exception.
 
 1. A correction that has already expired is rejected. So is a fact about a reserved word, unless the policy
-   holds or allows such facts (`subjects.reserved`).
+   holds or allows such facts (`subjects.reserved`, and `subjects.mixed_alphabets` for names that mix them).
 2. The first rule that fires decides. A condition that has no value holds the correction: fail closed.
 3. A retraction whose rule has route memory or weights goes to memory, where facts are removed.
 4. A fact that is not valid yet, that contradicts a live fact by a declared inverse relation, that mentions
@@ -17,7 +17,7 @@ from guardedit.core.correction import Correction, Op
 from guardedit.core.decision import Decision, Route, RuleTrace
 from guardedit.core.errors import PolicyError
 from guardedit.naming import identity
-from guardedit.policy.reserved import why_reserved
+from guardedit.policy.reserved import why_mixed, why_reserved
 from guardedit.policy.schema import Match, Policy, Rule
 from guardedit.policy.variables import DecisionContext, reached, read_variables
 
@@ -37,6 +37,9 @@ def _decide(policy: Policy, correction: Correction, context: DecisionContext) ->
     reserved = _reserved(policy, correction)
     if reserved and policy.subjects.reserved == "reject":
         return _built_in(policy, (), Route.REJECT, "reserved-subject", reserved)
+    mixed = _mixed_alphabets(policy, correction)
+    if mixed and policy.subjects.mixed_alphabets == "reject":
+        return _built_in(policy, (), Route.REJECT, "mixed-alphabets", mixed)
     values = read_variables(correction, context)
     trace: list[RuleTrace] = []
     for rule in policy.rules:
@@ -112,6 +115,7 @@ def _decide_by(
     for rule_id, why in (
         ("reserved-subject", _reserved(policy, correction)),
         ("inverse", context.contradiction),
+        ("mixed-alphabets", _mixed_alphabets(policy, correction)),
         ("reach", _mentions_too_many(policy, correction, context)),
         ("quota", _over_quota(policy, context)),
     ):
@@ -152,6 +156,17 @@ def _reserved(policy: Policy, correction: Correction) -> str:
         if why := why_reserved(name, subjects.words):
             return f"the {kind} {name!r:.80} {why}: name the thing in full, or set subjects.reserved"
     return ""
+
+
+def _mixed_alphabets(policy: Policy, correction: Correction) -> str:
+    """Why the subject may be taken for another one; "" if it may not, and for a retraction."""
+    if policy.subjects.mixed_alphabets == "allow" or correction.op is Op.RETRACT:
+        return ""
+    why = why_mixed(correction.subject)
+    if not why:
+        return ""
+    escaped = correction.subject.encode("unicode_escape").decode()
+    return f"the subject {correction.subject!r:.80} ({escaped:.80}) {why}: it may look like another name"
 
 
 def _mentions_too_many(policy: Policy, correction: Correction, context: DecisionContext) -> str:

@@ -1,5 +1,7 @@
 """Words that may not be a subject: a fact about "of" would match every sentence.
 
+Also names that mix alphabets whose letters look alike: a name with a Cyrillic A is not `Apple`.
+
 Names are compared in their folded form (`naming`), so another case, width or typography makes no difference.
 """
 
@@ -9,7 +11,7 @@ from collections.abc import Iterable
 
 import regex
 
-from guardedit.naming import identity, name_of
+from guardedit.naming import identity, name_of, tokens
 
 
 def _words(text: str) -> frozenset[str]:
@@ -73,6 +75,12 @@ _HAS_CONTENT = regex.compile(
 _SINGLE = regex.compile(r"[[\p{L}\p{Nd}]--[\p{Han}\p{Hangul}]]\p{M}*", regex.VERSION1)
 #: Signs that turn a single letter into a name: C++, C#, F*.
 _NAMING_SIGNS = frozenset("+#*")
+#: Alphabets with letters that look like those of another one. Names in several other scripts at once, as
+#: Japanese ones, are ordinary.
+_ALIKE = {
+    script: regex.compile(rf"[\p{{Script={script}}}&&\p{{L}}]", regex.VERSION1)
+    for script in ("Latin", "Cyrillic", "Greek", "Armenian", "Cherokee", "Coptic")
+}
 
 
 def why_reserved(subject: str, words: Iterable[str] = ()) -> str:
@@ -97,6 +105,23 @@ def why_reserved(subject: str, words: Iterable[str] = ()) -> str:
         return "is a function word"
     if len(words_of_name) == 1 and _SINGLE.fullmatch(words_of_name[0]) and not _NAMING_SIGNS & set(name):
         return "is a single letter or digit"
+    return ""
+
+
+def why_mixed(name: str) -> str:
+    """Why a name may be taken for another one: a word with letters of several such alphabets; "" if none.
+
+    A name that is wholly in one alphabet is another name, even if it looks like one in Latin letters.
+
+    >>> why_mixed("\u0410pple"), why_mixed("Apple"), why_mixed("\u0410\u043d\u043d\u0430")
+    ('mixes Latin and Cyrillic letters in one word', '', '')
+    """
+    if name.isascii():
+        return ""
+    for _, start, end in tokens(name):  # as written: folding makes a Greek letter of the micro sign
+        found = [script for script, letter in _ALIKE.items() if letter.search(name, start, end)]
+        if len(found) > 1:
+            return f"mixes {' and '.join(found)} letters in one word"
     return ""
 
 

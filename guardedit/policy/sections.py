@@ -173,6 +173,12 @@ class SubjectsSection(StrictModel):
         "alone: `reject` it, `hold` it for a person, or `allow` it. Retractions are always "
         "allowed.",
     )
+    mixed_alphabets: Literal["reject", "hold", "allow"] = Field(
+        "hold",
+        description="What to do with a fact whose subject mixes alphabets that look alike in one word, as a "
+        "Cyrillic letter in a Latin name: `reject` it, `hold` it for a person, or `allow` it. "
+        "Retractions are always allowed.",
+    )
     words: Annotated[tuple[ReservedWord, ...], Field(max_length=10_000), BeforeValidator(as_tuple)] = Field(
         (), description="Further subjects that are reserved."
     )

@@ -16,6 +16,7 @@ from guardedit.core.fact import Fact, Placement
 from guardedit.core.serving import ScopedFact
 from guardedit.memory.context import Prompts
 from guardedit.models.text.asking import Asking, answer_place
+from guardedit.models.text.plain import plain
 from guardedit.naming import contains_name, sentences
 
 
@@ -115,4 +116,4 @@ def _asking(one: ScopedFact) -> Asking:
 def asking_of(fact: Fact, question: str) -> Asking:
     """A question with a wording of the fact that ends where its answer begins."""
     cloze = next((wording for wording in fact.wordings if "?" not in wording), "")
-    return Asking(cloze or answer_place(fact.prompt), question)
+    return Asking(plain(cloze) or answer_place(plain(fact.prompt)), question)

@@ -14,6 +14,7 @@ from guardedit.core.serving import Answer, Recall, ScopedFact
 from guardedit.memory.context import Prompts, respelt
 from guardedit.models.bypass import Patch
 from guardedit.models.text.asking import Asking
+from guardedit.models.text.plain import plain
 from guardedit.models.weights.folded import Folded, require_recorded
 from guardedit.serving.sharded_facts import ShardDigests
 
@@ -104,7 +105,7 @@ class RecalledFacts(NamedTuple):
 
     def expected_answers(self) -> list[str]:
         """For each question with one fact, its target as the probable answer; else ""."""
-        return [used[0].fact.target if len(used) == 1 else "" for used in self.used]
+        return [plain(used[0].fact.target) if len(used) == 1 else "" for used in self.used]
 
     def prompts(self, questions: Sequence[str], prompts: Prompts) -> list[str]:
         """The texts for the model.

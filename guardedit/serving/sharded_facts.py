@@ -13,9 +13,9 @@ from guardedit.core.epoch import Change
 from guardedit.core.errors import MemoryIndexError
 from guardedit.core.fact import Fact, FactKey
 from guardedit.core.serving import Recall
-from guardedit.memory.choosing import merged, placed
-from guardedit.memory.clauses import clauses_of
 from guardedit.memory.fact_sets import changes_between, digest_after, facts_sha256
+from guardedit.memory.questions.choosing import merged, placed
+from guardedit.memory.questions.clauses import clauses_of
 from guardedit.serving.shard import Shard, split
 
 #: The digest of the facts in each shard.

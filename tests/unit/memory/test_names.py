@@ -97,3 +97,9 @@ def test_another_word_of_a_script_that_the_encoder_cannot_read_is_no_alias(store
     """The encoder reads it letter by letter, so any two sentences look similar."""
     (recall,) = stored.recall([question])
     assert (recall.scope, recall.fact) == ("out", None)
+
+
+@pytest.mark.parametrize("subject", ["V\u0435lmora", "Velm\u043era", "\u0475elmora"])
+def test_a_name_with_a_letter_of_another_alphabet_is_not_accepted_for_the_subject(memory, subject):
+    (recall,) = memory.recall([f"The capital of {subject} is"])
+    assert recall.scope != "accept"

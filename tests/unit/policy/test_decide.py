@@ -168,6 +168,34 @@ def test_a_fact_about_a_reserved_word_can_always_be_taken_back() -> None:
     assert route(decide(policy(), gone, NOW)) == ("retract", "memory")
 
 
+@pytest.mark.parametrize("subject", ["\u0410pple", "Micr\u03bfsoft", "Bank of Amer\u0456ca"])
+def test_a_subject_that_looks_like_another_is_held_with_its_letters(subject: str) -> None:
+    told = correction(subject=subject)
+    decision = decide(policy(), told, NOW)
+    assert route(decision) == ("mixed-alphabets", "hold")
+    assert subject.encode("unicode_escape").decode() in decision.reason
+    for setting, expected in (("reject", ("mixed-alphabets", "reject")), ("allow", ("default", "weights"))):
+        rules = policy(extra=f"subjects: {{mixed_alphabets: {setting}}}\n")
+        assert route(decide(rules, told, NOW)) == expected
+    gone = correction(subject=subject, op=Op.RETRACT, target_new="")
+    assert route(decide(policy(), gone, NOW)) == ("retract", "memory")
+
+
+@pytest.mark.parametrize(
+    "subject",
+    [
+        "Apple",
+        "Z\u00fcrich",
+        "\u0410\u043d\u043d\u0430",
+        "\u03b2-carotene",
+        "\u30c8\u30e8\u30bfGR\u30e4\u30ea\u30b9",
+        "\u00b5Torrent",
+    ],
+)
+def test_a_name_in_one_alphabet_is_not_held(subject: str) -> None:
+    assert route(decide(policy(), correction(subject=subject), NOW)) == ("default", "weights")
+
+
 def test_the_operator_reserves_further_words() -> None:
     rules = policy(extra="subjects: {words: [Ada, 'Acme Corp']}\n")
     assert route(decide(rules, correction(subject="ADA"), NOW)) == ("reserved-subject", "reject")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from guardedit.memory.clauses import clauses_of
+from guardedit.memory.questions.clauses import clauses_of
 
 KNOWN = ("Who and What", "Velmora", "Stelco", "Ada Lindqvist")
 

@@ -10,8 +10,8 @@ import pytest
 
 from guardedit.core.fact import Fact, FactKey
 from guardedit.core.serving import ScopedFact
-from guardedit.memory.choosing import JudgedFact, chosen, merged, placed, recall_of
-from guardedit.memory.clauses import Clause
+from guardedit.memory.questions.choosing import JudgedFact, chosen, merged, placed, recall_of
+from guardedit.memory.questions.clauses import Clause
 from guardedit.memory.scope import ScopeVerdict
 
 PLAIN = "Who rules Velmora?"

@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 from guardedit.core.fact import Fact
 from guardedit.core.serving import Recall, ScopedFact
-from guardedit.memory.clauses import Clause
+from guardedit.memory.questions.clauses import Clause
 from guardedit.memory.scope import ACCEPT, OUT, ScopeVerdict
 from guardedit.naming import identity
 
