@@ -31,7 +31,14 @@ from guardedit.policy.strict import Positive, StrictModel, as_tuple
 #: Rule ids that `decide` uses itself.
 BUILT_IN_RULES = frozenset(
     {
-        "expired", "retract", "quota", "reach", "not-yet-valid", "reserved-subject", "mixed-alphabets", "inverse"
+        "expired",
+        "retract",
+        "quota",
+        "reach",
+        "not-yet-valid",
+        "reserved-subject",
+        "mixed-alphabets",
+        "inverse",
     }
 )
 
