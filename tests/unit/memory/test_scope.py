@@ -10,7 +10,7 @@ import pytest
 
 from guardedit.core.errors import MemoryIndexError
 from guardedit.memory.encoder import MINILM_SHA256
-from guardedit.memory.scope import Features, ScopeThresholds, judge_scope
+from guardedit.memory.scope import Features, ScopeThresholds, ScopeVerdict, judge_scope
 
 SURE = Features(full=0.9, own=1.0, relation=1.0, rival=0.3, rivals=20, overlap=1.0, named=True)
 OTHER = replace(SURE, own=0.3, relation=0.3, rival=1.0, overlap=0.1)
@@ -26,42 +26,34 @@ def test_the_shipped_thresholds_are_for_minilm_and_have_a_band(shipped):
     assert 0 < shipped.reject < shipped.accept < 1
 
 
+def verdict(features: Features, thresholds: ScopeThresholds) -> ScopeVerdict:
+    return judge_scope(features, thresholds.score(features), thresholds)
+
+
 def test_the_same_words_are_accepted_and_another_relation_is_out(shipped):
-    assert judge_scope([SURE], shipped).scope == "accept"
-    verdict = judge_scope([OTHER], shipped)
-    assert (verdict.scope, verdict.winner) == ("out", None)
-    assert math.isnan(verdict.margin)
-
-
-def test_the_best_fact_wins_with_its_margin_over_the_second(shipped):
-    verdict = judge_scope([OTHER, SURE], shipped)
-    assert verdict.winner == 1
-    assert verdict.margin == pytest.approx(shipped.score(SURE) - shipped.score(OTHER))
+    assert verdict(SURE, shipped).scope == "accept"
+    assert verdict(OTHER, shipped).scope == "out"
+    assert verdict(OTHER, shipped).score == shipped.score(OTHER) < shipped.score(SURE)
 
 
 def test_a_score_between_the_cuts_is_unsure(shipped):
     middle = (shipped.accept + shipped.reject) / 2
     wanted = math.log(middle / (1 - middle))
     flat = replace(shipped, weights=(0.0,) * len(shipped.weights), bias=wanted)
-    verdict = judge_scope([SURE], flat)
-    assert (verdict.scope, verdict.winner) == ("unsure", 0)
+    assert verdict(SURE, flat).scope == "unsure"
 
 
 def test_a_subject_that_is_not_named_is_at_most_unsure(shipped):
     near = Features(full=0.999)
-    assert judge_scope([near], shipped).scope == "unsure"
-    assert judge_scope([replace(near, full=shipped.alias_cosine - 0.01)], shipped).scope == "out"
+    assert verdict(near, shipped).scope == "unsure"
+    assert verdict(replace(near, full=shipped.alias_cosine - 0.01), shipped).scope == "out"
     assert shipped.score(near) == 0.0
 
 
 def test_a_name_that_goes_on_is_unsure_unless_the_words_are_known(shipped):
     longer = replace(SURE, relation=0.95, own=0.95, doubtful=True)
-    assert judge_scope([longer], shipped).scope == "unsure"
-    assert judge_scope([replace(SURE, doubtful=True)], shipped).scope == "accept"
-
-
-def test_no_candidate_is_out(shipped):
-    assert judge_scope([], shipped).scope == "out"
+    assert verdict(longer, shipped).scope == "unsure"
+    assert verdict(replace(SURE, doubtful=True), shipped).scope == "accept"
 
 
 def test_thresholds_survive_a_file(shipped, tmp_path: Path):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 
 import pytest
-from guardedit.memory.bands import ScopeBands, scope_sha256
+from guardedit.memory.scope.bands import ScopeBands, scope_sha256
 
 from guardedit.core.errors import MemoryIndexError, UsageError
 from guardedit.lab.field.intervals import clopper_pearson_high
@@ -84,7 +84,7 @@ def encoder():
 def test_the_bands_keep_the_questions_out_that_they_were_chosen_on(encoder):
     shipped = ScopeThresholds.load()
     rows = [*rows_of(IN, NAMES, wanted=True), *rows_of(BESIDE, NAMES, wanted=False)]
-    found = calibrate_bands(encoder, shipped, rows, at_most=0.05, confidence=0.95)
+    found = calibrate_bands(encoder, shipped, None, rows, at_most=0.05, confidence=0.95)
 
     assert found.before == ((120, 120), (120, 120))  # all doubtful questions get the fact
     assert found.given.mistakes <= allowed(120, 0.05, 0.95)
@@ -106,7 +106,7 @@ def test_questions_that_always_get_a_fact_are_named(encoder):
         examples_sha256=always.examples_sha256,
     )
     with pytest.raises(UsageError, match="check the labels of 'The mayor of Town"):
-        calibrate_bands(encoder, always, rows, at_most=0.05, confidence=0.95)
+        calibrate_bands(encoder, always, None, rows, at_most=0.05, confidence=0.95)
 
 
 def test_too_few_rows_are_told_what_they_allow():
@@ -114,7 +114,7 @@ def test_too_few_rows_are_told_what_they_allow():
     with pytest.raises(
         UsageError, match=r"with 120 .* at 95% is 2\.47%: give at least 299 of them for 1\.00%"
     ):
-        calibrate_bands(None, ScopeThresholds.load(), rows, at_most=0.01, confidence=0.95)
+        calibrate_bands(None, ScopeThresholds.load(), None, rows, at_most=0.01, confidence=0.95)
 
 
 def bands(**changes):

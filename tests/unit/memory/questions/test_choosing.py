@@ -26,7 +26,7 @@ def scoped(one: Fact, score: float, scope: str = "accept", clause: str = PLAIN, 
     return ScopedFact(fact=one, scope=scope, score=score, clause=clause, at=at)
 
 
-ACCEPTED = ScopeVerdict("accept", 0, 0.9, math.nan, "asked")
+ACCEPTED = ScopeVerdict("accept", 0.9, "asked")
 CAPITAL, RIVER = fact("Velmora", "capital", "Karsk"), fact("Velmora", "river", "Tarn")
 
 
@@ -77,8 +77,8 @@ def test_an_older_fact_stays_away_even_if_another_clause_asks_for_it():
 
 def test_the_recall_of_a_clause_has_the_best_verdict_and_its_margin():
     verdicts = [
-        ScopeVerdict("out", None, 0.2, math.nan, "other"),
-        ScopeVerdict("accept", 0, 0.9, 1.0, "asked"),
+        ScopeVerdict("out", 0.2, "other"),
+        ScopeVerdict("accept", 0.9, "asked"),
     ]
     recall = recall_of(
         Clause(PLAIN, 4), [JudgedFact(*pair) for pair in zip((RIVER, CAPITAL), verdicts, strict=True)]
