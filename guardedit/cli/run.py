@@ -22,7 +22,7 @@ from guardedit.core.errors import GuardeditError, SourceError, UsageError
 from guardedit.core.messages import Fate
 from guardedit.ledger.storage.lock import DriverLock
 from guardedit.runtime.coordinator_access import ADDRESS_FILE, ADMIN_FILE, publish_address
-from guardedit.runtime.opening import existing, refuse_second
+from guardedit.runtime.opening import existing, has_statistics, refuse_second
 from guardedit.runtime.operator.approving import COMMAND_LINE
 from guardedit.runtime.system import System, open_system
 from guardedit.settings import DEFAULT_ADMIN, Address, Settings
@@ -93,7 +93,9 @@ def run(
         configure_logging(log is Log.JSON, sys.stderr)
     with ExitStack() as stack:
         stack.enter_context(DriverLock(settings.home))
-        with progress("loading the model"):
+        with progress("loading the model") as report:
+            if rules.writes_weights and not has_statistics(settings):
+                report("loading the model and collecting its statistics, which later starts reuse")
             system = open_system(settings, rules, log=log is not None, worker_process=not once)
         stack.enter_context(system)
         if settings.runtime == "ray" and not settings.ray_address:

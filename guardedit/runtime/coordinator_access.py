@@ -15,6 +15,7 @@ import ssl
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
+from http.client import HTTPException
 from pathlib import Path
 from typing import Any
 from urllib.error import HTTPError
@@ -130,10 +131,10 @@ def _published_address(path: Path) -> str:
 def _read(path: Path) -> dict[str, str]:
     """An address file; empty where there is none that can be read."""
     try:
-        body: dict[str, str] = json.loads(path.read_text("utf-8"))
+        body = json.loads(path.read_text("utf-8"))
     except (OSError, ValueError):
         return {}
-    return body
+    return body if isinstance(body, dict) else {}
 
 
 def _trusted(admin: Mapping[str, str]) -> ssl.SSLContext | None:
@@ -209,7 +210,9 @@ class _OverHttp:
         return self._post(f"facts/{quote(fact_id, safe='')}/redo")
 
     def _post(self, path: str, body: dict[str, Any] | None = None) -> Epoch:
-        made = self.post(path, body)["epoch"]
+        made = self.post(path, body).get("epoch")
+        if not isinstance(made, int):
+            raise self._another()
         with existing(self._settings) as ledger:
             return ledger.epoch(made)
 
@@ -220,19 +223,26 @@ class _OverHttp:
         request = Request(f"{self._url}/v1/{path}", data, headers, method="POST")  # noqa: S310 - from our file
         try:
             with self._opener.open(request, timeout=_PATIENCE_S) as answer:
-                found: dict[str, Any] = json.load(answer)
+                found = json.load(answer)
         except HTTPError as error:
             raise self._refused(error) from error
         except OSError as error:  # killed: its file is still there
             raise LedgerBusy(f"{self._busy}; and nothing answers at {self._url}") from error
+        except (HTTPException, ValueError) as error:
+            raise self._another() from error
+        if not isinstance(found, dict):
+            raise self._another()
         return found
 
-    @staticmethod
-    def _refused(error: HTTPError) -> GuardeditError:
+    def _another(self) -> LedgerBusy:
+        """Another program has the address by now."""
+        return LedgerBusy(f"{self._busy}; and what answers at {self._url} is no coordinator")
+
+    def _refused(self, error: HTTPError) -> GuardeditError:
         try:
-            message = json.load(error)["error"]["message"]
-        except (ValueError, KeyError):
-            message = str(error)
+            message = str(json.load(error)["error"]["message"])
+        except (OSError, HTTPException, ValueError, KeyError, TypeError):
+            return self._another()
         kinds = {503: GuardError, 409: ConflictError}
         return kinds.get(error.code, UsageError)(message)
 

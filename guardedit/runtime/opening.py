@@ -28,6 +28,11 @@ def exists(settings: Settings) -> bool:
     return (settings.home / LEDGER).is_file()
 
 
+def has_statistics(settings: Settings) -> bool:
+    """Whether the home folder has second moments of a model, which a first start collects."""
+    return (settings.home / "moments").is_dir()
+
+
 @contextmanager
 def existing(settings: Settings) -> Iterator[LedgerReader]:
     """The ledger for reading, also while a coordinator runs; UsageError when there is none.

@@ -94,10 +94,13 @@ def write_key(key: SigningKey, path: Path) -> None:
     """
     body = {"name": key.name, "source": key.source, "ed25519": base64.b64encode(key.seed).decode()}
     try:
-        with os.fdopen(
-            os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8"
-        ) as file:
-            file.write(json.dumps(body, indent=1) + "\n")
+        handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        try:
+            with os.fdopen(handle, "w", encoding="utf-8") as file:
+                file.write(json.dumps(body, indent=1) + "\n")
+        except OSError:
+            path.unlink()  # a part of a key would be in the way of the next attempt
+            raise
     except FileExistsError:
         raise UsageError(
             f"{path} exists: a key that is overwritten is lost, so name another file with --file"

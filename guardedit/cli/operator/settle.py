@@ -37,7 +37,7 @@ def settle(
     rules = load_policy(settings.policy)
     with progress("waiting", every_s=EVERY_S) as report:
         left = wait_until_settled(
-            settings, rules, timeout_s=timeout_s, tell=lambda left: report(f"waiting; {left}")
+            settings, rules, timeout_s=timeout_s, tell=lambda left: report(f"left to do: {left}")
         )
     fields = {
         "settled": left.nothing,

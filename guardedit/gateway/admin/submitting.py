@@ -70,8 +70,10 @@ def _data(message: bytes) -> bytes:
         event = json.loads(message)
     except (ValueError, RecursionError):
         return message
-    if not (isinstance(event, dict) and "specversion" in event and isinstance(event.get("data"), dict)):
+    if not (isinstance(event, dict) and "specversion" in event):
         return message
+    if not isinstance(event.get("data"), dict):
+        raise MalformedCorrection("the `data` of a CloudEvent must be the correction, as a JSON object")
     lacks = [name for name in ("id", "source", "type") if not _is_text(event.get(name))]
     if lacks or event["specversion"] != "1.0":
         raise MalformedCorrection(

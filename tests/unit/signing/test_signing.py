@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import re
+import resource
 from pathlib import Path
 
 import pytest
@@ -218,3 +219,15 @@ def test_the_program_on_the_page_signs_as_we_do(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     exec(compile(program, "signing.md", "exec"), {})
     assert valid(json.loads(capsys.readouterr().out))
+
+
+def test_a_key_that_does_not_fit_on_the_disk_leaves_no_file(tmp_path):
+    path, before = tmp_path / "a.key", resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (0, before[1]))
+    try:
+        with pytest.raises(UsageError, match="cannot be written"):
+            write_key(KEY, path)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert not path.exists()
+    write_key(KEY, path)

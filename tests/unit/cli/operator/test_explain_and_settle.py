@@ -46,7 +46,7 @@ def test_settle_says_what_it_waits_for(guardedit, home, ledger_file, monkeypatch
         result = guardedit("settle", "--timeout", "0.1")
 
     assert result.code == 1
-    assert "waiting; to be decided: 1 message" in result.err
+    assert "left to do: to be decided: 1 message" in result.err
 
 
 @pytest.mark.parametrize("log", [False, True])

@@ -179,6 +179,10 @@ def test_cloud_events_are_corrections(desk: Desk):
     assert facts(desk)["Fornax"]["target"] == "Lima"
     data = hq("Fornax", "Rome", provenance={"signature": "of another scheme"})
     assert desk.submit({**event, "id": "ce-2", "data": data}) == ["ce-2"]
+    for wrong in ({"data": 5}, {"data_base64": "e30="}):
+        said = desk.post("/v1/corrections", "submitter", {**event, "data": None, **wrong})
+        assert said.status_code == 400
+        assert "`data` of a CloudEvent must be the correction" in said.text
 
 
 def test_ids_may_have_slashes(desk: Desk):
