@@ -11,7 +11,7 @@ from guardedit.memory.names.english import is_common
 from guardedit.memory.names.small_sets import add_member, discard_member
 from guardedit.memory.names.spelling import SpellingIndex
 from guardedit.naming import Name, name_of
-from guardedit.naming.variants import reduced_words, short_forms, written_forms
+from guardedit.naming.variants import acronyms, reduced_words, short_forms, written_forms
 
 #: A form that stands for more subjects than this names none of them.
 MOST_BEARERS = 8
@@ -136,9 +136,8 @@ def _forms(written: str) -> Iterator[tuple[str, Way]]:
     # No person has a name of common words only, such as "Saturday Night Live".
     words = reduced_words(written)
     titled = all(map(is_common, words)) and "(" not in written
-    for form in sorted(short_forms(written)):
-        if not titled or form != words[-1]:
-            yield form, Way.SHORT
+    short = short_forms(written) | (acronyms(written, least=3) if titled else set())
+    yield from ((form, Way.SHORT) for form in sorted(short) if not titled or form != words[-1])
 
 
 def _uncount(table: dict[str, Counter[int]], key: str, length: int) -> None:

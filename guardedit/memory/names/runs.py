@@ -47,7 +47,9 @@ def named_by(reading: Reading, run: Run, bearer: Bearer, way: Way) -> Named | No
     first, last, form = run
     if not _is_spaced_alike(reading, run, bearer):
         return None
-    if reading.is_part(first, last) or reading.is_ordinary(first, last):
+    if reading.is_part(first, last):
+        return None
+    if reading.is_ordinary(first, last) and not _is_taken_apart(reading, run, bearer):
         return None
     if last - first == 1 and is_common(form) and not _may_be_name(reading, first, bearer, way):
         return None
@@ -71,6 +73,12 @@ def is_unbroken(reading: Reading, left: int, right: int) -> bool:
     """Whether only signs of names and spaces are between two tokens: no end of a clause."""
     gap = reading.text[reading.row[left].end : reading.row[right].start]
     return len(gap) <= 3 and not any(sign in _BREAKS for sign in gap)
+
+
+def _is_taken_apart(reading: Reading, run: Run, bearer: Bearer) -> bool:
+    """Whether words are those of one word of a name that is no common word: "face book"."""
+    parts = reading.text[reading.row[run.first].start : reading.row[run.last - 1].end].split()
+    return len(parts) > len(bearer.written.split()) and not is_common(run.form)
 
 
 def _is_spaced_alike(reading: Reading, run: Run, bearer: Bearer) -> bool:
