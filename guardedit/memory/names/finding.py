@@ -95,7 +95,12 @@ def _runs(reading: Reading, place: int, indexes: Sequence[NameIndex]) -> Iterato
         lengths = {length for index in indexes for length in index.form_lengths(form)}
         if len(form) in lengths:
             yield Run(first, at + 1, form)
-        if len(form) - 1 in lengths and text.endswith("s") and (count or not is_common(text)):
+        if (
+            len(form) - 1 in lengths
+            and len(text) > 3
+            and text.endswith("s")
+            and (count or not is_common(text))
+        ):
             yield Run(first, at + 1, form[:-1])  # "einsteins nationality"
         if len(form) >= 3 and not any(length > len(form) for length in lengths):
             return

@@ -132,13 +132,20 @@ class Reading:
     def is_another_person(self, first: int, last: int, given: str) -> bool:
         """Whether the words beside a family name say that it is somebody else's, whose name is not `given`.
 
-        "Zachary Taylor", "B. Einstein", "477 Italia", and "Martin de Porres" for somebody called Martin.
+        "Zachary Taylor", "B. Einstein", "477 Italia", "Noah's Ark", and "Martin de Porres" for somebody with
+        the family name Martin.
         """
-        behind = self.after(last)
-        if behind is not None and behind.text in PARTICLES and self._is_name(last + 1):
-            return True
         if first > 1 and self.row[first - 1].text == "." and len(self.row[first - 2].text) == 1:
             return self.row[first - 2].text != given[:1]
+        return self._begins_name(last) or self._follows_given_name(first)
+
+    def _begins_name(self, last: int) -> bool:
+        if [token.text for token in self.row[last : last + 2]] == ["'", "s"]:
+            return self.style is Style.MIXED and self._is_name(last + 2)
+        word = self.after(last)
+        return word is not None and word.text in PARTICLES and self._is_name(last + 1)
+
+    def _follows_given_name(self, first: int) -> bool:
         word = self.before(first)
         if word is None or word.text in TITLES or word.text in FUNCTION_WORDS or word.text in _IMPERATIVES:
             return False

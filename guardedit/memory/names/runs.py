@@ -89,6 +89,10 @@ def _is_spaced_alike(reading: Reading, run: Run, bearer: Bearer) -> bool:
     words, own = reduced_words(text), reduced_words(bearer.written)
     if words[0] in ARTICLES and words[0] != own[0]:
         return False  # "a da vinci" is not Ada Vinci
-    if len(run.form) >= _SHORTEST_APART or not any(map(str.isspace, text)):
+    if not any(map(str.isspace, text)):
         return True
-    return words in (own, own[-len(words) :])
+    if bearer.way is Way.SHORT:
+        return set(words) <= set(own)
+    if len(run.form) >= _SHORTEST_APART:
+        return True
+    return words == own

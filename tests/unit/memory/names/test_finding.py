@@ -40,6 +40,7 @@ def way(text: str, *subjects: str) -> tuple[str, Way, bool] | None:
         ("hey, quick one: who owns facebook today? thx", "Facebook"),
         ("Who owns Facebook today?", "Facebook"),
         ("new york city mayor", "New York City"),
+        ("Singapore's capital is", "Singapore"),
         ("Did you know, Ann, that in Paris, Bob sang?", "Paris"),
         ("Facebook's owner is", "Facebook"),
         ("FACEBOOK OWNER", "Facebook"),
@@ -61,6 +62,7 @@ def test_a_name_as_it_is_written_is_named_without_a_doubt(text, subject):
     named = way(text, subject)
     assert named is not None
     assert named[1:] == (EXACT, False)
+    assert name_of(named[0]) == name_of(subject)
 
 
 @pytest.mark.parametrize(
@@ -173,6 +175,7 @@ def test_other_words_are_no_other_spelling(text, subject):
         ("Where did President Lincoln die?", "Abraham Lincoln"),
         ("Where was A. Einstein born?", "Albert Einstein"),
         ("Where did van Gogh paint?", "Vincent van Gogh"),
+        ("where did rothko paint", "Mark Rothko"),
         ("Where did Gogh paint?", "Vincent van Gogh"),
         ("Where was Gordon born? I mean Brown.", "Gordon Brown"),
         ("Where does Zeta-Jones live?", "Catherine Zeta-Jones"),
@@ -208,6 +211,9 @@ def test_a_short_form_names_its_subject(text, subject):
         ("Who owns the Einstein Medical Center?", "Albert Einstein"),
         ("Where did Martín de Ursúa die?", "Bobbi Martin"),
         ("where did martin de porres die", "Bobbi Martin"),
+        ("In Australia, they understand", "Football Federation Australia"),
+        ("Noah's Ark debuted on", "Joakim Noah"),
+        ("William S. Paley works for", "Grace Williams"),
         ("477 Italia is named after", "Airship Italia"),
         ("Entertainment One is based in", "Hydro One"),
         ("Who recorded Saturday Live?", "Saturday Night Live"),
