@@ -72,14 +72,16 @@ _ORGANISATIONS = frozenset(
 )  # fmt: skip
 #: Words that end the names of things that nobody calls by this word alone.
 _ENDS_NO_PERSON = _ORGANISATIONS | {
-    "airlines", "airport", "award", "awards", "band", "bay", "beach", "bridge", "castle", "center",
-    "centre", "championship", "church", "city", "club", "county", "court", "cup", "day", "district",
-    "family", "festival", "force", "games", "group", "hall", "hospital", "hotel", "house", "inc",
-    "industries", "island", "islands", "lake", "language", "library", "limited", "llc", "ltd", "magazine",
-    "mountain", "mountains", "museum", "network", "ocean", "office", "orchestra", "palace", "park",
-    "peninsula", "plc", "prize", "province", "railway", "records", "river", "road", "school", "sea",
-    "series", "show", "square", "station", "street", "studios", "system", "team", "theatre", "tower",
-    "town", "trophy", "valley", "village", "war",
+    "airlines", "airport", "airways", "award", "awards", "band", "bay", "beach", "bridge", "castle",
+    "center", "centre", "championship", "channel", "church", "city", "club", "communications", "county",
+    "court", "cup", "day", "district", "electric", "entertainment", "family", "festival", "force",
+    "games", "group", "hall", "hospital", "hotel", "house", "inc", "industries", "island", "islands",
+    "lake", "language", "library", "limited", "llc", "ltd", "machines", "magazine", "motors",
+    "mountain", "mountains", "museum", "network", "news", "ocean", "office", "orchestra", "palace",
+    "park", "peninsula", "pictures", "plc", "press", "prize", "province", "railway", "records", "river",
+    "road", "school", "sea", "series", "show", "software", "square", "station", "street", "studios",
+    "system", "team", "technologies", "technology", "telecom", "theatre", "tower", "town", "trophy",
+    "valley", "village", "war", "works",
 }  # fmt: skip
 #: Latin letters that Unicode does not take apart into a letter and a mark.
 _LETTERS = str.maketrans(
@@ -149,7 +151,7 @@ def written_forms(name: str) -> set[str]:
     outside, inside = _parenthesis(name)
     words = reduced_words(name)
     rows = [words, _without_article(words), _without_legal_form(_without_article(words))]
-    if inside and form_of(inside) in _acronyms(outside):
+    if inside and form_of(inside) in _organisation(outside):
         rows += [reduced_words(outside), _without_article(reduced_words(outside))]
     if not name.isascii():
         rows.append(reduced_words(unicodedata.normalize("NFC", name.lower()).translate(_SPELT_OUT)))
@@ -164,7 +166,7 @@ def short_forms(name: str) -> set[str]:
     >>> short_forms("World Health Organization (WHO)"), short_forms("Mercury (planet)")
     ({'who'}, {'mercury'})
     >>> [short_forms(name) for name in ("Amazon River", "Paris", "BMW N52", "The Lord of the Rings")]
-    [set(), set(), set(), set()]
+    [set(), set(), {'n52'}, set()]
     """
     outside, inside = _parenthesis(name)
     words = outside.split()
@@ -175,7 +177,9 @@ def short_forms(name: str) -> set[str]:
         rows.append(_without_article(reduced_words(outside)))
         if inside.isupper() and " " not in inside:
             rows.append(reduced_words(inside))
-    return ({"".join(row) for row in rows} | _acronyms(outside)) - {""} - written_forms(name)
+    return (
+        ({"".join(row) for row in rows} | _organisation(outside) | _code(words)) - {""} - written_forms(name)
+    )
 
 
 def _parenthesis(name: str) -> tuple[str, str]:
@@ -210,19 +214,35 @@ def _is_part_of_person(word: str, part: tuple[str, ...]) -> bool:
     return bool(part) and (part[0] in PARTICLES or (word[0].isupper() and "".join(part).isalpha()))
 
 
-def _acronyms(name: str) -> set[str]:
-    """The first letters of the name of an organisation, country or the like.
+def acronyms(name: str, *, least: int) -> set[str]:
+    """The first letters of a name without its articles, if they are at least so many.
 
-    >>> _acronyms("United States of America"), _acronyms("European Union"), _acronyms("Albert Einstein")
-    ({'usa'}, {'eu'}, set())
+    >>> acronyms("The United States of America", least=3), acronyms("Bank of America", least=3)
+    ({'usa'}, set())
     """
     words = [word for word in name.split() if word[0].isalpha() and word.lower() not in ARTICLES]
     initials = plain("".join(word[0].lower() for word in words if word[0].isupper()))
-    organisation = bool(words) and words[-1].lower() in _ORGANISATIONS
-    least = 2 if organisation and len(words) == 2 else 3
-    if not initials.isascii() or len(initials) < least or len(words) > _MOST_WORDS:
-        return set()
-    return {initials} if organisation or len(words) > len(initials) else set()
+    fits = least <= len(initials) and len(words) <= _MOST_WORDS and initials.isascii()
+    return {initials} if fits else set()
+
+
+def _organisation(name: str) -> set[str]:
+    """The acronym of what is an organisation, a country or a city by the words of its name.
+
+    >>> _organisation("New York City"), _organisation("European Union"), _organisation("Albert Einstein")
+    ({'nyc'}, {'eu'}, set())
+    """
+    *_, last = name.lower().split() or [""]
+    if last in _ORGANISATIONS:
+        return acronyms(name, least=2)
+    named = last in _ENDS_NO_PERSON or any(word.islower() for word in name.split())
+    return acronyms(name, least=3) if named else set()
+
+
+def _code(words: Sequence[str]) -> set[str]:
+    """The code that ends a name: "N52" of BMW N52."""
+    code = form_of(words[-1]) if len(words) > 1 else ""
+    return {code} if len(code) > 2 and code.isalnum() and not code.isalpha() and not code.isdigit() else set()
 
 
 def _joined(parts: Iterable[tuple[str, ...]]) -> tuple[str, ...]:

@@ -10,6 +10,8 @@ from __future__ import annotations
 from functools import cache
 from pathlib import Path
 
+from guardedit.naming.variants import TITLES
+
 WORDS = Path(__file__).with_name("english_words.txt")
 
 #: Words of grammar, and the words that questions are made of; none of them is part of the name beside it.
@@ -28,13 +30,28 @@ FUNCTION_WORDS = frozenset(
 )  # fmt: skip
 
 
+#: People who stand before the name of a place or company: "the President of France".
+OFFICES = TITLES | {
+    "ceo", "cfo", "chairman", "chairwoman", "cto", "director", "founder", "head", "leader", "mayor",
+    "minister", "owner",
+}  # fmt: skip
+#: Words of questions that are too new for the texts of the list.
+_NEW_WORDS = frozenset(
+    {
+        "app", "apps", "birthdate", "blog", "email", "footballer", "gdp", "genre", "headquartered", "hq",
+        "info", "internet", "laptop", "movie", "movies", "online", "smartphone", "spouse", "timezone", "tv",
+        "video", "website", "wiki",
+    }
+)  # fmt: skip
+
+
 def is_common(word: str) -> bool:
     """Whether a folded word is a common English word: "river", not "einstein".
 
     >>> is_common("river"), is_common("who"), is_common("einstein")
     (True, True, False)
     """
-    return word in FUNCTION_WORDS or word in _words()
+    return word in _words() or word in _SURE
 
 
 def is_known(word: str) -> bool:
@@ -44,6 +61,9 @@ def is_known(word: str) -> bool:
     (True, True, False)
     """
     return is_common(word) or f"{word}?" in _words() or word.capitalize() in _words()
+
+
+_SURE = FUNCTION_WORDS | OFFICES | _NEW_WORDS
 
 
 @cache

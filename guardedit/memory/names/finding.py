@@ -88,14 +88,19 @@ def _otherwise(reading: Reading, run: Run, indexes: Sequence[NameIndex]) -> Iter
 def _runs(reading: Reading, place: int, indexes: Sequence[NameIndex]) -> Iterator[Run]:
     """The runs of reduced tokens from `place` on whose form may be known."""
     form, first, before = "", reading.reduced[place].at, -1
-    for text, at in reading.reduced[place : place + _MOST_WORDS]:
+    for count, (text, at) in enumerate(reading.reduced[place : place + _MOST_WORDS]):
         if before >= 0 and not is_unbroken(reading, before, at):
             return
         form, before = form + text, at
         lengths = {length for index in indexes for length in index.form_lengths(form)}
         if len(form) in lengths:
             yield Run(first, at + 1, form)
-        if len(form) - 1 in lengths and text.endswith("s") and not is_common(text):
+        if (
+            len(form) - 1 in lengths
+            and len(text) > 3
+            and text.endswith("s")
+            and (count or not is_common(text))
+        ):
             yield Run(first, at + 1, form[:-1])  # "einsteins nationality"
         if len(form) >= 3 and not any(length > len(form) for length in lengths):
             return

@@ -11,10 +11,19 @@ from guardedit.memory.names.english import is_common
 from guardedit.memory.names.small_sets import add_member, discard_member
 from guardedit.memory.names.spelling import SpellingIndex
 from guardedit.naming import Name, name_of
-from guardedit.naming.variants import reduced_words, short_forms, written_forms
+from guardedit.naming.variants import TITLES, acronyms, reduced_words, short_forms, written_forms
 
 #: A form that stands for more subjects than this names none of them.
 MOST_BEARERS = 8
+#: Given names that are common words, too.
+_GIVEN_NAMES = frozenset(
+    {
+        "amber", "art", "buck", "bud", "charity", "chase", "crystal", "dawn", "don", "drew", "faith",
+        "felicity", "gale", "grace", "heath", "heather", "hope", "hunter", "ivy", "joy", "ken", "les", "mark",
+        "mason", "may", "miles", "olive", "pat", "pearl", "penny", "prudence", "ray", "red", "rich", "rose",
+        "rusty", "scarlet", "sky", "summer", "violet", "will",
+    }
+)  # fmt: skip
 #: Letters of a form under which the lengths of the forms that begin with them are kept.
 _HEAD = 3
 
@@ -133,12 +142,14 @@ def _bearers(subject: str, aliases: Iterable[str]) -> Iterator[Bearer]:
 
 def _forms(written: str) -> Iterator[tuple[str, Way]]:
     yield from ((form, Way.TYPOGRAPHY) for form in sorted(written_forms(written)))
-    # No person has a name of common words only, such as "Saturday Night Live".
     words = reduced_words(written)
-    titled = all(map(is_common, words)) and "(" not in written
-    for form in sorted(short_forms(written)):
-        if not titled or form != words[-1]:
-            yield form, Way.SHORT
+    short = short_forms(written)
+    if len(words) > 2 and all(map(is_common, words)):
+        short |= acronyms(written, least=3)
+    if "(" not in written and words and is_common(words[0]) and words[0] not in TITLES | _GIVEN_NAMES:
+        # It is no person: "Football Federation Australia", "Saturday Night Live".
+        short -= {words[-1]}
+    yield from ((form, Way.SHORT) for form in sorted(short))
 
 
 def _uncount(table: dict[str, Counter[int]], key: str, length: int) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from enum import StrEnum
 
-from guardedit.memory.names.english import FUNCTION_WORDS, is_common
+from guardedit.memory.names.english import FUNCTION_WORDS, OFFICES, is_common
 from guardedit.naming import Token, tokens
 from guardedit.naming.mentions import BEGINS_NAMES, is_attached
 from guardedit.naming.variants import LEGAL_FORMS, PARTICLES, TITLES, Reduced, reduced_row
@@ -50,10 +50,6 @@ _BEHIND = frozenset(
 )  # fmt: skip
 #: Verbs that begin a request.
 _IMPERATIVES = frozenset({"describe", "find", "give", "list", "name", "say", "show", "state", "tell"})
-#: People who stand before the name of a place or company: "the President of France".
-_OFFICES = TITLES | {
-    "ceo", "chairman", "chairwoman", "director", "founder", "head", "leader", "mayor", "minister", "owner",
-}  # fmt: skip
 
 
 class Style(StrEnum):
@@ -136,13 +132,20 @@ class Reading:
     def is_another_person(self, first: int, last: int, given: str) -> bool:
         """Whether the words beside a family name say that it is somebody else's, whose name is not `given`.
 
-        "Zachary Taylor", "B. Einstein", "477 Italia", and "Martin de Porres" for somebody called Martin.
+        "Zachary Taylor", "B. Einstein", "477 Italia", "Noah's Ark", and "Martin de Porres" for somebody with
+        the family name Martin.
         """
-        behind = self.after(last)
-        if behind is not None and behind.text in PARTICLES and self._is_name(last + 1):
-            return True
         if first > 1 and self.row[first - 1].text == "." and len(self.row[first - 2].text) == 1:
             return self.row[first - 2].text != given[:1]
+        return self._begins_name(last) or self._follows_given_name(first)
+
+    def _begins_name(self, last: int) -> bool:
+        if [token.text for token in self.row[last : last + 2]] == ["'", "s"]:
+            return self.style is Style.MIXED and self._is_name(last + 2)
+        word = self.after(last)
+        return word is not None and word.text in PARTICLES and self._is_name(last + 1)
+
+    def _follows_given_name(self, first: int) -> bool:
         word = self.before(first)
         if word is None or word.text in TITLES or word.text in FUNCTION_WORDS or word.text in _IMPERATIVES:
             return False
@@ -181,7 +184,7 @@ class Reading:
             return word.text in BEGINS_NAMES and word.text not in TITLES
         if word.text == "of" and self.before(at) is not None:
             at -= 1
-            if self.row[at].text in _OFFICES:
+            if self.row[at].text in OFFICES:
                 return False
         starts = self.text[self.row[at].start]
         if not (starts.isupper() or starts.isdigit()) or self.row[at].text in TITLES - BEGINS_NAMES:
@@ -190,7 +193,9 @@ class Reading:
 
     def _goes_on_after(self, first: int, last: int) -> bool:
         word = self.after(last)
-        if word is None or word.text in LEGAL_FORMS or word.text in _BEHIND:
+        if word is None:
+            return self._is_place(first, last)
+        if word.text in LEGAL_FORMS or word.text in _BEHIND:
             return False
         if word.text[0].isdigit():
             return True
@@ -201,9 +206,25 @@ class Reading:
             return not (asks and self._ends_clause(last + 1))
         if word.text in FUNCTION_WORDS or word.text.endswith(("ed", "ing", "ly")):
             return False
+        return self._goes_on_small(word, before, first, last)
+
+    def _goes_on_small(self, word: Token, before: Token | None, first: int, last: int) -> bool:
+        """Whether a word without the evidence of a capital goes on the name before it."""
         if self.style is not Style.MIXED and not is_common(word.text):
             return before is None or before.text not in _AUXILIARIES or not self._ends_clause(last + 1)
         return before is not None and self._governs(before, first - 1)
+
+    def _is_place(self, first: int, last: int) -> bool:
+        """Whether the place of the name is said behind a comma: "the mayor of Paris, Texas"."""
+        row, before = self.row, self.before(first)
+        return (
+            before is not None
+            and before.text in _PREPOSITIONS
+            and last + 1 < len(row)
+            and row[last].text == ","
+            and self.is_capital_inside(last + 1)
+            and self._ends_clause(last + 2)
+        )
 
     def _governs(self, word: Token, at: int) -> bool:
         """Whether a name must end before the noun behind it: it follows a preposition or a verb."""

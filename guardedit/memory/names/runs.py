@@ -47,7 +47,9 @@ def named_by(reading: Reading, run: Run, bearer: Bearer, way: Way) -> Named | No
     first, last, form = run
     if not _is_spaced_alike(reading, run, bearer):
         return None
-    if reading.is_part(first, last) or reading.is_ordinary(first, last):
+    if reading.is_part(first, last):
+        return None
+    if reading.is_ordinary(first, last) and not _is_taken_apart(reading, run, bearer):
         return None
     if last - first == 1 and is_common(form) and not _may_be_name(reading, first, bearer, way):
         return None
@@ -73,6 +75,12 @@ def is_unbroken(reading: Reading, left: int, right: int) -> bool:
     return len(gap) <= 3 and not any(sign in _BREAKS for sign in gap)
 
 
+def _is_taken_apart(reading: Reading, run: Run, bearer: Bearer) -> bool:
+    """Whether words are those of one word of a name that is no common word: "face book"."""
+    parts = reading.text[reading.row[run.first].start : reading.row[run.last - 1].end].split()
+    return len(parts) > len(bearer.written.split()) and not is_common(run.form)
+
+
 def _is_spaced_alike(reading: Reading, run: Run, bearer: Bearer) -> bool:
     """Whether a run has the commas and words of the name; longer words may be put together or apart."""
     text = reading.text[reading.row[run.first].start : reading.row[run.last - 1].end]
@@ -81,6 +89,10 @@ def _is_spaced_alike(reading: Reading, run: Run, bearer: Bearer) -> bool:
     words, own = reduced_words(text), reduced_words(bearer.written)
     if words[0] in ARTICLES and words[0] != own[0]:
         return False  # "a da vinci" is not Ada Vinci
-    if len(run.form) >= _SHORTEST_APART or not any(map(str.isspace, text)):
+    if not any(map(str.isspace, text)):
         return True
-    return words in (own, own[-len(words) :])
+    if bearer.way is Way.SHORT:
+        return set(words) <= set(own)
+    if len(run.form) >= _SHORTEST_APART:
+        return True
+    return words == own
