@@ -54,7 +54,7 @@ def answer_here(
             loaded.fold,
             [shard],
             use_unsure=use_unsure,
-            prompts=assembly.load_prompts(settings),
+            prompts=assembly.load_prompts(settings, policy),
         )
         tell("publishing the serving epoch")
         replica.publish(served_snapshot(settings, policy, loaded.host.base_sha256))
