@@ -21,8 +21,9 @@ from guardedit.assembly.model_files import model_folder
 from guardedit.assembly.prompts import read_memory_card
 from guardedit.core.errors import UsageError
 from guardedit.core.fact import Fact
-from guardedit.gateway.stating import beside, statement_of
-from guardedit.memory.context import Announcement
+from guardedit.gateway.stating import beside, rules_of, statement_of
+from guardedit.memory.context import Announcement, Prompts
+from guardedit.memory.strategies import STRATEGIES, Strategy
 from guardedit.policy.load import load_policy
 from guardedit.settings import Settings, policy_file
 
@@ -49,7 +50,8 @@ def attach(
         tenant: whose facts are used, besides those of the tenant `default`.
 
     Raises:
-        UsageError: the model is attached already, or cannot generate.
+        UsageError: the model is attached already, or cannot generate; or the policy's strategy needs
+            guardedit to run the model.
         PolicyError: the policy cannot be used.
 
     >>> with guardedit.attach(model, tokenizer, "runs/x") as attached:  # doctest: +SKIP
@@ -79,14 +81,15 @@ class Attached:
             raise UsageError("this model's generate is wrapped already: detach it first")
         from guardedit.gateway.facts import open_facts
 
-        rules = load_policy(settings.policy)
+        policy = load_policy(settings.policy)
+        self._rules = rules_of(policy)
         with ExitStack() as opened:
-            found = opened.enter_context(open_facts(settings, rules))
+            found = opened.enter_context(open_facts(settings, policy))
             self._replica, self._follower = found.replica, found.follower
             self._opened = opened.pop_all()
         self._model, self._tokenizer, self._tenant = model, tokenizer, tenant
         self._prompt_text = PromptText.of(tokenizer)
-        self._rules, self._announcement = rules.proxy, _announcement_of(model)
+        self._announcement = _announcement_of(model, STRATEGIES[policy.memory.strategy])
         self._generate: Callable[..., Any] = model.generate
         self.used: tuple[tuple[Fact, ...], ...] = ()
         model.generate = self._with_facts
@@ -182,13 +185,14 @@ class Attached:
         }
 
 
-def _announcement_of(model: Any) -> Announcement | None:
+def _announcement_of(model: Any, strategy: Strategy) -> Announcement | None:
     """How facts are stated to this model: by the memory card in the folder that it was loaded from."""
     folder = Path(getattr(model.config, "_name_or_path", "") or "/nowhere")
     card = read_memory_card(folder)
-    if card:
-        return Announcement.from_json(card.get("announcement", {}))
-    return Announcement() if folder == model_folder(Settings()) else None  # the embedded model has no card
+    if not card and folder != model_folder(Settings()):  # the embedded model has no card
+        return None
+    announcement = Announcement.from_json(card.get("announcement", {}))
+    return strategy.prompts(Prompts(announcement=announcement)).announcement
 
 
 def _with_prompts(out: Any, ids: Tensor, read: int, rows: int) -> Any:

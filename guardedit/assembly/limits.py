@@ -53,7 +53,7 @@ def guard(policy: Policy, probes: ProbeSet, prompts: Prompts, noise: Noise) -> C
             shadow=frozenset(g.shadow),
         ),
         # An answer that can be forced needs no trial: the fact's own question is always answered with it.
-        served=prompts.with_fact if prompts.asking_nats is None else None,
+        served=None if prompts.forces or prompts.asking_nats is not None else prompts.with_fact,
         asked=prompts.alone,
         noise=noise,
     )

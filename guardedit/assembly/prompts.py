@@ -12,23 +12,30 @@ from typing import Any
 from guardedit.assembly.model_files import model_folder
 from guardedit.core.errors import UsageError
 from guardedit.memory.context import Announcement, Prompts
+from guardedit.memory.strategies import STRATEGIES
 from guardedit.models.loading import load_tokenizer
 from guardedit.models.text.form import Form, form_of
+from guardedit.policy.schema import Policy
 from guardedit.settings import Settings
 
 #: Name of the card in the model's folder: the announcement that the model obeys, and how that was measured.
 MEMORY_CARD = "memory_card.json"
 
 
-def load_prompts(settings: Settings) -> Prompts:
+def load_prompts(settings: Settings, policy: Policy | None = None) -> Prompts:
     """The prompts of the model in the settings; those of the embedded model where there is no card.
+
+    Args:
+        settings: names the model.
+        policy: its strategy is followed; None: facts are stated in the context.
 
     Raises:
         UsageError: the card or the tokenizer cannot be read.
     """
     card = read_memory_card(model_folder(settings))
     tokenizer, _ = load_tokenizer(model_folder(settings))
-    return prompts_of(card, form_of(tokenizer, card.get("form")))
+    prompts = prompts_of(card, form_of(tokenizer, card.get("form")))
+    return prompts if policy is None else STRATEGIES[policy.memory.strategy].prompts(prompts)
 
 
 def prompts_of(card: dict[str, Any], form: Form) -> Prompts:

@@ -88,7 +88,7 @@ def build_parts(
     )
     # Without a probe set nothing can be routed to the weights, so that there is nothing to guard.
     collapse_guard: Guard = (
-        guard(policy, probes, load_prompts(settings), load_noise(settings))
+        guard(policy, probes, load_prompts(settings, policy), load_noise(settings))
         if guarded and probes
         else NoGuard()
     )

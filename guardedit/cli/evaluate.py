@@ -116,6 +116,15 @@ def evaluate(
             show_default=False,
         ),
     ] = None,
+    strategy: Annotated[
+        str | None,
+        typer.Option(
+            help="What facts do to an answer in --through memory: context, demonstrations or constrained. "
+            "Several, separated by commas, are measured in turns. Default: the policy's.",
+            metavar="A,B",
+            show_default=False,
+        ),
+    ] = None,
     form: Annotated[
         FormOption | None,
         typer.Option(
@@ -187,6 +196,7 @@ def evaluate(
     rules = load_policy(settings.policy)
     edited = numbers_in("--layers", layers)
     ways = choices_in("--through", through, ("memory", "weights", "policy"))
+    strategies = choices_in("--strategy", strategy, ("context", "demonstrations", "constrained"))
     from guardedit.lab.field.evaluate import evaluate as evaluate_cases
     from guardedit.lab.field.formats.reading import read_cases
     from guardedit.lab.field.frontier import draw_frontier, read_marks
@@ -206,6 +216,7 @@ def evaluate(
         prices=factors_in("--prices", prices),
         batch=batch or 0,
         form=None if form is None else GivenForm(form),
+        strategies=tuple(strategies),
         max_tokens=max_tokens,
         texts=read_own_texts(texts) if texts else held_out_texts(),
         seed=seed,

@@ -28,7 +28,8 @@ from guardedit.gateway.conversation import (
 from guardedit.models.streaming.engine import Engine
 from guardedit.models.streaming.request import Deliver, Piece, Request, Sampling
 from guardedit.models.text.form import RAW, Turn
-from guardedit.models.text.tokens import encode
+from guardedit.models.text.plain import plain
+from guardedit.models.text.tokens import begun, encode
 from guardedit.serving.constrained import Constraint
 from guardedit.serving.replica import ServingReplica
 from guardedit.serving.served_state import RecalledFacts
@@ -70,6 +71,7 @@ class Prepared:
         recall: what the memory found.
         question: the text that the memory was asked with; "" where there is none.
         ids: tokens that the model reads.
+        begins: tokens with which the answer begins.
         state: what the replica found; its state has the weights.
         most_tokens: most tokens of each answer.
         asked: the request.
@@ -80,6 +82,7 @@ class Prepared:
     recall: Recall
     question: str
     ids: tuple[int, ...]
+    begins: tuple[int, ...]
     state: RecalledFacts
     most_tokens: int
     asked: AnswerRequest
@@ -143,13 +146,15 @@ class Asker:
         resolved: bool,
     ) -> Prepared:
         used = () if question is None else found.used[at]
-        ids, most = self._most_tokens(asked, self._text(asked.prompt, used, resolved=resolved))
+        text = self._text(asked.prompt, used, resolved=resolved)
+        ids, most = self._most_tokens(asked, text)
         return Prepared(
             epoch=found.state.epoch.number,
             used=used,
             recall=found.recalls[at],
             question=question or "",
             ids=ids,
+            begins=self._beginning(used, question or "", text),
             state=found,
             most_tokens=most,
             asked=asked,
@@ -180,6 +185,7 @@ class Asker:
                         most_tokens=one.most_tokens,
                         sampling=sampling,
                         stop=one.asked.stop,
+                        begins=one.begins,
                         deliver=self._obeying(one, next(told)),
                     )
                 )
@@ -198,6 +204,14 @@ class Asker:
             return RAW.asked(prompt)
         turns = turns_with_facts(prompt, facts, stated, prompts.announcement) if facts else prompt
         return prompts.form.conversed(turns)
+
+    def _beginning(self, used: Sequence[ScopedFact], question: str, text: str) -> tuple[int, ...]:
+        """Tokens with which the answer begins; none where the model begins it."""
+        beginning = plain(self.replica.prompts.beginning(used, question))
+        if not beginning:
+            return ()
+        with self._encoding:
+            return tuple(begun(self._tokenizer, text, beginning))
 
     def _most_tokens(self, asked: AnswerRequest, text: str) -> tuple[tuple[int, ...], int]:
         """Tokens of the prompt, and most tokens of the answer, so that both fit into the context."""

@@ -17,6 +17,7 @@ from typing import Any
 from guardedit.core.errors import UsageError
 from guardedit.gateway.facts import AWAY, facts_asked_for, open_facts
 from guardedit.gateway.proxy.requests import question_in, with_facts
+from guardedit.gateway.stating import rules_of
 from guardedit.policy.load import load_policy
 from guardedit.policy.sections import ProxySection
 from guardedit.serving.facts_replica import FactsReplica
@@ -100,9 +101,10 @@ def _opened() -> Any:
 
     settings = Settings.from_environment(os.environ)
     policy = load_policy(settings.policy)
+    rules = rules_of(policy)
     stack = ExitStack()
     atexit.register(stack.close)
-    stater = FactStater(stack.enter_context(open_facts(settings, policy)).replica, policy.proxy)
+    stater = FactStater(stack.enter_context(open_facts(settings, policy)).replica, rules)
 
     # LiteLLM calls only the hooks that a class defines itself, none that it inherits. It passes all by name.
     class FactsHook(CustomLogger):  # type: ignore[misc] # untyped where LiteLLM is not installed

@@ -13,6 +13,7 @@ from guardedit.gateway.listening import App, is_loopback
 from guardedit.gateway.proxy.aliases import Aliases
 from guardedit.gateway.proxy.app import proxy_app
 from guardedit.gateway.proxy.forwarding import Forwarder
+from guardedit.gateway.stating import rules_of
 from guardedit.policy.schema import Policy
 from guardedit.runtime.opening import existing, exists
 from guardedit.serving.facts_replica import FactsReplica
@@ -54,9 +55,10 @@ def open_proxy(
         tell: called with a line of text when a stage begins.
 
     Raises:
-        UsageError: `upstream` is not an address.
+        UsageError: `upstream` is not an address, or the policy's strategy needs guardedit to run the model.
     """
     check_upstream(upstream)
+    rules = rules_of(policy)
     aliases = Aliases(policy)
     if aliases and exists(settings):
         with existing(settings) as ledger:
@@ -64,7 +66,7 @@ def open_proxy(
     watch = aliases.follow if aliases else None
     with open_facts(settings, policy, tell=tell, watch=watch) as opened:
         forwarder = Forwarder(upstream, timeout_s=policy.proxy.upstream_timeout_s, key=key)
-        yield Proxied(proxy_app(opened.replica, forwarder, policy.proxy, aliases), opened.replica)
+        yield Proxied(proxy_app(opened.replica, forwarder, rules, aliases), opened.replica)
 
 
 def check_upstream(address: str) -> None:

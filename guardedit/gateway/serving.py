@@ -131,7 +131,7 @@ def open_models(
         fold,
         [MemoryShard(memory)],
         use_unsure=policy.memory.unsure == "use_fact",
-        prompts=assembly.load_prompts(settings),
+        prompts=assembly.load_prompts(settings, policy),
     )
     engine = Engine(host, most_rows=most_rows, most_waiting=most_waiting)
     try:

@@ -4,9 +4,28 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from guardedit.core.errors import UsageError
 from guardedit.core.fact import Fact
 from guardedit.memory.context import stated_target, stated_wording
+from guardedit.memory.strategies import STRATEGIES
+from guardedit.policy.schema import Policy
 from guardedit.policy.sections import ProxySection
+
+
+def rules_of(policy: Policy) -> ProxySection:
+    """How the policy puts facts to a model that another program runs, with the examples of its strategy.
+
+    Raises:
+        UsageError: the strategy needs guardedit to run the model.
+    """
+    name, rules = policy.memory.strategy, policy.proxy
+    if STRATEGIES[name].forces:
+        raise UsageError(
+            f"memory.strategy is {name}, which decodes the answers, but here another program runs the model: "
+            "use `guardedit serve`, or the strategy context"
+        )
+    examples = STRATEGIES[name].examples(lambda facts, asked: f"{statement_of(facts, rules)}\n{asked}")
+    return rules.model_copy(update={"statement": f"{examples}\n\n{rules.statement}"}) if examples else rules
 
 
 def statement_of(facts: Sequence[Fact], rules: ProxySection) -> str:

@@ -13,7 +13,8 @@ from types import MappingProxyType
 from typing import Any
 
 from guardedit.core.errors import UsageError
-from guardedit.core.fact import Fact
+from guardedit.core.fact import Fact, Placement
+from guardedit.core.serving import ScopedFact
 from guardedit.memory.names import NameIndex, find_named
 from guardedit.models.text.form import RAW, Form
 from guardedit.models.text.plain import plain
@@ -125,11 +126,13 @@ class Prompts:
         announcement: how a fact is stated to it.
         asking_nats: least log-probability of a fact's old answer for a question of unsure scope that asks
             for the fact, see `models.text.asking`. None: questions are not judged and no answer is forced.
+        forces: the answer to an accepted question begins with the targets of its facts.
     """
 
     form: Form = RAW
     announcement: Announcement = field(default_factory=Announcement)
     asking_nats: float | None = None
+    forces: bool = False
 
     def alone(self, question: str) -> str:
         """The text for a question without a fact."""
@@ -157,6 +160,31 @@ class Prompts:
     def with_fact(self, fact: Fact, question: str) -> str:
         """`with_facts` for one fact."""
         return self.with_facts([fact], question)
+
+    def beginning(self, used: Sequence[ScopedFact], question: str) -> str:
+        """What the answer begins with; "" where the model begins it.
+
+        Nothing is forced where a fact is unsure, or in the weights.
+        """
+        sure = all(one.scope == "accept" and one.fact.placement is Placement.MEMORY for one in used)
+        if not (self.forces and used and sure):
+            return ""
+        chat = self.form.name == "chat" or len(used) > 1
+        return ". ".join(forced(one.fact, question, chat=chat) for one in used)
+
+
+def forced(fact: Fact, question: str, *, chat: bool) -> str:
+    """The target where a statement is continued, else the fact as a sentence.
+
+    >>> from guardedit.core.fact import FactKey
+    >>> key, wordings = FactKey("Velmora", "capital"), ("Velmora is ruled from",)
+    >>> fact = Fact(key=key, version=1, correction_id="c1", wordings=wordings, target="Karsk")
+    >>> forced(fact, "The capital of Velmora is", chat=False), forced(fact, "Who rules Velmora?", chat=False)
+    ('Karsk', 'Velmora is ruled from Karsk')
+    """
+    statement = next((wording for wording in fact.wordings if "?" not in wording), "")
+    continues = not chat and not question.rstrip().endswith("?")
+    return fact.target if continues or not statement else f"{statement} {fact.target}"
 
 
 def with_fact(fact: Fact, question: str) -> str:

@@ -237,7 +237,12 @@ class ModelHost:
         )
 
     def complete(
-        self, prompts: Sequence[str], *, max_new_tokens: int | None = None, cut: bool = True
+        self,
+        prompts: Sequence[str],
+        *,
+        max_new_tokens: int | None = None,
+        cut: bool = True,
+        beginnings: Sequence[str] = (),
     ) -> list[str]:
         """Greedy answer to each prompt, up to but without the sign that ends it.
 
@@ -245,12 +250,12 @@ class ModelHost:
             prompts: the texts to continue.
             max_new_tokens: most tokens of an answer; default: as many as the model's form usually takes.
             cut: an answer ends with its first sentence (`generation.Ending`).
+            beginnings: what each answer begins with, see `generation.complete`; default: nothing.
 
         Raises:
-            MalformedCorrection: when a prompt is empty, or does not fit into the context with its answer.
-            GuardError: when memory does not suffice.
+            MalformedCorrection, GuardError: see `generation.complete`.
         """
-        return complete(self, prompts, Ending.of(self, max_new_tokens, cut=cut))
+        return complete(self, prompts, Ending.of(self, max_new_tokens, cut=cut), beginnings)
 
     def complete_drafted(
         self, asked: Sequence[tuple[str, str]], *, max_new_tokens: int | None = None
@@ -274,11 +279,7 @@ class ModelHost:
             return says(self, asked, max_new_tokens=max_new_tokens)
 
     def asking_nats(self, asked: Sequence[Asking]) -> list[float]:
-        """How likely the model thinks of a fact's old answer at each question, see `text.asking`.
-
-        Raises:
-            MalformedCorrection, GuardError: as `complete`.
-        """
+        """How likely the model thinks of a fact's old answer at each question; errors as `complete`."""
         return asking_nats(self, asked)
 
     def repair(self) -> list[str]:

@@ -115,6 +115,12 @@ class MemorySection(StrictModel):
         description="What to do between the two thresholds: `answer_from_base` leaves the fact out, "
         "`use_fact` states it before the question.",
     )
+    strategy: Literal["context", "demonstrations", "constrained"] = Field(
+        "context",
+        description="What facts in scope do to an answer. `context` states them beside the question, "
+        "`demonstrations` puts three examples before that, `constrained` also lets the answer begin with the "
+        "facts' targets, if the question is in scope for sure; guardedit has to run the model for it.",
+    )
 
     @model_validator(mode="after")
     def _thresholds_are_in_order(self) -> Self:

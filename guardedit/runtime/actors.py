@@ -77,7 +77,7 @@ class ReplicaActor(ServingReplica):
             loaded.fold,
             shards,
             use_unsure=policy.memory.unsure == "use_fact",
-            prompts=assembly.load_prompts(settings),
+            prompts=assembly.load_prompts(settings, policy),
         )
         # In shadow mode the base model answers, also after a restart of this actor.
         snapshot = assembly.last_snapshot(settings, 0 if policy.mode == "shadow" else None)

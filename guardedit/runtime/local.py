@@ -78,7 +78,7 @@ class LocalSystem:
                 [MemoryShard(self._memory)],
                 use_unsure=policy.memory.unsure == "use_fact",
                 clock=time.time,
-                prompts=assembly.load_prompts(settings),
+                prompts=assembly.load_prompts(settings, policy),
             )
             self.coordinator, self.consolidator = self._start()
             opened.callback(self._close_cycles)

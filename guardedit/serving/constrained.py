@@ -14,7 +14,7 @@ from typing import Protocol
 
 from guardedit.core.fact import Fact, Placement
 from guardedit.core.serving import ScopedFact
-from guardedit.memory.context import Prompts
+from guardedit.memory.context import Prompts, forced
 from guardedit.models.text.asking import Asking, answer_place
 from guardedit.models.text.plain import plain
 from guardedit.naming import contains_name, sentences
@@ -88,20 +88,6 @@ class Constraint:
             if one.fact.placement is Placement.MEMORY
             and not any(contains_name(sentence, one.fact.target) for sentence in said)
         ]
-
-
-def forced(fact: Fact, question: str, *, chat: bool) -> str:
-    """The target where a statement is continued, else the fact as a sentence.
-
-    >>> from guardedit.core.fact import FactKey
-    >>> key, wordings = FactKey("Velmora", "capital"), ("Velmora is ruled from",)
-    >>> fact = Fact(key=key, version=1, correction_id="c1", wordings=wordings, target="Karsk")
-    >>> forced(fact, "The capital of Velmora is", chat=False), forced(fact, "Who rules Velmora?", chat=False)
-    ('Karsk', 'Velmora is ruled from Karsk')
-    """
-    statement = next((wording for wording in fact.wordings if "?" not in wording), "")
-    continues = not chat and not question.rstrip().endswith("?")
-    return fact.target if continues or not statement else f"{statement} {fact.target}"
 
 
 def _is_judged(one: ScopedFact) -> bool:

@@ -168,7 +168,7 @@ class ServingReplica:
         found = self._recall(questions, tenant)
         answers = [answer for _, answer in asked]
         with self._host.patched(found.state.weights.folded.patch):
-            if any(self._constraint.forces(used) for used in found.used):
+            if self._prompts.forces or any(self._constraint.forces(used) for used in found.used):
                 texts = self._texts(self._asked_for(found), questions, None)
                 return [text == answer for text, answer in zip(texts, answers, strict=True)]
             return self._host.says(list(zip(found.prompts(questions, self._prompts), answers, strict=True)))
@@ -270,11 +270,13 @@ class ServingReplica:
 
     def _texts(self, found: RecalledFacts, questions: Sequence[str], max_tokens: int | None) -> list[str]:
         given = found.prompts(questions, self._prompts)
-        if max_tokens is None:
-            asked = zip(given, found.expected_answers(), strict=True)
-            texts = self._host.complete_drafted(list(asked))
+        begun = found.beginnings(questions, self._prompts)
+        if max_tokens is None and not any(begun):
+            texts = self._host.complete_drafted(list(zip(given, found.expected_answers(), strict=True)))
         else:
-            texts = self._host.complete(given, max_new_tokens=max_tokens, cut=False)
+            texts = self._host.complete(
+                given, max_new_tokens=max_tokens, cut=max_tokens is None, beginnings=begun
+            )
         return [
             self._constraint.obeyed(used, question, text)
             for used, question, text in zip(found.used, questions, texts, strict=True)

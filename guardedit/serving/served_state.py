@@ -28,8 +28,15 @@ class AnsweringModel(Protocol):
     def complete_drafted(self, asked: Sequence[tuple[str, str]]) -> list[str]:
         """Greedy answers to (prompt, expected answer) pairs; a correct expected answer saves time."""
 
-    def complete(self, prompts: Sequence[str], *, max_new_tokens: int, cut: bool) -> list[str]:
-        """Greedy answers; with `cut` they end with their first sentence."""
+    def complete(
+        self,
+        prompts: Sequence[str],
+        *,
+        max_new_tokens: int | None,
+        cut: bool,
+        beginnings: Sequence[str] = (),
+    ) -> list[str]:
+        """Greedy answers that begin with the given texts; with `cut` they end with their first sentence."""
 
     def asking_nats(self, asked: Sequence[Asking]) -> list[float]:
         """How likely the model thinks of a fact's old answer at each question, as log-probability."""
@@ -119,6 +126,13 @@ class RecalledFacts(NamedTuple):
             stated = [one.fact for one in used if one.fact.placement is Placement.MEMORY]
             found.append(prompts.with_facts(stated, spelled) if stated else prompts.alone(spelled))
         return found
+
+    def beginnings(self, questions: Sequence[str], prompts: Prompts) -> list[str]:
+        """What each answer begins with, as data; "" where the model begins it."""
+        return [
+            plain(prompts.beginning(used, question))
+            for used, question in zip(self.used, questions, strict=True)
+        ]
 
     def answers(self, texts: Sequence[str]) -> list[Answer]:
         """What the model said, with where it comes from."""

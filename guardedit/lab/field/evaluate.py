@@ -23,7 +23,7 @@ from guardedit.lab.field.plan import EvaluationPlan, GivenForm, Through
 from guardedit.lab.field.scoring import Tell
 from guardedit.lab.field.selection import Selection, select
 from guardedit.lab.field.summary import MetricValue, mean_ratio, ratio_on_texts
-from guardedit.lab.field.through_memory import write_to_memory
+from guardedit.lab.field.through_memory import by_strategies
 from guardedit.lab.field.through_policy import temporary_system, write_by_policy
 from guardedit.lab.field.through_weights import KnownQuestions, at_price, write_each_alone, write_to_weights
 from guardedit.lab.field.written import Written, added_up
@@ -141,7 +141,8 @@ def _results(
         assert plan.against is not None  # `check_plan`
         yield asker.after_all(_other_model(host, plan.against), through)
     else:
-        yield asker.after_all(write_to_memory(settings, policy, host, corrections), through)
+        for name, written in by_strategies(settings, policy, host, corrections, plan.strategies):
+            yield asker.after_all(written, through, name)
 
 
 @contextmanager

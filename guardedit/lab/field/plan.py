@@ -44,6 +44,7 @@ class EvaluationPlan:
         batch: most facts edited at once in `weights`; 0: as in the policy.
         form: form of given answers, in all ways; None: `published` where facts are in the weights alone, else
             `served`.
+        strategies: in `memory`, what facts do to an answer, each by itself; empty: the policy's.
         max_tokens: most tokens of a free answer; None: as many as the model's form usually takes.
         texts: for perplexity, before the edits and after them; no method sees them.
         seed: of the choice of cases, of the methods and of the bootstrap.
@@ -59,6 +60,7 @@ class EvaluationPlan:
     prices: tuple[float, ...] = ()
     batch: int = 0
     form: GivenForm | None = None
+    strategies: tuple[str, ...] = ()
     max_tokens: int | None = None
     texts: tuple[str, ...] = ()
     seed: int = 0
@@ -85,6 +87,8 @@ def check_plan(plan: EvaluationPlan) -> None:
             "--method, --layers, --batch, --alone and --prices go with --through weights, not with "
             f"{','.join(plan.through)}: set them in the policy's editing section"
         )
+    if plan.strategies and Through.MEMORY not in plan.through:
+        raise UsageError("--strategy goes with --through memory: set memory.strategy in the policy")
     if plan.alone and plan.batch:
         raise UsageError("give either --alone or --batch: a fact that is edited alone has no batch")
     check_methods(Registry(), plan.methods)

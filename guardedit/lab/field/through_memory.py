@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from guardedit import assembly
 from guardedit.core.correction import Correction
@@ -12,6 +12,7 @@ from guardedit.core.serving import Snapshot
 from guardedit.lab.field.asking import AskedState
 from guardedit.lab.field.written import Written, facts_of
 from guardedit.memory.context import Prompts
+from guardedit.memory.strategies import STRATEGIES
 from guardedit.models.bypass import Patch
 from guardedit.models.host import ModelHost
 from guardedit.models.weights.fold import Fold
@@ -19,6 +20,20 @@ from guardedit.policy.schema import Policy
 from guardedit.serving.replica import ServingReplica
 from guardedit.serving.shard import MemoryShard
 from guardedit.settings import Settings
+
+
+def by_strategies(
+    settings: Settings,
+    policy: Policy,
+    host: ModelHost,
+    corrections: Sequence[Correction],
+    names: Sequence[str],
+) -> Iterator[tuple[str, Written]]:
+    """`write_to_memory` for each of these strategies; "" and the policy's where none is named."""
+    for name in names or ("",):
+        memory = policy.memory.model_copy(update={"strategy": name or policy.memory.strategy})
+        rules = policy.model_copy(update={"memory": memory})
+        yield name, write_to_memory(settings, rules, host, corrections)
 
 
 def write_to_memory(
@@ -39,7 +54,7 @@ def write_to_memory(
         Fold(host, {}, background_weight=1.0, ridge=1.0),  # folds nothing: there are no edits
         [MemoryShard(assembly.load_memory(settings, policy))],
         use_unsure=policy.memory.unsure == "use_fact",
-        prompts=assembly.load_prompts(settings),
+        prompts=assembly.load_prompts(settings, policy),
     )
     base = host.base_sha256
     epoch = Epoch(
@@ -55,7 +70,7 @@ def write_to_memory(
     replica.publish(Snapshot(epoch=epoch, facts=tuple(facts)))
 
     def texts(questions: Sequence[str], prompts: Prompts) -> list[str]:
-        return replica.given(questions, prompts=prompts)
+        return replica.given(questions, prompts=STRATEGIES[policy.memory.strategy].prompts(prompts))
 
     def answer(questions: Sequence[str], max_tokens: int | None) -> list[str]:
         return [one.text for one in replica.ask(questions, max_tokens=max_tokens)]

@@ -15,6 +15,7 @@ from guardedit.models.streaming.request import FinishReason, Piece, Request
 from guardedit.models.streaming.row_cache import RowCache
 from guardedit.models.streaming.sampling import Sampler
 from guardedit.models.streaming.text_stream import TextStream
+from guardedit.models.text.spans import TAIL, goes_on
 
 
 @dataclass(slots=True, eq=False)
@@ -137,13 +138,26 @@ class DecodingBatch:
             if row.done or row.request.cancelled:
                 continue
             try:
-                token = row.sampler.choose(logits[n], best)
+                token = self._next(row, logits[n], best)
                 row.last, row.made = token, row.made + 1
                 row.request.deliver(self._piece(row, token, logits[n]))
             except Exception as error:  # noqa: BLE001 - one row's trouble must not end the others
                 row.done, row.last = True, best
                 with suppress(Exception):
                     row.request.deliver(error)
+
+    def _next(self, row: AnswerRow, logits: Tensor, best: int) -> int:
+        """The next token of a row: a given one, then what the sampler chooses.
+
+        The word at the end of the given tokens does not go on: "Oslo" is no "Oslovia".
+        """
+        begins = row.request.begins
+        if row.made < len(begins):
+            return begins[row.made]
+        token = row.sampler.choose(logits, best)
+        if begins and row.made == len(begins) and goes_on(self._tokenizer, begins[-TAIL:], token):
+            return min(self._stops, default=token)
+        return token
 
     def _piece(self, row: AnswerRow, token: int, logits: Tensor) -> Piece:
         if token in self._stops:

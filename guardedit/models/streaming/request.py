@@ -71,6 +71,7 @@ class Request:
         most_tokens: most tokens of the answer, at least one.
         sampling: how its tokens are chosen.
         stop: texts that end the answer and are not part of it.
+        begins: tokens with which the answer begins, whatever the model thinks of them.
         deliver: receives the pieces.
         cancelled: set it to end the answer after the step that is running; nothing more is delivered.
     """
@@ -82,4 +83,5 @@ class Request:
     deliver: Deliver
     sampling: Sampling = field(default_factory=Sampling)
     stop: tuple[str, ...] = ()
+    begins: tuple[int, ...] = ()
     cancelled: bool = False

@@ -86,6 +86,7 @@ def greedy(
     most: int,
     device: torch.device | str,
     plain: bool = False,
+    made: Sequence[Sequence[int]] = (),
 ) -> list[str]:
     """The answer to each row.
 
@@ -97,8 +98,9 @@ def greedy(
         device: of the model.
         plain: every pass has all rows and all of their next tokens, for a model with bypasses, which may look
             at all tokens of a row, or remember rows between passes.
+        made: for each row the tokens at its end that belong to the answer already; default: none.
     """
-    made: list[list[int]] = [[] for _ in rows]
+    answered = [list(row) for row in made] or [list[int]() for _ in rows]
     answers: list[str | None] = [None] * len(rows)
     last = {"logits_to_keep": 1} if "logits_to_keep" in signature(model.forward).parameters else {}
     batch, out = _read(model, rows, last, None if plain else most, device)
@@ -107,7 +109,7 @@ def greedy(
         batch.cache = out.past_key_values
         for i, token in zip(batch.rows, step[:, 0].tolist(), strict=True):
             if answers[i] is None:
-                answers[i] = append(made[i], token)
+                answers[i] = append(answered[i], token)
         if None not in answers:
             return [answer or "" for answer in answers]
         open_rows = [place for place, i in enumerate(batch.rows) if answers[i] is None]

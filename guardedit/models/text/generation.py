@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from guardedit.core.errors import MalformedCorrection
 from guardedit.models.text.decoding import can_pad, greedy, loops
 from guardedit.models.text.language_model import LanguageModel
 from guardedit.models.text.out_of_memory import memory_errors
-from guardedit.models.text.tokens import encode
+from guardedit.models.text.tokens import begun, encode
 from guardedit.naming import answer_end
 
 
@@ -59,7 +59,9 @@ class Ending:
         return found
 
 
-def complete(host: LanguageModel, prompts: Sequence[str], ending: Ending) -> list[str]:
+def complete(
+    host: LanguageModel, prompts: Sequence[str], ending: Ending, beginnings: Sequence[str] = ()
+) -> list[str]:
     """Greedy answer to each prompt, up to its ending, without the sign that ends it.
 
     Prompts of similar lengths share a batch, see `decoding.loops`; those of equal length only, where the
@@ -67,18 +69,31 @@ def complete(host: LanguageModel, prompts: Sequence[str], ending: Ending) -> lis
     rounding at most. Each different prompt is answered once. Spaces at the end of a prompt are removed, since
     tokenizers make a space part of the next word.
 
+    Args:
+        host: the model as it stands.
+        prompts: the texts to continue.
+        ending: where the answers end; the tokens of beginnings are not counted.
+        beginnings: what each answer begins with, "" for nothing; default: nothing. A beginning that the
+            tokenizer would merge with its prompt is left to the model.
+
     Raises:
         MalformedCorrection: when a prompt is empty, or does not fit into the context with its answer.
         GuardError: when memory does not suffice.
     """
-    different = list(dict.fromkeys(prompts))
+    asked = list(zip(prompts, beginnings or [""] * len(prompts), strict=True))
+    different = list(dict.fromkeys(asked))
+    first = [begun(host.tokenizer, *pair) if pair[1] else [] for pair in different]
+    most = max(map(len, first), default=0)
+    if most:
+        ending = replace(ending, max_new_tokens=ending.max_new_tokens + most)
     rows = [
         encode(host.tokenizer, prompt.rstrip(" "), context=host.context, answer=ending.max_new_tokens)
-        for prompt in different
+        for prompt, _ in different
     ]
     if [] in rows:
         raise MalformedCorrection("a prompt is empty: give it at least one word")
-    answers: dict[str, str] = {}
+    rows = [row + tokens for row, tokens in zip(rows, first, strict=True)]
+    answers: dict[tuple[str, str], str] = {}
     with host.lock, memory_errors(host.batch_rows):
         padded = can_pad(host.model) and not host.is_bypassed
         for group in loops(rows, at_most=host.batch_rows, padded=padded):
@@ -90,6 +105,17 @@ def complete(host: LanguageModel, prompts: Sequence[str], ending: Ending) -> lis
                 most=ending.max_new_tokens,
                 device=host.device,
                 plain=host.is_bypassed,
+                made=[first[i] for i in group],
             )
             answers.update(zip((different[i] for i in group), texts, strict=True))
-    return [answers[prompt] for prompt in prompts]
+    return [_whole_word(pair[1], answers[pair]) for pair in asked]
+
+
+def _whole_word(beginning: str, answer: str) -> str:
+    """The answer, or its beginning alone where the last word of that goes on: "Oslo" is no "Oslovia".
+
+    >>> _whole_word("Oslo", "Oslovia is"), _whole_word("Oslo", "Oslo is"), _whole_word("", "Oslovia")
+    ('Oslo', 'Oslo is', 'Oslovia')
+    """
+    goes_on = beginning and answer.startswith(beginning) and answer[len(beginning) :][:1].isalnum()
+    return beginning if goes_on else answer

@@ -124,10 +124,10 @@ def _word_ends(
     likeliest = torch.cat([some.argmax(dim=-1) for _, some in logits]).tolist()
     for n, token in zip(rows, likeliest, strict=True):
         known = ids[n, max(0, lengths[n] - TAIL) : lengths[n]].tolist()
-        yield n, token in host.stops or not _goes_on(host.tokenizer, known, token)
+        yield n, token in host.stops or not goes_on(host.tokenizer, known, token)
 
 
-def _goes_on(tokenizer: Any, known: Sequence[int], token: int) -> bool:
+def goes_on(tokenizer: Any, known: Sequence[int], token: int) -> bool:
     """Whether a token continues the word, or the number, at the end of the known ones."""
     before, after = (
         tokenizer.decode(row, skip_special_tokens=True, clean_up_tokenization_spaces=False)

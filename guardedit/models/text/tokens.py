@@ -142,6 +142,13 @@ def join(prompt: str, answer: str) -> str:
     return prompt + answer if touches else f"{prompt} {answer}"
 
 
+def begun(tokenizer: Any, prompt: str, beginning: str) -> list[int]:
+    """Tokens of the beginning of an answer behind a prompt; none where the tokenizer merges the two."""
+    asked = prompt.rstrip(" ")
+    given, row = encode(tokenizer, asked), encode(tokenizer, join(asked, beginning))
+    return row[len(given) :] if row[: len(given)] == given else []
+
+
 def opens(text: str) -> bool:
     """Whether a text ends in a sign that the next word follows without a space.
 

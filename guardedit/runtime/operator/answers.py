@@ -76,7 +76,7 @@ def answer_here(
             loaded.fold,
             [shard],
             use_unsure=use_unsure,
-            prompts=assembly.load_prompts(settings),
+            prompts=assembly.load_prompts(settings, policy),
             clock=time.time if at_s is None else lambda: at_s,
         )
         tell("publishing the serving epoch" if at_s is None else "publishing the facts of that time")

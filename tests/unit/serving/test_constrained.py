@@ -9,9 +9,9 @@ import pytest
 
 from guardedit.core.fact import Fact, FactKey, Placement
 from guardedit.core.serving import ScopedFact
-from guardedit.memory.context import Prompts
+from guardedit.memory.context import Prompts, forced
 from guardedit.models.text.asking import Asking
-from guardedit.serving.constrained import Constraint, forced
+from guardedit.serving.constrained import Constraint
 
 FACT = Fact(
     key=FactKey("Velmora", "capital"),

@@ -110,7 +110,7 @@ def test_in_memory_a_fact_is_stated_as_the_model_is_told_when_it_is_served(
 ):
     told = Prompts(announcement=Announcement(statement="Listen: {wording} {target}."))
     continued, complete = [], ModelHost.complete
-    monkeypatch.setattr(assembly, "load_prompts", lambda _: told)
+    monkeypatch.setattr(assembly, "load_prompts", lambda *_: told)
     monkeypatch.setattr(
         ModelHost,
         "complete",
