@@ -18,12 +18,16 @@ class Recall:
         score: score of the best fact, in [0, 1]; NaN if there was no fact to score.
         margin: how far the best fact is ahead of the next one; NaN as above.
         fact: the fact that the question is about, if any.
+        named: whether the question names the subject of a fact.
+        cosine: cosine of the whole question to the fact; NaN without one.
     """
 
     scope: str
     score: float = float("nan")
     margin: float = float("nan")
     fact: Fact | None = None
+    named: bool = False
+    cosine: float = float("nan")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

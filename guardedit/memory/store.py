@@ -10,6 +10,7 @@ that a tenant writes changes the answers of another tenant.
 
 from __future__ import annotations
 
+import math
 import threading
 from collections.abc import Iterable, Sequence
 
@@ -21,8 +22,9 @@ from guardedit.memory.building import Contents, contents_of, entries_of
 from guardedit.memory.candidates import Candidate, find_candidates, named_subjects, parse_questions
 from guardedit.memory.encoder import Encoder, Vectors
 from guardedit.memory.expiry import Expiry
-from guardedit.memory.fact_sets import changes_between, digest_after, facts_sha256
+from guardedit.memory.fact_sets import changes_between, count_new, digest_after, facts_sha256
 from guardedit.memory.scope import ScopeThresholds, judge_scope
+from guardedit.memory.subject import shortened
 from guardedit.memory.tenant_index import FactEntry, TenantIndex, by_text, texts_of
 
 DEFAULT_TENANT = "default"
@@ -30,6 +32,8 @@ DEFAULT_TENANT = "default"
 BROKEN = ""
 #: Fewer changes are never worth new indexes.
 _FEW = 1000
+#: Most questions for which the indexes are read without a pause.
+_TOGETHER = 64
 
 
 class RetrievalMemory:
@@ -139,7 +143,8 @@ class RetrievalMemory:
         """For each question, its fact: `accept` or `unsure` with the best fact, or `out` without a fact.
 
         Args:
-            questions: any number of questions.
+            questions: any number of questions. Of one that is longer than `subject.MOST_CHARACTERS`, only its
+                beginning and its end are looked at.
             tenant: the tenant whose facts are visible, besides those of `default`.
             now_s: seconds since 1970, UTC; None makes expired facts visible too.
         """
@@ -161,8 +166,7 @@ class RetrievalMemory:
     def subjects(self, texts: Sequence[str], *, tenant: str = DEFAULT_TENANT) -> list[list[str]]:
         """For each text, the subjects of facts that it names, as they are spelled there, in their order."""
         with self._lock:
-            indexes = [self._indexes[name] for name in {tenant, DEFAULT_TENANT} if name in self._indexes]
-            return [named_subjects(text, indexes) for text in texts]
+            return [named_subjects(shortened(text), self._visible(tenant)) for text in texts]
 
     def digest(self) -> str:
         """Digest of the facts, as `facts_sha256` computes it; independent of the order of changes."""
@@ -193,12 +197,7 @@ class RetrievalMemory:
         if len(changes) <= _FEW:
             return False
         with self._lock:
-            old = (self._facts.get(change.key) for change in changes)
-            new = sum(
-                change.fact is not None and (fact is None or fact.id != change.fact.id)
-                for change, fact in zip(changes, old, strict=True)
-            )
-            return new > max(_FEW, len(self._facts) // 8)
+            return count_new(self._facts, changes) > max(_FEW, len(self._facts) // 8)
 
     def _apply_many(
         self, changes: Sequence[Change], *, before: str | None = None, after: str | None = None
@@ -227,21 +226,44 @@ class RetrievalMemory:
 
     def _judge(self, found: Sequence[Candidate]) -> Recall:
         verdict = judge_scope([candidate.features for candidate in found], self._thresholds)
-        fact = None if verdict.winner is None else found[verdict.winner].entry.fact
-        return Recall(scope=verdict.scope, score=verdict.score, margin=verdict.margin, fact=fact)
+        best = None if verdict.winner is None else found[verdict.winner]
+        return Recall(
+            scope=verdict.scope,
+            score=verdict.score,
+            margin=verdict.margin,
+            fact=best.entry.fact if best else None,
+            named=any(candidate.features.named for candidate in found),
+            cosine=best.features.full if best else math.nan,
+        )
 
     def _find(
         self, questions: Sequence[str], *, tenant: str, now_s: float | None, digest: str | None
     ) -> list[list[Candidate]] | None:
         """Candidates from one state of the facts; None if `digest` is given and the facts have another."""
+        texts = [shortened(question) for question in questions]
+        while True:
+            wanted = self._digest if digest is None else digest
+            found: list[list[Candidate]] = []
+            for start in range(0, max(1, len(texts)), _TOGETHER):
+                some = self._find_some(texts[start : start + _TOGETHER], tenant, now_s, wanted)
+                if some is None:
+                    break
+                found += some
+            else:
+                return found
+            if digest is not None:
+                return None
+
+    def _find_some(
+        self, questions: Sequence[str], tenant: str, now_s: float | None, digest: str
+    ) -> list[list[Candidate]] | None:
         vectors = by_text(self._encoder, questions)
         while True:
             with self._lock:
-                if digest is not None and digest != self._digest:
+                if digest != self._digest:
                     return None
                 self._show_and_hide(now_s)
-                tenants = dict.fromkeys([tenant, DEFAULT_TENANT])
-                indexes = [self._indexes[name] for name in tenants if name in self._indexes]
+                indexes = self._visible(tenant)
                 parsed = parse_questions(questions, indexes)
                 missing = [text for text in parsed.texts() if text not in vectors]
                 if not missing:
@@ -249,6 +271,11 @@ class RetrievalMemory:
             # Encode without the lock, then look again, because the subject of a new fact leads to new masked
             # texts.
             vectors |= by_text(self._encoder, missing)
+
+    def _visible(self, tenant: str) -> list[TenantIndex]:
+        """The indexes that a tenant's questions see, its own first."""
+        tenants = dict.fromkeys([tenant, DEFAULT_TENANT])
+        return [self._indexes[name] for name in tenants if name in self._indexes]
 
     def _digest_after(self, changes: Iterable[Change]) -> str:
         last = {change.key: change.fact for change in changes}

@@ -5,6 +5,7 @@ Only `recall` is thread-safe: a caller that changes the facts must hold the repl
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -79,7 +80,7 @@ class ShardedFacts:
             if recalls is None:
                 return None
             by_shard.append(recalls)
-        return [max(each, key=_rank) for each in zip(*by_shard, strict=True)]
+        return [_best(each) for each in zip(*by_shard, strict=True)]
 
     def recall_with_reload(self, questions: Sequence[str], *, tenant: str, now_s: float) -> list[Recall]:
         """`recall` from the current facts. If a shard has other facts, all shards are reloaded.
@@ -126,6 +127,20 @@ def _apply(facts: dict[FactKey, Fact], changes: Sequence[Change]) -> None:
             facts[key] = fact
 
 
-def _rank(recall: Recall) -> tuple[int, float]:
+def _best(recalls: Sequence[Recall]) -> Recall:
+    """The recall that one memory with the facts of all shards would give.
+
+    A shard that has no fact of the subject that a question names finds the nearest of its other facts. That
+    counts only if no shard has one.
+    """
+    named = [recall for recall in recalls if recall.named]
+    return max(named or recalls, key=_rank)
+
+
+def _rank(recall: Recall) -> tuple[int, float, float]:
     order = ("out", "unsure", "accept").index(recall.scope)
-    return order, recall.score if recall.score == recall.score else -1.0
+    return order, _known(recall.score), _known(recall.cosine)
+
+
+def _known(value: float) -> float:
+    return -1.0 if math.isnan(value) else value
