@@ -12,8 +12,8 @@ enough to open the ledger again. The cycle shares only the ledger with the other
 from __future__ import annotations
 
 import contextlib
-import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from heapq import heappop, heappush
 
 from guardedit.agent.decider import Decider
 from guardedit.agent.deciding import failed_letter
@@ -22,6 +22,7 @@ from guardedit.agent.plan import COMMITS
 from guardedit.agent.reversal import Undo, undo_of, undo_of_source
 from guardedit.core.epoch import Change, Epoch
 from guardedit.core.errors import ConflictError, LedgerError, SourceError
+from guardedit.core.fact import Fact, FactKey
 from guardedit.core.failpoints import failpoint
 from guardedit.core.messages import Received, Settlement
 from guardedit.core.protocols import Event, Replica
@@ -39,8 +40,8 @@ class Live:
         self.decider = Decider(parts)
         self._published: int | None = None
         self._refusals = 0  # in a row
-        self._expiry_epoch: int | None = None  # the epoch for which the first expiry is known
-        self._first_expiry_s = math.inf
+        self._expiries: list[tuple[float, FactKey]] = []  # a heap of times, some of facts that are gone
+        self._expiry_epoch: int | None = None  # the epoch up to which the heap is complete
         self.publish()
 
     def use(self, parts: Parts) -> None:
@@ -185,19 +186,40 @@ class Live:
                 self.parts.ledger.settle([failed_letter(received, "store", failure)])
 
     def _expire(self) -> int:
-        """Remove expired facts; searches for them only when one can have expired. Returns their number."""
-        epoch, now_s = self.parts.ledger.epoch().number, self.parts.clock()
-        if epoch == self._expiry_epoch and now_s < self._first_expiry_s:
+        """Remove expired facts. Returns their number."""
+        now_s = self.parts.clock()
+        self._note_expiries()
+        due = []
+        while self._expiries and self._expiries[0][0] <= now_s:
+            due.append(heappop(self._expiries))
+        if not due:
             return 0
         live = self.parts.ledger.live()
-        expired = [Change(key, None) for key, fact in live.items() if fact.expired(now_s)]
-        if expired:
-            reason = f"{len(expired)} facts reached valid_until"
-            epoch = self.parts.ledger.change_facts(expired, kind="expire", reason=reason).number
-        times = (fact.valid_until_s for fact in live.values() if not fact.expired(now_s))
-        self._expiry_epoch = epoch
-        self._first_expiry_s = min((time for time in times if time is not None), default=math.inf)
+        keys = dict.fromkeys(key for _, key in due)
+        expired = [Change(key, None) for key in keys if (fact := live.get(key)) and fact.expired(now_s)]
+        try:
+            if expired:
+                reason = f"{len(expired)} facts reached valid_until"
+                self.parts.ledger.change_facts(expired, kind="expire", reason=reason)
+        except BaseException:  # not removed: to be tried again
+            for one in due:
+                heappush(self._expiries, one)
+            raise
         return len(expired)
+
+    def _note_expiries(self) -> None:
+        """Put the times of new facts on the heap."""
+        epoch, known = self.parts.ledger.epoch().number, self._expiry_epoch
+        if epoch == known:
+            return
+        if known is None:
+            facts: Iterable[Fact | None] = self.parts.ledger.live().values()
+        else:
+            facts = (change.fact for change in self.parts.ledger.changes_since(known))
+        for fact in facts:
+            if fact is not None and fact.valid_until_s is not None:
+                heappush(self._expiries, (fact.valid_until_s, fact.key))
+        self._expiry_epoch = epoch
 
     def _update(self) -> Update | None:
         """The changes since the published epoch; None if replicas need a snapshot, as in shadow mode."""

@@ -167,7 +167,10 @@ class Ledger(Protocol):
     def update(self, after: int) -> Update:
         """The difference from epoch `after` to the serving one, read in one transaction."""
 
-    def live(self, epoch: int | None = None) -> dict[FactKey, Fact]:
+    def changes_since(self, epoch: int) -> list[Change]:
+        """The changes from an epoch to the serving one: each key once, in its latest state."""
+
+    def live(self, epoch: int | None = None) -> Mapping[FactKey, Fact]:
         """The live facts of an epoch (default: serving)."""
 
     def edits(self, epoch: int | None = None) -> tuple[WeightEdit, ...]:

@@ -40,6 +40,8 @@ class Recall:
         margin: how far the best fact is ahead of the next one; NaN as above.
         reason: why the best fact was judged so, one sentence.
         found: the facts that the question asks for, in the order in which it does.
+        named: whether the question names the subject of a fact.
+        cosine: largest cosine of the whole question to a candidate; NaN without one.
     """
 
     scope: str
@@ -47,6 +49,8 @@ class Recall:
     margin: float = float("nan")
     reason: str = ""
     found: tuple[ScopedFact, ...] = ()
+    named: bool = False
+    cosine: float = float("nan")
 
     @property
     def fact(self) -> Fact | None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Self
 
 from guardedit.core.epoch import Change, Epoch
@@ -56,9 +58,12 @@ class LiveReader:
 
     # Epochs and what is live in them.
 
-    def live(self, epoch: int | None = None) -> dict[FactKey, Fact]:
-        """The live facts of an epoch (default: serving), those that changed last at the end."""
-        return dict(self._state(epoch).facts)
+    def live(self, epoch: int | None = None) -> Mapping[FactKey, Fact]:
+        """The live facts of an epoch (default: serving), those that changed last at the end.
+
+        Later epochs do not change what was returned.
+        """
+        return MappingProxyType(self._state(epoch).facts)
 
     def edits(self, epoch: int | None = None) -> tuple[WeightEdit, ...]:
         """The live weight edits of an epoch (default: serving), sorted by digest, blobs verified."""

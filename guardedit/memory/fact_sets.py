@@ -50,6 +50,13 @@ def changes_between(current: Mapping[FactKey, Fact], wanted: Mapping[FactKey, Fa
     return [*deletions, *changed]
 
 
+def count_new(current: Mapping[FactKey, Fact], changes: Iterable[Change]) -> int:
+    """How many of the changes set a fact with other content than the present one."""
+    return sum(
+        fact is not None and ((old := current.get(key)) is None or old.id != fact.id) for key, fact in changes
+    )
+
+
 def _number(fact: Fact) -> int:
     body = json.dumps([fact.id, *_others(fact)])
     return int.from_bytes(hashlib.sha256(body.encode()).digest(), "big")

@@ -10,8 +10,10 @@ that a tenant writes changes the answers of another tenant.
 
 from __future__ import annotations
 
+import math
 import threading
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from functools import partial
 
 from guardedit.core.epoch import Change
@@ -22,11 +24,12 @@ from guardedit.memory.building import Contents, contents_of, entries_of
 from guardedit.memory.candidates import Candidate, find_candidates, named_subjects, parse_questions
 from guardedit.memory.encoder import Encoder, Vectors
 from guardedit.memory.expiry import Expiry
-from guardedit.memory.fact_sets import changes_between, digest_after, facts_sha256
+from guardedit.memory.fact_sets import changes_between, count_new, digest_after, facts_sha256
 from guardedit.memory.questions.choosing import JudgedFact, merged, recall_of
 from guardedit.memory.questions.clauses import Clause, clauses_of
 from guardedit.memory.scope import ScopeThresholds, judge_scope
 from guardedit.memory.scoring import Judge, scores_of
+from guardedit.memory.subject import shortened
 from guardedit.memory.tenant_index import FactEntry, TenantIndex, by_text, texts_of
 
 DEFAULT_TENANT = "default"
@@ -34,6 +37,8 @@ DEFAULT_TENANT = "default"
 BROKEN = ""
 #: Fewer changes are never worth new indexes.
 _FEW = 1000
+#: Most questions for which the indexes are read without a pause.
+_TOGETHER = 64
 
 
 class RetrievalMemory:
@@ -148,7 +153,8 @@ class RetrievalMemory:
         """For each question, the facts that it asks for: see `choosing`.
 
         Args:
-            questions: any number of questions.
+            questions: any number of questions. Of one that is longer than `subject.MOST_CHARACTERS`, only its
+                beginning and its end are looked at.
             tenant: the tenant whose facts are visible, besides those of `default`.
             now_s: seconds since 1970, UTC; None makes expired facts visible too.
         """
@@ -188,8 +194,7 @@ class RetrievalMemory:
     def subjects(self, texts: Sequence[str], *, tenant: str = DEFAULT_TENANT) -> list[list[str]]:
         """For each text, the subjects of facts that it names, as they are spelled there, in their order."""
         with self._lock:
-            indexes = [self._indexes[name] for name in {tenant, DEFAULT_TENANT} if name in self._indexes]
-            return [named_subjects(text, indexes) for text in texts]
+            return [named_subjects(shortened(text), self._visible(tenant)) for text in texts]
 
     def digest(self) -> str:
         """Digest of the facts, as `facts_sha256` computes it; independent of the order of changes."""
@@ -220,12 +225,7 @@ class RetrievalMemory:
         if len(changes) <= _FEW:
             return False
         with self._lock:
-            old = (self._facts.get(change.key) for change in changes)
-            new = sum(
-                change.fact is not None and (fact is None or fact.id != change.fact.id)
-                for change, fact in zip(changes, old, strict=True)
-            )
-            return new > max(_FEW, len(self._facts) // 8)
+            return count_new(self._facts, changes) > max(_FEW, len(self._facts) // 8)
 
     def _apply_many(
         self, changes: Sequence[Change], *, before: str | None = None, after: str | None = None
@@ -261,12 +261,16 @@ class RetrievalMemory:
         ordered = [sorted(row, key=lambda one: (-one.features.full, one.entry.fact.id)) for row in rows]
         scores = scores_of(ordered, self._thresholds, self._judge)
         return [
-            recall_of(
-                clause,
-                [
-                    JudgedFact(one.entry.fact, judge_scope(one.features, score, self._thresholds))
-                    for one, score in zip(row, some, strict=True)
-                ],
+            replace(
+                recall_of(
+                    clause,
+                    [
+                        JudgedFact(one.entry.fact, judge_scope(one.features, score, self._thresholds))
+                        for one, score in zip(row, some, strict=True)
+                    ],
+                ),
+                named=any(one.features.named for one in row),
+                cosine=max((one.features.full for one in row), default=math.nan),
             )
             for clause, row, some in zip(clauses, ordered, scores, strict=True)
         ]
@@ -275,14 +279,30 @@ class RetrievalMemory:
         self, questions: Sequence[str], *, tenant: str, now_s: float | None, digest: str | None
     ) -> list[list[Candidate]] | None:
         """Candidates from one state of the facts; None if `digest` is given and the facts have another."""
+        texts = [shortened(question) for question in questions]
+        while True:
+            wanted = self._digest if digest is None else digest
+            found: list[list[Candidate]] = []
+            for start in range(0, max(1, len(texts)), _TOGETHER):
+                some = self._find_some(texts[start : start + _TOGETHER], tenant, now_s, wanted)
+                if some is None:
+                    break
+                found += some
+            else:
+                return found
+            if digest is not None:
+                return None
+
+    def _find_some(
+        self, questions: Sequence[str], tenant: str, now_s: float | None, digest: str
+    ) -> list[list[Candidate]] | None:
         vectors = by_text(self._encoder, questions)
         while True:
             with self._lock:
-                if digest is not None and digest != self._digest:
+                if digest != self._digest:
                     return None
                 self._show_and_hide(now_s)
-                tenants = dict.fromkeys([tenant, DEFAULT_TENANT])
-                indexes = [self._indexes[name] for name in tenants if name in self._indexes]
+                indexes = self._visible(tenant)
                 parsed = parse_questions(questions, indexes)
                 missing = [text for text in parsed.texts() if text not in vectors]
                 if not missing:
@@ -290,6 +310,11 @@ class RetrievalMemory:
             # Encode without the lock, then look again, because the subject of a new fact leads to new masked
             # texts.
             vectors |= by_text(self._encoder, missing)
+
+    def _visible(self, tenant: str) -> list[TenantIndex]:
+        """The indexes that a tenant's questions see, its own first."""
+        tenants = dict.fromkeys([tenant, DEFAULT_TENANT])
+        return [self._indexes[name] for name in tenants if name in self._indexes]
 
     def _digest_after(self, changes: Iterable[Change]) -> str:
         last = {change.key: change.fact for change in changes}

@@ -10,6 +10,9 @@ from guardedit.naming import Span, find_mentions, name_of, tokens
 #: Replaces the subject in a masked text. Of the words tried, this one separates relations best.
 MASK = "someone"
 
+#: Most characters of a question that are looked at. The encoder reads no more than 256 words.
+MOST_CHARACTERS = 8_192
+
 _ASKING = (
     r"(?:wh(?:o|om|ose|at|en|ere|ich|y)|how|is|are|was|were|do|does|did|has|have|had|can|could|in which)\b"
 )
@@ -87,3 +90,11 @@ def word_overlap(left: str, right: str) -> float:
     a = {token.text for token in tokens(left) if token.text[0].isalnum()} - {MASK}
     b = {token.text for token in tokens(right) if token.text[0].isalnum()} - {MASK}
     return len(a & b) / len(a | b) if a | b else 0.0
+
+
+def shortened(question: str) -> str:
+    """The question; of one longer than `MOST_CHARACTERS`, its beginning and its end, a half of them each."""
+    if len(question) <= MOST_CHARACTERS:
+        return question
+    half = MOST_CHARACTERS // 2
+    return f"{question[:half]} {question[-half:]}"

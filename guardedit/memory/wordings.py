@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from itertools import islice
+from itertools import chain
 from typing import NamedTuple
 
 import numpy as np
@@ -21,9 +21,9 @@ from guardedit.memory.vectors import VectorIndex
 from guardedit.memory.vectors.flat import Numbers
 
 #: Wordings that are looked at first: the nearest ones to a question, of any relation.
-_NEAREST = 32
-#: Most wordings of one relation that are all compared.
-_FEW = 2_048
+_NEAREST = 64
+#: Most wordings that are all compared.
+_FEW = 1_024
 
 
 class Similarity(NamedTuple):
@@ -118,15 +118,18 @@ class Wordings:
         numbers = self._of_relation.get(relation)
         if numbers is None:
             return -1.0
-        if len(numbers) > _FEW:
-            return self._best(vector, self._codes == self._code[relation])
-        rows = self._vectors.rows(self._as_numbers(islice(numbers, _FEW)))
-        return float((rows @ vector).max())
+        if len(numbers) <= _FEW:
+            return self._best_among(vector, numbers)
+        return self._best(vector, self._codes == self._code[relation])
 
     def best_of_others(self, relation: str, vector: Vectors) -> float:
         """Best cosine of a (dim,) row to the wordings of all other relations; -1 if there are none."""
-        if len(self._of_relation) == (relation in self._of_relation):
+        others = len(self._number) - len(self._of_relation.get(relation, ()))
+        if not others:
             return -1.0
+        if others <= _FEW:  # a search for so few of many might find none
+            rest = (numbers for other, numbers in self._of_relation.items() if other != relation)
+            return self._best_among(vector, chain.from_iterable(rest))
         return self._best(vector, self._codes != self._code.get(relation, 0))
 
     @contextmanager
@@ -139,9 +142,12 @@ class Wordings:
         """Wait for what goes on in the background."""
         self._vectors.wait()
 
+    def _best_among(self, vector: Vectors, numbers: Iterable[int]) -> float:
+        return float((self._vectors.rows(self._as_numbers(numbers)) @ vector).max())
+
     def _best(self, vector: Vectors, allowed: NDArray[np.bool_]) -> float:
         cosine = float(self._vectors.search(vector[None], 1, allowed).cosines[0, 0])
-        return max(cosine, -1.0)  # -inf where the lists that were read hold none
+        return max(cosine, -1.0)  # -inf where none was found
 
     def _name(self, number: int, relation: str) -> None:
         if relation not in self._code:

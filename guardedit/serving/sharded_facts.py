@@ -5,6 +5,7 @@ Only `recall` is thread-safe: a caller that changes the facts must hold the repl
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -89,7 +90,7 @@ class ShardedFacts:
                 return None
             by_shard.append(recalls)
         found = (
-            placed(merged(each), clause)
+            placed(_of_shards(each), clause)
             for each, clause in zip(zip(*by_shard, strict=True), clauses, strict=True)
         )
         return [merged([next(found) for _ in each]) for each in split]
@@ -140,3 +141,14 @@ def _apply(facts: dict[FactKey, Fact], changes: Sequence[Change]) -> None:
             facts.pop(key, None)
         else:
             facts[key] = fact
+
+
+def _of_shards(recalls: Sequence[Recall]) -> Recall:
+    """The recall that one memory with the facts of all shards would give.
+
+    A shard that has no fact of the subject that a question names finds the nearest of its other facts. That
+    counts only if no shard has one.
+    """
+    if named := [recall for recall in recalls if recall.named]:
+        return merged(named)
+    return max(recalls, key=lambda recall: -1.0 if math.isnan(recall.cosine) else recall.cosine)

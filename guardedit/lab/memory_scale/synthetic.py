@@ -97,11 +97,16 @@ class WordModel:
     sha256 = hashlib.sha256(b"guardedit: words").hexdigest()
     _WORD = re.compile(r"\w+")
     _ROWS = 2**15
+    # With these a search is about as hard as among the vectors that MiniLM makes of CounterFact's facts.
+    _RANK, _OWN = 64, 0.3
     _SHORT, _WEIGHT = 3, 0.35
 
     def __init__(self) -> None:
-        rows = np.random.default_rng(0).standard_normal((self._ROWS, self.dim), dtype=np.float32)
-        self._table: Vectors = rows / np.linalg.norm(rows, axis=1, keepdims=True)
+        rng = np.random.default_rng(0)
+        common = rng.standard_normal((self._ROWS, self._RANK)) @ rng.standard_normal((self._RANK, self.dim))
+        own = rng.standard_normal((self._ROWS, self.dim))
+        rows = common / np.sqrt(self._RANK) + self._OWN * own
+        self._table: Vectors = (rows / np.linalg.norm(rows, axis=1, keepdims=True)).astype(np.float32)
 
     def get_embedding_dimension(self) -> int:
         """Length of a vector."""

@@ -1,8 +1,8 @@
 """The nearest of many vectors, while vectors come and go.
 
-Few vectors are all compared (`FlatVectors`). More than `FLAT` are divided into lists (`ListedVectors`) by a
-thread in the background; meanwhile, and if that fails, all are compared. When there are several times as many
-as were divided, they are divided again.
+Few vectors are all compared (`FlatVectors`). For more than `FLAT`, a thread in the background makes a graph
+(`GraphVectors`); meanwhile, and if that fails, all are compared. A new graph is made when many of its vectors
+were removed, or when there are several times as many.
 """
 
 from __future__ import annotations
@@ -18,19 +18,21 @@ import numpy as np
 from guardedit.core.errors import MemoryIndexError
 from guardedit.memory.encoder import Vectors
 from guardedit.memory.vectors.flat import Allowed, FlatVectors, Found, Numbers
-from guardedit.memory.vectors.lists import ListedVectors, examples_for, recall
+from guardedit.memory.vectors.graph import GraphVectors, recall
 
 #: Most vectors that are all compared: 25 MB, which take about two milliseconds on one core.
 FLAT = 2**14
-#: How many times as many vectors there must be before they are divided again.
-_GROWTH = 2
+#: How many times as many vectors there must be for a new graph. How far a search looks is measured then.
+_GROWTH = 4
+#: Share of a graph's vectors that may be removed ones.
+_REMOVED = 0.25
 #: Vectors that are copied together while others wait.
-_CHUNK = 4096
+_CHUNK = 1024
 _LOG = logging.getLogger(__name__)
 
 
 class _Done(NamedTuple):
-    """A change during the division: vectors under numbers, or None where they were removed."""
+    """A change while a graph is made: vectors under numbers, or None where they were removed."""
 
     numbers: Numbers
     vectors: Vectors | None
@@ -47,13 +49,13 @@ class VectorIndex:
 
     def __init__(self, dim: int, *, flat: int = FLAT, seed: int = 0) -> None:
         self._dim, self._most_flat, self._seed = dim, flat, seed
-        self._store: FlatVectors | ListedVectors = FlatVectors(dim)
+        self._store: FlatVectors | GraphVectors = FlatVectors(dim)
         self._live = np.zeros(64, dtype=np.bool_)  # by number
         self._free: list[int] = []
         self._used = 0  # numbers below are live or free
-        self._divided = 0  # number of vectors when they were divided
+        self._built = 0  # number of vectors when the last graph was begun
         self._filling = 0  # number of vectors that are expected while many are added
-        self._changes: list[_Done] | None = None  # while a thread divides the vectors
+        self._changes: list[_Done] | None = None  # while a thread makes a graph
         self._thread: threading.Thread | None = None
         self._lock = threading.RLock()
 
@@ -76,7 +78,7 @@ class VectorIndex:
             self._store.put(numbers, vectors)
             self._live[numbers] = True
             self._changed(_Done(numbers, vectors))
-            self._divide_if_many()
+            self._build_if_needed()
         return numbers
 
     def remove(self, numbers: Numbers) -> None:
@@ -86,6 +88,7 @@ class VectorIndex:
             self._live[numbers] = False
             self._free += numbers.tolist()
             self._changed(_Done(numbers, None))
+            self._build_if_needed()
 
     def rows(self, numbers: Numbers) -> Vectors:
         """(n, dim) float32: the vectors of these numbers."""
@@ -105,12 +108,11 @@ class VectorIndex:
         with self._lock:
             if isinstance(self._store, FlatVectors):
                 return 1.0
-            exact = self._store.search(vectors, k, probes=self._store.lists)
-            return recall(self._store.search(vectors, k), exact)
+            return recall(self._store.search(vectors, k), self._store.exact(vectors, k))
 
     @contextmanager
     def filling(self, count: int) -> Iterator[None]:
-        """A block that adds about `count` vectors: they are divided once, as soon as there are enough."""
+        """A block that adds about `count` vectors: if they are many, a graph is made as they come."""
         with self._lock:
             self._filling = len(self) + count
         try:
@@ -118,13 +120,13 @@ class VectorIndex:
         finally:
             with self._lock:
                 self._filling = 0
-                if isinstance(self._store, ListedVectors):
-                    self._divided = len(self)
-                    self._store.tune(self._sample(len(self)))
-                self._divide_if_many()
+                if isinstance(self._store, GraphVectors) and self._changes is None:
+                    self._built = len(self)
+                    self._store.tune(self._sample())
+                self._build_if_needed()
 
     def wait(self) -> None:
-        """Wait until no thread divides the vectors."""
+        """Wait until no thread makes a graph."""
         if self._thread is not None:
             self._thread.join()
 
@@ -142,60 +144,56 @@ class VectorIndex:
         if self._changes is not None:
             self._changes.append(change)
 
-    def _divide_if_many(self) -> None:
+    def _build_if_needed(self) -> None:
         if self._changes is not None:
             return
-        count, is_flat = len(self), isinstance(self._store, FlatVectors)
+        count, graph = len(self), self._store if isinstance(self._store, GraphVectors) else None
         if self._filling > self._most_flat:
-            if is_flat and count >= examples_for(self._filling):
-                self._store = self._listed(self._filling)
+            if graph is None and count >= _CHUNK:
+                self._store = self._graph_of_all()
             return
-        most = self._most_flat if is_flat else _GROWTH * self._divided
-        if count > max(most, _GROWTH * self._divided):
-            self._divided = count  # also after a failure: the next try is when there are many more
+        if count <= self._most_flat:
+            return
+        is_wasted = graph is not None and graph.removed > _REMOVED * (graph.removed + count)
+        if is_wasted or count > max(self._most_flat, _GROWTH * self._built):
+            self._built = count  # also after a failure: the next try is when there are many more
             self._changes = []
-            self._thread = threading.Thread(target=self._divide, name="guardedit-index", daemon=True)
+            self._thread = threading.Thread(target=self._build, name="guardedit-index", daemon=True)
             self._thread.start()
 
-    def _listed(self, count: int) -> ListedVectors:
-        """Lists of all vectors, of which there will be `count`; not tuned."""
-        examples = self._store.rows(self._sample(examples_for(count)))
-        listed = ListedVectors(examples, count=count, seed=self._seed)
-        numbers = np.flatnonzero(self._live)
-        for start in range(0, len(numbers), _CHUNK):
-            part = numbers[start : start + _CHUNK]
-            listed.put(part, self._store.rows(part))
-        return listed
+    def _graph_of_all(self) -> GraphVectors:
+        numbers, graph = np.flatnonzero(self._live), GraphVectors(self._dim)
+        graph.put(numbers, self._store.rows(numbers))
+        return graph
 
-    def _sample(self, count: int) -> Numbers:
-        """At most `count` numbers in random order."""
-        numbers = np.flatnonzero(self._live)
-        return np.random.default_rng(self._seed).permutation(numbers)[:count]
+    def _sample(self) -> Numbers:
+        """All numbers in random order."""
+        return np.random.default_rng(self._seed).permutation(np.flatnonzero(self._live))
 
-    def _divide(self) -> None:
-        """Divide the vectors, in the background: others may search and change them between two steps."""
+    def _build(self) -> None:
+        """Make a graph in the background: others may search and change the vectors between two steps."""
         try:
             with self._lock:
-                numbers, count = np.flatnonzero(self._live), len(self)
-                examples = self._store.rows(self._sample(examples_for(count)))
-            listed = ListedVectors(examples, count=count, seed=self._seed)
+                numbers = self._sample()
+            graph = GraphVectors(self._dim)
             for start in range(0, len(numbers), _CHUNK):
                 with self._lock:
-                    part = numbers[start : start + _CHUNK]
-                    part = part[~np.isin(part, self._changed_numbers())]
+                    part = np.setdiff1d(numbers[start : start + _CHUNK], self._changed_numbers())
                     vectors = self._store.rows(part)
-                listed.put(part, vectors)
+                graph.put(part, vectors)
             with self._lock:
-                tried = np.setdiff1d(self._sample(count), self._changed_numbers(), assume_unique=True)
-            listed.tune(tried)
+                unchanged = ~np.isin(numbers, self._changed_numbers())
+            graph.tune(numbers[unchanged])
             with self._lock:
                 for change in self._changes or ():
-                    listed.remove(change.numbers)
+                    graph.remove(change.numbers)
                     if change.vectors is not None:
-                        listed.put(change.numbers, change.vectors)
-                self._store = listed
+                        graph.put(change.numbers, change.vectors)
+                self._store = graph
         except (MemoryIndexError, MemoryError) as error:
-            _LOG.warning("%s vectors could not be divided into lists: %s; all are compared", len(self), error)
+            _LOG.warning(
+                "a graph of %d vectors cannot be made: %s; the search goes on as before", len(self), error
+            )
         finally:
             with self._lock:
                 self._changes = None

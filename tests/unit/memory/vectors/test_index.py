@@ -11,7 +11,7 @@ import pytest
 from guardedit.core.errors import MemoryIndexError
 from guardedit.memory.vectors import VectorIndex
 from guardedit.memory.vectors import index as index_module
-from guardedit.memory.vectors.lists import ListedVectors
+from guardedit.memory.vectors.graph import GraphVectors
 
 DIM = 24
 
@@ -72,26 +72,26 @@ def test_few_vectors_are_all_compared_whatever_comes_and_goes():
     assert model.index.is_exact
 
 
-def test_many_vectors_are_divided_and_come_and_go_as_before():
+def test_many_vectors_are_in_a_graph_and_come_and_go_as_before():
     rng, model = np.random.default_rng(1), Model(VectorIndex(DIM, flat=500))
     for step in range(12):
         model.add(rows(step, 400))
         model.remove(rng, 150)
         model.index.wait()
-        model.check(200 + step, share=0.95)
+        model.check(200 + step, share=0.97)
     assert not model.index.is_exact
 
 
-def test_what_changes_during_the_division_is_not_lost(monkeypatch):
+def test_what_changes_while_a_graph_is_made_is_not_lost(monkeypatch):
     begun, go_on = threading.Event(), threading.Event()
 
-    class Slow(ListedVectors):
+    class Slow(GraphVectors):
         def tune(self, numbers):
             begun.set()
             assert go_on.wait(20)
             return super().tune(numbers)
 
-    monkeypatch.setattr(index_module, "ListedVectors", Slow)
+    monkeypatch.setattr(index_module, "GraphVectors", Slow)
     rng, model = np.random.default_rng(2), Model(VectorIndex(DIM, flat=300))
     model.add(rows(1, 600))
     assert begun.wait(20)
@@ -105,7 +105,7 @@ def test_what_changes_during_the_division_is_not_lost(monkeypatch):
     model.check(400, share=0.97)
 
 
-def test_while_many_are_added_they_are_divided_once():
+def test_many_that_are_added_together_are_in_a_graph_at_once():
     model = Model(VectorIndex(DIM, flat=500))
     with model.index.filling(6_000):
         for step in range(12):
@@ -131,16 +131,16 @@ def test_a_search_can_be_limited_to_some_numbers():
         assert index.search(rows(1, 1), 4, np.zeros(2_000, dtype=np.bool_)).numbers.tolist() == [[-1] * 4]
 
 
-def test_if_the_division_fails_all_are_compared_and_a_line_says_so(monkeypatch, caplog):
+def test_if_the_graph_fails_all_are_compared_and_a_line_says_so(monkeypatch, caplog):
     def fails(*_, **__):
         raise MemoryIndexError("no room")
 
-    monkeypatch.setattr(index_module, "ListedVectors", fails)
+    monkeypatch.setattr(GraphVectors, "put", fails)
     model = Model(VectorIndex(DIM, flat=100))
     with caplog.at_level(logging.WARNING):
         model.add(rows(0, 200))
         model.index.wait()
-    assert "200 vectors could not be divided into lists: no room; all are compared" in caplog.text
+    assert "a graph of 200 vectors cannot be made: no room; the search goes on as before" in caplog.text
     model.check(1, share=1.0)
 
 
@@ -154,10 +154,32 @@ def test_an_empty_index_finds_nothing():
     assert index.recall(rows(0, 1), 3) == 1.0
 
 
-def test_the_recall_of_a_divided_index_is_measured_against_all_vectors():
+def test_the_recall_of_a_graph_is_measured_against_all_vectors():
     index = VectorIndex(DIM, flat=300)
     index.add(rows(0, 4_000))
     index.wait()
     assert 0.97 <= index.recall(rows(1, 100), 8) <= 1.0
-    index._store.probes = 1
+    index._store.breadth = 1
     assert index.recall(rows(1, 100), 8) < 0.97
+
+
+def test_a_new_graph_is_made_when_many_of_its_vectors_were_removed():
+    rng, model = np.random.default_rng(3), Model(VectorIndex(DIM, flat=300))
+    model.add(rows(0, 1_500))
+    model.index.wait()
+    first = model.index._store
+    model.remove(rng, 200)
+    assert model.index._store is first
+    model.remove(rng, 600)
+    model.index.wait()
+    assert model.index._store is not first
+    assert model.index._store.removed == 0
+    model.check(5, share=0.97)
+
+
+def test_a_flood_of_equal_vectors_hides_no_other():
+    model = Model(VectorIndex(DIM, flat=300))
+    model.add(np.repeat(rows(1, 1), 3_000, axis=0))
+    model.index.wait()
+    model.add(rows(2, 300))
+    model.check(6, share=0.97)

@@ -121,8 +121,10 @@ def test_vectors_of_another_encoder_are_not_found_and_a_line_says_so(tmp_path, c
     other = kept_in(tmp_path, sha256="another")
     assert other.get(TEXTS) == {}
     assert [line.getMessage() for line in caplog.records] == [
-        f"{tmp_path}/vectors.db: the vectors are of encoder hashed, this one is another; "
-        "all texts are encoded again"
+        (
+            f"{tmp_path}/vectors.db: the vectors are of encoder hashed, this one is another; "
+            "all texts are encoded again"
+        )
     ]
     assert len(kept_in(tmp_path).get(TEXTS)) == 300
 
@@ -148,8 +150,10 @@ def test_without_a_folder_or_a_writable_one_all_texts_are_encoded(tmp_path, capl
     keeping.encode(["b"])
     assert encoder.encoded == ["a", "a", "b"]
     assert [line.getMessage() for line in caplog.records] == [
-        f"{tmp_path}/vectors.db cannot be used (unable to open database file): "
-        "texts are encoded at every start"
+        (
+            f"{tmp_path}/vectors.db cannot be used (unable to open database file): "
+            "texts are encoded at every start"
+        )
     ]
 
 
