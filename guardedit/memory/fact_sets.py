@@ -15,6 +15,7 @@ from dataclasses import fields
 from operator import attrgetter
 
 from guardedit.core.epoch import Change
+from guardedit.core.errors import MemoryIndexError
 from guardedit.core.fact import Fact, FactKey
 
 _MODULUS = 2**256
@@ -60,3 +61,12 @@ def count_new(current: Mapping[FactKey, Fact], changes: Iterable[Change]) -> int
 def _number(fact: Fact) -> int:
     body = json.dumps([fact.id, *_others(fact)])
     return int.from_bytes(hashlib.sha256(body.encode()).digest(), "big")
+
+
+def require_digest(found: str, after: str) -> None:
+    """Raise MemoryIndexError unless changes lead to the facts with the digest `after`."""
+    if found != after:
+        raise MemoryIndexError(
+            f"these changes lead to facts with digest {found[:12]}, not {after[:12]}: "
+            "load all facts of the epoch instead"
+        )

@@ -10,25 +10,22 @@ that a tenant writes changes the answers of another tenant.
 
 from __future__ import annotations
 
-import math
 import threading
 from collections.abc import Iterable, Sequence
-from dataclasses import replace
 from functools import partial
 
 from guardedit.core.epoch import Change
-from guardedit.core.errors import MemoryIndexError
 from guardedit.core.fact import Fact, FactKey
 from guardedit.core.serving import Recall
 from guardedit.memory.building import Contents, contents_of, entries_of
 from guardedit.memory.candidates import Candidate, find_candidates, named_subjects, parse_questions
 from guardedit.memory.encoder import Encoder, Vectors
 from guardedit.memory.expiry import Expiry
-from guardedit.memory.fact_sets import changes_between, count_new, digest_after, facts_sha256
-from guardedit.memory.questions.choosing import JudgedFact, merged, recall_of
+from guardedit.memory.fact_sets import changes_between, count_new, digest_after, facts_sha256, require_digest
+from guardedit.memory.questions.choosing import merged
 from guardedit.memory.questions.clauses import Clause, clauses_of
-from guardedit.memory.scope import ScopeThresholds, judge_scope
-from guardedit.memory.scoring import Judge, scores_of
+from guardedit.memory.scope import ScopeThresholds
+from guardedit.memory.scope_test import Judge, ScopeTest
 from guardedit.memory.subject import shortened
 from guardedit.memory.tenant_index import FactEntry, TenantIndex, by_text, texts_of
 
@@ -68,16 +65,8 @@ class RetrievalMemory:
             MemoryIndexError: the thresholds were calibrated for another encoder or another judge.
         """
         self._encoder = encoder
-        self._judge = judge
         self._fact_encoder = encoder if keeping is None else keeping
-        self._thresholds = ScopeThresholds.load() if thresholds is None else thresholds
-        if self._thresholds.encoder_sha256 != encoder.sha256:
-            raise MemoryIndexError(
-                f"scope thresholds are for encoder {self._thresholds.encoder_sha256[:12]}, this one is "
-                f"{encoder.sha256[:12]}: run `python -m guardedit.memory.fitting.calibrate --encoder NAME`"
-            )
-        if self._thresholds.judge_sha256 != ("" if judge is None else judge.sha256):
-            raise MemoryIndexError("the scope thresholds are for another judge: use `thresholds_for` it")
+        self._scope = ScopeTest.of(encoder, thresholds, judge)
         self._indexes: dict[str, TenantIndex] = {}  # by tenant; without expired facts
         self._facts: dict[FactKey, Fact] = {}  # with expired facts
         self._digest = facts_sha256(())
@@ -89,7 +78,9 @@ class RetrievalMemory:
 
     def empty(self) -> RetrievalMemory:
         """A memory without facts, with the same encoder and thresholds."""
-        return RetrievalMemory(self._encoder, self._thresholds, self._judge, keeping=self._fact_encoder)
+        return RetrievalMemory(
+            self._encoder, self._scope.thresholds, self._scope.judge, keeping=self._fact_encoder
+        )
 
     def facts(self) -> tuple[Fact, ...]:
         """All facts, those that changed last at the end. `rebuild` with them makes an equal memory."""
@@ -127,7 +118,7 @@ class RetrievalMemory:
         with self._lock:
             if self._digest != before:
                 return False
-            _require(self._digest_after(changes), after)
+            require_digest(self._digest_after(changes), after)
             self._apply(changes, entries, rows)
         return True
 
@@ -162,7 +153,7 @@ class RetrievalMemory:
         split = [clauses_of(question, subjects_in) for question in questions]
         texts = [clause.text for clauses in split for clause in clauses]
         found = self.candidates(texts, tenant=tenant, now_s=now_s)
-        recalls = iter(self._recalls([clause for clauses in split for clause in clauses], found))
+        recalls = iter(self._scope.recalls([clause for clauses in split for clause in clauses], found))
         return [merged([next(recalls) for _ in clauses]) for clauses in split]
 
     def recall_from(
@@ -172,7 +163,7 @@ class RetrievalMemory:
         found = self._find(clauses, tenant=tenant, now_s=now_s, digest=digest)
         if found is None:
             return None
-        return self._recalls([Clause(text, 0) for text in clauses], found)
+        return self._scope.recalls([Clause(text, 0) for text in clauses], found)
 
     def candidates(
         self, questions: Sequence[str], *, tenant: str = DEFAULT_TENANT, now_s: float | None = None
@@ -184,12 +175,7 @@ class RetrievalMemory:
         self, questions: Sequence[str], *, tenant: str = DEFAULT_TENANT, now_s: float | None = None
     ) -> list[list[tuple[Fact, float]]]:
         """For each question, the facts that `recall` chooses from with their scores in [0, 1], best first."""
-        rows = self.candidates(questions, tenant=tenant, now_s=now_s)
-        scores = scores_of(rows, self._thresholds, self._judge)
-        return [
-            sorted(zip([one.entry.fact for one in row], some, strict=True), key=lambda pair: -pair[1])
-            for row, some in zip(rows, scores, strict=True)
-        ]
+        return self._scope.scored(self.candidates(questions, tenant=tenant, now_s=now_s))
 
     def subjects(self, texts: Sequence[str], *, tenant: str = DEFAULT_TENANT) -> list[list[str]]:
         """For each text, the subjects of facts that it names, as they are spelled there, in their order."""
@@ -242,7 +228,7 @@ class RetrievalMemory:
                     facts[key] = fact
             built = contents_of(facts, self._fact_encoder)
             if after is not None:
-                _require(built.digest, after)
+                require_digest(built.digest, after)
             with self._lock:
                 if self._digest == digest:  # else another thread has changed the facts meanwhile
                     self._use(built)
@@ -254,26 +240,6 @@ class RetrievalMemory:
 
     def _subjects_in(self, text: str, *, tenant: str) -> list[str]:
         return self.subjects([text], tenant=tenant)[0]
-
-    def _recalls(self, clauses: Sequence[Clause], rows: Sequence[Sequence[Candidate]]) -> list[Recall]:
-        """The facts that each clause asks for, of its candidates."""
-        # Among equally good facts the order is by whole-question cosine.
-        ordered = [sorted(row, key=lambda one: (-one.features.full, one.entry.fact.id)) for row in rows]
-        scores = scores_of(ordered, self._thresholds, self._judge)
-        return [
-            replace(
-                recall_of(
-                    clause,
-                    [
-                        JudgedFact(one.entry.fact, judge_scope(one.features, score, self._thresholds))
-                        for one, score in zip(row, some, strict=True)
-                    ],
-                ),
-                named=any(one.features.named for one in row),
-                cosine=max((one.features.full for one in row), default=math.nan),
-            )
-            for clause, row, some in zip(clauses, ordered, scores, strict=True)
-        ]
 
     def _find(
         self, questions: Sequence[str], *, tenant: str, now_s: float | None, digest: str | None
@@ -360,11 +326,3 @@ class RetrievalMemory:
         index.drop(key)
         if not index.entries:
             del self._indexes[key.tenant]
-
-
-def _require(found: str, after: str) -> None:
-    if found != after:
-        raise MemoryIndexError(
-            f"these changes lead to facts with digest {found[:12]}, not {after[:12]}: "
-            "load all facts of the epoch instead"
-        )

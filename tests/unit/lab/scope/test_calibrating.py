@@ -5,7 +5,6 @@ from __future__ import annotations
 import random
 
 import pytest
-from guardedit.memory.scope.bands import ScopeBands, scope_sha256
 
 from guardedit.core.errors import MemoryIndexError, UsageError
 from guardedit.lab.field.intervals import clopper_pearson_high
@@ -19,6 +18,7 @@ from guardedit.lab.scope.calibrating import (
 )
 from guardedit.lab.scope.rows import ScopeRow, stated
 from guardedit.memory.scope import ScopeThresholds
+from guardedit.memory.scope.bands import ScopeBands, scope_sha256
 
 FACT = stated("Oslo", "The mayor of {} is", "Ada Lund")
 ROW = ScopeRow(kind="k", source="s", facts=(FACT,), question="?", wanted=None)
