@@ -17,24 +17,10 @@ _ENDS = frozenset(".!?:;\u2026\u3002\uff01\uff1f")
 _QUOTES = frozenset("\"'([{\u201c\u201e\u00ab*_-\u2013\u2014")
 _AUXILIARIES = frozenset(
     {
-        "am",
-        "are",
-        "can",
-        "could",
-        "did",
-        "do",
-        "does",
-        "had",
-        "has",
-        "have",
-        "is",
-        "may",
-        "might",
-        "s",
-        "shall",
+        "am", "are", "can", "could", "did", "didnt", "do", "does", "doesnt", "had", "has", "have", "is",
+        "isnt", "may", "might", "s", "shall", "should", "was", "wasnt", "were", "will", "would",
     }
-    | {"should", "was", "were", "will", "would", "wasnt", "isnt", "didnt", "doesnt"}
-)
+)  # fmt: skip
 _PREPOSITIONS = frozenset({"of", "for", "by", "in", "from", "at", "to", "with", "about", "on", "behind"})
 #: Verbs of questions that do not end in -s or -ed.
 _VERBS = frozenset({"bought", "built", "held", "led", "made", "own", "ran", "run", "sang", "sold", "wrote"})

@@ -298,6 +298,12 @@ def test_a_known_name_is_never_a_misspelling_of_another():
     assert (named.name, named.way) == (name_of("Velmira"), EXACT)
 
 
+def test_a_misspelt_name_is_looked_for_in_questions_and_not_in_documents():
+    assert [one.way for one in found("Velmra " + "is so " * 240, "Velmora")] == [MISSPELT]
+    assert found("Velmra " + "is so " * 260, "Velmora") == []
+    assert len(found("Velmora " + "is so " * 260, "Velmora")) == 1
+
+
 def test_bearers_of_one_family_name_are_both_named():
     named = found("Where was Einstein born?", "Albert Einstein", "Alfred Einstein")
     assert [(one.name, one.way) for one in named] == [
