@@ -194,7 +194,7 @@ def _doubt(best: Features) -> str:
     if best.way is Way.SHORT:
         return "the question has a short form of the subject's name"
     if best.way is Way.MISSPELT:
-        return "the question has a name that is spelt almost as the subject's"
+        return "the question has a name that is spelt almost like the subject's"
     if best.doubtful and not best.verbatim:
         return "the subject may be part of a longer name, or a common word"
     return ""
