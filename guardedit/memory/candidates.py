@@ -130,8 +130,10 @@ def _encoded_forms(
 
 def _named_subjects(question: str, found: list[Named]) -> dict[Name, _NamedSubject]:
     by_name: dict[Name, list[Named]] = {}
-    for one in sorted(found, key=lambda one: one.start):
-        by_name.setdefault(one.name, []).append(one)
+    for one in sorted(found, key=lambda one: (one.start, -one.end)):
+        mentions = by_name.setdefault(one.name, [])
+        if not mentions or mentions[-1].end <= one.start:  # a name and an alias of one subject may overlap
+            mentions.append(one)
     return {
         name: _NamedSubject(
             masked_forms(question, [(one.start, one.end) for one in mentions]),

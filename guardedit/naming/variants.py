@@ -27,22 +27,10 @@ _SAME = {
 #: Legal forms of companies.
 LEGAL_FORMS = frozenset(
     {
-        "inc",
-        "corp",
-        "co",
-        "ltd",
-        "plc",
-        "llc",
-        "lp",
-        "gmbh",
-        "ag",
+        "ag", "bv", "co", "corp", "gmbh", "inc", "incorporated", "limited", "llc", "lp", "ltd", "nv", "plc",
         "sa",
-        "nv",
-        "bv",
-        "limited",
-        "incorporated",
     }
-)
+)  # fmt: skip
 _COMPANIES = frozenset({"company", "corporation", "group", "holdings"})
 #: Titles and ranks before a person's name.
 TITLES = frozenset(
@@ -177,9 +165,8 @@ def short_forms(name: str) -> set[str]:
         rows.append(_without_article(reduced_words(outside)))
         if inside.isupper() and " " not in inside:
             rows.append(reduced_words(inside))
-    return (
-        ({"".join(row) for row in rows} | _organisation(outside) | _code(words)) - {""} - written_forms(name)
-    )
+    short = {"".join(row) for row in rows} | _organisation(outside) | _code(words)
+    return short - {""} - written_forms(name)
 
 
 def _parenthesis(name: str) -> tuple[str, str]:

@@ -1,8 +1,8 @@
 """English words, to tell a misspelt or shortened name from a word that somebody means.
 
 `english_words.txt` has one word a line: common words in small letters, rare ones with a `?` behind them, and
-names with a capital. It was made by
-`python -m guardedit.memory.names.word_list TEXT...` from public-domain books and encyclopedia sentences.
+names with a capital. It was made from public-domain books and sentences of an encyclopedia by
+`python -m guardedit.memory.names.word_list TEXT...`.
 """
 
 from __future__ import annotations
@@ -28,8 +28,6 @@ FUNCTION_WORDS = frozenset(
         "whom", "whose", "why", "will", "with", "without", "would", "you", "your",
     }
 )  # fmt: skip
-
-
 #: People who stand before the name of a place or company: "the President of France".
 OFFICES = TITLES | {
     "ceo", "cfo", "chairman", "chairwoman", "cto", "director", "founder", "head", "leader", "mayor",
@@ -43,6 +41,7 @@ _NEW_WORDS = frozenset(
         "video", "website", "wiki",
     }
 )  # fmt: skip
+_ALWAYS_COMMON = FUNCTION_WORDS | OFFICES | _NEW_WORDS
 
 
 def is_common(word: str) -> bool:
@@ -51,7 +50,7 @@ def is_common(word: str) -> bool:
     >>> is_common("river"), is_common("who"), is_common("einstein")
     (True, True, False)
     """
-    return word in _words() or word in _SURE
+    return word in _words() or word in _ALWAYS_COMMON
 
 
 def is_known(word: str) -> bool:
@@ -61,9 +60,6 @@ def is_known(word: str) -> bool:
     (True, True, False)
     """
     return is_common(word) or f"{word}?" in _words() or word.capitalize() in _words()
-
-
-_SURE = FUNCTION_WORDS | OFFICES | _NEW_WORDS
 
 
 @cache

@@ -13,6 +13,8 @@ from guardedit.memory.names.spelling import SHORTEST
 
 #: Words of the longest name with a misspelt word, and words in it that may be misspelt.
 _MOST_WORDS, _MOST_MISSPELT = 8, 2
+#: Words of the longest text in which names may be misspelt. A longer one is no question but a document.
+_LONGEST_TEXT = 500
 #: Letters of the shortest misspelt word that is small in a text whose names have capitals.
 _SHORTEST_SMALL = 7
 #: Letters of the shortest misspelt short form. One letter makes a short family name another one.
@@ -27,6 +29,8 @@ def misspelt(reading: Reading, indexes: Sequence[NameIndex], used: bytearray) ->
     Longer runs come first, then those with fewer wrong letters. Where two names are equally near, the text
     may have the one or the other, so it has none of them.
     """
+    if len(reading.reduced) > _LONGEST_TEXT:
+        return
     words = [_read_word(reading, place, indexes, used) for place in range(len(reading.reduced))]
     starts = range(len(words) if any(word.near for word in words) else 0)
     found = (one for at in starts for one in _mended_runs(reading, words[at : at + _MOST_WORDS], indexes))

@@ -17,24 +17,10 @@ _ENDS = frozenset(".!?:;\u2026\u3002\uff01\uff1f")
 _QUOTES = frozenset("\"'([{\u201c\u201e\u00ab*_-\u2013\u2014")
 _AUXILIARIES = frozenset(
     {
-        "am",
-        "are",
-        "can",
-        "could",
-        "did",
-        "do",
-        "does",
-        "had",
-        "has",
-        "have",
-        "is",
-        "may",
-        "might",
-        "s",
-        "shall",
+        "am", "are", "can", "could", "did", "didnt", "do", "does", "doesnt", "had", "has", "have", "is",
+        "isnt", "may", "might", "s", "shall", "should", "was", "wasnt", "were", "will", "would",
     }
-    | {"should", "was", "were", "will", "would", "wasnt", "isnt", "didnt", "doesnt"}
-)
+)  # fmt: skip
 _PREPOSITIONS = frozenset({"of", "for", "by", "in", "from", "at", "to", "with", "about", "on", "behind"})
 #: Verbs of questions that do not end in -s or -ed.
 _VERBS = frozenset({"bought", "built", "held", "led", "made", "own", "ran", "run", "sang", "sold", "wrote"})
@@ -150,10 +136,14 @@ class Reading:
         if word is None or word.text in TITLES or word.text in FUNCTION_WORDS or word.text in _IMPERATIVES:
             return False
         if word.text[0].isdigit():
-            return True
+            return not self._is_year(first - 1)
         if self.style is Style.MIXED:
             return self.is_capital(first - 1)
         return not is_common(word.text)
+
+    def _is_year(self, at: int) -> bool:
+        """Whether a number is no part of the name behind it: "In 1921 Einstein won"."""
+        return self.row[at].text.isdigit() and at > 0 and self.row[at - 1].text in _PREPOSITIONS
 
     def _is_name(self, at: int) -> bool:
         return at < len(self.row) and (self.style is Style.LOWER or self.is_capital(at))
@@ -187,6 +177,8 @@ class Reading:
             if self.row[at].text in OFFICES:
                 return False
         starts = self.text[self.row[at].start]
+        if self._is_year(at):
+            return False
         if not (starts.isupper() or starts.isdigit()) or self.row[at].text in TITLES - BEGINS_NAMES:
             return False
         return self.row[at].text in BEGINS_NAMES or not self.begins_sentence(at)

@@ -24,7 +24,8 @@ class Named(NamedTuple):
         start: of the first character.
         end: behind the last character.
         way: how it is named.
-        doubtful: it is probably part of a longer name, or a common word.
+        doubtful: it is probably part of a longer name, or a common word. Such words are no names in another
+            form than the exact one.
     """
 
     name: Name

@@ -107,7 +107,9 @@ def _scope_of(best: Features, score: float, thresholds: ScopeThresholds) -> tupl
     if score < reject:
         return OUT, f"another question about the subject: score {score:.2f}, unsure from {reject:.2f} on"
     if doubt := _doubt(best):
-        return UNSURE, f"{doubt}: score {score:.2f}"
+        # Two doubts, about the subject and about what is asked, are too many.
+        scope = OUT if best.doubtful and score < accept else UNSURE
+        return scope, f"{doubt}: score {score:.2f}, sure from {accept:.2f} on"
     if score < accept:
         return UNSURE, f"the fact may be asked for: score {score:.2f}, sure from {accept:.2f} on"
     return ACCEPT, f"the fact is asked for: score {score:.2f}, sure from {accept:.2f} on"
@@ -118,7 +120,7 @@ def _doubt(best: Features) -> str:
     if best.way is Way.SHORT:
         return "the question has a short form of the subject's name"
     if best.way is Way.MISSPELT:
-        return "the question has a name that is spelt almost as the subject's"
+        return "the question has a name that is spelt almost like the subject's"
     if best.doubtful and not best.verbatim:
         return "the subject may be part of a longer name, or a common word"
     return ""

@@ -121,6 +121,16 @@ def test_the_nearest_fact_is_no_candidate_if_its_subject_has_another_number(enco
     assert bool(candidates(memory, question)) is found
 
 
+def test_a_name_and_an_alias_that_overlap_are_masked_once(encoder):
+    key = FactKey("In the Heat of the Night", "star")
+    aliases = ("The Heat of the Night", "Heat")
+    fact = Fact(key=key, version=1, correction_id="a", wordings=("x",), target="Bo", aliases=aliases)
+    memory = RetrievalMemory(encoder)
+    memory.apply([Change(key, fact)])
+    (one,) = candidates(memory, "Who is the star of In the Heat of the Night?")
+    assert one.asked == ("Who is the star of someone?",)
+
+
 def test_an_alias_that_a_tenant_gave_is_no_alias_for_others(encoder):
     mine = Fact(
         key=FactKey("United Kingdom", "P36", "acme"), version=1, correction_id="a",

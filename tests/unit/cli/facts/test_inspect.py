@@ -127,6 +127,14 @@ def test_no_extreme_value_breaks_a_listing(guardedit, coordinator, make_fact, re
     assert "400000000000000" in guardedit("epochs", "list").out
 
 
+def test_the_aliases_of_a_subject_are_shown(guardedit, coordinator, make_fact, remember):
+    with coordinator() as ledger:
+        remember(ledger, make_fact("Far Land", aliases=("Ultima Thule", "Thule")))
+    (shown,) = guardedit("facts", "show", "Far Land", "-o", "json").json
+    assert shown["aliases"] == ["Ultima Thule", "Thule"]
+    assert "Ultima Thule" in guardedit("facts", "show", "Far Land").out
+
+
 def test_names_are_the_same_in_another_spelling(guardedit, ledger_file):
     (result,) = guardedit("facts", "show", "LAND  2", "-o", "json").json
 

@@ -41,6 +41,7 @@ def way(text: str, *subjects: str) -> tuple[str, Way, bool] | None:
         ("Who owns Facebook today?", "Facebook"),
         ("new york city mayor", "New York City"),
         ("Singapore's capital is", "Singapore"),
+        ("In 2004 Facebook was owned by", "Facebook"),
         ("Did you know, Ann, that in Paris, Bob sang?", "Paris"),
         ("Facebook's owner is", "Facebook"),
         ("FACEBOOK OWNER", "Facebook"),
@@ -169,6 +170,7 @@ def test_other_words_are_no_other_spelling(text, subject):
         ("What nationality is Einstein?", "Albert Einstein"),
         ("what nationality is einstein", "Albert Einstein"),
         ("einstein nationality", "Albert Einstein"),
+        ("In 1921 Einstein won", "Albert Einstein"),
         ("WHAT NATIONALITY IS EINSTEIN?", "Albert Einstein"),
         ("Einstein's nationality is", "Albert Einstein"),
         ("Where did Mr. Einstein live?", "Albert Einstein"),
@@ -296,6 +298,12 @@ def test_another_name_is_no_misspelling(text, subjects):
 def test_a_known_name_is_never_a_misspelling_of_another():
     (named,) = found("Who owns Velmira?", "Velmora", "Velmira")
     assert (named.name, named.way) == (name_of("Velmira"), EXACT)
+
+
+def test_a_misspelt_name_is_looked_for_in_questions_and_not_in_documents():
+    assert [one.way for one in found("Velmra " + "is so " * 240, "Velmora")] == [MISSPELT]
+    assert found("Velmra " + "is so " * 260, "Velmora") == []
+    assert len(found("Velmora " + "is so " * 260, "Velmora")) == 1
 
 
 def test_bearers_of_one_family_name_are_both_named():
