@@ -90,6 +90,8 @@ def written_rows() -> list[ScopeRow]:
 
 def _row(row: DataRow, source: str) -> ScopeRow:
     facts = tuple(_fact(one) for one in row.inner_rows("facts"))
+    if not facts:
+        raise UsageError(f"{row.place}: facts must have at least one fact: the memory is never asked empty")
     wanted = row.body.get("wanted")
     if "wanted" not in row.body or not (wanted is None or _is_index(wanted, facts)):
         raise UsageError(

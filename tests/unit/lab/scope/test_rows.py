@@ -54,6 +54,7 @@ def test_a_later_fact_of_the_same_key_supersedes_an_earlier_one(tmp_path):
         ({"question": " "}, "question must be a text"),
         ({"kind": None}, "kind must be a text"),
         ({"facts": [{**FACT, "prompt": "The mayor is"}]}, "prompt must have {} once"),
+        ({"facts": [], "wanted": None}, "facts must have at least one fact"),
         ({"facts": [{**FACT, "target": ""}]}, "target must be a text"),
     ],
 )
