@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
 from typing import Annotated, Any
 
@@ -18,7 +19,13 @@ from guardedit.runtime.operator.epochs import EpochRecord, epoch_record
 
 app = commands("Inspect epochs, and serve an earlier one again.")
 
-EpochName = Annotated[str, typer.Argument(metavar="EPOCH", help="A number, or a ref: serving or last-good.")]
+EpochName = Annotated[
+    str,
+    typer.Argument(
+        metavar="EPOCH",
+        help="A number, a ref (serving or last-good), or a date for the epoch that was served then.",
+    ),
+]
 
 
 @app.command("list", epilog=examples("guardedit epochs list", "guardedit epochs list --output json"))
@@ -48,7 +55,7 @@ def show_(epoch: EpochName, *, home: Home = None, output: Format = Output.TABLE)
     gate.
     """
     with existing(settings_from(home)) as ledger:
-        record = epoch_record(ledger, number_of(ledger, epoch))
+        record = epoch_record(ledger, number_of(ledger, epoch, now_s=time.time()))
     show.record(_record_fields(record), output)
 
 
@@ -74,7 +81,7 @@ def rollback(
     """
     settings = settings_from(home, policy, model)
     with existing(settings) as ledger:
-        number = number_of(ledger, epoch)
+        number = number_of(ledger, epoch, now_s=time.time())
     with progress(f"rolling back to epoch {number}"), operating(settings) as system:
         made = system.roll_back(number, facts_too=facts)
     show.record(epoch_row(made), output)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import re
 import time
 from collections.abc import Iterator
@@ -68,7 +67,7 @@ def begun(ledger: LedgerReader) -> bool:
     return bool(ledger.refs())
 
 
-def number_of(ledger: LedgerReader, name: str, *, now_s: float = math.inf) -> int:
+def number_of(ledger: LedgerReader, name: str, *, now_s: float) -> int:
     """An epoch by number, by ref such as `serving` or `last-good`, or by the time when it was serving.
 
     Args:

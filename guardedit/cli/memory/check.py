@@ -11,7 +11,7 @@ from guardedit.cli.terminal import show
 from guardedit.cli.terminal.options import Format, Home, Model, settings_from
 from guardedit.cli.terminal.progress import progress
 from guardedit.cli.terminal.show import Output
-from guardedit.runtime.opening import begun, existing, number_of
+from guardedit.runtime.opening import begun, existing
 from guardedit.runtime.operator.facts import find_facts, live_facts
 from guardedit.runtime.operator.obedience import check_facts
 
@@ -36,7 +36,7 @@ def check(
             facts = find_facts(ledger, fact)
         else:
             now_s = time.time()
-            facts = live_facts(ledger, number_of(ledger, "serving"), now_s=now_s) if begun(ledger) else []
+            facts = live_facts(ledger, ledger.ref("serving"), now_s=now_s) if begun(ledger) else []
     with progress("loading") as report:
         found = check_facts(settings, facts, report) if facts else []
     rows = [

@@ -12,7 +12,7 @@ from guardedit.core.correction import decode_correction
 from guardedit.core.fact import Fact
 from guardedit.core.protocols import Clock
 from guardedit.lab.consolidation.numbered import NumberedFact
-from guardedit.lab.consolidation.questions import Asked, single_hop, two_hop
+from guardedit.lab.consolidation.questions import ListQuestion, single_hop, two_hop
 from guardedit.lab.consolidation.store import FactStore
 from guardedit.lab.field.through_memory import write_to_memory
 from guardedit.memory.combining.hops import find_chain
@@ -47,7 +47,7 @@ class Choice(NamedTuple):
     held_out: bool | None
     seed: int
 
-    def of(self, questions: Sequence[Asked]) -> list[Asked]:
+    def of(self, questions: Sequence[ListQuestion]) -> list[ListQuestion]:
         """The chosen ones, in their order."""
         half = [one for one in questions if self.held_out in (None, one.held_out)]
         kept = sorted(random.Random(self.seed).sample(range(len(half)), min(self.most, len(half))))
@@ -143,7 +143,7 @@ def answer(
     }
 
 
-def counted(questions: Sequence[Asked], answers: Sequence[str], *, said: bool = False) -> Counted:
+def counted(questions: Sequence[ListQuestion], answers: Sequence[str], *, said: bool = False) -> Counted:
     """Count answers: each must be the target itself, or with `said` name it in its first sentence."""
     right = outdated = 0
     for question, text in zip(questions, answers, strict=True):

@@ -45,7 +45,7 @@ PHRASES: Mapping[str, tuple[str, ...]] = MappingProxyType(
 )
 
 
-class Asked(NamedTuple):
+class ListQuestion(NamedTuple):
     """One question.
 
     Attributes:
@@ -61,10 +61,10 @@ class Asked(NamedTuple):
     held_out: bool
 
 
-def single_hop(facts: Sequence[NumberedFact]) -> list[Asked]:
+def single_hop(facts: Sequence[NumberedFact]) -> list[ListQuestion]:
     """For each subject and relation that MQuAKE has a question for, that question."""
     return [
-        Asked(
+        ListQuestion(
             text=pair.question.format(pair.subject),
             answer=pair.new,
             outdated=frozenset({pair.old}),
@@ -75,12 +75,12 @@ def single_hop(facts: Sequence[NumberedFact]) -> list[Asked]:
     ]
 
 
-def two_hop(facts: Sequence[NumberedFact]) -> list[Asked]:
+def two_hop(facts: Sequence[NumberedFact]) -> list[ListQuestion]:
     """For each two newest facts of which the first leads to the second, a question over both.
 
     Each chain is asked once, with one of the phrases of its first relation in turn.
     """
-    newest, chains = _newest(facts), list[Asked]()
+    newest, chains = _newest(facts), list[ListQuestion]()
     by_subject: dict[str, list[Pair]] = defaultdict(list)
     for pair in newest.values():
         if pair.question:
@@ -91,7 +91,7 @@ def two_hop(facts: Sequence[NumberedFact]) -> list[Asked]:
             if phrases and second.key != first.key:
                 phrase = phrases[len(chains) % len(phrases)].format(first.subject)
                 chains.append(
-                    Asked(
+                    ListQuestion(
                         text=second.question.format(phrase),
                         answer=second.new,
                         outdated=frozenset({second.old}) - {second.new},

@@ -7,7 +7,7 @@ import pytest
 from guardedit.lab.consolidation.checklist import checklist
 from guardedit.lab.consolidation.measure import Choice, counted, retrieve
 from guardedit.lab.consolidation.numbered import filling_pairs, mquake_pairs, numbered
-from guardedit.lab.consolidation.questions import Asked
+from guardedit.lab.consolidation.questions import ListQuestion
 from guardedit.memory.encoder import SentenceEncoder
 from guardedit.memory.store import RetrievalMemory
 
@@ -47,7 +47,7 @@ def test_the_checklist_gives_what_is_wanted(facts, memory, tmp_path):
 
 
 def test_answers_are_counted_as_right_outdated_or_nothing():
-    asked = [Asked("?", "Lima", frozenset({"Oslo"}), held_out=False)] * 4
+    asked = [ListQuestion("?", "Lima", frozenset({"Oslo"}), held_out=False)] * 4
     found = counted(asked, ["LIMA", "Oslo", "", "Lima is it"])
     assert (found.asked, found.right, found.outdated, found.nothing, found.share) == (4, 1, 1, 1, 0.25)
     said = counted(asked, ["It is Lima. Not Oslo.", "Oslo.", "Perhaps. Lima", ""], said=True)
