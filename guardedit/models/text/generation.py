@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -81,34 +81,43 @@ def complete(
         GuardError: when memory does not suffice.
     """
     asked = list(zip(prompts, beginnings or [""] * len(prompts), strict=True))
-    different = list(dict.fromkeys(asked))
-    first = [begun(host.tokenizer, *pair) if pair[1] else [] for pair in different]
-    most = max(map(len, first), default=0)
-    if most:
-        ending = replace(ending, max_new_tokens=ending.max_new_tokens + most)
+    first = {pair: tuple(begun(host.tokenizer, *pair)) if pair[1] else () for pair in asked}
+    answers: dict[tuple[str, str], str] = {}
+    for length in sorted({len(tokens) for tokens in first.values()}):
+        some = {pair: tokens for pair, tokens in first.items() if len(tokens) == length}
+        longer = replace(ending, max_new_tokens=ending.max_new_tokens + length)
+        answers.update(zip(some, _complete(host, some, longer), strict=True))
+    return [_whole_word(pair[1], answers[pair]) for pair in asked]
+
+
+def _complete(
+    host: LanguageModel, asked: Mapping[tuple[str, str], tuple[int, ...]], ending: Ending
+) -> list[str]:
+    """The answers to (prompt, beginning), given the tokens of the beginnings, which count as generated."""
     rows = [
         encode(host.tokenizer, prompt.rstrip(" "), context=host.context, answer=ending.max_new_tokens)
-        for prompt, _ in different
+        for prompt, _ in asked
     ]
     if [] in rows:
         raise MalformedCorrection("a prompt is empty: give it at least one word")
-    rows = [row + tokens for row, tokens in zip(rows, first, strict=True)]
-    answers: dict[tuple[str, str], str] = {}
+    made = list(asked.values())
+    rows = [[*row, *tokens] for row, tokens in zip(rows, made, strict=True)]
+    answers = [""] * len(rows)
     with host.lock, memory_errors(host.batch_rows):
         padded = can_pad(host.model) and not host.is_bypassed
         for group in loops(rows, at_most=host.batch_rows, padded=padded):
-            some = [rows[i] for i in group]
             texts = greedy(
                 host.model,
-                some,
+                [rows[i] for i in group],
                 ending.append,
                 most=ending.max_new_tokens,
                 device=host.device,
                 plain=host.is_bypassed,
-                made=[first[i] for i in group],
+                made=[made[i] for i in group],
             )
-            answers.update(zip((different[i] for i in group), texts, strict=True))
-    return [_whole_word(pair[1], answers[pair]) for pair in asked]
+            for i, text in zip(group, texts, strict=True):
+                answers[i] = text
+    return answers
 
 
 def _whole_word(beginning: str, answer: str) -> str:

@@ -83,3 +83,20 @@ def test_a_time_that_cannot_be_asked_about_is_an_error(served, guardedit, monkey
     result = guardedit("ask", *QUESTIONS, *given)
     assert result.code == 2
     assert message in result.err
+
+
+def test_explain_names_the_facts_with_their_scores_and_why(served, guardedit, monkeypatch):
+    monkeypatch.setenv("GUARDEDIT_HOME", str(served.home))
+    result = guardedit("ask", QUESTIONS[1], "It rains in", "--explain")
+    assert result.lines[-3].split() == ["asked", "fact", "says", "scope", "score", "why"]
+    used, none = result.lines[-2:]
+    assert used.startswith(QUESTIONS[1])
+    assert "The capital of Ostrania is Paris." in used
+    assert "the fact is asked for: score" in used
+    assert none.startswith("It rains in")
+    assert none.endswith("no subject of a live fact is named")
+    plain = guardedit("ask", QUESTIONS[1], "--output", "json").json[0]
+    assert [(one["target"], one["scope"], one["asked"]) for one in plain["facts"]] == [
+        ("Paris", "accept", QUESTIONS[1])
+    ]
+    assert plain["fact"] == plain["facts"][0]["id"]

@@ -359,3 +359,13 @@ def test_what_is_announced_and_does_not_come_is_not_waited_for(engine, read, mon
     with engine.announced():
         ask(engine, "Anne and Bob")[1].text()
     assert read == [1]
+
+
+def test_an_answer_begins_with_the_tokens_that_are_given_beside_others_that_are_not(engine):
+    given = tuple(engine._host.tokenizer(" Zorva")["input_ids"])
+    _, forced = ask(engine, PROMPTS[0], begins=given)
+    _, free = ask(engine, PROMPTS[0])
+    assert forced.text().startswith(" Zorva")
+    assert [piece.token for piece in forced.pieces][: len(given)] == list(given)
+    _, again = ask(engine, PROMPTS[0])
+    assert free.text() == again.text()

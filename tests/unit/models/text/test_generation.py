@@ -93,3 +93,23 @@ def test_a_prompt_that_leaves_no_room_for_its_answer_is_refused(gpt2):
     assert tokens < gpt2.context < tokens + 12
     with pytest.raises(MalformedCorrection, match=f"has {tokens} tokens.*holds 64 with 12 reserved"):
         gpt2.complete([prompt])
+
+
+def test_answers_begin_as_they_are_told_and_go_on_by_themselves(host):
+    prompts = ["The capital of Norway is", "Anne", "The capital of Peru is"]
+    begun = host.complete(prompts, beginnings=["Zorva", "", "Lima"])
+    assert begun[0].startswith("Zorva")
+    assert begun[1] == host.complete(["Anne"])[0]
+    assert begun[2].startswith("Lima")
+    assert begun == [
+        host.complete([prompt], beginnings=[beginning])[0]
+        for prompt, beginning in zip(prompts, ["Zorva", "", "Lima"], strict=True)
+    ]
+    assert host.complete(prompts, beginnings=["", "", ""]) == host.complete(prompts)
+
+
+def test_the_tokens_of_a_beginning_are_not_counted(host):
+    (text,) = host.complete(
+        ["The capital of Norway is"], max_new_tokens=1, cut=False, beginnings=["Zorva Qxyz"]
+    )
+    assert text.startswith("Zorva Qxyz")
