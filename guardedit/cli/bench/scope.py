@@ -102,9 +102,8 @@ def scope(
     from guardedit.lab.scope.ways import COSINE, ways
     from guardedit.memory.encoder import SentenceEncoder
 
-    rules = load_policy(settings.policy)
+    rules, public = load_policy(settings.policy), read_public(data) if data else None
     given = [row for path in rows or () for row in read_scope_rows(path)]
-    public = read_public(data) if data else None
     asked = given if only else [*given, *written_rows(), *_made(public, count, seed)]
     fillers = _fillers(public, seed)
     largest = largest_store(asked, fillers)
@@ -125,6 +124,7 @@ def scope(
         "policy": settings.policy,
         "policy_sha256": rules.sha256,
         "encoder_sha256": encoder.sha256,
+        "judge_sha256": judge.sha256 if judge else "",
         "files": [str(path) for path in (*(rows or ()), *(public.files if public else ()))],
         "seed": seed,
         "n": count,
