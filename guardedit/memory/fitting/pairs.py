@@ -74,7 +74,7 @@ def _in_scope(relation: Relation, rng: random.Random) -> Iterator[_Asked]:
     for _ in range(_TWO_QUESTIONS):
         both = [_any_question(relation, rng), _filled(rng.choice(relation.beside), relation, rng)]
         rng.shuffle(both)
-        yield _Asked(_joined(*both, rng), "second_question", in_scope=True)
+        yield _Asked(_joined(both[0], both[1], rng), "second_question", in_scope=True)
 
 
 def _out_of_scope(
