@@ -26,6 +26,7 @@ def test_every_setting_can_be_set() -> None:
             "GUARDEDIT_ENCODER": "/models/encoder",
             "GUARDEDIT_PROBES": "/models/probes.json",
             "GUARDEDIT_BANDS": "/models/bands.json",
+            "GUARDEDIT_JUDGE": "/models/judge.safetensors",
             "GUARDEDIT_DEVICE": "cuda:1",
             "GUARDEDIT_METRICS": "[::1]:9000",
             "GUARDEDIT_ADMIN": "10.0.0.1:9001",

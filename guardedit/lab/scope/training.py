@@ -10,7 +10,7 @@ from guardedit.core.epoch import Change
 from guardedit.lab.field.scoring import Tell
 from guardedit.lab.scope.rows import ScopeRow
 from guardedit.memory.encoder import Encoder
-from guardedit.memory.fitting.pairs import Pair
+from guardedit.memory.fitting.pairs import JudgePair
 from guardedit.memory.scope_test import judge_pairs
 from guardedit.memory.store import RetrievalMemory
 
@@ -34,7 +34,7 @@ def divided(rows: Sequence[ScopeRow]) -> OwnRows:
     return parts
 
 
-def pairs_of(encoder: Encoder, rows: Sequence[ScopeRow], *, tell: Tell = lambda *_: None) -> list[Pair]:
+def pairs_of(encoder: Encoder, rows: Sequence[ScopeRow], *, tell: Tell = lambda *_: None) -> list[JudgePair]:
     """A pair for each fact of a row whose subject its question names.
 
     Args:
@@ -42,7 +42,7 @@ def pairs_of(encoder: Encoder, rows: Sequence[ScopeRow], *, tell: Tell = lambda 
         rows: labelled questions.
         tell: progress.
     """
-    memory, found = RetrievalMemory(encoder), list[Pair]()
+    memory, found = RetrievalMemory(encoder), list[JudgePair]()
     for number, row in enumerate(rows, start=1):
         tell("reading labelled rows", number, len(rows))
         memory.replace_facts(())
@@ -50,7 +50,7 @@ def pairs_of(encoder: Encoder, rows: Sequence[ScopeRow], *, tell: Tell = lambda 
         for candidate in memory.candidates([row.question])[0]:
             wanted = candidate.entry.fact.key == row.key
             found += [
-                Pair(question, fact, wanted, row.kind, candidate.entry.fact.key.relation)
+                JudgePair(question, fact, wanted, row.kind, candidate.entry.fact.key.relation)
                 for question, fact in judge_pairs(candidate)[:1]
             ]
     return found

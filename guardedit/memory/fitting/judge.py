@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 from guardedit.core.errors import MemoryIndexError
 from guardedit.memory.encoder import packaged_minilm
 from guardedit.memory.fitting.calibrate import accept_threshold, fit_logistic
-from guardedit.memory.fitting.pairs import Pair, make_pairs
-from guardedit.memory.fitting.relations import Relation
+from guardedit.memory.fitting.pairs import JudgePair, make_pairs
+from guardedit.memory.fitting.relations import WordedRelation
 from guardedit.memory.fitting.training import Schedule, train
 from guardedit.memory.judge.network import ScopeNetwork
 from guardedit.memory.judge.trained import About, TrainedJudge
@@ -55,12 +55,12 @@ class FittedJudge(NamedTuple):
 
 
 def fit_judge(
-    relations: Sequence[Relation],
+    relations: Sequence[WordedRelation],
     *,
     layers: int,
     schedule: Schedule,
-    own: Sequence[Pair] = (),
-    own_held_out: Sequence[Pair] = (),
+    own: Sequence[JudgePair] = (),
+    own_held_out: Sequence[JudgePair] = (),
     start: TrainedJudge | None = None,
     beside: TrainedJudge | None = None,
     tell: Callable[[int, int, float], None] = lambda *_: None,
@@ -101,7 +101,9 @@ def fit_judge(
     return FittedJudge(judge, measure(judge, pairs), measure(beside or judge, pairs))
 
 
-def calibrated(network: ScopeNetwork, pairs: Sequence[Pair], relations: Sequence[Relation]) -> TrainedJudge:
+def calibrated(
+    network: ScopeNetwork, pairs: Sequence[JudgePair], relations: Sequence[WordedRelation]
+) -> TrainedJudge:
     """The network as a judge whose probabilities and bands fit these pairs, on which it was not trained."""
     layers = len(network.layers)
     logits = TrainedJudge(network, About(layers=layers)).logits([(one.question, one.fact) for one in pairs])
@@ -131,7 +133,7 @@ def fit_platt(logits: NDArray[np.float64], right: NDArray[np.bool_]) -> tuple[fl
     return float(weights[0]), bias
 
 
-def measure(judge: TrainedJudge, pairs: Sequence[Pair]) -> tuple[KindMeasure, ...]:
+def measure(judge: TrainedJudge, pairs: Sequence[JudgePair]) -> tuple[KindMeasure, ...]:
     """How often the judge is right, by kind of pair."""
     said = judge.probabilities([(pair.question, pair.fact) for pair in pairs]) > 0.5
     counts: dict[tuple[str, bool], list[int]] = {}
@@ -142,7 +144,7 @@ def measure(judge: TrainedJudge, pairs: Sequence[Pair]) -> tuple[KindMeasure, ..
     return tuple(KindMeasure(*of, *count) for of, count in sorted(counts.items()))
 
 
-def relations_sha256(relations: Sequence[Relation]) -> str:
+def relations_sha256(relations: Sequence[WordedRelation]) -> str:
     """Digest of the relations' content."""
     body = json.dumps([asdict(relation) for relation in relations], sort_keys=True)
     return hashlib.sha256(body.encode()).hexdigest()

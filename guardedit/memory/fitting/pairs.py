@@ -14,7 +14,7 @@ from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
-from guardedit.memory.fitting.relations import SUBJECT, VALUE, Relation
+from guardedit.memory.fitting.relations import SUBJECT, VALUE, WordedRelation
 from guardedit.memory.judge.texts import SLOT, fact_text
 
 _FRAMES = Path(__file__).with_name("frames.json")
@@ -25,7 +25,7 @@ _OTHER_RELATION, _TWO_QUESTIONS = 16, 4
 _SAME_KIND = 0.7
 
 
-class Pair(NamedTuple):
+class JudgePair(NamedTuple):
     """A question and a fact, both with `SLOT` for the subject, and whether the fact answers the question.
 
     Attributes:
@@ -43,7 +43,7 @@ class Pair(NamedTuple):
     relation: str
 
 
-def make_pairs(relations: Sequence[Relation], *, seed: int) -> Iterator[Pair]:
+def make_pairs(relations: Sequence[WordedRelation], *, seed: int) -> Iterator[JudgePair]:
     """Labelled pairs about every relation, in the order of the relations; each wording is used once.
 
     Args:
@@ -51,7 +51,7 @@ def make_pairs(relations: Sequence[Relation], *, seed: int) -> Iterator[Pair]:
         seed: of the choice of statements, answers and changes.
     """
     rng = random.Random(seed)
-    by_kind: dict[str, list[Relation]] = {}
+    by_kind: dict[str, list[WordedRelation]] = {}
     for relation in relations:
         by_kind.setdefault(relation.kind, []).append(relation)
     for relation in relations:
@@ -59,7 +59,7 @@ def make_pairs(relations: Sequence[Relation], *, seed: int) -> Iterator[Pair]:
         others = [one for one in relations if one is not relation]
         asked = [*_in_scope(relation, rng), *_out_of_scope(relation, siblings, others, rng)]
         for question, kind, in_scope in asked:
-            yield Pair(question, _fact(relation, rng), in_scope, kind, relation.relation)
+            yield JudgePair(question, _fact(relation, rng), in_scope, kind, relation.relation)
 
 
 class _Asked(NamedTuple):
@@ -68,7 +68,7 @@ class _Asked(NamedTuple):
     in_scope: bool
 
 
-def _in_scope(relation: Relation, rng: random.Random) -> Iterator[_Asked]:
+def _in_scope(relation: WordedRelation, rng: random.Random) -> Iterator[_Asked]:
     for kind, text in relation.in_scope():
         yield _Asked(_as_typed(_filled(text, relation, rng), rng), kind, in_scope=True)
     for _ in range(_TWO_QUESTIONS):
@@ -78,7 +78,10 @@ def _in_scope(relation: Relation, rng: random.Random) -> Iterator[_Asked]:
 
 
 def _out_of_scope(
-    relation: Relation, siblings: Sequence[Relation], others: Sequence[Relation], rng: random.Random
+    relation: WordedRelation,
+    siblings: Sequence[WordedRelation],
+    others: Sequence[WordedRelation],
+    rng: random.Random,
 ) -> Iterator[_Asked]:
     for kind, text in relation.out_of_scope():
         yield _Asked(_as_typed(_filled(text, relation, rng), rng), kind, in_scope=False)
@@ -93,7 +96,7 @@ def _out_of_scope(
         yield _Asked(both, "second_question_out", in_scope=False)
 
 
-def _other_subject(question: str, relation: Relation, rng: random.Random) -> Iterator[_Asked]:
+def _other_subject(question: str, relation: WordedRelation, rng: random.Random) -> Iterator[_Asked]:
     """At times a question about something else that has the subject's name in it."""
     frames, draw = _frames(), rng.random()
     if draw < 0.25:
@@ -111,18 +114,18 @@ def _other_subject(question: str, relation: Relation, rng: random.Random) -> Ite
         yield _Asked(_as_typed(made, rng), "common_word", in_scope=False)
 
 
-def _fact(relation: Relation, rng: random.Random) -> str:
+def _fact(relation: WordedRelation, rng: random.Random) -> str:
     draw = rng.random()
     texts = relation.statements if draw < 0.6 else relation.asked if draw < 0.85 else relation.continued
     return fact_text(rng.choice(texts).replace(SUBJECT, SLOT), rng.choice(relation.values))
 
 
-def _any_question(relation: Relation, rng: random.Random) -> str:
+def _any_question(relation: WordedRelation, rng: random.Random) -> str:
     kinds = (relation.search, relation.continued, relation.statements, relation.yes_no)
     return _filled(rng.choice(rng.choice((relation.asked, relation.asked, *kinds))), relation, rng)
 
 
-def _filled(text: str, relation: Relation, rng: random.Random) -> str:
+def _filled(text: str, relation: WordedRelation, rng: random.Random) -> str:
     return text.replace(SUBJECT, SLOT).replace(VALUE, rng.choice(relation.values))
 
 

@@ -21,7 +21,7 @@ SUBJECT, VALUE = "{}", "{value}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Relation:
+class WordedRelation:
     """One relation: how it is stated, asked for, and confused with others.
 
     Attributes:
@@ -74,13 +74,13 @@ class Relation:
         yield from (text for _, text in self.out_of_scope())
 
 
-def load_relations(folders: Sequence[Path] = (FOLDER,)) -> tuple[Relation, ...]:
+def load_relations(folders: Sequence[Path] = (FOLDER,)) -> tuple[WordedRelation, ...]:
     """All relations of the folders' `*.jsonl` files, in the order of the folders, the files' names and lines.
 
     Raises:
         MemoryIndexError: a folder has no such file, or a line is wrong; the message names file and line.
     """
-    found: dict[str, Relation] = {}
+    found: dict[str, WordedRelation] = {}
     for path in (path for folder in folders for path in _files(folder)):
         for number, line in enumerate(_lines(path), start=1):
             try:
@@ -106,13 +106,13 @@ def _lines(path: Path) -> list[str]:
         raise MemoryIndexError(f"relations {path} cannot be read: {error}") from error
 
 
-def _relation(row: Mapping[str, Any]) -> Relation:
-    known = {one.name for one in fields(Relation)}
+def _relation(row: Mapping[str, Any]) -> WordedRelation:
+    known = {one.name for one in fields(WordedRelation)}
     if unknown := sorted(set(row) - known):
         raise ValueError(f"unknown field {unknown[0]!r}: the fields are {', '.join(sorted(known))}")
     texts = {name: tuple(value) for name, value in row.items() if isinstance(value, list)}
     translated = {language: tuple(value) for language, value in row.get("translated", {}).items()}
-    relation = Relation(**{**row, **texts, "translated": translated})
+    relation = WordedRelation(**{**row, **texts, "translated": translated})
     for text in relation.texts():
         if text.count(SUBJECT) != 1:
             raise ValueError(f"{text!r} must have {SUBJECT} exactly once")

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import torch
 from torch import nn
 
-from guardedit.memory.fitting.pairs import Pair
+from guardedit.memory.fitting.pairs import JudgePair
 from guardedit.memory.judge.network import BATCH, ScopeNetwork
 
 #: Steps between two calls of `tell`.
@@ -39,7 +39,7 @@ class Schedule:
 
 def train(
     network: ScopeNetwork,
-    pairs: Callable[[int], Sequence[Pair]],
+    pairs: Callable[[int], Sequence[JudgePair]],
     schedule: Schedule,
     *,
     tell: Callable[[int, int, float], None] = lambda *_: None,
@@ -85,7 +85,7 @@ def multiplies_bfloat16() -> bool:
     return bool(torch.cpu._is_avx512_bf16_supported())  # noqa: SLF001 torch has no public name for it
 
 
-def _batches(pairs: Sequence[Pair], rng: random.Random) -> list[list[Pair]]:
+def _batches(pairs: Sequence[JudgePair], rng: random.Random) -> list[list[JudgePair]]:
     """Batches of pairs of similar length, in random order."""
     shuffled = list(pairs)
     rng.shuffle(shuffled)

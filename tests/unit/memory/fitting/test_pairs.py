@@ -6,13 +6,13 @@ from collections import Counter
 
 import pytest
 
-from guardedit.memory.fitting.pairs import Pair, make_pairs
+from guardedit.memory.fitting.pairs import JudgePair, make_pairs
 from guardedit.memory.fitting.relations import load_relations
 from guardedit.memory.judge.texts import SLOT
 
 
 @pytest.fixture(scope="module")
-def pairs() -> list[Pair]:
+def pairs() -> list[JudgePair]:
     return list(make_pairs(load_relations(), seed=3))
 
 
