@@ -208,8 +208,9 @@ class LocalSystem:
         """A turn of the consolidating cycle, by the policy in force."""
         with self._consolidate_turn:
             if self._consolidated_by is not self.policy:
-                self._consolidated_by = self.policy
-                self.consolidator.use(self.policy)
+                policy = self.policy
+                self.consolidator.use(policy)
+                self._consolidated_by = policy
             yield
 
     def _in_live_turn(self, change: Callable[[], T]) -> T:

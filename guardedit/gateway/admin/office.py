@@ -150,7 +150,7 @@ def _needs(role: Role) -> Callable[..., AccessToken]:
     return check
 
 
-#: The token of a request that may read, submit, approve, operate, or everything.
+#: The token of a request that may read, submit, approve, operate, or do everything.
 Viewer = Annotated[AccessToken, Depends(_needs(Role.VIEWER))]
 Submitter = Annotated[AccessToken, Depends(_needs(Role.SUBMITTER))]
 Admin = Annotated[AccessToken, Depends(_needs(Role.ADMIN))]

@@ -155,7 +155,7 @@ def _decided(body: Mapping[str, Any]) -> str:
 
 def _proposed(about: _Subject, body: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     if about.facts & set(body["facts"]):
-        text = f"{body['method']}, with {len(body['facts'])} facts in {body['seconds']:.1f} s"
+        text = f"{body['method']}, with {_counted(len(body['facts']), 'fact')} in {body['seconds']:.1f} s"
         refused = [body["refused"][fact] for fact in sorted(about.facts & set(body["refused"]))]
         yield "proposed", f"{text}; refused: {'; '.join(refused)}" if refused else text
 
@@ -211,7 +211,12 @@ def _verdict(verdict: Mapping[str, Any], edits: int, seconds: float | None) -> s
         for gate in failed or verdict["gates"]
     )
     lasted = f" in {seconds:.1f} s" if seconds is not None else ""
-    return f"{verdict['outcome']}, {edits} edits{lasted}" + (f": {numbers}" if numbers else "")
+    count = _counted(edits, "edit")
+    return f"{verdict['outcome']}, {count}{lasted}" + (f": {numbers}" if numbers else "")
+
+
+def _counted(count: int, noun: str) -> str:
+    return f"{count} {noun}{'s' * (count != 1)}"
 
 
 def _number(value: Any) -> str:

@@ -2,7 +2,7 @@
 // The chart: perplexity ratio over epochs, with the limit, a mark for each epoch, and rejected trials.
 
 const SVG = "http://www.w3.org/2000/svg";
-const HEIGHT = 250, LEFT = 56, RIGHT = 16, TOP = 20, BOTTOM = 34, LINE = 22;
+const HEIGHT = 250, LEFT = 56, RIGHT = 16, TOP = 24, BOTTOM = 34, LINE = 22;
 const SHAPES = {
   promote: "into the weights", remember: "into memory", rollback: "rolled back or undone", other: "other",
 };
@@ -33,7 +33,7 @@ function openable(mark, label, open, tabindex = 0) {
 }
 
 // One cross for all trials between two epochs that were not accepted.
-function drawTrials(svg, rejected, points, x, openTrials) {
+function drawTrials(svg, rejected, points, x, tabbed, openTrials) {
   const between = new Map();
   for (const trial of rejected) {
     const after = points.findIndex((one) => one.at_s > trial.at_s);
@@ -42,10 +42,10 @@ function drawTrials(svg, rejected, points, x, openTrials) {
   for (const [after, trials] of between) {
     const at = x(after < 0 ? points.length - 1 : Math.max(0, after - 0.5)), last = trials.at(-1);
     const cross = shape("g", { class: "rejected" }, svg);
-    shape("rect", { x: at - 10, y: TOP - 5, width: 20, height: 20 }, cross);
-    shape("path", { d: `M${at - 5} ${TOP} l10 10 m-10 0 l10 -10` }, cross);
+    shape("rect", { x: at - 10, y: 2, width: 20, height: 16 }, cross);
+    shape("path", { d: `M${at - 5} 5 l10 10 m-10 0 l10 -10` }, cross);
     openable(cross, trials.length === 1 ? `trial of ${last.edits} edits: ${last.outcome}: ${last.reason}`
-      : `${trials.length} trials that were not accepted`, () => openTrials(trials));
+      : `${trials.length} trials that were not accepted`, () => openTrials(trials), after >= 0 && after < tabbed ? -1 : 0);
   }
 }
 
@@ -83,8 +83,8 @@ function drawChart(place, data, limit, open, openTrials) {
   }
   const path = points.map((one, n) => `${n ? "L" : "M"}${x(n)} ${y(one.ratio)}`).join("");
   shape("path", { d: path, class: "ratio" }, svg);
-  drawTrials(svg, data.rejected, points, x, openTrials);
   const tabbed = points.length > 60 ? points.length - 60 : 0;
+  drawTrials(svg, data.rejected, points, x, tabbed, openTrials);
   points.forEach((one, n) => {
     const kind = one.kind in SHAPES || one.kind === "base" || one.kind === "undo" ? one.kind : "other";
     const label = `epoch ${one.epoch}: ${one.kind}, ratio ${one.ratio.toFixed(4)}, ${one.edits} edits`;

@@ -29,7 +29,7 @@ def test_a_promoted_fact_has_every_step_in_order(town):
         "received", "decided", "remembered", "proposed", "edit made", "promoted", "now",
     ]  # fmt: skip
     assert "accepted: route weights by fake, rule all" in text(town, "a", "decided")
-    assert "trial: accept, 1 edits" in text(town, "a", "promoted")
+    assert "trial: accept, 1 edit:" in text(town, "a", "promoted")
     assert text(town, "a", "now").startswith("an asker gets 'Rome' from the weights")
     fact = town.facts()["Ada"].id
     assert steps(town, fact) == steps(town, "a") == steps(town, "1")
@@ -74,7 +74,7 @@ def test_a_trial_of_an_older_ledger_is_found_by_its_edit(town):
     gate = {"name": "perplexity", "outcome": "reject", "value": 2.0, "limit": 1.01, "detail": ""}
     verdict = {"outcome": "reject", "reason": "no", "gates": [gate], "probe_sha256": ""}
     town.ledger.note("trial", {"edits": [edit.digest], "verdict": verdict})
-    assert text(town, "a", "tried") == "reject, 1 edits: perplexity 2 (limit 1.01)"
+    assert text(town, "a", "tried") == "reject, 1 edit: perplexity 2 (limit 1.01)"
 
 
 def test_an_unknown_id_is_refused(town):
