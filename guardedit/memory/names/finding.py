@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
+from guardedit.memory.names.asked_text import AskedText
 from guardedit.memory.names.english import is_common
 from guardedit.memory.names.index import NameIndex, Way
 from guardedit.memory.names.mending import misspelt
-from guardedit.memory.names.reading import Reading
 from guardedit.memory.names.runs import Named, Run, is_unbroken, named_by
 from guardedit.naming.mentions import is_whole
 
@@ -22,26 +22,26 @@ def find_named(text: str, indexes: Sequence[NameIndex]) -> list[Named]:
 
     The time depends on the length of the text, hardly on the number of names.
     """
-    reading = Reading(text)
-    used = bytearray(len(reading.row))
-    found = list(_written_right(reading, indexes, used))
-    found += misspelt(reading, indexes, used)
+    asked = AskedText(text)
+    used = bytearray(len(asked.row))
+    found = list(_written_right(asked, indexes, used))
+    found += misspelt(asked, indexes, used)
     return sorted(found, key=lambda one: one.way)
 
 
-def _written_right(reading: Reading, indexes: Sequence[NameIndex], used: bytearray) -> Iterator[Named]:
+def _written_right(asked: AskedText, indexes: Sequence[NameIndex], used: bytearray) -> Iterator[Named]:
     """The subjects that a text names without a misspelt word. Marks their tokens in `used`."""
-    places = {token.at: place for place, token in enumerate(reading.reduced)}
+    places = {token.at: place for place, token in enumerate(asked.reduced)}
     covered = 0
-    for first in range(len(reading.row)):
-        runs = [(last, Way.EXACT, "") for last in _exact_ends(reading, first, indexes) if last > covered]
+    for first in range(len(asked.row)):
+        runs = [(last, Way.EXACT, "") for last in _exact_ends(asked, first, indexes) if last > covered]
         if first >= covered and first in places:
-            runs += [(run.last, Way.TYPOGRAPHY, run.form) for run in _runs(reading, places[first], indexes)]
+            runs += [(run.last, Way.TYPOGRAPHY, run.form) for run in _runs(asked, places[first], indexes)]
         for last, way, form in sorted(runs, key=lambda run: (-run[0], run[1])):
             found = (
-                list(_exact(reading, first, last, indexes))
+                list(_exact(asked, first, last, indexes))
                 if way is Way.EXACT
-                else list(_otherwise(reading, Run(first, last, form), indexes))
+                else list(_otherwise(asked, Run(first, last, form), indexes))
             )
             if found:
                 yield from found
@@ -50,46 +50,46 @@ def _written_right(reading: Reading, indexes: Sequence[NameIndex], used: bytearr
                 break
 
 
-def _exact_ends(reading: Reading, first: int, indexes: Sequence[NameIndex]) -> list[int]:
+def _exact_ends(asked: AskedText, first: int, indexes: Sequence[NameIndex]) -> list[int]:
     """Where known names that begin with this token may end."""
-    lengths = {length for index in indexes for length in index.lengths(reading.row[first].text)}
-    ends = [first + length for length in lengths if first + length <= len(reading.row)]
-    return [last for last in ends if is_whole(reading.row, first, last)]
+    lengths = {length for index in indexes for length in index.lengths(asked.row[first].text)}
+    ends = [first + length for length in lengths if first + length <= len(asked.row)]
+    return [last for last in ends if is_whole(asked.row, first, last)]
 
 
-def _exact(reading: Reading, first: int, last: int, indexes: Sequence[NameIndex]) -> Iterator[Named]:
+def _exact(asked: AskedText, first: int, last: int, indexes: Sequence[NameIndex]) -> Iterator[Named]:
     """The subjects with exactly the name of tokens [first, last).
 
     A longer known name does not hide the one behind its first words of grammar: "In the Heat of the Night".
     """
-    words = tuple(token.text for token in reading.row[first:last])
+    words = tuple(token.text for token in asked.row[first:last])
     for skipped in range(len(words)):
         names = dict.fromkeys(bearer.subject for index in indexes for bearer in index.named(words[skipped:]))
         if names:
             here = first + skipped
-            doubtful = reading.is_part(here, last) or reading.is_ordinary(here, last)
-            start, end = reading.row[here].start, reading.row[last - 1].end
+            doubtful = asked.is_part(here, last) or asked.is_ordinary(here, last)
+            start, end = asked.row[here].start, asked.row[last - 1].end
             yield from (Named(name, start, end, Way.EXACT, doubtful) for name in names)
         if (skipped == 0 and not names) or words[skipped] not in _BEGINNINGS:
             return
 
 
-def _otherwise(reading: Reading, run: Run, indexes: Sequence[NameIndex]) -> Iterator[Named]:
+def _otherwise(asked: AskedText, run: Run, indexes: Sequence[NameIndex]) -> Iterator[Named]:
     """The subjects that a run names in another form than their own."""
     bearers = {bearer for index in indexes for bearer in index.formed(run.form)}
     found = {
         named.name: named  # the surest way of each
         for bearer in sorted(bearers, key=lambda one: (one.subject, -one.way))
-        if (named := named_by(reading, run, bearer, bearer.way)) is not None
+        if (named := named_by(asked, run, bearer, bearer.way)) is not None
     }
     yield from found.values()
 
 
-def _runs(reading: Reading, place: int, indexes: Sequence[NameIndex]) -> Iterator[Run]:
+def _runs(asked: AskedText, place: int, indexes: Sequence[NameIndex]) -> Iterator[Run]:
     """The runs of reduced tokens from `place` on whose form may be known."""
-    form, first, before = "", reading.reduced[place].at, -1
-    for count, (text, at) in enumerate(reading.reduced[place : place + _MOST_WORDS]):
-        if before >= 0 and not is_unbroken(reading, before, at):
+    form, first, before = "", asked.reduced[place].at, -1
+    for count, (text, at) in enumerate(asked.reduced[place : place + _MOST_WORDS]):
+        if before >= 0 and not is_unbroken(asked, before, at):
             return
         form, before = form + text, at
         lengths = {length for index in indexes for length in index.form_lengths(form)}

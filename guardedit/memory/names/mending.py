@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
+from guardedit.memory.names.asked_text import AskedText, Style
 from guardedit.memory.names.english import is_known
 from guardedit.memory.names.index import Bearer, NameIndex, Way
-from guardedit.memory.names.reading import Reading, Style
 from guardedit.memory.names.runs import Named, Run, is_unbroken, named_by
 from guardedit.memory.names.spelling import SHORTEST
 
@@ -23,17 +23,17 @@ _SHORTEST_SHORT = 8
 _SURE_WORDS = 3
 
 
-def misspelt(reading: Reading, indexes: Sequence[NameIndex], used: bytearray) -> Iterator[Named]:
+def misspelt(asked: AskedText, indexes: Sequence[NameIndex], used: bytearray) -> Iterator[Named]:
     """The subjects that unused words name if one or two of them are misspelt.
 
     Longer runs come first, then those with fewer wrong letters. Where two names are equally near, the text
     may have the one or the other, so it has none of them.
     """
-    if len(reading.reduced) > _LONGEST_TEXT:
+    if len(asked.reduced) > _LONGEST_TEXT:
         return
-    words = [_read_word(reading, place, indexes, used) for place in range(len(reading.reduced))]
+    words = [_read_word(asked, place, indexes, used) for place in range(len(asked.reduced))]
     starts = range(len(words) if any(word.near for word in words) else 0)
-    found = (one for at in starts for one in _mended_runs(reading, words[at : at + _MOST_WORDS], indexes))
+    found = (one for at in starts for one in _mended_runs(asked, words[at : at + _MOST_WORDS], indexes))
     runs = sorted(found, key=lambda one: (one.rank, one.run))
     taken: list[_Mended] = []
     for one in runs:
@@ -92,23 +92,23 @@ class _Form(NamedTuple):
         return _Form(self.wrong + wrong, self.mended + 1, self.existing + word.exists)
 
 
-def _read_word(reading: Reading, place: int, indexes: Sequence[NameIndex], used: bytearray) -> _Word:
-    word, at = reading.reduced[place]
+def _read_word(asked: AskedText, place: int, indexes: Sequence[NameIndex], used: bytearray) -> _Word:
+    word, at = asked.reduced[place]
     if used[at] or len(word) < SHORTEST - 1 or not word.isalpha():
         return _Word(word, at, {}, exists=True)
     exists = is_known(word) or any(index.knows_word(word) for index in indexes)
-    small = reading.style is Style.MIXED and reading.is_lower(at, at + 1) and len(word) < _SHORTEST_SMALL
+    small = asked.style is Style.MIXED and asked.is_lower(at, at + 1) and len(word) < _SHORTEST_SMALL
     near: dict[str, int] = {}
     for index in indexes:
         near |= index.near(word)
     return _Word(word, at, near, exists=exists or small)
 
 
-def _mended_runs(reading: Reading, words: Sequence[_Word], indexes: Sequence[NameIndex]) -> Iterator[_Mended]:
+def _mended_runs(asked: AskedText, words: Sequence[_Word], indexes: Sequence[NameIndex]) -> Iterator[_Mended]:
     """The runs from the first of these words on that name subjects with one or two of the words mended."""
     forms = {"": _Form()}
     for count, word in enumerate(words, start=1):
-        if count > 1 and not is_unbroken(reading, words[count - 2].at, word.at):
+        if count > 1 and not is_unbroken(asked, words[count - 2].at, word.at):
             return
         forms = {
             form + text: longer
@@ -118,13 +118,13 @@ def _mended_runs(reading: Reading, words: Sequence[_Word], indexes: Sequence[Nam
         }
         for form, (wrong, mended, existing) in forms.items():
             if mended and (not existing or (mended == 1 and count >= _SURE_WORDS)):
-                yield from _named(reading, Run(words[0].at, word.at + 1, form), wrong, indexes)
+                yield from _named(asked, Run(words[0].at, word.at + 1, form), wrong, indexes)
         forms = {form: so_far for form, so_far in forms.items() if _may_go_on(form, indexes)}
 
 
-def _named(reading: Reading, run: Run, wrong: int, indexes: Sequence[NameIndex]) -> Iterator[_Mended]:
+def _named(asked: AskedText, run: Run, wrong: int, indexes: Sequence[NameIndex]) -> Iterator[_Mended]:
     bearers = {bearer for index in indexes for bearer in index.formed(run.form)}
-    named = (named_by(reading, run, one, Way.MISSPELT) for one in sorted(bearers) if _is_long(one, run.form))
+    named = (named_by(asked, run, one, Way.MISSPELT) for one in sorted(bearers) if _is_long(one, run.form))
     found = {one.name: one for one in named if one is not None}
     if found:
         yield _Mended(run, wrong, tuple(found.values()))

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from guardedit.memory.names.asked_text import AskedText
 from guardedit.memory.names.english import is_common
 from guardedit.memory.names.index import Bearer, Way
-from guardedit.memory.names.reading import Reading
 from guardedit.naming import Name
 from guardedit.naming.variants import ARTICLES, reduced_words
 
@@ -43,48 +43,48 @@ class Run(NamedTuple):
     form: str
 
 
-def named_by(reading: Reading, run: Run, bearer: Bearer, way: Way) -> Named | None:
+def named_by(asked: AskedText, run: Run, bearer: Bearer, way: Way) -> Named | None:
     """The subject that a run names in this way; None where it is more probably something else."""
     first, last, form = run
-    if not _is_spaced_alike(reading, run, bearer):
+    if not _is_spaced_alike(asked, run, bearer):
         return None
-    if reading.is_part(first, last):
+    if asked.is_part(first, last):
         return None
-    if reading.is_ordinary(first, last) and not _is_taken_apart(reading, run, bearer):
+    if asked.is_ordinary(first, last) and not _is_taken_apart(asked, run, bearer):
         return None
-    if last - first == 1 and is_common(form) and not _may_be_name(reading, first, bearer, way):
+    if last - first == 1 and is_common(form) and not _may_be_name(asked, first, bearer, way):
         return None
-    if bearer.way is Way.SHORT and reading.is_another_person(first, last, bearer.subject[0]):
+    if bearer.way is Way.SHORT and asked.is_another_person(first, last, bearer.subject[0]):
         return None
-    start, end = reading.row[first].start, reading.row[last - 1].end
+    start, end = asked.row[first].start, asked.row[last - 1].end
     return Named(bearer.subject, start, end, way, doubtful=False)
 
 
-def _may_be_name(reading: Reading, at: int, bearer: Bearer, way: Way) -> bool:
+def _may_be_name(asked: AskedText, at: int, bearer: Bearer, way: Way) -> bool:
     """Whether a common word, such as "Brown", is a name here."""
-    if way is Way.MISSPELT or not reading.is_capital_inside(at):
+    if way is Way.MISSPELT or not asked.is_capital_inside(at):
         return False
-    before = reading.before(at)
-    if reading.text[reading.row[at].start : reading.row[at].end].isupper():
+    before = asked.before(at)
+    if asked.text[asked.row[at].start : asked.row[at].end].isupper():
         return True
     return bearer.way is not Way.SHORT or before is None or before.text not in ARTICLES
 
 
-def is_unbroken(reading: Reading, left: int, right: int) -> bool:
+def is_unbroken(asked: AskedText, left: int, right: int) -> bool:
     """Whether only signs of names and spaces are between two tokens: no end of a clause."""
-    gap = reading.text[reading.row[left].end : reading.row[right].start]
+    gap = asked.text[asked.row[left].end : asked.row[right].start]
     return len(gap) <= 3 and not any(sign in _BREAKS for sign in gap)
 
 
-def _is_taken_apart(reading: Reading, run: Run, bearer: Bearer) -> bool:
+def _is_taken_apart(asked: AskedText, run: Run, bearer: Bearer) -> bool:
     """Whether words are those of one word of a name that is no common word: "face book"."""
-    parts = reading.text[reading.row[run.first].start : reading.row[run.last - 1].end].split()
+    parts = asked.text[asked.row[run.first].start : asked.row[run.last - 1].end].split()
     return len(parts) > len(bearer.written.split()) and not is_common(run.form)
 
 
-def _is_spaced_alike(reading: Reading, run: Run, bearer: Bearer) -> bool:
+def _is_spaced_alike(asked: AskedText, run: Run, bearer: Bearer) -> bool:
     """Whether a run has the commas and words of the name; longer words may be put together or apart."""
-    text = reading.text[reading.row[run.first].start : reading.row[run.last - 1].end]
+    text = asked.text[asked.row[run.first].start : asked.row[run.last - 1].end]
     if "," in text and "," not in bearer.written:
         return False
     words, own = reduced_words(text), reduced_words(bearer.written)

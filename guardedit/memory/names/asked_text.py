@@ -51,7 +51,7 @@ class Style(StrEnum):
     TITLE = "title"
 
 
-class Reading:
+class AskedText:
     """A text with its tokens.
 
     Attributes:
