@@ -118,7 +118,8 @@ def calibrate_bands(
         raise UsageError(too_few(outside, at_most, confidence))
     scored = score_rows(encoder, thresholds, judge, rows, tell=tell)
     cut = _cut([one for one in scored if one.row.key is None], count)
-    unsure = 0.0 if cut < 0 else math.ceil(math.nextafter(cut, 2) * 1e4) / 1e4
+    # Rows that get no fact with any thresholds say nothing about where the threshold should be.
+    unsure = thresholds.reject if cut < 0 else math.ceil(math.nextafter(cut, 2) * 1e4) / 1e4
     bands = ScopeBands(
         accept=max(unsure, thresholds.accept),
         unsure=unsure,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from dataclasses import replace
 
 import pytest
 
@@ -93,18 +94,20 @@ def test_the_bands_keep_the_questions_out_that_they_were_chosen_on(encoder):
     assert (found.bands.out_of_scope_rows, found.bands.in_scope_rows) == (120, 120)
 
 
+def test_rows_that_never_get_a_fact_leave_the_threshold_where_it_is(encoder):
+    rows = [
+        replace(row, question=f"How many strings has a harp, {n}?")
+        for n, row in enumerate(rows_of(BESIDE, NAMES, wanted=False))
+    ]
+    found = calibrate_bands(encoder, ScopeThresholds.load(), rows, at_most=0.05, confidence=0.95)
+
+    assert found.given == (0, 120)
+    assert found.bands.unsure == ScopeThresholds.load().reject
+
+
 def test_questions_that_always_get_a_fact_are_named(encoder):
     rows = rows_of(IN, NAMES, wanted=False)  # labelled wrongly
-    always = ScopeThresholds.load()
-    always = ScopeThresholds(
-        weights=always.weights,
-        bias=60.0,  # every score is 1
-        accept=0.5,
-        reject=0.5,
-        alias_cosine=always.alias_cosine,
-        encoder_sha256=always.encoder_sha256,
-        examples_sha256=always.examples_sha256,
-    )
+    always = replace(ScopeThresholds.load(), bias=60.0)  # every score is 1
     with pytest.raises(UsageError, match="check the labels of 'The mayor of Town"):
         calibrate_bands(encoder, always, None, rows, at_most=0.05, confidence=0.95)
 
