@@ -95,9 +95,7 @@ def mquake_pairs(path: Path) -> list[Pair]:
             if pair := _pair(edit, question):
                 found.setdefault(pair.key, pair)
     if not found:
-        raise UsageError(
-            f"{path} has no edit with `target_true` and a `question` that names its subject once"
-        )
+        raise UsageError(f"{path} has no edit with a target_true and a question that names its subject once")
     return list(found.values())
 
 
@@ -105,7 +103,7 @@ def _pair(edit: FieldEdit, question: str) -> Pair | None:
     """The pair of an edit; None without two targets, or without a question and a prompt for its subject."""
     if edit.template is None or question.count(edit.subject) != 1 or edit.template.count("{}") != 1:
         return None
-    if not edit.target_true or identity(edit.target_true) == identity(edit.target_new):
+    if identity(edit.target_true) == identity(edit.target_new):
         return None
     return Pair(
         subject=edit.subject,
