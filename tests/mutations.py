@@ -173,8 +173,8 @@ MUTATIONS = (
     Mutation(
         "content seen before is always a duplicate",
         "guardedit/agent/deciding.py",
-        "    if last is None or last.correction_id in family:\n",
-        "    if True:\n",
+        "(last is None or last.correction_id in family):\n",
+        "True:\n",
         f"{AGENT}/test_decider.py::test_content_without_an_id_is_new_again_after_another_version",
     ),
     Mutation(

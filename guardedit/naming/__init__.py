@@ -1,4 +1,4 @@
-r"""Compare names, and find them in texts.
+r"""Compare names, and find them in texts. Compare the keys of facts, and statements of declared relations.
 
 This works on text alone, without a language model's tokenizer. Two names are the same when their folded
 tokens are equal. Fact keys, the memory, the ledger's look-ups and the quota all use this comparison.

@@ -86,7 +86,7 @@ def mquake_pairs(path: Path) -> list[Pair]:
     """The pairs of a file of MQuAKE, each subject and relation once, in the order of the file.
 
     Raises:
-        UsageError: the file cannot be read as MQuAKE.
+        UsageError: the file cannot be read as MQuAKE, or has no pair with a question.
     """
     found: dict[tuple[str, str], Pair] = {}
     for case in read_cases("mquake", path):
@@ -94,12 +94,16 @@ def mquake_pairs(path: Path) -> list[Pair]:
         for edit, question in zip(case.edits, asked, strict=False):
             if pair := _pair(edit, question):
                 found.setdefault(pair.key, pair)
+    if not found:
+        raise UsageError(f"{path} has no edit with a target_true and a question that names its subject once")
     return list(found.values())
 
 
 def _pair(edit: FieldEdit, question: str) -> Pair | None:
-    """The pair of an edit; None where its question or prompt does not name the subject once."""
+    """The pair of an edit; None without two targets, or without a question and a prompt for its subject."""
     if edit.template is None or question.count(edit.subject) != 1 or edit.template.count("{}") != 1:
+        return None
+    if identity(edit.target_true) == identity(edit.target_new):
         return None
     return Pair(
         subject=edit.subject,

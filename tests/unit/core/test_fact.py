@@ -1,6 +1,9 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 from guardedit.core.correction import Correction
+from guardedit.core.epoch import facts_sum
 from guardedit.core.fact import Fact, FactKey, Placement, Wording, distinct_wordings
 
 
@@ -44,6 +47,24 @@ def test_places_survive_the_wire_and_a_move():
     moved = fact().placed(Placement.WEIGHTS)
     assert Fact.from_json(moved.to_json()) == moved
     assert moved.id == fact().id != fact(subject_at=()).id
+
+
+def test_a_fact_without_a_start_and_a_target_in_its_key_has_the_bytes_of_earlier_versions():
+    body = fact().to_json()
+    assert "valid_from_s" not in body
+    assert body["key"] == ["York", "{} is not New York; it is in", "default"]
+    assert str(fact().key) == "default/York/{} is not New York; it is in"
+    assert (fact().id, f"{facts_sum([fact()]):064x}"[:16]) == ("8d73a0dc778ab67c", "5152e1e95311aa70")
+
+
+def test_a_start_and_a_target_in_the_key_survive_and_make_another_state():
+    started = replace(fact(), valid_from_s=5.0)
+    many = replace(fact(), key=fact().key._replace(target="Lima"))
+    for one in (started, many):
+        assert Fact.from_json(one.to_json()) == one
+        assert facts_sum([one]) != facts_sum([fact()])
+    assert started.id == fact().id != many.id
+    assert str(many.key).endswith("/Lima")
 
 
 def test_wordings_are_joined_once_each_with_the_places_that_are_known():

@@ -49,6 +49,13 @@ def test_the_measures_and_the_checklist_are_printed(guardedit, data):
     }
 
 
+def test_a_table_has_a_line_for_each_measure_and_each_item_of_the_checklist(guardedit, data):
+    lines = guardedit("bench", "consolidation", data, "--sizes", "100", "--half", "both").lines
+    assert lines[0].split() == ["size", "facts", "measure", "asked", "right", "outdated", "nothing", "share"]
+    assert any("two-hop" in line and line.split()[-5:] == ["1", "1", "0", "0", "1.000"] for line in lines)
+    assert any("uptake at once" in line and line.split()[-3:] == ["2", "1.000", "1"] for line in lines)
+
+
 def test_facts_and_patterns_go_together(guardedit, data):
     result = guardedit("bench", "consolidation", data, "--facts", data)
     assert (result.code, "--facts and --patterns go together" in result.err) == (2, True)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 
 from guardedit.core.correction import decode_correction
@@ -69,3 +71,14 @@ def test_files_of_another_kind_are_refused(mquake, filling, tmp_path):
         list(filling_pairs(patterns, patterns, [], seed=0))
     with pytest.raises(UsageError, match="cannot be read"):
         list(filling_pairs(tmp_path / "none", patterns, [], seed=0))
+
+
+def test_an_edit_without_two_targets_makes_no_pair(mquake):
+    body = json.loads(mquake.read_text())
+    body[0]["requested_rewrite"][-1]["target_true"] = {"str": "LIMA"}
+    mquake.write_text(json.dumps(body))
+    assert [pair.subject for pair in mquake_pairs(mquake)] == ["Hey Jude", "Ada Stern"]
+    body[0]["requested_rewrite"] = body[0]["requested_rewrite"][-1:]
+    mquake.write_text(json.dumps(body))
+    with pytest.raises(UsageError, match="has no edit with"):
+        mquake_pairs(mquake)
