@@ -19,7 +19,7 @@ class ScopedFact:
         score: of the question and the fact, in [0, 1].
         reason: why it was judged so, one sentence.
         clause: the part of the question that may ask for the fact, with the subject in place of a pronoun.
-        at: index of the part's first character in the question.
+        at: number of that part in the question, from 0.
     """
 
     fact: Fact

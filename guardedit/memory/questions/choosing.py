@@ -46,22 +46,28 @@ def recall_of(clause: Clause, judged: Sequence[JudgedFact]) -> Recall:
         for fact, verdict in judged
         if verdict.scope != OUT
     ]
-    return Recall(
+    recall = Recall(
         scope=best.scope,
         score=best.score,
         margin=scores[0] - scores[1] if len(scores) > 1 else math.nan,
         reason=best.reason,
-        found=chosen(found),
     )
+    return _with(recall, chosen(found))
 
 
 def merged(recalls: Sequence[Recall]) -> Recall:
     """One recall of a question from those of its clauses, or of several shards."""
     if len(recalls) == 1:
         return recalls[0]
-    best = max(recalls, key=_rank)
-    found = chosen([one for recall in recalls for one in recall.found])
-    return Recall(scope=best.scope, score=best.score, margin=best.margin, reason=best.reason, found=found)
+    return _with(max(recalls, key=_rank), chosen([one for recall in recalls for one in recall.found]))
+
+
+def _with(recall: Recall, found: tuple[ScopedFact, ...]) -> Recall:
+    """The recall with these facts; its scope and score are those of the best of them."""
+    if not found:
+        return replace(recall, found=())
+    best = min(found, key=_order)
+    return replace(recall, found=found, scope=best.scope, score=best.score, reason=best.reason)
 
 
 def placed(recall: Recall, clause: Clause) -> Recall:

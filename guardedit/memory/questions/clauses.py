@@ -16,6 +16,8 @@ from typing import NamedTuple
 
 from guardedit.naming import sentences
 
+#: Most characters of a question that is split, and most clauses.
+_LONGEST, _MOST = 2000, 16
 #: Fewest words before "and who": in "where and when" nothing is asked yet.
 _FEWEST_WORDS = 3
 #: Words that begin a question, in the languages that the encoder reads best.
@@ -49,7 +51,7 @@ class Clause(NamedTuple):
 
     Attributes:
         text: as the memory is asked, with a subject in place of a pronoun.
-        at: index of its first character in the question.
+        at: its number among the clauses of the question, from 0.
     """
 
     text: str
@@ -59,6 +61,8 @@ class Clause(NamedTuple):
 def clauses_of(question: str, subjects_in: Callable[[str], Sequence[str]]) -> list[Clause]:
     """The clauses of a question, in their order; one with the whole text where nothing splits it.
 
+    A text that is too long for a question, or has too many clauses, stays whole.
+
     Args:
         question: what is asked.
         subjects_in: the known subjects that a text names, as they are spelled there. Called only if the
@@ -66,29 +70,29 @@ def clauses_of(question: str, subjects_in: Callable[[str], Sequence[str]]) -> li
 
     >>> known = lambda text: [name for name in ("Velmora", "Stelco") if name in text]
     >>> clauses_of("Who owns Stelco and what is the capital of Velmora?", known)
-    [Clause(text='Who owns Stelco', at=0), Clause(text='what is the capital of Velmora?', at=20)]
+    [Clause(text='Who owns Stelco', at=0), Clause(text='what is the capital of Velmora?', at=1)]
     >>> [clause.text for clause in clauses_of("Who owns Stelco, and where is its seat?", known)]
     ['Who owns Stelco', "where is Stelco's seat?"]
     """
-    if not any(sign.search(question) for sign in (_SENTENCES, _BOUNDARY, _LIST)):
+    if len(question) > _LONGEST or not any(sign.search(question) for sign in (_SENTENCES, _BOUNDARY, _LIST)):
         return [Clause(question, 0)]
     names = list(subjects_in(question))
-    found, last = list[Clause](), ""
+    texts, last = list[str](), ""
     for part in _parts(question, names):
-        named = [name for name in names if name in part.text]
-        text = part.text
-        if not named and last and refers(text):
-            text = with_subject(text, last)
-            named = [last]
+        named, text = [name for name in names if name in part], part
+        if not named and last and refers(part):
+            text, named = with_subject(part, last), [last]
         last = max(named, key=text.rfind) if named else last
-        found += [Clause(text, part.at), *(_items(text, part.at, named) if named else ())]
-    return found if len(found) > 1 else [Clause(question, 0)]
+        texts += [text, *(_items(text, named) if named else ())]
+    if not 1 < len(texts) <= _MOST:
+        return [Clause(question, 0)]
+    return [Clause(text, at) for at, text in enumerate(texts)]
 
 
-def _items(text: str, at: int, names: Sequence[str]) -> list[Clause]:
+def _items(text: str, names: Sequence[str]) -> list[str]:
     """The clause once for each item of its first list; none where it has no list.
 
-    >>> [clause.text for clause in _items("What are Velmora's capital and currency?", 0, ["Velmora"])]
+    >>> _items("What are Velmora's capital and currency?", ["Velmora"])
     ["What are Velmora's capital?", "What are Velmora's currency?"]
     """
     by_sign = {chr(_PRIVATE + n): name for n, name in enumerate(sorted(names, key=len, reverse=True))}
@@ -98,11 +102,11 @@ def _items(text: str, at: int, names: Sequence[str]) -> list[Clause]:
     if match is None:
         return []
     found = []
-    for n, item in enumerate([match[1], *filter(None, re.split(r"\s*,\s*", match[2])), match[3]]):
+    for item in (match[1], *filter(None, re.split(r"\s*,\s*", match[2])), match[3]):
         one = f"{text[: match.start()]}{item}{text[match.end() :]}"
         for sign, name in by_sign.items():
             one = one.replace(sign, name)
-        found.append(Clause(one, at + match.start() + n))
+        found.append(one)
     return found
 
 
@@ -122,7 +126,7 @@ def with_subject(question: str, subject: str) -> str:
     return _PRONOUN.sub(lambda _: subject, question, count=1)
 
 
-def _parts(question: str, names: Sequence[str]) -> list[Clause]:
+def _parts(question: str, names: Sequence[str]) -> list[str]:
     """The parts of the question, before pronouns are replaced."""
     taken = [(m.start(), m.end()) for name in names for m in re.finditer(re.escape(name), question)]
     bounds = list[tuple[int, int]]()  # where a part ends, and where the next one begins
@@ -142,7 +146,7 @@ def _parts(question: str, names: Sequence[str]) -> list[Clause]:
     bounds = [(a, b) for a, b in bounds if not any(low < b < high for low, high in taken)]
     starts = [0, *(b for _, b in bounds)]
     ends = [*(a for a, _ in bounds), len(question)]
-    return [Clause(text, a) for a, b in zip(starts, ends, strict=True) if (text := question[a:b].strip())]
+    return [text for a, b in zip(starts, ends, strict=True) if (text := question[a:b].strip())]
 
 
 def _sentence_spans(text: str) -> list[tuple[int, int]]:

@@ -23,7 +23,7 @@ def fact(subject: str, relation: str, target: str, *, tenant: str = "default", *
 
 
 def scoped(one: Fact, score: float, scope: str = "accept", clause: str = PLAIN, at: int = 0) -> ScopedFact:
-    return ScopedFact(fact=one, scope=scope, score=score, clause=clause, at=at)
+    return ScopedFact(fact=one, scope=scope, score=score, reason="r", clause=clause, at=at)
 
 
 ACCEPTED = ScopeVerdict("accept", 0.9, "asked")

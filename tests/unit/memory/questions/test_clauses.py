@@ -90,12 +90,23 @@ def test_a_question_is_split_where_another_asking_begins(question, parts):
     assert texts(question) == parts
 
 
-def test_a_clause_knows_where_it_begins():
-    question = "Who owns Stelco and who rules Velmora?"
-    assert [question[clause.at :][:7] for clause in clauses_of(question, subjects_in)] == [
-        "Who own",
-        "who rul",
-    ]
+def test_clauses_are_numbered():
+    question = "Who owns Stelco and Velmora, and who is Ada Lindqvist?"
+    assert [clause.at for clause in clauses_of(question, subjects_in)] == [0, 1, 2, 3]
+
+
+@pytest.mark.parametrize(
+    "question",
+    [
+        "Who owns Stelco and " + "who rules Velmora and " * 99 + "why?",
+        "What are " + "a, " * 20_000 + "b and c of Velmora?",
+        "Who owns Stelco?" + "\n" * 200_000,
+        "a" * 200_000 + " and " + " " * 200_000,
+        "\ue000 and \ue001 of Velmora" * 5,
+    ],
+)
+def test_a_text_that_is_no_question_of_a_person_ends_soon(question):
+    assert len(clauses_of(question, subjects_in)) <= 16
 
 
 def test_subjects_are_looked_up_only_for_a_question_that_may_be_split():
