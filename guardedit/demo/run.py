@@ -157,7 +157,7 @@ class DemoRun:
             settings=self.settings,
             now_s=time.time(),
         )
-        return fields, live
+        return fields, dict(live)
 
     def _recover(self, system: System, ledger: LedgerReader) -> dict[str, Any]:
         from guardedit.demo.assess.report_fields import recovery_fields

@@ -128,8 +128,9 @@ class RetrievalMemory:
         with self._lock:
             changes, is_broken = changes_between(self._facts, wanted), self._digest == BROKEN
         if is_broken or self._are_many(changes):
-            self.rebuild(facts)
-            return facts_sha256(facts)
+            built = contents_of(wanted, self._fact_encoder)
+            self._use(built)
+            return built.digest
         rows = by_text(self._fact_encoder, texts_of(entries_of(changes).values()))
         with self._lock:
             changes = changes_between(self._facts, wanted)
@@ -245,12 +246,12 @@ class RetrievalMemory:
         self, questions: Sequence[str], *, tenant: str, now_s: float | None, digest: str | None
     ) -> list[list[Candidate]] | None:
         """Candidates from one state of the facts; None if `digest` is given and the facts have another."""
-        texts = [shortened(question) for question in questions]
+        texts, together = [shortened(question) for question in questions], _TOGETHER
         while True:
             wanted = self._digest if digest is None else digest
             found: list[list[Candidate]] = []
-            for start in range(0, max(1, len(texts)), _TOGETHER):
-                some = self._find_some(texts[start : start + _TOGETHER], tenant, now_s, wanted)
+            for start in range(0, max(1, len(texts)), together):
+                some = self._find_some(texts[start : start + together], tenant, now_s, wanted)
                 if some is None:
                     break
                 found += some
@@ -258,6 +259,7 @@ class RetrievalMemory:
                 return found
             if digest is not None:
                 return None
+            together = len(texts)  # the facts have changed between two batches
 
     def _find_some(
         self, questions: Sequence[str], tenant: str, now_s: float | None, digest: str

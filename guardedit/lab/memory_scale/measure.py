@@ -217,7 +217,9 @@ def _lookups(
 ) -> _Lookups:
     rng = np.random.default_rng(seed)
     numbers = rng.integers(0, facts, size=questions).tolist()
-    named, unnamed, named_cpu, unnamed_cpu, encoder, both = [], [], [], [], [], []
+    encoder: list[float] = []
+    both: list[float] = []
+    named, unnamed, named_cpu, unnamed_cpu = (list[float]() for _ in range(4))
     for ask, took, busy in zip(ASK, (named, unnamed), (named_cpu, unnamed_cpu), strict=True):
         for number in numbers:
             timed.calls, encoding, started = [], timed.cpu_s, time.thread_time()

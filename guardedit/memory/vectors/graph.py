@@ -20,6 +20,9 @@ from guardedit.memory.vectors.flat import Allowed, Found, Numbers
 
 T = TypeVar("T")
 
+#: FAISS's own types lack most of what is used here.
+_FAISS: Any = faiss
+
 #: Neighbours of a vector, and candidates for them.
 _NEIGHBOURS, _CANDIDATES = 32, 80
 #: How far a search looks: the first breadth that is tried, and the last.
@@ -72,15 +75,15 @@ class GraphVectors:
         self, vectors: Vectors, k: int, allowed: Allowed | None = None, *, breadth: int | None = None
     ) -> Found:
         """The k nearest of (n, dim) vectors, looking as far as `breadth`; default: as measured."""
-        options = faiss.SearchParametersHNSW(
+        options = _FAISS.SearchParametersHNSW(
             efSearch=max(breadth or self.breadth, k), sel=self._selector(allowed)
         )
         return self._found(self._index, vectors, k, options)
 
     def exact(self, vectors: Vectors, k: int) -> Found:
         """The k nearest of (n, dim) vectors, comparing all."""
-        storage = faiss.downcast_index(self._index.storage)
-        return self._found(storage, vectors, k, faiss.SearchParameters(sel=self._selector(None)))
+        storage = _FAISS.downcast_index(self._index.storage)
+        return self._found(storage, vectors, k, _FAISS.SearchParameters(sel=self._selector(None)))
 
     def tune(self, numbers: Numbers) -> float:
         """Set how far a search looks: as little as finds `_WANTED` of the nearest vectors.
@@ -108,7 +111,7 @@ class GraphVectors:
         live = numbers >= 0
         if allowed is not None:
             live[live] = allowed[numbers[live]]
-        return faiss.IDSelectorBitmap(np.packbits(live, bitorder="little"))
+        return _FAISS.IDSelectorBitmap(np.packbits(live, bitorder="little"))
 
     def _found(self, index: Any, vectors: Vectors, k: int, options: Any) -> Found:
         rows = np.ascontiguousarray(vectors, dtype=np.float32)
@@ -124,8 +127,8 @@ def recall(found: Found, exact: Found) -> float:
 
 
 def _graph(dim: int) -> Any:
-    index: Any = faiss.IndexHNSWSQ(
-        dim, faiss.ScalarQuantizer.QT_fp16, _NEIGHBOURS, faiss.METRIC_INNER_PRODUCT
+    index: Any = _FAISS.IndexHNSWSQ(
+        dim, _FAISS.ScalarQuantizer.QT_fp16, _NEIGHBOURS, _FAISS.METRIC_INNER_PRODUCT
     )
     index.hnsw.efConstruction = _CANDIDATES
     index.train(np.zeros((1, dim), dtype=np.float32))  # half precision has nothing to learn
