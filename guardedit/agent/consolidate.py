@@ -93,7 +93,7 @@ class Consolidate:
     def repair(self) -> list[str]:
         """7. Every `repair_every_s`: compare and repair the served tensors. Returns what was wrong."""
         now_s = self.parts.clock()
-        if now_s - self._repaired_at_s < self.parts.limits.repair_every_s:
+        if 0 <= now_s - self._repaired_at_s < self.parts.limits.repair_every_s:  # a clock may be set back
             return []
         self._repaired_at_s = now_s
         found = []
@@ -113,7 +113,7 @@ class Consolidate:
             return False
         if self._filling_since_s is None:
             self._filling_since_s = now
-        if now - self._filling_since_s < self.parts.limits.batch_wait_s:
+        if 0 <= now - self._filling_since_s < self.parts.limits.batch_wait_s:  # a clock may be set back
             return True
         self._filling_since_s = None
         return False

@@ -78,3 +78,14 @@ def test_a_small_batch_waits_for_more_facts_but_not_for_ever(build):
     town.clock.now_s += 31
     town.loop.step()
     assert town.placed() == {"Ada": "weights"}
+
+
+def test_a_clock_that_is_set_back_stops_neither_batches_nor_repairs(build):
+    town = build(limits={"batch": 3, "batch_wait_s": 30.0})
+    town.submit(raw("Ada", "Rome"))
+    assert town.loop.step().waiting
+    town.clock.now_s -= 86_400
+    town.replica.problems = ["layer 3"]
+    town.loop.step()
+    assert town.placed() == {"Ada": "weights"}
+    assert "tampered" in {event.kind for event in town.heard}
