@@ -7,6 +7,7 @@ wordings of another relation is rejected. Only relations and masked texts are us
 
 from __future__ import annotations
 
+import sys
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -42,7 +43,9 @@ class Wordings:
 
     def __init__(self, encoder: Encoder) -> None:
         self._encoder = encoder
-        self._vectors = VectorIndex(encoder.dim)
+        # All are compared, however many there are: a graph misses the few short wordings of many relations
+        # among thousands of long ones, and then a question seems to have no rival.
+        self._vectors = VectorIndex(encoder.dim, flat=sys.maxsize)
         self._counts: Counter[tuple[str, str]] = Counter()
         self._number: dict[tuple[str, str], int] = {}
         self._of_relation: dict[str, dict[int, None]] = {}  # the numbers of its wordings

@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from guardedit.core.errors import ConflictError, SourceError
+from guardedit.core.errors import ConflictError, SourceError, StorageFull
 from guardedit.core.messages import Fate
 from guardedit.ledger.sqlite_ledger import SqliteLedger
 from tests.fakes import FakeSource, delivered, raw
@@ -87,6 +87,37 @@ def test_an_expired_fact_is_removed(town):
     assert town.placed() == {}
     assert town.replica.facts == {}
     assert town.ledger.epoch().kind == "expire"
+
+
+def test_a_newer_fact_does_not_expire_with_the_one_that_it_replaced(town):
+    start = town.clock.now_s
+    town.submit(raw("Ada", "Rome", valid_until_s=start + 60), raw("Bob", "Rome", valid_until_s=start + 60))
+    town.live.step()
+    town.submit(raw("Ada", "Oslo", valid_until_s=start + 90), raw("Bob", "Oslo"), name="newer")
+    town.live.step()
+    town.clock.now_s = start + 60
+    town.live.step()
+    assert town.placed() == {"Ada": "memory", "Bob": "memory"}
+    town.clock.now_s = start + 90
+    town.live.step()
+    assert town.placed() == {"Bob": "memory"}
+
+
+def test_a_fact_whose_removal_failed_is_removed_in_the_next_turn(town, monkeypatch):
+    town.submit(raw("Ada", "Rome", valid_until_s=town.clock.now_s + 60))
+    town.live.step()
+    town.clock.now_s += 60
+
+    def refuses(*_, **__):
+        raise StorageFull("the disk is full")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(town.ledger, "change_facts", refuses)
+        with pytest.raises(StorageFull):
+            town.live.step()
+    assert town.placed() == {"Ada": "memory"}
+    town.live.step()
+    assert town.placed() == {}
 
 
 @pytest.mark.parametrize("stage", ["check", "decide", "store"])

@@ -76,8 +76,8 @@ def test_without_wordings_nothing_is_similar():
     assert found == (-1.0, -1.0, 0)
 
 
-@pytest.mark.parametrize(("relations", "share"), [(1, 1.0), (3, 0.97), (500, 0.97), (20_000, 0.97)])
-def test_among_many_wordings_the_best_of_a_relation_and_of_its_rivals_are_found(relations, share):
+@pytest.mark.parametrize("relations", [1, 3, 500, 20_000])
+def test_among_many_wordings_the_best_of_a_relation_and_of_its_rivals_are_found(relations):
     encoder, count = _Hashed(), 20_000
     texts = [f"someone {n}" for n in range(count)]
     rows = encoder.encode(texts)
@@ -87,7 +87,6 @@ def test_among_many_wordings_the_best_of_a_relation_and_of_its_rivals_are_found(
             [(f"P{n % relations}", [text]) for n, text in enumerate(texts)],
             dict(zip(texts, rows, strict=True)),
         )
-    wordings.wait()
     questions = encoder.encode([f"question {n}" for n in range(40)])
     found = wordings.cosines(questions)
     right = 0
@@ -95,9 +94,9 @@ def test_among_many_wordings_the_best_of_a_relation_and_of_its_rivals_are_found(
         cosines, relation = rows @ question, f"P{row % relations}"
         of_it = np.arange(count) % relations == row % relations
         same, rival, others = similarity(relation, [found], [row])
-        right += same == pytest.approx(float(cosines[of_it].max()), abs=2e-3)
+        right += same == pytest.approx(float(cosines[of_it].max()), abs=1e-5)
         wanted = float(cosines[~of_it].max()) if relations > 1 else -1.0
-        right += rival == pytest.approx(wanted, abs=2e-3)
+        right += rival == pytest.approx(wanted, abs=1e-5)
         assert others == relations - 1
-        assert same <= cosines[of_it].max() + 2e-3
-    assert right >= 2 * 40 * share
+        assert same <= cosines[of_it].max() + 1e-5
+    assert right == 2 * 40
