@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from guardedit.memory.vectors.flat import Found
+from guardedit.memory.vectors.flat import NearestVectors
 from guardedit.memory.vectors.index import VectorIndex
 
-__all__ = ["Found", "VectorIndex"]
+__all__ = ["NearestVectors", "VectorIndex"]

@@ -19,7 +19,7 @@ _INITIAL_ROWS = 64
 _MOST_COSINES = 2**22
 
 
-class Found(NamedTuple):
+class NearestVectors(NamedTuple):
     """The nearest vectors of n questions, best first.
 
     Attributes:
@@ -62,7 +62,7 @@ class FlatVectors:
         found: Vectors = self._rows[numbers]
         return found
 
-    def search(self, vectors: Vectors, k: int, allowed: Allowed | None = None) -> Found:
+    def search(self, vectors: Vectors, k: int, allowed: Allowed | None = None) -> NearestVectors:
         """The k nearest of (n, dim) vectors."""
         cosines = np.full((len(vectors), k), -np.inf, dtype=np.float32)
         numbers = np.full((len(vectors), k), -1, dtype=np.int64)
@@ -78,7 +78,7 @@ class FlatVectors:
             cosines[at, : best.shape[1]] = np.take_along_axis(part, best, axis=1)
             numbers[at, : best.shape[1]] = best
         numbers[np.isneginf(cosines)] = -1
-        return Found(cosines, numbers)
+        return NearestVectors(cosines, numbers)
 
 
 def _largest(values: Vectors, k: int) -> Numbers:

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from guardedit.core.errors import MemoryIndexError
 from guardedit.memory.encoder import Vectors
-from guardedit.memory.vectors.flat import Allowed, Found, Numbers
+from guardedit.memory.vectors.flat import Allowed, NearestVectors, Numbers
 
 T = TypeVar("T")
 
@@ -73,14 +73,14 @@ class GraphVectors:
 
     def search(
         self, vectors: Vectors, k: int, allowed: Allowed | None = None, *, breadth: int | None = None
-    ) -> Found:
+    ) -> NearestVectors:
         """The k nearest of (n, dim) vectors, looking as far as `breadth`; default: as measured."""
         options = _FAISS.SearchParametersHNSW(
             efSearch=max(breadth or self.breadth, k), sel=self._selector(allowed)
         )
         return self._found(self._index, vectors, k, options)
 
-    def exact(self, vectors: Vectors, k: int) -> Found:
+    def exact(self, vectors: Vectors, k: int) -> NearestVectors:
         """The k nearest of (n, dim) vectors, comparing all."""
         storage = _FAISS.downcast_index(self._index.storage)
         return self._found(storage, vectors, k, _FAISS.SearchParameters(sel=self._selector(None)))
@@ -113,14 +113,14 @@ class GraphVectors:
             live[live] = allowed[numbers[live]]
         return _FAISS.IDSelectorBitmap(np.packbits(live, bitorder="little"))
 
-    def _found(self, index: Any, vectors: Vectors, k: int, options: Any) -> Found:
+    def _found(self, index: Any, vectors: Vectors, k: int, options: Any) -> NearestVectors:
         rows = np.ascontiguousarray(vectors, dtype=np.float32)
         cosines, places = _faiss(lambda: index.search(rows, k, params=options))
         cosines[places < 0] = -np.inf
-        return Found(cosines, np.where(places < 0, -1, self._numbers[places]))
+        return NearestVectors(cosines, np.where(places < 0, -1, self._numbers[places]))
 
 
-def recall(found: Found, exact: Found) -> float:
+def recall(found: NearestVectors, exact: NearestVectors) -> float:
     """Share of the exactly nearest vectors that were found; one that is as near counts too."""
     there = np.isfinite(exact.cosines)
     return float((found.cosines >= exact.cosines - _EQUAL)[there].mean()) if there.any() else 1.0

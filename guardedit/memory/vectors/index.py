@@ -17,7 +17,7 @@ import numpy as np
 
 from guardedit.core.errors import MemoryIndexError
 from guardedit.memory.encoder import Vectors
-from guardedit.memory.vectors.flat import Allowed, FlatVectors, Found, Numbers
+from guardedit.memory.vectors.flat import Allowed, FlatVectors, NearestVectors, Numbers
 from guardedit.memory.vectors.graph import GraphVectors, recall
 
 #: Most vectors that are all compared: 25 MB, which take about two milliseconds on one core.
@@ -95,12 +95,12 @@ class VectorIndex:
         with self._lock:
             return self._store.rows(numbers)
 
-    def search(self, vectors: Vectors, k: int, allowed: Allowed | None = None) -> Found:
+    def search(self, vectors: Vectors, k: int, allowed: Allowed | None = None) -> NearestVectors:
         """The k nearest of (n, dim) vectors; `allowed` says by number which of them may be found."""
         with self._lock:
             if not len(vectors) or not len(self):
                 empty = np.full((len(vectors), k), -np.inf, dtype=np.float32)
-                return Found(empty, np.full((len(vectors), k), -1, dtype=np.int64))
+                return NearestVectors(empty, np.full((len(vectors), k), -1, dtype=np.int64))
             return self._store.search(vectors, min(k, len(self)), allowed)
 
     def recall(self, vectors: Vectors, k: int) -> float:

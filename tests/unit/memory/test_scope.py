@@ -65,7 +65,7 @@ def test_thresholds_survive_a_file(shipped, tmp_path: Path):
 def test_unreadable_thresholds_name_the_remedy(tmp_path: Path, body: str):
     path = tmp_path / "t.json"
     path.write_text(body)
-    with pytest.raises(MemoryIndexError, match=r"guardedit\.memory\.calibrate"):
+    with pytest.raises(MemoryIndexError, match=r"guardedit\.memory\.fitting\.calibrate"):
         ScopeThresholds.load(path)
 
 

@@ -99,7 +99,7 @@ def test_rows_that_never_get_a_fact_leave_the_threshold_where_it_is(encoder):
         replace(row, question=f"How many strings has a harp, {n}?")
         for n, row in enumerate(rows_of(BESIDE, NAMES, wanted=False))
     ]
-    found = calibrate_bands(encoder, ScopeThresholds.load(), rows, at_most=0.05, confidence=0.95)
+    found = calibrate_bands(encoder, ScopeThresholds.load(), None, rows, at_most=0.05, confidence=0.95)
 
     assert found.given == (0, 120)
     assert found.bands.unsure == ScopeThresholds.load().reject

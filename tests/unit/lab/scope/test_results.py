@@ -8,7 +8,7 @@ from dataclasses import replace
 
 import pytest
 
-from guardedit.core.serving import Recall
+from guardedit.core.serving import Recall, ScopedFact
 from guardedit.lab.field.intervals import wilson
 from guardedit.lab.scope.kinds import Mistake
 from guardedit.lab.scope.picture import calibration_error, draw_reliability, reliability
@@ -31,7 +31,8 @@ def found(kind, fact, *, wanted=True, size=1, score=0.9, subject=A):
         question=f"{subject.key.subject}?",
         wanted=0 if wanted else None,
     )
-    recall = Recall(scope="out" if fact is None else "unsure", score=score, fact=fact)
+    held = () if fact is None else (ScopedFact(fact=fact, scope="unsure", score=score),)
+    recall = Recall(scope="unsure" if held else "out", score=score, found=held)
     return Found(row, size, recall)
 
 

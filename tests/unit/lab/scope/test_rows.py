@@ -29,7 +29,7 @@ def test_a_row_becomes_facts_as_the_system_makes_them(tmp_path):
     related = {**FACT, "relation": "P6"}
     (first, second) = read_scope_rows(written(tmp_path, ROW, {**ROW, "facts": [related], "wanted": None}))
 
-    assert first.facts[0].key == ("Oslo", "The mayor of {} is", "default")
+    assert first.facts[0].key[:3] == ("Oslo", "The mayor of {} is", "default")
     assert first.facts[0].wordings == ("The mayor of Oslo is",)
     assert (first.key, first.source) == (first.facts[0].key, "rows.jsonl")
     assert second.facts[0].key.relation == "P6"

@@ -4,9 +4,14 @@ from __future__ import annotations
 
 import pytest
 
-from guardedit.core.serving import Recall
+from guardedit.core.fact import Fact
+from guardedit.core.serving import Recall, ScopedFact
 from guardedit.lab.scope.rows import ScopeRow, stated
 from guardedit.lab.scope.stores import Found, ask, batches_of, groups_of, usable_fillers
+
+
+def with_fact(scope: str, fact: Fact) -> Recall:
+    return Recall(scope=scope, score=0.5, found=(ScopedFact(fact=fact, scope=scope, score=0.5),))
 
 
 def fact(subject, relation="P6", target="Ada"):
@@ -30,7 +35,7 @@ class Recorder:
     def recall(self, questions):
         return [
             next(
-                (Recall(scope="unsure", score=0.5, fact=f) for f in self.held[-1] if f.key.subject in q),
+                (with_fact("unsure", f) for f in self.held[-1] if f.key.subject in q),
                 Recall(scope="out"),
             )
             for q in questions
@@ -101,7 +106,7 @@ def test_what_is_given_and_what_is_wrong():
         return Found(one, 1, recall)
 
     assert not found(asked, Recall(scope="out")).given
-    assert found(asked, Recall(scope="unsure", fact=wanted)).given
-    assert not found(asked, Recall(scope="accept", fact=wanted)).wrong
-    assert found(asked, Recall(scope="accept", fact=other)).wrong
-    assert found(nothing, Recall(scope="accept", fact=wanted)).wrong
+    assert found(asked, with_fact("unsure", wanted)).given
+    assert not found(asked, with_fact("accept", wanted)).wrong
+    assert found(asked, with_fact("accept", other)).wrong
+    assert found(nothing, with_fact("accept", wanted)).wrong
