@@ -179,7 +179,7 @@ def _open(name_or_path: str, device: str) -> Any:
     from sentence_transformers import SentenceTransformer
 
     try:
-        with _no_progress_bars():
+        with no_progress_bars():
             return SentenceTransformer(name_or_path, device=device, local_files_only=True)
     except (OSError, ValueError, RuntimeError, KeyError) as error:
         raise MemoryIndexError(
@@ -189,7 +189,8 @@ def _open(name_or_path: str, device: str) -> Any:
 
 
 @contextmanager
-def _no_progress_bars() -> Iterator[None]:
+def no_progress_bars() -> Iterator[None]:
+    """A block in which transformers loads without a bar."""
     # Typed as Any: these functions have no annotations.
     logging: Any = importlib.import_module("transformers.utils.logging")
     shown = logging.is_progress_bar_enabled()

@@ -13,6 +13,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from guardedit.memory.encoder import no_progress_bars
+
 #: Longest pair, in tokens. A longer one loses the end of its longer text.
 MAX_TOKENS = 128
 #: Pairs that are computed together.
@@ -31,7 +33,8 @@ class ScopeNetwork(nn.Module):
 
         super().__init__()
         self._tokenizer: Any = AutoTokenizer.from_pretrained(folder)
-        body: Any = AutoModel.from_pretrained(folder)
+        with no_progress_bars():
+            body: Any = AutoModel.from_pretrained(folder)
         self.embeddings: Any = body.embeddings.requires_grad_(requires_grad=False)
         self.layers: Any = body.encoder.layer[:layers]
         self.head = nn.Linear(body.config.hidden_size, 1)
