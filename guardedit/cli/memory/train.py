@@ -76,6 +76,7 @@ def train(
         encoder = SentenceEncoder.load(settings.encoder or None)
         own, used = divided(rows), load_judge(settings)
         fitted = fit_judge(
+            encoder,
             wordings,
             layers=LAYERS,
             schedule=Schedule(epochs=epochs, seed=seed),

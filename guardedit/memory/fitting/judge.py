@@ -13,9 +13,9 @@ import torch
 from numpy.typing import NDArray
 
 from guardedit.core.errors import MemoryIndexError
-from guardedit.memory.encoder import packaged_minilm
+from guardedit.memory.encoder import Encoder, packaged_minilm
 from guardedit.memory.fitting.calibrate import accept_threshold, fit_logistic
-from guardedit.memory.fitting.pairs import JudgePair, make_pairs
+from guardedit.memory.fitting.pairs import JudgePair, make_pairs, most_alike
 from guardedit.memory.fitting.relations import WordedRelation
 from guardedit.memory.fitting.training import Schedule, train
 from guardedit.memory.judge.network import ScopeNetwork
@@ -55,6 +55,7 @@ class FittedJudge(NamedTuple):
 
 
 def fit_judge(
+    encoder: Encoder,
     relations: Sequence[WordedRelation],
     *,
     layers: int,
@@ -68,6 +69,7 @@ def fit_judge(
     """Train, calibrate and measure a judge.
 
     Args:
+        encoder: finds the relations that are alike.
         relations: what pairs are made from.
         layers: of the network; ignored with `start`.
         schedule: of the training.
@@ -86,18 +88,19 @@ def fit_judge(
         raise MemoryIndexError(
             f"{len(relations)} relations are too few to train and to measure: give 20 or more"
         )
+    like, like_held = most_alike(used, encoder), most_alike(held, encoder)
     torch.manual_seed(schedule.seed)
     network = ScopeNetwork(packaged_minilm(), start.about.layers if start else layers)
     if start:
         network.load_state_dict(start.network.state_dict())
     train(
         network,
-        lambda epoch: [*make_pairs(used, seed=1000 * schedule.seed + epoch), *(list(own) * OWN_TIMES)],
+        lambda epoch: [*make_pairs(used, like, seed=1000 * schedule.seed + epoch), *(list(own) * OWN_TIMES)],
         schedule,
         tell=tell,
     )
-    judge = calibrated(network, [*make_pairs(held, seed=_HELD_OUT_SEED), *own_held_out], relations)
-    pairs = [*make_pairs(held, seed=_HELD_OUT_SEED - 1), *own_held_out]
+    judge = calibrated(network, [*make_pairs(held, like_held, seed=_HELD_OUT_SEED), *own_held_out], relations)
+    pairs = [*make_pairs(held, like_held, seed=_HELD_OUT_SEED - 1), *own_held_out]
     return FittedJudge(judge, measure(judge, pairs), measure(beside or judge, pairs))
 
 

@@ -14,15 +14,20 @@ from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
+import numpy as np
+
+from guardedit.memory.encoder import Encoder
 from guardedit.memory.fitting.relations import SUBJECT, VALUE, WordedRelation
 from guardedit.memory.judge.texts import SLOT, fact_text
+from guardedit.memory.subject import MASK
 
 _FRAMES = Path(__file__).with_name("frames.json")
 
-#: Pairs of a relation and a round whose question is one of another relation, and with two questions in one.
-_OTHER_RELATION, _TWO_QUESTIONS = 16, 4
-#: Share of those other relations that have the same kind of subject, where there are any.
-_SAME_KIND = 0.7
+#: Pairs of a relation whose question is one of another relation, and pairs with two questions in one.
+_OTHER_RELATION, _TWO_QUESTIONS = 40, 4
+#: Of those other relations, the share whose statements are most like this one's, and the share with the same
+#: kind of subject; the rest are any.
+_LIKE, _SAME_KIND = 0.4, 0.4
 
 
 class JudgePair(NamedTuple):
@@ -43,11 +48,14 @@ class JudgePair(NamedTuple):
     relation: str
 
 
-def make_pairs(relations: Sequence[WordedRelation], *, seed: int) -> Iterator[JudgePair]:
+def make_pairs(
+    relations: Sequence[WordedRelation], like: Mapping[str, Sequence[WordedRelation]], *, seed: int
+) -> Iterator[JudgePair]:
     """Labelled pairs about every relation, in the order of the relations; each wording is used once.
 
     Args:
         relations: at least two.
+        like: name of a relation -> the relations that are most like it, see `most_alike`.
         seed: of the choice of statements, answers and changes.
     """
     rng = random.Random(seed)
@@ -55,11 +63,43 @@ def make_pairs(relations: Sequence[WordedRelation], *, seed: int) -> Iterator[Ju
     for relation in relations:
         by_kind.setdefault(relation.kind, []).append(relation)
     for relation in relations:
-        siblings = [one for one in by_kind[relation.kind] if one is not relation]
-        others = [one for one in relations if one is not relation]
-        asked = [*_in_scope(relation, rng), *_out_of_scope(relation, siblings, others, rng)]
+        others = _Others(
+            like=like[relation.relation],
+            siblings=[one for one in by_kind[relation.kind] if one is not relation],
+            all=[one for one in relations if one is not relation],
+        )
+        asked = [*_in_scope(relation, rng), *_out_of_scope(relation, others, rng)]
         for question, kind, in_scope in asked:
             yield JudgePair(question, _fact(relation, rng), in_scope, kind, relation.relation)
+
+
+def most_alike(
+    relations: Sequence[WordedRelation], encoder: Encoder, *, count: int = 10
+) -> dict[str, list[WordedRelation]]:
+    """For each relation those whose statements are nearest to its own: the ones to be confused with it."""
+    texts = [text.replace(SUBJECT, MASK) for relation in relations for text in relation.statements]
+    rows = iter(encoder.encode(texts))
+    means = np.stack([np.mean([next(rows) for _ in relation.statements], axis=0) for relation in relations])
+    means /= np.linalg.norm(means, axis=1, keepdims=True)
+    cosines = means @ means.T
+    np.fill_diagonal(cosines, -np.inf)
+    order = np.argsort(-cosines, axis=1, kind="stable")[:, : min(count, len(relations) - 1)]
+    return {
+        relation.relation: [relations[i] for i in near]
+        for relation, near in zip(relations, order, strict=True)
+    }
+
+
+class _Others(NamedTuple):
+    like: Sequence[WordedRelation]
+    siblings: Sequence[WordedRelation]
+    all: Sequence[WordedRelation]
+
+    def any(self, rng: random.Random) -> WordedRelation:
+        draw = rng.random()
+        if draw < _LIKE:
+            return rng.choice(self.like)
+        return rng.choice(self.siblings if self.siblings and draw < _LIKE + _SAME_KIND else self.all)
 
 
 class _Asked(NamedTuple):
@@ -77,22 +117,17 @@ def _in_scope(relation: WordedRelation, rng: random.Random) -> Iterator[_Asked]:
         yield _Asked(_joined(both[0], both[1], rng), "second_question", in_scope=True)
 
 
-def _out_of_scope(
-    relation: WordedRelation,
-    siblings: Sequence[WordedRelation],
-    others: Sequence[WordedRelation],
-    rng: random.Random,
-) -> Iterator[_Asked]:
+def _out_of_scope(relation: WordedRelation, others: _Others, rng: random.Random) -> Iterator[_Asked]:
     for kind, text in relation.out_of_scope():
         yield _Asked(_as_typed(_filled(text, relation, rng), rng), kind, in_scope=False)
     for text in relation.asked:
         yield from _other_subject(_filled(text, relation, rng), relation, rng)
     for _ in range(_OTHER_RELATION):
-        other = rng.choice(siblings if siblings and rng.random() < _SAME_KIND else others)
-        yield _Asked(_as_typed(_any_question(other, rng), rng), "other_relation", in_scope=False)
+        other = _any_question(others.any(rng), rng)
+        yield _Asked(_as_typed(other, rng), "other_relation", in_scope=False)
     for _ in range(_TWO_QUESTIONS):
         beside = _filled(rng.choice(relation.beside), relation, rng)
-        both = _joined(beside, _any_question(rng.choice(others), rng), rng)
+        both = _joined(beside, _any_question(rng.choice(others.all), rng), rng)
         yield _Asked(both, "second_question_out", in_scope=False)
 
 
