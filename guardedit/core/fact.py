@@ -152,6 +152,8 @@ class Fact:
         body = {item.name: getattr(self, item.name) for item in fields(self) if item.init}
         body["subject_at"] = [list(span) for span in self.subject_at]
         body["aliases"] = list(self.aliases)
+        if not self.aliases:  # earlier versions did not have them, and recorded bytes stay the same
+            del body["aliases"]
         return {**body, "key": list(self.key), "wordings": list(self.wordings)}
 
     @staticmethod
