@@ -167,8 +167,11 @@ class Fact:
         body = {item.name: getattr(self, item.name) for item in fields(self) if item.init}
         body["subject_at"] = [list(span) for span in self.subject_at]
         body["aliases"] = list(self.aliases)
-        if self.valid_from_s is None:  # earlier versions did not have it, and recorded bytes stay the same
+        # Earlier versions did not have these, and recorded bytes stay the same.
+        if self.valid_from_s is None:
             del body["valid_from_s"]
+        if not self.aliases:
+            del body["aliases"]
         return {**body, "key": self.key.to_json(), "wordings": list(self.wordings)}
 
     @staticmethod
