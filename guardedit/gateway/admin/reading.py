@@ -6,12 +6,12 @@ import asyncio
 import json
 import time
 from collections.abc import AsyncIterator
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request
 from fastapi.responses import JSONResponse, Response, StreamingResponse
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field
 
 from guardedit.core.errors import GuardeditError, UsageError
 from guardedit.core.fact import Fact
@@ -100,17 +100,24 @@ def whoami(token: Viewer) -> rows.Row:
     return {"name": token.name, "role": token.role.value}
 
 
+def _written_as_a_time(value: object) -> object:
+    """Refuse what pydantic takes for a time as well, such as a number of seconds."""
+    if isinstance(value, str) and "T" not in value.upper():
+        raise ValueError("use RFC 3339 with a zone, such as 2005-06-30T00:00:00Z")
+    return value
+
+
 class FactQuery(BaseModel):
     """Which facts to list; `search` is looked for in ids, prompts and targets.
 
-    `as_of` lists those that held at this time instead of the live ones; without a zone it is in UTC.
+    `as_of` lists those that held at this time, in RFC 3339, instead of the live ones.
     """
 
     model_config = ConfigDict(extra="forbid")
     tenant: Annotated[str | None, Field(max_length=128)] = None
     placement: Annotated[str | None, Field(pattern="^(memory|weights)$")] = None
     search: Annotated[str, Field(max_length=200)] = ""
-    as_of: datetime | None = None
+    as_of: Annotated[AwareDatetime | None, BeforeValidator(_written_as_a_time)] = None
     limit: Annotated[int, Field(ge=1, le=1000)] = 100
     offset: Annotated[int, Field(ge=0, le=10**9)] = 0
 
@@ -137,8 +144,7 @@ def _facts(ledger: LedgerReader, as_of: datetime | None) -> list[Fact]:
     epoch = ledger.epoch().number
     if as_of is None:
         return live_facts(ledger, epoch, now_s=time.time())
-    at = as_of if as_of.tzinfo else as_of.replace(tzinfo=UTC)
-    return facts_as_of(ledger, at.timestamp(), epoch=epoch)
+    return facts_as_of(ledger, as_of.timestamp(), epoch=epoch)
 
 
 @router.get("/v1/facts/{name:path}")
