@@ -45,7 +45,7 @@ def subject(number: int) -> str:
     """A name of two words; different numbers below 7 million have different names.
 
     >>> subject(0), subject(1)
-    ('Bal Bal', 'Gaim Klourt')
+    ('Bal Bal', 'Bim Drund')
     """
     count = len(_SYLLABLES)
     first, second = divmod(number * _SPREAD % (count * count), count)

@@ -26,7 +26,7 @@ _FAISS: Any = faiss
 #: Neighbours of a vector, and candidates for them.
 _NEIGHBOURS, _CANDIDATES = 32, 80
 #: How far a search looks: the first breadth that is tried, and the last.
-_NARROW, _BROAD = 64, 1_024
+_NARROW, _BROAD = 64, 4_096
 #: Wanted share of the `_NEAREST` nearest vectors that a search finds, and questions to measure it with.
 #: It is above .99, because it is measured on a sample.
 _WANTED, _NEAREST, _TRIES = 0.995, 8, 128
