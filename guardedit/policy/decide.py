@@ -159,14 +159,14 @@ def _reserved(policy: Policy, correction: Correction) -> str:
 
 
 def _mixed_alphabets(policy: Policy, correction: Correction) -> str:
-    """Why the subject may be taken for another one; "" if it may not, and for a retraction."""
+    """Why the subject or an alias may be taken for another name; "" if not, and for a retraction."""
     if policy.subjects.mixed_alphabets == "allow" or correction.op is Op.RETRACT:
         return ""
-    why = why_mixed(correction.subject)
-    if not why:
-        return ""
-    escaped = correction.subject.encode("unicode_escape").decode()
-    return f"the subject {correction.subject!r:.80} ({escaped:.80}) {why}: it may look like another name"
+    for kind, name in (("subject", correction.subject), *(("alias", name) for name in correction.aliases)):
+        if why := why_mixed(name):
+            escaped = name.encode("unicode_escape").decode()
+            return f"the {kind} {name!r:.80} ({escaped:.80}) {why}: it may look like another name"
+    return ""
 
 
 def _mentions_too_many(policy: Policy, correction: Correction, context: DecisionContext) -> str:

@@ -15,7 +15,7 @@ from guardedit.lab.consolidation.numbered import NumberedFact
 from guardedit.lab.consolidation.questions import ListQuestion, single_hop, two_hop
 from guardedit.lab.consolidation.store import FactStore
 from guardedit.lab.field.through_memory import write_to_memory
-from guardedit.memory.combining.hops import find_chain
+from guardedit.memory.questions.hops import find_chain
 from guardedit.memory.store import RetrievalMemory
 from guardedit.models.host import ModelHost
 from guardedit.naming import contains_name, identity, tokens

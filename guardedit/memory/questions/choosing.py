@@ -1,7 +1,8 @@
 """Chooses the facts that answer a question among those that are in scope of its clauses. Pure.
 
-A clause asks for one fact, the best one. Of facts that say the same thing of the same subject, one is left:
-the tenant's own before that of `default`, then the higher version, then the one that was reported later.
+A clause asks for one fact, the best one; of a many-valued relation it asks for all. Of facts that say the
+same thing of the same subject, one is left: the tenant's own before that of `default`, then the higher
+version, then the one that was reported later.
 """
 
 from __future__ import annotations
@@ -12,11 +13,11 @@ from dataclasses import replace
 from itertools import groupby
 from typing import NamedTuple
 
-from guardedit.core.fact import Fact
+from guardedit.core.fact import Fact, FactKey
 from guardedit.core.serving import Recall, ScopedFact
 from guardedit.memory.questions.clauses import Clause
 from guardedit.memory.scope import ACCEPT, OUT, ScopeVerdict
-from guardedit.naming import identity
+from guardedit.naming import key_name
 
 _RANKS = {OUT: 0, ACCEPT: 2}  # unsure is between them
 
@@ -82,11 +83,19 @@ def chosen(found: Sequence[ScopedFact]) -> tuple[ScopedFact, ...]:
     A fact for which several clauses ask is given once, with the clause that fits best.
     """
     current = sorted(_without_older(found), key=lambda one: one.at)
-    best = [min(some, key=_order) for _, some in groupby(current, key=lambda one: one.at)]
+    best = [one for _, some in groupby(current, key=lambda one: one.at) for one in _best(list(some))]
     by_id: dict[str, ScopedFact] = {}
     for one in best:
         by_id[one.fact.id] = min(by_id.get(one.fact.id, one), one, key=_order)
     return tuple(one for one in best if by_id[one.fact.id] is one)
+
+
+def _best(found: Sequence[ScopedFact]) -> list[ScopedFact]:
+    """The best fact of a clause; of a many-valued relation, all that are in scope, the best first."""
+    first, *others = sorted(found, key=_order)
+    relation = _about(first.fact)._replace(target="")
+    many = others if first.fact.key.target else []
+    return [first, *(one for one in many if _about(one.fact)._replace(target="") == relation)]
 
 
 def _order(one: ScopedFact) -> tuple[bool, float]:
@@ -94,8 +103,8 @@ def _order(one: ScopedFact) -> tuple[bool, float]:
 
 
 def _without_older(found: Sequence[ScopedFact]) -> list[ScopedFact]:
-    """Without facts for whose subject and relation a newer one is there."""
-    newest: dict[tuple[str, str], Fact] = {}
+    """Without facts for whose key, apart from the tenant, a newer one is there."""
+    newest: dict[FactKey, Fact] = {}
     for one in found:
         fact, about = one.fact, _about(one.fact)
         if about not in newest or _precedence(fact) > _precedence(newest[about]):
@@ -103,8 +112,8 @@ def _without_older(found: Sequence[ScopedFact]) -> list[ScopedFact]:
     return [one for one in found if newest[_about(one.fact)].id == one.fact.id]
 
 
-def _about(fact: Fact) -> tuple[str, str]:
-    return identity(fact.key.subject), identity(fact.key.relation)
+def _about(fact: Fact) -> FactKey:
+    return key_name(fact.key)._replace(tenant="")
 
 
 def _precedence(fact: Fact) -> tuple[bool, int, float]:

@@ -179,6 +179,9 @@ def test_a_subject_that_looks_like_another_is_held_with_its_letters(subject: str
         assert route(decide(rules, told, NOW)) == expected
     gone = correction(subject=subject, op=Op.RETRACT, target_new="")
     assert route(decide(policy(), gone, NOW)) == ("retract", "memory")
+    named = decide(policy(), correction(subject="Norvik Glass", aliases=(subject,)), NOW)
+    assert route(named) == ("mixed-alphabets", "hold")
+    assert "the alias" in named.reason
 
 
 @pytest.mark.parametrize(

@@ -9,16 +9,17 @@ import torch
 from guardedit.core.errors import MemoryIndexError
 from guardedit.memory.encoder import packaged_minilm
 from guardedit.memory.fitting.judge import fit_judge, fit_platt, is_held_out
-from guardedit.memory.fitting.pairs import make_pairs
+from guardedit.memory.fitting.pairs import make_pairs, most_alike
 from guardedit.memory.fitting.relations import load_relations
 from guardedit.memory.fitting.training import Schedule, train
 from guardedit.memory.judge.network import ScopeNetwork
 
 
-def test_a_network_learns_the_pairs_that_it_is_shown():
+def test_a_network_learns_the_pairs_that_it_is_shown(encoder):
     torch.manual_seed(0)
     network = ScopeNetwork(packaged_minilm(), layers=1)
-    pairs = list(make_pairs(load_relations()[:2], seed=0))[:64]
+    relations = load_relations()[:2]
+    pairs = list(make_pairs(relations, most_alike(relations, encoder), seed=0))[:64]
     embeddings = network.embeddings.word_embeddings.weight.clone()
     told = list[float]()
     train(
@@ -33,11 +34,11 @@ def test_a_network_learns_the_pairs_that_it_is_shown():
     assert torch.equal(network.embeddings.word_embeddings.weight, embeddings)
 
 
-def test_a_fitted_judge_is_measured_on_relations_that_it_did_not_see():
+def test_a_fitted_judge_is_measured_on_relations_that_it_did_not_see(encoder):
     relations = load_relations()
     held = [one for one in relations if is_held_out(one.relation)][:2]
     used = [one for one in relations if not is_held_out(one.relation)][:2]
-    fitted = fit_judge([*used, *held], layers=1, schedule=Schedule(epochs=1))
+    fitted = fit_judge(encoder, [*used, *held], layers=1, schedule=Schedule(epochs=1))
     about = fitted.judge.about
     assert about.held_out == tuple(one.relation for one in held)
     assert 0 < about.unsure <= about.accept <= 1
@@ -45,10 +46,10 @@ def test_a_fitted_judge_is_measured_on_relations_that_it_did_not_see():
     assert all(one.right <= one.pairs for one in fitted.measures)
 
 
-def test_too_few_relations_to_hold_any_out_are_refused():
+def test_too_few_relations_to_hold_any_out_are_refused(encoder):
     used = [one for one in load_relations() if not is_held_out(one.relation)][:3]
     with pytest.raises(MemoryIndexError, match="3 relations are too few"):
-        fit_judge(used, layers=1, schedule=Schedule())
+        fit_judge(encoder, used, layers=1, schedule=Schedule())
 
 
 def test_platt_scaling_finds_the_scale_of_overconfident_logits():

@@ -40,6 +40,19 @@ def test_a_clause_asks_for_its_best_fact():
     assert targets([]) == []
 
 
+def test_of_a_many_valued_relation_all_facts_are_given():
+    borders = [
+        Fact(
+            key=FactKey("Velmora", "borders", "default", target), version=1, correction_id=target,
+            wordings=("Velmora borders",), target=target,
+        )
+        for target in ("Tarn", "Oster")
+    ]  # fmt: skip
+    found = [scoped(borders[0], 0.8), scoped(borders[1], 0.9), scoped(CAPITAL, 0.7)]
+    assert targets(found) == ["Oster", "Tarn"]
+    assert targets([*found, scoped(RIVER, 0.95)]) == ["Tarn"]
+
+
 def test_clauses_are_answered_in_their_order_and_a_fact_is_given_once():
     first, second = scoped(RIVER, 0.8, at=0), scoped(CAPITAL, 0.9, at=30)
     assert targets([second, first]) == ["Tarn", "Karsk"]

@@ -8,7 +8,7 @@ import pytest
 
 from guardedit.core.epoch import Change
 from guardedit.core.fact import Fact, FactKey
-from guardedit.memory.combining.hops import find_chain
+from guardedit.memory.questions.hops import find_chain
 from guardedit.memory.store import RetrievalMemory
 from guardedit.naming import contains_name, identity
 

@@ -1,1 +1,0 @@
-"""Use several facts for one question: those that agree, and chains of two that answer it together."""
