@@ -55,7 +55,8 @@ class ScopeNetwork(nn.Module):
             out = layer(hidden, attention_mask=mask[:, None, None, :].bool())
             hidden = out[0] if isinstance(out, tuple) else out
         weight = mask[..., None].to(hidden.dtype)
-        return self.head((hidden * weight).sum(1) / weight.sum(1))[:, 0]
+        logits: Tensor = self.head((hidden * weight).sum(1) / weight.sum(1))
+        return logits[:, 0]
 
     @torch.inference_mode()
     def logits(self, pairs: Sequence[tuple[str, str]]) -> Tensor:
