@@ -169,6 +169,7 @@ def _candidate(
         named=True,
         doubtful=subject.doubtful,
         way=subject.way,
+        has_relation="{}" not in relation,
     )
     return Candidate(entry, features, subject.forms, entry.masked[int(own.max(axis=0).argmax())])
 

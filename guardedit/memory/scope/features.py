@@ -38,6 +38,7 @@ class Features:
         named: whether the subject occurs in the question as whole words.
         doubtful: whether every mention of the subject may be one of something else: a longer name, a word.
         way: how the question names the subject.
+        has_relation: whether the fact's relation was named; else its prompt stands for it.
     """
 
     full: float
@@ -49,11 +50,20 @@ class Features:
     named: bool = False
     doubtful: bool = False
     way: Way = Way.EXACT
+    has_relation: bool = False
 
     @property
     def verbatim(self) -> bool:
         """Whether the question, apart from the subject, is word for word a live wording of the relation."""
         return self.relation >= SAME_WORDS
+
+    @property
+    def other_words(self) -> bool:
+        """Whether the question, apart from the subject, is word for word a live wording of another relation.
+
+        False where the correction named no relation: another one may be the same by another name.
+        """
+        return self.has_relation and self.rival >= SAME_WORDS and not self.verbatim
 
     def vector(self) -> NDArray[np.float64]:
         """(N_FEATURES,) float64: the inputs of the logistic score."""

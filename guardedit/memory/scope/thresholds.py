@@ -106,6 +106,8 @@ def _scope_of(best: Features, score: float, thresholds: ScopeThresholds) -> tupl
         return OUT, "no subject of a live fact is named"
     if score < reject:
         return OUT, f"another question about the subject: score {score:.2f}, unsure from {reject:.2f} on"
+    if best.other_words and score < accept:
+        return OUT, f"the words are those of another relation: score {score:.2f}, sure from {accept:.2f} on"
     if doubt := _doubt(best):
         # Two doubts, about the subject and about what is asked, are too many.
         scope = OUT if best.doubtful and score < accept else UNSURE
