@@ -106,19 +106,19 @@ def _scope_of(best: Features, score: float, thresholds: ScopeThresholds) -> tupl
         return OUT, "no subject of a live fact is named"
     if score < reject:
         return OUT, f"another question about the subject: score {score:.2f}, unsure from {reject:.2f} on"
-    if best.other_words and score < accept:
-        return OUT, f"the words are those of another relation: score {score:.2f}, sure from {accept:.2f} on"
-    if doubt := _doubt(best):
-        # Two doubts, about the subject and about what is asked, are too many.
-        scope = OUT if best.doubtful and score < accept else UNSURE
+    if doubt := _doubt(best, sure=score >= accept):
+        # Two doubts, about the subject or the words and about what is asked, are too many.
+        scope = OUT if (best.doubtful or best.other_words) and score < accept else UNSURE
         return scope, f"{doubt}: score {score:.2f}, sure from {accept:.2f} on"
     if score < accept:
         return UNSURE, f"the fact may be asked for: score {score:.2f}, sure from {accept:.2f} on"
     return ACCEPT, f"the fact is asked for: score {score:.2f}, sure from {accept:.2f} on"
 
 
-def _doubt(best: Features) -> str:
-    """Why the question may be about another subject; empty where nothing says so."""
+def _doubt(best: Features, *, sure: bool) -> str:
+    """Why the question may be about something else; empty where nothing says so."""
+    if best.other_words and not sure:
+        return "the words are those of another relation"
     if best.way is Way.SHORT:
         return "the question has a short form of the subject's name"
     if best.way is Way.MISSPELT:
