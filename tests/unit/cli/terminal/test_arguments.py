@@ -83,6 +83,7 @@ STOPS = {
     ("bench", "proxy"): ["--policy=none.yaml"],  # needs no model
     ("bench", "memory"): ["--facts=1"],  # as above
     ("bench", "scope"): ["--policy=none.yaml"],
+    ("memory", "train"): ["--relations=none"],
 }
 
 
