@@ -29,7 +29,7 @@ def test_every_kind_is_counted_in_every_store(guardedit, rows, tmp_path):
     ways = {way["name"]: way for way in found["ways"]}
     lines = {line["kind"]: line for line in ways["features"]["lines"]}
 
-    assert list(ways) == ["cosine", "features"]
+    assert list(ways) == ["cosine", "features", "judge"]
     assert lines.keys() == {row["kind"] for row in ROWS}
     assert [store["facts"] for store in lines["own_prompt"]["stores"]] == [1, 8]
     assert [store["share"] for store in lines["own_prompt"]["stores"]] == [0, 0]

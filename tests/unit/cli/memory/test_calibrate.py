@@ -30,6 +30,7 @@ def labelled(path, count):
 
 
 def test_a_calibrated_file_changes_what_a_question_gets(guardedit, tmp_path, monkeypatch):
+    monkeypatch.setenv("GUARDEDIT_JUDGE", "none")  # the judge makes no mistake with these questions
     home, bands = tmp_path / "home", tmp_path / "bands.json"
     with library.open(home, policy="memory-only") as agent:
         agent.submit([{"subject": "Stelco", "prompt": STATED, "relation": "P159", "target_new": "Hamilton"}])
