@@ -22,10 +22,10 @@ from guardedit.memory.candidates import Candidate, find_candidates, named_subjec
 from guardedit.memory.encoder import Encoder, Vectors
 from guardedit.memory.expiry import Expiry
 from guardedit.memory.fact_sets import changes_between, count_new, digest_after, facts_sha256, require_digest
+from guardedit.memory.judging import Judge, ScopeTest
 from guardedit.memory.questions.choosing import merged
 from guardedit.memory.questions.clauses import Clause, clauses_of
 from guardedit.memory.scope import ScopeThresholds
-from guardedit.memory.scope_test import Judge, ScopeTest
 from guardedit.memory.subject import shortened
 from guardedit.memory.tenant_index import FactEntry, TenantIndex, by_text, texts_of
 

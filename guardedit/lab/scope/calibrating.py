@@ -21,9 +21,9 @@ from guardedit.lab.scope.results import Share
 from guardedit.lab.scope.rows import ScopeRow
 from guardedit.lab.scope.stores import Found, ask
 from guardedit.memory.encoder import Encoder
+from guardedit.memory.judging import Judge
 from guardedit.memory.scope import ScopeThresholds
 from guardedit.memory.scope.bands import ScopeBands, scope_sha256
-from guardedit.memory.scope_test import Judge
 from guardedit.memory.store import RetrievalMemory
 
 #: Facts of one store: all that do not disturb each other, as in a running system.

@@ -11,7 +11,7 @@ from guardedit.lab.field.scoring import Tell
 from guardedit.lab.scope.rows import ScopeRow
 from guardedit.memory.encoder import Encoder
 from guardedit.memory.fitting.pairs import JudgePair
-from guardedit.memory.scope_test import judge_pairs
+from guardedit.memory.judging import judge_pairs
 from guardedit.memory.store import RetrievalMemory
 
 #: One of so many rows is held out, to measure what training on the others brings.

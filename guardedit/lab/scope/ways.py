@@ -14,8 +14,8 @@ from guardedit.core.fact import Fact
 from guardedit.core.serving import Recall, ScopedFact
 from guardedit.lab.scope.stores import Found, ScopeMemory
 from guardedit.memory.encoder import Encoder, Vectors
+from guardedit.memory.judging import Judge
 from guardedit.memory.scope import ACCEPT, OUT, ScopeThresholds
-from guardedit.memory.scope_test import Judge
 from guardedit.memory.store import RetrievalMemory
 from guardedit.memory.tenant_index import FactEntry, entry_of
 
