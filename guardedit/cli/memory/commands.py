@@ -24,6 +24,6 @@ app.command(
 app.command(
     epilog=examples(
         "guardedit memory train --labelled questions.jsonl --out judge.safetensors",
-        "guardedit memory train --from-scratch --epochs 6 --out judge.safetensors",
+        "guardedit memory train --from-scratch --epochs 8 --out judge.safetensors",
     )
 )(train)
