@@ -53,7 +53,8 @@ def train(
 
     It is trained on pairs made from hand-written relations, the shipped ones and those of --relations, and on
     two thirds of the rows of --labelled. Relations and rows that it was not trained on say how good it is,
-    beside the judge in use. An epoch takes some four minutes on one core that multiplies in bfloat16, else ten.
+    beside the judge in use. An epoch takes some four minutes on one core that multiplies in bfloat16, ten on
+    others.
 
     Where GUARDEDIT_JUDGE names the file, it takes effect at the next start; choose its thresholds on your own
     questions with `guardedit memory calibrate`.
