@@ -55,11 +55,7 @@ _REMEDIES: Mapping[str, str] = MappingProxyType(
         "ledger_key": "use a text in UTF-8",
         "runtime": "use local or ray",
         "model_workers": "use a whole number from 1 to 9999",
-        "home": "remove the NUL character",
-        "policy": "remove the NUL character",
-        "probes": "remove the NUL character",
-        "bands": "remove the NUL character",
-        "models": "remove the NUL character",
+        **dict.fromkeys(("home", "policy", "probes", "bands", "models"), "remove the NUL character"),
     }
 )
 #: Fields whose variables may begin with `~`.

@@ -229,7 +229,7 @@ def _read(body: Mapping[str, object]) -> Correction:
         valid_until_s=wire.time_s("valid_until_s", body.get("valid_until_s")),
         op=op,
         provenance=_provenance(body.get("provenance")),
-        aliases=_aliases(body.get("aliases")),
+        aliases=wire.aliases(body.get("aliases"), limit=MAX_ALIASES, longest=MAX_ALIAS_CHARACTERS),
     )
 
 
@@ -255,21 +255,6 @@ def _prompt(name: str, value: object) -> str:
             f"{name} {wire.shown(text)} must contain {{}} exactly once, in place of the subject"
         )
     return text
-
-
-def _aliases(value: object) -> tuple[str, ...]:
-    aliases = wire.texts("aliases", value, limit=MAX_ALIASES)
-    for alias in aliases:
-        if len(alias) > MAX_ALIAS_CHARACTERS:
-            raise MalformedCorrection(
-                f"aliases has a name of {len(alias)} characters, {wire.shown(alias)}; the limit is "
-                f"{MAX_ALIAS_CHARACTERS}: send names of the subject, not descriptions"
-            )
-        if not any(map(str.isalnum, alias)):
-            raise MalformedCorrection(
-                f"the alias {wire.shown(alias)} has neither letter nor number: leave it out, or send a name"
-            )
-    return tuple(dict.fromkeys(aliases))
 
 
 def _op(value: object) -> Op:

@@ -109,6 +109,22 @@ def texts(name: str, value: object, *, limit: int) -> tuple[str, ...]:
     return tuple(text(name, item) for item in value)
 
 
+def aliases(value: object, *, limit: int, longest: int) -> tuple[str, ...]:
+    """Other names of a subject, each once; empty for null. `longest` counts characters."""
+    found = texts("aliases", value, limit=limit)
+    for alias in found:
+        if len(alias) > longest:
+            raise MalformedCorrection(
+                f"aliases has a name of {len(alias)} characters, {shown(alias)}; the limit is {longest}: "
+                "send names of the subject, not descriptions"
+            )
+        if not any(map(str.isalnum, alias)):
+            raise MalformedCorrection(
+                f"the alias {shown(alias)} has neither letter nor number: leave it out, or send a name"
+            )
+    return tuple(dict.fromkeys(found))
+
+
 def time_s(name: str, value: object) -> float | None:
     """Seconds since 1970, UTC, from a number or RFC 3339; None for null."""
     if value is None:

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from urllib.parse import urlsplit
 
 from guardedit.core.errors import UsageError
+from guardedit.gateway.checking import App, is_loopback
 from guardedit.gateway.facts import open_facts
-from guardedit.gateway.listening import App, is_loopback
 from guardedit.gateway.proxy.aliases import Aliases
 from guardedit.gateway.proxy.app import proxy_app
 from guardedit.gateway.proxy.forwarding import Forwarder

@@ -10,7 +10,7 @@ from functools import partial
 from starlette.requests import Request
 
 from guardedit.gateway.asking import Asker, Prepared
-from guardedit.gateway.listening import client_gone
+from guardedit.gateway.checking import client_gone
 from guardedit.models.streaming.request import Piece
 from guardedit.models.streaming.request import Request as Wanted
 

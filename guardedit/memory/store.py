@@ -20,16 +20,15 @@ from guardedit.core.serving import Recall
 from guardedit.memory.building import Contents, contents_of, entries_of
 from guardedit.memory.candidates import Candidate, find_candidates, named_subjects, parse_questions
 from guardedit.memory.encoder import Encoder, Vectors
-from guardedit.memory.expiry import Expiry
 from guardedit.memory.fact_sets import changes_between, count_new, digest_after, facts_sha256, require_digest
 from guardedit.memory.judging import Judge, ScopeTest
 from guardedit.memory.questions.choosing import merged
 from guardedit.memory.questions.clauses import Clause, clauses_of
 from guardedit.memory.scope import ScopeThresholds
 from guardedit.memory.subject import shortened
-from guardedit.memory.tenant_index import FactEntry, TenantIndex, by_text, texts_of
+from guardedit.memory.tenant_index import FactEntry, by_text, texts_of
+from guardedit.memory.tenant_indexes import DEFAULT_TENANT, TenantIndexes
 
-DEFAULT_TENANT = "default"
 #: The digest after a change that failed half-way; no set of facts has this digest.
 BROKEN = ""
 #: Fewer changes are never worth new indexes.
@@ -67,10 +66,9 @@ class RetrievalMemory:
         self._encoder = encoder
         self._fact_encoder = encoder if keeping is None else keeping
         self._scope = ScopeTest.of(encoder, thresholds, judge)
-        self._indexes: dict[str, TenantIndex] = {}  # by tenant; without expired facts
+        self._indexes = TenantIndexes(self._fact_encoder)
         self._facts: dict[FactKey, Fact] = {}  # with expired facts
         self._digest = facts_sha256(())
-        self._expiry = Expiry()
         self._lock = threading.RLock()
 
     def __len__(self) -> int:
@@ -181,7 +179,7 @@ class RetrievalMemory:
     def subjects(self, texts: Sequence[str], *, tenant: str = DEFAULT_TENANT) -> list[list[str]]:
         """For each text, the subjects of facts that it names, as they are spelled there, in their order."""
         with self._lock:
-            return [named_subjects(shortened(text), self._visible(tenant)) for text in texts]
+            return [named_subjects(shortened(text), self._indexes.shown_to(tenant)) for text in texts]
 
     def digest(self) -> str:
         """Digest of the facts, as `facts_sha256` computes it; independent of the order of changes."""
@@ -197,13 +195,13 @@ class RetrievalMemory:
         """Share of the k keys nearest to each question that a search finds; 1 if it is exact."""
         rows = self._encoder.encode(questions)
         with self._lock:
-            index = self._indexes.get(tenant)
+            index = self._indexes.by_tenant.get(tenant)
             return 1.0 if index is None else index.recall(rows, k=k)
 
     def wait(self) -> None:
         """Wait until the indexes are not reorganised in the background."""
         with self._lock:
-            indexes = list(self._indexes.values())
+            indexes = list(self._indexes.by_tenant.values())
         for index in indexes:
             index.wait()
 
@@ -237,7 +235,7 @@ class RetrievalMemory:
 
     def _use(self, built: Contents) -> None:
         with self._lock:
-            self._facts, self._indexes, self._expiry, self._digest = built
+            self._facts, self._indexes, self._digest = built
 
     def _subjects_in(self, text: str, *, tenant: str) -> list[str]:
         return self.subjects([text], tenant=tenant)[0]
@@ -269,8 +267,7 @@ class RetrievalMemory:
             with self._lock:
                 if digest != self._digest:
                     return None
-                self._show_and_hide(now_s)
-                indexes = self._visible(tenant)
+                indexes = self._indexes.seen_by(tenant, now_s)
                 parsed = parse_questions(questions, indexes)
                 missing = [text for text in parsed.texts() if text not in vectors]
                 if not missing:
@@ -278,11 +275,6 @@ class RetrievalMemory:
             # Encode without the lock, then look again, because the subject of a new fact leads to new masked
             # texts.
             vectors |= by_text(self._encoder, missing)
-
-    def _visible(self, tenant: str) -> list[TenantIndex]:
-        """The indexes that a tenant's questions see, its own first."""
-        tenants = dict.fromkeys([tenant, DEFAULT_TENANT])
-        return [self._indexes[name] for name in tenants if name in self._indexes]
 
     def _digest_after(self, changes: Iterable[Change]) -> str:
         last = {change.key: change.fact for change in changes}
@@ -294,37 +286,10 @@ class RetrievalMemory:
     ) -> None:
         after = self._digest_after(changes)
         self._digest = BROKEN
-        by_tenant: dict[str, list[FactEntry]] = {}
-        for key, fact in {change.key: change.fact for change in changes}.items():
-            self._expiry.remove(key)
-            if fact is None:
-                self._facts.pop(key, None)
-                self._drop(key)
-            else:
-                self._facts.pop(key, None)  # those that changed last are at the end, as in the ledger
+        last = {change.key: change.fact for change in changes}
+        for key, fact in last.items():
+            self._facts.pop(key, None)  # those that changed last are at the end, as in the ledger
+            if fact is not None:
                 self._facts[key] = fact
-                by_tenant.setdefault(key.tenant, []).append(entries[key])
-                self._expiry.add(entries[key])
-        for tenant, new in by_tenant.items():
-            self._index(tenant).put_all(new, rows)
+        self._indexes.change({key: entries.get(key) for key in last}, rows)
         self._digest = after
-
-    def _show_and_hide(self, now_s: float | None) -> None:
-        """Make the indexes show exactly the facts that are valid at `now_s`."""
-        for entry in self._expiry.newly_expired(now_s):
-            self._drop(entry.fact.key)
-        for entry in self._expiry.valid_again(now_s):
-            self._index(entry.fact.key.tenant).put(entry)
-
-    def _index(self, tenant: str) -> TenantIndex:
-        if tenant not in self._indexes:
-            self._indexes[tenant] = TenantIndex(self._fact_encoder)
-        return self._indexes[tenant]
-
-    def _drop(self, key: FactKey) -> None:
-        index = self._indexes.get(key.tenant)
-        if index is None:
-            return
-        index.drop(key)
-        if not index.entries:
-            del self._indexes[key.tenant]

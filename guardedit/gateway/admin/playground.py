@@ -24,7 +24,7 @@ from guardedit.core.errors import GuardeditError
 from guardedit.gateway.admin.office import NotFound, Viewer
 from guardedit.gateway.admin.problems import documented
 from guardedit.gateway.asking import AnswerRequest, Asker, Prepared
-from guardedit.gateway.listening import Receive, Scope, Send
+from guardedit.gateway.checking import Receive, Scope, Send
 from guardedit.gateway.models import ServedModels, UnknownModel
 from guardedit.gateway.openai.bodies import explained
 from guardedit.gateway.running import RunningAnswers

@@ -14,7 +14,8 @@ from guardedit.gateway.admin.app import admin_app
 from guardedit.gateway.admin.office import Office
 from guardedit.gateway.admin.playground import Playground
 from guardedit.gateway.admin.tokens import Tokens
-from guardedit.gateway.listening import Listener, in_thread, is_loopback
+from guardedit.gateway.checking import is_loopback
+from guardedit.gateway.listening import Listener, in_thread
 from guardedit.policy.schema import Policy
 from guardedit.runtime.coordinator_access import ADMIN_FILE
 from guardedit.runtime.system import System

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import logging
 
+from guardedit.gateway.checking import App, Receive, Scope, Send, refuse
 from guardedit.gateway.facts import AWAY, facts_asked_for
-from guardedit.gateway.listening import App, Receive, Scope, Send, refuse
 from guardedit.gateway.proxy.aliases import Aliases, NotPublished
 from guardedit.gateway.proxy.forwarding import ClientGone, Forwarder, Incoming
 from guardedit.gateway.proxy.requests import read_request, with_facts, written

@@ -9,7 +9,7 @@ from urllib.parse import unquote_to_bytes
 
 import httpx
 
-from guardedit.gateway.listening import Receive, Scope, Send, client_gone, refuse, until_gone
+from guardedit.gateway.checking import Receive, Scope, Send, client_gone, refuse, until_gone
 
 Headers = list[tuple[bytes, bytes]]
 #: Statuses that an answer can have.

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple, TypeVar
 
 import httpx
 
-from guardedit.gateway.listening import App, Receive, Scope, Send, client_gone, refuse, until_gone
+from guardedit.gateway.checking import App, Receive, Scope, Send, client_gone, refuse, until_gone
 from guardedit.gateway.openai.failures import error_body
 from guardedit.gateway.proxy.forwarding import ClientGone, Incoming, kept
 from guardedit.gateway.replicas.watching import SILENT_S, Replicas, Standing

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from functools import partial
 
 from guardedit.core.errors import UsageError
-from guardedit.gateway.listening import App
+from guardedit.gateway.checking import App
 from guardedit.gateway.replicas.door import door_app
 from guardedit.gateway.replicas.replica import open_replica
 from guardedit.gateway.replicas.watching import Replicas

@@ -6,7 +6,8 @@ import asyncio
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 
-from guardedit.gateway.listening import App, Listener, Receive, Scope, Send, client_gone, in_thread
+from guardedit.gateway.checking import App, Receive, Scope, Send, client_gone
+from guardedit.gateway.listening import Listener, in_thread
 from guardedit.gateway.serving import open_served
 from guardedit.policy.schema import Policy
 from guardedit.settings import Address, Settings

@@ -12,7 +12,7 @@ import httpx
 from guardedit import assembly
 from guardedit.core.fact import Fact, FactKey
 from guardedit.core.serving import Snapshot
-from guardedit.gateway.listening import Receive, Scope, Send
+from guardedit.gateway.checking import Receive, Scope, Send
 from guardedit.gateway.proxy.app import proxy_app
 from guardedit.gateway.proxy.forwarding import Forwarder
 from guardedit.lab.answering.clients import quantile

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 
-from guardedit.gateway.listening import App, Listener, in_thread
+from guardedit.gateway.checking import App
+from guardedit.gateway.listening import Listener, in_thread
 from guardedit.gateway.models import ServedModels
 from guardedit.gateway.openai.app import openai_app
 from guardedit.memory.store import RetrievalMemory

@@ -11,11 +11,11 @@ from typing import NamedTuple
 from guardedit.core.correction import decode_correction
 from guardedit.core.fact import Fact
 from guardedit.core.protocols import Clock
+from guardedit.lab.consolidation.hops import find_chain
 from guardedit.lab.consolidation.numbered import NumberedFact
 from guardedit.lab.consolidation.questions import ListQuestion, single_hop, two_hop
 from guardedit.lab.consolidation.store import FactStore
 from guardedit.lab.field.through_memory import write_to_memory
-from guardedit.memory.questions.hops import find_chain
 from guardedit.memory.store import RetrievalMemory
 from guardedit.models.host import ModelHost
 from guardedit.naming import contains_name, identity, tokens

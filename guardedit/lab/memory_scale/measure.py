@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import gc
-import os
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -18,6 +16,7 @@ from guardedit.core.epoch import Change
 from guardedit.core.fact import Fact
 from guardedit.core.serving import Snapshot, Update
 from guardedit.lab.memory_scale.synthetic import WordModel, fact, named_question, unnamed_question
+from guardedit.lab.memory_scale.timing import TimedModel, encoding_ms, quantile, resident_bytes, timed_ms
 from guardedit.ledger.sqlite_ledger import SqliteLedger
 from guardedit.memory.encoder import SentenceEncoder
 from guardedit.memory.scope import ScopeThresholds
@@ -34,33 +33,8 @@ MOST_IN_LEDGER = 100_000
 #: Questions of each kind on which the recall of the search is measured.
 _RECALLED = 200
 ASK = (named_question, unnamed_question)
-NAN = float("nan")
 
 Tell = Callable[[str], None]
-
-
-class TimedModel:
-    """A model of a `SentenceEncoder` that adds up its time and its texts."""
-
-    def __init__(self, model: Any) -> None:
-        self._model = model
-        self.seconds, self.cpu_s, self.texts = 0.0, 0.0, 0
-        self.calls: list[list[str]] | None = None  # the texts of each call, if they are to be kept
-
-    def get_embedding_dimension(self) -> int:
-        """Length of a vector."""
-        return int(self._model.get_embedding_dimension())
-
-    def encode(self, texts: list[str], **options: Any) -> Any:
-        """As the model does."""
-        started, busy = time.perf_counter(), time.thread_time()
-        found = self._model.encode(texts, **options)
-        self.seconds += time.perf_counter() - started
-        self.cpu_s += time.thread_time() - busy
-        self.texts += len(texts)
-        if self.calls is not None:
-            self.calls.append(texts)
-        return found
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -156,7 +130,7 @@ def measure_memory(
     encoder = SentenceEncoder(timed, sha256=real.sha256 if is_real else WordModel.sha256)
     thresholds = replace(ScopeThresholds.load(), encoder_sha256=encoder.sha256)
     encoder.encode(["a text that makes the model take the memory that it needs"] * 64)
-    before = _resident_bytes()
+    before = resident_bytes()
     tell(f"{facts} facts: loading them")
     stored = [fact(number) for number in range(facts)]
     memory = RetrievalMemory(encoder, thresholds)
@@ -167,7 +141,7 @@ def measure_memory(
         replica.publish(Snapshot(epoch=epoch, facts=tuple(stored)))
         ingest_encoder_s = timed.seconds - encoding
         ingest_s = time.perf_counter() - started
-        grown = _resident_bytes() - before
+        grown = resident_bytes() - before
         tell(f"{facts} facts: waiting for the indexes")
         memory.wait()
         tell(f"{facts} facts: asking")
@@ -190,22 +164,22 @@ def measure_memory(
         ingest_encoder_s=ingest_encoder_s,
         ingest_rest_s=ingest_s - ingest_encoder_s,
         rebuild_s=rebuild_s,
-        named_p50_ms=_quantile(lookups.named, 0.5),
-        named_p99_ms=_quantile(lookups.named, 0.99),
-        unnamed_p50_ms=_quantile(lookups.unnamed, 0.5),
-        unnamed_p99_ms=_quantile(lookups.unnamed, 0.99),
-        named_cpu_p99_ms=_quantile(lookups.named_cpu, 0.99),
-        unnamed_cpu_p99_ms=_quantile(lookups.unnamed_cpu, 0.99),
-        encoder_p50_ms=_quantile(lookups.encoder, 0.5),
-        encoder_p99_ms=_quantile(lookups.encoder, 0.99),
-        with_encoder_p50_ms=_quantile(lookups.with_encoder, 0.5),
-        with_encoder_p99_ms=_quantile(lookups.with_encoder, 0.99),
+        named_p50_ms=quantile(lookups.named, 0.5),
+        named_p99_ms=quantile(lookups.named, 0.99),
+        unnamed_p50_ms=quantile(lookups.unnamed, 0.5),
+        unnamed_p99_ms=quantile(lookups.unnamed, 0.99),
+        named_cpu_p99_ms=quantile(lookups.named_cpu, 0.99),
+        unnamed_cpu_p99_ms=quantile(lookups.unnamed_cpu, 0.99),
+        encoder_p50_ms=quantile(lookups.encoder, 0.5),
+        encoder_p99_ms=quantile(lookups.encoder, 0.99),
+        with_encoder_p50_ms=quantile(lookups.with_encoder, 0.5),
+        with_encoder_p99_ms=quantile(lookups.with_encoder, 0.99),
         batched_per_s=lookups.per_s,
         batched_with_encoder_per_s=lookups.per_s_with_encoder,
-        publish_p50_ms=_quantile(publish, 0.5),
-        publish_p99_ms=_quantile(publish, 0.99),
-        commit_p50_ms=_quantile(commit, 0.5),
-        commit_p99_ms=_quantile(commit, 0.99),
+        publish_p50_ms=quantile(publish, 0.5),
+        publish_p99_ms=quantile(publish, 0.99),
+        commit_p50_ms=quantile(commit, 0.5),
+        commit_p99_ms=quantile(commit, 0.99),
         publish_texts=texts,
         bytes_per_fact=grown / facts,
         recall_at_8=recall,
@@ -223,16 +197,16 @@ def _lookups(
     for ask, took, busy in zip(ASK, (named, unnamed), (named_cpu, unnamed_cpu), strict=True):
         for number in numbers:
             timed.calls, encoding, started = [], timed.cpu_s, time.thread_time()
-            ms = _timed_ms(timed, lambda: replica.recalled([ask(number)]))  # noqa: B023 - called at once
+            ms = timed_ms(timed, lambda: replica.recalled([ask(number)]))  # noqa: B023 - called at once
             busy.append((time.thread_time() - started - (timed.cpu_s - encoding)) * 1e3)
             took.append(ms)
-            encoder.append(_encoding_ms(real, timed.calls))
+            encoder.append(encoding_ms(real, timed.calls))
             both.append(ms + encoder[-1])
     batch = [named_question(number + 1) for number in numbers[: BATCH // 2]]
     batch += [unnamed_question(number + 1) for number in numbers[: BATCH // 2]]
     timed.calls = []
-    ms = _timed_ms(timed, lambda: replica.recalled(batch))
-    encoding_ms = _encoding_ms(real, timed.calls)
+    ms = timed_ms(timed, lambda: replica.recalled(batch))
+    in_encoder_ms = encoding_ms(real, timed.calls)
     timed.calls = None
     return _Lookups(
         named=named,
@@ -242,7 +216,7 @@ def _lookups(
         encoder=encoder,
         with_encoder=both,
         per_s=len(batch) / ms * 1e3,
-        per_s_with_encoder=len(batch) / (ms + encoding_ms) * 1e3,
+        per_s_with_encoder=len(batch) / (ms + in_encoder_ms) * 1e3,
     )
 
 
@@ -262,12 +236,12 @@ def _publish(
         before = timed.texts
         if facts <= MOST_IN_LEDGER:
             after = epoch.number
-            publish.append(_timed_ms(timed, lambda: replica.follow(ledger.update(after))))  # noqa: B023
+            publish.append(timed_ms(timed, lambda: replica.follow(ledger.update(after))))  # noqa: B023
             epoch = ledger.epoch()
         else:
             epoch, after = replace(epoch, number=epoch.number + 1), epoch.number
             update = Update(after=after, epoch=epoch, changes=(change,))
-            publish.append(_timed_ms(timed, lambda: replica.follow(update)))  # noqa: B023 - called at once
+            publish.append(timed_ms(timed, lambda: replica.follow(update)))  # noqa: B023 - called at once
         texts = max(texts, timed.texts - before)
     return publish, commit, texts
 
@@ -285,31 +259,3 @@ def _ledger(stored: Sequence[Fact], tell: Tell) -> Iterator[SqliteLedger]:
                 changes = [Change(one.key, one) for one in stored[start : start + _CHUNK]]
                 ledger.change_facts(changes, kind="remember", reason="many")
             yield ledger
-
-
-def _timed_ms(timed: TimedModel, call: Callable[[], object]) -> float:
-    """Milliseconds of a call, without those of the encoder."""
-    encoding, started = timed.seconds, time.perf_counter()
-    call()
-    return (time.perf_counter() - started - (timed.seconds - encoding)) * 1e3
-
-
-def _encoding_ms(encoder: SentenceEncoder, calls: Sequence[Sequence[str]]) -> float:
-    started = time.perf_counter()
-    for texts in calls:
-        encoder.encode(texts)
-    return (time.perf_counter() - started) * 1e3
-
-
-def _quantile(values: Sequence[float], share: float) -> float:
-    return float(np.quantile(values, share)) if values else NAN
-
-
-def _resident_bytes() -> float:
-    """Resident memory of this process; NaN where the system does not say."""
-    gc.collect()
-    try:
-        pages = int(Path("/proc/self/statm").read_text().split()[1])
-    except (OSError, ValueError, IndexError):
-        return NAN
-    return float(pages * os.sysconf("SC_PAGE_SIZE"))

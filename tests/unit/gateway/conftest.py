@@ -13,7 +13,8 @@ import openai
 import pytest
 
 import guardedit
-from guardedit.gateway.listening import App, Listener, in_thread
+from guardedit.gateway.checking import App
+from guardedit.gateway.listening import Listener, in_thread
 from guardedit.gateway.serving import Served, open_served
 from guardedit.policy.load import load_policy
 from guardedit.settings import Address, Settings, shipped_policy

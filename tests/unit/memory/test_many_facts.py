@@ -12,8 +12,8 @@ import pytest
 from guardedit.core.epoch import Change
 from guardedit.core.errors import MemoryIndexError
 from guardedit.core.fact import Fact, FactKey, Placement
-from guardedit.lab.memory_scale.measure import TimedModel
 from guardedit.lab.memory_scale.synthetic import WordModel, fact, named_question, unnamed_question
+from guardedit.lab.memory_scale.timing import TimedModel
 from guardedit.memory import store
 from guardedit.memory.encoder import SentenceEncoder
 from guardedit.memory.fact_sets import facts_sha256

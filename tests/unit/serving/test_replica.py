@@ -233,7 +233,7 @@ def test_a_memory_whose_change_failed_half_way_is_rebuilt(monkeypatch):
     setup = ReplicaSetup()
     setup.replica.publish(snapshot_of(1))
     memory = setup.shards[0]._memory
-    index = memory._indexes["default"]
+    index = memory._indexes.by_tenant["default"]
 
     def fail(*_: object) -> None:
         raise MemoryIndexError("FAISS failed")

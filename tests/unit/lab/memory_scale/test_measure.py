@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from guardedit.lab.memory_scale import measure
-from guardedit.lab.memory_scale.measure import TimedModel, measure_memory
+from guardedit.lab.memory_scale.measure import measure_memory
 from guardedit.lab.memory_scale.picture import draw_memory
 from guardedit.lab.memory_scale.synthetic import (
     WordModel,
@@ -18,6 +18,7 @@ from guardedit.lab.memory_scale.synthetic import (
     subject,
     unnamed_question,
 )
+from guardedit.lab.memory_scale.timing import TimedModel
 from guardedit.memory.encoder import SentenceEncoder
 from guardedit.naming import name_of
 

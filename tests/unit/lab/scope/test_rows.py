@@ -14,6 +14,7 @@ from guardedit.core.errors import UsageError
 from guardedit.lab.scope.kinds import GOALS
 from guardedit.lab.scope.made import QuestionForms
 from guardedit.lab.scope.rows import read_scope_rows, written_rows
+from guardedit.memory.fitting.relations import load_relations
 
 FACT = {"subject": "Oslo", "relation": None, "prompt": "The mayor of {} is", "target": "Ada Lund"}
 ROW = {"kind": "question_form", "facts": [FACT], "question": "Who is the mayor of Oslo?", "wanted": 0}
@@ -107,10 +108,7 @@ def masked(text: str, subject: str, target: str = "") -> str:
 
 
 def test_no_question_is_among_the_training_texts_of_the_judge():
-    relations = pytest.importorskip(
-        "guardedit.memory.fitting.relations", reason="there is no trained judge in this version"
-    )
-    trained = {folded(text) for text in texts_in(relations.load_relations()) if "{}" in text}
+    trained = {folded(text) for text in texts_in(load_relations()) if "{}" in text}
     assert len(trained) > 1_000
 
     questions = {

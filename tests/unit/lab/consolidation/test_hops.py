@@ -8,7 +8,8 @@ import pytest
 
 from guardedit.core.epoch import Change
 from guardedit.core.fact import Fact, FactKey
-from guardedit.memory.questions.hops import find_chain
+from guardedit.lab.consolidation.hops import find_chain
+from guardedit.memory.encoder import SentenceEncoder
 from guardedit.memory.store import RetrievalMemory
 from guardedit.naming import contains_name, identity
 
@@ -83,8 +84,8 @@ def test_without_a_second_fact_there_is_no_chain(question):
     assert find_chain(question, scored, named) is None
 
 
-def test_with_the_real_memory(encoder):
-    memory = RetrievalMemory(encoder)
+def test_with_the_real_memory():
+    memory = RetrievalMemory(SentenceEncoder.load())
     memory.apply([Change(one.key, one) for one in FACTS])
     for question, answer in (
         ("What is the capital of the country where Ada was born?", "Lima"),
