@@ -28,13 +28,14 @@ class Candidate(NamedTuple):
         features: the inputs of the scope test.
         asked: the question with every mention of the subject masked, then each of its sentences or questions
             that names the subject, where it has several. Empty where the subject is not named.
-        wording: the fact's wording, masked, that is nearest to one of these.
+        wordings: masked, the fact's own wording that is nearest to one of these, and that of all live facts
+            of its relation, where it is another one.
     """
 
     entry: FactEntry
     features: Features
     asked: tuple[str, ...] = ()
-    wording: str = ""
+    wordings: tuple[str, ...] = ()
 
 
 class _NamedSubject(NamedTuple):
@@ -171,7 +172,9 @@ def _candidate(
         way=subject.way,
         has_relation="{}" not in relation,
     )
-    return Candidate(entry, features, subject.forms, entry.masked[int(own.max(axis=0).argmax())])
+    nearest = entry.masked[int(own.max(axis=0).argmax())]
+    wordings = dict.fromkeys([nearest, index.wordings.nearest(relation, encoded.vectors[rows])])
+    return Candidate(entry, features, subject.forms, tuple(wordings))
 
 
 def _with_nearest(

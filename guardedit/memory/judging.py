@@ -108,13 +108,14 @@ class ScopeTest:
 
 
 def judge_pairs(candidate: Candidate) -> list[tuple[str, str]]:
-    """What the judge reads of a candidate: each form of the question beside the fact, the subject masked.
+    """What the judge reads of a candidate: each form of the question beside each statement of the fact.
 
-    The fact is stated by the wording that is nearest to the question. Empty where the question does not name
-    the subject.
+    The subject is masked in both. The most probable pair counts. Empty where the question does not name the
+    subject.
     """
-    fact = fact_text(_slotted(candidate.wording), candidate.entry.fact.target)
-    return [(_slotted(form), fact) for form in candidate.asked]
+    target = candidate.entry.fact.target
+    facts = [fact_text(_slotted(wording), target) for wording in candidate.wordings]
+    return [(_slotted(form), fact) for form in candidate.asked for fact in facts]
 
 
 def _nearest(row: Sequence[Candidate]) -> list[Candidate]:

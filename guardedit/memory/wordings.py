@@ -11,7 +11,7 @@ import sys
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from itertools import chain
+from itertools import chain, islice
 from typing import NamedTuple
 
 import numpy as np
@@ -48,7 +48,7 @@ class Wordings:
         self._vectors = VectorIndex(encoder.dim, flat=sys.maxsize)
         self._counts: Counter[tuple[str, str]] = Counter()
         self._number: dict[tuple[str, str], int] = {}
-        self._of_relation: dict[str, dict[int, None]] = {}  # the numbers of its wordings
+        self._of_relation: dict[str, dict[int, str]] = {}  # its wordings, by number
         self._code: dict[str, int] = {}  # relation -> a number for it, from 1
         self._free_codes: list[int] = []
         self._codes: NDArray[np.int32] = np.zeros(64, dtype=np.int32)  # by number of a wording
@@ -79,7 +79,7 @@ class Wordings:
             numbers = self._vectors.add(np.stack([rows[text] for _, text in new]))
             for pair, number in zip(new, numbers.tolist(), strict=True):
                 self._number[pair] = number
-                self._name(number, pair[0])
+                self._name(number, *pair)
         self._counts.update(pairs)
 
     def remove(self, relation: str, texts: Iterable[str]) -> None:
@@ -103,6 +103,12 @@ class Wordings:
     def vectors(self, relation: str, texts: Sequence[str]) -> Vectors:
         """(texts, dim) float32 vectors of wordings that were added before."""
         return self._vectors.rows(self._as_numbers(self._number[relation, text] for text in texts))
+
+    def nearest(self, relation: str, vectors: Vectors) -> str:
+        """The wording of a relation, among its first `_FEW`, with the best cosine to any row of (n, dim)."""
+        numbers = dict(islice(self._of_relation[relation].items(), _FEW))
+        cosines = self._vectors.rows(self._as_numbers(numbers)) @ vectors.T  # (wordings, n)
+        return list(numbers.values())[int(cosines.max(axis=1).argmax())]
 
     def cosines(self, vectors: Vectors) -> RelationCosines:
         """Best cosine of each row of (n, dim) to the wordings of each relation, until they change."""
@@ -152,7 +158,7 @@ class Wordings:
         cosine = float(self._vectors.search(vector[None], 1, allowed).cosines[0, 0])
         return max(cosine, -1.0)  # -inf where none was found
 
-    def _name(self, number: int, relation: str) -> None:
+    def _name(self, number: int, relation: str, text: str) -> None:
         if relation not in self._code:
             code = self._free_codes.pop() if self._free_codes else len(self._names)
             self._names += [""] * (code + 1 - len(self._names))
@@ -163,7 +169,7 @@ class Wordings:
             longer[: len(self._codes)] = self._codes
             self._codes = longer
         self._codes[number] = self._code[relation]
-        self._of_relation[relation][number] = None
+        self._of_relation[relation][number] = text
 
     @staticmethod
     def _as_numbers(numbers: Iterable[int]) -> Numbers:

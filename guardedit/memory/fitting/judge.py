@@ -27,8 +27,6 @@ HELD_OUT = 6
 OWN_TIMES = 4
 #: Share of the facts with at least the `accept` probability that are asked for, on held-out pairs.
 PRECISION = 0.97
-#: Share of the held-out pairs in scope that have at least the `unsure` probability, to a tenth of it.
-RECALL = 0.915
 #: Seed of the pairs that a judge is calibrated on. Neither it nor the one below is that of an epoch.
 _HELD_OUT_SEED = -1
 
@@ -123,7 +121,7 @@ def calibrated(
     )
     judge = TrainedJudge(network, about)
     probabilities = judge.probabilities([(one.question, one.fact) for one in pairs])
-    unsure = round(float(np.quantile(probabilities[right], 1 - RECALL)), 1)
+    unsure = balanced_threshold(probabilities, right)
     accept = max(unsure, accept_threshold(probabilities, right, precision=PRECISION))
     return TrainedJudge(network, replace(about, accept=round(accept, 4), unsure=unsure))
 
@@ -137,6 +135,17 @@ def fit_platt(logits: NDArray[np.float64], right: NDArray[np.bool_]) -> tuple[fl
     """Scale and bias that make sigmoid(scale * logit + bias) a probability (Platt 1999)."""
     weights, bias = fit_logistic(logits[:, None], right, ridge=1e-3)
     return float(weights[0]), bias
+
+
+def balanced_threshold(probabilities: NDArray[np.float64], right: NDArray[np.bool_]) -> float:
+    """The threshold, in hundredths, at which as few pairs of both kinds as possible are on the wrong side.
+
+    How often people ask beside the facts differs from system to system, so both kinds count the same.
+    """
+    cuts = np.arange(5, 96) / 100
+    lost = (probabilities[right][:, None] < cuts).mean(axis=0)
+    given = (probabilities[~right][:, None] >= cuts).mean(axis=0)
+    return float(cuts[int(np.argmin(lost + given))])
 
 
 def measure(judge: TrainedJudge, pairs: Sequence[JudgePair]) -> tuple[KindMeasure, ...]:

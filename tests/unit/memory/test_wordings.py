@@ -100,3 +100,15 @@ def test_among_many_wordings_the_best_of_a_relation_and_of_its_rivals_are_found(
         assert others == relations - 1
         assert same <= cosines[of_it].max() + 1e-5
     assert right == 2 * 40
+
+
+def test_the_wording_of_a_relation_nearest_to_a_question_is_found_whoever_brought_it(encoder):
+    wordings = Wordings(encoder)
+    wordings.add("P127", ["someone is owned by"])
+    wordings.add("P127", ["All shares of someone are held by"])
+    wordings.add("P50", ["The shares of someone were written by"])
+    asked = encoder.encode(["Who holds all shares of someone?", "Who is someone owned by?"])
+    assert wordings.nearest("P127", asked[:1]) == "All shares of someone are held by"
+    assert wordings.nearest("P127", asked[1:]) == "someone is owned by"
+    wordings.remove("P127", ["All shares of someone are held by"])
+    assert wordings.nearest("P127", asked[:1]) == "someone is owned by"

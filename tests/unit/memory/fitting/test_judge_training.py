@@ -8,7 +8,7 @@ import torch
 
 from guardedit.core.errors import MemoryIndexError
 from guardedit.memory.encoder import packaged_minilm
-from guardedit.memory.fitting.judge import fit_judge, fit_platt, is_held_out
+from guardedit.memory.fitting.judge import balanced_threshold, fit_judge, fit_platt, is_held_out
 from guardedit.memory.fitting.pairs import make_pairs, most_alike
 from guardedit.memory.fitting.relations import load_relations
 from guardedit.memory.fitting.training import Schedule, train
@@ -50,6 +50,13 @@ def test_too_few_relations_to_hold_any_out_are_refused(encoder):
     used = [one for one in load_relations() if not is_held_out(one.relation)][:3]
     with pytest.raises(MemoryIndexError, match="3 relations are too few"):
         fit_judge(encoder, used, layers=1, schedule=Schedule())
+
+
+def test_the_balanced_threshold_counts_both_kinds_the_same():
+    probabilities = np.array([0.1, 0.2, 0.3, 0.6] + [0.55, 0.7] + [0.9] * 20)
+    right = np.array([False] * 4 + [True] * 22)
+    # Of the two that are on the wrong side of .61 or .55, the wrong one is one of 4, the right one of 22.
+    assert balanced_threshold(probabilities, right) == 0.61
 
 
 def test_platt_scaling_finds_the_scale_of_overconfident_logits():
